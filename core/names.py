@@ -1,0 +1,35 @@
+"""Every column, split and artifact file that more than one part knows by name, defined once."""
+
+# ---- canonical columns of the three tables ----
+USER_ID = "user_id"
+ITEM_ID = "item_id"
+TIMESTAMP = "timestamp"  # int64, seconds since 1970-01-01 UTC
+RATING = "rating"  # float32, optional
+
+# ---- columns that the pipeline adds ----
+HISTORY = "history"  # item ids of the user's earlier events, oldest first
+QUERY_ID = "query_id"
+QUERY_TIME = "query_time"
+RETRIEVAL_SCORE = "retrieval_score"
+RETRIEVAL_RANK = "retrieval_rank"  # 0 for the first candidate
+LABEL = "label"  # 1.0 for a relevant candidate
+WEIGHT = "weight"  # 0.0 for padding
+
+# ---- inputs of the served signatures that are no column of a table ----
+EXCLUDE = "exclude"  # item ids never to be returned
+K = "k"
+
+# ---- tables ----
+INTERACTIONS, USERS, ITEMS = "interactions", "users", "items"
+TABLES = (INTERACTIONS, USERS, ITEMS)
+
+# ---- splits ----
+ALL = "all"  # the one split of a table's Examples
+TRAIN, EVAL, TEST = "train", "eval", "test"
+CATALOGUE = "catalogue"  # every item once, with its features and no user
+
+# ---- files inside artifacts and releases ----
+REPORT_FILE = "report.json"  # what a component counted, dropped and measured
+EVALUATION_FILE = "evaluation.json"
+CATALOGUE_FILE = "catalogue.arrow"
+MANIFEST_FILE = "manifest.json"

@@ -1,0 +1,33 @@
+"""The distribution: for this machine, for Beam workers (`--setup_file`) and for the pipeline's container."""
+
+from setuptools import find_packages, setup
+
+PACKAGES = ("core", "pipeline", "components", "transform", "trainer", "serving")
+
+setup(
+    name="twostep",
+    version="0.1.0",
+    description="A production recommender in two steps, retrieval then ranking, as a TFX pipeline",
+    python_requires=">=3.11,<3.12",
+    packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
+    package_data={"pipeline": ["datasets/*.txt"]},
+    install_requires=[
+        "tfx==1.21.0",
+        "tensorflow==2.21.0",
+        "tensorflow-recommenders==0.7.7",
+        "apache-beam==2.77.0",
+        "setuptools<81",
+        "pyarrow",
+        "numpy",
+        "scipy",
+        "pydantic>=2,<3",
+        "pyyaml",
+        "rich",
+        "faiss-cpu==1.15.1",
+        "pip",
+    ],
+    extras_require={
+        "dev": ["ruff", "mypy", "types-pyyaml", "pytest", "pytest-timeout", "hypothesis"],
+    },
+    entry_points={"console_scripts": ["twostep=pipeline.cli:main"]},
+)
