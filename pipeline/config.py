@@ -1,0 +1,246 @@
+"""One YAML file describes a recommender; these models read and check it without TensorFlow."""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from core import names
+from core.errors import UsageError
+from core.settings import Settings
+from pipeline import datasets
+from trainer.ranking import registry as ranking_registry
+from trainer.retrieval import registry as retrieval_registry
+from transform.features import Features
+
+Policy = Literal["error", "drop"]
+
+
+class Table(Settings):
+    """Where a table lies and how to read it."""
+
+    path: str = Field(description="File or glob below `data.root`; `{SPAN}` (and `{VERSION}`) mark dated deliveries.")
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="Canonical or feature column -> its name in the file, where they differ."
+    )
+    separator: str = Field(",", min_length=1, max_length=1, description="What stands between the fields of a CSV file.")
+    on_invalid: Policy = Field("error", description="A row with a missing key or a bad value: `error`, or `drop` and count.")
+    on_duplicate: Literal["error", "drop", "keep"] = Field(
+        "error", description="A repeated key (or the same event twice): `error`, `drop` all but the first, or `keep` (events only)."
+    )
+
+    @field_validator("path")
+    @classmethod
+    def _below_root(cls, path: str) -> str:
+        if Path(path).is_absolute() or ".." in Path(path).parts:
+            raise ValueError("should be a path below data.root, without '..'")
+        if not re.search(r"\.(csv|tsv|txt|parquet)$", path):
+            raise ValueError("should end in .csv, .tsv, .txt or .parquet, which says how to read it")
+        return path
+
+
+class Interactions(Table):
+    """The events: who met what, and when."""
+
+    rating_range: tuple[float, float] | None = Field(
+        None, description="[lowest, highest] rating; a rating outside is a bad value. Leave out where there are no ratings."
+    )
+    on_unknown: Policy = Field(
+        "error", description="An event whose user or item is in neither table: `error`, or `drop` and count."
+    )
+
+
+class Data(Settings):
+    """The three tables."""
+
+    dataset: str | None = Field(None, description="A dataset fetched by `twostep data get`; takes the place of `root`.")
+    root: str | None = Field(None, description="The folder the tables lie in, from this file's folder.")
+    interactions: Interactions = Field(default=Interactions(path="interactions.parquet"), description="The events.")
+    users: Table = Field(default=Table(path="users.parquet"), description="One row a user.")
+    items: Table = Field(default=Table(path="items.parquet"), description="One row an item: the catalogue.")
+    title: str | None = Field(None, description="The column of items that people read, for reports and answers.")
+    exclude_seen: bool = Field(True, description="Whether an item the user has met may never be recommended to them again.")
+    schema_folder: str | None = Field(
+        None, description="Folder of frozen schemas (`<table>.pbtxt`), from this file's folder; without it they are inferred."
+    )
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "Data":
+        if (self.dataset is None) == (self.root is None):
+            raise ValueError("should have either `dataset` or `root`")
+        if self.dataset is not None and self.dataset not in datasets.NAMES:
+            raise ValueError(f"dataset should be one of {', '.join(datasets.NAMES)}; found {self.dataset!r}")
+        for table in (self.users, self.items):
+            if table.on_duplicate == "keep":
+                raise ValueError("on_duplicate of users and items should be `error` or `drop`: a key stands for one row")
+        return self
+
+
+class Split(Settings):
+    """How events are divided into train, eval and test."""
+
+    method: Literal["temporal", "temporal_per_user", "leave_one_out", "random"] = Field(
+        "temporal",
+        description="`temporal`: one cut in time; `temporal_per_user`: the last share of each user's events; "
+        "`leave_one_out`: each user's last event; `random`: by seed.",
+    )
+    eval: float = Field(0.1, gt=0, lt=1, description="Share of the events in eval, which the ranker learns from.")
+    test: float = Field(0.1, gt=0, lt=1, description="Share of the events in test, which only the evaluators see.")
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> "Split":
+        if self.eval + self.test >= 1:
+            raise ValueError(f"eval + test should be below 1, so that train is not empty; found {self.eval + self.test:g}")
+        return self
+
+
+class Index(Settings):
+    """The index over the catalogue."""
+
+    kind: Literal["exact", "hnsw"] = Field("exact", description="`exact` compares all items; `hnsw` is a graph, for large catalogues.")
+    min_recall: float = Field(0.95, ge=0, le=1, description="The lowest recall against exact search that passes.")
+
+
+class Retrieval(Settings):
+    """The first step."""
+
+    model: str = Field("two_tower", description="A registered retrieval model.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Settings of that model; see `twostep config explain`.")
+    candidates: int = Field(100, ge=1, description="How many candidates it hands to the ranker.")
+    index: Index = Field(default=Index(), description="The index over the catalogue.")
+
+
+class Ranking(Settings):
+    """The second step."""
+
+    model: str = Field("dcn", description="A registered ranking model.")
+    params: dict[str, Any] = Field(default_factory=dict, description="Settings of that model; see `twostep config explain`.")
+
+
+class Rule(Settings):
+    """One condition of release; every rule must hold."""
+
+    step: Literal["retrieval", "two_step"] = Field("two_step", description="Which evaluation it looks at.")
+    metric: str = Field(description="A metric with its k, such as `ndcg@10`.")
+    at_least: float | None = Field(None, description="The lowest value that passes.")
+    not_below: str | None = Field(
+        None, description="A baseline, or `last_blessed`: fails when the 95% interval of the difference lies below zero."
+    )
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "Rule":
+        if (self.at_least is None) == (self.not_below is None):
+            raise ValueError("should have either `at_least` or `not_below`")
+        return self
+
+
+class Evaluation(Settings):
+    """What is measured, against what, and what a release must reach."""
+
+    unit: Literal["user", "event"] = Field(
+        "user", description="`user`: all test items of a user at once; `event`: each test event with the history up to it."
+    )
+    at: tuple[int, ...] = Field((10, 20, 100), min_length=1, description="The list lengths k of the metrics.")
+    baselines: tuple[str, ...] = Field(("popularity", "item_knn"), description="Retrieval models to stand beside.")
+    slices: tuple[str, ...] = Field((), description="User features to report by.")
+    resamples: int = Field(1000, ge=100, description="Bootstrap resamples of an interval.")
+    max_queries: int = Field(10_000, ge=1, description="A larger test split is sampled down to this many queries.")
+    rules: tuple[Rule, ...] = Field(
+        (Rule(metric="ndcg@10", not_below="popularity"), Rule(metric="ndcg@10", not_below="last_blessed")),
+        description="The conditions of release.",
+    )
+
+
+class Release(Settings):
+    """Where releases go."""
+
+    folder: str = Field("releases", description="Folder of the releases, below `run_folder`.")
+
+
+class Config(Settings):
+    """A recommender."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Lower-case letters, digits and dashes.")
+    seed: int = Field(42, description="Of everything that is drawn; the same data and seed give the same release.")
+    run_folder: str | None = Field(None, description="Folder of runs, from where the command is started; `runs/<name>` by default.")
+    data: Data = Field(description="The three tables.")
+    features: Features = Field(default_factory=Features, description="Which columns are features.")
+    split: Split = Field(default=Split(), description="How events are divided.")
+    retrieval: Retrieval = Field(default=Retrieval(), description="The first step.")
+    ranking: Ranking = Field(default=Ranking(), description="The second step.")
+    evaluation: Evaluation = Field(default=Evaluation(), description="What is measured and what must be reached.")
+    release: Release = Field(default=Release(), description="Where releases go.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Config":
+        retrieval_registry.check(self.retrieval.model, self.retrieval.params)
+        ranking_registry.check(self.ranking.model, self.ranking.params)
+        for name in self.evaluation.baselines:
+            retrieval_registry.check(name, {})
+        both = sorted(set(self.features.user) & set(self.features.item))
+        if both:
+            raise ValueError(f"features: a column should be a feature of one table; {both} are of both. Rename one in `columns`")
+        taken = {value for key, value in vars(names).items() if key.isupper() and isinstance(value, str)}
+        for column in (*self.features.user, *self.features.item):
+            if column in taken:
+                raise ValueError(f"features: {column!r} is a name the pipeline uses itself. Rename it in `columns`")
+        unknown = sorted(set(self.evaluation.slices) - set(self.features.user))
+        if unknown:
+            raise ValueError(f"evaluation.slices: {unknown} should be features of users; those are {sorted(self.features.user)}")
+        known = {*self.evaluation.baselines, "last_blessed", None}
+        for rule in self.evaluation.rules:
+            if rule.not_below not in known:
+                raise ValueError(f"evaluation.rules: not_below should be one of {sorted(filter(None, known))}; found {rule.not_below!r}")
+        return self
+
+
+def load(path: str | Path) -> Config:
+    """Read and check a configuration file.
+
+    Raises:
+      UsageError: the file is missing, is no YAML, or a key or value in it is wrong.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such file. `examples/` holds configurations to start from.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read as UTF-8 text: {error}") from error
+    try:
+        values = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{path}: should be a mapping with the keys {', '.join(Config.model_fields)}; found {type(values).__name__}")
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(f"{path}:\n" + "\n".join(map(_explained, error.errors()))) from None
+
+
+def _explained(error: Any) -> str:
+    place = ".".join(str(part) for part in error["loc"] if part not in ("categorical", "multi_valued", "numeric")) or "(file)"
+    found = error["input"]
+    if error["type"] == "extra_forbidden":
+        return f"  {place}: is no known key.{_did_you_mean(error['loc'])}"
+    if error["type"] == "missing":
+        return f"  {place}: is required but missing"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"  {place}: {message}" + ("" if isinstance(found, dict | Settings) else f"; found {found!r}")
+
+
+def _did_you_mean(location: tuple) -> str:
+    import difflib
+
+    model: Any = Config
+    for part in location[:-1]:
+        field = getattr(model, "model_fields", {}).get(part)
+        model = field.annotation if field else None
+    known = list(getattr(model, "model_fields", {}))
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    if close:
+        return f" Did you mean `{close[0]}`?"
+    return f" Known keys: {', '.join(known)}" if known else " `twostep config explain` lists the known keys."

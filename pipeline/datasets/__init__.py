@@ -1,0 +1,1 @@
+NAMES: tuple[str, ...] = ("movielens-100k", "movielens-small", "complete-journey", "gowalla")
