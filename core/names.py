@@ -33,3 +33,4 @@ REPORT_FILE = "report.json"  # what a component counted, dropped and measured
 EVALUATION_FILE = "evaluation.json"
 CATALOGUE_FILE = "catalogue.arrow"
 MANIFEST_FILE = "manifest.json"
+USERS_FOLDER = "users"  # each user's state as of the last event, one Arrow file a shard

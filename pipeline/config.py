@@ -1,8 +1,10 @@
 """One YAML file describes a recommender; these models read and check it without TensorFlow."""
 
+import difflib
 import re
 from pathlib import Path
-from typing import Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -81,10 +83,10 @@ class Data(Settings):
 class Split(Settings):
     """How events are divided into train, eval and test."""
 
-    method: Literal["temporal", "temporal_per_user", "leave_one_out", "random"] = Field(
+    method: Literal["temporal", "temporal_per_user", "leave_one_out"] = Field(
         "temporal",
         description="`temporal`: one cut in time; `temporal_per_user`: the last share of each user's events; "
-        "`leave_one_out`: each user's last event; `random`: by seed.",
+        "`leave_one_out`: each user's last event.",
     )
     eval: float = Field(0.1, gt=0, lt=1, description="Share of the events in eval, which the ranker learns from.")
     test: float = Field(0.1, gt=0, lt=1, description="Share of the events in test, which only the evaluators see.")
@@ -222,25 +224,55 @@ def load(path: str | Path) -> Config:
 
 
 def _explained(error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"] if part not in ("categorical", "multi_valued", "numeric")) or "(file)"
-    found = error["input"]
-    if error["type"] == "extra_forbidden":
-        return f"  {place}: is no known key.{_did_you_mean(error['loc'])}"
-    if error["type"] == "missing":
-        return f"  {place}: is required but missing"
-    message = error["msg"].removeprefix("Value error, ")
+    """One line on one mistake: where it is, what was found, what would be right."""
+    place, known = _place(error["loc"])
+    found, context = error["input"], error.get("ctx", {})
+    match error["type"]:
+        case "extra_forbidden":
+            return f"  {place}: is no known key.{_did_you_mean(str(error['loc'][-1]), known)}"
+        case "missing":
+            return f"  {place}: is required but missing"
+        case "union_tag_not_found":
+            return f"  {place}: has no `kind`. `twostep config explain {place}` says which there are"
+        case "union_tag_invalid":
+            return f"  {place}: kind should be one of {context['expected_tags']}; found {context['tag']!r}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"  {place}: should be a mapping of keys to values; found {found!r}"
+        case "value_error" if not place:  # of the whole configuration: such a message names its place itself
+            return f"  {context['error']}"
+        case "value_error":
+            message = str(context["error"])
+        case _:
+            message = error["msg"].replace("Input should", "should", 1).replace("Tuple should", "list should", 1)
+            message = message.replace("valid tuple", "list", 1)
     return f"  {place}: {message}" + ("" if isinstance(found, dict | Settings) else f"; found {found!r}")
 
 
-def _did_you_mean(location: tuple) -> str:
-    import difflib
+def _place(location: tuple[int | str, ...]) -> tuple[str, list[str]]:
+    """Where a mistake is as a dotted key, and the keys that are known beside the last part."""
+    inside: Any = Config
+    parts: list[str] = []
+    known: list[str] = []
+    for part in location:
+        while get_origin(inside) is Annotated:
+            inside = get_args(inside)[0]
+        models = [each for each in get_args(inside) if hasattr(each, "model_fields")]
+        known = []
+        if hasattr(inside, "model_fields"):
+            known = list(inside.model_fields)
+            inside = inside.model_fields[part].annotation if part in inside.model_fields else None
+        elif get_origin(inside) in (Union, UnionType) and models:
+            # The checker puts a feature's kind into the location, which is no key of the file.
+            inside = next((model for model in models if model.model_fields["kind"].default == part), None)
+            continue
+        else:
+            inside = next(iter(get_args(inside)[-1 if get_origin(inside) is dict else 0 :]), None)
+        parts.append(str(part))
+    return ".".join(parts), known
 
-    model: Any = Config
-    for part in location[:-1]:
-        field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field else None
-    known = list(getattr(model, "model_fields", {}))
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
     if close:
         return f" Did you mean `{close[0]}`?"
     return f" Known keys: {', '.join(known)}" if known else " `twostep config explain` lists the known keys."

@@ -1,0 +1,64 @@
+"""CandidateGenerator: retrieval models + index + events → the candidate lists that the ranker learns from."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.candidate_generator.executor import Executor
+from components.types import CandidateIndex
+
+
+class CandidateGeneratorSpec(ComponentSpec):
+    """Inputs, outputs and parameters of CandidateGenerator."""
+
+    PARAMETERS = {"settings": ExecutionParameter(type=str), "code_digest": ExecutionParameter(type=str)}  # noqa: RUF012
+    INPUTS = {  # noqa: RUF012 - TFX's form
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "model": ChannelParameter(type=standard_artifacts.Model),
+        "model_run": ChannelParameter(type=standard_artifacts.ModelRun),
+        "candidate_index": ChannelParameter(type=CandidateIndex),
+    }
+    OUTPUTS = {"candidates": ChannelParameter(type=standard_artifacts.Examples)}  # noqa: RUF012
+
+
+class CandidateGenerator(base_component.BaseComponent):
+    """Asks the retriever for candidates as of each query, items that would not be served left out.
+
+    The lists of the splits train and eval answer the events of EventJoiner's eval, from the early model, which has not seen
+    them; users are held out whole for eval. The lists of test come from the model to be released, by its index.
+
+    Args:
+      examples: of EventJoiner.
+      model, model_run: of RetrievalTrainer; the run holds the early model.
+      candidate_index: of CandidateIndex.
+      settings: JSON with features, candidates (how many), queries (unit, exclude_seen, max_queries) and seed.
+      code_digest: of the code of this component.
+    Outputs:
+      candidates: Examples, one a query; see `components.candidate_generator.candidates`.
+    """
+
+    SPEC_CLASS = CandidateGeneratorSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        model: types.BaseChannel,
+        model_run: types.BaseChannel,
+        candidate_index: types.BaseChannel,
+        settings: str,
+        code_digest: str,
+    ):
+        spec = CandidateGeneratorSpec(
+            examples=examples,
+            model=model,
+            model_run=model_run,
+            candidate_index=candidate_index,
+            settings=settings,
+            code_digest=code_digest,
+            candidates=types.Channel(type=standard_artifacts.Examples),
+        )
+        super().__init__(spec=spec)

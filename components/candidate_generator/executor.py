@@ -1,0 +1,88 @@
+"""Asks the retriever as it will be asked when serving, and writes its candidates with what was right among them."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_executor
+from tfx.proto import example_gen_pb2
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from components.candidate_generator import candidates
+from components.candidate_index.index import CandidateSource
+from core import examples, metrics, names, progress, queries
+from core.columns import read_arrow, user_types
+from core.errors import ModelError
+from core.files import write_json
+from trainer.retrieval.run_fn import EARLY_MODEL
+from transform.features import Features
+
+HELD_OUT = 0.15  # share of the users whose queries choose the ranker
+QUERIES_A_FILE = 5_000
+
+
+class Executor(base_executor.BaseExecutor):
+    """See `components.candidate_generator.component.CandidateGenerator`."""
+
+    def Do(self, input_dict, output_dict, exec_properties):  # noqa: N802 - TFX's name
+        settings = json.loads(exec_properties["settings"])
+        features = Features.model_validate(settings["features"])
+        uri = artifact_utils.get_single_uri(input_dict["examples"])
+        catalogue = read_arrow(Path(uri) / names.CATALOGUE_FILE)
+        ids = catalogue[names.ITEM_ID].combine_chunks()
+        early = Path(artifact_utils.get_single_uri(input_dict["model_run"])) / EARLY_MODEL
+        final = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+        index = artifact_utils.get_single_uri(input_dict["candidate_index"])
+        output = artifact_utils.get_single_instance(output_dict["candidates"])
+
+        types = user_types(settings["features"]["user"])
+        events = {split: examples.read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL, names.TEST)}
+        known = pa.concat_tables([events[names.TRAIN], events[names.EVAL]])
+        common = {"catalogue": ids, "user_columns": [names.USER_ID, *features.user], "history_length": features.history_length}
+        common |= settings["queries"] | {"seed": settings["seed"]}
+        learning = queries.build(events[names.TRAIN], events[names.EVAL], **common)
+        testing = queries.build(known, events[names.TEST], **common)
+
+        # The early model has no index: it is asked once, here.
+        sources = {"learn": CandidateSource(early, None, ids, features), "test": CandidateSource(final, index, ids, features)}
+        kinds = settings["features"]["item"]
+        report = {}
+        for purpose, asked in (("learn", learning), ("test", testing)):
+            rows, scores = sources[purpose].retrieve(asked, settings["candidates"])
+            labels = metrics.hits(rows, asked.relevant_offsets, asked.relevant_items, len(ids))
+            report[purpose] = candidates.report(labels, asked)
+            progress.report(f"{purpose}: {len(asked):,} queries, {report[purpose]['positives']:,} positives among the candidates")
+            if purpose == "test":
+                _write(output.uri, names.TEST, asked, rows, scores, catalogue, kinds)
+                continue
+            held_out = candidates.held_out(asked.users[names.USER_ID], HELD_OUT, settings["seed"])
+            useful = labels.any(axis=1)  # a list without a positive teaches nothing
+            for split, chosen in ((names.TRAIN, useful & ~held_out), (names.EVAL, useful & held_out)):
+                chosen = np.flatnonzero(chosen)
+                _refuse_none(chosen, split, report[purpose])
+                _write(output.uri, split, asked.take(chosen), rows[chosen], scores[chosen], catalogue, kinds)
+        write_json(Path(output.uri) / names.REPORT_FILE, report)
+        output.split_names = artifact_utils.encode_split_names([names.TRAIN, names.EVAL, names.TEST])
+        examples_utils.set_payload_format(output, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
+
+
+def _write(uri, split, asked, rows, scores, catalogue, kinds):
+    """One file for every so many queries, so that memory is bounded by a file."""
+    starts = range(0, max(1, len(asked)), QUERIES_A_FILE)
+    for shard, start in enumerate(starts):
+        part = np.arange(start, min(start + QUERIES_A_FILE, len(asked)))
+        table = candidates.candidate_table(asked.take(part), rows[part], scores[part], catalogue, kinds)
+        examples.write_examples(table, examples.shard_path(uri, split, shard, len(starts)))
+
+
+def _refuse_none(chosen, split, counts):
+    if not len(chosen):
+        raise ModelError(
+            f"no query of the ranker's {split} part has a right answer among its candidates ({counts['with_a_positive']} of "
+            f"{counts['queries']} queries have one). Raise `retrieval.candidates` or `split.eval`, or improve the retriever."
+        )

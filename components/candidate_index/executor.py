@@ -1,0 +1,73 @@
+"""Embeds the whole catalogue, builds the index and measures it before anyone relies on it."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from components.candidate_index import index
+from core import names, progress
+from core.columns import read_arrow
+from core.errors import ModelError
+from core.files import write_json
+from core.queries import Queries
+from transform.features import Features
+
+ASKED = 500  # users whose queries measure the index
+DEPTH = 100  # how far down the list
+
+
+class Executor(base_executor.BaseExecutor):
+    """See `components.candidate_index.component.CandidateIndex`."""
+
+    def Do(self, input_dict, output_dict, exec_properties):  # noqa: N802 - TFX's name
+        settings = json.loads(exec_properties["settings"])
+        features = Features.model_validate(settings["features"])
+        events = Path(artifact_utils.get_single_uri(input_dict["examples"]))
+        model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
+        output = Path(artifact_utils.get_single_uri(output_dict["candidate_index"]))
+        output.mkdir(parents=True, exist_ok=True)
+
+        catalogue = read_arrow(events / names.CATALOGUE_FILE)
+        shutil.copyfile(events / names.CATALOGUE_FILE, output / names.CATALOGUE_FILE)
+        ids = catalogue[names.ITEM_ID].combine_chunks()
+        source = index.CandidateSource(model, None, ids, features)
+        embeddings = index.embed_catalogue(source.model, catalogue, features)
+        index.build(settings["index"]["kind"], embeddings, output)
+        report = {"kind": settings["index"]["kind"], "items": len(ids), "recall": None}
+        if embeddings is not None:
+            source = index.CandidateSource(model, output, ids, features)
+            users = sample_users(events / names.USERS_FOLDER, ASKED, settings["seed"])
+            report["recall"] = index.recall(source, embeddings, users, DEPTH)
+            check(report["recall"], settings["index"]["min_recall"], report["kind"])
+        progress.report(f"{len(ids):,} items, recall {report['recall']}")
+        write_json(output / names.REPORT_FILE, report)
+
+
+def check(recall: float, bar: float, kind: str) -> None:
+    """Raises: ModelError when the index finds less than `bar` of what exact search finds."""
+    if recall < bar:
+        raise ModelError(
+            f"the index `{kind}` finds {recall:.4f} of the best {DEPTH} items that exact search finds, "
+            f"below retrieval.index.min_recall {bar}. Use `retrieval.index.kind: exact`, or lower the bar knowingly."
+        )
+
+
+def sample_users(folder: Path, count: int, seed: int) -> Queries:
+    """Queries of random users as of now, with nothing excluded and nothing known to be right."""
+    users = pa.concat_tables([read_arrow(path) for path in sorted(folder.glob("*.arrow"))])
+    rows = np.sort(np.random.default_rng(seed).permutation(users.num_rows)[:count])
+    users = users.take(pa.array(rows))
+    nothing = pa.array([[]] * len(rows), pa.list_(pa.string()))
+    history = users[names.HISTORY].combine_chunks()
+    features = users.drop_columns([names.HISTORY, names.EXCLUDE])
+    return Queries(
+        features, np.zeros(len(rows), np.int64), history, nothing, np.zeros(len(rows) + 1, np.int64), np.zeros(0, np.int32)
+    )

@@ -1,0 +1,59 @@
+"""EventJoiner: three tables' Examples → joined Examples with the splits train, eval, test and catalogue."""
+
+from tfx import types
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.event_joiner.executor import Executor
+from core import names
+from core.code import code_digest
+
+
+class EventJoinerSpec(ComponentSpec):
+    """Inputs, outputs and parameters of EventJoiner."""
+
+    PARAMETERS = {  # noqa: RUF012 - TFX's form
+        "settings": ExecutionParameter(type=str),
+        "code": ExecutionParameter(type=str),
+    }
+    INPUTS = {  # noqa: RUF012
+        **{table: ChannelParameter(type=standard_artifacts.Examples) for table in names.TABLES},
+        **{f"{table}_schema": ChannelParameter(type=standard_artifacts.Schema) for table in names.TABLES},
+        **{f"{table}_anomalies": ChannelParameter(type=standard_artifacts.ExampleAnomalies) for table in names.TABLES},
+    }
+    OUTPUTS = {  # noqa: RUF012
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "schema": ChannelParameter(type=standard_artifacts.Schema),
+    }
+
+
+class EventJoiner(base_beam_component.BaseBeamComponent):
+    """Joins each event with its user, its item and the user's earlier events only, and splits by time.
+
+    Args:
+      tables: table name → its Examples, schema and anomalies channels.
+      settings: JSON with title, user_features, item_features, history_length, split and drop_unknown.
+    Outputs:
+      examples: splits train, eval, test (events) and catalogue (items), with each user's state beside them.
+      schema: of the joined events.
+    """
+
+    SPEC_CLASS = EventJoinerSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(
+        self, tables: dict[str, tuple[types.BaseChannel, types.BaseChannel, types.BaseChannel]], settings: str
+    ):
+        channels = {}
+        for table, (examples, schema, anomalies) in tables.items():
+            channels |= {table: examples, f"{table}_schema": schema, f"{table}_anomalies": anomalies}
+        super().__init__(
+            spec=EventJoinerSpec(
+                **channels,
+                settings=settings,
+                code=code_digest(Executor.__module__),
+                examples=types.Channel(type=standard_artifacts.Examples),
+                schema=types.Channel(type=standard_artifacts.Schema),
+            )
+        )

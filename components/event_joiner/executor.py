@@ -1,0 +1,171 @@
+"""Reads the tables' Examples, joins them user shard by user shard on Beam, and writes the joined Examples."""
+
+import json
+import os
+from pathlib import Path
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from google.protobuf import text_format
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_executor
+from tfx.types import artifact_utils
+from tfx.utils import io_utils
+
+from components.event_joiner import join, schema, splits
+from core import examples, names, progress
+from core.columns import event_types, feature_types, write_arrow
+from core.files import read_json, write_json
+
+ROWS_A_SHARD = 500_000
+SCHEMA_FILE = "schema.pbtxt"
+
+
+class Executor(base_beam_executor.BaseBeamExecutor):
+    """See `components.event_joiner.component.EventJoiner`."""
+
+    def Do(self, input_dict, output_dict, exec_properties):  # noqa: N802 - TFX's name
+        settings = json.loads(exec_properties["settings"])
+        uris = {table: artifact_utils.get_single_uri(input_dict[table]) for table in names.TABLES}
+        schemas = {}
+        for table in names.TABLES:
+            schema.refuse_anomalies(table, _anomalies(input_dict[f"{table}_anomalies"]))
+            path = Path(artifact_utils.get_single_uri(input_dict[f"{table}_schema"])) / SCHEMA_FILE
+            schemas[table] = text_format.Parse(path.read_text(), schema_pb2.Schema())
+        types = table_types(
+            settings, has_rating=any(f.name == names.RATING for f in schemas[names.INTERACTIONS].feature)
+        )
+
+        output = artifact_utils.get_single_instance(output_dict["examples"])
+        rows = sum(
+            source["rows"]
+            for source in json.loads(input_dict[names.INTERACTIONS][0].get_string_custom_property("sources"))
+        )
+        spec = _spec(settings, examples.files(uris[names.INTERACTIONS], names.ALL), types)
+        shards = -(-rows // ROWS_A_SHARD)
+        self._join(spec, uris, types, shards, Path(output.uri))
+        _write_catalogue(uris[names.ITEMS], types[names.ITEMS], Path(output.uri))
+
+        report = _merge_reports(Path(output.uri))
+        splits.check_none_empty(report["rows"], spec.method)
+        write_json(Path(output.uri) / names.REPORT_FILE, report)
+        progress.report(", ".join(f"{split} {count:,}" for split, count in report["rows"].items()) + " events")
+        output.split_names = artifact_utils.encode_split_names([*splits.SPLITS, names.CATALOGUE])
+        examples_utils.set_payload_format(output, 6)  # FORMAT_TF_EXAMPLE
+        joined = schema.joined_schema(schemas)
+        io_utils.write_pbtxt_file(
+            os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), SCHEMA_FILE), joined
+        )
+
+    def _join(self, spec, uris, types, shards, output):
+        sources = [
+            (table, path)
+            for table in (names.INTERACTIONS, names.USERS)
+            for path in examples.files(uris[table], names.ALL)
+        ]
+        with self._make_beam_pipeline() as pipeline:
+            _ = (
+                pipeline
+                | "Files" >> beam.Create(sources)
+                | "Spread" >> beam.Reshuffle()
+                | "ByUserShard" >> beam.FlatMap(_by_user_shard, types=types, shards=shards)
+                | "Together" >> beam.GroupByKey()
+                | "Join" >> beam.ParDo(_JoinShard(spec, uris[names.ITEMS], types, shards, str(output)))
+            )
+
+
+def table_types(settings: dict, has_rating: bool) -> dict[str, dict[str, pa.DataType]]:
+    """Column → Arrow type of each table's Examples."""
+    title = {settings["title"]: pa.string()} if settings["title"] else {}
+    return {
+        names.INTERACTIONS: event_types(has_rating),
+        names.USERS: {names.USER_ID: pa.string()} | feature_types(settings["user_features"]),
+        names.ITEMS: {names.ITEM_ID: pa.string()} | title | feature_types(settings["item_features"]),
+    }
+
+
+class _JoinShard(beam.DoFn):
+    """Joins all events of one shard of users and writes one file a split."""
+
+    def __init__(self, spec, items_uri, types, shards, output):
+        self.spec, self.items_uri, self.types, self.shards, self.output = spec, items_uri, types, shards, output
+        self.items: pa.Table | None = None
+
+    def process(self, element):
+        shard, parts = element
+        if self.items is None:
+            self.items = examples.read_examples(self.items_uri, names.ALL, self.types[names.ITEMS])
+        tables = {}
+        for table in (names.INTERACTIONS, names.USERS):
+            mine = sorted((order, data) for name, order, data in parts if name == table)
+            batches = [pa.ipc.open_stream(data).read_all() for _, data in mine]
+            tables[table] = pa.concat_tables(batches) if batches else pa.schema(self.types[table].items()).empty_table()
+        joined, split, dropped = join.join(tables[names.INTERACTIONS], tables[names.USERS], self.items, self.spec)
+        output, part = Path(self.output), f"{shard:05d}-of-{self.shards:05d}"
+        for index, name in enumerate(splits.SPLITS):
+            path = examples.shard_path(self.output, name, shard, self.shards)
+            examples.write_examples(joined.filter(pa.array(split == index)), path)
+        states = join.user_states(joined, tables[names.USERS], self.spec.history_length)
+        write_arrow(states, output / names.USERS_FOLDER / f"{part}.arrow")
+        rows = {name: int((split == index).sum()) for index, name in enumerate(splits.SPLITS)}
+        write_json(output / f"shard-{part}.json", {"rows": rows, "dropped": dropped})
+        yield shard
+
+
+def _by_user_shard(source, types, shards):
+    """One file → (shard, (table, order, Arrow stream)) for each shard of users it holds."""
+    table, path = source
+    rows = examples.read_files([path], types[table])
+    shard = _shard_of(rows[names.USER_ID], shards)
+    for index in range(shards):
+        mine = rows.filter(pa.array(shard == index)) if shards > 1 else rows
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, mine.schema) as writer:
+            writer.write_table(mine)
+        yield index, (table, path, sink.getvalue().to_pybytes())
+
+
+def _shard_of(user_ids: pa.ChunkedArray, shards: int) -> np.ndarray:
+    """[N] a shard for each user, the same on every worker and in every run."""
+    import pandas as pd
+
+    return (pd.util.hash_array(user_ids.to_numpy(zero_copy_only=False)) % shards).astype(np.int64)
+
+
+def _spec(settings, files, types):
+    cut = None
+    if settings["split"]["method"] == "temporal":
+        times = examples.read_files(files, {names.TIMESTAMP: types[names.INTERACTIONS][names.TIMESTAMP]})[names.TIMESTAMP]
+        cut = splits.cuts(times.to_numpy(), settings["split"]["eval"], settings["split"]["test"])
+    return join.JoinSpec(
+        history_length=settings["history_length"],
+        method=settings["split"]["method"],
+        eval_share=settings["split"]["eval"],
+        test_share=settings["split"]["test"],
+        cut=cut,
+        drop_unknown=settings["drop_unknown"],
+    )
+
+
+def _write_catalogue(uri, types, output):
+    """The items once more: as a split for Transform to apply to, and as Arrow for the index and the server."""
+    items = examples.read_examples(uri, names.ALL, types)
+    examples.write_examples(items, examples.shard_path(str(output), names.CATALOGUE, 0, 1))
+    write_arrow(items, output / names.CATALOGUE_FILE)
+
+
+def _merge_reports(output):
+    report: dict[str, dict[str, int]] = {"rows": {}, "dropped": {}}
+    for path in sorted(output.glob("shard-*.json")):
+        for group, counts in read_json(path).items():
+            for key, count in counts.items():
+                report[group][key] = report[group].get(key, 0) + count
+        path.unlink()
+    return report
+
+
+def _anomalies(artifacts):
+    folder = Path(artifact_utils.get_single_uri(artifacts)) / f"Split-{names.ALL}"
+    return anomalies_pb2.Anomalies.FromString((folder / "SchemaDiff.pb").read_bytes())

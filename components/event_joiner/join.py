@@ -1,0 +1,147 @@
+"""The point-in-time join: each event with its user, its item and the user's earlier events. Arrow and NumPy only."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.event_joiner import splits
+from core import names
+from core.errors import DataError
+
+
+@dataclass(frozen=True)
+class JoinSpec:
+    """How events are joined and split.
+
+    Args:
+      history_length: the most items in an event's history.
+      method, eval_share, test_share: the split; see `components.event_joiner.splits`.
+      cut: the two global times, for the method `temporal`.
+      drop_unknown: whether events of unknown users or items are dropped and counted, or are an error.
+    """
+
+    history_length: int
+    method: str
+    eval_share: float
+    test_share: float
+    cut: tuple[int, int] | None = None
+    drop_unknown: bool = False
+
+
+def join(
+    events: pa.Table, users: pa.Table, items: pa.Table, spec: JoinSpec
+) -> tuple[pa.Table, np.ndarray, dict[str, int]]:
+    """Join the events of some users, who must be complete: all their events are here.
+
+    Args:
+      events: user_id, item_id, timestamp and more, in any order; ties in time keep this order.
+      users: user_id and the user features.
+      items: item_id and the item features.
+      spec: how.
+    Returns:
+      The joined events sorted by user and time, with the column `history`; [N] their splits; what was dropped, by reason.
+    Raises:
+      DataError: an event names a user or item that no table has, and the spec does not drop it.
+    """
+    user_row, item_row = _rows(events, users, names.USER_ID), _rows(events, items, names.ITEM_ID)
+    known = (user_row >= 0) & (item_row >= 0)
+    dropped = {
+        "unknown_user": int((user_row < 0).sum()),
+        "unknown_item": int(((item_row < 0) & (user_row >= 0)).sum()),
+    }
+    if not known.all():
+        if not spec.drop_unknown:
+            _refuse_unknown(events, user_row, item_row)
+        events, user_row, item_row = events.filter(pa.array(known)), user_row[known], item_row[known]
+    time = events[names.TIMESTAMP].to_numpy()
+    order = np.lexsort((time, user_row))
+    events, user_row, item_row, time = events.take(order), user_row[order], item_row[order], time[order]
+
+    starts, counts = runs(user_row)
+    history = history_rows(user_row, time, starts, spec.history_length)
+    joined = events
+    for table, rows, key in ((users, user_row, names.USER_ID), (items, item_row, names.ITEM_ID)):
+        features = table.drop_columns([key]).take(pa.array(rows))
+        for name in features.column_names:
+            joined = joined.append_column(name, features[name])
+    offsets, members = history
+    item_ids = joined[names.ITEM_ID].combine_chunks()
+    listed = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), item_ids.take(pa.array(members)))
+    joined = joined.append_column(names.HISTORY, listed)
+    return joined, _split(spec, time, starts, counts), {reason: n for reason, n in dropped.items() if n}
+
+
+def runs(sorted_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For keys that are grouped together: [N] the first index of each one's group, [N] its size."""
+    if not len(sorted_keys):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    first = np.flatnonzero(np.r_[True, sorted_keys[1:] != sorted_keys[:-1]])
+    sizes = np.diff(np.r_[first, len(sorted_keys)])
+    return np.repeat(first, sizes), np.repeat(sizes, sizes)
+
+
+def history_rows(users: np.ndarray, time: np.ndarray, starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The events before each event, events sorted by user and time.
+
+    An event of the same second is not earlier, so it is no part of the history: nobody knows their order.
+
+    Returns:
+      Offsets [N + 1] and the members, as event indices, oldest first: at most `length` of one user.
+    """
+    before, _ = runs(_group_ids(users, time))
+    lengths = np.minimum(before - starts, length)
+    offsets = np.r_[0, np.cumsum(lengths)]
+    members = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(before - lengths, lengths)
+    return offsets, members
+
+
+def user_states(joined: pa.Table, users: pa.Table, history_length: int) -> pa.Table:
+    """Each user as of now: features, latest items (`history`, oldest first) and all items met (`exclude`)."""
+    rows = _rows(joined, users, names.USER_ID)
+    counts = np.bincount(rows, minlength=users.num_rows)
+    order = np.argsort(rows, kind="stable")
+    ends = np.cumsum(counts)
+    items = joined[names.ITEM_ID].combine_chunks().take(pa.array(order))
+    kept = np.minimum(counts, history_length)
+    offsets = np.r_[0, np.cumsum(kept)]
+    members = np.arange(offsets[-1]) - np.repeat(offsets[:-1], kept) + np.repeat(ends - kept, kept)
+    history = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items.take(pa.array(members)))
+    seen = pa.ListArray.from_arrays(pa.array(np.r_[0, ends], pa.int32()), items)
+    return users.append_column(names.HISTORY, history).append_column(names.EXCLUDE, seen)
+
+
+def _rows(table: pa.Table, keyed: pa.Table, key: str) -> np.ndarray:
+    """[N] the row in `keyed` of each row of `table`, -1 where there is none."""
+    found = pc.index_in(table[key].combine_chunks(), value_set=keyed[key].combine_chunks())
+    return pc.fill_null(found, -1).to_numpy(zero_copy_only=False)
+
+
+def _group_ids(users: np.ndarray, time: np.ndarray) -> np.ndarray:
+    if not len(users):
+        return np.zeros(0, np.int64)
+    return np.cumsum(np.r_[False, (users[1:] != users[:-1]) | (time[1:] != time[:-1])])
+
+
+def _split(spec: JoinSpec, time: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    if spec.method == "temporal":
+        assert spec.cut is not None
+        return splits.temporal(time, spec.cut)
+    if spec.method == "temporal_per_user":
+        return splits.temporal_per_user(starts, counts, spec.eval_share, spec.test_share)
+    return splits.leave_one_out(starts, counts)
+
+
+def _refuse_unknown(events: pa.Table, user_row: np.ndarray, item_row: np.ndarray) -> None:
+    for rows, key, table in ((user_row, names.USER_ID, names.USERS), (item_row, names.ITEM_ID, names.ITEMS)):
+        missing = np.flatnonzero(rows < 0)
+        if len(missing):
+            event = events.slice(int(missing[0]), 1)
+            place = f"event of user {event[names.USER_ID][0]}, item {event[names.ITEM_ID][0]}, timestamp {event[names.TIMESTAMP][0]}"
+            raise DataError(
+                names.INTERACTIONS,
+                place,
+                f"its {key} is not in the table {table} ({len(missing):,} such events)",
+                f"Add it to {table}, or set `data.interactions.on_unknown: drop` to leave such events out and count them.",
+            )

@@ -1,0 +1,45 @@
+"""The schema of the joined events, from the schemas of the three tables, and the gate before the join."""
+
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+
+from core import names
+from core.errors import DataError
+
+
+def joined_schema(tables: dict[str, schema_pb2.Schema]) -> schema_pb2.Schema:
+    """The features of all tables, plus `history`; none is required, since a catalogue item has no user.
+
+    Args:
+      tables: the schema of interactions, users and items.
+    """
+    schema = schema_pb2.Schema()
+    seen = set()
+    for table in names.TABLES:
+        for feature in tables[table].feature:
+            if feature.name not in seen:
+                seen.add(feature.name)
+                _add(schema, feature.name, feature.type)
+    _add(schema, names.HISTORY, schema_pb2.FeatureType.BYTES)
+    return schema
+
+
+def refuse_anomalies(table: str, anomalies: anomalies_pb2.Anomalies) -> None:
+    """Raises: DataError when ExampleValidator found that the table breaks its schema."""
+    found = [
+        f"{name or 'the table'}: {info.short_description.lower()} ({info.description})"
+        for name, info in sorted(anomalies.anomaly_info.items())
+    ]
+    if anomalies.HasField("dataset_anomaly_info"):
+        found.append(anomalies.dataset_anomaly_info.description)
+    if found:
+        raise DataError(
+            table,
+            "schema",
+            "; ".join(found),
+            f"Mend the data, or change the frozen schema `{table}.pbtxt` in data.schema_folder if the data is right.",
+        )
+
+
+def _add(schema: schema_pb2.Schema, name: str, kind: "schema_pb2.FeatureType.ValueType") -> None:
+    feature = schema.feature.add(name=name, type=kind)
+    feature.presence.min_count = 0

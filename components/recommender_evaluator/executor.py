@@ -1,0 +1,179 @@
+"""Asks the models the test queries, measures their lists, and says whether they may be released."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from tfx.dsl.components.base import base_executor
+from tfx.types import artifact_utils
+from tfx.utils import path_utils
+
+from components.candidate_index.index import CandidateSource
+from components.recommender_evaluator import evaluation, rules
+from components.recommender_evaluator.last_blessed import model_id
+from core import names, progress, queries
+from core.columns import read_arrow, user_types
+from core.examples import read_examples
+from core.files import read_json, write_json
+from serving.engine import TwoStep
+from trainer.data import catalogue_rows
+from trainer.retrieval import ask
+from trainer.retrieval.contract import RetrievalData
+from trainer.retrieval.registry import MODELS
+from transform.features import Features
+
+RANKINGS_FILE = "rankings.npz"  # the lists of every model, so that the second evaluator need not ask again
+RETRIEVAL, TWO_STEP = "retrieval", "two_step"
+
+
+class Executor(base_executor.BaseExecutor):
+    """See `components.recommender_evaluator.component.RecommenderEvaluator`."""
+
+    def Do(self, input_dict, output_dict, exec_properties):  # noqa: N802 - TFX's name
+        test = Test(artifact_utils.get_single_uri(input_dict["examples"]), json.loads(exec_properties["settings"]))
+        output = artifact_utils.get_single_instance(output_dict["evaluation"])
+        if input_dict.get("ranking_model"):
+            ranked, steps = _judge_two_step(test, input_dict), _read_steps(input_dict["retrieval_evaluation"])
+            step = TWO_STEP
+        else:
+            ranked, steps, step = _judge_retrieval(test, input_dict), {}, RETRIEVAL
+        steps[step] = test.evaluate(ranked, step)
+        np.savez_compressed(Path(output.uri) / RANKINGS_FILE, **ranked)
+        report = {"steps": steps, "headline": _headline(steps)}
+        if step == TWO_STEP:
+            verdicts = rules.check(test.settings["rules"], steps)
+            report |= {"verdicts": [vars(verdict) for verdict in verdicts], "blessed": all(v.passed for v in verdicts)}
+            _bless(artifact_utils.get_single_instance(output_dict["blessing"]), input_dict, verdicts)
+        write_json(Path(output.uri) / names.EVALUATION_FILE, report)
+        progress.report(", ".join(f"{step} {metric} {value:.4f}" for step, found in report["headline"].items() for metric, value in found.items()))
+
+
+class Test:
+    """The test queries with all that is known before them.
+
+    Args:
+      uri: the Examples of EventJoiner.
+      settings: of the component.
+    """
+
+    __test__ = False  # no test of pytest's
+
+    def __init__(self, uri: str, settings: dict):
+        self.settings = settings
+        self.features = Features.model_validate(settings["features"])
+        self.catalogue = read_arrow(Path(uri) / names.CATALOGUE_FILE)
+        types = user_types(settings["features"]["user"])
+        self.known = pa.concat_tables([read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL)])
+        self.queries = queries.build(
+            self.known,
+            read_examples(uri, names.TEST, types),
+            self.catalogue[names.ITEM_ID].combine_chunks(),
+            user_columns=[names.USER_ID, *self.features.user],
+            history_length=self.features.history_length,
+            seed=settings["seed"],
+            **settings["queries"],
+        )
+        self.items = catalogue_rows(self.catalogue, self.known[names.ITEM_ID])
+
+    def baseline(self, name: str) -> np.ndarray:
+        """The lists of a registered model with its default settings, fitted on all events before test."""
+        data = RetrievalData(
+            features=self.features,
+            catalogue=self.catalogue,
+            users=self.known[names.USER_ID].combine_chunks(),
+            items=self.items,
+            timestamps=self.known[names.TIMESTAMP].to_numpy(),
+        )
+        fitted = MODELS[name].load()(MODELS.check(name, {}), data, self.settings["seed"])
+        ids = self.catalogue[names.ITEM_ID].combine_chunks()
+        return ask.retrieve(fitted.signatures()["retrieve"], self.queries, self.features.user, ids, self.longest)[0]
+
+    @property
+    def longest(self) -> int:
+        return max(self.settings["at"])
+
+    def evaluate(self, ranked: dict[str, np.ndarray], subject: str) -> dict:
+        by_event = self.settings["queries"]["unit"] == "event"
+        return evaluation.evaluate(
+            ranked,
+            subject,
+            relevant=(self.queries.relevant_offsets, self.queries.relevant_items),
+            train_counts=np.bincount(self.items, minlength=self.catalogue.num_rows),
+            ks=self.settings["at"],
+            features=self.queries.users.select(self.settings["slices"]),
+            has_history=self.queries.history.value_lengths().to_numpy() > 0,
+            resamples=self.settings["resamples"],
+            seed=self.settings["seed"],
+            users=self.queries.users[names.USER_ID].to_numpy() if by_event else None,
+        )
+
+
+def _judge_retrieval(test: Test, inputs: dict) -> dict[str, np.ndarray]:
+    """The lists of the retriever alone, of the baselines and of the last blessed retriever."""
+    ids = test.catalogue[names.ITEM_ID].combine_chunks()
+    source = CandidateSource(_model(inputs["model"]), artifact_utils.get_single_uri(inputs["candidate_index"]), ids, test.features)
+    ranked = {RETRIEVAL: source.retrieve(test.queries, test.longest)[0]}
+    for name in test.settings["baselines"]:
+        progress.report(f"baseline {name}")
+        ranked[name] = test.baseline(name)
+    if inputs.get("baseline_retrieval_model"):
+        last = CandidateSource(_model(inputs["baseline_retrieval_model"]), None, ids, test.features)
+        if last.takes_these_features():
+            ranked[rules.LAST_BLESSED] = last.retrieve(test.queries, test.longest)[0]
+        else:
+            logging.warning("the last blessed retrieval model takes other features; it is not compared with")
+    return ranked
+
+
+def _judge_two_step(test: Test, inputs: dict) -> dict[str, np.ndarray]:
+    """The lists of both steps, beside those that the first evaluator has kept, and of the last blessed pair."""
+    with np.load(Path(artifact_utils.get_single_uri(inputs["retrieval_evaluation"])) / RANKINGS_FILE, allow_pickle=False) as kept:
+        before = {name: kept[name] for name in kept.files if name != rules.LAST_BLESSED}
+    index = artifact_utils.get_single_uri(inputs["candidate_index"])
+    engine = TwoStep(_model(inputs["model"]), index, _model(inputs["ranking_model"]), test.catalogue, test.features, test.settings["candidates"])
+    ranked = {TWO_STEP: engine.recommend(test.queries, test.longest)[0], **before}
+    if inputs.get("baseline_ranking_model"):
+        pair = _model(inputs["baseline_retrieval_model"]), None, _model(inputs["baseline_ranking_model"])
+        last = TwoStep(*pair, test.catalogue, test.features, test.settings["candidates"])
+        if last.takes_these_features():
+            ranked[rules.LAST_BLESSED] = last.recommend(test.queries, test.longest)[0]
+        else:
+            logging.warning("the last blessed models take other features; they are not compared with")
+    return ranked
+
+
+def _bless(blessing, inputs, verdicts) -> None:
+    """TFX's blessing of the ranking model, with the ids of both models, since they are judged and released as one."""
+    blessed = all(verdict.passed for verdict in verdicts)
+    blessing.set_int_custom_property("blessed", int(blessed))
+    blessing.set_string_custom_property("blessing_message", " ".join(v.sentence for v in verdicts if not v.passed))
+    for key, model in (("retrieval_model", "model"), ("ranking_model", "ranking_model")):
+        blessing.set_int_custom_property(model_id(key), artifact_utils.get_single_instance(inputs[model]).id)
+    ranking = artifact_utils.get_single_instance(inputs["ranking_model"])
+    blessing.set_string_custom_property("current_model", ranking.uri)
+    blessing.set_int_custom_property("current_model_id", ranking.id)
+    folder = Path(blessing.uri)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ("BLESSED" if blessed else "NOT_BLESSED")).touch()
+
+
+def _headline(steps: dict) -> dict[str, dict[str, float]]:
+    """NDCG at the shortest and recall at the longest list of each step."""
+    found = {}
+    for step, measured in steps.items():
+        subject, ks = measured["models"][measured["subject"]], measured["ks"]
+        keys = (f"ndcg@{min(ks)}", f"recall@{max(ks)}")
+        found[step] = {key: subject[key]["mean"] for key in keys if subject[key]["mean"] is not None}
+    return found
+
+
+def _read_steps(artifacts) -> dict:
+    return read_json(Path(artifact_utils.get_single_uri(artifacts)) / names.EVALUATION_FILE)["steps"]
+
+
+def _model(artifacts) -> str:
+    return path_utils.serving_model_path(artifact_utils.get_single_uri(artifacts))

@@ -1,0 +1,89 @@
+"""The parts of the queries and of the catalogue that are reported by themselves."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from core.errors import UsageError
+
+NONE = "(none)"  # the value of a query that has none
+OTHER = "(other)"  # the rarer values of a column, together
+MAX_VALUES = 20
+HEAD_SHARE = 0.5
+
+
+class Slice(NamedTuple):
+    """A part of the queries, or of the items.
+
+    Args:
+      name: `column=value`, or one of `user:warm`, `user:cold`, `item:warm`, `item:cold`, `item:head`, `item:tail`.
+      mask: bool, [Q] for a slice of queries, [n_items] for a slice of items.
+    """
+
+    name: str
+    mask: np.ndarray
+
+
+def of_queries(features: pa.Table, has_history: np.ndarray) -> list[Slice]:
+    """Warm and cold users, then each value of each column.
+
+    A missing value, or an empty string, is `(none)`. Where a column has more than 20 values, the 19 with the most
+    queries stand alone and the others are `(other)`: a slice of a few queries says nothing. The slices of a column are
+    disjoint and cover all queries.
+
+    Args:
+      features: one row a query, in the order of the queries; strings, or numbers and booleans, which are taken as text.
+      has_history: [Q] bool, whether the user had an event before the query; those are warm.
+
+    Raises:
+      UsageError: a column holds lists.
+      ValueError: the lengths differ.
+    """
+    if features.num_columns and len(features) != len(has_history):
+        raise ValueError(f"features should have a row a query, {len(has_history)}; found {len(features)}")
+    warm = np.asarray(has_history, dtype=bool)
+    slices = [Slice("user:warm", warm), Slice("user:cold", ~warm)]
+    for name in features.column_names:
+        slices += _of_column(name, features[name])
+    return slices
+
+
+def _of_column(name: str, column: pa.ChunkedArray) -> list[Slice]:
+    if pa.types.is_nested(column.type):
+        raise UsageError(
+            f"slice {name!r} should have one value a user; found {column.type}. Leave it out of `evaluation.slices`."
+        )
+    text = pc.fill_null(column.cast(pa.string()), "")
+    encoded = pc.if_else(pc.equal(text, ""), NONE, text).combine_chunks().dictionary_encode()
+    values, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False)
+    counts = np.bincount(codes, minlength=len(values))
+    # By number of queries, then by name, so that the order of the queries does not matter.
+    order = sorted(range(len(values)), key=lambda code: (-counts[code], values[code]))
+    alone = order if len(order) <= MAX_VALUES else order[: MAX_VALUES - 1]
+    slices = [Slice(f"{name}={values[code]}", codes == code) for code in alone]
+    if len(alone) < len(order):
+        slices.append(Slice(f"{name}={OTHER}", ~np.isin(codes, alone)))
+    return slices
+
+
+def of_items(train_counts: np.ndarray) -> list[Slice]:
+    """Warm and cold, head and tail items.
+
+    Warm items have an event in train, cold ones have none. The head is the fewest most popular items that together make
+    at least half of the train events, of equally popular ones those that come first in the catalogue; the tail is
+    everything else, cold items included.
+
+    Args:
+      train_counts: [n_items] events of each item in train.
+
+    Source of head and tail: Anderson, The Long Tail (2006); the cut at half is ours.
+    """
+    by_popularity = np.argsort(-train_counts, kind="stable")
+    cumulative = np.cumsum(train_counts[by_popularity])
+    head = np.zeros(len(train_counts), dtype=bool)
+    if train_counts.any():
+        head[by_popularity[: np.searchsorted(cumulative, HEAD_SHARE * cumulative[-1]) + 1]] = True
+    warm = train_counts > 0
+    return [Slice("item:warm", warm), Slice("item:cold", ~warm), Slice("item:head", head), Slice("item:tail", ~head)]

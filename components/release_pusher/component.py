@@ -1,0 +1,83 @@
+"""ReleasePusher: the models, the index and their evaluation → one release, if they are blessed."""
+
+import core.tf  # noqa: F401  before TFX, which imports TensorFlow
+
+# isort: split
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import standard_artifacts, system_executions
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.release_pusher.executor import Executor
+from components.types import CandidateIndex, RecommenderEvaluation, Release
+
+
+class ReleasePusherSpec(ComponentSpec):
+    """Inputs, outputs and parameters of ReleasePusher."""
+
+    PARAMETERS = {  # noqa: RUF012 - TFX's form
+        "releases": ExecutionParameter(type=str),
+        "name": ExecutionParameter(type=str),
+        "seed": ExecutionParameter(type=int),
+        "code_digest": ExecutionParameter(type=str),
+    }
+    INPUTS = {  # noqa: RUF012
+        "retrieval_model": ChannelParameter(type=standard_artifacts.Model),
+        "ranking_model": ChannelParameter(type=standard_artifacts.Model),
+        "candidate_index": ChannelParameter(type=CandidateIndex),
+        "retrieval_pushed": ChannelParameter(type=standard_artifacts.PushedModel),
+        "ranking_pushed": ChannelParameter(type=standard_artifacts.PushedModel),
+        "evaluation": ChannelParameter(type=RecommenderEvaluation),
+        "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+    }
+    OUTPUTS = {"release": ChannelParameter(type=Release)}  # noqa: RUF012
+    TYPE_ANNOTATION = system_executions.Deploy
+
+
+class ReleasePusher(base_component.BaseComponent):
+    """Makes what belongs together visible together, or not at all.
+
+    Args:
+      retrieval_model, ranking_model, candidate_index, evaluation: what the release is copied from.
+      retrieval_pushed, ranking_pushed: what the Pushers of the two models say they did; a release waits for both.
+      blessing: of both steps together; without it there is no release.
+      releases: the folder of the releases, absolute, on a mounted file system.
+      name: of the recommender.
+      seed: of everything that was drawn.
+      code_digest: of the code of this component, so that the cache notices a change in it.
+    Outputs:
+      release: see `components.types.Release`.
+    """
+
+    SPEC_CLASS = ReleasePusherSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        retrieval_model: types.BaseChannel,
+        ranking_model: types.BaseChannel,
+        candidate_index: types.BaseChannel,
+        retrieval_pushed: types.BaseChannel,
+        ranking_pushed: types.BaseChannel,
+        evaluation: types.BaseChannel,
+        blessing: types.BaseChannel,
+        releases: str,
+        name: str,
+        seed: int,
+        code_digest: str,
+    ):
+        spec = ReleasePusherSpec(
+            retrieval_model=retrieval_model,
+            ranking_model=ranking_model,
+            candidate_index=candidate_index,
+            retrieval_pushed=retrieval_pushed,
+            ranking_pushed=ranking_pushed,
+            evaluation=evaluation,
+            blessing=blessing,
+            releases=releases,
+            name=name,
+            seed=seed,
+            code_digest=code_digest,
+            release=types.Channel(type=Release),
+        )
+        super().__init__(spec=spec)

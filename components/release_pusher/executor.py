@@ -1,0 +1,100 @@
+"""Publishes the release out of the artifacts that it consists of."""
+
+import core.tf  # noqa: F401  before TFX, which imports TensorFlow
+
+# isort: split
+import logging
+from pathlib import Path
+from typing import Any
+
+from tfx.components.util import model_utils
+from tfx.dsl.components.base import base_executor
+from tfx.types import Artifact, artifact_utils
+from tfx.utils import path_utils
+
+from core import names, progress, releases
+from core.errors import ReleaseError
+from core.files import read_json
+
+_REASON = "blessing_message"  # where TFX's Evaluator, too, says why
+
+
+class Executor(base_executor.BaseExecutor):
+    """See `components.release_pusher.component.ReleasePusher`."""
+
+    def Do(  # noqa: N802 - TFX's name
+        self,
+        input_dict: dict[str, list[Artifact]],
+        output_dict: dict[str, list[Artifact]],
+        exec_properties: dict[str, Any],
+    ) -> None:
+        """Publish and describe the release in the output artifact, or say there why there is none.
+
+        Raises:
+          ReleaseError: the release could not be written, or `releases` is no folder of a mounted file system.
+        """
+        inputs = {key: artifact_utils.get_single_instance(artifacts) for key, artifacts in input_dict.items()}
+        release = artifact_utils.get_single_instance(output_dict["release"])
+        reason = _held_back(inputs)
+        if reason is not None:
+            logging.warning("no release: %s", reason)
+            progress.report(f"no release: {reason}")
+            release.set_int_custom_property("released", 0)
+            release.set_string_custom_property("reason", reason)
+            return
+        folder = _folder(exec_properties["releases"])
+        version = releases.publish(folder, _parts(inputs), _facts(inputs, exec_properties))
+        progress.report(f"release {version}")
+        # The cache of TFX takes an output to be there as long as its uri is: let that be the release, which someone may
+        # delete, and not a folder of the pipeline's, which stays.
+        release.uri = str(folder / version)
+        release.set_int_custom_property("released", 1)
+        release.set_string_custom_property("version", version)
+        release.set_string_custom_property("content_digest", releases.manifest(folder, version)["content_digest"])
+        release.set_string_custom_property("path", release.uri)
+
+
+def _held_back(inputs: dict[str, Artifact]) -> str | None:
+    """Why there must be no release, or None."""
+    if not model_utils.is_model_blessed(inputs["blessing"]):
+        why = inputs["blessing"].get_string_custom_property(_REASON)
+        return why or f"the evaluation did not bless it; see {_evaluation_file(inputs)}"
+    for step in ("retrieval", "ranking"):
+        if inputs[f"{step}_pushed"].get_int_custom_property("pushed") != 1:
+            return f"the {step} model was not pushed, and what belongs together is released together"
+    return None
+
+
+def _folder(path: str) -> Path:
+    if "://" in path:
+        raise ReleaseError(
+            f"releases: should be a folder of a mounted file system, where one rename shows a release; found {path!r}. "
+            "Mount the bucket or a volume and name the folder there."
+        )
+    return Path(path).absolute()
+
+
+def _parts(inputs: dict[str, Artifact]) -> dict[str, Path]:
+    index = Path(inputs["candidate_index"].uri)
+    return {
+        releases.RETRIEVAL: Path(path_utils.serving_model_path(inputs["retrieval_model"].uri)),
+        releases.INDEX: index,
+        releases.RANKING: Path(path_utils.serving_model_path(inputs["ranking_model"].uri)),
+        names.CATALOGUE_FILE: index / names.CATALOGUE_FILE,
+        names.EVALUATION_FILE: _evaluation_file(inputs),
+    }
+
+
+def _evaluation_file(inputs: dict[str, Artifact]) -> Path:
+    return Path(inputs["evaluation"].uri) / names.EVALUATION_FILE
+
+
+def _facts(inputs: dict[str, Artifact], exec_properties: dict[str, Any]) -> dict[str, Any]:
+    file = _evaluation_file(inputs)
+    evaluation = read_json(file) if file.is_file() else {}  # `publish` says so if it is missing
+    return {
+        "name": exec_properties["name"],
+        "seed": exec_properties["seed"],
+        "metrics": evaluation.get("headline", {}),
+        "ml_metadata": {key: artifact.id for key, artifact in sorted(inputs.items())},
+    }

@@ -1,0 +1,281 @@
+"""One raw column in, one of the canonical type out, with the values that cannot be taken. Arrow and NumPy alone.
+
+Every function takes an array as the file gave it and returns the converted array, null where it failed, with its
+faults. A faulty value never stops the values after it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.types as pt
+
+_MISSING = pa.array(["NA", "N/A", "NaN", "nan", "NULL", "null", "None"])  # ways to write a missing number
+_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_WHOLE = r"^[+-]?\d+(\.0*)?$"
+_DATE = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?"
+_NAIVE, _ZONED = rf"{_DATE})?$", rf"{_DATE})(Z|[+-]\d\d(:?\d\d)?)$"
+_YEAR_2100 = 4_102_444_800
+_DAY = 86_400
+_UNITS = {10**3: "milliseconds", 10**6: "microseconds", 10**9: "nanoseconds"}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One kind of bad value in a column.
+
+    Args:
+      reason: what a report counts it under.
+      bad: bool, the rows.
+      found: what is wrong; `{value}` stands for the value.
+      todo: what the user can do.
+      fatal: whether the whole column is at fault, so that dropping rows is no way out.
+    """
+
+    reason: str
+    bad: np.ndarray
+    found: str
+    todo: str
+    fatal: bool = False
+
+
+Converted = tuple[pa.Array, list[Fault]]
+
+
+def text(raw: pa.Array) -> Converted:
+    """Strings; an empty one is missing. Whole numbers and booleans become text too."""
+    raw = _plain(raw)
+    bad = np.zeros(len(raw), bool)
+    if _is_text(raw.type):
+        try:
+            values = raw.cast(pa.string())
+        except pa.ArrowInvalid:
+            decoded = [_decoded(value) for value in raw.to_pylist()]
+            values = pa.array(decoded, pa.string())
+            bad = _mask(pc.and_(raw.is_valid(), values.is_null()))
+    elif pt.is_integer(raw.type) or pt.is_boolean(raw.type) or pt.is_null(raw.type):
+        values = raw.cast(pa.string())
+    else:
+        return _wrong_type(raw, pa.string(), "text or whole numbers")
+    values = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
+    return values, _faults(("bad_bytes", bad, "{value} is not valid UTF-8", "Save the file as UTF-8"))
+
+
+def identifier(raw: pa.Array) -> Converted:
+    """Ids as strings; missing ones and those that went through a float are faults."""
+    values, faults = text(raw)
+    if any(fault.fatal for fault in faults):
+        return values, faults
+    known_bad = np.logical_or.reduce([fault.bad for fault in faults] or [np.zeros(len(raw), bool)])
+    missing = _mask(values.is_null()) & ~known_bad
+    floats = _mask(pc.fill_null(pc.match_substring_regex(values, r"^-?\d+\.0+$"), False))
+    keep_whole = (
+        "Write ids as text or whole numbers; a column of floats often comes from missing values in a data frame"
+    )
+    return values, faults + _faults(
+        ("missing_id", missing, "is empty", "Every row needs an id: fill it in"),
+        ("float_id", floats, "{value} is an id written as a float", keep_whole),
+    )
+
+
+def number(raw: pa.Array) -> Converted:
+    """float32; missing where empty or NaN. Text that is no number and infinities are faults."""
+    raw = _plain(raw)
+    faults: list[Fault] = []
+    wrong = np.zeros(len(raw), bool)
+    if _is_text(raw.type):
+        strings, faults = text(raw)
+        values, wrong = _parsed_numbers(strings)
+    elif pt.is_integer(raw.type) or pt.is_floating(raw.type) or pt.is_boolean(raw.type) or pt.is_null(raw.type):
+        values = raw.cast(pa.float32(), safe=False)
+    elif pt.is_decimal(raw.type):
+        values = raw.cast(pa.float64()).cast(pa.float32(), safe=False)
+    else:
+        return _wrong_type(raw, pa.float32(), "numbers")
+    values = pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float32()), values)
+    infinite = _mask(pc.fill_null(pc.is_inf(values), False))
+    return values, faults + _faults(
+        ("not_a_number", wrong, "{value} is no number", "Correct it, or leave it empty where it is not known"),
+        ("not_finite", infinite, "{value} is too large for a 32-bit float", "Correct it, or leave it empty"),
+    )
+
+
+def rating(raw: pa.Array, bounds: tuple[float, float] | None) -> Converted:
+    """float32, never missing, within `bounds` where they are given."""
+    values, faults = number(raw)
+    if any(fault.fatal for fault in faults):
+        return values, faults
+    known_bad = np.logical_or.reduce([fault.bad for fault in faults] or [np.zeros(len(raw), bool)])
+    missing = _mask(values.is_null()) & ~known_bad
+    faults += _faults(("missing_rating", missing, "is empty or NaN", "Every event needs its rating: fill it in"))
+    if bounds is not None:
+        low, high = bounds
+        inside = pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))
+        outside = ~_mask(pc.fill_null(inside, True)) & ~known_bad
+        todo = "Correct it, or `data.interactions.rating_range`"
+        faults += _faults(("rating_out_of_range", outside, f"{{value}} is outside [{low:g}, {high:g}]", todo))
+    return values, faults
+
+
+def timestamp(raw: pa.Array, now: int) -> Converted:
+    """int64 seconds since 1970 from whole numbers, Arrow times and dates, or ISO-8601 text (UTC where it has no zone).
+
+    Args:
+      raw: as the file gave it.
+      now: seconds; a time more than a day later is a fault.
+    """
+    raw = _plain(raw)
+    faults: list[Fault] = []
+    wrong = np.zeros(len(raw), bool)
+    if _is_text(raw.type):
+        strings, faults = text(raw)
+        values, wrong = _parsed_times(strings)
+    elif pt.is_integer(raw.type) or pt.is_null(raw.type):
+        values = raw.cast(pa.int64(), safe=False)
+    elif pt.is_floating(raw.type):
+        given = _mask(pc.fill_null(pc.invert(pc.is_nan(raw)), False))
+        whole = _mask(pc.fill_null(pc.and_(pc.equal(pc.floor(raw), raw), pc.less(pc.abs(raw), 2.0**62)), False))
+        values, wrong = pc.if_else(whole, raw, pa.scalar(None, raw.type)).cast(pa.int64()), given & ~whole
+    elif pt.is_timestamp(raw.type) or pt.is_date(raw.type):
+        values = raw.cast(pa.timestamp("s", getattr(raw.type, "tz", None)), safe=False).cast(pa.int64())
+    else:
+        return _wrong_type(raw, pa.int64(), "times")
+    known_bad = np.logical_or.reduce([wrong, *(fault.bad for fault in faults)])
+    todo = "Give whole seconds since 1970-01-01 UTC, or ISO-8601 such as 2024-05-01T12:00:00Z"
+    faults += _faults(
+        ("not_a_time", wrong, "{value} is no time", todo),
+        ("missing_timestamp", _mask(values.is_null()) & ~known_bad, "is empty", todo),
+    )
+    return values, faults + _implausible(values.fill_null(0).to_numpy(zero_copy_only=False), now)
+
+
+def strings(raw: pa.Array, separator: str, max_values: int) -> Converted:
+    """list<string>, the empty values left out and at most `max_values` a row; null where none is left."""
+    raw = _plain(raw)
+    faults: list[Fault] = []
+    if pt.is_list(raw.type) or pt.is_large_list(raw.type) or pt.is_fixed_size_list(raw.type):
+        lists = raw.cast(pa.large_list(raw.type.value_type))
+    else:
+        values, faults = text(raw)
+        if any(fault.fatal for fault in faults):
+            return pa.nulls(len(raw), pa.list_(pa.string())), faults
+        lists = pc.split_pattern(values, separator)
+    lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    row = np.repeat(np.arange(len(lists)), lengths)
+    values, inner = text(lists.flatten())
+    for fault in inner:
+        bad = np.bincount(row[fault.bad], minlength=len(lists)) > 0
+        faults.append(Fault(fault.reason, bad, fault.found, fault.todo, fault.fatal))
+    keep = _mask(values.is_valid())
+    ordinal = np.cumsum(keep) - 1  # of a kept value among all kept ones
+    kept = np.bincount(row[keep], minlength=len(lists))
+    keep &= ordinal - (np.cumsum(kept) - kept)[row] < max_values
+    kept = np.minimum(kept, max_values)
+    offsets = pa.array(np.concatenate([[0], np.cumsum(kept)]), pa.int32())
+    none = pa.array(kept == 0) if len(kept) else None
+    return pa.ListArray.from_arrays(offsets, values.filter(pa.array(keep)), mask=none), faults
+
+
+# ---- parsing text ----
+
+
+def _parsed_numbers(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """Numbers, and which strings are none."""
+    try:
+        return strings.cast(pa.float32()), np.zeros(len(strings), bool)
+    except pa.ArrowInvalid:
+        tidy = pc.utf8_trim_whitespace(strings)
+        values = _cast(_only(pc.replace_substring_regex(tidy, r"^\+", ""), _NUMBER), pa.float32())
+        missing = pc.is_in(tidy, _MISSING)
+        return values, _mask(pc.and_(strings.is_valid(), pc.and_(values.is_null(), pc.invert(missing))))
+
+
+def _parsed_times(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """Seconds, and which strings are no times."""
+    try:
+        return strings.cast(pa.int64()), np.zeros(len(strings), bool)
+    except pa.ArrowInvalid:
+        tidy = pc.utf8_trim_whitespace(strings)
+        whole = pc.replace_substring_regex(_only(tidy, _WHOLE), r"^\+|\.0*$", "")
+        iso = pc.replace_substring_regex(tidy, r"(:\d\d)[.,]\d+", r"\1")  # parts of a second
+        values = pc.coalesce(
+            _cast(whole, pa.int64()),
+            _cast(_only(iso, _NAIVE), pa.timestamp("s")).cast(pa.int64()),
+            _cast(_only(iso, _ZONED), pa.timestamp("s", "UTC")).cast(pa.int64()),
+        )
+        return values, _mask(pc.and_(strings.is_valid(), values.is_null()))
+
+
+def _only(strings: pa.Array, pattern: str) -> pa.Array:
+    """`strings`, null where they do not match."""
+    return pc.if_else(pc.match_substring_regex(strings, pattern), strings, pa.scalar(None, pa.string()))
+
+
+def _cast(strings: pa.Array, to: pa.DataType) -> pa.Array:
+    """As `strings.cast(to)`, but null where that fails. Halving finds the few that do."""
+    try:
+        return strings.cast(to)
+    except pa.ArrowInvalid:
+        half = len(strings) // 2
+        if half == 0:
+            return pa.nulls(1, to)
+        return pa.concat_arrays([_cast(strings[:half], to), _cast(strings[half:], to)])
+
+
+# ---- faults ----
+
+
+def _implausible(seconds: np.ndarray, now: int) -> list[Fault]:
+    """Times before 1970, in another unit, or in the future."""
+    wrong_unit = seconds > _YEAR_2100
+    faults = _faults(
+        ("before_1970", seconds < 0, "{value} is before 1970", "Correct it: times count from 1970-01-01 UTC"),
+    )
+    if wrong_unit.any():
+        first = int(seconds[wrong_unit][0])
+        scale = next((scale for scale in _UNITS if first // scale <= _YEAR_2100), 10**9)
+        year = 1970 + first // 31_556_952
+        found = f"{{value}}, in seconds, is the year {year:,}; it seems to be in {_UNITS[scale]}"
+        faults += _faults(("time_unit", wrong_unit, found, f"Divide the column by {scale:,}: times are in seconds"))
+    future = (seconds > now + _DAY) & ~wrong_unit
+    todo = "Correct it, or the clock of this machine"
+    return faults + _faults(("future", future, "{value} lies in the future", todo))
+
+
+def _faults(*candidates: tuple[str, np.ndarray, str, str]) -> list[Fault]:
+    return [Fault(*candidate) for candidate in candidates if candidate[1].any()]
+
+
+def _wrong_type(raw: pa.Array, to: pa.DataType, wanted: str) -> Converted:
+    """A column that no row of can be taken. One whose values are all null says nothing of its type."""
+    bad = _mask(raw.is_valid())
+    if not bad.any():
+        return pa.nulls(len(raw), to), []
+    found = f"{{value}} is of type {raw.type}, not {wanted}"
+    todo = f"Write the column as {wanted}" + (": 1 and not 1.0" if pt.is_floating(raw.type) else "")
+    return pa.nulls(len(raw), to), [Fault("wrong_type", bad, found, todo, fatal=True)]
+
+
+# ---- small helpers ----
+
+
+def _plain(raw: pa.Array) -> pa.Array:
+    return raw.dictionary_decode() if pt.is_dictionary(raw.type) else raw
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    tests: Iterable = (pt.is_string, pt.is_large_string, pt.is_string_view, pt.is_binary, pt.is_large_binary)
+    return any(test(type_) for test in tests)
+
+
+def _mask(values: pa.Array) -> np.ndarray:
+    return values.to_numpy(zero_copy_only=False).astype(bool)
+
+
+def _decoded(value: bytes | None) -> str | None:
+    try:
+        return None if value is None else value.decode()
+    except UnicodeDecodeError:
+        return None

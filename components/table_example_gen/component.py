@@ -1,0 +1,42 @@
+"""The component: our executor under TFX's FileBasedExampleGen, which brings spans, versions and caching."""
+
+import core.tf  # noqa: F401
+
+from google.protobuf import struct_pb2
+from tfx.components.example_gen.component import FileBasedExampleGen
+from tfx.dsl.components.base import executor_spec
+from tfx.proto import example_gen_pb2
+
+from components.table_example_gen.executor import CODE, SPEC, Driver, Executor
+from components.table_example_gen.spec import TableSpec
+from core import names
+
+
+class TableExampleGen(FileBasedExampleGen):
+    """One table's files → Examples with the one split `all`."""
+
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+    DRIVER_CLASS = Driver
+
+    def __init__(self, spec: TableSpec, input_base: str, pattern: str, code_digest: str):
+        """Wire the component.
+
+        Args:
+          spec: what the table holds.
+          input_base: the folder that `pattern` starts from.
+          pattern: a file or a glob; `{SPAN}` and `{VERSION}` stand for the newest delivery's.
+          code_digest: of the code that reads it; another digest is another entry in TFX's cache.
+        """
+        settings = struct_pb2.Struct()
+        settings.update({SPEC: spec.model_dump_json(), CODE: code_digest})
+        custom_config = example_gen_pb2.CustomConfig()
+        custom_config.custom_config.Pack(settings)
+        one_split = example_gen_pb2.SplitConfig.Split(name=names.ALL, hash_buckets=1)
+        super().__init__(
+            input_base=input_base,
+            input_config=example_gen_pb2.Input(
+                splits=[example_gen_pb2.Input.Split(name=names.ALL, pattern=pattern)],
+            ),
+            output_config=example_gen_pb2.Output(split_config=example_gen_pb2.SplitConfig(splits=[one_split])),
+            custom_config=custom_config,
+        )

@@ -1,0 +1,237 @@
+"""A table's file, whatever its format: the columns it has, its rows in batches, and where a person finds a row."""
+
+import contextlib
+import csv
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+
+from core.errors import DataError
+
+_BLOCK = 1 << 23  # bytes of CSV parsed at once; no record may be longer
+_ROWS = 1 << 16  # rows of Parquet read at once
+
+
+class TableFile(ABC):
+    """One file of a table.
+
+    Rows are counted from 0, over every row of the file, those that cannot be read included.
+    """
+
+    def __init__(self, path: str):
+        self.path = path
+        self.columns: list[str] = []
+
+    @abstractmethod
+    def batches(self, columns: list[str]) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+        """The rows' numbers and these columns of them, batch by batch, with the file's own names and types."""
+
+    @abstractmethod
+    def rows(self) -> int:
+        """How many rows there were; known once `batches` has ended."""
+
+    @abstractmethod
+    def places(self, rows: list[int]) -> list[str]:
+        """Where a person finds each of these rows."""
+
+    def malformed(self) -> list[tuple[int, str]]:
+        """The rows that could not be split into fields, and what is wrong with each; known after `batches`."""
+        return []
+
+    def error(self, place: str, found: str, todo: str) -> DataError:
+        return DataError(self.path, place, found, todo)
+
+
+def open_file(path: str, separator: str) -> TableFile:
+    """Open a file by the ending of its name.
+
+    Raises:
+      DataError: the file is missing, empty, damaged, or has no ending that is known.
+    """
+    kind = {".csv": CsvFile, ".tsv": CsvFile, ".txt": CsvFile, ".parquet": ParquetFile}.get(Path(path).suffix)
+    if kind is None:
+        known = ".csv, .tsv, .txt or .parquet"
+        raise DataError(path, "its name", f"ends in {Path(path).suffix!r}", f"Use a file that ends in {known}")
+    try:
+        size = Path(path).stat().st_size
+    except OSError as error:
+        raise DataError(
+            path, "the file", f"cannot be opened: {error.strerror}", "Check the path and its rights"
+        ) from None
+    if size == 0:
+        raise DataError(path, "the file", "is empty (0 bytes)", "Deliver it again, or take it away")
+    return CsvFile(path, separator) if kind is CsvFile else ParquetFile(path)
+
+
+class ParquetFile(TableFile):
+    """Read row group by row group."""
+
+    def __init__(self, path: str):
+        super().__init__(path)
+        with self._explained():
+            self._file = pa.parquet.ParquetFile(path)
+        self.columns = list(self._file.schema_arrow.names)
+
+    def batches(self, columns: list[str]) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+        start = 0
+        with self._explained():
+            for batch in self._file.iter_batches(batch_size=_ROWS, columns=columns):
+                yield np.arange(start, start + batch.num_rows), batch
+                start += batch.num_rows
+
+    def rows(self) -> int:
+        return self._file.metadata.num_rows
+
+    def places(self, rows: list[int]) -> list[str]:
+        return [f"row {row + 1}" for row in rows]
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (pa.ArrowException, OSError) as error:
+            found = f"is no whole Parquet file ({str(error).strip().splitlines()[0].rstrip('.')})"
+            todo = "It may be truncated or of another format: copy or export it again"
+            raise self.error("the file", found, todo) from error
+
+
+class CsvFile(TableFile):
+    """Read in blocks; every field comes as the bytes between the separators, so that no row can stop the rest."""
+
+    def __init__(self, path: str, separator: str):
+        super().__init__(path)
+        self.separator = separator
+        self.first_line = ""
+        self._malformed: dict[int, int] = {}  # row -> its number of fields
+        self._read = 0
+        self._check_whole()
+        with contextlib.closing(self._records()) as records:
+            _, self.columns, self.first_line = next(records, (1, [], ""))
+        if not self.columns:
+            raise self.error("the file", "has only blank lines", "Deliver it again, or take it away")
+
+    def batches(self, columns: list[str]) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+        self._malformed, self._read = {}, 0
+        reader = self._reader(columns)
+        while reader is not None:
+            try:
+                batch = reader.read_next_batch()
+            except StopIteration:
+                return
+            except pa.ArrowInvalid as error:
+                todo = "Check the quotes around its fields, or take the text out"
+                raise self.error("the file", f"cannot be split into rows ({error})", todo) from error
+            numbers = np.arange(self._read, self._read + batch.num_rows)
+            self._read += batch.num_rows
+            yield self._among_malformed(numbers), batch
+
+    def _reader(self, columns: list[str]) -> pa.csv.CSVStreamingReader | None:
+        def skip(row: pa.csv.InvalidRow) -> str:
+            self._malformed[row.number - 2] = row.actual_columns  # the parser counts from 1, the header too
+            return "skip"
+
+        try:
+            return pa.csv.open_csv(
+                self.path,
+                pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK),
+                pa.csv.ParseOptions(delimiter=self.separator, newlines_in_values=True, invalid_row_handler=skip),
+                pa.csv.ConvertOptions(
+                    column_types=dict.fromkeys(columns, pa.binary()), include_columns=columns, strings_can_be_null=False
+                ),
+            )
+        except pa.ArrowInvalid as error:
+            if "cannot infer number of columns" in str(error):  # a header without an end of line
+                return None
+            raise self.error("the file", f"cannot be split into rows ({error})", "Check its quotes") from error
+
+    def _among_malformed(self, numbers: np.ndarray) -> np.ndarray:
+        """The n-th row that could be read → its number among all rows."""
+        if not self._malformed:
+            return numbers
+        skipped = np.sort(np.fromiter(self._malformed, np.int64))
+        return numbers + np.searchsorted(skipped - np.arange(len(skipped)), numbers, side="right")
+
+    def rows(self) -> int:
+        return self._read + len(self._malformed)
+
+    def malformed(self) -> list[tuple[int, str]]:
+        header = len(self.columns)
+        return [
+            (row, f"{fields} fields where the header has {header}") for row, fields in sorted(self._malformed.items())
+        ]
+
+    def places(self, rows: list[int]) -> list[str]:
+        """By line, the header included; only an error pays for this second reading."""
+        if not rows:
+            return []
+        wanted = set(rows)
+        with contextlib.closing(self._records()) as records:
+            upto = itertools.islice(enumerate(records, start=-1), max(rows) + 2)
+            lines = {row: line for row, (line, _, _) in upto if row in wanted}
+        return [f"line {lines[row]}" for row in rows]
+
+    def _check_whole(self) -> None:
+        """Refuse UTF-16, and a quote that opens and never closes: a parser takes all that follows for one field."""
+        quotes = 0
+        with open(self.path, "rb") as file:
+            head = file.read(4)
+            if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+                raise self.error("the file", "is UTF-16 text", "Save it as UTF-8")
+            file.seek(0)
+            while block := file.read(1 << 20):
+                quotes += block.count(b'"')
+        if quotes % 2:
+            line = self._unclosed_quote()
+            if line:
+                todo = "The file may be truncated: deliver it again, or close the quote"
+                raise self.error(f"line {line}", "a quote opens and never closes", todo)
+
+    def _unclosed_quote(self) -> int | None:
+        """The line of the record whose quote stays open until the end of the file, if one does."""
+        end = "\0"
+        line, fields = 1, [end]
+        with contextlib.closing(self._records(end)) as records:
+            for line, fields, _ in records:  # noqa: B007
+                pass
+        return None if fields == [end] else line
+
+    def _records(self, end: str = "") -> Generator[tuple[int, list[str], str], None, None]:
+        """Every record that is not blank: the line it begins on, its fields and that line; `end` follows the last."""
+        with open(self.path, encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
+            lines = _Lines(itertools.chain(file, ["\n", end] if end else []))
+            reader = csv.reader(lines, delimiter=self.separator)
+            begin = 1
+            while True:
+                lines.first = ""
+                try:
+                    fields = next(reader)
+                except StopIteration:
+                    return
+                except csv.Error as error:  # a field longer than any real one
+                    todo = "A quote that opens there may never close: close it, or shorten the field"
+                    raise self.error(f"line {begin}", f"{error} ({lines.first[:80]!r})", todo) from None
+                if fields:
+                    yield begin, fields, lines.first
+                begin = reader.line_num + 1
+
+
+class _Lines:
+    """The lines of a file, remembering the first one taken since `first` was cleared."""
+
+    def __init__(self, lines: Iterator[str]):
+        self._lines = lines
+        self.first = ""
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.first = self.first or line.rstrip("\r\n")
+        return line

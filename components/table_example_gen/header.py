@@ -1,0 +1,63 @@
+"""Which columns of a file are which of ours, and what to say where they are not found."""
+
+import difflib
+import re
+from collections import Counter
+
+from components.table_example_gen.files import CsvFile, TableFile
+from components.table_example_gen.spec import Problem, TableSpec
+
+
+def find_columns(file: TableFile, spec: TableSpec) -> tuple[list[str], list[str], list[Problem]]:
+    """Our columns that the file has, its columns that nobody declared, and what is wrong with its header."""
+    wanted = {name: spec.name_in_file(name) for name in spec.types()}
+    present = [name for name, column in wanted.items() if column in file.columns]
+    ignored = [column for column in dict.fromkeys(file.columns) if column not in wanted.values()]
+    missing = [name for name in wanted if name not in present and not spec.may_lack(name)]
+    key = f"`data.{spec.table}.columns`"
+    if missing and not present:
+        return present, ignored, [_nothing_known(file, spec, [wanted[name] for name in missing], key)]
+    problems = []
+    for name in missing:
+        found, todo = f"there is no column {wanted[name]!r}", f"Add it, or name the right one in {key}"
+        close = _close(wanted[name], ignored)
+        if close:
+            found, todo = (
+                f"{found}; the closest is {close!r}",
+                f"Set {key[:-1]}: {{{name}: {close}}}`, or add the column",
+            )
+        problems.append(Problem(file.path, "the header" if isinstance(file, CsvFile) else "its columns", found, todo))
+    counts = Counter(file.columns)
+    for column in (wanted[name] for name in present if counts[wanted[name]] > 1):
+        todo = "Rename all but one, so that it is clear which is meant"
+        problems.append(
+            Problem(file.path, "the header", f"the column {column!r} stands there {counts[column]} times", todo)
+        )
+    return present, ignored, problems
+
+
+def _nothing_known(file: TableFile, spec: TableSpec, expected: list[str], key: str) -> Problem:
+    """No column at all is known: no header, another separator, or other names."""
+    lacks = f"there is none of the columns {', '.join(map(repr, expected))}"
+    if not isinstance(file, CsvFile):
+        found = f"{lacks}; there are {', '.join(map(repr, file.columns))}"
+        return Problem(file.path, "its columns", found, f"Name the right ones in {key}")
+    shown = repr(file.first_line[:200])
+    if len(file.columns) == 1:
+        other = next((mark for mark in "\t;|," if mark in file.columns[0]), None)
+        if other and set(expected) & set(file.columns[0].split(other)):
+            found = f"{shown} has no separator {spec.separator!r} but {other!r}"
+            return Problem(file.path, "the header", found, f"Set `data.{spec.table}.separator` to {other!r}")
+    if any(re.fullmatch(r"\s*|[+-]?\d.*", field) for field in file.columns):
+        found = f"the file seems to have no header: its first line is {shown}, and {lacks}"
+        todo = f"Put a line with the names of the columns before it, or name them in {key} if it is the header"
+        return Problem(file.path, "the header", found, todo)
+    todo = f"Name the right columns in {key}; if that line is data, put a header before it"
+    return Problem(file.path, "the header", f"{lacks} in {shown}", todo)
+
+
+def _close(column: str, among: list[str]) -> str | None:
+    """The name most like `column`, whatever its case and punctuation."""
+    plain = {re.sub(r"[\W_]+", "", name.lower()): name for name in among}
+    match = difflib.get_close_matches(re.sub(r"[\W_]+", "", column.lower()), plain, n=1, cutoff=0.6)
+    return plain[match[0]] if match else None

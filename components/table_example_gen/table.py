@@ -1,0 +1,255 @@
+"""A file of a table read into canonical columns, with everything that is wrong with it. Pure Arrow and NumPy.
+
+A table is read twice: `check_file` and `make_plan` find every problem first, and nothing is written before that;
+`clean_tables` then gives the rows that stay, batch by batch.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from components.table_example_gen import columns, keys
+from components.table_example_gen.files import TableFile, open_file
+from components.table_example_gen.header import find_columns
+from components.table_example_gen.spec import Problem, TableSpec
+from core import files, names
+from core.errors import DataError
+
+_NONE = np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """What one file holds.
+
+    Args:
+      path: the file.
+      problems: what makes it unusable.
+      sha256: of its content.
+      rows: how many it has.
+      dropped: reason → rows.
+      ignored: its columns that nobody declared.
+      columns: the canonical columns it has.
+      repeats: its rows whose key an earlier row of it has.
+      keys: the keys of its other good rows, as `keys.key_table` makes them; None unless asked for.
+    """
+
+    path: str
+    problems: list[Problem]
+    sha256: str = ""
+    rows: int = 0
+    dropped: Counter = field(default_factory=Counter)
+    ignored: list[str] = field(default_factory=list)
+    columns: list[str] = field(default_factory=list)
+    repeats: np.ndarray = field(default_factory=lambda: _NONE)
+    keys: pa.Table | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of a table: its problems or, where there are none, the rows of each file that repeat others."""
+
+    problems: list[Problem]
+    repeats: dict[str, np.ndarray]
+    report: dict[str, Any]
+
+
+def check_file(path: str, spec: TableSpec, now: int, keep_keys: bool = False) -> FileCheck:
+    """Read one file and find what is wrong with it.
+
+    Args:
+      path: a .csv, .tsv, .txt or .parquet file.
+      spec: of its table.
+      now: seconds; an event more than a day later is a fault.
+      keep_keys: whether to return the keys too, for a table of several files.
+    """
+    try:
+        file = open_file(path, spec.separator)
+        present, ignored, problems = find_columns(file, spec)
+        if problems:
+            return FileCheck(path, problems, ignored=ignored)
+        tally, parts = _Tally(file, spec), []
+        for rows, table, faults in _scan(file, spec, present, now):
+            good = ~tally.add(rows, faults)
+            if spec.on_duplicate != "keep":
+                parts.append(keys.key_table(table, rows, path, spec).filter(pa.array(good)))
+    except DataError as error:
+        return FileCheck(path, [Problem(error.file, error.place, error.found, error.todo)])
+    tally.add_malformed()
+    check = FileCheck(path, tally.problems(), files.sha256(path), file.rows(), tally.dropped, ignored, present)
+    if not parts:
+        return check
+    table = pa.concat_tables(parts)
+    again = keys.repeated(table, spec)
+    if again.any() and spec.on_duplicate == "error":
+        check.problems.append(keys.problem(table, again, spec))
+    repeats = table.column(keys.ROW).to_numpy()[again]
+    return replace(check, repeats=repeats, keys=table.filter(pa.array(~again)) if keep_keys else None)
+
+
+def make_plan(checks: list[FileCheck], spec: TableSpec) -> Plan:
+    """Put the files of a table together, in the order of their names: keys across files, sums, and the report."""
+    checks = sorted(checks, key=lambda check: check.path)
+    problems = [problem for check in checks for problem in check.problems]
+    repeats = {check.path: check.repeats for check in checks}
+    tables = [check.keys for check in checks if check.keys is not None]
+    if tables:
+        table = pa.concat_tables(tables)
+        again = keys.repeated(table, spec)
+        if again.any() and spec.on_duplicate == "error":
+            problems.append(keys.problem(table, again, spec))
+        across = table.filter(pa.array(again))
+        files_of = across.column(keys.FILE).cast(pa.string()).to_numpy()
+        rows = across.column(keys.ROW).to_numpy()
+        repeats = {path: np.union1d(own, rows[files_of == path]) for path, own in repeats.items()}
+    report = _report(checks, repeats, spec)
+    if not problems:
+        problems = _of_whole_table(checks, report, spec)
+    return Plan(problems, repeats, report)
+
+
+def clean_tables(path: str, spec: TableSpec, now: int, repeats: np.ndarray) -> Iterator[pa.Table]:
+    """The rows of a checked file that stay, in their order, batch by batch, with the types of `spec.types()`."""
+    file = open_file(path, spec.separator)
+    present, _, _ = find_columns(file, spec)
+    for rows, table, faults in _scan(file, spec, present, now):
+        good = ~np.isin(rows, repeats)
+        for _, fault, _ in faults:
+            good &= ~fault.bad
+        yield table.filter(pa.array(good))
+
+
+def _report(checks: list[FileCheck], repeats: dict[str, np.ndarray], spec: TableSpec) -> dict[str, Any]:
+    """What was read, what of it stays, and why the rest does not."""
+    told, total = [], Counter[str]()
+    for check in checks:
+        dropped = check.dropped + Counter(duplicate=len(repeats[check.path]))
+        told.append({"file": check.path, "sha256": check.sha256, "rows": check.rows, "dropped": dict(dropped)})
+        total += dropped
+    rows = sum(check.rows for check in checks)
+    return {
+        "table": spec.table,
+        "rows_read": rows,
+        "rows_written": rows - total.total(),
+        "dropped": dict(total),
+        "ignored_columns": sorted({column for check in checks for column in check.ignored}),
+        "files": told,
+    }
+
+
+def _of_whole_table(checks: list[FileCheck], report: dict[str, Any], spec: TableSpec) -> list[Problem]:
+    """Problems that no single file shows: no rows at all, or ratings in some files only."""
+    file = checks[0].path if len(checks) == 1 else f"the {len(checks)} files of {spec.table}"
+    if not report["rows_read"]:
+        return [Problem(file, "the table", "has columns but no rows", "Deliver it with its rows")]
+    if not report["rows_written"]:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in report["dropped"].items())
+        todo = f"Look at them with `data.{spec.table}.on_invalid: error`"
+        return [Problem(file, "the table", f"no row is left; dropped were {reasons}", todo)]
+    unrated = [check.path for check in checks if check.rows and names.RATING not in check.columns]
+    if spec.table == names.INTERACTIONS and 0 < len(unrated) < sum(check.rows > 0 for check in checks):
+        found = f"there is no column {spec.name_in_file(names.RATING)!r}, but other files have one"
+        return [Problem(unrated[0], "its columns", found, "Give all files the same columns")]
+    return []
+
+
+# ---- reading ----
+
+_Faults = list[tuple[str, columns.Fault, pa.Array]]  # the column's name in the file, the fault, the raw values
+
+
+def _scan(
+    file: TableFile, spec: TableSpec, present: list[str], now: int
+) -> Iterator[tuple[np.ndarray, pa.Table, _Faults]]:
+    """The rows' numbers, their canonical columns and what is wrong with them, batch by batch."""
+    in_file = {name: spec.name_in_file(name) for name in present}
+    for rows, batch in file.batches(list(dict.fromkeys(in_file.values()))):
+        converted: dict[str, pa.Array] = {}
+        faults: _Faults = []
+        for name, column in in_file.items():
+            raw = batch.column(column)
+            converted[name], found = _convert(name, raw, spec, now)
+            faults += [(column, fault, raw) for fault in found]
+        yield rows, pa.table(converted), faults
+
+
+def _convert(name: str, raw: pa.Array, spec: TableSpec, now: int) -> columns.Converted:
+    if name == names.TIMESTAMP:
+        return columns.timestamp(raw, now)
+    if name in spec.keys:
+        return columns.identifier(raw)
+    if name == names.RATING:
+        return columns.rating(raw, spec.rating_range)
+    settings = spec.features.get(name, {"kind": "categorical"})
+    if settings["kind"] == "numeric":
+        return columns.number(raw)
+    if settings["kind"] == "multi_valued":
+        return columns.strings(raw, settings["separator"], settings["max_values"])
+    return columns.text(raw)
+
+
+@dataclass
+class _Kind:
+    """One kind of fault in one column: how many rows have it, and the first of them."""
+
+    row: int
+    found: str
+    todo: str
+    fatal: bool
+    count: int = 0
+
+
+class _Tally:
+    """Counts the faults of a file and keeps the first of each kind."""
+
+    def __init__(self, file: TableFile, spec: TableSpec):
+        self.file, self.spec = file, spec
+        self.dropped: Counter = Counter()
+        self._kinds: dict[tuple[str, str], _Kind] = {}  # by column and reason
+
+    def add(self, rows: np.ndarray, faults: _Faults) -> np.ndarray:
+        """Count the faults of a batch. Returns which of its rows are bad; a row counts under its first reason."""
+        bad = np.zeros(len(rows), bool)
+        for column, fault, raw in faults:
+            at = int(fault.bad.argmax())
+            found = fault.found.format(value=_shown(raw[at].as_py()))
+            kind = _Kind(int(rows[at]), found, fault.todo, fault.fatal)
+            self._kinds.setdefault((column, fault.reason), kind).count += int(fault.bad.sum())
+            self.dropped[fault.reason] += int((fault.bad & ~bad).sum())
+            bad |= fault.bad
+        return bad
+
+    def add_malformed(self) -> None:
+        """Count the rows that could not be split into fields."""
+        malformed = self.file.malformed()
+        if malformed:
+            row, found = malformed[0]
+            todo = (
+                "Check the separators and quotes there; if it is the last line, the file was cut off: deliver it again"
+            )
+            self._kinds["", "malformed_row"] = _Kind(row, found, todo, False, len(malformed))
+            self.dropped["malformed_row"] += len(malformed)
+
+    def problems(self) -> list[Problem]:
+        """One for each column and kind of fault that the policy does not drop."""
+        told = [
+            (column, kind) for (column, _), kind in self._kinds.items() if kind.fatal or self.spec.on_invalid == "error"
+        ]
+        places = self.file.places([kind.row for _, kind in told])
+        problems = []
+        for (column, kind), place in zip(told, places, strict=True):
+            where = f"{place}, column {column!r}" if column else place
+            more = f" ({kind.count:,} such rows)" if kind.count > 1 else ""
+            drop = "" if kind.fatal else f", or drop such rows with `data.{self.spec.table}.on_invalid: drop`"
+            problems.append(Problem(self.file.path, where, kind.found + more, kind.todo + drop))
+        return problems
+
+
+def _shown(value: Any) -> str:
+    """A value as an error tells it."""
+    told = repr(value.decode(errors="backslashreplace") if isinstance(value, bytes) else value)
+    return told if len(told) <= 80 else told[:77] + "..."

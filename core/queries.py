@@ -1,0 +1,142 @@
+"""Queries: what a retriever or a whole recommender is asked, and which items would have been right.
+
+The same queries are what the candidate generator retrieves for and what the evaluators judge.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from core import names
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Q queries over a catalogue of N items; an item is its row in the catalogue.
+
+    Args:
+      users: [Q] the users' ids and features, a column each.
+      time: [Q] int64, when each is asked.
+      history: [Q] list of item ids, oldest first, at most as long as the history of an event.
+      seen: [Q] list of item ids that may not be returned; empty where repeats are allowed.
+      relevant_offsets, relevant_items: the right answers as CSR: [Q + 1] int64, [nnz] int32 catalogue rows, no item twice.
+    """
+
+    users: pa.Table
+    time: np.ndarray
+    history: pa.ListArray
+    seen: pa.ListArray
+    relevant_offsets: np.ndarray
+    relevant_items: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+    def take(self, rows: np.ndarray) -> "Queries":
+        """The queries at `rows`."""
+        counts = np.diff(self.relevant_offsets)[rows]
+        offsets = np.r_[0, np.cumsum(counts)]
+        members = (
+            np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts) + np.repeat(self.relevant_offsets[rows], counts)
+        )
+        index = pa.array(rows)
+        return Queries(
+            self.users.take(index), self.time[rows], self.history.take(index), self.seen.take(index),
+            offsets, self.relevant_items[members],
+        )  # fmt: skip
+
+
+def build(
+    past: pa.Table,
+    target: pa.Table,
+    catalogue: pa.Array,
+    unit: str,
+    user_columns: list[str],
+    history_length: int,
+    exclude_seen: bool,
+    max_queries: int | None = None,
+    seed: int = 0,
+) -> Queries:
+    """The queries that `target` events ask, answered by what was known from `past` events and earlier targets.
+
+    Args:
+      past: events before the target split: user_id, item_id, timestamp and `user_columns`.
+      target: events of the split that is asked about, the same columns.
+      catalogue: [N] item ids.
+      unit: `user`: one query a user at their first target event, all their target items right;
+        `event`: one query an event, with the user's strictly earlier events.
+      user_columns: columns to carry, user_id among them.
+      history_length: the most items in a history.
+      exclude_seen: whether items of earlier events may not be returned, and are not right answers.
+      max_queries: a random sample of this many, when there are more.
+      seed: of the sample.
+    """
+    columns = [*user_columns, names.ITEM_ID, names.TIMESTAMP]
+    events = pa.concat_tables([past.select(columns), target.select(columns)]).combine_chunks()
+    user = pc.dictionary_encode(events[names.USER_ID].combine_chunks()).indices.to_numpy()
+    item = (
+        pc.index_in(events[names.ITEM_ID].combine_chunks(), value_set=catalogue)
+        .to_numpy(zero_copy_only=False)
+        .astype(np.int32)
+    )
+    is_target = np.arange(len(events)) >= past.num_rows
+    time = events[names.TIMESTAMP].to_numpy()
+    order = np.lexsort((time, is_target, user))  # of one user: the past in time, then the targets in time
+    user, item, time, is_target = user[order], item[order], time[order], is_target[order]
+
+    start = _first_of_run(user)
+    if unit == "user":
+        asked = np.flatnonzero(is_target & ~np.r_[False, is_target[:-1] & (user[1:] == user[:-1])])
+        known_end = asked
+        answer_end = np.searchsorted(user, user[asked], side="right")
+    else:
+        asked = np.flatnonzero(is_target)
+        # Of one user the targets follow the past, so "earlier" is all before the first event of the same second.
+        known_end = _first_of_run(user, time, is_target)[asked]
+        answer_end = asked + 1
+    if max_queries is not None and len(asked) > max_queries:
+        chosen = np.sort(np.random.default_rng(seed).choice(len(asked), max_queries, replace=False))
+        asked, known_end, answer_end = asked[chosen], known_end[chosen], answer_end[chosen]
+
+    items = events[names.ITEM_ID].combine_chunks().take(pa.array(order))
+    known = known_end - start[asked]
+    history = _lists(items, known_end - np.minimum(known, history_length), known_end)
+    seen = _lists(items, start[asked], known_end if exclude_seen else start[asked])
+    offsets, members = _unique_answers(item, asked, answer_end, start[asked], known_end, exclude_seen, len(catalogue))
+    users = events.select(user_columns).take(pa.array(order[asked]))
+    return Queries(users, time[asked], history, seen, offsets, members)
+
+
+def _unique_answers(item, asked, answer_end, start, known_end, exclude_seen, n_items):
+    """CSR of each query's right items: no item twice, and none that may not be returned."""
+    query, member = _ranges(asked, answer_end)
+    pairs = np.unique(query * n_items + item[member])
+    if exclude_seen:
+        query, member = _ranges(start, known_end)
+        pairs = np.setdiff1d(pairs, query * n_items + item[member], assume_unique=False)
+    offsets = np.searchsorted(pairs, np.arange(len(asked) + 1) * n_items)
+    return offsets.astype(np.int64), (pairs % n_items).astype(np.int32)
+
+
+def _ranges(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All indices of the ranges [start, end), each with the number of its range."""
+    lengths = ends - starts
+    owner = np.repeat(np.arange(len(starts), dtype=np.int64), lengths)
+    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + np.repeat(starts, lengths)
+
+
+def _lists(items: pa.Array, starts: np.ndarray, ends: np.ndarray) -> pa.ListArray:
+    _, members = _ranges(starts, ends)
+    offsets = np.r_[0, np.cumsum(ends - starts)].astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), items.take(pa.array(members)))
+
+
+def _first_of_run(*keys: np.ndarray) -> np.ndarray:
+    """[N] for each row the first index of the run of rows with equal keys it stands in."""
+    if not len(keys[0]):
+        return np.zeros(0, np.int64)
+    changed = np.any([key[1:] != key[:-1] for key in keys], axis=0)
+    first = np.flatnonzero(np.r_[True, changed])
+    return np.repeat(first, np.diff(np.r_[first, len(keys[0])]))

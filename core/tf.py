@@ -1,0 +1,9 @@
+"""Import this before TensorFlow: TFRS, TFT's layers and TFMA want Keras 2, which a variable must say first."""
+
+import os
+import sys
+
+if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
+    raise ImportError("tensorflow was imported before core.tf; import core.tf first, so that Keras 2 is the one in use")
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

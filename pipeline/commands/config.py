@@ -1,0 +1,41 @@
+"""`twostep config`: check a configuration, or explain its keys."""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(subparsers: argparse._SubParsersAction) -> None:
+    """Register `config check` and `config explain`."""
+    config = subparsers.add_parser("config", help="check a configuration, or explain its keys")
+    commands = config.add_subparsers(required=True, metavar="check|explain")
+    checking = commands.add_parser("check", help="check a configuration and that its data is there; runs nothing")
+    checking.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
+    checking.set_defaults(func=check)
+    explaining = commands.add_parser("explain", help="print every key with its type, default and meaning")
+    explaining.add_argument("key", metavar="KEY", nargs="?", help="one key and those below it, such as retrieval.index")
+    explaining.set_defaults(func=show)
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Load a configuration, look for its data, and print the paths it stands for."""
+    from pipeline import config, paths
+
+    loaded = config.load(arguments.config)
+    files = paths.table_files(loaded, arguments.config)
+    print(f"{arguments.config}: ok")
+    print(f"  data      {paths.data_root(loaded, arguments.config)}")
+    for table, found in files.items():
+        print(
+            f"    {table:<14}{getattr(loaded.data, table).path}: {len(found)} {'file' if len(found) == 1 else 'files'}"
+        )
+    print(f"  runs      {paths.run_folder(loaded)}")
+    print(f"  releases  {paths.releases_folder(loaded)}")
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Print the keys."""
+    from pipeline import explain
+
+    print(explain.explain(arguments.key), end="")
+    return 0

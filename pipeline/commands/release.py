@@ -1,0 +1,108 @@
+"""`twostep release list|show|verify|rollback`: the releases on disk, and which of them is in force."""
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def add_arguments(subparsers: Any) -> None:
+    """Wire `release` and the commands below it."""
+    parser = subparsers.add_parser("release", help="list, show, verify or roll back releases")
+    actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, function, takes_version, text in (
+        ("list", _list, None, "list the releases, newest first"),
+        ("show", _show, "the version; by default the current one", "show what a release consists of"),
+        ("verify", _verify, "the version; by default the current one", "check every file of a release"),
+        ("rollback", _rollback, "the version; by default the one current before", "make another release current"),
+    ):
+        action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        action.add_argument("config", metavar="CONFIG", help="the configuration, or the folder of the releases")
+        if takes_version:
+            action.add_argument("version", metavar="VERSION", nargs="?", help=takes_version)
+        action.add_argument("--json", action="store_true", help="print JSON")
+        action.set_defaults(func=function)
+
+
+def _folder(arguments: argparse.Namespace) -> Path:
+    """The folder of the releases, which is named itself or by a configuration."""
+    if Path(arguments.config).is_dir():
+        return Path(arguments.config)
+    from pipeline import config, paths
+
+    return paths.releases_folder(config.load(arguments.config))
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from core import releases
+
+    folder = _folder(arguments)
+    now, known = releases.current(folder), releases.versions(folder)
+    if arguments.json:
+        print(json.dumps({"current": now, "versions": known}, indent=2))
+    elif known:
+        print("\n".join(f"{version}  current" if version == now else version for version in known))
+    else:
+        print(f"{folder}: no release yet; `twostep run` makes one.")
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from core import releases
+
+    folder = _folder(arguments)
+    manifest = releases.manifest(folder, arguments.version)
+    if arguments.json:
+        print(json.dumps(manifest, indent=2, sort_keys=True))
+        return 0
+    is_current = manifest["version"] == releases.current(folder)
+    size = sum(file["size"] for file in manifest["files"].values())
+    shown = {
+        "version": manifest["version"] + (" (current)" if is_current else ""),
+        "created": manifest["created"],
+        "folder": str(folder / manifest["version"]),
+        "content digest": manifest["content_digest"],
+        "files": f"{len(manifest['files']):,}, {size:,} bytes",
+        **manifest["facts"],
+    }
+    print("\n".join(_lines(shown)))
+    return 0
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from core import releases
+
+    folder = _folder(arguments)
+    releases.verify(folder, arguments.version)
+    manifest = releases.manifest(folder, arguments.version)
+    if arguments.json:
+        print(json.dumps({"version": manifest["version"], "files": len(manifest["files"]), "whole": True}, indent=2))
+    else:
+        print(f"release {manifest['version']} is whole: {len(manifest['files']):,} files are as they were published")
+    return 0
+
+
+def _rollback(arguments: argparse.Namespace) -> int:
+    from core import releases
+
+    folder = _folder(arguments)
+    before = releases.current(folder) if arguments.version is None else None
+    now = releases.rollback(folder, arguments.version)
+    if arguments.json:
+        print(json.dumps({"current": now}, indent=2))
+    else:
+        print(f"release {now} is current" + (f" in place of {before}" if before else ""))
+    return 0
+
+
+def _lines(values: dict[str, Any], indent: str = "") -> Iterator[str]:
+    """One line a value, then each mapping with its parts below its name."""
+    width = max((len(key) for key, value in values.items() if not isinstance(value, dict)), default=0)
+    for key, value in sorted(values.items(), key=lambda item: isinstance(item[1], dict)):
+        if isinstance(value, dict):
+            yield f"{indent}{key.replace('_', ' ')}"
+            yield from _lines(value, indent + "  ")
+        else:
+            text = f"{value:.6g}" if isinstance(value, float) else str(value)
+            yield f"{indent}{key.replace('_', ' '):<{width}}  {text}"

@@ -1,0 +1,227 @@
+"""Every configuration key with its type, default and meaning, read off the models that check a configuration."""
+
+import difflib
+import json
+import textwrap
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from core.errors import UsageError
+from pipeline.config import Config
+from trainer.ranking.registry import MODELS as RANKING_MODELS
+from trainer.registry import Registry
+from trainer.retrieval.registry import MODELS as RETRIEVAL_MODELS
+
+ANY_KEY = "<column>"  # stands for the keys of a mapping whose names the user chooses
+_WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key.
+
+    Args:
+      name: without those above it.
+      kind: what may stand there, in words.
+      default: as YAML; empty where the key is required or a group.
+      meaning: one sentence.
+      below: the keys of a group.
+      required: whether it must be given.
+      where: the choice that this key belongs to, such as `model: two_tower`; empty where it always exists.
+    """
+
+    name: str
+    kind: str
+    default: str
+    meaning: str
+    below: tuple["Key", ...] = ()
+    required: bool = False
+    where: str = ""
+
+
+def explain(key: str | None = None) -> str:
+    """The keys as indented text that can be pasted into a configuration; all, or `key` (dotted) and those below it.
+
+    Raises:
+      UsageError: there is no such key.
+    """
+    keys: Sequence[Key] = tree()
+    indent, lines = 0, []
+    if key is not None:
+        *above, _ = parts = key.split(".")
+        for depth in range(len(parts)):
+            keys = _matching(keys, parts, depth)
+            if depth < len(above):
+                lines.append(f"{'  ' * depth}{parts[depth]}:")
+                keys = [below for each in keys for below in each.below]
+        indent = len(above)
+    return "\n".join([*lines, *_rendered(keys, indent)]) + "\n"
+
+
+def tree() -> tuple[Key, ...]:
+    """All keys of a configuration."""
+    return tuple(_with_params(key) for key in _keys(Config))
+
+
+def _with_params(key: Key) -> Key:
+    """Fill in the settings of every registered model below `retrieval.params` and `ranking.params`."""
+    registries: dict[str, Registry] = {"retrieval": RETRIEVAL_MODELS, "ranking": RANKING_MODELS}
+    if key.name not in registries:
+        return key
+    registry = registries[key.name]
+    settings = tuple(
+        replace(below, where=f"model: {name}")
+        for name, entry in registry.entries.items()
+        for below in _keys(entry.settings)
+    )
+    changed = {
+        "params": lambda old: replace(old, below=settings),
+        "model": lambda old: replace(old, kind=f"one of {', '.join(registry.entries)}"),
+    }
+    return replace(key, below=tuple(changed.get(below.name, lambda old: old)(below) for below in key.below))
+
+
+def _keys(model: type[BaseModel]) -> tuple[Key, ...]:
+    return tuple(_key(name, field) for name, field in model.model_fields.items())
+
+
+def _key(name: str, field: FieldInfo) -> Key:
+    kind, below = _kind(field.annotation)
+    bounds = ", ".join(filter(None, map(_bound, field.metadata)))
+    required = field.is_required()
+    group = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    if group and not required:
+        below = _with_defaults(below, field.get_default(call_default_factory=True))
+    default = "" if required or group else _yaml(field.get_default(call_default_factory=True))
+    return Key(name, f"{kind}, {bounds}" if bounds else kind, default, field.description or "", below, required)
+
+
+def _with_defaults(keys: tuple[Key, ...], value: BaseModel) -> tuple[Key, ...]:
+    """The keys of a group that is optional as a whole: what its default has set is not required of the user."""
+    return tuple(
+        replace(key, default=_yaml(getattr(value, key.name)), required=False) if key.required else key for key in keys
+    )
+
+
+def _kind(annotation: Any) -> tuple[str, tuple[Key, ...]]:
+    """What may stand there in words, and the keys below it."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kind(inner[0])
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, inner)), ()
+    if origin in (Union, types.UnionType):
+        return _union_kind([part for part in inner if part is not type(None)], type(None) in inner)
+    if origin is dict:
+        kind, below = _kind(inner[1])
+        if not below:
+            return ("mapping" if inner[1] is Any else f"mapping to {kind}"), ()
+        return "mapping", (Key(ANY_KEY, kind, "", "", below),)
+    if origin in (tuple, list):
+        kind, below = _kind(inner[0])
+        if origin is tuple and Ellipsis not in inner:
+            return f"list of {len(inner)}, each {kind}", below
+        return f"list of {kind}", below
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "group", _keys(annotation)
+    return {str: "text", int: "integer", float: "number", bool: "true or false"}.get(annotation, str(annotation)), ()
+
+
+def _union_kind(parts: list[Any], optional: bool) -> tuple[str, tuple[Key, ...]]:
+    if len(parts) == 1:
+        kind, below = _kind(parts[0])
+        return (f"{kind} or null" if optional else kind), below
+    models = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
+    if len(models) == len(parts):
+        # Told apart by `kind`: one entry for the choice, then the settings of each.
+        names = [model.model_fields["kind"].default for model in models]
+        choice = Key("kind", "one of " + ", ".join(names), "", "; ".join(_choices(names, models)), required=True)
+        settings = (
+            replace(key, where=f"kind: {name}")
+            for name, model in zip(names, models, strict=True)
+            for key in _keys(model)
+            if key.name != "kind"
+        )
+        return "a kind's name, or a group", (choice, *settings)
+    return " or ".join(_kind(part)[0] for part in parts) + (" or null" if optional else ""), ()
+
+
+def _choices(names: list[str], models: list[type[BaseModel]]) -> Iterator[str]:
+    for name, model in zip(names, models, strict=True):
+        first = (model.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        yield f"{name}: {first[:1].lower()}{first[1:]}"
+
+
+def _bound(constraint: Any) -> str:
+    """A constraint of a field in words; those that say nothing to a user are left out."""
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    for name, word in words.items():
+        if (value := getattr(constraint, name, None)) is not None:
+            return f"{word} {value:g}"
+    pattern = getattr(constraint, "pattern", None)
+    return f"matching {pattern}" if pattern else ""
+
+
+def _yaml(value: Any) -> str:
+    """A default as one line of YAML."""
+    if value is None or value is PydanticUndefined:
+        return "null"
+    if isinstance(value, str):
+        return (
+            value if value and value.replace("_", "").replace("-", "").replace(".", "").isalnum() else json.dumps(value)
+        )
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_yaml(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_yaml, value)) + "]"
+    if isinstance(value, BaseModel):
+        return _yaml(value.model_dump(exclude_defaults=True, exclude_none=True))
+    return json.dumps(value)
+
+
+def _rendered(keys: Sequence[Key], indent: int) -> Iterator[str]:
+    """The lines of `keys`: what a key means stands in a comment above it."""
+    margin, where = "  " * indent, ""
+    for key in keys:
+        if key.where != where:
+            where = key.where
+            yield f"{margin}# ---- where {where}"
+        note = "" if key.kind == "group" else f"({key.kind})"
+        comment = " ".join(filter(None, [key.meaning, note, "Required." if key.required else ""]))
+        for line in textwrap.wrap(comment, _WIDTH - len(margin) - 2, break_long_words=False, break_on_hyphens=False):
+            yield f"{margin}# {line}"
+        # A default of nothing at all would hide the keys below it, if it stood before them.
+        default = "" if key.below and key.default in ("{}", "[]") else key.default
+        yield f"{margin}{key.name}: {default}".rstrip()
+        yield from _rendered(key.below, indent + 1)
+
+
+def _matching(keys: Sequence[Key], parts: list[str], depth: int) -> list[Key]:
+    """The keys called `parts[depth]`: several where more than one model has a setting of that name."""
+    name = parts[depth]
+    found = [key for key in keys if key.name in (name, ANY_KEY)]
+    if found:
+        return [replace(key, name=name) for key in found]
+    place = ".".join(parts[:depth])
+    known = list(dict.fromkeys(key.name for key in keys))
+    elsewhere = [path for path in _paths(tree()) if path.rpartition(".")[2] == name]
+    close = elsewhere or [".".join([*parts[:depth], each]) for each in difflib.get_close_matches(name, known, n=1)]
+    if close:
+        hint = f"Did you mean `{close[0]}`?"
+    elif known:
+        hint = f"Known keys{f' of {place}' if place else ''}: {', '.join(known)}"
+    else:
+        hint = f"`{place}` has no keys below it."
+    raise UsageError(f"{'.'.join(parts)}: is no known key. {hint}")
+
+
+def _paths(keys: Sequence[Key], above: str = "") -> Iterator[str]:
+    for key in keys:
+        yield above + key.name
+        yield from _paths(key.below, f"{above}{key.name}.")

@@ -1,0 +1,256 @@
+"""What was made from what: from a release back to the source files, or from a file forward to the releases.
+
+Reads ML Metadata alone, so no TensorFlow and no TFX are needed.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from core.errors import UsageError
+
+Direction = Literal["back", "forward"]
+RELEASE_TYPE = "Release"  # type name of the artifact that ReleasePusher puts out
+VERSION = "version"  # its custom property
+SOURCES = "sources"  # custom property of a table's Examples: JSON list of {file, sha256, rows}
+# A model that a new one is only compared with is named, but its own past is no part of the new one's.
+COMPARED_WITH = "baseline"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that a table was read from."""
+
+    file: str
+    sha256: str = ""
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """Something that a node put out; `properties` are its custom properties, `sources` those files it was read from."""
+
+    id: int
+    type: str
+    uri: str
+    created: str
+    properties: dict[str, Any] = field(default_factory=dict)
+    sources: tuple[Source, ...] = ()
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One run of a node that did its work; runs that took another's result from the cache are not shown."""
+
+    id: int
+    node: str
+    state: str
+    started: str
+    seconds: float
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    compared_with: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What was found from `roots`; `executions` hold the edges, as ids of artifacts."""
+
+    direction: Direction
+    roots: tuple[int, ...]
+    artifacts: dict[int, Artifact]
+    executions: dict[int, Execution]
+
+    def maker(self, artifact_id: int) -> Execution | None:
+        """The execution that put an artifact out."""
+        return next((each for each in self.executions.values() if artifact_id in each.outputs), None)
+
+    def next(self, artifact_id: int) -> list[int]:
+        """The artifacts one step further from an artifact: what it was made from, or what was made from it."""
+        if self.direction == "back":
+            maker = self.maker(artifact_id)
+            found: Iterable[int] = maker.inputs if maker else ()
+        else:
+            found = (out for each in self.executions.values() if artifact_id in each.inputs for out in each.outputs)
+        return [each for each in dict.fromkeys(found) if each in self.artifacts]
+
+
+def open_store(file: Path) -> Any:
+    """The `ml_metadata.MetadataStore` in a SQLite file, for reading.
+
+    Raises:
+      UsageError: there is no such file.
+    """
+    if not file.is_file():
+        raise UsageError(f"{file}: no runs are recorded there. Run the pipeline first: twostep run CONFIG")
+    import ml_metadata
+    from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+    connection = mlmd.ConnectionConfig()
+    connection.sqlite.filename_uri = str(file)
+    connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE
+    return ml_metadata.MetadataStore(connection)
+
+
+def trace(store: Any, roots: int | Sequence[int], direction: Direction = "back") -> Lineage:
+    """Follow artifacts back to what they were made from, or forward to what was made from them.
+
+    Args:
+      store: an `ml_metadata.MetadataStore`.
+      roots: id of the artifact to start from, or of several.
+      direction: `back` or `forward`.
+
+    Raises:
+      UsageError: there is no such artifact.
+    """
+    roots = (roots,) if isinstance(roots, int) else tuple(roots)
+    found = {artifact.id: artifact for artifact in store.get_artifacts_by_id(list(roots))}
+    missing = [each for each in roots if each not in found]
+    if missing:
+        raise UsageError(f"artifact:{missing[0]}: there is no artifact of this id in the runs' metadata")
+    executions: dict[int, Execution] = {}
+    frontier = list(roots)
+    while frontier:
+        # Whole layers at a time: a question to the store costs more than its answer is long.
+        new = _executions(store, frontier, direction, known=executions)
+        executions |= {each.id: each for each in new}
+        reached = [each for one in new for each in (one.inputs if direction == "back" else one.outputs)]
+        shown = reached + [each for one in new if direction == "back" for each in one.compared_with]
+        frontier = [each for each in dict.fromkeys(reached) if each not in found]
+        unknown = [each for each in dict.fromkeys(shown) if each not in found]
+        found |= {artifact.id: artifact for artifact in store.get_artifacts_by_id(unknown)} if unknown else {}
+    types = {each.id: each.name for each in store.get_artifact_types()}
+    artifacts = {id_: _artifact(proto, types[proto.type_id]) for id_, proto in sorted(found.items())}
+    kept = {id_: _within(execution, artifacts) for id_, execution in sorted(executions.items())}
+    return Lineage(direction, roots, artifacts, kept)
+
+
+def release_artifact(store: Any, version: str) -> int:
+    """The artifact of a release. Raises: UsageError, with the known versions."""
+    known: dict[str, int] = {}
+    if any(each.name == RELEASE_TYPE for each in store.get_artifact_types()):
+        for artifact in sorted(store.get_artifacts_by_type(RELEASE_TYPE), key=lambda each: each.id):
+            known[str(_properties(artifact).get(VERSION, ""))] = artifact.id
+    if version not in known:
+        told = f"Known versions: {', '.join(filter(None, known))}" if any(known) else "No release has been made yet"
+        raise UsageError(f"{version}: is no release in the runs' metadata. {told}")
+    return known[version]
+
+
+def artifacts_of_file(store: Any, file: str | Path) -> list[int]:
+    """The artifacts that were read from a source file. Raises: UsageError, with the known files."""
+    path = Path(file).absolute()
+    found, known = [], set()
+    for artifact in store.get_artifacts():
+        for source in _sources(_properties(artifact)):
+            known.add(source.file)
+            # Recorded below the tables' folder, or in full.
+            if path == Path(source.file) or path.as_posix().endswith("/" + source.file.lstrip("/")):
+                found.append(artifact.id)
+    if not found:
+        told = f"Known files: {', '.join(sorted(known))}" if known else "No run has recorded any"
+        raise UsageError(f"{file}: no artifact was read from this file. {told}")
+    return list(dict.fromkeys(found))
+
+
+def _within(execution: Execution, artifacts: dict[int, Artifact]) -> Execution:
+    """An execution with those inputs and outputs alone that are part of the lineage."""
+    inputs, outputs = (
+        tuple(each for each in ids if each in artifacts) for ids in (execution.inputs, execution.outputs)
+    )
+    return replace(execution, inputs=inputs, outputs=outputs)
+
+
+def _executions(store: Any, artifact_ids: list[int], direction: Direction, known: Iterable[int]) -> list[Execution]:
+    """The executions that put these artifacts out (back) or read them (forward), but for the known ones."""
+    from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+    # A Resolver hands on what others made (INTERNAL_OUTPUT): it is no maker.
+    wanted = {
+        "back": (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT),
+        "forward": (mlmd.Event.INPUT, mlmd.Event.DECLARED_INPUT),
+    }[direction]
+    events = store.get_events_by_artifact_ids(artifact_ids)
+    reads = {
+        each.execution_id for each in events if each.type in wanted and not (direction == "forward" and _compared(each))
+    }
+    ids = sorted(reads - set(known))
+    # A cached execution has the very artifacts of the one that did the work.
+    protos = [
+        each
+        for each in (store.get_executions_by_id(ids) if ids else [])
+        if each.last_known_state != mlmd.Execution.CACHED
+    ]
+    if not protos:
+        return []
+    inputs: dict[int, list[int]] = {}
+    compared: dict[int, list[int]] = {}
+    outputs: dict[int, list[int]] = {}
+    for event in store.get_events_by_execution_ids([each.id for each in protos]):
+        if event.type in (mlmd.Event.INPUT, mlmd.Event.DECLARED_INPUT):
+            group = compared if _compared(event) else inputs
+        elif event.type in (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT):
+            group = outputs
+        else:
+            continue
+        group.setdefault(event.execution_id, []).append(event.artifact_id)
+    return [_execution(store, each, inputs, outputs, compared) for each in protos]
+
+
+def _compared(event: Any) -> bool:
+    return any(step.key.startswith(COMPARED_WITH) for step in event.path.steps if step.WhichOneof("value") == "key")
+
+
+def _execution(
+    store: Any, proto: Any, inputs: dict[int, list[int]], outputs: dict[int, list[int]], compared: dict[int, list[int]]
+) -> Execution:
+    from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+    began, ended = proto.create_time_since_epoch, proto.last_update_time_since_epoch
+    return Execution(
+        id=proto.id,
+        node=_node(store, proto),
+        state=mlmd.Execution.State.Name(proto.last_known_state),
+        started=_time(began),
+        seconds=round(max(0, ended - began) / 1000, 3),
+        inputs=tuple(sorted(inputs.get(proto.id, ()))),
+        outputs=tuple(sorted(outputs.get(proto.id, ()))),
+        compared_with=tuple(sorted(compared.get(proto.id, ()))),
+    )
+
+
+def _node(store: Any, execution: Any) -> str:
+    """The id of the node that ran: TFX puts it in a context of type `node`, `<pipeline>.<node>`."""
+    for context in store.get_contexts_by_execution(execution.id):
+        if context.type == "node":
+            return context.name.rpartition(".")[2]
+    return (execution.type or "?").rpartition(".")[2]
+
+
+def _artifact(proto: Any, type_name: str) -> Artifact:
+    properties = _properties(proto)
+    sources = tuple(_sources(properties))
+    shown = {name: value for name, value in properties.items() if name != SOURCES and value != ""}
+    return Artifact(proto.id, type_name, proto.uri, _time(proto.create_time_since_epoch), shown, sources)
+
+
+def _properties(artifact: Any) -> dict[str, Any]:
+    """Custom properties as Python values."""
+    return {
+        name: getattr(value, value.WhichOneof("value") or "string_value")
+        for name, value in artifact.custom_properties.items()
+    }
+
+
+def _sources(properties: dict[str, Any]) -> list[Source]:
+    text = properties.get(SOURCES)
+    if not text:
+        return []
+    return [Source(each["file"], each.get("sha256", ""), each.get("rows")) for each in json.loads(text)]
+
+
+def _time(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

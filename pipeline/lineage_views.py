@@ -1,0 +1,257 @@
+"""The lineage as people and programs read it: an indented tree, JSON, or a drawing."""
+
+import html
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+from pipeline.lineage import RELEASE_TYPE, VERSION, Lineage, Source
+
+# Of the drawing, in pixels.
+_LINE, _CHARACTER, _PADDING, _GAP_X, _GAP_Y = 16, 7.0, 10, 18, 36
+_SWEEPS = 6
+_MOST_FILES = 4  # of a table, named in its box
+
+
+def as_json(lineage: Lineage) -> str:
+    """The lineage as a JSON object with `direction`, `roots`, `artifacts` and `executions`."""
+    value = {
+        "direction": lineage.direction,
+        "roots": lineage.roots,
+        "artifacts": [asdict(each) for each in lineage.artifacts.values()],
+        "executions": [asdict(each) for each in lineage.executions.values()],
+    }
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def as_text(lineage: Lineage) -> str:
+    """The lineage as an indented tree, one artifact a line; what was shown once is not shown again."""
+    shown: set[int] = set()
+
+    def lines(artifact_id: int, first: str, rest: str) -> Iterator[str]:
+        maker = lineage.maker(artifact_id)
+        # Back from two outputs of one execution lie the same things.
+        key = maker.id if maker and lineage.direction == "back" else -artifact_id
+        again = key in shown and bool(lineage.next(artifact_id) or lineage.artifacts[artifact_id].sources)
+        yield first + _line(lineage, artifact_id) + ("  (above)" if again else "")
+        if again:
+            return
+        shown.add(key)
+        below: list[int | str] = [*lineage.next(artifact_id)]
+        if lineage.direction == "back":
+            below += [_source_line(source) for source in lineage.artifacts[artifact_id].sources]
+            below += [f"compared with {_line(lineage, each)}" for each in (maker.compared_with if maker else ())]
+        for place, each in enumerate(below):
+            last = place == len(below) - 1
+            branch, stem = rest + ("└ " if last else "├ "), rest + ("  " if last else "│ ")
+            if isinstance(each, str):
+                yield branch + each
+            else:
+                yield from lines(each, branch, stem)
+
+    result: list[str] = []
+    for root in lineage.roots:
+        if lineage.direction == "forward":
+            result += map(_source_line, lineage.artifacts[root].sources)
+        result += lines(root, "", "")
+    return "\n".join(result) + "\n"
+
+
+def _line(lineage: Lineage, artifact_id: int) -> str:
+    artifact, maker = lineage.artifacts[artifact_id], lineage.maker(artifact_id)
+    version = artifact.properties.get(VERSION) if artifact.type == RELEASE_TYPE else None
+    name = f"{artifact.type} {version}" if version is not None else artifact.type
+    made = f"  by {maker.node}, {maker.started[:16].replace('T', ' ')}" if maker else ""
+    return f"{name} (artifact:{artifact_id}){made}"
+
+
+def _source_line(source: Source) -> str:
+    details = [
+        f"{source.rows:,} rows" if source.rows is not None else "",
+        f"sha256 {source.sha256[:12]}" if source.sha256 else "",
+    ]
+    told = ", ".join(filter(None, details))
+    return f"file {source.file}" + (f"  {told}" if told else "")
+
+
+@dataclass
+class _Box:
+    """A box of the drawing: an execution, an artifact that none of ours made, files; or a way past other boxes."""
+
+    title: str
+    lines: list[str]
+    kind: str
+    before: set[str] = field(default_factory=set)
+    layer: int = 0
+    x: float = 0.0
+    y: float = 0.0
+    height: float = 0.0
+
+    @property
+    def width(self) -> float:
+        longest = max(len(self.title) * 1.08, *map(len, self.lines), 8)
+        return 0 if self.kind == "way" else longest * _CHARACTER + 2 * _PADDING
+
+    @property
+    def middle(self) -> float:
+        return self.x + self.width / 2
+
+
+def as_svg(lineage: Lineage) -> str:
+    """The lineage as an SVG drawing, from the files at the top down to what was made of them.
+
+    A box is a node with the artifacts that it put out; an arrow says that one of them was read.
+    """
+    boxes = _boxes(lineage)
+    _layer(boxes)
+    _lead_past(boxes)
+    width, height = _place(boxes)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="ui-monospace, Menlo, monospace" font-size="11.5">',
+        "<title>Lineage</title>",
+        '<defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<path d="M0 0L8 4L0 8z" fill="#7a8699"/></marker></defs>',
+        '<rect width="100%" height="100%" fill="#ffffff"/>',
+        *(_arrow(boxes[before], box) for box in boxes.values() for before in sorted(box.before)),
+        *(_drawn(box) for box in boxes.values() if box.kind != "way"),
+        "</svg>",
+    ]
+    return "\n".join(parts) + "\n"
+
+
+def _boxes(lineage: Lineage) -> dict[str, _Box]:
+    """Key -> box, with the keys of the boxes before it."""
+    boxes: dict[str, _Box] = {}
+    box_of: dict[int, str] = {}  # artifact -> the box that it lies in
+    for execution in lineage.executions.values():
+        key = f"execution {execution.id}"
+        made = [each for each in execution.outputs if each in lineage.artifacts]
+        if made:
+            kind = "root" if set(made) & set(lineage.roots) else "node"
+            boxes[key] = _Box(execution.node, [_label(lineage, each) for each in made], kind)
+            box_of |= dict.fromkeys(made, key)
+    compared = {each for execution in lineage.executions.values() for each in execution.compared_with}
+    for artifact_id in lineage.artifacts:
+        if artifact_id not in box_of:
+            box_of[artifact_id] = key = f"artifact {artifact_id}"
+            kind = "root" if artifact_id in lineage.roots else "node"
+            title = "compared with" if artifact_id in compared else "recorded before"
+            boxes[key] = _Box(title, [_label(lineage, artifact_id)], kind)
+    for execution in lineage.executions.values():
+        if (key := f"execution {execution.id}") in boxes:
+            boxes[key].before |= {
+                box_of[each] for each in (*execution.inputs, *execution.compared_with) if each in box_of
+            }
+    for artifact in lineage.artifacts.values():
+        if artifact.sources:
+            key = f"files {artifact.id}"
+            names = [source.file.rpartition("/")[2] for source in artifact.sources]
+            more = [f"and {len(names) - _MOST_FILES} more"] if len(names) > _MOST_FILES else []
+            boxes[key] = _Box("source", names[:_MOST_FILES] + more, "file")
+            boxes[box_of[artifact.id]].before.add(key)
+    return boxes
+
+
+def _label(lineage: Lineage, artifact_id: int) -> str:
+    artifact = lineage.artifacts[artifact_id]
+    version = artifact.properties.get(VERSION) if artifact.type == RELEASE_TYPE else None
+    return f"{artifact.type} {version if version is not None else artifact_id}"
+
+
+def _layer(boxes: dict[str, _Box]) -> None:
+    """Put each box one layer after the last of those before it."""
+    waiting = dict(boxes)
+    while waiting:
+        ready = [key for key, box in waiting.items() if not box.before & waiting.keys()]
+        for key in ready:
+            box = waiting.pop(key)
+            box.layer = 1 + max((boxes[before].layer for before in box.before), default=-1)
+
+
+def _lead_past(boxes: dict[str, _Box]) -> None:
+    """Lead arrows that skip layers past the boxes there, by a place in each that all arrows of one box share."""
+    for box in list(boxes.values()):
+        for start in sorted(box.before):
+            last = start
+            for layer in range(boxes[start].layer + 1, box.layer):
+                key = f"way {layer} {start}"
+                boxes.setdefault(key, _Box("", [], "way", {last}, layer))
+                last = key
+            box.before = box.before - {start} | {last}
+
+
+def _place(boxes: dict[str, _Box]) -> tuple[float, float]:
+    """Give each box its place; returns the drawing's width and height."""
+    layers: list[list[_Box]] = [[] for _ in range(1 + max((box.layer for box in boxes.values()), default=0))]
+    above: dict[int, list[_Box]] = {id(box): [boxes[key] for key in sorted(box.before)] for box in boxes.values()}
+    below: dict[int, list[_Box]] = {id(box): [] for box in boxes.values()}
+    for box in boxes.values():
+        layers[box.layer].append(box)
+        for each in above[id(box)]:
+            below[id(each)].append(box)
+    y = float(_PADDING)
+    for layer in layers:
+        for box in layer:
+            box.y, box.height = y, (1 + len(box.lines)) * _LINE + 2 * _PADDING - 4
+        tallest = max(box.height for box in layer)
+        for box in layer:
+            box.height = tallest if box.kind == "way" else box.height
+        y += tallest + _GAP_Y
+    for layer in layers:
+        _spread(layer, {})
+    for _ in range(_SWEEPS):  # each box under those it comes from, then above those it leads to: few arrows cross
+        for layer in reversed(layers):
+            _spread(layer, below)
+        for layer in layers:
+            _spread(layer, above)
+    left = min(box.x for box in boxes.values()) - _PADDING
+    for box in boxes.values():
+        box.x -= left
+    return max(box.x + box.width for box in boxes.values()) + _PADDING, y - _GAP_Y + _PADDING
+
+
+def _spread(layer: list[_Box], beside: dict[int, list[_Box]]) -> None:
+    """Put the boxes of a layer side by side, each as near to the middle of its neighbours as the others leave it."""
+    wanted = {id(box): _mean([each.middle for each in beside.get(id(box), ())], box.middle) for box in layer}
+    layer.sort(key=lambda box: wanted[id(box)])
+    edge = float("-inf")
+    for box in layer:
+        box.x = max(edge, wanted[id(box)] - box.width / 2)
+        edge = box.x + box.width + _GAP_X
+    shift = _mean([wanted[id(box)] - box.middle for box in layer], 0.0)
+    for box in layer:
+        box.x += shift
+
+
+def _mean(values: list[float], otherwise: float) -> float:
+    return sum(values) / len(values) if values else otherwise
+
+
+def _arrow(start: _Box, end: _Box) -> str:
+    """A curve from the foot of a box to the head of another; a way goes straight on through its layer."""
+    x1, y1, x2, y2 = start.middle, start.y + start.height, end.middle, end.y
+    bend = (y2 - y1) / 2
+    rest = f"V{y2 + end.height:.0f}" if end.kind == "way" else ""
+    head = "" if end.kind == "way" else ' marker-end="url(#arrow)"'
+    return (
+        f'<path d="M{x1:.0f} {y1:.0f}C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} {x2:.0f} {y2:.0f}{rest}" '
+        f'fill="none" stroke="#7a8699" stroke-opacity="0.7"{head}/>'
+    )
+
+
+def _drawn(box: _Box) -> str:
+    fill, stroke = {"root": ("#fff4d6", "#b7791f"), "file": ("#eef7ee", "#4d8b57"), "node": ("#eef3fb", "#4a6fa5")}[
+        box.kind
+    ]
+    bold = ' font-weight="bold"'
+    lines = [
+        f'<text x="{box.x + _PADDING:.0f}" y="{box.y + _PADDING + 8 + place * _LINE:.0f}" fill="#1f2937"'
+        f"{bold if place == 0 else ''}>{html.escape(text)}</text>"
+        for place, text in enumerate([box.title, *box.lines])
+    ]
+    frame = (
+        f'<rect x="{box.x:.0f}" y="{box.y:.0f}" width="{box.width:.0f}" height="{box.height:.0f}" rx="5" '
+        f'fill="{fill}" stroke="{stroke}"/>'
+    )
+    return "\n".join([frame, *lines])

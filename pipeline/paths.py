@@ -1,0 +1,102 @@
+"""Where everything of a recommender lies: its runs, its metadata, its releases, its tables."""
+
+import re
+from pathlib import Path
+
+from core import files, names
+from core.errors import UsageError
+from pipeline import datasets
+from pipeline.config import Config
+
+
+def run_folder(config: Config) -> Path:
+    """The folder of all that runs leave behind; absolute, because ML Metadata keeps the paths below it."""
+    return Path(config.run_folder or Path("runs", config.name)).absolute()
+
+
+def metadata_file(config: Config) -> Path:
+    """The SQLite store of ML Metadata."""
+    return run_folder(config) / "metadata.sqlite"
+
+
+def pipeline_root(config: Config) -> Path:
+    """The folder of the artifacts, one folder a node."""
+    return run_folder(config) / "pipeline"
+
+
+def log_folder(config: Config) -> Path:
+    """The folder of the logs, one file a run."""
+    return run_folder(config) / "logs"
+
+
+def releases_folder(config: Config) -> Path:
+    """The folder of the releases, which a server reads."""
+    return run_folder(config) / config.release.folder
+
+
+def report_file(config: Config) -> Path:
+    """The report of the latest run."""
+    return run_folder(config) / "report.html"
+
+
+def lineage_file(config: Config) -> Path:
+    """The drawing of the latest release's lineage."""
+    return run_folder(config) / "lineage.svg"
+
+
+def data_root(config: Config, config_file: str | Path) -> Path:
+    """The folder that the tables' paths start from."""
+    if config.data.dataset is not None:
+        return Path(datasets.cache_folder(config.data.dataset)).absolute()
+    return (Path(config_file).absolute().parent / (config.data.root or "")).resolve()
+
+
+def table_files(config: Config, config_file: str | Path) -> dict[str, list[Path]]:
+    """Table -> the files that its pattern matches, sorted.
+
+    Raises:
+      UsageError: a table has none; the message says how to get them.
+    """
+    root = data_root(config, config_file)
+    patterns = {table: getattr(config.data, table).path for table in names.TABLES}
+    matched = {table: sorted(root.glob(_as_glob(pattern))) for table, pattern in patterns.items()}
+    missing = [f"  data.{table}: {root / patterns[table]}" for table, found in matched.items() if not found]
+    if missing:
+        if config.data.dataset is not None:
+            todo = f"Fetch the dataset first: twostep data get {config.data.dataset}"
+        else:
+            todo = "Put the files there, or correct `data.root` and the tables' `path`."
+        raise UsageError("no file matches:\n" + "\n".join(missing) + f"\n{todo}")
+    return matched
+
+
+def _as_glob(pattern: str) -> str:
+    """A TFX input pattern as a glob: `{SPAN}`, `{SPAN:3}`, `{YYYY}` and the like stand for digits."""
+    return re.sub(r"\{[A-Z]+(:\d+)?\}", "[0-9]*", pattern)
+
+
+def serving_folder(config: Config) -> Path:
+    """The folder of the pushed models, as TensorFlow Serving expects them: `<name>/<version>/`."""
+    return run_folder(config) / "serving"
+
+
+def frozen_schemas(config: Config, config_file: str | Path) -> dict[str, str]:
+    """Table -> its frozen schema, as a copy under its digest: TFX's cache sees a path, never what stands in the file.
+
+    Raises:
+      UsageError: `data.schema_folder` is set and a table's schema is not in it.
+    """
+    if config.data.schema_folder is None:
+        return {}
+    folder = Path(config_file).absolute().parent / config.data.schema_folder
+    copies = {}
+    for table in names.TABLES:
+        frozen = folder / f"{table}.pbtxt"
+        if not frozen.is_file():
+            raise UsageError(f"data.schema_folder: {frozen} is missing. Freeze it with `twostep data freeze`, or remove the key.")
+        copy = run_folder(config) / "schemas" / files.sha256(frozen)[:16] / frozen.name
+        if not copy.is_file():
+            with files.replacing(copy) as partial:
+                partial.write_bytes(frozen.read_bytes())
+        copies[table] = str(copy)
+    return copies

@@ -1,0 +1,157 @@
+"""The local runner: the nodes of a pipeline one after the other, each shown, timed and, where possible, from cache.
+
+It does what `tfx.orchestration.local.LocalDagRunner` does, and tells its caller about it.
+"""
+
+import core.tf  # before TFX, which imports TensorFlow
+
+import datetime
+import logging
+import re
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import core.errors
+from core import progress
+from core.errors import TwostepError
+from pipeline.progress import NodeResult, Progress, State
+
+
+def new_run_id() -> str:
+    """The time in UTC as an id that sorts and can name a file."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")[:-3] + "Z"
+
+
+def run(pipeline: Any, reporter: Progress, run_id: str | None = None) -> list[NodeResult]:
+    """Run a `tfx.dsl.Pipeline` in this process; a node whose inputs and settings did not change is taken from cache.
+
+    A run that was stopped or has failed goes on, when it is run again, at the node it had reached: those before it are
+    in the cache.
+
+    Args:
+      pipeline: the pipeline; its metadata connection says where the cache is kept.
+      reporter: shows each node.
+      run_id: names the run in ML Metadata; must be new.
+
+    Returns:
+      One result a node, in the order they ran.
+
+    Raises:
+      TwostepError: a node failed. Its own error where it raised one of ours, else one that names the node.
+    """
+    from tfx.dsl.compiler import compiler, constants
+    from tfx.orchestration import metadata
+    from tfx.orchestration.local import runner_utils
+    from tfx.orchestration.portable import runtime_parameter_utils
+    from tfx.utils import telemetry_utils
+
+    ir = compiler.Compiler().compile(pipeline)
+    run_id = run_id or new_run_id()
+    runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
+    deployment = runner_utils.extract_local_deployment_config(ir)
+    connection = deployment.metadata_connection_config
+    store = metadata.Metadata(getattr(connection, connection.WhichOneof("connection_config")))
+    nodes = [node.pipeline_node for node in ir.nodes if not node.pipeline_node.execution_options.HasField("skip")]
+    reporter.nodes([node.node_info.id for node in nodes])
+    results: list[NodeResult] = []
+    began = time.monotonic()
+    with telemetry_utils.scoped_labels({telemetry_utils.LABEL_TFX_RUNNER: "local"}):
+        for node in nodes:
+            results.append(_run_node(node, ir, deployment, store, reporter))
+    reporter.ended(results, time.monotonic() - began)
+    return results
+
+
+def _run_node(node: Any, ir: Any, deployment: Any, store: Any, reporter: Progress) -> NodeResult:
+    """Launch one node and show what became of it."""
+    from tfx.orchestration.local import runner_utils
+    from tfx.orchestration.portable import launcher
+
+    node_id = node.node_info.id
+    logging.info("---- %s ----", node_id)
+    began = time.monotonic()
+    try:
+        with reporter.running(node_id), progress.listening(reporter.say):
+            info = launcher.Launcher(
+                pipeline_node=node,
+                mlmd_connection=store,
+                pipeline_info=ir.pipeline_info,
+                pipeline_runtime_spec=ir.runtime_spec,
+                executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
+                custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+            ).launch()
+            execution_id = info.execution_id if info is not None else None
+            state, outputs = _outcome(store, node_id, execution_id)
+    except Exception as error:
+        for link in _chain(error):
+            if isinstance(link, KeyboardInterrupt):  # Beam makes a failure of it, where it comes within its code
+                raise link from None
+        logging.exception("%s failed", node_id)
+        reporter.finished(NodeResult(node_id, "failed", time.monotonic() - began))
+        raise explained(node_id, error) from error
+    result = NodeResult(node_id, state, time.monotonic() - began, outputs, execution_id)
+    reporter.finished(result)
+    return result
+
+
+def _outcome(store: Any, node_id: str, execution_id: int | None) -> tuple[State, int]:
+    """What ML Metadata says of an execution, and how many artifacts it put out.
+
+    Raises:
+      TwostepError: it failed. The launcher does not raise where a node's inputs could not be resolved; it records it.
+    """
+    from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+    if execution_id is None:
+        return "skipped", 0
+    with store as opened:
+        [execution] = opened.store.get_executions_by_id([execution_id])
+        events = opened.store.get_events_by_execution_ids([execution_id])
+    if execution.last_known_state == mlmd.Execution.FAILED:
+        raise TwostepError(f"{node_id}: its inputs could not be resolved. Run again with -v for the log")
+    outputs = sum(event.type in (mlmd.Event.OUTPUT, mlmd.Event.INTERNAL_OUTPUT) for event in events)
+    return ("cached" if execution.last_known_state == mlmd.Execution.CACHED else "done"), outputs
+
+
+def explained(node_id: str, error: BaseException) -> TwostepError:
+    """Our own error out of what a node raised, else one that names the node and what it raised."""
+    chain = list(_chain(error))
+    for link in chain:
+        if isinstance(link, TwostepError):
+            return link
+    for link in chain:
+        told = _told_by_beam(str(link))
+        if told is not None:
+            return told
+    text = str(error).strip() or "no message"
+    return TwostepError(
+        f"{node_id} failed with {type(error).__name__}: {_shortened(text)}\nRun again with -v for the log"
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and those that it came from, each once."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _told_by_beam(text: str) -> TwostepError | None:
+    """Our error out of a message of Beam, which passes a worker's error on as the text of its traceback."""
+    pattern = r"(?:^|RuntimeError: )core\.errors\.(\w+): (.*?)(?: \[while running |\n\n|\Z)"
+    found = re.findall(pattern, text, flags=re.MULTILINE | re.DOTALL)
+    if not found:
+        return None
+    name, message = found[-1]
+    error = TwostepError(message)
+    error.exit_code = getattr(getattr(core.errors, name, TwostepError), "exit_code", 1)
+    return error
+
+
+def _shortened(text: str, lines: int = 6) -> str:
+    """The last lines of a long message: a traceback ends with what went wrong."""
+    parts = text.splitlines()
+    return text if len(parts) <= lines else "\n".join(["…", *parts[-lines:]])

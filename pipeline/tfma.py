@@ -1,0 +1,24 @@
+"""What TensorFlow Model Analysis measures of the ranker: how well it tells right answers among the candidates."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import tensorflow_model_analysis as tfma
+
+from core import names
+from pipeline.config import Config
+
+
+def eval_config(config: Config) -> tfma.EvalConfig:
+    """AUC, log loss and calibration of each candidate, overall and by the configured slices."""
+    metrics = [
+        tfma.MetricConfig(class_name="ExampleCount"),
+        tfma.MetricConfig(class_name="AUC", config='{"from_logits": true}'),
+        tfma.MetricConfig(class_name="BinaryCrossentropy", config='{"from_logits": true}'),
+    ]
+    return tfma.EvalConfig(
+        model_specs=[
+            tfma.ModelSpec(signature_name="rank_examples", label_key=names.LABEL, example_weight_key=names.WEIGHT),
+        ],
+        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in config.evaluation.slices)],
+        metrics_specs=[tfma.MetricsSpec(metrics=metrics)],
+    )

@@ -1,0 +1,171 @@
+"""ReleasePusher on real artifacts: what it publishes, what it holds back, and what the cache of TFX makes of it."""
+
+import shutil
+from pathlib import Path
+
+import core.tf  # noqa: F401  before TFX, which imports TensorFlow
+
+# isort: split
+import pytest
+import tensorflow as tf
+from tfx import types
+from tfx import v1 as tfx
+from tfx.types import standard_artifacts
+
+from components.release_pusher.component import ReleasePusher
+from components.release_pusher.executor import Executor
+from components.types import CandidateIndex, RecommenderEvaluation, Release
+from core import names, releases
+from core.errors import ReleaseError
+from core.files import write_json
+
+INPUTS = {
+    "retrieval_model": standard_artifacts.Model,
+    "ranking_model": standard_artifacts.Model,
+    "candidate_index": CandidateIndex,
+    "retrieval_pushed": standard_artifacts.PushedModel,
+    "ranking_pushed": standard_artifacts.PushedModel,
+    "evaluation": RecommenderEvaluation,
+    "blessing": standard_artifacts.ModelBlessing,
+}
+PROPERTIES = {"retrieval_pushed": {"pushed": 1}, "ranking_pushed": {"pushed": 1}, "blessing": {"blessed": 1}}
+
+
+class Doubler(tf.Module):
+    """Any model will do."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
+    def __call__(self, x):
+        return x * 2.0
+
+
+@pytest.fixture
+def artifacts(tmp_path):
+    """Input key → the folder that holds what the component before would have written."""
+    folders = {key: tmp_path / "artifacts" / key for key in INPUTS}
+    for folder in folders.values():
+        folder.mkdir(parents=True)
+    for key in ("retrieval_model", "ranking_model"):
+        tf.saved_model.save(Doubler(), str(folders[key] / "Format-Serving"))
+    (folders["candidate_index"] / "items.faiss").write_text("vectors")
+    (folders["candidate_index"] / names.CATALOGUE_FILE).write_text("catalogue")
+    write_json(folders["evaluation"] / names.EVALUATION_FILE, {"headline": {"ndcg@10": 0.25}, "more": list(range(9))})
+    return folders
+
+
+def do(artifacts: dict[str, Path], store: Path | str, properties: dict[str, dict[str, object]] = PROPERTIES) -> Release:
+    inputs: dict[str, list[types.Artifact]] = {}
+    for number, (key, artifact_type) in enumerate(INPUTS.items(), start=1):
+        artifact = artifact_type()
+        artifact.uri, artifact.id = str(artifacts[key]), number
+        for name, value in properties.get(key, {}).items():
+            set_property = (
+                artifact.set_int_custom_property if isinstance(value, int) else artifact.set_string_custom_property
+            )
+            set_property(name, value)
+        inputs[key] = [artifact]
+    release = Release()
+    release.uri = str(artifacts["blessing"].parent / "release")
+    Executor().Do(
+        inputs, {"release": [release]}, {"releases": str(store), "name": "films", "seed": 7, "code_digest": "x"}
+    )
+    return release
+
+
+def test_a_blessed_release_is_published(artifacts, tmp_path):
+    release = do(artifacts, tmp_path / "releases")
+    version = releases.current(tmp_path / "releases")
+    folder = releases.resolve(tmp_path / "releases")
+    assert release.get_int_custom_property("released") == 1
+    assert release.get_string_custom_property("version") == version
+    assert release.get_string_custom_property("path") == release.uri == str(folder)
+    written = releases.manifest(tmp_path / "releases")
+    assert release.get_string_custom_property("content_digest") == written["content_digest"]
+    assert written["facts"] == {
+        "name": "films",
+        "seed": 7,
+        "metrics": {"ndcg@10": 0.25},
+        "ml_metadata": {key: number for number, key in enumerate(INPUTS, start=1)},
+    }
+    assert {path.name for path in (folder / "index").iterdir()} == {"items.faiss"}
+    assert (folder / names.CATALOGUE_FILE).read_text() == "catalogue"
+    shutil.rmtree(tmp_path / "artifacts")
+    for step in (releases.RETRIEVAL, releases.RANKING):
+        assert tf.saved_model.load(str(folder / step))(tf.constant([3.0])).numpy() == [6.0]
+
+
+@pytest.mark.parametrize(
+    ("key", "changed", "reason"),
+    [
+        ("blessing", {"blessed": 0}, "did not bless it; see .*evaluation.json"),
+        ("blessing", {"blessed": 0, "blessing_message": "ndcg@10 is low"}, "^ndcg@10 is low$"),
+        ("blessing", {}, "did not bless it"),
+        ("retrieval_pushed", {"pushed": 0}, "the retrieval model was not pushed"),
+        ("ranking_pushed", {"pushed": 0}, "the ranking model was not pushed"),
+    ],
+)
+def test_without_a_blessing_there_is_no_release(artifacts, tmp_path, caplog, key, changed, reason):
+    old = do(artifacts, tmp_path / "releases").get_string_custom_property("version")
+    release = do(artifacts, tmp_path / "releases", {**PROPERTIES, key: changed})
+    assert release.get_int_custom_property("released") == 0
+    assert release.has_custom_property("released")
+    with pytest.raises(AssertionError, match=reason):
+        raise AssertionError(release.get_string_custom_property("reason"))
+    assert any(record.levelname == "WARNING" and "no release" in record.message for record in caplog.records)
+    assert releases.versions(tmp_path / "releases") == [old]
+
+
+def test_what_cannot_be_released_is_an_error(artifacts, tmp_path):
+    with pytest.raises(ReleaseError, match=r"folder of a mounted file system.*found 'gs://bucket/releases'"):
+        do(artifacts, "gs://bucket/releases")
+    (artifacts["evaluation"] / names.EVALUATION_FILE).unlink()
+    with pytest.raises(ReleaseError, match=r"evaluation\.json of the release should be a file"):
+        do(artifacts, tmp_path / "releases")
+    assert releases.versions(tmp_path / "releases") == []
+
+
+def test_the_types_can_be_compiled_for_kubeflow():
+    pytest.importorskip("kfp", reason="Kubeflow Pipelines is an extra of TFX")
+    from tfx.orchestration.kubeflow.v2 import compiler_utils
+
+    for artifact_type in (CandidateIndex, RecommenderEvaluation, Release):
+        assert f"title: components.{artifact_type.__name__}" in compiler_utils.get_artifact_schema(artifact_type)
+
+
+def test_the_cache_notices_a_release_that_was_deleted(artifacts, tmp_path):
+    store = tmp_path / "releases"
+
+    def run() -> str:
+        importers = {
+            key: tfx.dsl.Importer(
+                source_uri=str(artifacts[key]), artifact_type=artifact_type, custom_properties=PROPERTIES.get(key)
+            ).with_id(key)
+            for key, artifact_type in INPUTS.items()
+        }
+        channels = {key: importer.outputs["result"] for key, importer in importers.items()}
+        pusher = ReleasePusher(**channels, releases=str(store), name="films", seed=7, code_digest="x")
+        tfx.orchestration.LocalDagRunner().run(
+            tfx.dsl.Pipeline(
+                pipeline_name="films",
+                pipeline_root=str(tmp_path / "root"),
+                components=[*importers.values(), pusher],
+                metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+                    str(tmp_path / "metadata.sqlite")
+                ),
+                enable_cache=True,
+            )
+        )
+        version = releases.current(store)
+        assert version is not None
+        return version
+
+    first = run()
+    manifest_file = store / first / names.MANIFEST_FILE
+    written = manifest_file.stat().st_mtime_ns
+    assert run() == first  # from the cache
+    assert releases.versions(store) == [first]
+    assert manifest_file.stat().st_mtime_ns == written
+    shutil.rmtree(store / first)
+    again = run()
+    assert releases.versions(store) == [again]
+    releases.verify(store)

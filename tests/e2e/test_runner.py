@@ -1,0 +1,214 @@
+"""The local runner on a pipeline of three small nodes: order, cache, what a killed run leaves, and errors."""
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from core.errors import DataError, TwostepError
+from pipeline import cli, lineage, runner
+from pipeline.progress import Progress
+
+ROOT = Path(cli.__file__).resolve().parents[1]
+
+# A module of its own, because TFX finds an executor by its import path, in another process too.
+# Numbers -> Sums -> Report; the environment says how Sums fails.
+LITTLE = """
+import os
+from pathlib import Path
+
+import apache_beam as beam
+from tfx import v1 as tfx
+
+from core import progress
+from core.errors import DataError
+
+InputArtifact, OutputArtifact = tfx.dsl.components.InputArtifact, tfx.dsl.components.OutputArtifact
+Examples = tfx.types.standard_artifacts.Examples
+
+
+class Refuse(beam.DoFn):
+    def process(self, element):
+        raise DataError("a.csv", "row 3", "is empty", "Fill it")
+
+
+@tfx.dsl.components.component
+def Numbers(numbers: OutputArtifact[Examples], count: tfx.dsl.components.Parameter[int]):
+    Path(numbers.uri, "numbers").write_text(str(count))
+
+
+@tfx.dsl.components.component(use_beam=True)
+def Sums(
+    numbers: InputArtifact[Examples],
+    sums: OutputArtifact[Examples],
+    beam_pipeline: tfx.dsl.components.BeamComponentParameter[beam.Pipeline] = None,
+):
+    progress.report("40,000 rows")
+    fault = os.environ.get("FAULT", "")
+    if fault == "exit":
+        os._exit(9)
+    if fault == "data":
+        raise DataError("a.csv", "row 3", "is empty", "Fill it")
+    if fault == "other":
+        raise KeyError("no such column")
+    with beam_pipeline as pipeline:
+        made = pipeline | beam.Create([1, 2])
+        if fault == "beam":
+            made | beam.ParDo(Refuse())
+    Path(sums.uri, "sums").write_text(Path(numbers.uri, "numbers").read_text())
+
+
+@tfx.dsl.components.component
+def Report(sums: InputArtifact[Examples], report: OutputArtifact[Examples]):
+    Path(report.uri, "report").write_text("done")
+
+
+def build(folder, count=3, workers=0):
+    numbers = Numbers(count=count)
+    sums = Sums(numbers=numbers.outputs["numbers"])
+    report = Report(sums=sums.outputs["sums"])
+    several = ["--direct_running_mode=multi_processing", f"--direct_num_workers={workers}"] if workers else []
+    return tfx.dsl.Pipeline(
+        pipeline_name="little",
+        pipeline_root=f"{folder}/pipeline",
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            f"{folder}/metadata.sqlite"
+        ),
+        components=[numbers, sums, report],
+        enable_cache=True,
+        beam_pipeline_args=["--runner=FnApiRunner", *several],
+    )
+"""
+
+PROCESS = """
+import sys
+from pathlib import Path
+from rich.console import Console
+from pipeline import runner
+from pipeline.logs import captured
+from pipeline.progress import Progress
+folder = Path(sys.argv[1])
+with captured(folder / "run.log") as terminal:
+    import little
+    runner.run(little.build(folder), Progress(Console(file=terminal)))
+"""
+
+
+@pytest.fixture(scope="module")
+def little(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("module")
+    (folder / "little.py").write_text(LITTLE)
+    sys.path.insert(0, str(folder))
+    import little
+
+    yield little
+    sys.path.remove(str(folder))
+    del sys.modules["little"]
+
+
+@pytest.fixture(autouse=True)
+def no_fault(monkeypatch):
+    monkeypatch.delenv("FAULT", raising=False)
+
+
+def run(pipeline):
+    """The results, and what was shown."""
+    out = io.StringIO()
+    results = runner.run(pipeline, Progress(Console(file=out)))
+    return results, out.getvalue().splitlines()
+
+
+def search_path(little) -> str:
+    """What lets another process import the little pipeline."""
+    return os.pathsep.join([str(ROOT), str(Path(little.__file__).parent)])
+
+
+def states(results) -> list[tuple[str, str]]:
+    return [(result.node, result.state) for result in results]
+
+
+def test_nodes_run_in_order_and_a_second_time_from_cache(little, tmp_path):
+    results, lines = run(little.build(tmp_path))
+    assert states(results) == [("Numbers", "done"), ("Sums", "done"), ("Report", "done")]
+    assert [result.outputs for result in results] == [1, 1, 1]
+    assert [line.split()[:2] for line in lines[:3]] == [["✓", "Numbers"], ["✓", "Sums"], ["✓", "Report"]]
+    assert lines[3].startswith("3 nodes in ")
+    results, lines = run(little.build(tmp_path))
+    assert states(results) == [("Numbers", "cached"), ("Sums", "cached"), ("Report", "cached")]
+    assert lines[3].endswith(", 3 from cache")
+    results, _ = run(little.build(tmp_path, count=4))
+    assert states(results) == [("Numbers", "done"), ("Sums", "done"), ("Report", "done")]
+
+
+def test_a_killed_run_goes_on_at_its_node_and_libraries_say_nothing(little, tmp_path):
+    environment = {**os.environ, "FAULT": "exit", "PYTHONPATH": search_path(little)}
+    killed = subprocess.run(
+        [sys.executable, "-c", PROCESS, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert killed.returncode == 9
+    assert killed.stderr == ""
+    [line] = killed.stdout.splitlines()
+    assert line.startswith("✓ Numbers")
+    assert "---- Sums ----" in (tmp_path / "run.log").read_text()
+    results, _ = run(little.build(tmp_path))
+    assert states(results) == [("Numbers", "cached"), ("Sums", "done"), ("Report", "done")]
+
+
+@pytest.mark.parametrize("fault", ["data", "beam"])
+def test_our_own_error_comes_out_as_it_is_and_nothing_runs_after_it(little, tmp_path, monkeypatch, fault):
+    monkeypatch.setenv("FAULT", fault)
+    out = io.StringIO()
+    with pytest.raises(DataError) as caught:
+        runner.run(little.build(tmp_path), Progress(Console(file=out)))
+    assert caught.value.place == "row 3"
+    assert [line.split()[:2] for line in out.getvalue().splitlines()] == [["✓", "Numbers"], ["✗", "Sums"]]
+    monkeypatch.delenv("FAULT")
+    assert states(run(little.build(tmp_path))[0]) == [("Numbers", "cached"), ("Sums", "done"), ("Report", "done")]
+
+
+def test_another_process_s_error_keeps_its_message(little, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAULT", "beam")
+    monkeypatch.setenv("PYTHONPATH", search_path(little))
+    with pytest.raises(TwostepError) as caught:
+        run(little.build(tmp_path, workers=1))
+    assert str(caught.value) == "a.csv: row 3: is empty. Fill it"
+
+
+def test_any_other_error_names_the_node_and_what_it_raised(little, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAULT", "other")
+    with pytest.raises(TwostepError) as caught:
+        run(little.build(tmp_path))
+    assert str(caught.value) == "Sums failed with KeyError: 'no such column'\nRun again with -v for the log"
+
+
+def test_progress_of_an_executor_is_heard(little, tmp_path):
+    heard = []
+
+    class Listening(Progress):
+        def say(self, text):
+            heard.append((self._name, text))
+
+    runner.run(little.build(tmp_path), Listening(Console(file=io.StringIO())))
+    assert heard == [("Sums", "40,000 rows")]
+
+
+def test_lineage_of_what_the_runner_recorded(little, tmp_path):
+    results, _ = run(little.build(tmp_path))
+    run(little.build(tmp_path))
+    store = lineage.open_store(tmp_path / "metadata.sqlite")
+    [report] = store.get_events_by_execution_ids([results[-1].execution_id])[-1:]
+    found = lineage.trace(store, report.artifact_id)
+    assert [execution.node for execution in found.executions.values()] == ["Numbers", "Sums", "Report"]
+    assert found.maker(report.artifact_id).id == results[-1].execution_id
+
+
+def test_a_beam_message_without_an_error_of_ours_is_cut_to_its_end():
+    text = "\n".join(f"  File {number}" for number in range(50)) + "\nValueError: too long"
+    told = str(runner.explained("Sums", RuntimeError(text)))
+    assert told.startswith("Sums failed with RuntimeError: …\n")
+    assert "ValueError: too long" in told
+    assert len(told.splitlines()) < 10

@@ -1,0 +1,196 @@
+"""The whole evaluation on small data: its shape, its numbers against the parts, and that it is JSON."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from components.recommender_evaluator import evaluation, intervals, rules
+from core import metrics
+
+N_QUERIES, N_ITEMS, WIDTH, KS = 80, 50, 20, (5, 10)
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    sets = [np.sort(rng.permutation(N_ITEMS)[: rng.integers(0, 6)]) for _ in range(N_QUERIES)]
+    chance = np.stack([rng.permutation(N_ITEMS) for _ in range(N_QUERIES)]).astype(np.int32)
+    good = np.stack(
+        [[*relevant, *np.setdiff1d(row, relevant)] for row, relevant in zip(chance, sets, strict=True)]
+    ).astype(np.int32)
+    return {
+        "models": {"popularity": chance[:, :WIDTH], "model": good[:, :WIDTH], "short": chance[:, :3]},
+        "offsets": np.concatenate([[0], np.cumsum([len(one) for one in sets])]),
+        "items": np.concatenate(sets).astype(np.int32),
+        "counts": np.maximum(40 - np.arange(N_ITEMS), 0),
+        "features": pa.table({"gender": rng.choice(["F", "M"], N_QUERIES)}),
+        "history": rng.random(N_QUERIES) < 0.7,
+    }
+
+
+def evaluated(data, **changes):
+    given = {
+        "relevant": (data["offsets"], data["items"]),
+        "train_counts": data["counts"],
+        "ks": KS,
+        "features": data["features"],
+        "has_history": data["history"],
+        "resamples": 200,
+        "seed": 3,
+    }
+    return evaluation.evaluate(data["models"], "model", **{**given, **changes})
+
+
+def values(data, model, name, k):
+    found = metrics.hits(data["models"][model], data["offsets"], data["items"], N_ITEMS)
+    return metrics.RELEVANCE[name](found, np.diff(data["offsets"]), k)
+
+
+def test_shape(data):
+    found = evaluated(data)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found["subject"], found["baselines"], found["ks"]) == ("model", ["popularity", "short"], [5, 10])
+    assert list(found["models"]) == ["model", "popularity", "short"]
+    every = {f"{name}@{k}" for name in metrics.METRICS for k in KS}
+    paired = every - {f"{name}@{k}" for name in metrics.EXPOSURE for k in KS}
+    assert all(set(row) == every for row in found["models"].values())
+    assert list(found["differences"]) == ["popularity", "short"]
+    assert all(set(row) == paired for row in found["differences"].values())
+    with_relevant = int((np.diff(data["offsets"]) > 0).sum())
+    assert (found["queries"], found["queries_with_relevant"], found["catalogue"]) == (80, with_relevant, 50)
+    assert with_relevant < 80
+
+
+def test_numbers_are_those_of_the_parts(data):
+    found = evaluated(data)
+    for model in data["models"]:
+        one = values(data, model, "ndcg", 10)
+        interval = intervals.of_means(one, 200, 3)
+        entry = found["models"][model]["ndcg@10"]
+        assert entry["mean"] == pytest.approx(np.nanmean(one))
+        assert (entry["low"], entry["high"]) == pytest.approx((float(interval.low), float(interval.high)))
+        assert entry["queries"] == found["queries_with_relevant"]
+    difference = values(data, "model", "recall", 5) - values(data, "popularity", "recall", 5)
+    assert found["differences"]["popularity"]["recall@5"]["mean"] == pytest.approx(np.nanmean(difference))
+    assert found["differences"]["popularity"]["recall@5"]["low"] > 0
+    assert found["models"]["short"]["precision@10"]["mean"] < found["models"]["popularity"]["precision@10"]["mean"]
+    assert found["models"]["model"]["gini@10"] == {
+        "mean": metrics.gini(data["models"]["model"], N_ITEMS, 10), "low": None, "high": None, "queries": 80
+    }  # fmt: skip
+    novelty = metrics.novelty(data["models"]["model"], data["counts"], 5)
+    assert found["models"]["model"]["novelty@5"]["mean"] == pytest.approx(novelty.mean())
+
+
+def test_slices_of_queries_are_the_means_of_their_queries(data):
+    found = {one["name"]: one for one in evaluated(data)["slices"]}
+    one = values(data, "model", "recall", 5)
+    for name, mask in (
+        ("user:cold", ~data["history"]),
+        ("gender=F", np.array(data["features"]["gender"].to_pylist()) == "F"),
+    ):
+        entry = found[name]
+        assert (entry["of"], entry["queries"]) == ("queries", int(mask.sum()))
+        assert entry["metrics"]["recall@5"]["mean"] == pytest.approx(np.nanmean(one[mask]))
+        assert set(entry["metrics"]) == {f"{metric}@{k}" for metric in metrics.RELEVANCE for k in KS}
+
+
+def test_slices_of_items_restrict_what_is_relevant(data):
+    found = {one["name"]: one for one in evaluated(data)["slices"]}
+    cold = set(np.flatnonzero(data["counts"] == 0))
+    recalls = []
+    for query, row in enumerate(data["models"]["model"]):
+        sought = cold & set(data["items"][data["offsets"][query] : data["offsets"][query + 1]].tolist())
+        if sought:
+            recalls.append(len(sought & set(row[:5].tolist())) / len(sought))
+    entry = found["item:cold"]
+    assert 0 < len(recalls) < found["item:warm"]["queries"]
+    assert (entry["of"], entry["queries"]) == ("items", len(recalls))
+    assert entry["metrics"]["recall@5"]["mean"] == pytest.approx(np.mean(recalls))
+    assert set(entry["metrics"]) == {"recall@5", "recall@10"}
+
+
+def test_padding_in_short_lists_is_no_hit_in_any_slice(data):
+    short = {"model": np.full((N_QUERIES, 4), -1, dtype=np.int32)}
+    found = evaluated(data | {"models": short})
+    assert found["models"]["model"]["recall@10"]["mean"] == 0
+    assert found["models"]["model"]["novelty@10"] == {"mean": None, "low": None, "high": None, "queries": 0}
+    assert all(one["metrics"]["recall@10"]["mean"] == 0 for one in found["slices"])
+    assert found["differences"] == {}
+
+
+def test_the_same_seed_gives_the_same_evaluation_and_the_order_of_ks_does_not_matter(data):
+    assert evaluated(data) == evaluated(data, ks=(10, 5, 5))
+    first, other = (evaluated(data, seed=seed)["models"]["popularity"]["ndcg@5"] for seed in (3, 4))
+    assert first["mean"] == other["mean"]
+    assert first["low"] != other["low"]
+
+
+def test_users_with_several_queries_are_drawn_whole(data):
+    # Each query eight times over says no more about the users than once.
+    times = 8
+    offsets, items = data["offsets"], data["items"]
+    plain = data | {"models": {"model": data["models"]["popularity"], "popularity": data["models"]["model"]}}
+    tiled = plain | {
+        "models": {model: np.tile(ranked, (times, 1)) for model, ranked in plain["models"].items()},
+        "offsets": np.concatenate([[0], *(offsets[1:] + len(items) * time for time in range(times))]),
+        "items": np.tile(items, times),
+        "features": pa.concat_tables([data["features"]] * times),
+        "history": np.tile(data["history"], times),
+    }
+    once, singly, by_user = (
+        evaluated(plain), evaluated(tiled), evaluated(tiled, users=np.tile(np.arange(N_QUERIES), times))
+    )  # fmt: skip
+    places = (
+        lambda found: found["models"]["model"]["ndcg@10"],
+        lambda found: found["differences"]["popularity"]["ndcg@10"],
+        lambda found: found["slices"][0]["metrics"]["recall@10"],
+        lambda found: next(one for one in found["slices"] if one["name"] == "item:tail")["metrics"]["recall@5"],
+    )
+    for place in places:
+        assert place(by_user)["queries"] == times * place(once)["queries"]
+        for end in ("low", "mean", "high"):
+            assert place(by_user)[end] == pytest.approx(place(once)[end])
+        assert 2 * (place(singly)["high"] - place(singly)["low"]) < place(once)["high"] - place(once)["low"]
+
+
+def test_without_any_relevant_item_it_still_writes_and_no_rule_passes(data):
+    none = (np.zeros(N_QUERIES + 1, dtype=np.int64), np.empty(0, dtype=np.int32))
+    found = evaluated(data, relevant=none)
+    json.dumps(found, allow_nan=False)
+    assert found["models"]["model"]["ndcg@10"] == {"mean": None, "low": None, "high": None, "queries": 0}
+    wanted = [
+        {"step": "two_step", "metric": "ndcg@10", "at_least": 0.0, "not_below": None},
+        {"step": "two_step", "metric": "ndcg@10", "at_least": None, "not_below": "popularity"},
+    ]
+    assert not any(verdict.passed for verdict in rules.check(wanted, {"two_step": found}))
+
+
+def test_rules_read_what_evaluate_writes(data):
+    found = evaluated(data)
+    wanted = [
+        {"step": "two_step", "metric": f"{name}@10", "at_least": None, "not_below": "popularity"}
+        for name in [*metrics.RELEVANCE, *metrics.POPULARITY]
+    ] + [{"step": "two_step", "metric": "gini@10", "at_least": 0.01, "not_below": None}]
+    verdicts = rules.check(wanted, {"two_step": found})
+    assert all(verdict.passed for verdict in verdicts[: len(metrics.RELEVANCE)])
+    worse = evaluation.evaluate(
+        data["models"], "popularity", relevant=(data["offsets"], data["items"]), train_counts=data["counts"], ks=KS,
+        features=data["features"], has_history=data["history"], resamples=200, seed=3,
+    )  # fmt: skip
+    assert not rules.check([dict(wanted[0], not_below="model")], {"two_step": worse})[0].passed
+
+
+def test_wrong_use(data):
+    with pytest.raises(ValueError, match="subject should be one of the models, popularity"):
+        evaluation.evaluate(
+            {"popularity": data["models"]["popularity"]}, "model", relevant=(data["offsets"], data["items"]),
+            train_counts=data["counts"], ks=KS, features=data["features"], has_history=data["history"],
+            resamples=200, seed=3,
+        )  # fmt: skip
+    with pytest.raises(ValueError, match="at least 1; found \\[0, 5\\]"):
+        evaluated(data, ks=(0, 5))
+    twice = data | {"models": {"model": np.ones((N_QUERIES, 2), dtype=np.int32)}}
+    with pytest.raises(ValueError, match="query 0 has item 1 twice"):
+        evaluated(twice)

@@ -1,0 +1,141 @@
+"""`config explain`, and what a wrong configuration is told."""
+
+import pytest
+import yaml
+
+from core.errors import UsageError
+from pipeline import config
+from pipeline.explain import Key, explain, tree
+
+
+def paths(keys: tuple[Key, ...], above: str = "") -> list[tuple[str, Key]]:
+    found = []
+    for key in keys:
+        found += [(above + key.name, key), *paths(key.below, f"{above}{key.name}.")]
+    return found
+
+
+def test_every_key_of_the_models_is_there_with_a_meaning():
+    keys = dict(paths(tree()))
+    for path in (
+        "name",
+        "data.interactions.rating_range",
+        "features.item.<column>.buckets",
+        "retrieval.index.min_recall",
+        "evaluation.rules.not_below",
+        "retrieval.params.temperature",
+        "ranking.params.cross_layers",
+    ):
+        assert path in keys
+    assert [path for path, key in keys.items() if not key.meaning and path.rpartition(".")[2] != "<column>"] == []
+
+
+def test_the_text_is_a_configuration_of_the_defaults():
+    """What `explain` prints can be pasted: with the required keys filled in, it is the default configuration."""
+    values = yaml.safe_load(explain("split") + explain("release") + explain("retrieval.index"))
+    default = config.Config.model_validate({"name": "x", "data": {"root": "."}})
+    loaded = config.Config.model_validate({"name": "x", "data": {"root": "."}, **values})
+    assert loaded == default
+    assert values["retrieval"]["index"] == {"kind": "exact", "min_recall": 0.95}
+
+
+def test_one_key_stands_below_those_above_it():
+    assert explain("retrieval.index.min_recall") == (
+        "retrieval:\n"
+        "  index:\n"
+        "    # The lowest recall against exact search that passes. (number, at least 0, at most 1)\n"
+        "    min_recall: 0.95\n"
+    )
+
+
+def test_a_feature_of_any_name_is_explained_by_kind():
+    text = explain("features.user.age")
+    assert "    age:\n" in text
+    assert text.index("where kind: multi_valued") < text.index("max_values: 8") < text.index("where kind: numeric")
+
+
+def test_settings_of_every_model_are_told_apart():
+    text = explain("retrieval.params")
+    assert text.index("where model: item_knn") < text.index("neighbours: 100") < text.index("where model: two_tower")
+    assert "one of popularity, item_knn, two_tower" in explain("retrieval.model")
+
+
+def test_a_required_key_says_so():
+    assert "Required.\nname:\n" in explain("name")
+    assert "Required." not in explain("data.users.path")  # the table as a whole has a default
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("retrieval.indx", "Did you mean `retrieval.index`"),
+        ("retreival", "Did you mean `retrieval`"),
+        ("temperature", "Did you mean `retrieval.params.temperature`"),
+        ("name.first", "`name` has no keys below it"),
+        ("split.zzz", "Known keys of split: method, eval, test"),
+    ],
+)
+def test_an_unknown_key_gets_a_hint(key, hint):
+    with pytest.raises(UsageError) as caught:
+        explain(key)
+    assert hint in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ("retreival: {}", "retreival: is no known key. Did you mean `retrieval`?"),
+        ("retrieval: {index: {knd: exact}}", "retrieval.index.knd: is no known key. Did you mean `kind`?"),
+        (
+            "features: {user: {age: {kind: numeric, bukets: 3}}}",
+            "features.user.age.bukets: is no known key. Did you mean `buckets`?",
+        ),
+        (
+            "features: {item: {numeric: {kind: numeric, lag: 1}}}",
+            "features.item.numeric.lag: is no known key. Did you mean `log`?",
+        ),
+        (
+            "features: {user: {age: numerik}}",
+            "features.user.age: kind should be one of 'categorical', 'multi_valued', 'numeric'; found 'numerik'",
+        ),
+        (
+            "features: {user: {age: {buckets: 3}}}",
+            "features.user.age: has no `kind`. `twostep config explain features.user.age` says",
+        ),
+        (
+            "evaluation: {rules: [{metrik: mrr@10, at_least: 1}]}",
+            "evaluation.rules.0.metrik: is no known key. Did you mean `metric`?",
+        ),
+        (
+            "evaluation: {rules: [{metric: mrr@10}]}",
+            "evaluation.rules.0: should have either `at_least` or `not_below`",
+        ),
+        ("seed: abc", "seed: should be a valid integer, unable to parse string as an integer; found 'abc'"),
+        ("split: {eval: 1.5}", "split.eval: should be less than 1; found 1.5"),
+        ("data: here", "data: should be a mapping of keys to values; found 'here'"),
+        ("data: {root: ., users: {separator: ;}}", "data.users.path: is required but missing"),
+        ("retrieval: {model: tow_tower}", "retrieval model should be one of popularity, item_knn, two_tower; found"),
+    ],
+)
+def test_a_wrong_configuration_names_the_key_what_was_found_and_what_would_be_right(tmp_path, changes, told):
+    file = tmp_path / "recommender.yaml"
+    file.write_text(yaml.safe_dump({"name": "x", "data": {"root": "."}, **yaml.safe_load(changes)}))
+    with pytest.raises(UsageError) as caught:
+        config.load(file)
+    assert f"{file}:\n" in str(caught.value)
+    assert f"  {told}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("- a\n- b\n", "should be a mapping with the keys name, seed"),
+        ("a: [1\n", "is not valid YAML"),
+        ("", "should be a mapping"),
+    ],
+)
+def test_what_is_no_mapping_is_told(tmp_path, text, told):
+    file = tmp_path / "recommender.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError, match=told):
+        config.load(file)

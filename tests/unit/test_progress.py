@@ -1,0 +1,136 @@
+"""What a run shows, and the hook that feeds it."""
+
+import io
+import threading
+
+import pytest
+from rich.console import Console
+
+from core import progress as hook
+from pipeline.progress import NodeResult, Progress, duration
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def out() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def plain(out, clock) -> Progress:
+    return Progress(Console(file=out), clock)
+
+
+def test_a_report_without_a_listener_goes_nowhere():
+    hook.report("epoch 1/2")
+
+
+def test_reports_reach_the_innermost_listener_from_any_thread():
+    outer, inner = [], []
+    with hook.listening(outer.append):
+        hook.report("a")
+        with hook.listening(inner.append):
+            thread = threading.Thread(target=hook.report, args=("b",))
+            thread.start()
+            thread.join()
+        hook.report("c")
+    hook.report("d")
+    assert (outer, inner) == (["a", "c"], ["b"])
+
+
+def test_a_listener_is_gone_after_an_error():
+    heard: list[str] = []
+    with pytest.raises(KeyError), hook.listening(heard.append):
+        raise KeyError
+    hook.report("late")
+    assert heard == []
+
+
+def test_lines_of_finished_nodes_stand_in_columns(plain, out):
+    plain.nodes(["Transform", "RetrievalTrainer"])
+    results = [
+        NodeResult("Transform", "done", 12.34, 2, 1),
+        NodeResult("RetrievalTrainer", "cached", 0.1, 1, 2),
+        NodeResult("Pusher", "skipped", 0.0),
+        NodeResult("Index", "failed", 75.0),
+    ]
+    for result in results:
+        plain.finished(result)
+    plain.ended(results[:3], 192.0)
+    assert out.getvalue().splitlines() == [
+        "✓ Transform               12.3 s",
+        "= RetrievalTrainer    from cache",
+        "- Pusher                 skipped",
+        "✗ Index               1 min 15 s  failed",
+        "3 nodes in 3 min 12 s, 1 from cache, 1 skipped",
+    ]
+
+
+def test_where_nothing_can_be_redrawn_a_long_node_speaks_every_ten_seconds(plain, out, clock):
+    plain.nodes(["Trainer"])
+    with plain.running("Trainer"):
+        for second in range(35):
+            clock.now = 100.0 + second
+            plain.say(f"epoch {second}/35,\n loss 1")
+    lines = out.getvalue().splitlines()
+    assert lines == [f"  Trainer        {s}.0 s  epoch {s}/35, loss 1" for s in (10, 20, 30)]
+
+
+def test_a_short_node_says_nothing_before_its_end(plain, out, clock):
+    with plain.running("Trainer"):
+        plain.say("epoch 1/2")
+        clock.now += 9
+        plain.say("epoch 2/2")
+    assert out.getvalue() == ""
+
+
+def test_long_lines_are_not_broken_in_a_log(out, clock):
+    progress = Progress(Console(file=out, width=40), clock)
+    progress.finished(NodeResult("N" * 60, "done", 1.0))
+    assert len(out.getvalue().splitlines()) == 1
+
+
+def test_a_terminal_shows_the_running_node_and_clears_it(out, clock):
+    console = Console(file=out, force_terminal=True, width=80, legacy_windows=False, color_system=None)
+    progress = Progress(console, clock)
+    progress.nodes(["Trainer"])
+    with progress.running("Trainer"):
+        clock.now += 65
+        progress.say("epoch 3/20, loss 1.23")
+        progress._live.refresh()
+    progress.finished(NodeResult("Trainer", "done", 65.0))
+    shown = out.getvalue()
+    assert "1 min 05 s  epoch 3/20, loss 1.23" in shown
+    *_, last = shown.splitlines()
+    assert last.endswith("✓ Trainer    1 min 05 s")
+    assert "\x1b[2K" in shown  # the running line was erased
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.04, "0.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (125, "2 min 05 s"),
+        (3599.7, "1 h 00 min"),
+        (7325, "2 h 02 min"),
+    ],
+)
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_running_durations_have_no_tenths():
+    assert duration(12.9, whole=True) == "12 s"

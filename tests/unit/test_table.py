@@ -1,0 +1,373 @@
+"""Reading a table's file: what is taken; every bad input is told with file, place, what was found and what to do."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.table_example_gen import files
+from components.table_example_gen.spec import TableSpec, as_error
+from components.table_example_gen.table import check_file, clean_tables, make_plan
+
+NOW = 1_700_000_000
+EVENTS = TableSpec(table="interactions", rating_range=(1, 5))
+ITEMS = TableSpec(
+    table="items",
+    features={
+        "genres": {"kind": "multi_valued", "separator": "|", "max_values": 2},
+        "year": {"kind": "numeric"},
+        "maker": {"kind": "categorical"},
+    },
+    extra=("title",),
+)
+HEADER = "user_id,item_id,timestamp,rating\n"
+GOOD = "1,2,880606923,3\n"
+
+
+def put(folder: Path, name: str, content: str | bytes | pa.Table) -> Path:
+    path = folder / name
+    if isinstance(content, pa.Table):
+        pq.write_table(content, path)
+    else:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def events(**columns) -> pa.Table:
+    """Two good events, with some columns exchanged."""
+    good = {"user_id": ["1", "2"], "item_id": ["7", "7"], "timestamp": [1, 2], "rating": [3.0, 4.0]}
+    return pa.table(good | columns)
+
+
+def read(path: Path, spec: TableSpec) -> tuple[pa.Table, dict]:
+    plan = make_plan([check_file(str(path), spec, NOW)], spec)
+    assert not plan.problems, as_error(plan.problems)
+    tables = list(clean_tables(str(path), spec, NOW, plan.repeats[str(path)]))
+    table = pa.concat_tables(tables)
+    assert table.num_rows == plan.report["rows_written"]
+    return table, plan.report
+
+
+def refused(path: Path, spec: TableSpec) -> str:
+    plan = make_plan([check_file(str(path), spec, NOW)], spec)
+    assert plan.problems
+    assert all(problem.file == str(path) and problem.todo for problem in plan.problems)
+    return str(as_error(plan.problems))
+
+
+# ---- what is taken ----
+
+
+def test_csv_and_parquet_of_the_same_table_are_the_same(tmp_path):
+    text = 'item_id,genres,year,maker,title,junk\n1,a||b|c,1995,x,One,?\n2,,,,,?\n3,d,NaN,x,"Th|ree, ""3""\n(2)",?\n'
+    columns = {
+        "item_id": pa.array([1, 2, 3], pa.int32()),
+        "genres": [["a", "", "b", "c"], None, ["d"]],
+        "year": pa.array([1995, None, None], pa.int16()),
+        "maker": pa.array(["x", "", "x"]).dictionary_encode(),
+        "title": pa.array(["One", None, 'Th|ree, "3"\n(2)'], pa.large_string()),
+        "junk": [[1], [2], [3]],
+    }
+    from_csv, report = read(put(tmp_path, "items.csv", text), ITEMS)
+    from_parquet, _ = read(put(tmp_path, "items.parquet", pa.table(columns)), ITEMS)
+    assert from_csv.equals(from_parquet)
+    assert dict(zip(from_csv.schema.names, from_csv.schema.types, strict=True)) == ITEMS.types()
+    assert from_csv.to_pydict() == {
+        "item_id": ["1", "2", "3"],
+        "genres": [["a", "b"], None, ["d"]],
+        "year": [1995.0, None, None],
+        "maker": ["x", None, "x"],
+        "title": ["One", None, 'Th|ree, "3"\n(2)'],
+    }
+    assert report["ignored_columns"] == ["junk"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["880606923", "1970-01-02"],
+        [" 880606923 ", "86400.0"],
+        ["1997-11-27T05:02:03Z", "1970-01-02 00:00"],
+        ["1997-11-27T07:02:03.250+02:00", "1970-01-02T00:00:00.999999999"],
+        [880606923, 86400],
+        [880606923.0, 86400.0],
+        [datetime(1997, 11, 27, 5, 2, 3, tzinfo=UTC), datetime(1970, 1, 2, tzinfo=UTC)],
+        pa.array([880606923_999, 86400_000], pa.timestamp("ms")),
+        pa.array([880606923, 86400], pa.uint32()),
+    ],
+)
+def test_timestamps(tmp_path, values):
+    table, _ = read(put(tmp_path, "events.parquet", events(timestamp=values)), EVENTS)
+    assert table["timestamp"].to_pylist() == [880606923, 86400]
+
+
+def test_dates(tmp_path):
+    table, _ = read(put(tmp_path, "e.parquet", events(timestamp=[date(1970, 1, 2), date(1970, 1, 3)])), EVENTS)
+    assert table["timestamp"].to_pylist() == [86400, 172800]
+
+
+def test_columns_may_have_other_names_and_separators(tmp_path):
+    spec = EVENTS.model_copy(update={"columns": {"user_id": "user:token", "rating": "stars"}, "separator": "\t"})
+    path = put(tmp_path, "events.tsv", "stars\tuser:token\titem_id\ttimestamp\n3\t1\t2\t4\n")
+    assert read(path, spec)[0].to_pylist() == [{"user_id": "1", "item_id": "2", "timestamp": 4, "rating": 3.0}]
+
+
+def test_a_rating_that_nobody_declared(tmp_path):
+    spec = TableSpec(table="interactions")
+    assert "rating" not in read(put(tmp_path, "a.csv", "user_id,item_id,timestamp\n1,2,3\n"), spec)[0].column_names
+    assert read(put(tmp_path, "b.csv", HEADER + "1,2,3,-40\n"), spec)[0]["rating"].to_pylist() == [-40.0]
+    assert "inf" in refused(put(tmp_path, "c.csv", HEADER + "1,2,3,inf\n"), spec)
+
+
+def test_crlf_blank_lines_and_a_byte_order_mark(tmp_path):
+    path = put(tmp_path, "e.csv", b"\xef\xbb\xbf" + b"\r\n" + HEADER.strip().encode() + b"\r\n\r\n1,2,3,4\r\n")
+    assert read(path, EVENTS)[0].num_rows == 1
+
+
+def test_spec_survives_json():
+    assert TableSpec.model_validate_json(ITEMS.model_dump_json()) == ITEMS
+
+
+# ---- every bad input ----
+
+BAD_ROWS = {
+    "empty id": (",2,3,4", "column 'user_id'", "is empty", "fill it in"),
+    "float id": ("7,2.0,3,4", "column 'item_id'", "'2.0' is an id written as a float", "whole numbers"),
+    "bad byte": (b"7,\xffx,3,4", "column 'item_id'", r"'\\xffx' is not valid UTF-8", "Save the file as UTF-8"),
+    "no time": ("7,2,soon,4", "column 'timestamp'", "'soon' is no time", "ISO-8601"),
+    "no such day": ("7,2,2023-02-30,4", "column 'timestamp'", "'2023-02-30' is no time", "ISO-8601"),
+    "fraction": ("7,2,1.5,4", "column 'timestamp'", "'1.5' is no time", "whole seconds"),
+    "empty time": ("7,2,,4", "column 'timestamp'", "is empty", "whole seconds"),
+    "milliseconds": ("7,2,880606923000,4", "column 'timestamp'", "in milliseconds", "Divide the column by 1,000:"),
+    "microseconds": ("7,2,880606923000000,4", "column 'timestamp'", "in microseconds", "by 1,000,000"),
+    "nanoseconds": ("7,2,880606923000000000,4", "column 'timestamp'", "in nanoseconds", "by 1,000,000,000"),
+    "future": (f"7,2,{NOW + 90_000},4", "column 'timestamp'", "lies in the future", "clock"),
+    "before 1970": ("7,2,-1,4", "column 'timestamp'", "'-1' is before 1970", "Correct it"),
+    "no rating": ("7,2,3,", "column 'rating'", "is empty or NaN", "fill it in"),
+    "NaN rating": ("7,2,3,nan", "column 'rating'", "is empty or NaN", "fill it in"),
+    "word rating": ("7,2,3,good", "column 'rating'", "'good' is no number", "Correct it"),
+    "low rating": ("7,2,3,-1", "column 'rating'", "'-1' is outside [1, 5]", "`data.interactions.rating_range`"),
+    "high rating": ("7,2,3,5.5", "column 'rating'", "'5.5' is outside [1, 5]", "`data.interactions.rating_range`"),
+    "infinite": ("7,2,3,1e99", "column 'rating'", "'1e99' is too large", "Correct it"),
+    "few fields": ("7,2,3", "", "3 fields where the header has 4", "cut off"),
+    "many fields": ("7,2,3,4,5", "", "5 fields where the header has 4", "separators"),
+}
+
+
+@pytest.mark.parametrize(("row", "column", "found", "todo"), BAD_ROWS.values(), ids=list(BAD_ROWS))
+def test_bad_row_is_told_or_dropped(tmp_path, row, column, found, todo):
+    row = row.encode() if isinstance(row, str) else row
+    content = HEADER.encode() + GOOD.encode() + b"\n" + row + b"\n3,2,4,5\n"
+    path = put(tmp_path, "events.csv", content)
+    message = refused(path, EVENTS)
+    assert message.startswith(f"{path}: line 4" + (f", {column}: " if column else ": "))  # line 3 is blank
+    assert found in message
+    assert todo in message
+    assert "`data.interactions.on_invalid: drop`" in message
+    assert message.count("\n") == 0, "one fault is told once"
+    table, report = read(path, EVENTS.model_copy(update={"on_invalid": "drop"}))
+    assert table["user_id"].to_pylist() == ["1", "3"]
+    assert (report["rows_read"], sum(report["dropped"].values())) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "place", "found", "todo"),
+    [
+        ("user_id", [None, "1"], "row 1", "is empty", "fill it in"),
+        ("user_id", [None, 1.0], "row 2", "1.0 is of type double", "1 and not 1.0"),
+        ("item_id", [None, ["x"]], "row 2", "['x'] is of type list<element: string>", "Write the column as text"),
+        ("timestamp", ["1", "x"], "row 2", "'x' is no time", "ISO-8601"),
+        ("timestamp", [1.0, 1.5], "row 2", "1.5 is no time", "whole seconds"),
+        ("timestamp", [True, False], "row 1", "True is of type bool", "Write the column as times"),
+        ("rating", ["1", "x"], "row 2", "'x' is no number", "Correct it"),
+        ("rating", [1.0, np.nan], "row 2", "is empty or NaN", "fill it in"),
+        ("rating", [date(2020, 1, 1)] * 2, "row 1", "is of type date32", "Write the column as numbers"),
+    ],
+)
+def test_bad_value_in_parquet(tmp_path, column, values, place, found, todo):
+    path = put(tmp_path, "events.parquet", events(**{column: values}))
+    message = refused(path, EVENTS)
+    assert message.startswith(f"{path}: {place}, column {column!r}: ")
+    assert found in message
+    assert todo in message
+
+
+def test_a_wrong_type_cannot_be_dropped(tmp_path):
+    path = put(tmp_path, "events.parquet", events(user_id=[1.0, 2.0]))
+    assert "double" in refused(path, EVENTS.model_copy(update={"on_invalid": "drop"}))
+
+
+def test_features_of_a_wrong_kind(tmp_path):
+    path = put(tmp_path, "items.csv", "item_id,genres,year,maker,title\n1,a,old,x,One\n")
+    assert "line 2, column 'year': 'old' is no number" in refused(path, ITEMS)
+    table = pa.table({"item_id": [1], "genres": [[1.5]], "year": [1], "maker": [2.5], "title": ["x"]})
+    message = refused(put(tmp_path, "items.parquet", table), ITEMS)
+    assert "row 1, column 'genres'" in message
+    assert "row 1, column 'maker': 2.5 is of type double" in message
+
+
+def test_all_kinds_of_fault_are_told_at_once_with_their_number(tmp_path):
+    rows = ["1,2,3,9", "1,2,4,9", ",2,3,4", "1,2,x,4", "5", "1,1,1,1", "1,1,1,1"]
+    message = refused(put(tmp_path, "e.csv", HEADER + "\n".join(rows) + "\n"), EVENTS)
+    assert len(message.splitlines()) == 5
+    assert "line 2, column 'rating': '9' is outside [1, 5] (2 such rows)" in message
+    assert "line 6: 1 fields" in message
+    assert "line 8: the same event as in line 7" in message
+
+
+def test_a_row_with_two_faults_is_dropped_once(tmp_path):
+    path = put(tmp_path, "e.csv", HEADER + GOOD + ",2,x,9\n")
+    _, report = read(path, EVENTS.model_copy(update={"on_invalid": "drop"}))
+    assert report["dropped"] == {"missing_id": 1}
+
+
+def test_nothing_left_is_an_error(tmp_path):
+    path = put(tmp_path, "e.csv", HEADER + "1,2,880606923000,3\n" * 2)
+    message = refused(path, EVENTS.model_copy(update={"on_invalid": "drop"}))
+    assert f"{path}: the table: no row is left; dropped were 2 time_unit" in message
+
+
+def test_line_numbers_count_quoted_ends_of_line(tmp_path):
+    content = 'item_id,genres,year,maker,title\n1,a,1,x,"two\nlines"\n2,a,b,x,y\n'
+    assert "line 4, column 'year'" in refused(put(tmp_path, "i.csv", content), ITEMS)
+
+
+def test_an_end_of_line_in_a_field_may_lie_anywhere(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_BLOCK", 1 << 12)
+    path = put(tmp_path, "i.csv", "item_id,genres,year,maker,title\n" + '1,a,1,x,"two\nlines"\n' * 2000)
+    table, _ = read(path, ITEMS.model_copy(update={"on_duplicate": "keep"}))
+    assert table["title"].to_pylist() == ["two\nlines"] * 2000
+
+
+def test_line_numbers_past_dropped_rows_and_blocks(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_BLOCK", 1 << 12)
+    rows = [f"u{n},i,{n},3" for n in range(2000)]
+    rows[5] = rows[700] = rows[1500] = "broken"
+    rows[1700] = "u,i,x,3"
+    path = put(tmp_path, "e.csv", HEADER + "\n".join(rows) + "\n")
+    message = refused(path, EVENTS)
+    assert "line 1702, column 'timestamp': 'x'" in message
+    assert "line 7: 1 fields where the header has 4 (3 such rows)" in message
+    table, report = read(path, EVENTS.model_copy(update={"on_invalid": "drop"}))
+    assert report["dropped"] == {"not_a_time": 1, "malformed_row": 3}
+    assert table["timestamp"].to_pylist() == [n for n in range(2000) if n not in (5, 700, 1500, 1700)]
+
+
+# ---- repeated keys ----
+
+
+def test_repeated_users(tmp_path):
+    spec = TableSpec(table="users")
+    path = put(tmp_path, "u.csv", "user_id\n1\n2\n1\n1\n")
+    message = refused(path, spec)
+    assert f"{path}: line 4: user_id '1' stands in line 2 already (2 such rows)" in message
+    assert "`data.users.on_duplicate: drop`" in message
+    table, report = read(path, spec.model_copy(update={"on_duplicate": "drop"}))
+    assert table["user_id"].to_pylist() == ["1", "2"]
+    assert report["dropped"] == {"duplicate": 2}
+
+
+def test_repeated_events(tmp_path):
+    path = put(tmp_path, "e.csv", HEADER + "9,2,880606923,3\n" + GOOD + "1,2,880606923,5\n")
+    message = refused(path, EVENTS)
+    assert "line 4: the same event as in line 3: user_id '1', item_id '2', timestamp 880606923" in message
+    assert "`data.interactions.on_duplicate` to drop or keep" in message
+    dropped, _ = read(path, EVENTS.model_copy(update={"on_duplicate": "drop"}))
+    assert dropped["rating"].to_pylist() == [3.0, 3.0]
+    kept, report = read(path, EVENTS.model_copy(update={"on_duplicate": "keep"}))
+    assert (kept.num_rows, report["dropped"]) == (3, {})
+
+
+def test_an_invalid_row_is_no_first_occurrence(tmp_path):
+    path = put(tmp_path, "e.csv", HEADER + "1,2,3,99\n" + "1,2,3,4\n")
+    spec = EVENTS.model_copy(update={"on_invalid": "drop", "on_duplicate": "drop"})
+    assert read(path, spec)[0]["rating"].to_pylist() == [4.0]
+
+
+# ---- whole files ----
+
+BAD_FILES = {
+    "empty": ("e.csv", b"", "the file", "is empty (0 bytes)", "Deliver it again"),
+    "blank": ("e.csv", b"\n\n", "the file", "only blank lines", "Deliver it again"),
+    "header only": ("e.csv", HEADER, "the table", "has columns but no rows", "Deliver it with its rows"),
+    "half a header": ("e.csv", HEADER.strip(), "the table", "has columns but no rows", "Deliver it with its rows"),
+    "no rows": ("e.parquet", events().slice(0, 0), "the table", "has columns but no rows", "Deliver it with its rows"),
+    "no header": ("e.csv", GOOD * 2, "the header", "seems to have no header: its first line is '1,2,880", "names of"),
+    "other names": (
+        "e.csv",
+        "a,b\nx,y\n",
+        "the header",
+        "'user_id', 'item_id', 'timestamp', 'rating' in 'a,b'",
+        "Name",
+    ),
+    "other separator": ("e.csv", HEADER.replace(",", ";"), "the header", "but ';'", "`data.interactions.separator`"),
+    "case": (
+        "e.csv",
+        HEADER.replace("user_id", "UserID"),
+        "the header",
+        "the closest is 'UserID'",
+        "{user_id: UserID}",
+    ),
+    "missing": (
+        "e.csv",
+        "user_id,item_id,timestamp\n",
+        "the header",
+        "no column 'rating'",
+        "data.interactions.columns",
+    ),
+    "missing in parquet": ("e.parquet", events().drop(["rating"]), "its columns", "no column 'rating'", "columns`"),
+    "twice": ("e.csv", "user_id," + HEADER, "the header", "'user_id' stands there 2 times", "Rename"),
+    "open quote": (
+        "e.csv",
+        HEADER + GOOD + '1,"2,3,4\n' + GOOD,
+        "line 3",
+        "a quote opens and never closes",
+        "truncated",
+    ),
+    "open last quote": ("e.csv", HEADER + GOOD + '1,2,3,"4\n', "line 3", "a quote opens and never closes", "truncated"),
+    "cut row": ("e.csv", HEADER + GOOD + "1,2", "line 3", "2 fields where the header has 4", "cut off"),
+    "utf-16": ("e.csv", HEADER.encode("utf-16"), "the file", "is UTF-16 text", "Save it as UTF-8"),
+    "no parquet": (
+        "e.parquet",
+        b"PAR1 and then nothing of use",
+        "the file",
+        "is no whole Parquet file",
+        "copy or export",
+    ),
+    "ending": ("e.xlsx", b"x", "its name", "ends in '.xlsx'", ".csv, .tsv, .txt or .parquet"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "place", "found", "todo"), BAD_FILES.values(), ids=list(BAD_FILES))
+def test_bad_file(tmp_path, name, content, place, found, todo):
+    path = put(tmp_path, name, content)
+    for policy in ("error",) if found.endswith("has 4") else ("error", "drop"):
+        message = refused(path, EVENTS.model_copy(update={"on_invalid": policy}))
+        assert message.startswith(f"{path}: {place}: ")
+        assert found in message
+        assert todo in message
+
+
+def test_truncated_parquet(tmp_path):
+    whole = put(tmp_path, "whole.parquet", events()).read_bytes()
+    assert "magic bytes" in refused(put(tmp_path, "e.parquet", whole[:-20]), EVENTS)
+    damaged = whole[:4] + b"\x15" * 60 + whole[64:]
+    assert "is no whole Parquet file" in refused(put(tmp_path, "d.parquet", damaged), EVENTS)
+
+
+def test_missing_file(tmp_path):
+    assert "cannot be opened: No such file" in refused(tmp_path / "e.csv", EVENTS)
+
+
+def test_a_quote_mark_inside_a_field_is_no_open_quote(tmp_path):
+    path = put(tmp_path, "i.csv", 'item_id,genres,year,maker,title\n1,a,1,x,5" disk\n')
+    assert read(path, ITEMS)[0]["title"].to_pylist() == ['5" disk']
+
+
+def test_a_quote_that_swallows_a_large_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_BLOCK", 1 << 12)
+    path = put(tmp_path, "e.csv", HEADER + GOOD + '1,"2,3,4\n' + "1,2,3,4\n" * 20_000)
+    assert f"{path}: line 3: field larger than" in refused(path, EVENTS)

@@ -1,0 +1,90 @@
+"""What both trainers read: the joined events, the catalogue, and the transform graph with its index sizes."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from core import names
+from core.columns import STRINGS, feature_types, read_arrow
+from core.examples import read_examples
+from core.queries import Queries
+from trainer.retrieval.contract import RetrievalData
+from transform import raw
+from transform.features import Features
+from transform.names import index_sizes, vocabulary_name
+
+ROWS_AT_ONCE = 16384
+
+
+class Events:
+    """The Examples of EventJoiner with the transform graph over them.
+
+    Args:
+      uri: of the Examples.
+      features: the feature configuration.
+      transform_output: of Transform.
+    """
+
+    def __init__(self, uri: str, features: Features, transform_output: tft.TFTransformOutput):
+        self.uri, self.features = uri, features
+        self.catalogue = read_arrow(Path(uri) / names.CATALOGUE_FILE)
+        self.transform = transform_output.transform_features_layer()
+        self.sizes = transform_sizes(transform_output, features)
+
+    def read(self, split: str) -> pa.Table:
+        """The raw columns of the events of a split."""
+        keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.TIMESTAMP: pa.int64(), names.HISTORY: STRINGS}
+        kinds = {name: feature.model_dump() for name, feature in (self.features.user | self.features.item).items()}
+        return read_examples(self.uri, split, keys | feature_types(kinds))
+
+    def data(self, events: pa.Table, validation: Queries | None) -> RetrievalData:
+        """What a retrieval model is fitted on."""
+        return RetrievalData(
+            features=self.features,
+            catalogue=self.catalogue,
+            users=events[names.USER_ID].combine_chunks(),
+            items=catalogue_rows(self.catalogue, events[names.ITEM_ID]),
+            timestamps=events[names.TIMESTAMP].to_numpy(),
+            transformed=lambda: transformed(events, self.features, self.transform),
+            transform=self.transform,
+            sizes=self.sizes,
+            validation=validation,
+        )
+
+
+def examples_uri(patterns: list[str]) -> str:
+    """The Examples artifact that a file pattern of one of its splits belongs to."""
+    return str(Path(patterns[0]).parent.parent)
+
+
+def catalogue_rows(catalogue: pa.Table, item_ids: pa.ChunkedArray) -> np.ndarray:
+    """[E] int32, the catalogue row of each item id."""
+    found = pc.index_in(item_ids.combine_chunks(), value_set=catalogue[names.ITEM_ID].combine_chunks())
+    return found.to_numpy(zero_copy_only=False).astype(np.int32)
+
+
+def transform_sizes(output: tft.TFTransformOutput, features: Features) -> dict[str, int]:
+    """Transformed index column → how many indices it has."""
+    kinds = (features.user | features.item).items()
+    indexed = [names.USER_ID, names.ITEM_ID, *(name for name, feature in kinds if feature.kind != "numeric")]
+    vocabularies = {vocabulary_name(key): output.vocabulary_size_by_name(vocabulary_name(key)) for key in indexed}
+    return index_sizes(features, vocabularies)
+
+
+def transformed(events: pa.Table, features: Features, transform: tf.Module) -> dict[str, np.ndarray]:
+    """The transformed columns of raw events, [E, …] each."""
+    apply = tf.function(lambda **columns: transform(raw.to_sparse(columns)), reduce_retracing=True)
+    parts = []
+    for start in range(0, len(events), ROWS_AT_ONCE):
+        part = events.slice(start, ROWS_AT_ONCE)
+        keys = {key: tf.constant(part[key].combine_chunks().to_numpy(zero_copy_only=False)) for key in (names.USER_ID, names.ITEM_ID)}
+        history = tf.constant(raw.pad_strings(part[names.HISTORY].combine_chunks(), features.history_length))
+        columns = apply(**keys, **{names.HISTORY: history}, **raw.from_table(part, features.user | features.item))
+        parts.append({name: column.numpy() for name, column in columns.items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

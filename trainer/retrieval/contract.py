@@ -1,0 +1,199 @@
+"""The contract of every retrieval model: what it is given to fit on, and the SavedModel it exports.
+
+Signatures, in stock TensorFlow ops only (B queries, items by id):
+  retrieve(user_id [B], history [B, H], user features…, exclude [B, E], k []) → item_id [B, k], score [B, k]
+  similar(item_id [B], k []) → item_id [B, k], score [B, k]
+  embed_query(user_id [B], history [B, H], user features…) → embedding [B, D]     embedding models only
+  embed_candidate(item_id [B], item features…) → embedding [B, D]                 embedding models only
+Where fewer than k items may be returned, the rest of a row is "" with a score of -inf; k past the catalogue means all of it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+
+from core import names
+from core.queries import Queries
+from core.settings import Settings
+from transform import raw
+from transform.features import Features
+
+
+@dataclass(frozen=True)
+class RetrievalData:
+    """What a retrieval model is fitted on.
+
+    Args:
+      features: the feature configuration.
+      catalogue: [N] every item with its raw features, cold ones too; `item_id` among the columns.
+      users: [E] string array, the user of each event.
+      items: [E] int32, the catalogue row of each event's item.
+      timestamps: [E] int64 seconds.
+      transformed: the events' transformed columns, [E, …] each; read when called.
+      transform: the transform graph as a layer, raw sparse columns → transformed ones; None for models without features.
+      sizes: transformed column → how many indices it has, 0 included.
+      validation: queries to choose by, or None where everything was chosen before.
+    """
+
+    features: Features
+    catalogue: pa.Table
+    users: pa.Array
+    items: np.ndarray
+    timestamps: np.ndarray
+    transformed: Callable[[], dict[str, np.ndarray]] | None = None
+    transform: tf.Module | None = None
+    sizes: dict[str, int] | None = None
+    validation: Queries | None = None
+
+    @property
+    def n_items(self) -> int:
+        return self.catalogue.num_rows
+
+    def counts(self) -> np.ndarray:
+        """[N] events of each item."""
+        return np.bincount(self.items, minlength=self.n_items)
+
+
+class Retriever(tf.Module):
+    """A fitted model over a catalogue of N items. A subclass gives `scores` and `item_scores`.
+
+    Args:
+      data: what it was fitted on.
+      settings: what to fit it with once more on more events, with everything chosen: no validation is needed then.
+    """
+
+    def __init__(self, data: RetrievalData, settings: Settings):
+        super().__init__()
+        self.settings = settings
+        self.features = data.features
+        ids = data.catalogue[names.ITEM_ID].combine_chunks().to_numpy(zero_copy_only=False)
+        self.item_ids = tf.constant(ids)
+        rows = tf.range(len(ids), dtype=tf.int64)
+        self.rows = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(self.item_ids, rows), default_value=-1)
+
+    def scores(self, query: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Raw query features → [B, N] scores of all items, higher is better."""
+        raise NotImplementedError
+
+    def item_scores(self, rows: tf.Tensor) -> tf.Tensor:
+        """[B] catalogue rows → [B, N] how alike all items are to each."""
+        raise NotImplementedError
+
+    def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """The served functions by name."""
+        specs = {
+            **raw.user_specs(self.features.user),
+            names.EXCLUDE: tf.TensorSpec([None, None], tf.string, name=names.EXCLUDE),
+            names.K: tf.TensorSpec([], tf.int32, name=names.K),
+        }
+        similar = {
+            names.ITEM_ID: tf.TensorSpec([None], tf.string, name=names.ITEM_ID),
+            names.K: tf.TensorSpec([], tf.int32, name=names.K),
+        }
+        retrieve = tf.function(self._retrieve).get_concrete_function(**specs)
+        return {
+            "retrieve": retrieve,
+            "similar": tf.function(self._similar).get_concrete_function(**similar),
+            "serving_default": retrieve,
+        }
+
+    def save(self, folder: str) -> None:
+        """Write the SavedModel."""
+        tf.saved_model.save(self, folder, signatures=self.signatures())
+
+    def _retrieve(self, **query: tf.Tensor) -> dict[str, tf.Tensor]:
+        exclude, k = self.rows.lookup(query.pop(names.EXCLUDE)), query.pop(names.K)
+        return self._best(_masked(self.scores(query), exclude), k)
+
+    def _similar(self, **query: tf.Tensor) -> dict[str, tf.Tensor]:
+        rows = self.rows.lookup(query[names.ITEM_ID])
+        known = rows[:, tf.newaxis] >= 0
+        scores = _masked(self.item_scores(tf.maximum(rows, 0)), rows[:, tf.newaxis])
+        return self._best(tf.where(known, scores, -np.inf), query[names.K])
+
+    def _best(self, scores: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        best, rows = tf.math.top_k(scores, tf.minimum(tf.maximum(k, 0), tf.shape(scores)[1]))
+        ids = tf.where(tf.math.is_inf(best), "", tf.gather(self.item_ids, rows))
+        return {names.ITEM_ID: ids, "score": best}
+
+
+class EmbeddingRetriever(Retriever):
+    """A model that compares a query embedding with item embeddings by dot product.
+
+    Args:
+      embeddings: [N, D] float32 of the catalogue's items.
+    """
+
+    embeddings: tf.Variable
+
+    def embed_query(self, query: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Raw query features → [B, D]."""
+        raise NotImplementedError
+
+    def embed_candidate(self, item: dict[str, tf.Tensor]) -> tf.Tensor:
+        """Raw item features → [B, D]."""
+        raise NotImplementedError
+
+    def scores(self, query):
+        return tf.matmul(self.embed_query(query), self.embeddings, transpose_b=True)
+
+    def item_scores(self, rows):
+        normal = tf.math.l2_normalize(self.embeddings, axis=1)
+        return tf.matmul(tf.gather(normal, rows), normal, transpose_b=True)
+
+    def signatures(self):
+        item = {names.ITEM_ID: tf.TensorSpec([None], tf.string, name=names.ITEM_ID), **raw.specs(self.features.item, None)}
+
+        def embed_query(**query):
+            return {"embedding": self.embed_query(query)}
+
+        def embed_candidate(**item):
+            return {"embedding": self.embed_candidate(item)}
+
+        return super().signatures() | {
+            "embed_query": tf.function(embed_query).get_concrete_function(**raw.user_specs(self.features.user)),
+            "embed_candidate": tf.function(embed_candidate).get_concrete_function(**item),
+        }
+
+
+class NeighbourhoodRetriever(Retriever):
+    """A model that adds up what each item of the history says of its neighbours; popularity orders the rest.
+
+    Args:
+      neighbours: [N, M] int32 catalogue rows.
+      weights: [N, M] float32, 0 where an item has fewer than M neighbours.
+      counts: [N] events of each item.
+    """
+
+    def __init__(self, data: RetrievalData, settings: Settings, neighbours: np.ndarray, weights: np.ndarray, counts: np.ndarray):
+        super().__init__(data, settings)
+        self.neighbours = tf.constant(neighbours, tf.int32)
+        self.weights = tf.constant(weights, tf.float32)
+        # So small that it only orders items which no neighbour speaks for.
+        self.popularity = tf.constant(1e-6 * counts / max(1, counts.max(initial=0)), tf.float32)
+
+    def scores(self, query):
+        return self._summed(self.rows.lookup(query[names.HISTORY]))
+
+    def item_scores(self, rows):
+        return self._summed(rows[:, tf.newaxis])
+
+    def _summed(self, rows: tf.Tensor) -> tf.Tensor:
+        """[B, H] catalogue rows, -1 for none → [B, N]."""
+        where = tf.where(rows >= 0)
+        known = tf.gather_nd(rows, where)
+        neighbours = tf.gather(self.neighbours, known)
+        owners = tf.broadcast_to(tf.cast(where[:, :1], tf.int32), tf.shape(neighbours))
+        base = tf.broadcast_to(self.popularity, [tf.shape(rows)[0], tf.shape(self.popularity)[0]])
+        return tf.tensor_scatter_nd_add(base, tf.stack([owners, neighbours], axis=-1), tf.gather(self.weights, known))
+
+
+def _masked(scores: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
+    """[B, N] scores with those at the catalogue rows `exclude` [B, E] (-1 for none) set to -inf."""
+    where = tf.where(exclude >= 0)
+    places = tf.stack([where[:, 0], tf.gather_nd(exclude, where)], axis=1)
+    return tf.tensor_scatter_nd_update(scores, places, tf.fill([tf.shape(places)[0]], -np.inf))

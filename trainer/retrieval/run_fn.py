@@ -1,0 +1,60 @@
+"""What TFX's Trainer calls to fit the configured retrieval model, twice.
+
+The first model is fitted on train and chosen by eval; its candidates for the events of eval are what the ranker learns
+from, so they carry no memory of those events. The second is fitted on train and eval together and is the one released.
+"""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import json
+import os
+
+import pyarrow as pa
+import tensorflow_transform as tft
+
+from core import names, progress, queries
+from core.examples import read_examples
+from core.files import write_json
+from trainer import data as training
+from trainer.retrieval.contract import Retriever
+from trainer.retrieval.registry import MODELS
+from transform.features import Features
+
+EARLY_MODEL = "early"  # below the model run: the model that has not seen eval
+LOG_FILE = "training.json"
+
+
+def run_fn(fn_args) -> None:
+    """Fit, save the early model below `model_run_dir` and the released one as `serving_model_dir`.
+
+    Args:
+      fn_args: TFX's; its `custom_config` holds model, params, seed, evaluation and the features as JSON.
+    """
+    config = fn_args.custom_config
+    features = Features.model_validate(json.loads(config["features"]))
+    uri = training.examples_uri(fn_args.train_files)
+    events = training.Events(uri, features, tft.TFTransformOutput(fn_args.transform_output))
+    parts = {split: events.read(split) for split in (names.TRAIN, names.EVAL)}
+    validation = queries.build(
+        parts[names.TRAIN],
+        parts[names.EVAL],
+        events.catalogue[names.ITEM_ID].combine_chunks(),
+        user_columns=[names.USER_ID, *features.user],
+        history_length=features.history_length,
+        seed=config["seed"],
+        **config["queries"],
+    )
+    entry = MODELS[config["model"]]
+    settings, fit = MODELS.check(config["model"], config["params"]), entry.load()
+
+    progress.report(f"fitting {entry.name} on {parts[names.TRAIN].num_rows:,} events of train")
+    early: Retriever = fit(settings, events.data(parts[names.TRAIN], validation), config["seed"])
+    early.save(os.path.join(fn_args.model_run_dir, EARLY_MODEL))
+    both = pa.concat_tables(parts.values())
+    progress.report(f"fitting {entry.name} once more on {both.num_rows:,} events of train and eval")
+    final: Retriever = fit(early.settings, events.data(both, None), config["seed"])
+    final.save(fn_args.serving_model_dir)
+    log = {"model": entry.name, "settings": settings.model_dump(), "chosen": early.settings.model_dump()}
+    write_json(os.path.join(fn_args.model_run_dir, LOG_FILE), log)
+
+
