@@ -9,6 +9,8 @@ import core.tf  # noqa: F401  before TFX, which imports TensorFlow
 from tfx.types import system_artifacts
 from tfx.types.artifact import Artifact
 
+from core import names
+
 
 class CandidateIndex(Artifact):
     """The index over the catalogue, with the catalogue itself (`core.names.CATALOGUE_FILE`)."""
@@ -30,4 +32,4 @@ class Release(Artifact):
     released (1 or 0); version, content_digest and path of a release; reason where there is none.
     """
 
-    TYPE_NAME = "components.Release"
+    TYPE_NAME = names.RELEASE_TYPE

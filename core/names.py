@@ -34,3 +34,6 @@ EVALUATION_FILE = "evaluation.json"
 CATALOGUE_FILE = "catalogue.arrow"
 MANIFEST_FILE = "manifest.json"
 USERS_FOLDER = "users"  # each user's state as of the last event, one Arrow file a shard
+
+# ---- artifact types of our own, as ML Metadata knows them ----
+RELEASE_TYPE = "components.Release"

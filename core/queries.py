@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core import names
+from core.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Queries:
       time: [Q] int64, when each is asked.
       history: [Q] list of item ids, oldest first, at most as long as the history of an event.
       seen: [Q] list of item ids that may not be returned; empty where repeats are allowed.
-      relevant_offsets, relevant_items: the right answers as CSR: [Q + 1] int64, [nnz] int32 catalogue rows, no item twice.
+      relevant_offsets, relevant_items: the right answers as CSR: [Q + 1] int64, [nnz] int32 catalogue rows, none twice.
     """
 
     users: pa.Table
@@ -72,15 +73,13 @@ def build(
       exclude_seen: whether items of earlier events may not be returned, and are not right answers.
       max_queries: a random sample of this many, when there are more.
       seed: of the sample.
+    Raises:
+      DataError: an event's item is not in the catalogue.
     """
     columns = [*user_columns, names.ITEM_ID, names.TIMESTAMP]
     events = pa.concat_tables([past.select(columns), target.select(columns)]).combine_chunks()
+    item = catalogue_rows(catalogue, events[names.ITEM_ID])
     user = pc.dictionary_encode(events[names.USER_ID].combine_chunks()).indices.to_numpy()
-    item = (
-        pc.index_in(events[names.ITEM_ID].combine_chunks(), value_set=catalogue)
-        .to_numpy(zero_copy_only=False)
-        .astype(np.int32)
-    )
     is_target = np.arange(len(events)) >= past.num_rows
     time = events[names.TIMESTAMP].to_numpy()
     order = np.lexsort((time, is_target, user))  # of one user: the past in time, then the targets in time
@@ -107,6 +106,27 @@ def build(
     offsets, members = _unique_answers(item, asked, answer_end, start[asked], known_end, exclude_seen, len(catalogue))
     users = events.select(user_columns).take(pa.array(order[asked]))
     return Queries(users, time[asked], history, seen, offsets, members)
+
+
+def catalogue_rows(catalogue: pa.Array, item_ids: pa.ChunkedArray) -> np.ndarray:
+    """[E] int32, the catalogue row of each event's item.
+
+    Args:
+      catalogue: [N] item ids.
+      item_ids: [E] item ids.
+    Raises:
+      DataError: an item is not in the catalogue.
+    """
+    found = pc.index_in(item_ids.combine_chunks(), value_set=catalogue)
+    if found.null_count:
+        first = item_ids.filter(found.is_null())[0]
+        raise DataError(
+            "the joined events",
+            f"item {first}",
+            f"is not in the catalogue of {len(catalogue):,} items ({found.null_count:,} such events)",
+            "Make the join and the catalogue from the same items.",
+        )
+    return found.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
 
 
 def _unique_answers(item, asked, answer_end, start, known_end, exclude_seen, n_items):

@@ -9,12 +9,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from core import names
+from core import metrics
 from core.errors import UsageError
 from core.settings import Settings
 from pipeline import datasets
 from trainer.ranking import registry as ranking_registry
 from trainer.retrieval import registry as retrieval_registry
+from transform import names as feature_names
 from transform.features import Features
 
 Policy = Literal["error", "drop"]
@@ -28,9 +29,12 @@ class Table(Settings):
         default_factory=dict, description="Canonical or feature column -> its name in the file, where they differ."
     )
     separator: str = Field(",", min_length=1, max_length=1, description="What stands between the fields of a CSV file.")
-    on_invalid: Policy = Field("error", description="A row with a missing key or a bad value: `error`, or `drop` and count.")
+    on_invalid: Policy = Field(
+        "error", description="A row with a missing key or a bad value: `error`, or `drop` and count."
+    )
     on_duplicate: Literal["error", "drop", "keep"] = Field(
-        "error", description="A repeated key (or the same event twice): `error`, `drop` all but the first, or `keep` (events only)."
+        "error",
+        description="A repeated key (or the same event twice): `error`, `drop` all but the first, or `keep` (events only).",
     )
 
     @field_validator("path")
@@ -47,7 +51,8 @@ class Interactions(Table):
     """The events: who met what, and when."""
 
     rating_range: tuple[float, float] | None = Field(
-        None, description="[lowest, highest] rating; a rating outside is a bad value. Leave out where there are no ratings."
+        None,
+        description="[lowest, highest] rating; a rating outside is a bad value. Leave out where there are no ratings.",
     )
     on_unknown: Policy = Field(
         "error", description="An event whose user or item is in neither table: `error`, or `drop` and count."
@@ -63,9 +68,12 @@ class Data(Settings):
     users: Table = Field(default=Table(path="users.parquet"), description="One row a user.")
     items: Table = Field(default=Table(path="items.parquet"), description="One row an item: the catalogue.")
     title: str | None = Field(None, description="The column of items that people read, for reports and answers.")
-    exclude_seen: bool = Field(True, description="Whether an item the user has met may never be recommended to them again.")
+    exclude_seen: bool = Field(
+        True, description="Whether an item the user has met may never be recommended to them again."
+    )
     schema_folder: str | None = Field(
-        None, description="Folder of frozen schemas (`<table>.pbtxt`), from this file's folder; without it they are inferred."
+        None,
+        description="Folder of frozen schemas (`<table>.pbtxt`), from this file's folder; without it they are inferred.",
     )
 
     @model_validator(mode="after")
@@ -76,7 +84,9 @@ class Data(Settings):
             raise ValueError(f"dataset should be one of {', '.join(datasets.NAMES)}; found {self.dataset!r}")
         for table in (self.users, self.items):
             if table.on_duplicate == "keep":
-                raise ValueError("on_duplicate of users and items should be `error` or `drop`: a key stands for one row")
+                raise ValueError(
+                    "on_duplicate of users and items should be `error` or `drop`: a key stands for one row"
+                )
         return self
 
 
@@ -94,14 +104,18 @@ class Split(Settings):
     @model_validator(mode="after")
     def _leaves_train(self) -> "Split":
         if self.eval + self.test >= 1:
-            raise ValueError(f"eval + test should be below 1, so that train is not empty; found {self.eval + self.test:g}")
+            raise ValueError(
+                f"eval + test should be below 1, so that train is not empty; found {self.eval + self.test:g}"
+            )
         return self
 
 
 class Index(Settings):
     """The index over the catalogue."""
 
-    kind: Literal["exact", "hnsw"] = Field("exact", description="`exact` compares all items; `hnsw` is a graph, for large catalogues.")
+    kind: Literal["exact", "hnsw"] = Field(
+        "exact", description="`exact` compares all items; `hnsw` is a graph, for large catalogues."
+    )
     min_recall: float = Field(0.95, ge=0, le=1, description="The lowest recall against exact search that passes.")
 
 
@@ -109,7 +123,9 @@ class Retrieval(Settings):
     """The first step."""
 
     model: str = Field("two_tower", description="A registered retrieval model.")
-    params: dict[str, Any] = Field(default_factory=dict, description="Settings of that model; see `twostep config explain`.")
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of that model; see `twostep config explain`."
+    )
     candidates: int = Field(100, ge=1, description="How many candidates it hands to the ranker.")
     index: Index = Field(default=Index(), description="The index over the catalogue.")
 
@@ -118,7 +134,9 @@ class Ranking(Settings):
     """The second step."""
 
     model: str = Field("dcn", description="A registered ranking model.")
-    params: dict[str, Any] = Field(default_factory=dict, description="Settings of that model; see `twostep config explain`.")
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="Settings of that model; see `twostep config explain`."
+    )
 
 
 class Rule(Settings):
@@ -128,13 +146,22 @@ class Rule(Settings):
     metric: str = Field(description="A metric with its k, such as `ndcg@10`.")
     at_least: float | None = Field(None, description="The lowest value that passes.")
     not_below: str | None = Field(
-        None, description="A baseline, or `last_blessed`: fails when the 95% interval of the difference lies below zero."
+        None,
+        description="A baseline, or `last_blessed`: fails when the 95% interval of the difference lies below zero.",
     )
 
     @model_validator(mode="after")
     def _one_bound(self) -> "Rule":
         if (self.at_least is None) == (self.not_below is None):
             raise ValueError("should have either `at_least` or `not_below`")
+        try:
+            name, _ = metrics.parse(self.metric)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        if self.not_below is not None and name in metrics.EXPOSURE:
+            raise ValueError(
+                f"`not_below` compares query by query, and {name} is of all lists together; use `at_least`"
+            )
         return self
 
 
@@ -142,9 +169,12 @@ class Evaluation(Settings):
     """What is measured, against what, and what a release must reach."""
 
     unit: Literal["user", "event"] = Field(
-        "user", description="`user`: all test items of a user at once; `event`: each test event with the history up to it."
+        "user",
+        description="`user`: all test items of a user at once; `event`: each test event with the history up to it.",
     )
-    at: tuple[int, ...] = Field((10, 20, 100), min_length=1, description="The list lengths k of the metrics.")
+    at: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (10, 20, 100), min_length=1, description="The list lengths k of the metrics."
+    )
     baselines: tuple[str, ...] = Field(("popularity", "item_knn"), description="Retrieval models to stand beside.")
     slices: tuple[str, ...] = Field((), description="User features to report by.")
     resamples: int = Field(1000, ge=100, description="Bootstrap resamples of an interval.")
@@ -153,6 +183,26 @@ class Evaluation(Settings):
         (Rule(metric="ndcg@10", not_below="popularity"), Rule(metric="ndcg@10", not_below="last_blessed")),
         description="The conditions of release.",
     )
+
+    @model_validator(mode="after")
+    def _rules_can_be_held(self) -> "Evaluation":
+        models = [name for name, entry in retrieval_registry.MODELS.entries.items() if entry.events_alone]
+        for name in self.baselines:
+            if name not in models:
+                raise ValueError(f"baselines should be of {', '.join(models)}, which need no features; found {name!r}")
+        for rule in self.rules:
+            k = metrics.parse(rule.metric)[1]
+            if k not in self.at:
+                raise ValueError(
+                    f"a rule is about {rule.metric}, but `at` has no {k}: it is {list(self.at)}. Add it, or set `rules`"
+                )
+            known = [*self.baselines, "last_blessed"]
+            if rule.not_below not in (*known, None):
+                raise ValueError(
+                    f"a rule's not_below should be one of {', '.join(known)}; found {rule.not_below!r}. "
+                    "Add it to `baselines`, or set `rules`"
+                )
+        return self
 
 
 class Release(Settings):
@@ -165,8 +215,12 @@ class Config(Settings):
     """A recommender."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Lower-case letters, digits and dashes.")
-    seed: int = Field(42, description="Of everything that is drawn; the same data and seed give the same release.")
-    run_folder: str | None = Field(None, description="Folder of runs, from where the command is started; `runs/<name>` by default.")
+    seed: int = Field(
+        42, ge=0, lt=2**32, description="Of everything that is drawn; the same data and seed give the same release."
+    )
+    run_folder: str | None = Field(
+        None, description="Folder of runs, from where the command is started; `runs/<name>` by default."
+    )
     data: Data = Field(description="The three tables.")
     features: Features = Field(default_factory=Features, description="Which columns are features.")
     split: Split = Field(default=Split(), description="How events are divided.")
@@ -179,23 +233,26 @@ class Config(Settings):
     def _fits_together(self) -> "Config":
         retrieval_registry.check(self.retrieval.model, self.retrieval.params)
         ranking_registry.check(self.ranking.model, self.ranking.params)
-        for name in self.evaluation.baselines:
-            retrieval_registry.check(name, {})
-        both = sorted(set(self.features.user) & set(self.features.item))
-        if both:
-            raise ValueError(f"features: a column should be a feature of one table; {both} are of both. Rename one in `columns`")
-        taken = {value for key, value in vars(names).items() if key.isupper() and isinstance(value, str)}
-        for column in (*self.features.user, *self.features.item):
-            if column in taken:
-                raise ValueError(f"features: {column!r} is a name the pipeline uses itself. Rename it in `columns`")
-        unknown = sorted(set(self.evaluation.slices) - set(self.features.user))
+        try:
+            feature_names.check(self.features)
+        except ValueError as error:
+            raise ValueError(f"features: {error}") from None
+        sliceable = [name for name, feature in self.features.user.items() if feature.kind != "multi_valued"]
+        unknown = sorted(set(self.evaluation.slices) - set(sliceable))
         if unknown:
-            raise ValueError(f"evaluation.slices: {unknown} should be features of users; those are {sorted(self.features.user)}")
-        known = {*self.evaluation.baselines, "last_blessed", None}
-        for rule in self.evaluation.rules:
-            if rule.not_below not in known:
-                raise ValueError(f"evaluation.rules: not_below should be one of {sorted(filter(None, known))}; found {rule.not_below!r}")
+            raise ValueError(
+                f"evaluation.slices: {unknown} should be features of users with one value each; those are {sliceable}"
+            )
+        self._check_title()
         return self
+
+    def _check_title(self) -> None:
+        title = self.data.title
+        if title is None:
+            return
+        kind = self.features.item[title].kind if title in self.features.item else "categorical"
+        if title in feature_names.RESERVED or title in self.features.user or kind != "categorical":
+            raise ValueError(f"data.title: should be a column of items that holds one text a row; found {title!r}")
 
 
 def load(path: str | Path) -> Config:
@@ -216,7 +273,9 @@ def load(path: str | Path) -> Config:
     except yaml.YAMLError as error:
         raise UsageError(f"{path}: is not valid YAML: {error}") from error
     if not isinstance(values, dict):
-        raise UsageError(f"{path}: should be a mapping with the keys {', '.join(Config.model_fields)}; found {type(values).__name__}")
+        raise UsageError(
+            f"{path}: should be a mapping with the keys {', '.join(Config.model_fields)}; found {type(values).__name__}"
+        )
     try:
         return Config.model_validate(values)
     except ValidationError as error:

@@ -61,7 +61,9 @@ def build(config: Config, config_file: str | Path) -> tfx.dsl.Pipeline:
         pipeline_root=str(paths.pipeline_root(config)),
         components=nodes(config, places),
         enable_cache=True,
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(str(paths.metadata_file(config))),
+        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
+            str(paths.metadata_file(config))
+        ),
         beam_pipeline_args=list(BEAM_ARGS),
     )
 
@@ -95,7 +97,12 @@ def nodes(config: Config, places: Places) -> list[Any]:
         model_run=retrieval.outputs["model_run"],
         candidate_index=index.outputs["candidate_index"],
         settings=_json(
-            {"features": features, "candidates": config.retrieval.candidates, "queries": _queries(config), "seed": config.seed}
+            {
+                "features": features,
+                "candidates": config.retrieval.candidates,
+                "queries": _queries(config),
+                "seed": config.seed,
+            }
         ),
         code_digest=code_digest("components.candidate_generator.executor"),
     ).with_id("CandidateGenerator")
@@ -187,7 +194,9 @@ def _judges(config, features, events, retrieval, index, generator, ranking) -> d
     """The evaluators, and the resolvers of what they compare with."""
     settings = _json(_judge_settings(config, features))
     # The blessing of earlier runs, which only the last of these nodes makes.
-    blessings = Channel(type=standard_artifacts.ModelBlessing, producer_component_id="TwoStepEvaluator", output_key="blessing")
+    blessings = Channel(
+        type=standard_artifacts.ModelBlessing, producer_component_id="TwoStepEvaluator", output_key="blessing"
+    )
     retrieval_model, ranking_model = retrieval.outputs["model"], ranking.outputs["model"]
     last_retrieval = Resolver(strategy_class=LastBlessed, blessing=blessings, retrieval_model=retrieval_model)
     last_retrieval = last_retrieval.with_id("LastBlessedRetrieval")
@@ -244,6 +253,7 @@ def _pushers(config: Config, places: Places, retrieval: Any, index: Any, ranking
         releases=places.releases,
         name=config.name,
         seed=config.seed,
+        serving=_json(_serving(config)),
         code_digest=code_digest("components.release_pusher.executor"),
     ).with_id("ReleasePusher")
     return [*pushers.values(), release]
@@ -266,6 +276,15 @@ def _queries(config: Config) -> dict:
         "unit": config.evaluation.unit,
         "exclude_seen": config.data.exclude_seen,
         "max_queries": config.evaluation.max_queries,
+    }
+
+
+def _serving(config: Config) -> dict:
+    return {
+        "features": config.features.model_dump(mode="json"),
+        "candidates": config.retrieval.candidates,
+        "exclude_seen": config.data.exclude_seen,
+        "title": config.data.title,
     }
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from core.errors import UsageError
+from core.names import RELEASE_TYPE
 
 Direction = Literal["back", "forward"]
-RELEASE_TYPE = "Release"  # type name of the artifact that ReleasePusher puts out
 VERSION = "version"  # its custom property
 SOURCES = "sources"  # custom property of a table's Examples: JSON list of {file, sha256, rows}
 # A model that a new one is only compared with is named, but its own past is no part of the new one's.
@@ -254,3 +254,25 @@ def _sources(properties: dict[str, Any]) -> list[Source]:
 
 def _time(milliseconds: int) -> str:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
+
+
+def latest_output(store: Any, node: str, output: str) -> Path:
+    """The folder of the newest artifact that a node has put out as `output`.
+
+    Raises:
+      UsageError: there is none yet.
+    """
+    from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+    contexts = [each for each in store.get_contexts_by_type("node") if each.name.endswith(f".{node}")]
+    executions = {each.id for context in contexts for each in store.get_executions_by_context(context.id)}
+    events = store.get_events_by_execution_ids(sorted(executions)) if executions else []
+    made = [
+        event.artifact_id
+        for event in events
+        if event.type == mlmd.Event.OUTPUT and any(step.key == output for step in event.path.steps)
+    ]
+    if not made:
+        raise UsageError(f"no run has got as far as {node} yet. Run the pipeline first: twostep run CONFIG")
+    [artifact] = store.get_artifacts_by_id([max(made)])
+    return Path(artifact.uri)

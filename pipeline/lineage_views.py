@@ -5,7 +5,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
-from pipeline.lineage import RELEASE_TYPE, VERSION, Lineage, Source
+from core.names import RELEASE_TYPE
+from pipeline.lineage import VERSION, Lineage, Source
 
 # Of the drawing, in pixels.
 _LINE, _CHARACTER, _PADDING, _GAP_X, _GAP_Y = 16, 7.0, 10, 18, 36

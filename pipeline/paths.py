@@ -93,7 +93,9 @@ def frozen_schemas(config: Config, config_file: str | Path) -> dict[str, str]:
     for table in names.TABLES:
         frozen = folder / f"{table}.pbtxt"
         if not frozen.is_file():
-            raise UsageError(f"data.schema_folder: {frozen} is missing. Freeze it with `twostep data freeze`, or remove the key.")
+            raise UsageError(
+                f"data.schema_folder: {frozen} is missing. Freeze it with `twostep data freeze`, or remove the key."
+            )
         copy = run_folder(config) / "schemas" / files.sha256(frozen)[:16] / frozen.name
         if not copy.is_file():
             with files.replacing(copy) as partial:

@@ -11,10 +11,11 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-State = Literal["done", "cached", "skipped", "failed"]
+State = Literal["done", "cached", "resolved", "skipped", "failed"]
 _MARKS: dict[State, tuple[str, str]] = {
     "done": ("✓", "green"),
     "cached": ("=", "cyan"),
+    "resolved": ("·", "cyan"),
     "skipped": ("-", "dim"),
     "failed": ("✗", "red"),
 }
@@ -27,7 +28,8 @@ class NodeResult:
 
     Args:
       node: its id in the pipeline.
-      state: `cached`: an earlier run had done the same; `skipped`: its condition did not hold.
+      state: `cached`: an earlier run had done the same; `resolved`: it only looked something up in ML Metadata;
+        `skipped`: its condition did not hold.
       seconds: wall time.
       outputs: how many artifacts it has put out.
       execution_id: in ML Metadata; none where nothing was recorded.
@@ -88,7 +90,9 @@ class Progress:
     def finished(self, result: NodeResult) -> None:
         """The line of a node that has ended."""
         mark, style = _MARKS[result.state]
-        words = {"cached": "from cache", "skipped": "skipped"}.get(result.state) or duration(result.seconds)
+        words = {"cached": "from cache", "resolved": "looked up", "skipped": "skipped"}.get(result.state) or duration(
+            result.seconds
+        )
         line = Text.assemble((mark, style), f" {result.node:<{self._width}}  {words:>12}")
         if result.state == "failed":
             line.append("  failed", style="red")

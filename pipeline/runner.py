@@ -18,6 +18,9 @@ from core.errors import TwostepError
 from pipeline.progress import NodeResult, Progress, State
 
 
+_RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
+
+
 def new_run_id() -> str:
     """The time in UTC as an id that sorts and can name a file."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")[:-3] + "Z"
@@ -83,6 +86,8 @@ def _run_node(node: Any, ir: Any, deployment: Any, store: Any, reporter: Progres
             ).launch()
             execution_id = info.execution_id if info is not None else None
             state, outputs = _outcome(store, node_id, execution_id)
+            if state == "done" and node.node_info.type.name == _RESOLVER:
+                state = "resolved"
     except Exception as error:
         for link in _chain(error):
             if isinstance(link, KeyboardInterrupt):  # Beam makes a failure of it, where it comes within its code

@@ -7,6 +7,7 @@ do ends at once.
 """
 
 import argparse
+import contextlib
 import hashlib
 import os
 import platform
@@ -65,7 +66,12 @@ def set_up(python_hint):
     if all(done(step, stamp) for step, stamp in stamps.items()):
         return
     check_system(platform.system(), platform.machine())
-    wait_for_others()
+    with alone():
+        do(stamps, python_hint)
+
+
+def do(stamps, python_hint):
+    """The steps whose stamp does not fit, in their order."""
     todo = [step for step, stamp in stamps.items() if not done(step, stamp)]
     if not todo:
         return
@@ -85,17 +91,22 @@ def set_up(python_hint):
     say(f"ready: {VENV / 'bin' / 'twostep'}")
 
 
-def wait_for_others():
-    """Hold this checkout alone until the process ends. What it started holds it too, and may outlive a killed run."""
+@contextlib.contextmanager
+def alone():
+    """No other set-up of this checkout goes on meanwhile, nor anything that one which was killed had started."""
     import fcntl  # Linux has it; elsewhere check_system has spoken already
 
-    lock = os.open(__file__, os.O_RDONLY)
+    lock = os.open(ROOT, os.O_RDONLY)
     os.set_inheritable(lock, True)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        say("waiting for another set-up of this checkout to end")
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another set-up of this checkout to end")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 # ---- what must be there -------------------------------------------------------------------
@@ -346,10 +357,10 @@ def pip_settings():
     told = output(sys.executable, "-m", "pip", "config", "list") or output("pip3", "config", "list")
     settings = {}
     for name, variable in (("index-url", "UV_DEFAULT_INDEX"), ("cert", "SSL_CERT_FILE")):
-        found = re.search(rf"^(?:global|install)\.{name}='(.+)'$", told, re.MULTILINE)
-        value = os.environ.get("PIP_" + name.upper().replace("-", "_")) or (found and found.group(1))
-        if value:
-            settings[variable] = value
+        told_by_files = re.findall(rf"^(?:global|install)\.{name}='(.+)'$", told, re.MULTILINE)
+        value = os.environ.get("PIP_" + name.upper().replace("-", "_"))
+        if value or told_by_files:
+            settings[variable] = value or told_by_files[-1]  # a file that counts for more comes later
     return settings
 
 

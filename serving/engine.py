@@ -12,7 +12,8 @@ from components.candidate_generator.candidates import candidate_table
 from components.candidate_index.index import CandidateSource
 from core import names, releases
 from core.columns import read_arrow
-from core.errors import ModelError
+from core.errors import UsageError
+from core.files import read_json
 from core.queries import Queries
 from trainer.ranking.contract import PER_CANDIDATE, lists_of
 from trainer.retrieval import ask
@@ -48,15 +49,23 @@ class TwoStep:
         self.kinds = {name: feature.model_dump() for name, feature in features.item.items()}
 
     @classmethod
-    def of_release(cls, folder: Path, features: Features, candidates: int) -> "TwoStep":
+    def of_release(cls, folder: Path) -> "TwoStep":
         """The models of a release, which `core.releases.resolve` has verified."""
+        serving = read_json(folder / names.MANIFEST_FILE)["facts"]["serving"]
         catalogue = read_arrow(folder / names.CATALOGUE_FILE)
         parts = (folder / releases.RETRIEVAL, folder / releases.INDEX, folder / releases.RANKING)
-        return cls(*parts, catalogue, features, candidates)
+        return cls(*parts, catalogue, Features.model_validate(serving["features"]), serving["candidates"])
 
     def recommend(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """[Q, min(k, candidates)] int32 catalogue rows, best first, -1 past the last; and the ranker's scores."""
-        rows, retrieval_scores = self.source.retrieve(queries, self.candidates)
+        """The k best items of each query.
+
+        Args:
+          queries: Q queries.
+          k: how many; with more than `candidates`, so many more are retrieved.
+        Returns:
+          [Q, min(k, N)] int32 catalogue rows, best first, -1 past the last; and the ranker's scores.
+        """
+        rows, retrieval_scores = self.source.retrieve(queries, max(k, self.candidates))
         scores = self.rank(queries, rows, retrieval_scores)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]  # stable: ties stay in the retriever's order
         return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
@@ -76,10 +85,12 @@ class TwoStep:
         """[K] catalogue rows of the items most like one, best first, and their likeness.
 
         Raises:
-          ModelError: the item is not in the catalogue.
+          UsageError: the item is not in the catalogue.
         """
         if item_id not in self.source.catalogue.to_pylist():
-            raise ModelError(f"item {item_id!r} is not in the catalogue of {self.catalogue.num_rows:,} items")
+            raise UsageError(
+                f"item {item_id!r} is not in the catalogue of {self.catalogue.num_rows:,} items. Ids are as in the items table."
+            )
         answer = self.source.model.signatures["similar"](item_id=tf.constant([item_id]), k=tf.constant(k, tf.int32))
         rows = ask.rows_of(self.source.catalogue, answer[names.ITEM_ID].numpy())[0]
         return rows[rows >= 0], answer["score"].numpy()[0][rows >= 0]
@@ -91,4 +102,3 @@ class TwoStep:
 
     def _inputs(self) -> list[str]:
         return [names.USER_ID, names.HISTORY, *self.features.user, names.ITEM_ID, *self.features.item, *PER_CANDIDATE]
-

@@ -6,14 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import tensorflow as tf
 import tensorflow_transform as tft
 
 from core import names
 from core.columns import STRINGS, feature_types, read_arrow
 from core.examples import read_examples
-from core.queries import Queries
+from core.queries import Queries, catalogue_rows
 from trainer.retrieval.contract import RetrievalData
 from transform import raw
 from transform.features import Features
@@ -39,7 +38,12 @@ class Events:
 
     def read(self, split: str) -> pa.Table:
         """The raw columns of the events of a split."""
-        keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.TIMESTAMP: pa.int64(), names.HISTORY: STRINGS}
+        keys = {
+            names.USER_ID: pa.string(),
+            names.ITEM_ID: pa.string(),
+            names.TIMESTAMP: pa.int64(),
+            names.HISTORY: STRINGS,
+        }
         kinds = {name: feature.model_dump() for name, feature in (self.features.user | self.features.item).items()}
         return read_examples(self.uri, split, keys | feature_types(kinds))
 
@@ -49,7 +53,7 @@ class Events:
             features=self.features,
             catalogue=self.catalogue,
             users=events[names.USER_ID].combine_chunks(),
-            items=catalogue_rows(self.catalogue, events[names.ITEM_ID]),
+            items=catalogue_rows(self.catalogue[names.ITEM_ID].combine_chunks(), events[names.ITEM_ID]),
             timestamps=events[names.TIMESTAMP].to_numpy(),
             transformed=lambda: transformed(events, self.features, self.transform),
             transform=self.transform,
@@ -61,12 +65,6 @@ class Events:
 def examples_uri(patterns: list[str]) -> str:
     """The Examples artifact that a file pattern of one of its splits belongs to."""
     return str(Path(patterns[0]).parent.parent)
-
-
-def catalogue_rows(catalogue: pa.Table, item_ids: pa.ChunkedArray) -> np.ndarray:
-    """[E] int32, the catalogue row of each item id."""
-    found = pc.index_in(item_ids.combine_chunks(), value_set=catalogue[names.ITEM_ID].combine_chunks())
-    return found.to_numpy(zero_copy_only=False).astype(np.int32)
 
 
 def transform_sizes(output: tft.TFTransformOutput, features: Features) -> dict[str, int]:
@@ -83,7 +81,10 @@ def transformed(events: pa.Table, features: Features, transform: tf.Module) -> d
     parts = []
     for start in range(0, len(events), ROWS_AT_ONCE):
         part = events.slice(start, ROWS_AT_ONCE)
-        keys = {key: tf.constant(part[key].combine_chunks().to_numpy(zero_copy_only=False)) for key in (names.USER_ID, names.ITEM_ID)}
+        keys = {
+            key: tf.constant(part[key].combine_chunks().to_numpy(zero_copy_only=False))
+            for key in (names.USER_ID, names.ITEM_ID)
+        }
         history = tf.constant(raw.pad_strings(part[names.HISTORY].combine_chunks(), features.history_length))
         columns = apply(**keys, **{names.HISTORY: history}, **raw.from_table(part, features.user | features.item))
         parts.append({name: column.numpy() for name, column in columns.items()})

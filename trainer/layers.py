@@ -1,6 +1,7 @@
 """What the networks of both steps share: feature columns to embeddings, and batches to train on."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
 import numpy as np
 import tensorflow as tf
 
@@ -9,7 +10,9 @@ from transform.names import bucket_name
 
 
 class FeatureEmbedding(tf.keras.layers.Layer):
-    """Transformed feature columns [...] ([..., V] of a multi-valued one) → a list of vectors [..., D]; a number's are [..., 1].
+    """Transformed feature columns [...] ([..., V] of a multi-valued one) → a list of vectors [..., D].
+
+    A number's vector is [..., 1], its bucket's [..., D].
 
     Args:
       features: the features, by column.

@@ -16,11 +16,13 @@ class Entry:
       name: what a configuration calls it.
       fit: `module:function` that fits it.
       settings: the class that checks its `params`.
+      events_alone: whether it is fitted on events without features, so that it can stand beside others as a baseline.
     """
 
     name: str
     fit: str
     settings: type[Settings]
+    events_alone: bool = False
 
     @property
     def module(self) -> str:

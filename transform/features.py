@@ -19,7 +19,9 @@ class MultiValued(Settings):
     """Several strings a row, given as a list or as one string with a separator."""
 
     kind: Literal["multi_valued"] = "multi_valued"
-    separator: str = Field("|", min_length=1, description="What stands between the values where the column is one string.")
+    separator: str = Field(
+        "|", min_length=1, description="What stands between the values where the column is one string."
+    )
     max_values: int = Field(8, ge=1, description="Values past this many are left out.")
     min_count: int = Field(1, ge=1, description="Values seen fewer times in train share the out-of-vocabulary buckets.")
     oov_buckets: int = Field(1, ge=1, description="How many hashed buckets the rare and unknown values share.")

@@ -1,4 +1,4 @@
-"""One preprocessing_fn for training and serving: raw columns → indices and scaled numbers, by the feature configuration.
+"""One preprocessing_fn for training and serving: raw columns → indices and scaled numbers, as the features say.
 
 Every output is dense. Ids and categories are indices from 1 on; 0 stands for a missing value or padding.
 """
@@ -29,7 +29,9 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict) ->
     outputs = {
         names.USER_ID: _index(users, names.USER_ID, features.id_min_count, buckets),
         names.ITEM_ID: tf.squeeze(_dense(tft.apply_vocabulary(items, catalogue, num_oov_buckets=buckets), 1), axis=1),
-        names.HISTORY: _dense(tft.apply_vocabulary(history, catalogue, num_oov_buckets=buckets), features.history_length),
+        names.HISTORY: _dense(
+            tft.apply_vocabulary(history, catalogue, num_oov_buckets=buckets), features.history_length
+        ),
     }
     for name, feature in (features.user | features.item).items():
         column = inputs[name]

@@ -1,4 +1,4 @@
-"""Raw features as the served signatures take them: dense tensors by name, and the way from them into the transform graph.
+"""Raw features as the served signatures take them: dense tensors by name, and the way into the transform graph.
 
 A missing string is "", a missing number NaN; a list is padded with "".
 """

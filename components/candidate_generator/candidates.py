@@ -7,7 +7,9 @@ from core import metrics, names
 from core.queries import Queries
 
 
-def candidate_table(queries: Queries, rows: np.ndarray, scores: np.ndarray, catalogue: pa.Table, features: dict[str, dict]) -> pa.Table:
+def candidate_table(
+    queries: Queries, rows: np.ndarray, scores: np.ndarray, catalogue: pa.Table, features: dict[str, dict]
+) -> pa.Table:
     """One row a query, with the user, the history and its candidates in the retriever's order.
 
     Args:
@@ -17,9 +19,9 @@ def candidate_table(queries: Queries, rows: np.ndarray, scores: np.ndarray, cata
       catalogue: the items with their features.
       features: item feature → settings with its `kind`, and `max_values` of a multi-valued one.
     Returns:
-      The users' columns, query_time, history, and lists of C values: item_id, the item features (C × max_values strings,
-      padded with "", for a multi-valued one), retrieval_score, retrieval_rank, label (1.0 for a right answer), weight (0.0
-      for padding). Padding has the item id "", missing features and the score 0.
+      The users' columns, query_time, history, and lists of C values: item_id, the item features (C × max_values
+      strings, padded with "", for a multi-valued one), retrieval_score, retrieval_rank, label (1.0 for a right answer),
+      weight (0.0 for padding). Padding has the item id "", missing features and the score 0.
     """
     count, width = rows.shape
     filled = rows >= 0

@@ -43,20 +43,29 @@ class Executor(base_executor.BaseExecutor):
         types = user_types(settings["features"]["user"])
         events = {split: examples.read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL, names.TEST)}
         known = pa.concat_tables([events[names.TRAIN], events[names.EVAL]])
-        common = {"catalogue": ids, "user_columns": [names.USER_ID, *features.user], "history_length": features.history_length}
+        common = {
+            "catalogue": ids,
+            "user_columns": [names.USER_ID, *features.user],
+            "history_length": features.history_length,
+        }
         common |= settings["queries"] | {"seed": settings["seed"]}
         learning = queries.build(events[names.TRAIN], events[names.EVAL], **common)
         testing = queries.build(known, events[names.TEST], **common)
 
         # The early model has no index: it is asked once, here.
-        sources = {"learn": CandidateSource(early, None, ids, features), "test": CandidateSource(final, index, ids, features)}
+        sources = {
+            "learn": CandidateSource(early, None, ids, features),
+            "test": CandidateSource(final, index, ids, features),
+        }
         kinds = settings["features"]["item"]
         report = {}
         for purpose, asked in (("learn", learning), ("test", testing)):
             rows, scores = sources[purpose].retrieve(asked, settings["candidates"])
             labels = metrics.hits(rows, asked.relevant_offsets, asked.relevant_items, len(ids))
             report[purpose] = candidates.report(labels, asked)
-            progress.report(f"{purpose}: {len(asked):,} queries, {report[purpose]['positives']:,} positives among the candidates")
+            progress.report(
+                f"{purpose}: {len(asked):,} queries, {report[purpose]['positives']:,} positives among the candidates"
+            )
             if purpose == "test":
                 _write(output.uri, names.TEST, asked, rows, scores, catalogue, kinds)
                 continue
@@ -83,6 +92,7 @@ def _write(uri, split, asked, rows, scores, catalogue, kinds):
 def _refuse_none(chosen, split, counts):
     if not len(chosen):
         raise ModelError(
-            f"no query of the ranker's {split} part has a right answer among its candidates ({counts['with_a_positive']} of "
-            f"{counts['queries']} queries have one). Raise `retrieval.candidates` or `split.eval`, or improve the retriever."
+            f"no query of the ranker's {split} part has a right answer among its candidates "
+            f"({counts['with_a_positive']} of {counts['queries']} queries have one). "
+            "Raise `retrieval.candidates` or `split.eval`, or improve the retriever."
         )

@@ -69,5 +69,10 @@ def sample_users(folder: Path, count: int, seed: int) -> Queries:
     history = users[names.HISTORY].combine_chunks()
     features = users.drop_columns([names.HISTORY, names.EXCLUDE])
     return Queries(
-        features, np.zeros(len(rows), np.int64), history, nothing, np.zeros(len(rows) + 1, np.int64), np.zeros(0, np.int32)
+        features,
+        np.zeros(len(rows), np.int64),
+        history,
+        nothing,
+        np.zeros(len(rows) + 1, np.int64),
+        np.zeros(0, np.int32),
     )

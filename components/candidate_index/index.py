@@ -67,7 +67,9 @@ class CandidateSource:
         """Look past the seen items, which the graph does not know of, then leave them out."""
         seen = raw.pad_strings(queries.seen)
         wide = min(k + seen.shape[1], len(self.catalogue))
-        embedded = self.model.signatures["embed_query"](**ask.query_tensors(queries, self.features.user))["embedding"].numpy()
+        embedded = self.model.signatures["embed_query"](**ask.query_tensors(queries, self.features.user))[
+            "embedding"
+        ].numpy()
         scores, rows = self.graph.search(embedded, wide)
         excluded = ask.rows_of(self.catalogue, seen)
         keyed = np.arange(len(rows))[:, None] * (len(self.catalogue) + 1)
@@ -96,7 +98,9 @@ def build(kind: str, embeddings: np.ndarray | None, folder: str | Path) -> None:
     folder = Path(folder)
     if kind == "hnsw":
         if embeddings is None:
-            raise ModelError("the index `hnsw` needs a retrieval model with embeddings; set `retrieval.index.kind: exact`")
+            raise ModelError(
+                "the index `hnsw` needs a retrieval model with embeddings; set `retrieval.index.kind: exact`"
+            )
         import faiss
 
         graph = faiss.IndexHNSWFlat(embeddings.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
@@ -119,4 +123,3 @@ def recall(source: CandidateSource, embeddings: np.ndarray, queries: Queries, k:
     rows, _ = source.retrieve(queries, k)
     found = np.take_along_axis(exact, np.maximum(rows, 0), axis=1)
     return float(((found >= bar[:, None] - 1e-5) & (rows >= 0)).mean())
-

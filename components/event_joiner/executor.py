@@ -44,7 +44,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             for source in json.loads(input_dict[names.INTERACTIONS][0].get_string_custom_property("sources"))
         )
         spec = _spec(settings, examples.files(uris[names.INTERACTIONS], names.ALL), types)
-        shards = -(-rows // ROWS_A_SHARD)
+        shards = max(1, -(-rows // ROWS_A_SHARD))
         self._join(spec, uris, types, shards, Path(output.uri))
         _write_catalogue(uris[names.ITEMS], types[names.ITEMS], Path(output.uri))
 
@@ -137,7 +137,9 @@ def _shard_of(user_ids: pa.ChunkedArray, shards: int) -> np.ndarray:
 def _spec(settings, files, types):
     cut = None
     if settings["split"]["method"] == "temporal":
-        times = examples.read_files(files, {names.TIMESTAMP: types[names.INTERACTIONS][names.TIMESTAMP]})[names.TIMESTAMP]
+        times = examples.read_files(files, {names.TIMESTAMP: types[names.INTERACTIONS][names.TIMESTAMP]})[
+            names.TIMESTAMP
+        ]
         cut = splits.cuts(times.to_numpy(), settings["split"]["eval"], settings["split"]["test"])
     return join.JoinSpec(
         history_length=settings["history_length"],

@@ -41,9 +41,11 @@ def join(
       items: item_id and the item features.
       spec: how.
     Returns:
-      The joined events sorted by user and time, with the column `history`; [N] their splits; what was dropped, by reason.
+      The joined events sorted by user and time, with the column `history`; [N] their splits; what was dropped, by
+      reason.
     Raises:
       DataError: an event names a user or item that no table has, and the spec does not drop it.
+      ValueError: the method is unknown, or needs a `cut` that the spec does not hold.
     """
     user_row, item_row = _rows(events, users, names.USER_ID), _rows(events, items, names.ITEM_ID)
     known = (user_row >= 0) & (item_row >= 0)
@@ -125,12 +127,17 @@ def _group_ids(users: np.ndarray, time: np.ndarray) -> np.ndarray:
 
 
 def _split(spec: JoinSpec, time: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    if spec.method == "temporal":
-        assert spec.cut is not None
-        return splits.temporal(time, spec.cut)
-    if spec.method == "temporal_per_user":
-        return splits.temporal_per_user(starts, counts, spec.eval_share, spec.test_share)
-    return splits.leave_one_out(starts, counts)
+    match spec.method:
+        case "temporal" if spec.cut is not None:
+            return splits.temporal(time, spec.cut)
+        case "temporal":
+            raise ValueError("a temporal split should have a cut, two times; found None. Take it from `splits.cuts`")
+        case "temporal_per_user":
+            return splits.temporal_per_user(starts, counts, spec.eval_share, spec.test_share)
+        case "leave_one_out":
+            return splits.leave_one_out(starts, counts)
+    methods = "temporal, temporal_per_user, leave_one_out"
+    raise ValueError(f"the method of a split should be one of {methods}; found {spec.method!r}")
 
 
 def _refuse_unknown(events: pa.Table, user_row: np.ndarray, item_row: np.ndarray) -> None:
@@ -138,10 +145,11 @@ def _refuse_unknown(events: pa.Table, user_row: np.ndarray, item_row: np.ndarray
         missing = np.flatnonzero(rows < 0)
         if len(missing):
             event = events.slice(int(missing[0]), 1)
-            place = f"event of user {event[names.USER_ID][0]}, item {event[names.ITEM_ID][0]}, timestamp {event[names.TIMESTAMP][0]}"
+            user, item, time = (event[column][0] for column in (names.USER_ID, names.ITEM_ID, names.TIMESTAMP))
             raise DataError(
                 names.INTERACTIONS,
-                place,
+                f"event of user {user}, item {item}, timestamp {time}",
                 f"its {key} is not in the table {table} ({len(missing):,} such events)",
-                f"Add it to {table}, or set `data.interactions.on_unknown: drop` to leave such events out and count them.",
+                f"Add it to {table}, or set `data.interactions.on_unknown: drop` to leave such events out and count "
+                "them.",
             )

@@ -18,7 +18,9 @@ def cuts(timestamps: np.ndarray, eval_share: float, test_share: float) -> tuple[
     Returns:
       (start of eval, start of test); events of one second fall on one side.
     """
-    first, second = np.quantile(timestamps, [1 - eval_share - test_share, 1 - test_share], method="higher")
+    if not len(timestamps):
+        return 0, 0
+    first, second = np.quantile(timestamps, _edges(eval_share, test_share), method="higher")
     return int(first), int(second)
 
 
@@ -36,8 +38,12 @@ def temporal_per_user(starts: np.ndarray, counts: np.ndarray, eval_share: float,
       eval_share, test_share: an event at place i of n is in test from i/n ≥ 1 - test_share on.
     """
     place = (np.arange(len(starts)) - starts) / counts
-    edges = np.round([1 - eval_share - test_share, 1 - test_share], 9)
-    return np.searchsorted(edges, place, side="right").astype(np.int8)
+    return np.searchsorted(_edges(eval_share, test_share), place, side="right").astype(np.int8)
+
+
+def _edges(eval_share: float, test_share: float) -> np.ndarray:
+    """Where eval and test begin, as shares; rounded, since 1 - 0.2 - 0.1 is a little more than 0.7."""
+    return np.round([1 - eval_share - test_share, 1 - test_share], 9)
 
 
 def leave_one_out(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -27,8 +27,8 @@ import numpy as np
 import pyarrow as pa
 
 from components.recommender_evaluator import intervals, slices
-from core import metrics
 from components.recommender_evaluator.intervals import Intervals
+from core import metrics
 
 Relevant = tuple[np.ndarray, np.ndarray]
 # `intervals.of_means` under the resamples and the seed of this evaluation.

@@ -20,7 +20,6 @@ from core.columns import read_arrow, user_types
 from core.examples import read_examples
 from core.files import read_json, write_json
 from serving.engine import TwoStep
-from trainer.data import catalogue_rows
 from trainer.retrieval import ask
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.registry import MODELS
@@ -49,7 +48,13 @@ class Executor(base_executor.BaseExecutor):
             report |= {"verdicts": [vars(verdict) for verdict in verdicts], "blessed": all(v.passed for v in verdicts)}
             _bless(artifact_utils.get_single_instance(output_dict["blessing"]), input_dict, verdicts)
         write_json(Path(output.uri) / names.EVALUATION_FILE, report)
-        progress.report(", ".join(f"{step} {metric} {value:.4f}" for step, found in report["headline"].items() for metric, value in found.items()))
+        progress.report(
+            ", ".join(
+                f"{step} {metric} {value:.4f}"
+                for step, found in report["headline"].items()
+                for metric, value in found.items()
+            )
+        )
 
 
 class Test:
@@ -77,7 +82,7 @@ class Test:
             seed=settings["seed"],
             **settings["queries"],
         )
-        self.items = catalogue_rows(self.catalogue, self.known[names.ITEM_ID])
+        self.items = queries.catalogue_rows(self.catalogue[names.ITEM_ID].combine_chunks(), self.known[names.ITEM_ID])
 
     def baseline(self, name: str) -> np.ndarray:
         """The lists of a registered model with its default settings, fitted on all events before test."""
@@ -115,7 +120,9 @@ class Test:
 def _judge_retrieval(test: Test, inputs: dict) -> dict[str, np.ndarray]:
     """The lists of the retriever alone, of the baselines and of the last blessed retriever."""
     ids = test.catalogue[names.ITEM_ID].combine_chunks()
-    source = CandidateSource(_model(inputs["model"]), artifact_utils.get_single_uri(inputs["candidate_index"]), ids, test.features)
+    source = CandidateSource(
+        _model(inputs["model"]), artifact_utils.get_single_uri(inputs["candidate_index"]), ids, test.features
+    )
     ranked = {RETRIEVAL: source.retrieve(test.queries, test.longest)[0]}
     for name in test.settings["baselines"]:
         progress.report(f"baseline {name}")
@@ -131,10 +138,19 @@ def _judge_retrieval(test: Test, inputs: dict) -> dict[str, np.ndarray]:
 
 def _judge_two_step(test: Test, inputs: dict) -> dict[str, np.ndarray]:
     """The lists of both steps, beside those that the first evaluator has kept, and of the last blessed pair."""
-    with np.load(Path(artifact_utils.get_single_uri(inputs["retrieval_evaluation"])) / RANKINGS_FILE, allow_pickle=False) as kept:
+    with np.load(
+        Path(artifact_utils.get_single_uri(inputs["retrieval_evaluation"])) / RANKINGS_FILE, allow_pickle=False
+    ) as kept:
         before = {name: kept[name] for name in kept.files if name != rules.LAST_BLESSED}
     index = artifact_utils.get_single_uri(inputs["candidate_index"])
-    engine = TwoStep(_model(inputs["model"]), index, _model(inputs["ranking_model"]), test.catalogue, test.features, test.settings["candidates"])
+    engine = TwoStep(
+        _model(inputs["model"]),
+        index,
+        _model(inputs["ranking_model"]),
+        test.catalogue,
+        test.features,
+        test.settings["candidates"],
+    )
     ranked = {TWO_STEP: engine.recommend(test.queries, test.longest)[0], **before}
     if inputs.get("baseline_ranking_model"):
         pair = _model(inputs["baseline_retrieval_model"]), None, _model(inputs["baseline_ranking_model"])

@@ -19,6 +19,7 @@ class ReleasePusherSpec(ComponentSpec):
         "releases": ExecutionParameter(type=str),
         "name": ExecutionParameter(type=str),
         "seed": ExecutionParameter(type=int),
+        "serving": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -44,6 +45,7 @@ class ReleasePusher(base_component.BaseComponent):
       releases: the folder of the releases, absolute, on a mounted file system.
       name: of the recommender.
       seed: of everything that was drawn.
+      serving: JSON of what a server must know beside the models: features, candidates, exclude_seen, title.
       code_digest: of the code of this component, so that the cache notices a change in it.
     Outputs:
       release: see `components.types.Release`.
@@ -64,6 +66,7 @@ class ReleasePusher(base_component.BaseComponent):
         releases: str,
         name: str,
         seed: int,
+        serving: str,
         code_digest: str,
     ):
         spec = ReleasePusherSpec(
@@ -77,6 +80,7 @@ class ReleasePusher(base_component.BaseComponent):
             releases=releases,
             name=name,
             seed=seed,
+            serving=serving,
             code_digest=code_digest,
             release=types.Channel(type=Release),
         )

@@ -3,6 +3,7 @@
 import core.tf  # noqa: F401  before TFX, which imports TensorFlow
 
 # isort: split
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,7 @@ def _facts(inputs: dict[str, Artifact], exec_properties: dict[str, Any]) -> dict
     return {
         "name": exec_properties["name"],
         "seed": exec_properties["seed"],
+        "serving": json.loads(exec_properties["serving"]),
         "metrics": evaluation.get("headline", {}),
         "ml_metadata": {key: artifact.id for key, artifact in sorted(inputs.items())},
     }

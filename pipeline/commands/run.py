@@ -66,8 +66,8 @@ def _run(config: "Config", config_file: Path, run_id: str, console: "Console") -
         from pipeline import dag, summary
 
         pipeline = dag.build(config, config_file)
-    runner.run(pipeline, progress, run_id)
-    summary.show(config, config_file, console)
+    results = runner.run(pipeline, progress, run_id)
+    summary.show(config, config_file, results, console)
 
 
 @contextlib.contextmanager

@@ -124,14 +124,6 @@ def test_what_cannot_be_released_is_an_error(artifacts, tmp_path):
     assert releases.versions(tmp_path / "releases") == []
 
 
-def test_the_types_can_be_compiled_for_kubeflow():
-    pytest.importorskip("kfp", reason="Kubeflow Pipelines is an extra of TFX")
-    from tfx.orchestration.kubeflow.v2 import compiler_utils
-
-    for artifact_type in (CandidateIndex, RecommenderEvaluation, Release):
-        assert f"title: components.{artifact_type.__name__}" in compiler_utils.get_artifact_schema(artifact_type)
-
-
 def test_the_cache_notices_a_release_that_was_deleted(artifacts, tmp_path):
     store = tmp_path / "releases"
 
@@ -143,7 +135,7 @@ def test_the_cache_notices_a_release_that_was_deleted(artifacts, tmp_path):
             for key, artifact_type in INPUTS.items()
         }
         channels = {key: importer.outputs["result"] for key, importer in importers.items()}
-        pusher = ReleasePusher(**channels, releases=str(store), name="films", seed=7, code_digest="x")
+        pusher = ReleasePusher(**channels, releases=str(store), name="films", seed=7, serving="{}", code_digest="x")
         tfx.orchestration.LocalDagRunner().run(
             tfx.dsl.Pipeline(
                 pipeline_name="films",

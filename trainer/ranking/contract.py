@@ -30,8 +30,8 @@ class RankingData:
       features: the feature configuration.
       transform: the transform graph as a layer.
       sizes: transformed column → how many indices it has, 0 included.
-      train, validation: transformed columns: users' [Q, …], items' [Q, C, …], retrieval_score, retrieval_rank, label and
-        weight [Q, C].
+      train, validation: transformed columns: users' [Q, …], items' [Q, C, …], retrieval_score, retrieval_rank, label
+        and weight [Q, C].
     """
 
     features: Features
@@ -72,7 +72,10 @@ class Ranker(tf.Module):
 
     def _rank_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(examples, example_spec(self.features, self.width))
-        columns = {name: tf.sparse.to_dense(value) if isinstance(value, tf.SparseTensor) else value for name, value in parsed.items()}
+        columns = {
+            name: tf.sparse.to_dense(value) if isinstance(value, tf.SparseTensor) else value
+            for name, value in parsed.items()
+        }
         for name, feature in self.features.item.items():
             if feature.kind == "multi_valued":
                 columns[name] = tf.reshape(columns[name], [-1, self.width, feature.max_values])
@@ -129,7 +132,11 @@ def lists_of(table: pa.Table, features: Features) -> dict[str, np.ndarray]:
 def transform_lists(query: dict[str, tf.Tensor], features: Features, transform: tf.Module) -> dict[str, tf.Tensor]:
     """Raw users [B, …] and candidates [B, C, …] → the same transformed; what is neither goes through as it is."""
     history = raw.latest(query[names.HISTORY], features.history_length)
-    users = {names.USER_ID: query[names.USER_ID], names.HISTORY: history, **{name: query[name] for name in features.user}}
+    users = {
+        names.USER_ID: query[names.USER_ID],
+        names.HISTORY: history,
+        **{name: query[name] for name in features.user},
+    }
     shape = tf.shape(query[names.ITEM_ID])
     items = {name: query[name] for name in (names.ITEM_ID, *features.item)}
     flat = {name: tf.reshape(value, tf.concat([[-1], tf.shape(value)[2:]], 0)) for name, value in items.items()}
@@ -143,7 +150,10 @@ def transform_lists(query: dict[str, tf.Tensor], features: Features, transform: 
 
 
 def list_ndcg(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, k: int) -> float:
-    """Mean NDCG@k of lists ordered by score, ties in the retriever's order; right answers that were not retrieved don't count."""
+    """Mean NDCG@k of lists ordered by score, ties in the retriever's order.
+
+    Right answers that were not retrieved don't count.
+    """
     order = np.argsort(np.where(weights > 0, -scores, np.inf), axis=1, kind="stable")
     hits = np.take_along_axis(labels, order, axis=1) > 0
     return float(np.nanmean(metrics.ndcg(hits, (labels > 0).sum(axis=1), k)))

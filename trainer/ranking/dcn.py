@@ -79,14 +79,18 @@ def fit(settings: DCNSettings, data: RankingData, seed: int) -> tuple[DCNRanker,
     def step(batch):
         with tf.GradientTape() as tape:
             loss = loss_of(model(batch, training=True), batch[names.LABEL], batch[names.WEIGHT])
-        optimizer.apply_gradients(zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True))
+        optimizer.apply_gradients(
+            zip(tape.gradient(loss, model.trainable_variables), model.trainable_variables, strict=True)
+        )
         return loss
 
     score = tf.function(lambda **columns: model(columns), reduce_retracing=True)
     best, weights, curve = (-1.0, 0), None, []
     for epoch in range(1, settings.epochs + 1):
         loss = float(np.mean([step(batch).numpy() for batch in batches]))
-        value = list_ndcg(_scored(score, data.validation, kept), data.validation[names.LABEL], data.validation[names.WEIGHT], 10)
+        value = list_ndcg(
+            _scored(score, data.validation, kept), data.validation[names.LABEL], data.validation[names.WEIGHT], 10
+        )
         curve.append({"epoch": epoch, "loss": loss, "ndcg@10": value})
         progress.report(f"epoch {epoch}/{settings.epochs}, loss {loss:.3f}, NDCG@10 of the lists {value:.4f}")
         if value > best[0]:

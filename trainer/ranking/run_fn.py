@@ -46,7 +46,10 @@ def run_fn(fn_args) -> None:
     settings = MODELS.check(config["model"], config["params"])
     ranker, log = MODELS[config["model"]].load()(settings, data, config["seed"])
     ranker.save(fn_args.serving_model_dir)
-    write_json(os.path.join(fn_args.model_run_dir, LOG_FILE), {"model": config["model"], "settings": settings.model_dump()} | log)
+    write_json(
+        os.path.join(fn_args.model_run_dir, LOG_FILE),
+        {"model": config["model"], "settings": settings.model_dump()} | log,
+    )
 
 
 def read_lists(uri: str, split: str, features: Features) -> dict[str, np.ndarray]:

@@ -13,7 +13,9 @@ class DCNSettings(Settings):
     dim: int = Field(16, ge=2, description="Size of the embedding of a categorical value.")
     cross_layers: int = Field(2, ge=1, description="Cross layers.")
     hidden: tuple[int, ...] = Field((64, 32), description="Sizes of the deep layers.")
-    loss: Literal["softmax", "pointwise"] = Field("softmax", description="Over the list of candidates, or for each alone.")
+    loss: Literal["softmax", "pointwise"] = Field(
+        "softmax", description="Over the list of candidates, or for each alone."
+    )
     epochs: int = Field(30, ge=1, description="The most passes over train; held-out queries say which was best.")
     patience: int = Field(4, ge=1, description="Passes without gain before it stops.")
     batch_size: int = Field(32, ge=1, description="Queries a step, each with its whole list.")

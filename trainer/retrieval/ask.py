@@ -25,7 +25,11 @@ def query_tensors(queries: Queries, user_features: dict[str, Feature]) -> dict[s
 
 
 def retrieve(
-    signature: Callable[..., dict[str, tf.Tensor]], queries: Queries, user_features: dict[str, Feature], catalogue: pa.Array, k: int
+    signature: Callable[..., dict[str, tf.Tensor]],
+    queries: Queries,
+    user_features: dict[str, Feature],
+    catalogue: pa.Array,
+    k: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The best k items of each query.
 
@@ -53,4 +57,6 @@ def retrieve(
 def rows_of(catalogue: pa.Array, item_ids: np.ndarray) -> np.ndarray:
     """The catalogue row of each id, in the ids' shape; -1 for an id that is not there, such as padding."""
     flat = pa.array(item_ids.ravel(), pa.binary()).cast(pa.string())
-    return pc.fill_null(pc.index_in(flat, value_set=catalogue), -1).to_numpy(zero_copy_only=False).reshape(item_ids.shape)
+    return (
+        pc.fill_null(pc.index_in(flat, value_set=catalogue), -1).to_numpy(zero_copy_only=False).reshape(item_ids.shape)
+    )

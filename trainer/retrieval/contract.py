@@ -5,22 +5,32 @@ Signatures, in stock TensorFlow ops only (B queries, items by id):
   similar(item_id [B], k []) → item_id [B, k], score [B, k]
   embed_query(user_id [B], history [B, H], user features…) → embedding [B, D]     embedding models only
   embed_candidate(item_id [B], item features…) → embedding [B, D]                 embedding models only
-Where fewer than k items may be returned, the rest of a row is "" with a score of -inf; k past the catalogue means all of it.
+Where fewer than k items may be returned, the rest of a row is "" with a score of -inf; k past the catalogue means all
+of it. Of a history a model sees the latest items only, as many as `features.history_length`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
 from core import names
+from core.errors import ModelError
 from core.queries import Queries
 from core.settings import Settings
 from transform import raw
 from transform.features import Features
+
+
+def _events_alone() -> dict[str, np.ndarray]:
+    raise ModelError(
+        "this model is fitted on transformed features, but was given events alone, as a baseline is. "
+        "As a baseline use a model that needs none, such as popularity or item_knn."
+    )
 
 
 @dataclass(frozen=True)
@@ -33,8 +43,9 @@ class RetrievalData:
       users: [E] string array, the user of each event.
       items: [E] int32, the catalogue row of each event's item.
       timestamps: [E] int64 seconds.
-      transformed: the events' transformed columns, [E, …] each; read when called.
-      transform: the transform graph as a layer, raw sparse columns → transformed ones; None for models without features.
+      transformed: the events' transformed columns, [E, …] each; read when called. Without it there are events alone, which
+        do for the models that need no features; the others raise ModelError.
+      transform: the transform graph as a layer, raw sparse columns → transformed ones.
       sizes: transformed column → how many indices it has, 0 included.
       validation: queries to choose by, or None where everything was chosen before.
     """
@@ -44,9 +55,9 @@ class RetrievalData:
     users: pa.Array
     items: np.ndarray
     timestamps: np.ndarray
-    transformed: Callable[[], dict[str, np.ndarray]] | None = None
+    transformed: Callable[[], dict[str, np.ndarray]] = _events_alone
     transform: tf.Module | None = None
-    sizes: dict[str, int] | None = None
+    sizes: dict[str, int] = field(default_factory=dict)
     validation: Queries | None = None
 
     @property
@@ -73,7 +84,9 @@ class Retriever(tf.Module):
         ids = data.catalogue[names.ITEM_ID].combine_chunks().to_numpy(zero_copy_only=False)
         self.item_ids = tf.constant(ids)
         rows = tf.range(len(ids), dtype=tf.int64)
-        self.rows = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(self.item_ids, rows), default_value=-1)
+        self.rows = tf.lookup.StaticHashTable(
+            tf.lookup.KeyValueTensorInitializer(self.item_ids, rows), default_value=-1
+        )
 
     def scores(self, query: dict[str, tf.Tensor]) -> tf.Tensor:
         """Raw query features → [B, N] scores of all items, higher is better."""
@@ -107,7 +120,10 @@ class Retriever(tf.Module):
 
     def _retrieve(self, **query: tf.Tensor) -> dict[str, tf.Tensor]:
         exclude, k = self.rows.lookup(query.pop(names.EXCLUDE)), query.pop(names.K)
-        return self._best(_masked(self.scores(query), exclude), k)
+        return self._best(_masked(self.scores(self._latest(query)), exclude), k)
+
+    def _latest(self, query: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {**query, names.HISTORY: raw.latest(query[names.HISTORY], self.features.history_length)}
 
     def _similar(self, **query: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = self.rows.lookup(query[names.ITEM_ID])
@@ -146,10 +162,13 @@ class EmbeddingRetriever(Retriever):
         return tf.matmul(tf.gather(normal, rows), normal, transpose_b=True)
 
     def signatures(self):
-        item = {names.ITEM_ID: tf.TensorSpec([None], tf.string, name=names.ITEM_ID), **raw.specs(self.features.item, None)}
+        item = {
+            names.ITEM_ID: tf.TensorSpec([None], tf.string, name=names.ITEM_ID),
+            **raw.specs(self.features.item, None),
+        }
 
         def embed_query(**query):
-            return {"embedding": self.embed_query(query)}
+            return {"embedding": self.embed_query(self._latest(query))}
 
         def embed_candidate(**item):
             return {"embedding": self.embed_candidate(item)}
@@ -169,7 +188,9 @@ class NeighbourhoodRetriever(Retriever):
       counts: [N] events of each item.
     """
 
-    def __init__(self, data: RetrievalData, settings: Settings, neighbours: np.ndarray, weights: np.ndarray, counts: np.ndarray):
+    def __init__(
+        self, data: RetrievalData, settings: Settings, neighbours: np.ndarray, weights: np.ndarray, counts: np.ndarray
+    ):
         super().__init__(data, settings)
         self.neighbours = tf.constant(neighbours, tf.int32)
         self.weights = tf.constant(weights, tf.float32)

@@ -5,8 +5,8 @@ from trainer.retrieval import settings
 
 MODELS = Registry(
     "retrieval",
-    Entry("popularity", "trainer.retrieval.popularity:fit", settings.PopularitySettings),
-    Entry("item_knn", "trainer.retrieval.item_knn:fit", settings.ItemKNNSettings),
+    Entry("popularity", "trainer.retrieval.popularity:fit", settings.PopularitySettings, events_alone=True),
+    Entry("item_knn", "trainer.retrieval.item_knn:fit", settings.ItemKNNSettings, events_alone=True),
     Entry("two_tower", "trainer.retrieval.two_tower:fit", settings.TwoTowerSettings),
 )
 check = MODELS.check

@@ -13,7 +13,6 @@ import pyarrow as pa
 import tensorflow_transform as tft
 
 from core import names, progress, queries
-from core.examples import read_examples
 from core.files import write_json
 from trainer import data as training
 from trainer.retrieval.contract import Retriever
@@ -56,5 +55,3 @@ def run_fn(fn_args) -> None:
     final.save(fn_args.serving_model_dir)
     log = {"model": entry.name, "settings": settings.model_dump(), "chosen": early.settings.model_dump()}
     write_json(os.path.join(fn_args.model_run_dir, LOG_FILE), log)
-
-

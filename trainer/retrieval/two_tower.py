@@ -6,6 +6,7 @@ The query is the user's id, features and history; the candidate is the item's id
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -18,8 +19,9 @@ from trainer.retrieval.validation import Judge
 from transform import raw
 from transform.names import outputs
 
-
 ITEMS_AT_ONCE = 8192
+# Columns of a batch beside the features', whose names start with a letter.
+ROW, SHARE = "_row", "_share"
 
 
 class QueryTower(tf.keras.Model):
@@ -27,7 +29,6 @@ class QueryTower(tf.keras.Model):
 
     def __init__(self, settings: TwoTowerSettings, data: RetrievalData, item_embedding: tf.keras.layers.Embedding):
         super().__init__()
-        assert data.sizes is not None
         self.item_embedding = item_embedding
         self.user_embedding = tf.keras.layers.Embedding(data.sizes[names.USER_ID], settings.dim)
         self.content = FeatureEmbedding(data.features.user, data.sizes, settings.dim)
@@ -52,7 +53,6 @@ class CandidateTower(tf.keras.Model):
 
     def __init__(self, settings: TwoTowerSettings, data: RetrievalData, item_embedding: tf.keras.layers.Embedding):
         super().__init__()
-        assert data.sizes is not None
         self.item_embedding = item_embedding
         self.content = FeatureEmbedding(data.features.item, data.sizes, settings.dim)
         self.hidden = [tf.keras.layers.Dense(size, "relu") for size in settings.hidden]
@@ -71,7 +71,6 @@ class TwoTower(tfrs.Model):
 
     def __init__(self, settings: TwoTowerSettings, data: RetrievalData):
         super().__init__()
-        assert data.sizes is not None
         scale = tf.keras.initializers.RandomNormal(stddev=settings.dim**-0.5)
         embedding = tf.keras.layers.Embedding(data.sizes[names.ITEM_ID], settings.dim, embeddings_initializer=scale)
         self.query, self.candidate = QueryTower(settings, data, embedding), CandidateTower(settings, data, embedding)
@@ -85,8 +84,8 @@ class TwoTower(tfrs.Model):
         return self.task(
             queries,
             candidates,
-            candidate_sampling_probability=columns["probability"],
-            candidate_ids=columns["row"],
+            candidate_sampling_probability=columns[SHARE],
+            candidate_ids=columns[ROW],
             compute_metrics=False,
         )
 
@@ -101,13 +100,12 @@ class TwoTowerRetriever(EmbeddingRetriever):
         raw_items = {names.ITEM_ID: tf.constant(item_ids), **raw.from_table(data.catalogue, self.features.item)}
         transform = tf.function(lambda **item: data.transform(raw.to_sparse(item)))
         with tf.init_scope():
-            self._items = {name: value for name, value in transform(**raw_items).items()}
+            self._items = dict(transform(**raw_items))
         self.embeddings = tf.Variable(tf.zeros([data.n_items, settings.dim]), trainable=False, name="embeddings")
         self.refresh()
 
     def embed_query(self, query):
-        latest = {**query, names.HISTORY: raw.latest(query[names.HISTORY], self.features.history_length)}
-        return self.query(self.transform(raw.to_sparse(latest)))
+        return self.query(self.transform(raw.to_sparse(query)))
 
     def embed_candidate(self, item):
         return self.candidate(self.transform(raw.to_sparse(item)))
@@ -115,19 +113,20 @@ class TwoTowerRetriever(EmbeddingRetriever):
     def refresh(self) -> None:
         """Embed the whole catalogue with the candidate tower as it is now."""
         starts = range(0, self.embeddings.shape[0], ITEMS_AT_ONCE)
-        parts = [{name: value[start : start + ITEMS_AT_ONCE] for name, value in self._items.items()} for start in starts]
+        parts = [
+            {name: value[start : start + ITEMS_AT_ONCE] for name, value in self._items.items()} for start in starts
+        ]
         self.embeddings.assign(tf.concat([self.candidate(part) for part in parts], axis=0))
 
 
 def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerRetriever:
     """Train for `settings.epochs` passes or, with validation queries, until their NDCG@10 no longer grows."""
-    assert data.transformed is not None
     tf.keras.utils.set_random_seed(seed)
     columns = data.transformed()
     shares = (data.counts() / max(1, len(data.items))).astype(np.float32)
-    columns |= {"row": data.items, "probability": shares[data.items]}
+    columns |= {ROW: data.items, SHARE: shares[data.items]}
     model = TwoTower(settings, data)
-    columns = {name: columns[name] for name in (*model.user_columns, *model.item_columns, "row", "probability")}
+    columns = {name: columns[name] for name in (*model.user_columns, *model.item_columns, ROW, SHARE)}
     batches = shuffled_batches(columns, settings.batch_size, seed)
     model.compile(optimizer=tf.keras.optimizers.legacy.Adam(settings.learning_rate))
     best = _Best(data, settings)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from core import metrics, names
+from core.errors import ModelError
 from trainer.retrieval.ask import retrieve
 from trainer.retrieval.contract import RetrievalData, Retriever
 
@@ -14,10 +15,21 @@ class Judge:
       retriever: the model.
       data: with validation queries.
       k: the length of the lists.
+    Raises:
+      ModelError: no validation query has a right answer, so that there is nothing to choose by.
     """
 
     def __init__(self, retriever: Retriever, data: RetrievalData, k: int):
-        assert data.validation is not None
+        if data.validation is None or not len(data.validation.relevant_items):
+            asked = (
+                "there are no queries"
+                if data.validation is None
+                else f"none of {len(data.validation):,} queries has one"
+            )
+            raise ModelError(
+                f"choosing a model by eval needs queries with a right answer; {asked}. "
+                "Enlarge `split.eval`, or set `data.exclude_seen: false` where items are met again."
+            )
         self.queries, self.k, self.user_features = data.validation, k, data.features.user
         self.catalogue = data.catalogue[names.ITEM_ID].combine_chunks()
         self.signature = retriever.signatures()["retrieve"]

@@ -1,0 +1,141 @@
+"""`twostep recommend` and `twostep similar`: one answer of the current release, in the terminal."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import UsageError
+
+if TYPE_CHECKING:
+    from core.queries import Queries
+    from pipeline.config import Config
+    from serving.engine import TwoStep
+
+
+def add_arguments(subparsers: argparse._SubParsersAction) -> None:
+    """Register both commands."""
+    recommend = subparsers.add_parser(
+        "recommend",
+        help="recommendations for one user",
+        description="What the release recommends to one user, by the tables of the latest run.",
+    )
+    recommend.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
+    recommend.add_argument("--user", metavar="ID", required=True, help="a user; one that no table has counts as new")
+    recommend.add_argument("--history", metavar="ITEM,…", help="the items they met, oldest first, instead of those on record")
+    recommend.set_defaults(func=_recommend)
+    similar = subparsers.add_parser("similar", help="items like one item", description="The items that the release finds like one item.")
+    similar.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
+    similar.add_argument("--item", metavar="ID", required=True)
+    similar.set_defaults(func=_similar)
+    for parser in (recommend, similar):
+        parser.add_argument("-k", type=int, default=10, help="how many (10)")
+        parser.add_argument("--release", metavar="VERSION", help="instead of the current one")
+        parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _recommend(arguments: argparse.Namespace) -> int:
+    config, engine, quiet = _load(arguments)
+    with quiet:
+        queries = query_of(config, engine, arguments.user, arguments.history)
+        rows, scores = engine.recommend(queries, arguments.k)
+    kept = rows[0] >= 0
+    _print(config, engine, rows[0][kept], scores[0][kept], f"for user {arguments.user}", arguments.json)
+    return 0
+
+
+def _similar(arguments: argparse.Namespace) -> int:
+    config, engine, quiet = _load(arguments)
+    with quiet:
+        rows, scores = engine.similar(arguments.item, arguments.k)
+    _print(config, engine, rows, scores, f"like item {arguments.item}", arguments.json)
+    return 0
+
+
+def _load(arguments: argparse.Namespace) -> tuple["Config", "TwoStep", Any]:
+    from core import releases
+    from pipeline import config, logs, paths
+
+    loaded = config.load(arguments.config)
+    folder = releases.resolve(paths.releases_folder(loaded), arguments.release)
+    quiet = logs.captured(paths.log_folder(loaded) / "recommend.log", arguments.verbose)
+    with quiet:
+        from serving.engine import TwoStep
+
+        engine = TwoStep.of_release(folder)
+    if not 1 <= arguments.k <= engine.catalogue.num_rows:
+        raise UsageError(f"-k should be from 1 to {engine.catalogue.num_rows}, the size of the catalogue; found {arguments.k}")
+    return loaded, engine, logs.captured(paths.log_folder(loaded) / "recommend.log", arguments.verbose)
+
+
+def query_of(config: "Config", engine: "TwoStep", user: str, history: str | None) -> "Queries":
+    """The query of one user as of the latest run's events; a new user has no features and only the history given."""
+    import numpy as np
+    import pyarrow as pa
+
+    from core import names
+    from core.columns import feature_types
+    from core.queries import Queries
+
+    state = _state_of(config, user)
+    kinds = {name: feature.model_dump() for name, feature in engine.features.user.items()}
+    columns = {names.USER_ID: pa.array([user])}
+    for name, kind in feature_types(kinds).items():
+        columns[name] = pa.array([state.get(name) if state else None], kind)
+    met = history.split(",") if history is not None else (state or {}).get(names.HISTORY, [])
+    seen = met if history is not None else (state or {}).get(names.EXCLUDE, [])
+    strings = pa.list_(pa.string())
+    return Queries(
+        users=pa.table(columns),
+        time=np.zeros(1, np.int64),
+        history=pa.array([met], strings),
+        seen=pa.array([seen if config.data.exclude_seen else []], strings),
+        relevant_offsets=np.zeros(2, np.int64),
+        relevant_items=np.zeros(0, np.int32),
+    )
+
+
+def _state_of(config: "Config", user: str) -> dict[str, Any] | None:
+    """What the latest run's EventJoiner keeps of a user."""
+    import pyarrow.compute as pc
+
+    from core import names
+    from core.columns import read_arrow
+    from pipeline import lineage, paths
+
+    folder = lineage.latest_output(lineage.open_store(paths.metadata_file(config)), "EventJoiner", "examples")
+    for path in sorted((folder / names.USERS_FOLDER).glob("*.arrow")):
+        table = read_arrow(path)
+        row = pc.index(table[names.USER_ID], user).as_py()
+        if row >= 0:
+            return table.slice(row, 1).to_pylist()[0]
+    return None
+
+
+def _print(config: "Config", engine: "TwoStep", rows: Any, scores: Any, what: str, as_json: bool) -> None:
+    from core import names
+
+    ids = engine.catalogue[names.ITEM_ID].to_pylist()
+    titled = config.data.title is not None and config.data.title in engine.catalogue.column_names
+    titles = engine.catalogue[config.data.title].to_pylist() if titled else None
+    found = [
+        {"rank": place + 1, names.ITEM_ID: ids[row], "title": titles[row] if titles else None, "score": float(score)}
+        for place, (row, score) in enumerate(zip(rows, scores, strict=True))
+    ]
+    if as_json:
+        json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
+        sys.stdout.write("\n")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{len(found)} items {what}", title_justify="left")
+    table.add_column("", justify="right")
+    table.add_column("item", justify="right")
+    if titles:
+        table.add_column("title")
+    table.add_column("score", justify="right")
+    for each in found:
+        table.add_row(str(each["rank"]), each[names.ITEM_ID], *([each["title"] or ""] if titles else []), f"{each['score']:.3f}")
+    Console().print(table)

@@ -1,0 +1,38 @@
+"""What a run has left in ML Metadata: the artifacts of each node, from this run or from cache."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.progress import NodeResult
+
+
+class Outcome:
+    """The output artifacts of a run.
+
+    Args:
+      metadata_file: the SQLite store.
+      results: of the runner.
+    """
+
+    def __init__(self, metadata_file: Path, results: Sequence[NodeResult]):
+        from pipeline.lineage import open_store
+
+        store = open_store(metadata_file)
+        nodes = {result.execution_id: result.node for result in results if result.execution_id is not None}
+        self._found: dict[tuple[str, str], Any] = {}
+        events = store.get_events_by_execution_ids(list(nodes))
+        artifacts = {artifact.id: artifact for artifact in store.get_artifacts_by_id([event.artifact_id for event in events])}
+        for event in events:
+            if event.type in (event.OUTPUT, event.INTERNAL_OUTPUT):
+                key = next((step.key for step in event.path.steps if step.HasField("key")), "")
+                self._found[nodes[event.execution_id], key] = artifacts[event.artifact_id]
+
+    def folder(self, node: str, output: str) -> Path:
+        """The folder of an output. Raises: KeyError."""
+        return Path(self._found[node, output].uri)
+
+    def properties(self, node: str, output: str) -> dict[str, Any]:
+        """The custom properties of an output. Raises: KeyError."""
+        values = self._found[node, output].custom_properties.items()
+        return {name: getattr(value, value.WhichOneof("value")) for name, value in values}

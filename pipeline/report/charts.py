@@ -1,0 +1,171 @@
+"""The drawings of the report as SVG: estimates with their intervals, and curves. Colours come from the page's style."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.report.markup import Html, decimals, el, number
+
+# In pixels.
+_WIDTH, _ROW, _HEAD, _AXIS, _CHARACTER = 560, 22, 26, 30, 7.2
+_LABEL = (90, 190)  # narrowest and widest column of labels
+_CURVE = (500, 240)
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One estimate.
+
+    Args:
+      label: what was measured.
+      mean, low, high: the estimate and its interval; None where nothing was measured.
+      strong: whether it is what the chart is about.
+      note: what stands behind it; the value by default.
+    """
+
+    label: str
+    mean: float | None
+    low: float | None = None
+    high: float | None = None
+    strong: bool = False
+    note: str | None = None
+
+
+def intervals(title: str, groups: Sequence[tuple[str, Sequence[Dot]]], mark: float | None = None) -> Html:
+    """A row an estimate, a dot with a bar over its interval; all rows share one axis, which begins at zero.
+
+    Args:
+      title: what is drawn, for those who hear it read.
+      groups: heading (may be empty) and estimates of each group.
+      mark: a value to draw a line at, such as the mean of all.
+    """
+    dots = [dot for _, group in groups for dot in group]
+    ends = [end for dot in dots for end in (dot.mean, dot.low, dot.high, mark, 0.0) if end is not None]
+    ticks = _ticks(min(ends), max(ends))
+    places = decimals(dot.mean for dot in dots)
+    notes = [number(dot.mean, places) if dot.note is None else dot.note for dot in dots]
+    left = min(max(_width([dot.label for dot in dots]), _LABEL[0]), _LABEL[1]) + 12
+    right = _WIDTH - _width(notes) - 16
+    height = sum(_HEAD * bool(heading) + _ROW * len(group) for heading, group in groups) + _AXIS
+
+    def x(value: float) -> float:
+        return left + (right - left) * (value - ticks[0]) / (ticks[-1] - ticks[0])
+
+    parts = _x_axis([(x(tick), number(tick, _places(ticks))) for tick in ticks], height - _AXIS)
+    if ticks[0] < 0:
+        parts.append(_line(x(0), 0, x(0), height - _AXIS, "zero"))
+    if mark is not None:
+        parts.append(_line(x(mark), 0, x(mark), height - _AXIS, "mark"))
+    y, rest = 0.0, iter(notes)
+    for heading, group in groups:
+        if heading:
+            parts.append(el("text", heading, x=0, y=y + 18, class_="heading"))
+            y += _HEAD
+        for dot in group:
+            y += _ROW
+            parts.append(_dot(dot, next(rest), y - _ROW / 2, left, x, places))
+    return _drawing(title, _WIDTH, height, parts, "" if all(dot.strong for dot in dots) else "mixed")
+
+
+def _dot(dot: Dot, note: str, y: float, left: float, x, places: int) -> Html:
+    told = f"{dot.label}: {number(dot.mean, places)}"
+    drawn: list[Html] = []
+    if dot.low is not None and dot.high is not None:
+        told += f" ({number(dot.low, places)} to {number(dot.high, places)})"
+        drawn.append(_line(x(dot.low), y, x(dot.high), y, "interval"))
+    if dot.mean is not None:
+        drawn.append(el("circle", cx=x(dot.mean), cy=y, r=4.5))
+    return el(
+        "g",
+        el("title", told if dot.mean is not None else f"{dot.label}: not measured"),
+        el("text", _shortened(dot.label, left - 12), x=left - 10, y=y + 4, text_anchor="end"),
+        *drawn,
+        el("text", note, x=_WIDTH, y=y + 4, text_anchor="end", class_="value"),
+        class_="strong" if dot.strong else None,
+    )
+
+
+def curve(title: str, points: Sequence[tuple[float, float]], chosen: float | None = None) -> Html:
+    """A line through points (x a whole number, such as an epoch), with the chosen point marked.
+
+    Args:
+      title: what is drawn, for those who hear it read.
+      points: at least one, x rising.
+      chosen: the x that was kept.
+    """
+    width, height = _CURVE
+    values = [value for _, value in points]
+    ticks = _ticks(min(values), max(values))
+    left, right, top, bottom = (
+        _width([number(tick, _places(ticks)) for tick in ticks]) + 10,
+        width - 14,
+        22,
+        height - _AXIS,
+    )
+    first, last = points[0][0], points[-1][0]
+
+    def at(point: tuple[float, float]) -> tuple[float, float]:
+        across = (point[0] - first) / (last - first) if last > first else 0.5
+        return left + (right - left) * across, bottom - (bottom - top) * (point[1] - ticks[0]) / (ticks[-1] - ticks[0])
+
+    parts: list[Html] = []
+    for tick in ticks:
+        _, y = at((first, tick))
+        parts += [
+            _line(left, y, right, y, "grid"),
+            el("text", number(tick, _places(ticks)), x=left - 8, y=y + 4, text_anchor="end", class_="tick"),
+        ]
+    step = max(1, math.ceil(len(points) / 10))
+    for point in points[::step]:
+        parts.append(el("text", f"{point[0]:g}", x=at(point)[0], y=bottom + 18, text_anchor="middle", class_="tick"))
+    parts.append(el("polyline", points=" ".join(f"{px:.1f},{py:.1f}" for px, py in map(at, points)), class_="curve"))
+    for point in points:
+        px, py = at(point)
+        kept = point[0] == chosen
+        told = f"{point[0]:g}: {number(point[1], decimals(values))}{', kept' if kept else ''}"
+        parts.append(
+            el("circle", el("title", told), cx=px, cy=py, r=6 if kept else 3, class_="kept" if kept else "step")
+        )
+        if kept:
+            anchor = "start" if px < left + 30 else "end" if px > right - 30 else "middle"
+            parts.append(el("text", "kept", x=px, y=py - 11, text_anchor=anchor, class_="value"))
+    return _drawing(title, width, height, parts, "")
+
+
+def _drawing(title: str, width: float, height: float, parts: Sequence[Html], class_: str) -> Html:
+    return el(
+        "svg", *parts, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width:.0f} {height:.0f}", width=width,
+        height=height, role="img", aria_label=title, class_=class_ or None,
+    )  # fmt: skip
+
+
+def _x_axis(ticks: Sequence[tuple[float, str]], foot: float) -> list[Html]:
+    lines = [_line(x, 0, x, foot, "grid") for x, _ in ticks]
+    return lines + [el("text", text, x=x, y=foot + 18, text_anchor="middle", class_="tick") for x, text in ticks]
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Html:
+    return el("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
+
+
+def _ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round values, evenly spaced, from at or below `low` to at or above `high`."""
+    span = (high - low) or abs(high) or 1.0
+    power = 10.0 ** math.floor(math.log10(span / about))
+    step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= about)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [step * place for place in range(first, max(last, first + 1) + 1)]
+
+
+def _places(ticks: Sequence[float]) -> int:
+    """The decimals that tell ticks apart."""
+    return max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
+
+
+def _width(texts: Sequence[str]) -> float:
+    return max(map(len, texts), default=0) * _CHARACTER
+
+
+def _shortened(text: str, width: float) -> str:
+    most = int(width / _CHARACTER)
+    return text if len(text) <= most else text[: most - 1] + "…"

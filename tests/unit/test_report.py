@@ -1,0 +1,312 @@
+"""The report: what stands in it, that it is sound markup, and that no name in the data can become markup."""
+
+import html.parser
+import json
+import re
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from components.recommender_evaluator import evaluation, rules
+from core import metrics
+from pipeline import report
+from pipeline.report import charts, facts, glossary, markup, page
+
+N_QUERIES, N_ITEMS, KS = 60, 40, (5, 10)
+HOSTILE = "<script>alert('&\"x\"')</script>"
+SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="80" height="20"><title>Lineage</title></svg>'
+
+
+def evaluated(slice_value: str = "F") -> dict:
+    """What TwoStepEvaluator writes: two-step knows all, retrieval knows half, popularity knows nothing."""
+    rng = np.random.default_rng(0)
+    relevant = [np.sort(rng.permutation(N_ITEMS)[:4]) for _ in range(N_QUERIES)]
+    chance = np.stack([rng.permutation(N_ITEMS) for _ in range(N_QUERIES)]).astype(np.int32)
+    good = np.stack([[*sure, *np.setdiff1d(row, sure)] for row, sure in zip(chance, relevant, strict=True)])
+    half = np.stack([[*sure[:2], *np.setdiff1d(row, sure[:2])] for row, sure in zip(chance, relevant, strict=True)])
+    ranked = {"two_step": good, "retrieval": half, "popularity": chance}
+
+    def step(subject: str, models: list[str]) -> dict:
+        return evaluation.evaluate(
+            {model: ranked[model].astype(np.int32) for model in models},
+            subject,
+            relevant=(np.arange(N_QUERIES + 1) * 4, np.concatenate(relevant).astype(np.int32)),
+            train_counts=np.arange(N_ITEMS),
+            ks=KS,
+            features=pa.table({"gender": [slice_value, "M"] * (N_QUERIES // 2)}),
+            has_history=np.ones(N_QUERIES, dtype=bool),
+            resamples=100,
+            seed=1,
+        )
+
+    steps = {"retrieval": step("retrieval", ["retrieval", "popularity"]), "two_step": step("two_step", list(ranked))}
+    verdicts = rules.check([{"step": "two_step", "metric": "ndcg@5", "not_below": "popularity"}], steps)
+    return {"steps": steps, "verdicts": [vars(each) for each in verdicts], "blessed": True}
+
+
+@pytest.fixture(scope="module")
+def evaluation_json() -> dict:
+    return json.loads(json.dumps(evaluated()))
+
+
+@pytest.fixture
+def full(evaluation_json) -> report.ReportFacts:
+    table = {"rows_read": 1_204, "rows_written": 1_200, "dropped": {"invalid_key": 4}, "ignored_columns": ["zip"]}
+    table |= {
+        "problems": [],
+        "files": [{"file": "/data/events.csv", "sha256": "ab" * 32, "rows": 1_204, "dropped": {}}],
+    }
+    settings = {"dim": 16, "hidden": [64, 32], "epochs": 30}
+    curve = [{"epoch": epoch, "loss": 2 / epoch, "ndcg@10": 0.2} for epoch in (1, 2, 3)]
+    return report.ReportFacts(
+        name="demo",
+        run_time="2026-11-24 03:11",
+        seed=7,
+        candidates=10,
+        release="20261124T033118Z-2e1e1b96",
+        evaluation=evaluation_json,
+        tables={"interactions": table},
+        join={"rows": {"eval": 100, "test": 300, "train": 600}, "dropped": {"unknown_item": 3}},
+        retrieval={"model": "two_tower", "settings": settings, "chosen": settings | {"epochs": 9}},
+        ranking={"model": "dcn", "settings": settings, "epoch": 2, "curve": curve},
+        lists={"test": {"positives": 30, "positives_missed": 90, "queries": 60, "with_a_positive": 20}},
+        index={"kind": "hnsw", "items": 40, "recall": 0.987},
+        nodes=[("EventJoiner", "done", 12.3), ("Transform", "cached", 0.2)],
+        lineage_svg=SVG,
+    )
+
+
+class Balance(html.parser.HTMLParser):
+    """Fails where an end tag does not close the element that is open."""
+
+    def __init__(self):
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.text: list[str] = []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.ids += [value for name, value in attributes if name == "id"]
+        if tag not in ("meta", "br", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def parsed(document: str) -> Balance:
+    parser = Balance()
+    parser.feed(document)
+    parser.close()
+    assert parser.open == []
+    return parser
+
+
+def text_of(facts_: report.ReportFacts) -> str:
+    return " ".join(" ".join(parsed(page.render(facts_)).text).split())
+
+
+def svgs(document: str) -> list[str]:
+    return re.findall(r"<svg.*?</svg>", document, flags=re.DOTALL)
+
+
+def test_tells_everything_of_a_full_run(full):
+    text = text_of(full)
+    for model in ("two-step", "retrieval alone", "popularity"):
+        assert model in text
+    for name in metrics.METRICS:
+        assert text.count(glossary.METRICS[name].title) >= 3  # two tables, and how to read it
+    told = (
+        "Released", full.release, "seed 7", full.evaluation["verdicts"][0]["sentence"], "gender=M", "90",
+        "1,204", "4 invalid key", "3 unknown item", "train 600 (60.0%)",
+        "two_tower", "dcn", "64, 32", "98.7%", "NDCG@10 by epoch", "12.3 s", "Transform 0.2 s from cache",
+    )  # fmt: skip
+    assert [each for each in told if each not in text] == []
+
+
+def test_figures_are_those_of_the_evaluation(full):
+    row = full.evaluation["steps"]["two_step"]["models"]["retrieval"]["ndcg@5"]
+    assert f"{row['mean']:.4f} {row['low']:.4f} to {row['high']:.4f}" in text_of(full)
+
+
+def test_is_one_sound_self_contained_document(full):
+    document = page.render(full)
+    found = parsed(document)
+    assert document.startswith("<!doctype html>")
+    assert len(found.ids) == len(set(found.ids))
+    assert "script" not in found.tags
+    assert not {"link", "iframe", "object"} & set(found.tags)
+    assert set(re.findall(r'(?:src|href)="(.{5})', document)) <= {"data:", *(f"#{each}"[:5] for each in found.ids)}
+    assert "url(" not in document
+    drawings = svgs(document)
+    assert len(drawings) >= 6
+    for drawing in drawings:
+        assert ElementTree.fromstring(drawing).get("aria-label")
+
+
+def test_links_lead_to_sections(full):
+    document = page.render(full)
+    assert set(re.findall(r'href="#(\w+)"', document)) == set(parsed(document).ids)
+
+
+def test_hostile_names_stay_text(full):
+    facts_ = replace(
+        full,
+        name=HOSTILE,
+        held_back=HOSTILE,
+        release=None,
+        evaluation=evaluated(HOSTILE),
+        tables={HOSTILE: full.tables["interactions"] | {"dropped": {HOSTILE: 1}, "ignored_columns": [HOSTILE]}},
+        ranking={"model": HOSTILE, "settings": {HOSTILE: HOSTILE}, "curve": [{"epoch": 1, HOSTILE: 1.0}]},
+        nodes=[(HOSTILE, HOSTILE, 1.0)],
+        lineage_svg=f"<svg>{HOSTILE}</svg>",
+    )
+    document = page.render(facts_)
+    found = parsed(document)
+    assert "script" not in found.tags
+    assert "<script" not in document
+    assert " ".join(found.text).count(HOSTILE) >= 8
+    for drawing in svgs(document):
+        ElementTree.fromstring(drawing)
+
+
+def test_held_back_says_why(full, evaluation_json):
+    verdict = {"passed": False, "sentence": "Failed: two_step ndcg@5 is 0.1 and should be at least 0.2."}
+    facts_ = replace(
+        full, release=None, held_back="the gate is shut", evaluation=evaluation_json | {"verdicts": [verdict]}
+    )
+    text = text_of(facts_)
+    assert "Held back" in text
+    assert "the gate is shut" in text
+    assert verdict["sentence"] in text
+    assert "Released" not in text
+    text = text_of(replace(facts_, held_back=verdict["sentence"]))
+    assert text.count(verdict["sentence"]) == 1  # not once more beside the rule
+    assert "1 of 1 rules failed" in text
+
+
+def test_what_a_run_did_not_come_to_is_said():
+    bare = report.ReportFacts(name="demo", run_time="now", seed=1, candidates=10, held_back="it failed")
+    text = text_of(bare)
+    for part in ("an evaluation", "its data", "its training"):
+        assert f"The run did not come to {part}." in text
+    assert "it failed" in text
+
+
+@pytest.mark.parametrize(
+    "field", ["tables", "join", "retrieval", "ranking", "lists", "index", "nodes", "lineage_svg", "evaluation"]
+)
+def test_any_part_may_be_missing(full, field):
+    missing = {"tables": {}, "nodes": ()}.get(field)
+    assert text_of(replace(full, **{field: missing})) != text_of(full)
+
+
+def test_best_of_a_row_is_marked(full):
+    document = page.render(full)
+    row = re.search(r'>NDCG</th><th scope="row" class="k">5</th>(.*?)</tr>', document)[1]
+    assert re.findall(r'<td class="([^"]*)', row) == ["best subject"]  # of three cells
+    assert '>Novelty</th><th scope="row" class="k">5</th><td class="subject">' in document
+
+
+@pytest.mark.parametrize(
+    ("label", "low", "high", "word"),
+    [
+        ("ndcg@5", 0.1, 0.3, "better"),
+        ("ndcg@5", -0.3, -0.1, "worse"),
+        ("gini@5", -0.3, -0.1, "better"),
+        ("novelty@5", 0.1, 0.3, "different"),
+        ("ndcg@5", -0.1, 0.1, "no clear difference"),
+        ("novelty@5", 1e-16, 3e-16, "no clear difference"),
+        ("ndcg@5", None, None, "not measured"),
+    ],
+)
+def test_a_difference_is_judged_by_its_interval(label, low, high, word):
+    from pipeline.report.results import _judged
+
+    mean = None if low is None else (low + high) / 2
+    assert _judged({"mean": mean, "low": low, "high": high, "queries": 3}, label)[1] == word
+
+
+def test_ceiling_needs_lists_as_long_as_the_candidates(full):
+    assert "The line is the ceiling" in text_of(full)
+    assert "The line is the ceiling" not in text_of(replace(full, candidates=50))
+
+
+def test_every_metric_is_explained():
+    assert set(glossary.METRICS) == set(metrics.METRICS)
+
+
+@pytest.mark.parametrize(
+    ("value", "places", "signed", "text"),
+    [
+        (0.16663, 4, False, "0.1666"),
+        (-0.5, 2, True, "−0.50"),
+        (0.5, 2, True, "+0.50"),
+        (-0.00001, 4, True, "0.0000"),
+        (12345.6, 1, False, "12,345.6"),
+        (None, 4, False, "–"),
+    ],
+)
+def test_numbers(value, places, signed, text):
+    assert markup.number(value, places, signed) == text
+
+
+def test_decimals_keep_about_four_digits():
+    assert [markup.decimals([value]) for value in (0.1, 1.0, 9.4, 83.0, 405.3, 40_530)] == [4, 4, 3, 2, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 0.61), (-0.02, 0.1), (4.2, 4.6), (3.0, 3.0), (0.0, 0.0), (-5e-9, 2e-9)]
+)
+def test_axes_hold_their_values(low, high):
+    ticks = charts._ticks(low, high)
+    assert 2 <= len(ticks) <= 8
+    assert ticks[0] <= low + 1e-12
+    assert ticks[-1] >= high - 1e-12
+
+
+def test_chart_places_dots_by_value():
+    drawing = charts.intervals(
+        "t", [("", [charts.Dot("a", 0.25, 0.2, 0.3), charts.Dot("b", 0.5), charts.Dot("c", None)])]
+    )
+    xs = [
+        float(circle.get("cx")) for circle in ElementTree.fromstring(drawing).iter("{http://www.w3.org/2000/svg}circle")
+    ]
+    assert len(xs) == 2  # what was not measured has none
+    assert xs[0] < xs[1]
+
+
+def test_reads_the_folders_of_a_run(tmp_path, evaluation_json):
+    folders = {node: tmp_path / node for node in facts.NODES}
+    for node, folder in folders.items():
+        folder.mkdir()
+        (folder / facts._FILES[node]).write_text(json.dumps({"of": node}))
+    folders["CandidateIndex"] = tmp_path / "gone"
+    del folders["UserGen"]
+    found = report.facts_of_run(
+        folders, name="demo", run_time="now", seed=1, candidates=10, release=None, held_back="why"
+    )
+    assert found.evaluation == {"of": "TwoStepEvaluator"}
+    assert found.tables == {"interactions": {"of": "InteractionGen"}, "items": {"of": "ItemGen"}}
+    assert (found.join, found.lists) == ({"of": "EventJoiner"}, {"of": "CandidateGenerator"})
+    assert (found.retrieval, found.ranking) == ({"of": "RetrievalTrainer"}, {"of": "RankingTrainer"})
+    assert found.index is None
+
+
+def test_writes_whole_or_not_at_all(tmp_path, full):
+    path = tmp_path / "report.html"
+    report.write(path, full)
+    before = path.read_text(encoding="utf-8")
+    assert before == page.render(full)
+    with pytest.raises(UnicodeEncodeError):  # half a character, which the file cannot hold
+        report.write(path, replace(full, name="\ud800"))
+    assert path.read_text(encoding="utf-8") == before
+    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
