@@ -10,7 +10,6 @@ setup(
     description="A production recommender in two steps, retrieval then ranking, as a TFX pipeline",
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
-    package_data={"pipeline": ["datasets/*.txt"]},
     install_requires=[
         "tfx==1.21.0",
         "tensorflow==2.21.0",

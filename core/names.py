@@ -22,6 +22,7 @@ K = "k"
 # ---- tables ----
 INTERACTIONS, USERS, ITEMS = "interactions", "users", "items"
 TABLES = (INTERACTIONS, USERS, ITEMS)
+NODE_NAMES = {INTERACTIONS: "Interaction", USERS: "User", ITEMS: "Item"}  # what their nodes' ids start with
 
 # ---- splits ----
 ALL = "all"  # the one split of a table's Examples
@@ -31,6 +32,7 @@ CATALOGUE = "catalogue"  # every item once, with its features and no user
 # ---- files inside artifacts and releases ----
 REPORT_FILE = "report.json"  # what a component counted, dropped and measured
 EVALUATION_FILE = "evaluation.json"
+TRAINING_FILE = "training.json"  # of a Trainer's model run: settings and curve
 CATALOGUE_FILE = "catalogue.arrow"
 MANIFEST_FILE = "manifest.json"
 USERS_FOLDER = "users"  # each user's state as of the last event, one Arrow file a shard

@@ -129,6 +129,17 @@ def catalogue_rows(catalogue: pa.Array, item_ids: pa.ChunkedArray) -> np.ndarray
     return found.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
 
 
+def check_list_length(length: int, n_items: int, key: str) -> None:
+    """Raises: DataError when lists of `length`, the configuration's `key`, are longer than the catalogue."""
+    if length > n_items:
+        raise DataError(
+            names.ITEMS,
+            "the catalogue",
+            f"{n_items:,} items, fewer than `{key}`, which is {length:,}",
+            f"Set `{key}` to at most {n_items:,}, or check that the items table is whole.",
+        )
+
+
 def _unique_answers(item, asked, answer_end, start, known_end, exclude_seen, n_items):
     """CSR of each query's right items: no item twice, and none that may not be returned."""
     query, member = _ranges(asked, answer_end)

@@ -34,7 +34,7 @@ class Table(Settings):
     )
     on_duplicate: Literal["error", "drop", "keep"] = Field(
         "error",
-        description="A repeated key (or the same event twice): `error`, `drop` all but the first, or `keep` (events only).",
+        description="A repeated key or event: `error`, `drop` all but the first, or `keep` (events only).",
     )
 
     @field_validator("path")
@@ -73,7 +73,7 @@ class Data(Settings):
     )
     schema_folder: str | None = Field(
         None,
-        description="Folder of frozen schemas (`<table>.pbtxt`), from this file's folder; without it they are inferred.",
+        description="Folder of frozen schemas (`<table>.pbtxt`), from this file's folder; by default inferred.",
     )
 
     @model_validator(mode="after")

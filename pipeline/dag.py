@@ -27,7 +27,6 @@ from trainer.ranking import registry as ranking_registry
 from trainer.retrieval import registry as retrieval_registry
 
 BEAM_ARGS = ("--runner=FnApiRunner",)  # the direct runner would try to fetch a binary of another runner first
-_NAMES = {names.INTERACTIONS: "Interaction", names.USERS: "User", names.ITEMS: "Item"}
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ def nodes(config: Config, places: Places) -> list[Any]:
 def _tables(config: Config, places: Places) -> tuple[dict[str, tuple], list[Any]]:
     """For each table its Examples, schema and anomalies, and the nodes that make them."""
     channels, made = {}, []
-    for table, name in _NAMES.items():
+    for table, name in names.NODE_NAMES.items():
         generator = TableExampleGen(
             spec=table_spec(config, table),
             input_base=places.data,

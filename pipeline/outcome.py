@@ -22,7 +22,9 @@ class Outcome:
         nodes = {result.execution_id: result.node for result in results if result.execution_id is not None}
         self._found: dict[tuple[str, str], Any] = {}
         events = store.get_events_by_execution_ids(list(nodes))
-        artifacts = {artifact.id: artifact for artifact in store.get_artifacts_by_id([event.artifact_id for event in events])}
+        artifacts = {
+            artifact.id: artifact for artifact in store.get_artifacts_by_id([event.artifact_id for event in events])
+        }
         for event in events:
             if event.type in (event.OUTPUT, event.INTERNAL_OUTPUT):
                 key = next((step.key for step in event.path.steps if step.HasField("key")), "")

@@ -17,7 +17,6 @@ from core import progress
 from core.errors import TwostepError
 from pipeline.progress import NodeResult, Progress, State
 
-
 _RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
 
 

@@ -1,6 +1,7 @@
 """The end of a run: both steps beside the baselines, what was released, and where to look further."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,20 @@ from rich.table import Table
 
 from core import files, names, releases
 from core.errors import HeldBackError
-from pipeline import lineage, lineage_views, paths
+from pipeline import lineage, lineage_views, paths, report
 from pipeline.config import Config
 from pipeline.outcome import Outcome
 from pipeline.progress import NodeResult
 
+_REPORTED = {
+    **{f"{name}Gen": "examples" for name in names.NODE_NAMES.values()},
+    "EventJoiner": "examples",
+    "RetrievalTrainer": "model_run",
+    "RankingTrainer": "model_run",
+    "CandidateIndex": "candidate_index",
+    "CandidateGenerator": "candidates",
+    "TwoStepEvaluator": "evaluation",
+}
 _TITLES = {"two_step": "two-step"}
 
 
@@ -30,17 +40,21 @@ def show(config: Config, config_file: str | Path, results: Sequence[NodeResult],
     release = outcome.properties("ReleasePusher", "release")
     version = release.get("version")
     if version is not None:
-        console.print(f"released    {version}{_note(config, version)}", highlight=False, soft_wrap=True)
+        _say(console, f"released    {version}{_note(config, version)}")
         _draw_lineage(config, version)
-    # REPORT
-    console.print(f"report      {paths.report_file(config)}", highlight=False, soft_wrap=True)
+    _write_report(config, outcome, release, results)
+    _say(console, f"report      {paths.report_file(config)}")
     if version is None:
         raise HeldBackError(f"no release: {release.get('reason', 'the evaluation did not bless it')}")
-    console.print(f"lineage     {paths.lineage_file(config)}   (or: twostep lineage {config_file})", highlight=False, soft_wrap=True)
+    console.print(
+        f"lineage     {paths.lineage_file(config)}   (or: twostep lineage {config_file})",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def metrics_table(evaluation: dict[str, Any]) -> Table:
-    """Both steps and the baselines, best first: NDCG at the shortest k and recall at the longest, with 95% intervals."""
+    """Both steps and the baselines, best first: NDCG at the shortest k, recall at the longest, with 95% intervals."""
     both = evaluation["steps"]["two_step"]
     keys = (f"ndcg@{min(both['ks'])}", f"recall@{max(both['ks'])}")
     queries, items = both["queries_with_relevant"], both["catalogue"]
@@ -51,9 +65,13 @@ def metrics_table(evaluation: dict[str, Any]) -> Table:
     for model, measured in sorted(both["models"].items(), key=lambda item: -(item[1][keys[0]]["mean"] or 0)):
         difference = both["differences"].get(model)
         shown = [_estimate(measured[key], ".4f", ".3f") for key in keys]
-        last = _estimate(difference[keys[0]], "+.4f", "+.3f") if difference else ""
+        last = _estimate(difference[keys[0]], "+.4f", ".3f") if difference else ""
         table.add_row(_TITLES.get(model, model), *shown, last, style="bold" if model == both["subject"] else None)
     return table
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(line, highlight=False, soft_wrap=True)
 
 
 def _heading(metric: str) -> str:
@@ -62,7 +80,9 @@ def _heading(metric: str) -> str:
 
 
 def _estimate(value: dict[str, Any], form: str, bounds: str) -> str:
-    return "—" if value["mean"] is None else f"{value['mean']:{form}} [{_short(value['low'], bounds)}, {_short(value['high'], bounds)}]"
+    if value["mean"] is None:
+        return "—"
+    return f"{value['mean']:{form}} [{_short(value['low'], bounds)}, {_short(value['high'], bounds)}]"
 
 
 def _short(value: float, form: str) -> str:
@@ -74,6 +94,22 @@ def _note(config: Config, version: str) -> str:
     if current == version:
         return "   (current)"
     return f"   (not current: that is {current}; `twostep release rollback CONFIG {version}` makes this one current)"
+
+
+def _write_report(config: Config, outcome: Outcome, release: dict[str, Any], results: Sequence[NodeResult]) -> None:
+    drawing = paths.lineage_file(config) if "version" in release else None
+    facts = report.facts_of_run(
+        {node: outcome.folder(node, output) for node, output in _REPORTED.items()},
+        name=config.name,
+        run_time=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        seed=config.seed,
+        candidates=config.retrieval.candidates,
+        release=release.get("version"),
+        held_back=release.get("reason"),
+        nodes=[(result.node, result.state, result.seconds) for result in results],
+        lineage_svg=drawing.read_text(encoding="utf-8") if drawing else None,
+    )
+    report.write(paths.report_file(config), facts)
 
 
 def _draw_lineage(config: Config, version: str) -> None:

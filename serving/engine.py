@@ -57,15 +57,8 @@ class TwoStep:
         return cls(*parts, catalogue, Features.model_validate(serving["features"]), serving["candidates"])
 
     def recommend(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The k best items of each query.
-
-        Args:
-          queries: Q queries.
-          k: how many; with more than `candidates`, so many more are retrieved.
-        Returns:
-          [Q, min(k, N)] int32 catalogue rows, best first, -1 past the last; and the ranker's scores.
-        """
-        rows, retrieval_scores = self.source.retrieve(queries, max(k, self.candidates))
+        """[Q, min(k, candidates)] int32 catalogue rows, best first, -1 past the last; and the ranker's scores."""
+        rows, retrieval_scores = self.source.retrieve(queries, self.candidates)
         scores = self.rank(queries, rows, retrieval_scores)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]  # stable: ties stay in the retriever's order
         return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
@@ -89,7 +82,8 @@ class TwoStep:
         """
         if item_id not in self.source.catalogue.to_pylist():
             raise UsageError(
-                f"item {item_id!r} is not in the catalogue of {self.catalogue.num_rows:,} items. Ids are as in the items table."
+                f"item {item_id!r} is not among the {self.catalogue.num_rows:,} items of the catalogue. "
+                "Ids are as in the items table."
             )
         answer = self.source.model.signatures["similar"](item_id=tf.constant([item_id]), k=tf.constant(k, tf.int32))
         rows = ask.rows_of(self.source.catalogue, answer[names.ITEM_ID].numpy())[0]

@@ -50,6 +50,12 @@ class FeatureEmbedding(tf.keras.layers.Layer):
         return vectors
 
 
+def seed_everything(seed: int) -> None:
+    """The same weights, batches and sums from now on for the same seed, whatever else the machine is doing."""
+    tf.keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
+
+
 def shuffled_batches(columns: dict[str, np.ndarray], batch_size: int, seed: int) -> tf.data.Dataset:
     """Batches of rows in another order each epoch, the same under one seed; a last short batch is left out.
 

@@ -53,7 +53,7 @@ class Registry:
         try:
             return entry.settings.model_validate(params)
         except ValueError as error:
-            errors = getattr(error, "errors", list)()
+            errors: list[dict[str, Any]] = getattr(error, "errors", list)()
             told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in errors)
             known = ", ".join(entry.settings.model_fields) or "none"
             raise ValueError(f"{self.step}.params of {name}: {told}. Its settings: {known}") from None

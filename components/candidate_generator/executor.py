@@ -35,6 +35,7 @@ class Executor(base_executor.BaseExecutor):
         uri = artifact_utils.get_single_uri(input_dict["examples"])
         catalogue = read_arrow(Path(uri) / names.CATALOGUE_FILE)
         ids = catalogue[names.ITEM_ID].combine_chunks()
+        queries.check_list_length(settings["candidates"], len(ids), "retrieval.candidates")
         early = Path(artifact_utils.get_single_uri(input_dict["model_run"])) / EARLY_MODEL
         final = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
         index = artifact_utils.get_single_uri(input_dict["candidate_index"])

@@ -15,13 +15,11 @@ from tfx.utils import path_utils
 from components.candidate_index import index
 from core import names, progress
 from core.columns import read_arrow
-from core.errors import ModelError
 from core.files import write_json
 from core.queries import Queries
 from transform.features import Features
 
 ASKED = 500  # users whose queries measure the index
-DEPTH = 100  # how far down the list
 
 
 class Executor(base_executor.BaseExecutor):
@@ -45,19 +43,10 @@ class Executor(base_executor.BaseExecutor):
         if embeddings is not None:
             source = index.CandidateSource(model, output, ids, features)
             users = sample_users(events / names.USERS_FOLDER, ASKED, settings["seed"])
-            report["recall"] = index.recall(source, embeddings, users, DEPTH)
-            check(report["recall"], settings["index"]["min_recall"], report["kind"])
+            report["recall"] = index.recall(source, embeddings, users, index.DEPTH)
+            index.check(report["recall"], settings["index"]["min_recall"], report["kind"])
         progress.report(f"{len(ids):,} items, recall {report['recall']}")
         write_json(output / names.REPORT_FILE, report)
-
-
-def check(recall: float, bar: float, kind: str) -> None:
-    """Raises: ModelError when the index finds less than `bar` of what exact search finds."""
-    if recall < bar:
-        raise ModelError(
-            f"the index `{kind}` finds {recall:.4f} of the best {DEPTH} items that exact search finds, "
-            f"below retrieval.index.min_recall {bar}. Use `retrieval.index.kind: exact`, or lower the bar knowingly."
-        )
 
 
 def sample_users(folder: Path, count: int, seed: int) -> Queries:

@@ -8,6 +8,7 @@ so it always answers itself.
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +25,7 @@ from transform.features import Features
 INDEX_FILE = "index.json"
 GRAPH_FILE = "graph.faiss"
 LINKS = 32  # of an item in the graph
+DEPTH = 100  # how far down the list an index is measured
 EFFORT = 200  # items looked at while building and searching
 
 
@@ -40,7 +42,7 @@ class CandidateSource:
     def __init__(self, model: str | Path, index: str | Path | None, catalogue: pa.Array, features: Features):
         self.model = tf.saved_model.load(str(model))
         self.catalogue, self.features = catalogue, features
-        self.graph = None
+        self.graph: Any = None
         if index is not None and read_json(Path(index) / INDEX_FILE)["kind"] == "hnsw":
             import faiss
 
@@ -123,3 +125,12 @@ def recall(source: CandidateSource, embeddings: np.ndarray, queries: Queries, k:
     rows, _ = source.retrieve(queries, k)
     found = np.take_along_axis(exact, np.maximum(rows, 0), axis=1)
     return float(((found >= bar[:, None] - 1e-5) & (rows >= 0)).mean())
+
+
+def check(recall: float, bar: float, kind: str) -> None:
+    """Raises: ModelError when the index finds less than `bar` of what exact search finds."""
+    if recall < bar:
+        raise ModelError(
+            f"the index `{kind}` finds {recall:.4f} of the best {DEPTH} items that exact search finds, "
+            f"below retrieval.index.min_recall {bar}. Use `retrieval.index.kind: exact`, or lower the bar knowingly."
+        )

@@ -45,7 +45,7 @@ class EventJoiner(base_beam_component.BaseBeamComponent):
     def __init__(
         self, tables: dict[str, tuple[types.BaseChannel, types.BaseChannel, types.BaseChannel]], settings: str
     ):
-        channels = {}
+        channels: dict[str, types.BaseChannel] = {}
         for table, (examples, schema, anomalies) in tables.items():
             channels |= {table: examples, f"{table}_schema": schema, f"{table}_anomalies": anomalies}
         super().__init__(

@@ -5,6 +5,7 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,8 +42,8 @@ class Executor(base_executor.BaseExecutor):
         else:
             ranked, steps, step = _judge_retrieval(test, input_dict), {}, RETRIEVAL
         steps[step] = test.evaluate(ranked, step)
-        np.savez_compressed(Path(output.uri) / RANKINGS_FILE, **ranked)
-        report = {"steps": steps, "headline": _headline(steps)}
+        np.savez_compressed(Path(output.uri) / RANKINGS_FILE, allow_pickle=False, **ranked)
+        report: dict[str, Any] = {"steps": steps, "headline": _headline(steps)}
         if step == TWO_STEP:
             verdicts = rules.check(test.settings["rules"], steps)
             report |= {"verdicts": [vars(verdict) for verdict in verdicts], "blessed": all(v.passed for v in verdicts)}
@@ -71,6 +72,7 @@ class Test:
         self.settings = settings
         self.features = Features.model_validate(settings["features"])
         self.catalogue = read_arrow(Path(uri) / names.CATALOGUE_FILE)
+        queries.check_list_length(max(settings["at"]), self.catalogue.num_rows, "evaluation.at")
         types = user_types(settings["features"]["user"])
         self.known = pa.concat_tables([read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL)])
         self.queries = queries.build(

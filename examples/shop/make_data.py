@@ -1,6 +1,6 @@
-"""A small shop to try things on: customers with tastes, products with categories, purchases over a year, as three CSV files.
+"""A small shop to try things on: customers, products and a year of purchases, as three CSV files.
 
-    python examples/shop/make_data.py examples/shop/data
+python examples/shop/make_data.py examples/shop/data
 """
 
 import csv
@@ -25,7 +25,8 @@ def main(folder: Path, seed: int = 7) -> None:
     popularity = 1 / np.arange(1, PRODUCTS + 1) ** 0.7
 
     _write(folder / "customers.csv", ["customer", "region"], ((f"c{i}", regions[i]) for i in range(CUSTOMERS)))
-    products = ((f"p{i}", f"{CATEGORIES[category[i]]} no. {i}", CATEGORIES[category[i]], price[i]) for i in range(PRODUCTS))
+    kinds = [CATEGORIES[index] for index in category]
+    products = ((f"p{i}", f"{kinds[i]} no. {i}", kinds[i], price[i]) for i in range(PRODUCTS))
     _write(folder / "products.csv", ["product", "name", "category", "price"], products)
 
     start = datetime(2025, 1, 1, tzinfo=UTC)

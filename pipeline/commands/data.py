@@ -1,4 +1,4 @@
-"""`twostep data`: public datasets as canonical tables."""
+"""`twostep data`: public datasets as canonical tables, and the schemas that later deliveries are held against."""
 
 import argparse
 import textwrap
@@ -8,9 +8,9 @@ from pipeline import datasets
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
-    """Register `data list` and `data get`; each sets `func`, arguments -> exit code."""
-    data = subparsers.add_parser("data", help="named public datasets as canonical tables")
-    commands = data.add_subparsers(dest="data_command", required=True, metavar="list|get")
+    """Register `data list`, `data get` and `data freeze`; each sets `func`, arguments -> exit code."""
+    data = subparsers.add_parser("data", help="public datasets as tables, and frozen schemas")
+    commands = data.add_subparsers(dest="data_command", required=True, metavar="list|get|freeze")
     listing = commands.add_parser("list", help="the datasets, their size and terms, and which are here")
     listing.set_defaults(func=show)
     getting = commands.add_parser("get", help="fetch, check and convert one; nothing to do when it is here")
@@ -23,6 +23,11 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         help="the source that you have already: the file, or its folder",
     )
     getting.set_defaults(func=get)
+    freezing = commands.add_parser(
+        "freeze", help="keep the schemas that the latest run inferred, to hold later tables against"
+    )
+    freezing.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
+    freezing.set_defaults(func=freeze)
 
 
 def show(args: argparse.Namespace) -> int:
@@ -39,4 +44,28 @@ def get(args: argparse.Namespace) -> int:
     """Fetch one and print where it lies and its terms."""
     folder = datasets.get(args.name, args.source, print)
     print(f"\n{folder}")
+    return 0
+
+
+def freeze(args: argparse.Namespace) -> int:
+    """Copy the latest run's schemas beside the configuration, whose `data.schema_folder` imports them.
+
+    Raises:
+      UsageError: no run has inferred schemas yet.
+    """
+    from core import names
+    from core.files import replacing
+    from pipeline import config, lineage, paths
+
+    loaded = config.load(args.config)
+    store = lineage.open_store(paths.metadata_file(loaded))
+    named = loaded.data.schema_folder or "schema"
+    folder = args.config.absolute().parent / named
+    for table in names.TABLES:
+        source = lineage.latest_output(store, f"{names.NODE_NAMES[table]}SchemaGen", "schema") / "schema.pbtxt"
+        with replacing(folder / f"{table}.pbtxt") as partial:
+            partial.write_bytes(source.read_bytes())
+    print(f"{folder}: the schemas of {', '.join(names.TABLES)}")
+    if loaded.data.schema_folder is None:
+        print(f"To import them, add to {args.config} under `data`:\n  schema_folder: {named}")
     return 0

@@ -23,9 +23,13 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     )
     recommend.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
     recommend.add_argument("--user", metavar="ID", required=True, help="a user; one that no table has counts as new")
-    recommend.add_argument("--history", metavar="ITEM,…", help="the items they met, oldest first, instead of those on record")
+    recommend.add_argument(
+        "--history", metavar="ITEM,…", help="the items they met, oldest first, instead of those on record"
+    )
     recommend.set_defaults(func=_recommend)
-    similar = subparsers.add_parser("similar", help="items like one item", description="The items that the release finds like one item.")
+    similar = subparsers.add_parser(
+        "similar", help="items like one item", description="The items that the release finds like one."
+    )
     similar.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
     similar.add_argument("--item", metavar="ID", required=True)
     similar.set_defaults(func=_similar)
@@ -37,6 +41,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
 
 def _recommend(arguments: argparse.Namespace) -> int:
     config, engine, quiet = _load(arguments)
+    _check_k(arguments.k, engine.candidates, "the candidates that the release's retriever hands to its ranker")
     with quiet:
         queries = query_of(config, engine, arguments.user, arguments.history)
         rows, scores = engine.recommend(queries, arguments.k)
@@ -47,6 +52,7 @@ def _recommend(arguments: argparse.Namespace) -> int:
 
 def _similar(arguments: argparse.Namespace) -> int:
     config, engine, quiet = _load(arguments)
+    _check_k(arguments.k, engine.catalogue.num_rows, "the size of the catalogue")
     with quiet:
         rows, scores = engine.similar(arguments.item, arguments.k)
     _print(config, engine, rows, scores, f"like item {arguments.item}", arguments.json)
@@ -64,9 +70,12 @@ def _load(arguments: argparse.Namespace) -> tuple["Config", "TwoStep", Any]:
         from serving.engine import TwoStep
 
         engine = TwoStep.of_release(folder)
-    if not 1 <= arguments.k <= engine.catalogue.num_rows:
-        raise UsageError(f"-k should be from 1 to {engine.catalogue.num_rows}, the size of the catalogue; found {arguments.k}")
     return loaded, engine, logs.captured(paths.log_folder(loaded) / "recommend.log", arguments.verbose)
+
+
+def _check_k(k: int, most: int, what: str) -> None:
+    if not 1 <= k <= most:
+        raise UsageError(f"-k should be from 1 to {most:,}, {what}; found {k}")
 
 
 def query_of(config: "Config", engine: "TwoStep", user: str, history: str | None) -> "Queries":
@@ -137,5 +146,7 @@ def _print(config: "Config", engine: "TwoStep", rows: Any, scores: Any, what: st
         table.add_column("title")
     table.add_column("score", justify="right")
     for each in found:
-        table.add_row(str(each["rank"]), each[names.ITEM_ID], *([each["title"] or ""] if titles else []), f"{each['score']:.3f}")
+        table.add_row(
+            str(each["rank"]), each[names.ITEM_ID], *([each["title"] or ""] if titles else []), f"{each['score']:.3f}"
+        )
     Console().print(table)

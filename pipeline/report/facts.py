@@ -8,14 +8,13 @@ from typing import Any
 from core import files, names
 
 TABLE_NODES = {"InteractionGen": names.INTERACTIONS, "UserGen": names.USERS, "ItemGen": names.ITEMS}
-TRAINING_FILE = "training.json"  # of a Trainer's model run
 _FILES = {
     **dict.fromkeys(TABLE_NODES, names.REPORT_FILE),
     "EventJoiner": names.REPORT_FILE,
-    "RetrievalTrainer": TRAINING_FILE,
+    "RetrievalTrainer": names.TRAINING_FILE,
     "CandidateIndex": names.REPORT_FILE,
     "CandidateGenerator": names.REPORT_FILE,
-    "RankingTrainer": TRAINING_FILE,
+    "RankingTrainer": names.TRAINING_FILE,
     "TwoStepEvaluator": names.EVALUATION_FILE,
 }
 NODES = tuple(_FILES)  # whose folders `facts_of_run` reads

@@ -1,9 +1,9 @@
 """ReleasePusher on real artifacts: what it publishes, what it holds back, and what the cache of TFX makes of it."""
 
+import core.tf  # noqa: F401  before TFX, which imports TensorFlow
+
 import shutil
 from pathlib import Path
-
-import core.tf  # noqa: F401  before TFX, which imports TensorFlow
 
 # isort: split
 import pytest

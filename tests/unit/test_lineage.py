@@ -8,6 +8,7 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from core.errors import UsageError
+from core.names import RELEASE_TYPE
 from pipeline import lineage, lineage_views
 
 
@@ -73,7 +74,7 @@ def ids(recorder: Recorder) -> dict[str, int]:
     [old] = run("OldTrainer", outputs=[artifact("Model")])
     [model] = run("RetrievalTrainer", inputs=[graph, joined], outputs=[artifact("Model")])
     [evaluation] = run("TwoStepEvaluator", inputs=[model], baselines=[old], outputs=[artifact("Evaluation")])
-    [release] = run("ReleasePusher", inputs=[model, evaluation], outputs=[artifact("Release", version="7")])
+    [release] = run("ReleasePusher", inputs=[model, evaluation], outputs=[artifact(RELEASE_TYPE, version="7")])
     return {
         "events": events, "users": users, "items": items, "joined": joined, "graph": graph, "statistics": statistics,
         "old": old, "model": model, "evaluation": evaluation, "release": release,
@@ -136,7 +137,7 @@ def test_json_holds_the_graph(recorder, ids):
     joiner = next(each for each in value["executions"] if each["node"] == "EventJoiner")
     assert (joiner["inputs"], joiner["outputs"]) == ([ids["events"], ids["users"], ids["items"]], [ids["joined"]])
     release = next(each for each in value["artifacts"] if each["id"] == ids["release"])
-    assert (release["type"], release["properties"]) == ("Release", {"version": "7"})
+    assert (release["type"], release["properties"]) == (RELEASE_TYPE, {"version": "7"})
 
 
 def test_the_drawing_has_every_node_once_no_overlap_and_arrows_down(recorder, ids):

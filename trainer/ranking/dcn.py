@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from core import names, progress
-from trainer.layers import FeatureEmbedding, shuffled_batches
+from trainer.layers import FeatureEmbedding, seed_everything, shuffled_batches
 from trainer.ranking.contract import PER_CANDIDATE, Ranker, RankingData, list_ndcg
 from trainer.ranking.settings import DCNSettings
 from transform.names import outputs
@@ -68,7 +68,7 @@ class DCNRanker(Ranker):
 
 def fit(settings: DCNSettings, data: RankingData, seed: int) -> tuple[DCNRanker, dict]:
     """Train until the validation lists' NDCG@10 no longer grows; returns the best, and the curve."""
-    tf.keras.utils.set_random_seed(seed)
+    seed_everything(seed)
     model = DCN(settings, data)
     kept = (*model.user_columns, *model.item_columns, *PER_CANDIDATE, names.LABEL, names.WEIGHT)
     batches = shuffled_batches({name: data.train[name] for name in kept}, settings.batch_size, seed)

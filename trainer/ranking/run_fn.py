@@ -19,7 +19,6 @@ from trainer.ranking.contract import PER_CANDIDATE, RankingData, lists_of, trans
 from trainer.ranking.registry import MODELS
 from transform.features import Features
 
-LOG_FILE = "training.json"
 LISTS_AT_ONCE = 256
 
 
@@ -47,7 +46,7 @@ def run_fn(fn_args) -> None:
     ranker, log = MODELS[config["model"]].load()(settings, data, config["seed"])
     ranker.save(fn_args.serving_model_dir)
     write_json(
-        os.path.join(fn_args.model_run_dir, LOG_FILE),
+        os.path.join(fn_args.model_run_dir, names.TRAINING_FILE),
         {"model": config["model"], "settings": settings.model_dump()} | log,
     )
 

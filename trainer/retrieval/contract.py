@@ -43,8 +43,8 @@ class RetrievalData:
       users: [E] string array, the user of each event.
       items: [E] int32, the catalogue row of each event's item.
       timestamps: [E] int64 seconds.
-      transformed: the events' transformed columns, [E, …] each; read when called. Without it there are events alone, which
-        do for the models that need no features; the others raise ModelError.
+      transformed: the events' transformed columns, [E, …] each; read when called. Where there are events alone, which
+        do for the models that need no features, it raises ModelError.
       transform: the transform graph as a layer, raw sparse columns → transformed ones.
       sizes: transformed column → how many indices it has, 0 included.
       validation: queries to choose by, or None where everything was chosen before.
@@ -56,7 +56,7 @@ class RetrievalData:
     items: np.ndarray
     timestamps: np.ndarray
     transformed: Callable[[], dict[str, np.ndarray]] = _events_alone
-    transform: tf.Module | None = None
+    transform: tf.Module = field(default_factory=tf.Module)
     sizes: dict[str, int] = field(default_factory=dict)
     validation: Queries | None = None
 
@@ -80,6 +80,7 @@ class Retriever(tf.Module):
     def __init__(self, data: RetrievalData, settings: Settings):
         super().__init__()
         self.settings = settings
+        self.log: dict = {}  # what fitting has to tell: the curve, the epoch that was kept
         self.features = data.features
         ids = data.catalogue[names.ITEM_ID].combine_chunks().to_numpy(zero_copy_only=False)
         self.item_ids = tf.constant(ids)

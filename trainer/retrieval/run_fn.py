@@ -20,7 +20,6 @@ from trainer.retrieval.registry import MODELS
 from transform.features import Features
 
 EARLY_MODEL = "early"  # below the model run: the model that has not seen eval
-LOG_FILE = "training.json"
 
 
 def run_fn(fn_args) -> None:
@@ -53,5 +52,5 @@ def run_fn(fn_args) -> None:
     progress.report(f"fitting {entry.name} once more on {both.num_rows:,} events of train and eval")
     final: Retriever = fit(early.settings, events.data(both, None), config["seed"])
     final.save(fn_args.serving_model_dir)
-    log = {"model": entry.name, "settings": settings.model_dump(), "chosen": early.settings.model_dump()}
-    write_json(os.path.join(fn_args.model_run_dir, LOG_FILE), log)
+    log = {"model": entry.name, "settings": settings.model_dump(), "chosen": early.settings.model_dump()} | early.log
+    write_json(os.path.join(fn_args.model_run_dir, names.TRAINING_FILE), log)

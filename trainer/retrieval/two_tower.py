@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from core import names, progress
-from trainer.layers import FeatureEmbedding, shuffled_batches
+from trainer.layers import FeatureEmbedding, seed_everything, shuffled_batches
 from trainer.retrieval.contract import EmbeddingRetriever, RetrievalData
 from trainer.retrieval.settings import TwoTowerSettings
 from trainer.retrieval.validation import Judge
@@ -121,7 +121,7 @@ class TwoTowerRetriever(EmbeddingRetriever):
 
 def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerRetriever:
     """Train for `settings.epochs` passes or, with validation queries, until their NDCG@10 no longer grows."""
-    tf.keras.utils.set_random_seed(seed)
+    seed_everything(seed)
     columns = data.transformed()
     shares = (data.counts() / max(1, len(data.items))).astype(np.float32)
     columns |= {ROW: data.items, SHARE: shares[data.items]}
@@ -131,33 +131,49 @@ def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerR
     model.compile(optimizer=tf.keras.optimizers.legacy.Adam(settings.learning_rate))
     best = _Best(data, settings)
     for epoch in range(1, settings.epochs + 1):
-        loss = model.fit(batches, verbose=0).history["loss"][-1]
-        progress.report(f"epoch {epoch}/{settings.epochs}, loss {loss:.3f}" + best.told())
-        if data.validation is not None and best.is_enough(model, epoch):
+        # TFRS adds the losses of a batch up; an event's share is what can be compared.
+        loss = model.fit(batches, verbose=0).history["loss"][-1] / min(settings.batch_size, len(data.items))
+        best.look(model, epoch, loss)
+        progress.report(f"epoch {epoch}/{settings.epochs}, loss {loss:.3f}{best.told()}")
+        if best.is_past(epoch):
             break
-    if data.validation is None:
-        return TwoTowerRetriever(data, settings, model)
-    model.set_weights(best.weights)
-    return TwoTowerRetriever(data, settings.model_copy(update={"epochs": best.epoch}), model)
+    return best.retriever(model)
 
 
 class _Best:
-    """The weights that did best on the validation queries so far."""
+    """The weights that did best on the validation queries so far; without such queries, the last ones."""
 
     def __init__(self, data: RetrievalData, settings: TwoTowerSettings):
         self.data, self.settings = data, settings
         self.value, self.epoch, self.weights = -1.0, 0, None
+        self.curve: list[dict[str, float]] = []
         self.judge: Judge | None = None
 
-    def is_enough(self, model: TwoTower, epoch: int) -> bool:
+    def look(self, model: TwoTower, epoch: int, loss: float) -> None:
+        """Judge the model after an epoch."""
+        self.curve.append({"epoch": epoch, "loss": loss})
+        if self.data.validation is None:
+            self.epoch = epoch
+            return
         if self.judge is None:  # only now: the first epoch gave the towers their shapes
-            self.retriever = TwoTowerRetriever(self.data, self.settings, model)
-            self.judge = Judge(self.retriever, self.data, k=10)
-        self.retriever.refresh()
+            self.judged = TwoTowerRetriever(self.data, self.settings, model)
+            self.judge = Judge(self.judged, self.data, k=10)
+        self.judged.refresh()
         value = self.judge.ndcg()
+        self.curve[-1]["ndcg@10"] = value
         if value > self.value:
             self.value, self.epoch, self.weights = value, epoch, model.get_weights()
+
+    def is_past(self, epoch: int) -> bool:
         return epoch - self.epoch >= self.settings.patience
 
     def told(self) -> str:
-        return f", NDCG@10 {self.value:.4f}" if self.epoch else ""
+        return f", NDCG@10 {self.curve[-1]['ndcg@10']:.4f}" if self.judge else ""
+
+    def retriever(self, model: TwoTower) -> TwoTowerRetriever:
+        """The best, with the number of epochs it took as the settings to fit it with again."""
+        if self.weights is not None:
+            model.set_weights(self.weights)
+        found = TwoTowerRetriever(self.data, self.settings.model_copy(update={"epochs": self.epoch}), model)
+        found.log = {"epoch": self.epoch, "curve": self.curve}
+        return found

@@ -1,0 +1,50 @@
+"""Asks SavedModels in a process of its own, with TensorFlow and nothing else; `conftest.py` starts it.
+
+Below the folder given it reads `models/step/name` and `asked/step.name.signature.npz`, and writes `answers/` and `told.json`.
+"""
+
+import json
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.python.framework import op_def_registry
+
+OURS = ("core", "trainer", "transform", "tensorflow_transform", "tfx_bsl", "tfx", "tf_keras", "tensorflow_recommenders")
+
+
+def ask(model: Path, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    answer = tf.saved_model.load(str(model)).signatures[signature](**{k: tf.constant(v) for k, v in inputs.items()})
+    return {
+        key: value.numpy().astype("U") if value.dtype == tf.string else value.numpy() for key, value in answer.items()
+    }
+
+
+def ops(model: Path) -> list[str]:
+    """Every op of the SavedModel, those inside its functions too."""
+    graph = saved_model_pb2.SavedModel.FromString((model / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    return sorted({node.op for node in nodes} - {function.signature.name for function in graph.library.function})
+
+
+def main(root: Path) -> None:
+    told: dict[str, dict] = {}
+    for file in sorted((root / "asked").iterdir()):
+        step, name, signature = file.stem.split(".")
+        model = root / "models" / step / name
+        used = ops(model)
+        told[file.stem] = {"ops": used, "unregistered": [op for op in used if op_def_registry.get(op) is None]}
+        try:
+            with np.load(file) as inputs:
+                np.savez(root / "answers" / file.name, **ask(model, signature, dict(inputs)))
+        except Exception:
+            told[file.stem]["error"] = traceback.format_exc()
+    imported = sorted({module.partition(".")[0] for module in sys.modules} & set(OURS))
+    (root / "told.json").write_text(json.dumps({"models": told, "imported": imported}))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,343 @@
+"""A small world that every model is fitted on: tables with all that can be odd, joined, transformed and split once.
+
+Nothing here imports TFX. Models are fitted on the first use and shared by all tests of a session; what they answer in a
+process that has TensorFlow and nothing of ours is asked once for all of them.
+"""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+import tensorflow_transform.beam as tft_beam
+from tensorflow_transform.tf_metadata import schema_utils
+from tfx_bsl.tfxio import tf_example_record
+
+from components.candidate_generator import candidates
+from components.event_joiner import join
+from core import names, queries
+from core.columns import write_arrow
+from core.examples import files, shard_path, write_examples
+from core.files import read_json
+from core.queries import Queries
+from trainer import data as training
+from trainer.ranking import run_fn as ranking
+from trainer.ranking.contract import PER_CANDIDATE, RankingData
+from trainer.ranking.registry import MODELS as RANKING
+from trainer.registry import Registry
+from trainer.retrieval import ask
+from trainer.retrieval.contract import RetrievalData
+from trainer.retrieval.registry import MODELS as RETRIEVAL
+from transform import raw
+from transform.features import Features
+from transform.preprocessing import preprocessing_fn
+
+N_USERS, N_ITEMS, LISTED, SEED = 60, 40, 15, 7
+COLD_USER, COLD_ITEM = f"u{N_USERS - 1}", f"i{N_ITEMS - 1}"
+
+FEATURES = Features.model_validate(
+    {
+        "user": {
+            "Age": {"kind": "numeric", "buckets": 4},
+            "gender": "categorical",
+            "tags": {"kind": "multi_valued", "max_values": 2},
+            "nothing": "categorical",  # missing everywhere
+        },
+        "item": {
+            "genres": {"kind": "multi_valued", "max_values": 3},
+            "brand": {"kind": "categorical", "min_count": 30, "oov_buckets": 2},
+            "price": {"kind": "numeric", "log": True},
+            "year": {"kind": "numeric", "buckets": 3},
+        },
+        "history_length": 5,
+        "id_min_count": 2,
+        "id_oov_buckets": 4,
+    }
+)
+
+
+@dataclass
+class World:
+    """What the models are fitted on, and the fitted models by step and name.
+
+    Args:
+      folder: for everything that is written.
+      items: the catalogue.
+      parts: split → joined events.
+      transform_folder: the transform graph.
+      events: what the trainers read.
+    """
+
+    folder: Path
+    items: pa.Table
+    parts: dict[str, pa.Table]
+    transform_folder: Path
+    events: training.Events
+    features: Features = FEATURES
+    seed: int = SEED
+    cold_user: str = COLD_USER
+    cold_item: str = COLD_ITEM
+    _fitted: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ids(self) -> pa.Array:
+        return self.items[names.ITEM_ID].combine_chunks()
+
+    def asked(self, past: list[str], target: str, **changes: Any) -> Queries:
+        """The queries of a split."""
+        known = pa.concat_tables([self.parts[split] for split in past])
+        given = {"unit": "user", "exclude_seen": True, "history_length": FEATURES.history_length} | changes
+        return queries.build(
+            known, self.parts[target], self.ids, user_columns=[names.USER_ID, *FEATURES.user], seed=SEED, **given
+        )
+
+    def retrieval_data(self) -> RetrievalData:
+        return self.events.data(self.parts[names.TRAIN], self.asked([names.TRAIN], names.EVAL))
+
+    def fit(self, step: str, name: str) -> Any:
+        """A new fit of a model, with few passes where it makes any."""
+        registry: Registry = {"retrieval": RETRIEVAL, "ranking": RANKING}[step]
+        few = {"epochs": 2} if "epochs" in registry[name].settings.model_fields else {}
+        data = self.retrieval_data() if step == "retrieval" else self.ranking_data
+        found = registry[name].load()(registry.check(name, few), data, SEED)
+        return found if step == "retrieval" else found[0]
+
+    def model(self, step: str, name: str) -> Any:
+        """The model in memory; fitted once."""
+        if (step, name) not in self._fitted:
+            self._fitted[step, name] = self.fit(step, name)
+        return self._fitted[step, name]
+
+    def saved(self, step: str, name: str) -> Path:
+        """The folder of the SavedModel."""
+        folder = self.folder / "models" / step / name
+        if not folder.exists():
+            self.model(step, name).save(str(folder))
+        return folder
+
+    def loaded(self, step: str, name: str) -> Any:
+        """The SavedModel, loaded in this process; once."""
+        if (step, name, "loaded") not in self._fitted:
+            self._fitted[step, name, "loaded"] = tf.saved_model.load(str(self.saved(step, name)))
+        return self._fitted[step, name, "loaded"]
+
+    def query(self, count: int = 6) -> dict[str, np.ndarray]:
+        """The raw inputs of some eval queries, `exclude` and `k` not among them."""
+        tensors = ask.query_tensors(self.asked([names.TRAIN], names.EVAL).take(np.arange(count)), FEATURES.user)
+        return {name: _text(tensor.numpy()) for name, tensor in tensors.items()}
+
+    def odd_query(self) -> dict[str, np.ndarray]:
+        """Queries of: an unknown user, a cold one, unknown items met, nothing met, more met than a model sees, no features."""
+        query = self.query(6)
+        met = [["i3", "i5"], ["i1"], ["never", "i2", "heard of"], [], [f"i{row}" for row in range(12)], ["i4", "i4"]]
+        query[names.USER_ID][:2] = ["nobody", COLD_USER]
+        query[names.HISTORY] = raw.pad_strings(pa.array(met, pa.list_(pa.string())))
+        query["Age"][5], query["gender"][5], query["tags"][5] = np.nan, "", ""
+        query["gender"][4] = "a value nobody has"
+        return query
+
+    def item_inputs(self) -> dict[str, np.ndarray]:
+        """The raw inputs of the whole catalogue."""
+        columns = {name: _text(value.numpy()) for name, value in raw.from_table(self.items, FEATURES.item).items()}
+        return {names.ITEM_ID: np.array(self.ids.to_pylist(), object), **columns}
+
+    def retrieval_inputs(self) -> dict[str, dict[str, np.ndarray]]:
+        """Signature → inputs that put it to every test at once."""
+        query, k = self.odd_query(), np.int32(12)
+        exclude = np.array([["i7", "", "i9"]] * 6, object)
+        return {
+            "retrieve": {**query, names.EXCLUDE: exclude, names.K: k},
+            "similar": {names.ITEM_ID: np.array(["i0", "unheard", COLD_ITEM], object), names.K: k},
+            "embed_query": query,
+            "embed_candidate": self.item_inputs(),
+        }
+
+    def ranking_inputs(self) -> dict[str, dict[str, np.ndarray]]:
+        """As `retrieval_inputs`, of the candidate lists."""
+        table, lists = self.lists
+        inputs = (names.USER_ID, names.HISTORY, *FEATURES.user, names.ITEM_ID, *FEATURES.item, *PER_CANDIDATE)
+        [file] = files(str(self.folder / "lists"), names.TRAIN)
+        examples = [record.numpy() for record in tf.data.TFRecordDataset(file, compression_type="GZIP")]
+        return {
+            "rank": {name: lists[name] for name in inputs},
+            "rank_examples": {"examples": np.array(examples, object)},
+        }
+
+    @functools.cached_property
+    def lists(self) -> tuple[pa.Table, dict[str, np.ndarray]]:
+        """Candidate lists of the eval split, as Arrow rows and as raw arrays, some of them with padding."""
+        asked = self.asked([names.TRAIN], names.EVAL)
+        retrieve = self.model("retrieval", "item_knn").signatures()["retrieve"]
+        rows, scores = ask.retrieve(retrieve, asked, FEATURES.user, self.ids, LISTED)
+        rows[::3, -4:], scores[::3, -4:] = -1, -np.inf
+        kinds = {name: feature.model_dump() for name, feature in FEATURES.item.items()}
+        table = candidates.candidate_table(asked, rows, scores, self.items, kinds)
+        write_examples(table, shard_path(str(self.folder / "lists"), names.TRAIN, 0, 1))
+        return table, ranking.read_lists(str(self.folder / "lists"), names.TRAIN, FEATURES)
+
+    @functools.cached_property
+    def ranking_data(self) -> RankingData:
+        columns = ranking.transformed_lists(self.lists[1], FEATURES, self.events.transform)
+        half = len(columns[names.LABEL]) // 2
+        return RankingData(
+            features=FEATURES,
+            transform=self.events.transform,
+            sizes=self.events.sizes,
+            train={name: values[half:] for name, values in columns.items()},
+            validation={name: values[:half] for name, values in columns.items()},
+        )
+
+
+def _text(value: np.ndarray) -> np.ndarray:
+    """Bytes as str, so that a test can compare and replace them."""
+    return np.char.decode(value.astype("S"), "utf-8").astype(object) if value.dtype == object else value
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory) -> World:
+    folder = tmp_path_factory.mktemp("world")
+    events, users, items = _tables()
+    cut = (int(np.quantile(events[names.TIMESTAMP], 0.7)), int(np.quantile(events[names.TIMESTAMP], 0.85)))
+    joined, split, _ = join.join(
+        events, users, items, join.JoinSpec(FEATURES.history_length, "temporal", 0.15, 0.15, cut)
+    )
+    parts = {
+        name: joined.filter(pa.array(split == index))
+        for index, name in enumerate((names.TRAIN, names.EVAL, names.TEST))
+    }
+    uri = folder / "events"
+    for name, part in parts.items():
+        write_examples(part, shard_path(str(uri), name, 0, 1))
+    write_arrow(items, uri / names.CATALOGUE_FILE)
+    transform_folder = _analyze(uri, folder)
+    read = training.Events(str(uri), FEATURES, tft.TFTransformOutput(str(transform_folder)))
+    return World(folder, items, {name: read.read(name) for name in parts}, transform_folder, read)
+
+
+def _tables() -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Two tastes, values missing in every feature, a user and an item without events, an item first met in test."""
+    rng = np.random.default_rng(SEED)
+
+    def some(values, share=0.15):
+        return [None if rng.random() < share else value for value in values]
+
+    users = pa.table(
+        {
+            names.USER_ID: [f"u{row}" for row in range(N_USERS)],
+            "Age": pa.array(some(rng.uniform(18, 80, N_USERS)), pa.float32()),
+            "gender": pa.array(some(["f" if row % 2 else "m" for row in range(N_USERS)]), pa.string()),
+            "tags": pa.array([[f"t{tag}" for tag in range(row % 4)] for row in range(N_USERS)], pa.list_(pa.string())),
+            "nothing": pa.array([None] * N_USERS, pa.string()),
+        }
+    )
+    items = pa.table(
+        {
+            names.ITEM_ID: [f"i{row}" for row in range(N_ITEMS)],
+            "genres": pa.array(
+                [[f"g{row % 2}", *(f"g{row % each}" for each in range(3, 3 + row % 4))] for row in range(N_ITEMS)]
+            ),
+            "brand": pa.array(some([f"b{row % 5}" for row in range(N_ITEMS - 1)] + ["never met"]), pa.string()),
+            "price": pa.array(some(rng.lognormal(3, 1, N_ITEMS)), pa.float32()),
+            "year": pa.array(some(rng.integers(1950, 2020, N_ITEMS).astype(float)), pa.float32()),
+        }
+    )
+    events = []
+    for user in range(N_USERS - 1):
+        liked = np.arange(user % 2, N_ITEMS - 1, 2)
+        count = int(rng.integers(6, 14))
+        met = [*rng.choice(liked, count - 2, replace=False), *rng.integers(0, N_ITEMS - 1, 2)]
+        # Whole minutes, so that some events of a user fall together.
+        events += [(f"u{user}", f"i{item}", int(rng.integers(0, 3000)) * 60) for item in met]
+    columns = list(zip(*events, strict=True))
+    table = pa.table(
+        {names.USER_ID: columns[0], names.ITEM_ID: columns[1], names.TIMESTAMP: pa.array(columns[2], pa.int64())}
+    )
+    return table, users, items
+
+
+def _analyze(uri: Path, folder: Path) -> Path:
+    """Run the analysis of Transform over train and eval, as the pipeline does."""
+    kinds = {name: feature.kind for name, feature in (FEATURES.user | FEATURES.item).items()}
+    spec = {
+        name: tf.io.VarLenFeature(tf.float32 if kinds.get(name) == "numeric" else tf.string)
+        for name in (names.USER_ID, names.ITEM_ID, names.HISTORY, *kinds)
+    }
+    source = tf_example_record.TFExampleRecord(
+        str(uri / "Split-[te][rv]a*" / "*.gz"), schema=schema_utils.schema_from_feature_spec(spec)
+    )
+    config = {"features": FEATURES.model_dump_json()}
+    with (
+        beam.Pipeline(runner="FnApiRunner") as pipeline,
+        tft_beam.Context(temp_dir=str(folder / "beam")),
+    ):
+        fitted = (pipeline | source.BeamSource(), source.TensorAdapterConfig()) | tft_beam.AnalyzeDataset(
+            functools.partial(preprocessing_fn, custom_config=config)
+        )
+        _ = fitted | tft_beam.WriteTransformFn(str(folder / "transform"))
+    return folder / "transform"
+
+
+# ---- the same models in another process ----
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What every model answered in a process with nothing but TensorFlow.
+
+    Args:
+      told: what `ask_elsewhere.py` says of the models and of itself.
+      asked: `step.model.signature` → the inputs.
+      answers: folder of the answers.
+    """
+
+    told: dict[str, Any]
+    asked: dict[str, dict[str, np.ndarray]]
+    answers: Path
+
+    def answer(self, key: str) -> dict[str, np.ndarray]:
+        assert "error" not in self.told["models"][key], self.told["models"][key]["error"]
+        with np.load(self.answers / f"{key}.npz") as answer:
+            return dict(answer)
+
+
+@pytest.fixture(scope="session")
+def elsewhere(world) -> Elsewhere:
+    """Save all models, move them, and ask them where none of our code and no TFT is imported."""
+    root = world.folder / "process"
+    for folder in ("asked", "answers"):
+        (root / folder).mkdir(parents=True)
+    asked = {}
+    for step, registry in (("retrieval", RETRIEVAL), ("ranking", RANKING)):
+        inputs = world.retrieval_inputs() if step == "retrieval" else world.ranking_inputs()
+        for name in registry.entries:
+            shutil.copytree(world.saved(step, name), root / "models" / step / name)
+            served = world.loaded(step, name).signatures
+            asked |= {f"{step}.{name}.{key}": given for key, given in inputs.items() if key in served}
+    for key, given in asked.items():
+        np.savez(root / "asked" / f"{key}.npz", **{name: _storable(value) for name, value in given.items()})
+    script = Path(__file__).with_name("ask_elsewhere.py")
+    # -I: neither the folder of the code nor PYTHONPATH is on the path, and none of the environment's settings is there.
+    command = [sys.executable, "-I", str(script), str(root)]
+    environment = {"PATH": os.environ["PATH"], "TF_CPP_MIN_LOG_LEVEL": "3"}
+    subprocess.run(command, check=True, env=environment, cwd=root, timeout=300)
+    return Elsewhere(read_json(root / "told.json"), asked, root / "answers")
+
+
+def _storable(value: np.ndarray) -> np.ndarray:
+    """Strings in a type that needs no pickle; serialized Examples are bytes."""
+    value = np.asarray(value)
+    if value.dtype != object:
+        return value
+    return value.astype("S" if isinstance(value.flat[0], bytes) else "U")

@@ -1,0 +1,50 @@
+"""A slice of MovieLens-100K, small enough for tests and hard enough for models, with a piece of the future in it."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from core import names
+
+# An item that every user meets in their last event and at no other time. Before that nobody can know of it.
+FUTURE = "planted-future"
+LATER_S = 1000
+
+
+def cut(dataset: Path, target: Path, users: int = 150) -> None:
+    """Write the tables of the users with a middling number of events, of these events and of the items in them.
+
+    Args:
+      dataset: folder of the canonical tables.
+      target: folder to write them to.
+      users: how many.
+    """
+    events, people, items = (pq.read_table(dataset / f"{table}.parquet") for table in names.TABLES)
+    counts = events[names.USER_ID].combine_chunks().value_counts()
+    by_count = np.argsort(counts.field("counts").to_numpy(), kind="stable")
+    middle = (len(by_count) - users) // 2
+    chosen = counts.field("values").take(pa.array(by_count[middle : middle + users]))
+    events = events.filter(pc.is_in(events[names.USER_ID], chosen))
+    people = people.filter(pc.is_in(people[names.USER_ID], chosen))
+    items = items.filter(pc.is_in(items[names.ITEM_ID], events[names.ITEM_ID].combine_chunks().unique()))
+    future = pa.Table.from_pylist(
+        [{names.ITEM_ID: FUTURE, "title": "What Nobody Knew", "year": 1998, "genres": ["Drama"]}], items.schema
+    )
+    target.mkdir(parents=True)
+    pq.write_table(pa.concat_tables([events, _last_events(events)]), target / f"{names.INTERACTIONS}.parquet")
+    pq.write_table(people, target / f"{names.USERS}.parquet")
+    pq.write_table(pa.concat_tables([items, future]), target / f"{names.ITEMS}.parquet")
+
+
+def _last_events(events: pa.Table) -> pa.Table:
+    last = events.group_by(names.USER_ID).aggregate([(names.TIMESTAMP, "max")])
+    columns = {
+        names.USER_ID: last[names.USER_ID],
+        names.ITEM_ID: pa.array([FUTURE] * last.num_rows),
+        names.RATING: pa.array([5.0] * last.num_rows),
+        names.TIMESTAMP: pc.add(last[f"{names.TIMESTAMP}_max"], LATER_S),
+    }
+    return pa.table({name: columns[name] for name in events.column_names}).cast(events.schema)

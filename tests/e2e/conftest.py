@@ -1,0 +1,207 @@
+"""The end-to-end tests share one run of the whole DAG on a slice of MovieLens-100K, and two ways to start a command."""
+
+import copy
+import multiprocessing
+import multiprocessing.forkserver
+import os
+import re
+import runpy
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+TIMEOUT_S = 600
+STATES = {"✓": "done", "=": "cached", "·": "resolved", "-": "skipped", "✗": "failed"}
+
+CONFIG: dict[str, Any] = {
+    "name": "slice",
+    "data": {
+        "root": "data",
+        "interactions": {"path": "interactions.parquet", "rating_range": [1, 5]},
+        "title": "title",
+    },
+    "features": {
+        "user": {"age": {"kind": "numeric", "buckets": 4}, "gender": "categorical", "occupation": "categorical"},
+        "item": {"genres": "multi_valued", "year": {"kind": "numeric", "buckets": 4}},
+    },
+    "split": {"method": "temporal_per_user"},
+    "retrieval": {"candidates": 50, "params": {"epochs": 6}},
+    "ranking": {"params": {"epochs": 6}},
+    "evaluation": {"slices": ["gender"], "at": [10, 20, 50], "resamples": 200},
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command left: its exit code (negative for the signal that ended it) and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def nodes(self) -> dict[str, str]:
+        """Node → what became of it, in the order the nodes ended, by the lines of progress."""
+        lines = re.findall(rf"^([{re.escape(''.join(STATES))}]) (\w+) ", self.out, flags=re.MULTILINE)
+        return {node: STATES[mark] for mark, node in lines}
+
+    def named(self, state: str) -> set[str]:
+        """The nodes of one state."""
+        return {node for node, found in self.nodes.items() if found == state}
+
+
+# What a forked process does: its words go to files, and it works in a folder of its caller's choice.
+FORKED = """
+import os, sys, tempfile
+for descriptor, file in ((1, out), (2, err)):
+    os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), descriptor)
+sys.stdout, sys.stderr = (os.fdopen(each, "w", closefd=False, encoding="utf-8") for each in (1, 2))
+os.chdir(folder)
+os.environ["TMPDIR"], tempfile.tempdir = temporary, None
+from pipeline import cli
+code = cli.main(argv)
+sys.stdout.flush()
+sys.exit(code)
+"""
+
+
+class Forked:
+    """A command that runs in a process of its own."""
+
+    def __init__(self, context: Any, argv: list[str], folder: Path, temporary: Path, number: int):
+        self.out, self.err = (temporary.parent / f"{number}.{stream}" for stream in ("out", "err"))
+        variables = {
+            "argv": argv, "folder": str(folder), "temporary": str(temporary),
+            "out": str(self.out), "err": str(self.err),
+        }  # fmt: skip
+        self.process = context.Process(target=exec, args=(FORKED, variables), daemon=True)
+        self.process.start()
+
+    def wait(self) -> Done:
+        self.process.join(TIMEOUT_S)
+        assert self.process.exitcode is not None, f"still runs after {TIMEOUT_S} s:\n{self.out.read_text()}"
+        return Done(self.process.exitcode, self.out.read_text(encoding="utf-8"), self.err.read_text(encoding="utf-8"))
+
+    def signal_when(self, number: int, seen: Callable[[], bool]) -> Done:
+        """Send a signal as soon as `seen` answers yes."""
+        until = time.monotonic() + TIMEOUT_S
+        while not seen():
+            assert self.process.is_alive(), f"ended before it was seen:\n{self.out.read_text()}{self.err.read_text()}"
+            assert time.monotonic() < until, f"not seen in {TIMEOUT_S} s:\n{self.out.read_text()}"
+            time.sleep(0.02)
+        os.kill(self.process.pid, number)
+        return self.wait()
+
+
+class Twostep:
+    """The command line, each call in a process of its own.
+
+    `run` starts the installed command as a user does. Importing TFX takes it 17 s, so `fork` branches off a process
+    that has imported it already and done nothing else.
+    """
+
+    def __init__(self, root: Path, folder: Path):
+        self.environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(folder / "temporary")}
+        self.temporary, self._count = folder / "temporary", 0
+        self.temporary.mkdir()
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["pipeline.dag", "pipeline.summary"])
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PYTHONPATH", str(root))
+            multiprocessing.forkserver.ensure_running()
+
+    def run(self, *argv: object, folder: Path) -> Done:
+        command = [str(Path(sys.executable).with_name("twostep")), *map(str, argv)]
+        done = subprocess.run(
+            command, cwd=folder, env=self.environment, capture_output=True, text=True, timeout=TIMEOUT_S
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def start(self, *argv: object, folder: Path) -> Forked:
+        self._count += 1
+        return Forked(self._context, [*map(str, argv)], folder, self.temporary, self._count)
+
+    def fork(self, *argv: object, folder: Path) -> Done:
+        return self.start(*argv, folder=folder).wait()
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """A folder with tables, configurations and, below `runs`, what their runs leave."""
+
+    folder: Path
+    base: dict[str, Any]
+    future: str
+
+    @property
+    def runs(self) -> Path:
+        return self.folder / "runs"
+
+    @property
+    def releases(self) -> Path:
+        return self.runs / "releases"
+
+    def current(self) -> str:
+        return (self.releases / "current").read_text().strip()
+
+    def config(self, file: str = "slice.yaml", **changes: Any) -> Path:
+        """Write a configuration: the base, and above it the changes, mapping by mapping."""
+        path = self.folder / file
+        path.write_text(yaml.safe_dump(_merged({**self.base, "run_folder": str(self.runs)}, changes), sort_keys=False))
+        return path
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = copy.deepcopy(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
+
+
+@pytest.fixture(scope="session")
+def twostep(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Twostep:
+    return Twostep(root, tmp_path_factory.mktemp("twostep"))
+
+
+@pytest.fixture(scope="session")
+def make_recommender(
+    root: Path, movielens: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Recommender]:
+    """A new recommender on a slice of so many users."""
+    recipe = runpy.run_path(str(root / "tests" / "data" / "movielens_slice.py"))
+
+    def make(users: int) -> Recommender:
+        folder = tmp_path_factory.mktemp("recommender")
+        recipe["cut"](movielens, folder / "data", users)
+        return Recommender(folder, CONFIG, recipe["FUTURE"])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def recommender(make_recommender: Callable[..., Recommender]) -> Recommender:
+    """The one that the tests share; its configuration is `slice.yaml`."""
+    shared = make_recommender(150)
+    shared.config()
+    return shared
+
+
+@pytest.fixture(scope="session")
+def first(twostep: Twostep, recommender: Recommender) -> Done:
+    """The first run of the DAG, started as a user starts it."""
+    return twostep.run("run", "slice.yaml", folder=recommender.folder)
+
+
+@pytest.fixture(scope="session")
+def finished(first: Done, recommender: Recommender) -> Recommender:
+    """The recommender after that run."""
+    assert first.code == 0, first.out + first.err
+    return recommender

@@ -1,0 +1,110 @@
+"""What a user sees when the configuration or the data is wrong, and that an earlier release stays whole."""
+
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from core import names
+
+
+# ---- the configuration: nothing is run, nothing is left behind ----
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"retrieval": {"modle": "two_tower"}}, "  retrieval.modle: is no known key. Did you mean `model`?"),
+        ({"retrieval": {"params": {"epochs": 0}}}, "epochs"),
+        ({"split": {"eval": 0.5, "test": 0.5}}, "eval + test should be below 1"),
+        ({"evaluation": {"slices": ["mood"]}}, "evaluation.slices: ['mood'] should be features of users"),
+        ({"data": {"interactions": {"path": "clicks.parquet"}}}, "no file matches:\n  data.interactions: "),
+    ],
+)
+def test_a_wrong_configuration_is_told_before_anything_runs(twostep, recommender, tmp_path, changes, message):
+    config = recommender.config("wrong.yaml", **changes, run_folder=str(tmp_path / "runs"))
+    done = twostep.run("run", config, folder=tmp_path)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("twostep: ")
+    assert message in done.err
+    assert not (tmp_path / "runs").exists()
+
+
+# ---- the data ----
+
+
+@pytest.fixture(scope="module")
+def broken(twostep, finished):
+    """Runs the shared recommender on tables of which one was changed; what was there before, and what it said."""
+
+    def run(table, change, **changes):
+        folder = finished.folder / "broken"
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(finished.folder / "data", folder)
+        changed = change(pq.read_table(folder / f"{table}.parquet"))
+        pq.write_table(changed, folder / f"{table}.parquet")
+        config = finished.config("broken.yaml", data={"root": "broken"}, **changes)
+        return twostep.fork("run", config, folder=finished.folder)
+
+    return run
+
+
+@pytest.fixture
+def unharmed(twostep, finished):
+    """Fails when the test changed the release, what it answers or what it was made from."""
+
+    def state():
+        lineage = twostep.run("lineage", "slice.yaml", "--format", "json", folder=finished.folder)
+        answer = twostep.fork("recommend", "slice.yaml", "--user", "1", "--json", folder=finished.folder)
+        verified = twostep.run("release", "verify", "slice.yaml", folder=finished.folder)
+        assert (lineage.code, answer.code, verified.code) == (0, 0, 0)
+        return finished.current(), json.loads(lineage.out), answer.out, verified.out
+
+    before = state()
+    yield
+    assert state() == before
+
+
+def put(column, row, value):
+    """Change one value of a table."""
+
+    def change(table):
+        values = table[column].to_pylist()
+        values[row] = value
+        place = table.schema.get_field_index(column)
+        return table.set_column(place, column, pa.array(values, table.schema.field(column).type))
+
+    return change
+
+
+def test_bad_data_is_told_with_file_place_and_what_to_do_and_harms_no_release(broken, unharmed, finished):
+    # Met by a worker of Beam, in the first node.
+    done = broken(names.INTERACTIONS, put(names.RATING, 7, 9.0))
+    assert done.code == 1
+    assert done.nodes == {"InteractionGen": "failed"}
+    file = finished.folder / "broken" / "interactions.parquet"
+    assert done.err.startswith(f"twostep: {file}: row 8, column 'rating': ")
+    assert "9" in done.err
+    assert "on_invalid" in done.err
+    assert "Traceback" not in done.err
+
+    # Met by the join, where the tables come together.
+    done = broken(names.INTERACTIONS, put(names.ITEM_ID, 7, "no such item"))
+    assert done.code == 1
+    assert done.named("failed") == {"EventJoiner"}
+    user, time = (pq.read_table(file)[column][7] for column in (names.USER_ID, names.TIMESTAMP))
+    assert done.err == (
+        f"twostep: interactions: event of user {user}, item no such item, timestamp {time}: its item_id is not in the "
+        "table items (1 such events). Add it to items, or set `data.interactions.on_unknown: drop` to leave such "
+        "events out and count them.\n"
+    )
+
+
+def test_an_empty_split_is_told(broken, unharmed):
+    done = broken(names.INTERACTIONS, lambda table: table, split={"eval": 0.01, "test": 0.001})
+    assert done.code == 1
+    assert done.named("failed") == {"EventJoiner"}
+    assert done.err.startswith("twostep: interactions: split `temporal_per_user`: leaves test empty (train ")
+    assert done.err.endswith("another `split.method`, or more events.\n")

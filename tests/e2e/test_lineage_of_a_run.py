@@ -1,0 +1,90 @@
+"""The lineage that a real run records, followed by the command from the release to the bytes of the files and back."""
+
+import json
+from xml.etree import ElementTree
+
+import pytest
+
+from core.files import sha256
+
+FILES = ("interactions.parquet", "users.parquet", "items.parquet")
+# All that a release is made from: not the statistics of the tables alone, but also the gates that they passed.
+NODES = {
+    "InteractionGen", "UserGen", "ItemGen",
+    "InteractionStatisticsGen", "UserStatisticsGen", "ItemStatisticsGen",
+    "InteractionSchemaGen", "UserSchemaGen", "ItemSchemaGen",
+    "InteractionValidator", "UserValidator", "ItemValidator",
+    "EventJoiner", "Transform", "RetrievalTrainer", "CandidateIndex", "CandidateGenerator", "RankingTrainer",
+    "RetrievalEvaluator", "TwoStepEvaluator", "RetrievalPusher", "RankingPusher", "ReleasePusher",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lineage(twostep, finished):
+    """Asks the command; returns what it says."""
+
+    def ask(*arguments):
+        done = twostep.run("lineage", "slice.yaml", *arguments, folder=finished.folder)
+        assert (done.code, done.err) == (0, "")
+        return done.out
+
+    return ask
+
+
+@pytest.fixture(scope="module")
+def back(lineage):
+    return json.loads(lineage("--format", "json"))
+
+
+def test_a_release_leads_back_to_the_bytes_of_its_files(back, finished):
+    sources = {each["file"]: each for artifact in back["artifacts"] for each in artifact["sources"]}
+    files = {str(finished.folder / "data" / name): finished.folder / "data" / name for name in FILES}
+    assert {name: each["sha256"] for name, each in sources.items()} == {
+        name: sha256(path) for name, path in files.items()
+    }
+    assert all(each["rows"] > 0 for each in sources.values())
+    [root] = back["roots"]
+    release = next(each for each in back["artifacts"] if each["id"] == root)
+    assert release["type"] == "components.Release"
+    assert release["properties"]["version"] == finished.current()
+
+
+def test_every_node_that_the_release_was_made_by_is_there_once(back):
+    nodes = [each["node"] for each in back["executions"]]
+    assert sorted(nodes) == sorted(NODES)
+    assert {each["state"] for each in back["executions"]} == {"COMPLETE"}
+    known = {each["id"] for each in back["artifacts"]}
+    outputs = [each for execution in back["executions"] for each in execution["outputs"]]
+    assert len(outputs) == len(set(outputs))
+    assert {each for execution in back["executions"] for each in execution["inputs"]} <= set(outputs) <= known
+
+
+def test_the_manifest_names_the_artifacts_that_the_lineage_shows(back, finished):
+    manifest = json.loads((finished.releases / finished.current() / "manifest.json").read_text())
+    [root] = back["roots"]
+    pusher = next(each for each in back["executions"] if root in each["outputs"])
+    assert sorted(manifest["facts"]["ml_metadata"].values()) == pusher["inputs"]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_file_leads_forward_to_the_release(lineage, finished, file):
+    forward = json.loads(lineage(f"data/{file}", "--format", "json"))
+    assert forward["direction"] == "forward"
+    versions = [each["properties"].get("version") for each in forward["artifacts"]]
+    assert finished.current() in versions
+    read = {each["file"] for artifact in forward["artifacts"] for each in artifact["sources"]}
+    assert read == {str(finished.folder / "data" / file)}
+
+
+def test_text_and_drawing_show_the_release_and_its_files(lineage, finished, tmp_path):
+    text = lineage()
+    assert text.startswith(f"Release {finished.current()} (artifact:")
+    drawing = tmp_path / "lineage.svg"
+    assert lineage("--format", "svg", "--output", drawing) == ""
+    words = [each.text for each in ElementTree.parse(drawing).iter("{http://www.w3.org/2000/svg}text")]
+    for node in NODES:
+        assert words.count(node) == 1
+    for file in FILES:
+        assert sum(file in line for line in text.splitlines()) == 1
+        assert any(file in word for word in words)
+    assert drawing.read_text() == (finished.runs / "lineage.svg").read_text()

@@ -1,0 +1,252 @@
+"""The whole DAG from the command line: what runs, what comes from cache, what is released and what is held back."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pyarrow.parquet as pq
+import pytest
+
+NODES = [
+    "InteractionGen", "ItemGen", "UserGen",
+    "InteractionStatisticsGen", "ItemStatisticsGen", "UserStatisticsGen",
+    "InteractionSchemaGen", "ItemSchemaGen", "UserSchemaGen",
+    "InteractionValidator", "ItemValidator", "UserValidator",
+    "EventJoiner", "Transform", "RetrievalTrainer", "CandidateIndex", "CandidateGenerator", "RankingTrainer",
+    "RetrievalEvaluator", "RankingEvaluator", "TwoStepEvaluator",
+    "RetrievalPusher", "RankingPusher", "ReleasePusher",
+]  # fmt: skip
+OTHER_RANKER = {"params": {"learning_rate": 0.0011}}
+RESOLVERS = {"LastBlessedRetrieval", "LastBlessedPair"}
+PUBLISHING = {"RetrievalPusher", "RankingPusher", "ReleasePusher"}
+METRICS = {"precision", "recall", "f1", "hit_rate", "mrr", "map", "ndcg"}
+
+
+@pytest.fixture(scope="module")
+def second(twostep, finished):
+    """The same again."""
+    before = finished.current()
+    return before, twostep.fork("run", "slice.yaml", folder=finished.folder)
+
+
+@pytest.fixture(scope="module")
+def changed(twostep, finished, second):
+    """Another ranker on the same everything else."""
+    before = finished.current()
+    config = finished.config("changed.yaml", ranking=OTHER_RANKER)
+    return before, twostep.fork("run", config, folder=finished.folder)
+
+
+@pytest.fixture(scope="module")
+def held_back(twostep, finished, changed):
+    """That ranker, with a bar that no recommender reaches."""
+    before = finished.current()
+    config = finished.config(
+        "held.yaml", ranking=OTHER_RANKER, evaluation={"rules": [{"metric": "ndcg@10", "at_least": 0.99}]}
+    )
+    return before, twostep.fork("run", config, folder=finished.folder)
+
+
+def evaluation(recommender, version):
+    return json.loads((recommender.releases / version / "evaluation.json").read_text())
+
+
+# ---- what runs ----
+
+
+def test_every_node_is_done(first, finished):
+    assert first.nodes == {**dict.fromkeys(NODES, "done"), **dict.fromkeys(RESOLVERS, "resolved")}
+    assert first.err == ""
+    assert f"released    {finished.current()}   (current)" in first.out
+    assert (finished.runs / "lineage.svg").is_file()
+
+
+def test_a_run_leaves_nothing_in_the_temporary_folder(first, twostep):
+    left = [str(path.relative_to(twostep.temporary)) for path in twostep.temporary.iterdir()]
+    assert left == []
+
+
+def test_the_same_again_comes_from_cache(second, finished):
+    before, done = second
+    assert (done.code, done.err) == (0, "")
+    assert done.nodes == {**dict.fromkeys(NODES, "cached"), **dict.fromkeys(RESOLVERS, "resolved")}
+    assert done.out.count(f"released    {before}   (current)") == 1
+    folders = [path.name for path in finished.releases.iterdir() if path.is_dir()]
+    assert folders.count(before) == 1
+
+
+def test_another_ranker_runs_what_depends_on_it_and_nothing_else(changed, finished):
+    before, done = changed
+    assert done.code == 0, done.out + done.err
+    assert done.named("done") == {"RankingTrainer", "RankingEvaluator", "TwoStepEvaluator", *PUBLISHING}
+    assert done.named("cached") == set(NODES) - done.named("done")
+    assert finished.current() != before
+    assert f"released    {finished.current()}   (current)" in done.out
+
+
+def test_the_last_blessed_release_is_compared_with(changed, finished):
+    before, _ = changed
+    assert "last_blessed" not in evaluation(finished, before)["steps"]["two_step"]["models"]
+    now = evaluation(finished, finished.current())["steps"]["two_step"]
+    earlier = evaluation(finished, before)["steps"]["two_step"]
+    assert "last_blessed" in now["baselines"]
+    # What the earlier release was measured at then, it is measured at again.
+    assert now["models"]["last_blessed"]["ndcg@10"]["mean"] == pytest.approx(
+        earlier["models"]["two_step"]["ndcg@10"]["mean"]
+    )
+
+
+def test_a_gate_holds_back_the_release(held_back, finished):
+    before, done = held_back
+    assert done.code == 3
+    value = evaluation(finished, before)["headline"]["two_step"]["ndcg@10"]
+    assert done.err == (
+        f"twostep: no release: Failed: two_step ndcg@10 is {value:.6g} and should be at least 0.99.\n"
+    )
+    assert done.named("done") == {"RetrievalEvaluator", "TwoStepEvaluator", *PUBLISHING}
+    assert finished.current() == before
+    assert "released" not in done.out
+    assert "report " in done.out
+
+
+# ---- what is measured ----
+
+
+def test_both_steps_stand_beside_every_baseline(finished):
+    [version] = sorted(path.name for path in finished.releases.iterdir() if path.is_dir())[:1]
+    steps = evaluation(finished, version)["steps"]
+    baselines = {"popularity", "item_knn"}
+    assert set(steps["retrieval"]["models"]) == {"retrieval", *baselines}
+    assert set(steps["two_step"]["models"]) == {"two_step", "retrieval", *baselines}
+    for step in steps.values():
+        assert set(step["differences"]) == set(step["models"]) - {step["subject"]}
+        assert step["queries_with_relevant"] == 150
+        for measured in step["models"].values():
+            assert {f"{name}@{k}" for name in METRICS for k in (10, 20, 50)} <= set(measured)
+            for estimate in (measured["ndcg@10"], measured["recall@50"]):
+                assert 0 <= estimate["low"] <= estimate["mean"] <= estimate["high"] <= 1
+    # Both steps show the same 50 candidates, so recall at 50 is the retriever's.
+    both = steps["two_step"]["models"]
+    assert both["two_step"]["recall@50"] == both["retrieval"]["recall@50"]
+
+
+# ---- what is released ----
+
+
+def test_the_release_verifies_and_damage_is_found(twostep, finished):
+    done = twostep.run("release", "verify", "slice.yaml", folder=finished.folder)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"release {finished.current()} is whole")
+    model = finished.releases / finished.current() / "ranking" / "saved_model.pb"
+    whole = model.read_bytes()
+    try:
+        model.write_bytes(whole[:-1] + b"?")
+        done = twostep.run("release", "verify", "slice.yaml", folder=finished.folder)
+        refused = twostep.fork("recommend", "slice.yaml", "--user", "1", folder=finished.folder)
+    finally:
+        model.write_bytes(whole)
+    for each in (done, refused):
+        assert each.code == 1
+        assert f"{model} is damaged" in each.err
+
+
+def test_the_pushed_models_lie_as_tensorflow_serving_expects_them(finished):
+    for step in ("retrieval", "ranking"):
+        versions = sorted((finished.runs / "serving" / step).iterdir())
+        assert versions
+        assert all(version.name.isdecimal() and (version / "saved_model.pb").is_file() for version in versions)
+
+
+# The models of a release with nothing of ours: raw values in, a list out.
+BY_HAND = """
+import json, os, sys
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+import numpy as np, pyarrow as pa, tensorflow as tf
+release, asked = sys.argv[1], json.loads(sys.argv[2])
+retrieval, ranking = (tf.saved_model.load(f"{release}/{step}") for step in ("retrieval", "ranking"))
+items = pa.ipc.open_file(f"{release}/catalogue.arrow").read_all().to_pylist()
+items = {item["item_id"]: item for item in items}
+user = {
+    "user_id": tf.constant([asked["user_id"]]), "history": tf.constant([asked["history"]]),
+    "age": tf.constant([float(asked["age"])]), "gender": tf.constant([asked["gender"]]),
+    "occupation": tf.constant([asked["occupation"]]),
+}
+found = retrieval.signatures["retrieve"](**user, exclude=tf.constant([asked["seen"]]), k=tf.constant(50))
+ids = [value.decode() for value in found["item_id"].numpy()[0]]
+widest = max(len(items[each]["genres"]) for each in ids)
+lists = {
+    "item_id": tf.constant([ids]),
+    "year": tf.constant([[float(items[each]["year"] or "nan") for each in ids]]),
+    "genres": tf.constant([[(items[each]["genres"] + [""] * widest)[:widest] for each in ids]]),
+    "retrieval_score": found["score"],
+    "retrieval_rank": tf.constant([np.arange(len(ids), dtype=np.float32)]),
+}
+scores = ranking.signatures["rank"](**user, **lists)["score"].numpy()[0]
+ours = sorted({name.partition(".")[0] for name in sys.modules} & set(asked["ours"]))
+best = np.argsort(-scores, kind="stable")[:10]
+print(json.dumps({"ours": ours, "list": [[ids[place], float(scores[place])] for place in best]}))
+"""
+
+
+def test_the_released_models_answer_without_our_code_as_the_command_does(twostep, root, finished, tmp_path):
+    events = pq.read_table(finished.folder / "data" / "interactions.parquet").to_pandas()
+    user = pq.read_table(finished.folder / "data" / "users.parquet").slice(0, 1).to_pylist()[0]
+    met = events[events.user_id == user["user_id"]].sort_values("timestamp", kind="stable").item_id.tolist()
+    ours = [path.parent.name for path in root.glob("*/__init__.py")]
+    asked = {**user, "history": met[-50:], "seen": met, "ours": ours}
+    folder = finished.releases / finished.current()
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", BY_HAND, str(folder), json.dumps(asked)],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    by_hand = json.loads(done.stdout)
+    assert ours
+    assert by_hand["ours"] == []
+
+    answer = twostep.run("recommend", "slice.yaml", "--user", user["user_id"], "--json", folder=finished.folder)
+    assert (answer.code, answer.err) == (0, "")
+    shown = json.loads(answer.out)
+    assert [each["item_id"] for each in shown] == [item for item, _ in by_hand["list"]]
+    assert [each["score"] for each in shown] == pytest.approx([score for _, score in by_hand["list"]], abs=1e-5)
+    titles = dict(zip(*pq.read_table(finished.folder / "data" / "items.parquet").select([0, 1]).to_pydict().values()))
+    assert [each["rank"] for each in shown] == list(range(1, 11))
+    assert [each["title"] for each in shown] == [titles[each["item_id"]] for each in shown]
+    assert not set(met) & {each["item_id"] for each in shown}
+
+
+# ---- what is answered ----
+
+
+def test_an_unknown_user_gets_an_answer(twostep, finished):
+    done = twostep.fork("recommend", "slice.yaml", "--user", "nobody", "-k", "7", "--json", folder=finished.folder)
+    assert (done.code, done.err) == (0, "")
+    assert len({each["item_id"] for each in json.loads(done.out)}) == 7
+    with_history = twostep.fork(
+        "recommend", "slice.yaml", "--user", "nobody", "--history", "50,181", "-k", "7", "--json", folder=finished.folder
+    )
+    assert {each["item_id"] for each in json.loads(with_history.out)}.isdisjoint({"50", "181"})
+    assert with_history.out != done.out
+
+
+def test_more_than_there_is_to_choose_from_is_wrong_use(twostep, finished):
+    done = twostep.fork("recommend", "slice.yaml", "--user", "1", "-k", "51", folder=finished.folder)
+    assert (done.code, done.out) == (2, "")
+    assert re.fullmatch(r"twostep: -k should be from 1 to 50, the candidates .*; found 51\n", done.err)
+    size = pq.read_metadata(finished.folder / "data" / "items.parquet").num_rows
+    done = twostep.fork("similar", "slice.yaml", "--item", "50", "-k", size + 1, folder=finished.folder)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"twostep: -k should be from 1 to {size:,}, the size of the catalogue; found {size + 1}\n"
+
+
+def test_similar_items(twostep, finished):
+    done = twostep.fork("similar", "slice.yaml", "--item", "50", "-k", "5", "--json", folder=finished.folder)
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert len({each["item_id"] for each in found} - {"50"}) == 5
+    assert all(each["title"] for each in found)
+    assert [each["score"] for each in found] == sorted((each["score"] for each in found), reverse=True)
+    done = twostep.fork("similar", "slice.yaml", "--item", "no such", folder=finished.folder)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("twostep: item 'no such' is not among the ")

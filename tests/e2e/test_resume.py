@@ -1,0 +1,79 @@
+"""A run that is killed goes on at the node it was in: what was done before is taken from cache."""
+
+import json
+import signal
+
+import pytest
+
+# In the order of the DAG; SIGKILL is a crash or an out-of-memory kill, SIGTERM a container that is stopped.
+STOPS = {
+    "Transform": signal.SIGKILL,
+    "RetrievalTrainer": signal.SIGTERM,
+    "TwoStepEvaluator": signal.SIGKILL,
+}
+
+
+@pytest.fixture(scope="module")
+def runs(twostep, make_recommender):
+    """The runs that were stopped, by the node each was in, and the last one, which was left alone; and the folder."""
+    small = make_recommender(60)
+    config = small.config(
+        retrieval={"model": "popularity", "params": {}}, ranking={"params": {"epochs": 2}}, evaluation={"rules": []}
+    )
+
+    def in_executor(node):
+        """Whether the node's executor has begun: TFX then makes it a folder."""
+        return lambda: any((small.runs / "pipeline" / node / ".system" / "executor_execution").glob("*"))
+
+    stopped = {
+        node: twostep.start("run", config, folder=small.folder).signal_when(number, in_executor(node))
+        for node, number in STOPS.items()
+    }
+    between = list(small.releases.glob("*")) if small.releases.exists() else []
+    return stopped, between, twostep.fork("run", config, folder=small.folder), small
+
+
+def test_each_run_ends_as_it_was_told(runs):
+    stopped, *_ = runs
+    for node, number in STOPS.items():
+        done = stopped[node]
+        assert node not in done.nodes
+        assert done.err == ""
+        if number == signal.SIGTERM:
+            assert done.code == 128 + signal.SIGTERM
+            assert done.out.endswith("stopped; the same command goes on from here\n")
+        else:
+            assert done.code == -signal.SIGKILL
+
+
+def test_each_run_goes_on_where_the_one_before_was_stopped(runs):
+    stopped, _, last, _ = runs
+    assert last.code == 0, last.out + last.err
+    order = list(last.nodes)
+    before = set()
+    for done, node in zip([*stopped.values(), last], [*STOPS, None], strict=True):
+        reached = set(order[: order.index(node)]) if node else set(order)
+        assert set(done.nodes) == reached
+        assert done.named("cached") | done.named("resolved") == before | done.named("resolved")
+        assert done.named("done") == reached - before - done.named("resolved")
+        before = {each for each in reached if each not in done.named("resolved")}
+    assert "TwoStepEvaluator" in last.named("done")
+    assert "RetrievalTrainer" in last.named("cached")
+
+
+def test_nothing_was_released_before_the_end_and_then_one_whole_release(runs, twostep):
+    _, between, last, small = runs
+    assert between == []
+    listed = json.loads(twostep.run("release", "list", small.releases, "--json", folder=small.folder).out)
+    assert listed == {"current": small.current(), "versions": [small.current()]}
+    assert f"released    {small.current()}   (current)" in last.out
+    assert twostep.run("release", "verify", small.releases, folder=small.folder).code == 0
+
+
+def test_the_lineage_of_that_release_knows_no_stopped_run(runs, twostep):
+    *_, small = runs
+    found = json.loads(twostep.run("lineage", "slice.yaml", "--format", "json", folder=small.folder).out)
+    nodes = [each["node"] for each in found["executions"]]
+    assert len(nodes) == len(set(nodes))
+    assert set(STOPS) <= set(nodes)
+    assert {each["state"] for each in found["executions"]} == {"COMPLETE"}
