@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 from core.names import RELEASE_TYPE
-from pipeline.lineage import VERSION, Lineage, Source
+from pipeline.lineage import VERSION, Artifact, Lineage, Source
 
 # Of the drawing, in pixels.
 _LINE, _CHARACTER, _PADDING, _GAP_X, _GAP_Y = 16, 7.0, 10, 18, 36
@@ -58,10 +58,15 @@ def as_text(lineage: Lineage) -> str:
     return "\n".join(result) + "\n"
 
 
+def _kind(artifact: Artifact) -> str:
+    """Its type without the package: `components.Release` is a Release to people."""
+    return artifact.type.rpartition(".")[2]
+
+
 def _line(lineage: Lineage, artifact_id: int) -> str:
     artifact, maker = lineage.artifacts[artifact_id], lineage.maker(artifact_id)
     version = artifact.properties.get(VERSION) if artifact.type == RELEASE_TYPE else None
-    name = f"{artifact.type} {version}" if version is not None else artifact.type
+    name = f"{_kind(artifact)} {version}" if version is not None else _kind(artifact)
     made = f"  by {maker.node}, {maker.started[:16].replace('T', ' ')}" if maker else ""
     return f"{name} (artifact:{artifact_id}){made}"
 
@@ -157,7 +162,7 @@ def _boxes(lineage: Lineage) -> dict[str, _Box]:
 def _label(lineage: Lineage, artifact_id: int) -> str:
     artifact = lineage.artifacts[artifact_id]
     version = artifact.properties.get(VERSION) if artifact.type == RELEASE_TYPE else None
-    return f"{artifact.type} {version if version is not None else artifact_id}"
+    return f"{_kind(artifact)} {version if version is not None else artifact_id}"
 
 
 def _layer(boxes: dict[str, _Box]) -> None:
