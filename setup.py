@@ -23,6 +23,9 @@ setup(
         "pyyaml",
         "rich",
         "faiss-cpu==1.15.1",
+        "implicit==0.7.3",
+        "scikit-surprise==1.1.5",
+        "threadpoolctl",
         "pip",
     ],
     extras_require={

@@ -45,6 +45,6 @@ def _imports(tree: ast.AST, package: str) -> list[str]:
             base = node.module or ""
             if node.level:
                 base = ".".join([*package.split(".")[: len(package.split(".")) - node.level + 1], base]).rstrip(".")
-            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+            names += [f"{base}.{alias.name}" for alias in node.names]
     # Importing a.b.c runs a and a.b too.
     return [".".join(parts[:end]) for parts in (name.split(".") for name in names) for end in range(1, len(parts) + 1)]

@@ -59,6 +59,7 @@ def build(
     exclude_seen: bool,
     max_queries: int | None = None,
     seed: int = 0,
+    in_time: bool = True,
 ) -> Queries:
     """The queries that `target` events ask, answered by what was known from `past` events and earlier targets.
 
@@ -73,8 +74,11 @@ def build(
       exclude_seen: whether items of earlier events may not be returned, and are not right answers.
       max_queries: a random sample of this many, when there are more.
       seed: of the sample.
+      in_time: whether the splits of a user follow each other in time, as all do but those of published tables; what is
+        known of a user may be later than what is asked only where they do not.
     Raises:
-      DataError: an event's item is not in the catalogue.
+      DataError: an event's item is not in the catalogue, or `in_time` and a past event is later than a target of
+        its user.
     """
     columns = [*user_columns, names.ITEM_ID, names.TIMESTAMP]
     events = pa.concat_tables([past.select(columns), target.select(columns)]).combine_chunks()
@@ -84,6 +88,8 @@ def build(
     time = events[names.TIMESTAMP].to_numpy()
     order = np.lexsort((time, is_target, user))  # of one user: the past in time, then the targets in time
     user, item, time, is_target = user[order], item[order], time[order], is_target[order]
+    if in_time:
+        _refuse_later_past(user, time, is_target)
 
     start = _first_of_run(user)
     if unit == "user":
@@ -106,6 +112,19 @@ def build(
     offsets, members = _unique_answers(item, asked, answer_end, start[asked], known_end, exclude_seen, len(catalogue))
     users = events.select(user_columns).take(pa.array(order[asked]))
     return Queries(users, time[asked], history, seen, offsets, members)
+
+
+def _refuse_later_past(user: np.ndarray, time: np.ndarray, is_target: np.ndarray) -> None:
+    """Raises: DataError when a user's past, which comes before their targets, goes on after the first of them."""
+    last = np.flatnonzero(~is_target[:-1] & is_target[1:] & (user[:-1] == user[1:]))
+    later = last[time[last] > time[last + 1]]
+    if len(later):
+        raise DataError(
+            "the joined events",
+            f"past event of timestamp {time[later[0]]}",
+            f"is later than a target of its user, of {time[later[0] + 1]} ({len(later):,} such users)",
+            "Split each user's events by time, so that nobody is asked about the past with the future known.",
+        )
 
 
 def catalogue_rows(catalogue: pa.Array, item_ids: pa.ChunkedArray) -> np.ndarray:

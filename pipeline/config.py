@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from core import metrics
 from core.errors import UsageError
 from core.settings import Settings
 from pipeline import datasets
+from pipeline.evaluation import Evaluation
 from trainer.ranking import registry as ranking_registry
+from trainer.retrieval import needs
 from trainer.retrieval import registry as retrieval_registry
 from transform import names as feature_names
 from transform.features import Features
@@ -93,10 +94,22 @@ class Data(Settings):
 class Split(Settings):
     """How events are divided into train, eval and test."""
 
-    method: Literal["temporal", "temporal_per_user", "leave_one_out"] = Field(
+    method: Literal["temporal", "temporal_per_user", "leave_one_out", "random", "kfold", "given"] = Field(
         "temporal",
         description="`temporal`: one cut in time; `temporal_per_user`: the last share of each user's events; "
-        "`leave_one_out`: each user's last event.",
+        "`leave_one_out`: each user's last event. For published tables: `random`; `kfold`, one `fold`; `given`, by a "
+        "`column`.",
+    )
+    column: str | None = Field(
+        None,
+        min_length=1,
+        description="Of `given`: the column of interactions that says `train`, `eval` or `test`; where none is `eval`, "
+        "the share `eval` of train becomes it.",
+    )
+    fold: str | None = Field(
+        None,
+        pattern=r"^[1-9][0-9]* of [1-9][0-9]*$",
+        description="Of `kfold`: which fold is test, such as `1 of 5`; the share `eval` of the others is eval.",
     )
     eval: float = Field(0.1, gt=0, lt=1, description="Share of the events in eval, which the ranker learns from.")
     test: float = Field(0.1, gt=0, lt=1, description="Share of the events in test, which only the evaluators see.")
@@ -107,7 +120,19 @@ class Split(Settings):
             raise ValueError(
                 f"eval + test should be below 1, so that train is not empty; found {self.eval + self.test:g}"
             )
+        for method, key in (("given", "column"), ("kfold", "fold")):
+            if (self.method == method) != (getattr(self, key) is not None):
+                raise ValueError(f"`{key}` belongs to the method `{method}`, and that needs it; found {self.method}")
+        if self.fold is not None:
+            fold, folds = map(int, self.fold.split(" of "))
+            if folds < 2 or fold > folds:
+                raise ValueError(f"fold should be `i of n` with i from 1 to n and n at least 2; found {self.fold!r}")
         return self
+
+    @property
+    def in_time(self) -> bool:
+        """Whether a user's events of one split all come before those of the next."""
+        return self.method not in ("random", "kfold", "given")
 
 
 class Index(Settings):
@@ -139,72 +164,6 @@ class Ranking(Settings):
     )
 
 
-class Rule(Settings):
-    """One condition of release; every rule must hold."""
-
-    step: Literal["retrieval", "two_step"] = Field("two_step", description="Which evaluation it looks at.")
-    metric: str = Field(description="A metric with its k, such as `ndcg@10`.")
-    at_least: float | None = Field(None, description="The lowest value that passes.")
-    not_below: str | None = Field(
-        None,
-        description="A baseline, or `last_blessed`: fails when the 95% interval of the difference lies below zero.",
-    )
-
-    @model_validator(mode="after")
-    def _one_bound(self) -> "Rule":
-        if (self.at_least is None) == (self.not_below is None):
-            raise ValueError("should have either `at_least` or `not_below`")
-        try:
-            name, _ = metrics.parse(self.metric)
-        except UsageError as error:
-            raise ValueError(str(error)) from None
-        if self.not_below is not None and name in metrics.EXPOSURE:
-            raise ValueError(
-                f"`not_below` compares query by query, and {name} is of all lists together; use `at_least`"
-            )
-        return self
-
-
-class Evaluation(Settings):
-    """What is measured, against what, and what a release must reach."""
-
-    unit: Literal["user", "event"] = Field(
-        "user",
-        description="`user`: all test items of a user at once; `event`: each test event with the history up to it.",
-    )
-    at: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (10, 20, 100), min_length=1, description="The list lengths k of the metrics."
-    )
-    baselines: tuple[str, ...] = Field(("popularity", "item_knn"), description="Retrieval models to stand beside.")
-    slices: tuple[str, ...] = Field((), description="User features to report by.")
-    resamples: int = Field(1000, ge=100, description="Bootstrap resamples of an interval.")
-    max_queries: int = Field(10_000, ge=1, description="A larger test split is sampled down to this many queries.")
-    rules: tuple[Rule, ...] = Field(
-        (Rule(metric="ndcg@10", not_below="popularity"), Rule(metric="ndcg@10", not_below="last_blessed")),
-        description="The conditions of release.",
-    )
-
-    @model_validator(mode="after")
-    def _rules_can_be_held(self) -> "Evaluation":
-        models = [name for name, entry in retrieval_registry.MODELS.entries.items() if entry.events_alone]
-        for name in self.baselines:
-            if name not in models:
-                raise ValueError(f"baselines should be of {', '.join(models)}, which need no features; found {name!r}")
-        for rule in self.rules:
-            k = metrics.parse(rule.metric)[1]
-            if k not in self.at:
-                raise ValueError(
-                    f"a rule is about {rule.metric}, but `at` has no {k}: it is {list(self.at)}. Add it, or set `rules`"
-                )
-            known = [*self.baselines, "last_blessed"]
-            if rule.not_below not in (*known, None):
-                raise ValueError(
-                    f"a rule's not_below should be one of {', '.join(known)}; found {rule.not_below!r}. "
-                    "Add it to `baselines`, or set `rules`"
-                )
-        return self
-
-
 class Release(Settings):
     """Where releases go."""
 
@@ -232,6 +191,14 @@ class Config(Settings):
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
         retrieval_registry.check(self.retrieval.model, self.retrieval.params)
+        for key, name, params in (
+            ("retrieval.model", self.retrieval.model, self.retrieval.params),
+            *(("evaluation.baselines", name, {}) for name in self.evaluation.baselines),
+        ):
+            try:
+                needs.check(name, params, self.features, self.data.exclude_seen)
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from None
         ranking_registry.check(self.ranking.model, self.ranking.params)
         try:
             feature_names.check(self.features)
@@ -244,6 +211,16 @@ class Config(Settings):
                 f"evaluation.slices: {unknown} should be features of users with one value each; those are {sliceable}"
             )
         self._check_title()
+        column = self.split.column
+        if column is not None and column in {
+            *feature_names.RESERVED,
+            *self.features.user,
+            *self.features.item,
+            self.data.title,
+        }:
+            raise ValueError(
+                f"split.column: {column!r} is another column's name. Rename it in data.interactions.columns"
+            )
         return self
 
     def _check_title(self) -> None:

@@ -140,6 +140,7 @@ def table_spec(config: Config, table: str) -> TableSpec:
     """How the files of a table are read."""
     source = getattr(config.data, table)
     features = {names.USERS: config.features.user, names.ITEMS: config.features.item}.get(table, {})
+    extra = {names.ITEMS: config.data.title, names.INTERACTIONS: config.split.column}
     return TableSpec(
         table=table,
         columns=source.columns,
@@ -148,7 +149,7 @@ def table_spec(config: Config, table: str) -> TableSpec:
         on_duplicate=source.on_duplicate,
         rating_range=config.data.interactions.rating_range if table == names.INTERACTIONS else None,
         features={name: feature.model_dump() for name, feature in features.items()},
-        extra=(config.data.title,) if config.data.title and table == names.ITEMS else (),
+        extra=tuple(column for column in (extra.get(table),) if column),
     )
 
 
@@ -267,6 +268,7 @@ def _join_settings(config: Config) -> dict:
         "history_length": config.features.history_length,
         "split": config.split.model_dump(),
         "drop_unknown": config.data.interactions.on_unknown == "drop",
+        "seed": config.seed,
     }
 
 
@@ -275,6 +277,7 @@ def _queries(config: Config) -> dict:
         "unit": config.evaluation.unit,
         "exclude_seen": config.data.exclude_seen,
         "max_queries": config.evaluation.max_queries,
+        "in_time": config.split.in_time,
     }
 
 

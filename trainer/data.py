@@ -43,18 +43,21 @@ class Events:
             names.ITEM_ID: pa.string(),
             names.TIMESTAMP: pa.int64(),
             names.HISTORY: STRINGS,
+            names.RATING: pa.float32(),  # all null where events have none
         }
         kinds = {name: feature.model_dump() for name, feature in (self.features.user | self.features.item).items()}
         return read_examples(self.uri, split, keys | feature_types(kinds))
 
     def data(self, events: pa.Table, validation: Queries | None) -> RetrievalData:
         """What a retrieval model is fitted on."""
+        ratings = events[names.RATING]
         return RetrievalData(
             features=self.features,
             catalogue=self.catalogue,
             users=events[names.USER_ID].combine_chunks(),
             items=catalogue_rows(self.catalogue[names.ITEM_ID].combine_chunks(), events[names.ITEM_ID]),
             timestamps=events[names.TIMESTAMP].to_numpy(),
+            ratings=None if ratings.null_count else ratings.to_numpy(),
             transformed=lambda: transformed(events, self.features, self.transform),
             transform=self.transform,
             sizes=self.sizes,

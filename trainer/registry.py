@@ -7,6 +7,9 @@ from typing import Any
 
 from core.settings import Settings
 
+# What a model may need of a configuration.
+ITEM_FEATURES, REPEATS = "item_features", "repeats"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -17,12 +20,14 @@ class Entry:
       fit: `module:function` that fits it.
       settings: the class that checks its `params`.
       events_alone: whether it is fitted on events without features, so that it can stand beside others as a baseline.
+      needs: what it cannot do without, of the names above.
     """
 
     name: str
     fit: str
     settings: type[Settings]
     events_alone: bool = False
+    needs: tuple[str, ...] = ()
 
     @property
     def module(self) -> str:

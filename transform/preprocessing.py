@@ -3,6 +3,8 @@
 Every output is dense. Ids and categories are indices from 1 on; 0 stands for a missing value or padding.
 """
 
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
 import json
 
 import tensorflow as tf
@@ -67,20 +69,29 @@ def _numeric(column: tf.SparseTensor, name: str, feature) -> dict[str, tf.Tensor
     if feature.log:
         values = tf.math.log1p(tf.maximum(values, 0.0))
     column = tf.SparseTensor(column.indices, values, column.dense_shape)
-    scaled = tft.scale_to_z_score(column)
-    outputs = {name: tf.squeeze(_dense(scaled, 1), axis=1)}  # a missing one is 0, which is the mean
+    outputs = {name: tf.squeeze(_dense(_z_score(column), 1), axis=1)}  # a missing one is 0, which is the mean
     if feature.buckets:
         buckets = tft.bucketize(column, feature.buckets, name=bucket_name(name))
         outputs[bucket_name(name)] = tf.squeeze(_dense(tf.cast(buckets, tf.int64), 1), axis=1)
     return outputs
 
 
+def _z_score(column: tf.SparseTensor) -> tf.SparseTensor:
+    """(x - mean) / deviation, 0 where all values are one.
+
+    Beam adds parts up in any order. In double precision the order is rounded away, so every run gets the same scale;
+    `tft.scale_to_z_score` adds in the precision of the column.
+    """
+    wide = tf.SparseTensor(column.indices, tf.cast(column.values, tf.float64), column.dense_shape)
+    mean, variance = tf.cast(tft.mean(wide), tf.float32), tf.cast(tft.var(wide), tf.float32)
+    scaled = tf.math.divide_no_nan(column.values - mean, tf.sqrt(variance))
+    return tf.SparseTensor(column.indices, scaled, column.dense_shape)
+
+
 def _dense(column: tf.SparseTensor, width: int) -> tf.Tensor:
     """[B, width]: integers shifted by one so that 0 is padding; values past `width` left out."""
     values = column.values + 1 if column.values.dtype == tf.int64 else column.values
     kept = tf.less(column.indices[:, 1], width)
-    shifted = tf.SparseTensor(column.indices[:, :2], values, column.dense_shape)
-    trimmed = tf.sparse.retain(shifted, kept)
-    rows = tf.cast(column.dense_shape[0], tf.int64)
-    dense = tf.sparse.to_dense(tf.sparse.reset_shape(trimmed, [rows, width]))
+    indices, values = tf.boolean_mask(column.indices, kept), tf.boolean_mask(values, kept)
+    dense = tf.sparse.to_dense(tf.SparseTensor(indices, values, tf.stack([column.dense_shape[0], width])))
     return tf.ensure_shape(dense, [None, width])

@@ -3,6 +3,8 @@
 A missing string is "", a missing number NaN; a list is padded with "".
 """
 
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
 import pyarrow as pa
 import tensorflow as tf
 

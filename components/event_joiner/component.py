@@ -1,5 +1,7 @@
 """EventJoiner: three tables' Examples → joined Examples with the splits train, eval, test and catalogue."""
 
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
 from tfx import types
 from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.types import standard_artifacts

@@ -1,5 +1,7 @@
 """Reads the tables' Examples, joins them user shard by user shard on Beam, and writes the joined Examples."""
 
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
 import json
 import os
 from pathlib import Path
@@ -54,7 +56,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         progress.report(", ".join(f"{split} {count:,}" for split, count in report["rows"].items()) + " events")
         output.split_names = artifact_utils.encode_split_names([*splits.SPLITS, names.CATALOGUE])
         examples_utils.set_payload_format(output, 6)  # FORMAT_TF_EXAMPLE
-        joined = schema.joined_schema(schemas)
+        joined = schema.joined_schema(schemas, without=spec.column)
         io_utils.write_pbtxt_file(
             os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), SCHEMA_FILE), joined
         )
@@ -79,8 +81,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 def table_types(settings: dict, has_rating: bool) -> dict[str, dict[str, pa.DataType]]:
     """Column → Arrow type of each table's Examples."""
     title = {settings["title"]: pa.string()} if settings["title"] else {}
+    split = {settings["split"]["column"]: pa.string()} if settings["split"]["column"] else {}
     return {
-        names.INTERACTIONS: event_types(has_rating),
+        names.INTERACTIONS: event_types(has_rating) | split,
         names.USERS: {names.USER_ID: pa.string()} | feature_types(settings["user_features"]),
         names.ITEMS: {names.ITEM_ID: pa.string()} | title | feature_types(settings["item_features"]),
     }
@@ -135,18 +138,30 @@ def _shard_of(user_ids: pa.ChunkedArray, shards: int) -> np.ndarray:
 
 
 def _spec(settings, files, types):
-    cut = None
-    if settings["split"]["method"] == "temporal":
-        times = examples.read_files(files, {names.TIMESTAMP: types[names.INTERACTIONS][names.TIMESTAMP]})[
-            names.TIMESTAMP
-        ]
-        cut = splits.cuts(times.to_numpy(), settings["split"]["eval"], settings["split"]["test"])
+    """How to join and split, with what only the whole table can tell: the cuts in time, or whether eval is given."""
+
+    def whole(column):
+        return examples.read_files(files, {column: types[names.INTERACTIONS][column]})[column]
+
+    split = settings["split"]
+    cut, fold, has_eval = None, None, False
+    if split["method"] == "temporal":
+        cut = splits.cuts(whole(names.TIMESTAMP).to_numpy(), split["eval"], split["test"])
+    elif split["method"] == "kfold":
+        place, folds = split["fold"].split(" of ")
+        fold = int(place), int(folds)
+    elif split["method"] == "given":
+        has_eval = splits.check_given(whole(split["column"]), split["column"])
     return join.JoinSpec(
         history_length=settings["history_length"],
-        method=settings["split"]["method"],
-        eval_share=settings["split"]["eval"],
-        test_share=settings["split"]["test"],
+        method=split["method"],
+        eval_share=split["eval"],
+        test_share=split["test"],
         cut=cut,
+        seed=settings["seed"],
+        fold=fold,
+        column=split["column"],
+        has_eval=has_eval,
         drop_unknown=settings["drop_unknown"],
     )
 

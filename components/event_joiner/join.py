@@ -19,6 +19,10 @@ class JoinSpec:
       history_length: the most items in an event's history.
       method, eval_share, test_share: the split; see `components.event_joiner.splits`.
       cut: the two global times, for the method `temporal`.
+      seed: of the methods that draw.
+      fold: (i, n), for the method `kfold`.
+      column: where the events say their split, for the method `given`; the joined events have it no more.
+      has_eval: whether any of them is eval.
       drop_unknown: whether events of unknown users or items are dropped and counted, or are an error.
     """
 
@@ -27,6 +31,10 @@ class JoinSpec:
     eval_share: float
     test_share: float
     cut: tuple[int, int] | None = None
+    seed: int = 0
+    fold: tuple[int, int] | None = None
+    column: str | None = None
+    has_eval: bool = False
     drop_unknown: bool = False
 
 
@@ -45,7 +53,7 @@ def join(
       reason.
     Raises:
       DataError: an event names a user or item that no table has, and the spec does not drop it.
-      ValueError: the method is unknown, or needs a `cut` that the spec does not hold.
+      ValueError: the method is unknown, or needs what the spec does not hold.
     """
     user_row, item_row = _rows(events, users, names.USER_ID), _rows(events, items, names.ITEM_ID)
     known = (user_row >= 0) & (item_row >= 0)
@@ -62,17 +70,17 @@ def join(
     events, user_row, item_row, time = events.take(order), user_row[order], item_row[order], time[order]
 
     starts, counts = runs(user_row)
-    history = history_rows(user_row, time, starts, spec.history_length)
-    joined = events
+    split = _split(spec, events, time, starts, counts)
+    offsets, members = history_rows(user_row, time, split, spec.history_length)
+    joined = events.drop_columns([spec.column]) if spec.column else events
     for table, rows, key in ((users, user_row, names.USER_ID), (items, item_row, names.ITEM_ID)):
         features = table.drop_columns([key]).take(pa.array(rows))
         for name in features.column_names:
             joined = joined.append_column(name, features[name])
-    offsets, members = history
     item_ids = joined[names.ITEM_ID].combine_chunks()
     listed = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), item_ids.take(pa.array(members)))
     joined = joined.append_column(names.HISTORY, listed)
-    return joined, _split(spec, time, starts, counts), {reason: n for reason, n in dropped.items() if n}
+    return joined, split, {reason: n for reason, n in dropped.items() if n}
 
 
 def runs(sorted_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,19 +92,30 @@ def runs(sorted_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(first, sizes), np.repeat(sizes, sizes)
 
 
-def history_rows(users: np.ndarray, time: np.ndarray, starts: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+def history_rows(users: np.ndarray, time: np.ndarray, split: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
     """The events before each event, events sorted by user and time.
 
-    An event of the same second is not earlier, so it is no part of the history: nobody knows their order.
+    An event of the same second is not earlier, so it is no part of the history: nobody knows their order. Nor is one of
+    a later split, which a split that is no cut in time may put before it: train must not learn from test.
 
     Returns:
       Offsets [N + 1] and the members, as event indices, oldest first: at most `length` of one user.
     """
-    before, _ = runs(_group_ids(users, time))
-    lengths = np.minimum(before - starts, length)
+    first, lengths = np.zeros((2, len(users)), dtype=np.int64)
+    visible: list[np.ndarray] = []  # the events of this and earlier splits, one split after the other
+    base = 0
+    for index in range(len(splits.SPLITS)):
+        seen = np.flatnonzero(split <= index)
+        starts, _ = runs(users[seen])
+        before, _ = runs(_group_ids(users[seen], time[seen]))
+        own = split[seen] == index
+        lengths[seen[own]] = np.minimum(before - starts, length)[own]
+        first[seen[own]] = base + before[own] - lengths[seen[own]]
+        visible.append(seen)
+        base += len(seen)
     offsets = np.r_[0, np.cumsum(lengths)]
-    members = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(before - lengths, lengths)
-    return offsets, members
+    places = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(first, lengths)
+    return offsets, np.concatenate(visible)[places]
 
 
 def user_states(joined: pa.Table, users: pa.Table, history_length: int) -> pa.Table:
@@ -126,7 +145,11 @@ def _group_ids(users: np.ndarray, time: np.ndarray) -> np.ndarray:
     return np.cumsum(np.r_[False, (users[1:] != users[:-1]) | (time[1:] != time[:-1])])
 
 
-def _split(spec: JoinSpec, time: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def _split(spec: JoinSpec, events: pa.Table, time: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    def drawn(seed: int) -> np.ndarray:
+        users, items = (events[key].combine_chunks() for key in (names.USER_ID, names.ITEM_ID))
+        return splits.shares(seed, users, items, time)
+
     match spec.method:
         case "temporal" if spec.cut is not None:
             return splits.temporal(time, spec.cut)
@@ -136,7 +159,18 @@ def _split(spec: JoinSpec, time: np.ndarray, starts: np.ndarray, counts: np.ndar
             return splits.temporal_per_user(starts, counts, spec.eval_share, spec.test_share)
         case "leave_one_out":
             return splits.leave_one_out(starts, counts)
-    methods = "temporal, temporal_per_user, leave_one_out"
+        case "random":
+            return splits.random(drawn(spec.seed), spec.eval_share, spec.test_share)
+        case "kfold" if spec.fold is not None:
+            return splits.kfold(drawn(spec.seed), drawn(spec.seed + 1), *spec.fold, spec.eval_share)
+        case "kfold":
+            raise ValueError("a split by folds should say which, such as (1, 5); found None")
+        case "given" if spec.column is not None:
+            column = events[spec.column].combine_chunks()
+            return splits.given(column, drawn(spec.seed), spec.has_eval, spec.eval_share)
+        case "given":
+            raise ValueError("a given split should have its column; found None")
+    methods = "random, kfold, given, temporal, temporal_per_user, leave_one_out"
     raise ValueError(f"the method of a split should be one of {methods}; found {spec.method!r}")
 
 

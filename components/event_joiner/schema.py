@@ -6,14 +6,15 @@ from core import names
 from core.errors import DataError
 
 
-def joined_schema(tables: dict[str, schema_pb2.Schema]) -> schema_pb2.Schema:
+def joined_schema(tables: dict[str, schema_pb2.Schema], without: str | None = None) -> schema_pb2.Schema:
     """The features of all tables, plus `history`; none is required, since a catalogue item has no user.
 
     Args:
       tables: the schema of interactions, users and items.
+      without: a column that the join takes away.
     """
     schema = schema_pb2.Schema()
-    seen = set()
+    seen = {without}
     for table in names.TABLES:
         for feature in tables[table].feature:
             if feature.name not in seen:

@@ -1,6 +1,12 @@
-"""Which split each event belongs to."""
+"""Which split each event belongs to.
+
+Of `random`, `kfold` and `given` a user's events of one split need not follow those of another: they are for published
+tables, which were made so, and tell less of what a model will be worth tomorrow than a cut in time.
+"""
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from core import names
 from core.errors import DataError
@@ -50,6 +56,87 @@ def leave_one_out(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """[N] split: a user's last event is test, the one before it eval; a user's only event is train."""
     from_end = counts - (np.arange(len(starts)) - starts)
     return np.select([(from_end == 1) & (counts > 1), (from_end == 2) & (counts > 2)], [2, 1], 0).astype(np.int8)
+
+
+def shares(seed: int, user_ids: pa.Array, item_ids: pa.Array, timestamps: np.ndarray) -> np.ndarray:
+    """[N] a number in [0, 1) for each event, drawn by what it is alone, whatever stands beside it and in what order.
+
+    Events of one user, item and second are one event to it, so a repeated event never falls on two sides.
+    """
+    import pandas as pd
+
+    drawn = np.full(len(timestamps), np.uint64(seed), dtype=np.uint64)
+    for part in (user_ids, item_ids, pa.array(timestamps)):
+        values = part.to_numpy(zero_copy_only=False)
+        # One after the other, so that user 1 with item 2 is not user 2 with item 1.
+        drawn = pd.util.hash_array(drawn + pd.util.hash_array(values, categorize=len(values) > 0))
+    return (drawn >> np.uint64(11)) / 2.0**53
+
+
+def random(drawn: np.ndarray, eval_share: float, test_share: float) -> np.ndarray:
+    """[N] split of each event by its number in [0, 1), of `shares`."""
+    return np.searchsorted(_edges(eval_share, test_share), drawn, side="right").astype(np.int8)
+
+
+def kfold(drawn: np.ndarray, again: np.ndarray, fold: int, folds: int, eval_share: float) -> np.ndarray:
+    """[N] split: fold `fold` of `folds` is test, and a share of the others eval.
+
+    Args:
+      drawn, again: [N] two numbers in [0, 1) of `shares`, under two seeds.
+      fold: which, from 1; every event is test in exactly one of 1 … folds.
+      folds: how many.
+      eval_share: share of the events that are not test.
+    """
+    is_test = (drawn * folds).astype(np.int64) == fold - 1
+    return np.select([is_test, again < eval_share], [2, 1], 0).astype(np.int8)
+
+
+def given(column: pa.Array, drawn: np.ndarray, has_eval: bool, eval_share: float) -> np.ndarray:
+    """[N] split as the data say.
+
+    Args:
+      column: [N] `train`, `eval` or `test`.
+      drawn: [N] numbers in [0, 1) of `shares`.
+      has_eval: whether any event of the whole table is eval; if not, a share of train becomes eval.
+      eval_share: that share.
+    Raises:
+      ValueError: a value is none of the three.
+    """
+    found = pc.index_in(column, value_set=pa.array(SPLITS))
+    if found.null_count:
+        raise ValueError(f"a given split should be one of {', '.join(SPLITS)}; see `check_given`")
+    split = found.to_numpy(zero_copy_only=False).astype(np.int8)
+    return split if has_eval else np.where((split == 0) & (drawn < eval_share), 1, split).astype(np.int8)
+
+
+def check_given(column: pa.ChunkedArray, name: str) -> bool:
+    """Whether any event is eval.
+
+    Args:
+      column: the split of every event of the table.
+      name: what the column is called.
+    Raises:
+      DataError: a value is none of the three splits, or train or test has no event.
+    """
+    counts = {one["values"]: one["counts"] for one in column.value_counts().to_pylist()}
+    wrong = {value: count for value, count in counts.items() if value not in SPLITS}
+    if wrong:
+        value, count = next(iter(wrong.items()))
+        raise DataError(
+            names.INTERACTIONS,
+            f"column {name!r}",
+            f"{'an empty value' if value is None else repr(value)} is no split ({count:,} such events)",
+            f"Write one of {', '.join(SPLITS)} for every event.",
+        )
+    missing = [split for split in (names.TRAIN, names.TEST) if split not in counts]
+    if missing:
+        raise DataError(
+            names.INTERACTIONS,
+            f"column {name!r}",
+            f"no event is {' or '.join(missing)}; there are {', '.join(counts) or 'no events'}",
+            "Mark the events to learn from `train` and those to be judged by `test`.",
+        )
+    return names.EVAL in counts
 
 
 def check_none_empty(rows: dict[str, int], method: str) -> None:

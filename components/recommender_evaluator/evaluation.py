@@ -3,36 +3,52 @@
     {
       "subject": "two_step",                    the model that is judged
       "baselines": ["popularity", …],           the others, in the order given; `last_blessed` is one of them
+      "not_compared": {"last_blessed": "why"},  models that should stand beside it and cannot
       "ks": [10, 20, 100],
       "queries": 943, "queries_with_relevant": 940, "catalogue": 1682,
       "confidence": 0.95, "resamples": 1000, "seed": 42,
       "models":      {model:    {metric@k: estimate}},
       "differences": {baseline: {metric@k: estimate}},    subject less baseline, paired by query
-      "slices": [{"name": "gender=F", "of": "queries", "queries": 273, "metrics": {metric@k: estimate}}, …]
+      "slices": [{"name": "gender=F", "of": "queries", "queries": 273, "metrics": {metric@k: estimate}}, …],
+      "probabilities": …                        of what the subject takes for the probability of being relevant, or null
     }
 
 An estimate is {"mean", "low", "high", "queries"}: the mean over the queries that have a value, its 95% bootstrap
 interval and how many those are. What could not be measured is null (JSON has no NaN). The metrics of all lists together
-(`catalogue_coverage`, `gini`) are one number, which stands under "mean"; their interval is null and they have no paired
-difference. Slices are of the subject: slices of queries have every metric of relevance, over their own queries; slices
-of items ("of": "items") have recall, the relevant items restricted to the slice, queries without any left out.
+(`core.metrics.EXPOSURE`) are one number, which stands under "mean"; their interval is null and they have no paired
+difference. Slices are of the subject: slices of queries have every metric that has a value a query, over their own
+queries; slices of items ("of": "items") have recall, the relevant items restricted to the slice, queries without any
+left out. A slice that a rule compares has "models" and "differences" besides, as above.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from scipy import sparse
 
 from components.recommender_evaluator import intervals, slices
 from components.recommender_evaluator.intervals import Intervals
 from core import metrics
+from core.metrics import probabilities
 
 Relevant = tuple[np.ndarray, np.ndarray]
-# `intervals.of_means` under the resamples and the seed of this evaluation.
-Interval = Callable[..., Intervals]
+
+
+class Predictions(NamedTuple):
+    """What the subject says of pairs of a query and an item; arrays of one length.
+
+    Args:
+      labels: bool, whether the item is relevant.
+      probabilities: that it is, in [0, 1].
+      queries: the query's number.
+    """
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    queries: np.ndarray
 
 
 def evaluate(
@@ -47,6 +63,11 @@ def evaluate(
     resamples: int,
     seed: int,
     users: np.ndarray | None = None,
+    seen: Relevant | None = None,
+    item_vectors: sparse.csr_array | None = None,
+    predictions: Predictions | None = None,
+    compared_slices: Collection[str] = (),
+    not_compared: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Measure every model's lists and compare the subject with the others; the module says what comes out.
 
@@ -61,6 +82,11 @@ def evaluate(
       resamples: bootstrap resamples of every interval.
       seed: of the bootstrap.
       users: [Q] the user of each query, where a user has several (unit `event`); see `intervals.of_means`.
+      seen: as `relevant`, the items that may not be returned, with repeats or not; by default none.
+      item_vectors: [n_items, F] of `item_vectors`; without it no list has a diversity.
+      predictions: of the subject.
+      compared_slices: names of slices in which the subject is compared with the others as well.
+      not_compared: model → why it is not among the models.
 
     Raises:
       ValueError: the subject is missing, a k below 1, or arrays that do not fit (see `metrics.hits`).
@@ -71,26 +97,20 @@ def evaluate(
     ks = sorted({int(k) for k in ks})
     if not ks or ks[0] < 1:
         raise ValueError(f"ks should be list lengths of at least 1; found {ks}")
-    offsets, items = relevant
-    n_items = len(train_counts)
-    n_relevant = np.diff(offsets)
     models = [subject, *(model for model in ranked_by_model if model != subject)]
-    ranked = {model: ranked_by_model[model][:, : ks[-1]] for model in models}
-    hits = {model: metrics.hits(ranked[model], offsets, items, n_items) for model in models}
+    lists = lists_of(
+        {model: ranked_by_model[model][:, : ks[-1]] for model in models}, relevant, train_counts, seen, item_vectors
+    )
+    n_relevant, n_items = np.diff(relevant[0]), len(train_counts)
     # [Q, models, metrics], so that one bootstrap serves all.
-    of_relevance = np.stack([_relevance(hits[model], n_relevant, ks) for model in models], axis=1)
-    of_popularity = np.stack([_popularity(ranked[model], train_counts, ks) for model in models], axis=1)
-    values = np.concatenate([of_relevance, of_popularity], axis=2)
-    labels = [*_labels(metrics.RELEVANCE, ks), *_labels(metrics.POPULARITY, ks)]
-    first = np.broadcast_to(values[:, :1], values[:, 1:].shape)
-    interval = partial(intervals.of_means, resamples=resamples, seed=seed)
+    values = np.stack([_by_query(of_model, ks) for of_model in lists.values()], axis=1)
+    weights = np.where([name in metrics.WEIGHTED for name in metrics.BY_QUERY for _ in ks], n_relevant[:, None], 1)
     users = np.arange(len(values)) if users is None else users
-    means = _rows(interval(values, users=users), labels)
-    against = _rows(intervals.of_differences(first, values[:, 1:], resamples, seed, users), labels)
-    query_slices = slices.of_queries(features, has_history)
+    measure = _Measure(models, resamples, seed)
     return {
         "subject": subject,
         "baselines": models[1:],
+        "not_compared": dict(not_compared or {}),
         "ks": ks,
         "queries": len(n_relevant),
         "queries_with_relevant": int((n_relevant > 0).sum()),
@@ -98,31 +118,51 @@ def evaluate(
         "confidence": intervals.CONFIDENCE,
         "resamples": resamples,
         "seed": seed,
-        "models": {
-            model: row | _exposure(ranked[model], n_items, ks) for model, row in zip(models, means, strict=True)
-        },
-        "differences": dict(zip(models[1:], against, strict=True)),
+        **measure.all(values, users, weights, _labels(metrics.BY_QUERY, ks), {
+            model: _exposure(of_model.ranked, n_items, ks) for model, of_model in lists.items()
+        }),
         "slices": [
-            *_of_query_slices(of_relevance[:, 0], query_slices, ks, interval, users),
-            *_of_item_slices(
-                ranked[subject], hits[subject], relevant, slices.of_items(train_counts), ks, interval, users
-            ),
+            *_of_query_slices(values, slices.of_queries(features, has_history), ks, measure, users, weights,
+                              compared_slices),
+            *_of_item_slices(lists, relevant, slices.of_items(train_counts), ks, measure, users, compared_slices),
         ],
+        "probabilities": None if predictions is None else _of_probabilities(predictions),
+    }  # fmt: skip
+
+
+def lists_of(
+    ranked: dict[str, np.ndarray],
+    relevant: Relevant,
+    train_counts: np.ndarray,
+    seen: Relevant | None,
+    item_vectors: sparse.csr_array | None,
+) -> dict[str, metrics.Lists]:
+    """The lists of each model with all that the metrics look at."""
+    (offsets, items), n_items = relevant, len(train_counts)
+    seen_offsets, seen_items = seen or (np.zeros(len(offsets), dtype=np.int64), np.zeros(0, dtype=np.int64))
+    seen_offsets, seen_items = metrics.unique_pairs(seen_offsets, seen_items, n_items)
+    vectors = sparse.csr_array((n_items, 0)) if item_vectors is None else item_vectors
+    return {
+        model: metrics.Lists(
+            ranked=rows,
+            hits=metrics.hits(rows, offsets, items, n_items),
+            n_relevant=np.diff(offsets),
+            n_candidates=n_items - np.diff(seen_offsets),
+            train_counts=train_counts,
+            places=metrics.popularity_places(rows, train_counts, seen_offsets, seen_items),
+            vectors=vectors,
+        )
+        for model, rows in ranked.items()
     }
 
 
-def _labels(names: Sequence[str] | dict[str, Any], ks: Sequence[int]) -> list[str]:
+def _labels(names: Sequence[str] | Mapping[str, Any], ks: Sequence[int]) -> list[str]:
     return [f"{name}@{k}" for name in names for k in ks]
 
 
-def _relevance(hits: np.ndarray, n_relevant: np.ndarray, ks: Sequence[int]) -> np.ndarray:
+def _by_query(lists: metrics.Lists, ks: Sequence[int]) -> np.ndarray:
     """[Q, metrics · ks]"""
-    return np.stack([metric(hits, n_relevant, k) for metric in metrics.RELEVANCE.values() for k in ks], axis=1)
-
-
-def _popularity(ranked: np.ndarray, train_counts: np.ndarray, ks: Sequence[int]) -> np.ndarray:
-    """[Q, metrics · ks]"""
-    return np.stack([metric(ranked, train_counts, k) for metric in metrics.POPULARITY.values() for k in ks], axis=1)
+    return np.stack([metric(lists, k) for metric in metrics.BY_QUERY.values() for k in ks], axis=1)
 
 
 def _exposure(ranked: np.ndarray, n_items: int, ks: Sequence[int]) -> dict[str, Any]:
@@ -133,46 +173,104 @@ def _exposure(ranked: np.ndarray, n_items: int, ks: Sequence[int]) -> dict[str, 
     }
 
 
-def _of_query_slices(
-    values: np.ndarray, of_queries: list[slices.Slice], ks: Sequence[int], interval: Interval, users: np.ndarray
-) -> list[dict[str, Any]]:
-    labels = _labels(metrics.RELEVANCE, ks)
-    return [
-        {
-            "name": name,
-            "of": "queries",
-            "queries": int(mask.sum()),
-            "metrics": _row(interval(values[mask], users=users[mask]), labels),
+class _Measure:
+    """Means and paired differences with intervals, under the resamples and the seed of one evaluation."""
+
+    def __init__(self, models: list[str], resamples: int, seed: int):
+        self.models, self.resamples, self.seed = models, resamples, seed
+
+    def rows(
+        self, values: np.ndarray, users: np.ndarray, weights: np.ndarray | None, labels: list[str]
+    ) -> list[dict[str, Any]]:
+        """Of [Q, rows, metrics] the estimates of each row; weights are [Q, metrics]."""
+        weights = None if weights is None else weights[:, None]
+        return _rows(intervals.of_means(values, self.resamples, self.seed, users, weights), labels)
+
+    def all(
+        self,
+        values: np.ndarray,
+        users: np.ndarray,
+        weights: np.ndarray | None,
+        labels: list[str],
+        more: Mapping[str, dict[str, Any]],
+    ) -> dict[str, Any]:
+        """Those of every model, with `more` of each, and the first's less every other's."""
+        first = np.broadcast_to(values[:, :1], values[:, 1:].shape)
+        against = intervals.of_differences(
+            first, values[:, 1:], self.resamples, self.seed, users, None if weights is None else weights[:, None]
+        )
+        rows = dict(zip(self.models, self.rows(values, users, weights, labels), strict=True))
+        return {
+            "models": {model: row | more.get(model, {}) for model, row in rows.items()},
+            "differences": dict(zip(self.models[1:], _rows(against, labels), strict=True)),
         }
-        for name, mask in of_queries
-    ]
+
+
+def _of_query_slices(
+    values: np.ndarray,
+    of_queries: list[slices.Slice],
+    ks: Sequence[int],
+    measure: _Measure,
+    users: np.ndarray,
+    weights: np.ndarray,
+    compared: Collection[str],
+) -> list[dict[str, Any]]:
+    labels, found = _labels(metrics.BY_QUERY, ks), []
+    for name, mask in of_queries:
+        rest = (users[mask], weights[mask], labels)
+        more = measure.all(values[mask], *rest, {}) if name in compared else {}
+        [row] = measure.rows(values[mask][:, :1], *rest)
+        found.append({"name": name, "of": "queries", "queries": int(mask.sum()), "metrics": row, **more})
+    return found
 
 
 def _of_item_slices(
-    ranked: np.ndarray,
-    hits: np.ndarray,
+    lists: dict[str, metrics.Lists],
     relevant: Relevant,
     of_items: list[slices.Slice],
     ks: Sequence[int],
-    interval: Interval,
+    measure: _Measure,
     users: np.ndarray,
+    compared: Collection[str],
 ) -> list[dict[str, Any]]:
-    offsets, items = relevant
+    (offsets, items), labels, found = relevant, _labels(["recall"], ks), []
     query = metrics.queries_of(offsets)
-    n_relevant = [np.bincount(query[mask[items]], minlength=len(ranked)) for _, mask in of_items]
-    values = np.stack(
-        [
-            # Padding reads some item's mask, but is no hit.
-            np.stack([metrics.recall(hits & mask[ranked], number, k) for k in ks], axis=1)
-            for (_, mask), number in zip(of_items, n_relevant, strict=True)
+    numbers = [np.bincount(query[mask[items]], minlength=len(offsets) - 1) for _, mask in of_items]
+
+    def recall(model: str, place: int) -> np.ndarray:
+        """[Q, ks]"""
+        mask, one = of_items[place].mask, lists[model]
+        # Padding reads some item's mask, but is no hit.
+        hits = one.hits & mask[one.ranked]
+        return np.stack([metrics.recall(hits, numbers[place], k) for k in ks], axis=1)
+
+    values = np.stack([recall(measure.models[0], place) for place in range(len(of_items))], axis=1)
+    rows = measure.rows(values, users, None, labels)
+    for place, ((name, _), number, row) in enumerate(zip(of_items, numbers, rows, strict=True)):
+        of_all = np.stack([recall(model, place) for model in lists], axis=1) if name in compared else None
+        more = {} if of_all is None else measure.all(of_all, users, None, labels, {})
+        one = {"name": name, "of": "items", "queries": int((number > 0).sum()), "metrics": row, **more}
+        found.append(one)
+    return found
+
+
+def _of_probabilities(predictions: Predictions) -> dict[str, Any]:
+    """Log loss beside that of saying the base rate every time, calibration, and AUC over all pairs and by query."""
+    labels, given, queries = predictions
+    base_rate = np.full(len(labels), labels.mean() if len(labels) else 0.0)
+    found = probabilities.reliability(labels, given)
+    return {
+        "pairs": len(labels),
+        "log_loss": _number(probabilities.log_loss(labels, given)),
+        "log_loss_of_base_rate": _number(probabilities.log_loss(labels, base_rate)),
+        "calibration_error": _number(probabilities.calibration_error(labels, given)),
+        "auc": _number(probabilities.roc_auc(labels, given)),
+        "grouped_auc": _number(probabilities.grouped_roc_auc(labels, given, queries)),
+        "reliability": [
+            {"predicted": float(predicted), "observed": float(observed), "rows": int(rows)}
+            for predicted, observed, rows in zip(*found, strict=True)
         ],
-        axis=1,
-    )
-    rows = _rows(interval(values, users=users), _labels(["recall"], ks))
-    return [
-        {"name": name, "of": "items", "queries": int((number > 0).sum()), "metrics": row}
-        for (name, _), number, row in zip(of_items, n_relevant, rows, strict=True)
-    ]
+    }
 
 
 def _rows(found: Intervals, labels: list[str]) -> list[dict[str, Any]]:

@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy.special import expit
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.candidate_index.index import CandidateSource
 from components.recommender_evaluator import evaluation, rules
+from components.recommender_evaluator.item_vectors import item_vectors
 from components.recommender_evaluator.last_blessed import model_id
-from core import names, progress, queries
+from core import metrics, names, progress, queries
 from core.columns import read_arrow, user_types
 from core.examples import read_examples
 from core.files import read_json, write_json
@@ -37,11 +39,12 @@ class Executor(base_executor.BaseExecutor):
         test = Test(artifact_utils.get_single_uri(input_dict["examples"]), json.loads(exec_properties["settings"]))
         output = artifact_utils.get_single_instance(output_dict["evaluation"])
         if input_dict.get("ranking_model"):
-            ranked, steps = _judge_two_step(test, input_dict), _read_steps(input_dict["retrieval_evaluation"])
-            step = TWO_STEP
+            ranked, not_compared, predictions = _judge_two_step(test, input_dict)
+            steps, step = _read_steps(input_dict["retrieval_evaluation"]), TWO_STEP
         else:
-            ranked, steps, step = _judge_retrieval(test, input_dict), {}, RETRIEVAL
-        steps[step] = test.evaluate(ranked, step)
+            ranked, not_compared = _judge_retrieval(test, input_dict)
+            steps, step, predictions = {}, RETRIEVAL, None
+        steps[step] = test.evaluate(ranked, step, not_compared, predictions)
         np.savez_compressed(Path(output.uri) / RANKINGS_FILE, allow_pickle=False, **ranked)
         report: dict[str, Any] = {"steps": steps, "headline": _headline(steps)}
         if step == TWO_STEP:
@@ -103,8 +106,15 @@ class Test:
     def longest(self) -> int:
         return max(self.settings["at"])
 
-    def evaluate(self, ranked: dict[str, np.ndarray], subject: str) -> dict:
+    def evaluate(
+        self,
+        ranked: dict[str, np.ndarray],
+        subject: str,
+        not_compared: dict[str, str],
+        predictions: evaluation.Predictions | None,
+    ) -> dict:
         by_event = self.settings["queries"]["unit"] == "event"
+        seen = self.queries.seen
         return evaluation.evaluate(
             ranked,
             subject,
@@ -116,11 +126,29 @@ class Test:
             resamples=self.settings["resamples"],
             seed=self.settings["seed"],
             users=self.queries.users[names.USER_ID].to_numpy() if by_event else None,
+            seen=(
+                np.r_[0, np.cumsum(seen.value_lengths().to_numpy())],
+                queries.catalogue_rows(
+                    self.catalogue[names.ITEM_ID].combine_chunks(), pa.chunked_array([seen.flatten()])
+                ),
+            ),
+            item_vectors=item_vectors(self.catalogue, self.features.item),
+            predictions=predictions,
+            compared_slices=rules.compared_slices(self.settings["rules"], subject),
+            not_compared=not_compared,
         )
 
+    def predictions(self, rows: np.ndarray, scores: np.ndarray) -> evaluation.Predictions:
+        """What the ranker says of its candidates [Q, C]: the probability that its `rank_examples` gives."""
+        labels = metrics.hits(rows, self.queries.relevant_offsets, self.queries.relevant_items, self.catalogue.num_rows)
+        given = rows != metrics.PADDING
+        query = np.broadcast_to(np.arange(len(rows))[:, None], rows.shape)
+        return evaluation.Predictions(labels[given], expit(scores[given].astype(np.float64)), query[given])
 
-def _judge_retrieval(test: Test, inputs: dict) -> dict[str, np.ndarray]:
-    """The lists of the retriever alone, of the baselines and of the last blessed retriever."""
+
+def _judge_retrieval(test: Test, inputs: dict) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The lists of the retriever alone, of the baselines and of the last blessed retriever; or why not of that."""
+    not_compared: dict[str, str] = {}
     ids = test.catalogue[names.ITEM_ID].combine_chunks()
     source = CandidateSource(
         _model(inputs["model"]), artifact_utils.get_single_uri(inputs["candidate_index"]), ids, test.features
@@ -134,12 +162,16 @@ def _judge_retrieval(test: Test, inputs: dict) -> dict[str, np.ndarray]:
         if last.takes_these_features():
             ranked[rules.LAST_BLESSED] = last.retrieve(test.queries, test.longest)[0]
         else:
-            logging.warning("the last blessed retrieval model takes other features; it is not compared with")
-    return ranked
+            not_compared[rules.LAST_BLESSED] = _other_features("the last blessed retrieval model takes")
+    return ranked, not_compared
 
 
-def _judge_two_step(test: Test, inputs: dict) -> dict[str, np.ndarray]:
-    """The lists of both steps, beside those that the first evaluator has kept, and of the last blessed pair."""
+def _judge_two_step(test: Test, inputs: dict) -> tuple[dict[str, np.ndarray], dict[str, str], evaluation.Predictions]:
+    """The lists of both steps, beside those that the first evaluator has kept, and of the last blessed pair.
+
+    And why not of that, if so; and what the ranker says of all candidates.
+    """
+    not_compared: dict[str, str] = {}
     with np.load(
         Path(artifact_utils.get_single_uri(inputs["retrieval_evaluation"])) / RANKINGS_FILE, allow_pickle=False
     ) as kept:
@@ -153,15 +185,22 @@ def _judge_two_step(test: Test, inputs: dict) -> dict[str, np.ndarray]:
         test.features,
         test.settings["candidates"],
     )
-    ranked = {TWO_STEP: engine.recommend(test.queries, test.longest)[0], **before}
+    rows, scores = engine.recommend(test.queries, max(test.longest, test.settings["candidates"]))
+    ranked = {TWO_STEP: rows[:, : test.longest], **before}
     if inputs.get("baseline_ranking_model"):
         pair = _model(inputs["baseline_retrieval_model"]), None, _model(inputs["baseline_ranking_model"])
         last = TwoStep(*pair, test.catalogue, test.features, test.settings["candidates"])
         if last.takes_these_features():
             ranked[rules.LAST_BLESSED] = last.recommend(test.queries, test.longest)[0]
         else:
-            logging.warning("the last blessed models take other features; they are not compared with")
-    return ranked
+            not_compared[rules.LAST_BLESSED] = _other_features("the last blessed models take")
+    return ranked, not_compared, test.predictions(rows, scores)
+
+
+def _other_features(who: str) -> str:
+    why = f"{who} other features"
+    logging.warning("%s; there is no comparison", why)
+    return why
 
 
 def _bless(blessing, inputs, verdicts) -> None:

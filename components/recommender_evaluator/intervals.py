@@ -25,7 +25,13 @@ class Intervals(NamedTuple):
     queries: np.ndarray
 
 
-def of_means(values: np.ndarray, resamples: int, seed: int, users: np.ndarray | None = None) -> Intervals:
+def of_means(
+    values: np.ndarray,
+    resamples: int,
+    seed: int,
+    users: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+) -> Intervals:
     """Means over the first axis with percentile bootstrap intervals.
 
     Users are drawn with replacement, as many as there are, each with all their queries; the 2.5th and 97.5th percentile
@@ -37,8 +43,9 @@ def of_means(values: np.ndarray, resamples: int, seed: int, users: np.ndarray | 
       resamples: how often to draw.
       seed: of the draws; the same seed gives the same interval.
       users: [Q] the user of each query, any values that sort; without it each query has its own.
+      weights: of each value in its mean, not negative, in a shape that broadcasts to that of `values`; 1 by default.
 
-    Returns: `Intervals` of shape [...].
+    Returns: `Intervals` of shape [...]; a query whose weight is 0 counts among those that have a value all the same.
 
     Raises:
       ValueError: `users` is not one a query.
@@ -52,18 +59,27 @@ def of_means(values: np.ndarray, resamples: int, seed: int, users: np.ndarray | 
     valid = ~np.isnan(columns)
     queries = valid.sum(axis=0)
     columns = np.where(valid, columns, 0.0)
-    mean = _divided(columns.sum(axis=0), queries)
-    means = _resampled(_by_user(columns, users), _by_user(valid.astype(np.float64), users), resamples, seed)
+    counted = valid.astype(np.float64)
+    if weights is not None:
+        weights = np.broadcast_to(weights, values.shape).reshape(columns.shape)
+        columns, counted = columns * weights, counted * weights
+    mean = _divided(columns.sum(axis=0), counted.sum(axis=0))
+    means = _resampled(_by_user(columns, users), _by_user(counted, users), resamples, seed)
     tail = 100 * (1 - CONFIDENCE) / 2
     ends = np.full((2, columns.shape[1]), np.nan)
-    some = queries > 0
+    some = ~np.isnan(mean)
     if some.any():
         ends[:, some] = np.nanpercentile(means[:, some], [tail, 100 - tail], axis=0)
     return Intervals(*(part.reshape(values.shape[1:]) for part in (mean, *ends, queries)))
 
 
 def of_differences(
-    first: np.ndarray, second: np.ndarray, resamples: int, seed: int, users: np.ndarray | None = None
+    first: np.ndarray,
+    second: np.ndarray,
+    resamples: int,
+    seed: int,
+    users: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> Intervals:
     """Means of `first - second` a query, with intervals: the paired bootstrap test of two models.
 
@@ -75,7 +91,7 @@ def of_differences(
       second: the same shape, in the same order of queries.
       resamples: how often to draw.
       seed: of the draws.
-      users: as in `of_means`.
+      users, weights: as in `of_means`.
 
     Raises:
       ValueError: the shapes differ.
@@ -84,7 +100,7 @@ def of_differences(
     """
     if first.shape != second.shape:
         raise ValueError(f"paired values should have one shape; found {list(first.shape)} and {list(second.shape)}")
-    return of_means(first - second, resamples, seed, users)
+    return of_means(first - second, resamples, seed, users, weights)
 
 
 def _by_user(columns: np.ndarray, users: np.ndarray | None) -> np.ndarray:
@@ -102,12 +118,17 @@ def _resampled(sums: np.ndarray, counts: np.ndarray, resamples: int, seed: int) 
 
     Args:
       sums: [U, M] the sum of each user's values.
-      counts: [U, M] how many values that is.
+      counts: [U, M] how many values that is, or their weight.
     """
     n_users = len(sums)
     means = np.full((resamples, sums.shape[1]), np.nan)
     if not n_users:
         return means
+    # Most columns count the same queries, so few sums of counts are enough.
+    place: dict[bytes, int] = {}
+    same = np.array([place.setdefault(column.tobytes(), len(place)) for column in counts.T], dtype=np.int64)
+    _, kept = np.unique(same, return_index=True)
+    different = counts[:, kept]
     draw = np.random.default_rng(seed)
     step = max(1, _DRAWN_AT_ONCE // n_users)
     for start in range(0, resamples, step):
@@ -116,7 +137,7 @@ def _resampled(sums: np.ndarray, counts: np.ndarray, resamples: int, seed: int) 
         drawn += np.arange(size)[:, None] * n_users
         # How often each user was drawn; a matrix product then gives the sums of all columns.
         times = np.bincount(drawn.ravel(), minlength=size * n_users).reshape(size, n_users).astype(np.float64)
-        means[start : start + size] = _divided(times @ sums, times @ counts)
+        means[start : start + size] = _divided(times @ sums, (times @ different)[:, same])
     return means
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from components.recommender_evaluator import slice_names
 from core.errors import UsageError
 
 NONE = "(none)"  # the value of a query that has none
@@ -44,7 +45,7 @@ def of_queries(features: pa.Table, has_history: np.ndarray) -> list[Slice]:
     if features.num_columns and len(features) != len(has_history):
         raise ValueError(f"features should have a row a query, {len(has_history)}; found {len(features)}")
     warm = np.asarray(has_history, dtype=bool)
-    slices = [Slice("user:warm", warm), Slice("user:cold", ~warm)]
+    slices = [Slice(slice_names.USER_WARM, warm), Slice(slice_names.USER_COLD, ~warm)]
     for name in features.column_names:
         slices += _of_column(name, features[name])
     return slices
@@ -62,9 +63,9 @@ def _of_column(name: str, column: pa.ChunkedArray) -> list[Slice]:
     # By number of queries, then by name, so that the order of the queries does not matter.
     order = sorted(range(len(values)), key=lambda code: (-counts[code], values[code]))
     alone = order if len(order) <= MAX_VALUES else order[: MAX_VALUES - 1]
-    slices = [Slice(f"{name}={values[code]}", codes == code) for code in alone]
+    slices = [Slice(slice_names.of_value(name, values[code]), codes == code) for code in alone]
     if len(alone) < len(order):
-        slices.append(Slice(f"{name}={OTHER}", ~np.isin(codes, alone)))
+        slices.append(Slice(slice_names.of_value(name, OTHER), ~np.isin(codes, alone)))
     return slices
 
 
@@ -86,4 +87,4 @@ def of_items(train_counts: np.ndarray) -> list[Slice]:
     if train_counts.any():
         head[by_popularity[: np.searchsorted(cumulative, HEAD_SHARE * cumulative[-1]) + 1]] = True
     warm = train_counts > 0
-    return [Slice("item:warm", warm), Slice("item:cold", ~warm), Slice("item:head", head), Slice("item:tail", ~head)]
+    return [Slice(name, mask) for name, mask in zip(slice_names.OF_ITEMS, (warm, ~warm, head, ~head), strict=True)]

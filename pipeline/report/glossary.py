@@ -50,6 +50,21 @@ METRICS = {
         "The precision at the position of each relevant item, averaged over them: rewards lists whose relevant items "
         "all stand near the top.",
     ),
+    "auc": Metric(
+        "AUC",
+        1,
+        "The probability that a relevant item stands before another item of the catalogue; what is not among the first "
+        "k counts as tied, one half, so it is exact where k reaches the end of the catalogue.",
+    ),
+    "grouped_auc": Metric(
+        "Grouped AUC", 1, "The same, with each query weighing as much as it has relevant items instead of one."
+    ),
+    "serendipity": Metric(
+        "Serendipity",
+        1,
+        "Which share of the first k positions holds a relevant item that a list of the most popular items would not "
+        "have had there.",
+    ),
     "novelty": Metric(
         "Novelty",
         0,
@@ -61,6 +76,21 @@ METRICS = {
         0,
         "How many training events the items of the first k have on average: the nearer to the popularity baseline, the "
         "more a list follows the crowd.",
+    ),
+    "intra_list_diversity": Metric(
+        "Intra-list diversity",
+        0,
+        "How unlike each other the items of the first k are in their features: 0 if all are the same, 1 if no two have "
+        "anything in common; chance scores high, so read it beside the relevance.",
+    ),
+    "user_coverage": Metric(
+        "User coverage", 1, "The share of queries whose list is full, with k items, whether right or wrong."
+    ),
+    "personalisation": Metric(
+        "Personalisation",
+        0,
+        "How different the lists of two queries are on average (inter-list diversity): 0 if all have the same items, 1 "
+        "if no two share any.",
     ),
     "catalogue_coverage": Metric(
         "Catalogue coverage", 1, "The share of the catalogue that is in the first k of at least one query."

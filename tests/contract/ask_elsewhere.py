@@ -1,12 +1,14 @@
 """Asks SavedModels in a process of its own, with TensorFlow and nothing else; `conftest.py` starts it.
 
-Below the folder given it reads `models/step/name` and `asked/step.name.signature.npz`, and writes `answers/` and `told.json`.
+Below the folder given it reads `models/step/name` and `asked/step.name.signature.npz`, and writes `answers/` and
+`told.json`.
 """
 
 import json
 import sys
 import traceback
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,8 +18,8 @@ from tensorflow.python.framework import op_def_registry
 OURS = ("core", "trainer", "transform", "tensorflow_transform", "tfx_bsl", "tfx", "tf_keras", "tensorflow_recommenders")
 
 
-def ask(model: Path, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    answer = tf.saved_model.load(str(model)).signatures[signature](**{k: tf.constant(v) for k, v in inputs.items()})
+def ask(served: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    answer = served(**{name: tf.constant(value) for name, value in inputs.items()})
     return {
         key: value.numpy().astype("U") if value.dtype == tf.string else value.numpy() for key, value in answer.items()
     }
@@ -32,14 +34,17 @@ def ops(model: Path) -> list[str]:
 
 def main(root: Path) -> None:
     told: dict[str, dict] = {}
+    loaded: dict[Path, Any] = {}
     for file in sorted((root / "asked").iterdir()):
         step, name, signature = file.stem.split(".")
         model = root / "models" / step / name
         used = ops(model)
         told[file.stem] = {"ops": used, "unregistered": [op for op in used if op_def_registry.get(op) is None]}
         try:
-            with np.load(file) as inputs:
-                np.savez(root / "answers" / file.name, **ask(model, signature, dict(inputs)))
+            if model not in loaded:
+                loaded[model] = tf.saved_model.load(str(model))
+            with np.load(file, allow_pickle=True) as inputs:  # strings and serialized Examples are objects
+                np.savez(root / "answers" / file.name, **ask(loaded[model].signatures[signature], dict(inputs)))
         except Exception:
             told[file.stem]["error"] = traceback.format_exc()
     imported = sorted({module.partition(".")[0] for module in sys.modules} & set(OURS))

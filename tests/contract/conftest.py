@@ -89,7 +89,7 @@ class World:
     seed: int = SEED
     cold_user: str = COLD_USER
     cold_item: str = COLD_ITEM
-    _fitted: dict[str, Any] = field(default_factory=dict)
+    _fitted: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
     @property
     def ids(self) -> pa.Array:
@@ -106,11 +106,13 @@ class World:
     def retrieval_data(self) -> RetrievalData:
         return self.events.data(self.parts[names.TRAIN], self.asked([names.TRAIN], names.EVAL))
 
-    def fit(self, step: str, name: str) -> Any:
+    def fit(self, step: str, name: str, data: Any = None) -> Any:
         """A new fit of a model, with few passes where it makes any."""
         registry: Registry = {"retrieval": RETRIEVAL, "ranking": RANKING}[step]
-        few = {"epochs": 2} if "epochs" in registry[name].settings.model_fields else {}
-        data = self.retrieval_data() if step == "retrieval" else self.ranking_data
+        few = {"epochs": 2} if step == "retrieval" else {"epochs": 8, "batch_size": 4, "learning_rate": 0.01}
+        few = {key: value for key, value in few.items() if key in registry[name].settings.model_fields}
+        if data is None:
+            data = self.retrieval_data() if step == "retrieval" else self.ranking_data
         found = registry[name].load()(registry.check(name, few), data, SEED)
         return found if step == "retrieval" else found[0]
 
@@ -119,6 +121,12 @@ class World:
         if (step, name) not in self._fitted:
             self._fitted[step, name] = self.fit(step, name)
         return self._fitted[step, name]
+
+    def signatures(self, step: str, name: str) -> Any:
+        """The signatures of the model in memory; traced once."""
+        if (step, name, "signatures") not in self._fitted:
+            self._fitted[step, name, "signatures"] = self.model(step, name).signatures()
+        return self._fitted[step, name, "signatures"]
 
     def saved(self, step: str, name: str) -> Path:
         """The folder of the SavedModel."""
@@ -139,7 +147,7 @@ class World:
         return {name: _text(tensor.numpy()) for name, tensor in tensors.items()}
 
     def odd_query(self) -> dict[str, np.ndarray]:
-        """Queries of: an unknown user, a cold one, unknown items met, nothing met, more met than a model sees, no features."""
+        """Queries of an unknown user, a cold one, unknown items met, nothing met, too much met, and no features."""
         query = self.query(6)
         met = [["i3", "i5"], ["i1"], ["never", "i2", "heard of"], [], [f"i{row}" for row in range(12)], ["i4", "i4"]]
         query[names.USER_ID][:2] = ["nobody", COLD_USER]
@@ -166,7 +174,7 @@ class World:
 
     def ranking_inputs(self) -> dict[str, dict[str, np.ndarray]]:
         """As `retrieval_inputs`, of the candidate lists."""
-        table, lists = self.lists
+        lists = self.lists[1]
         inputs = (names.USER_ID, names.HISTORY, *FEATURES.user, names.ITEM_ID, *FEATURES.item, *PER_CANDIDATE)
         [file] = files(str(self.folder / "lists"), names.TRAIN)
         examples = [record.numpy() for record in tf.data.TFRecordDataset(file, compression_type="GZIP")]
@@ -179,7 +187,7 @@ class World:
     def lists(self) -> tuple[pa.Table, dict[str, np.ndarray]]:
         """Candidate lists of the eval split, as Arrow rows and as raw arrays, some of them with padding."""
         asked = self.asked([names.TRAIN], names.EVAL)
-        retrieve = self.model("retrieval", "item_knn").signatures()["retrieve"]
+        retrieve = self.signatures("retrieval", "item_knn")["retrieve"]
         rows, scores = ask.retrieve(retrieve, asked, FEATURES.user, self.ids, LISTED)
         rows[::3, -4:], scores[::3, -4:] = -1, -np.inf
         kinds = {name: feature.model_dump() for name, feature in FEATURES.item.items()}
@@ -227,7 +235,7 @@ def world(tmp_path_factory) -> World:
 
 
 def _tables() -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Two tastes, values missing in every feature, a user and an item without events, an item first met in test."""
+    """Two tastes, values missing in every feature, a user and an item without events, an item met once."""
     rng = np.random.default_rng(SEED)
 
     def some(values, share=0.15):
@@ -248,21 +256,31 @@ def _tables() -> tuple[pa.Table, pa.Table, pa.Table]:
             "genres": pa.array(
                 [[f"g{row % 2}", *(f"g{row % each}" for each in range(3, 3 + row % 4))] for row in range(N_ITEMS)]
             ),
-            "brand": pa.array(some([f"b{row % 5}" for row in range(N_ITEMS - 1)] + ["never met"]), pa.string()),
+            "brand": pa.array(
+                [*some([f"b{row % 5}" for row in range(N_ITEMS - 3)]), "rare", "b0", "never met"], pa.string()
+            ),
             "price": pa.array(some(rng.lognormal(3, 1, N_ITEMS)), pa.float32()),
             "year": pa.array(some(rng.integers(1950, 2020, N_ITEMS).astype(float)), pa.float32()),
         }
     )
     events = []
     for user in range(N_USERS - 1):
-        liked = np.arange(user % 2, N_ITEMS - 1, 2)
+        liked = np.arange(user % 2, N_ITEMS - 2, 2)
         count = int(rng.integers(6, 14))
-        met = [*rng.choice(liked, count - 2, replace=False), *rng.integers(0, N_ITEMS - 1, 2)]
+        met = [*rng.choice(liked, count - 2, replace=False), *rng.integers(0, N_ITEMS - 2, 2)]
         # Whole minutes, so that some events of a user fall together.
         events += [(f"u{user}", f"i{item}", int(rng.integers(0, 3000)) * 60) for item in met]
+    events.append(("u0", f"i{N_ITEMS - 2}", 60))
     columns = list(zip(*events, strict=True))
+    user, item = (np.array([int(key[1:]) for key in column]) for column in columns[:2])
     table = pa.table(
-        {names.USER_ID: columns[0], names.ITEM_ID: columns[1], names.TIMESTAMP: pa.array(columns[2], pa.int64())}
+        {
+            names.USER_ID: columns[0],
+            names.ITEM_ID: columns[1],
+            names.TIMESTAMP: pa.array(columns[2], pa.int64()),
+            # 4 or 5 where it is to the user's taste, else 1 or 2.
+            names.RATING: pa.array(np.where(user % 2 == item % 2, 4, 1) + item // 2 % 2, pa.float32()),
+        }
     )
     return table, users, items
 
@@ -326,18 +344,10 @@ def elsewhere(world) -> Elsewhere:
             served = world.loaded(step, name).signatures
             asked |= {f"{step}.{name}.{key}": given for key, given in inputs.items() if key in served}
     for key, given in asked.items():
-        np.savez(root / "asked" / f"{key}.npz", **{name: _storable(value) for name, value in given.items()})
+        np.savez(root / "asked" / f"{key}.npz", **given)
     script = Path(__file__).with_name("ask_elsewhere.py")
     # -I: neither the folder of the code nor PYTHONPATH is on the path, and none of the environment's settings is there.
     command = [sys.executable, "-I", str(script), str(root)]
     environment = {"PATH": os.environ["PATH"], "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run(command, check=True, env=environment, cwd=root, timeout=300)
     return Elsewhere(read_json(root / "told.json"), asked, root / "answers")
-
-
-def _storable(value: np.ndarray) -> np.ndarray:
-    """Strings in a type that needs no pickle; serialized Examples are bytes."""
-    value = np.asarray(value)
-    if value.dtype != object:
-        return value
-    return value.astype("S" if isinstance(value.flat[0], bytes) else "U")

@@ -49,7 +49,7 @@ def test_a_new_process_without_our_code_gives_the_same_answers(world, elsewhere,
     assert elsewhere.told["imported"] == []
     key = f"retrieval.{name}.{signature}"
     inputs = {each: tf.constant(value) for each, value in elsewhere.asked[key].items()}
-    here, there = world.model("retrieval", name).signatures()[signature](**inputs), elsewhere.answer(key)
+    here, there = world.signatures("retrieval", name)[signature](**inputs), elsewhere.answer(key)
     assert set(here) == set(there)
     for each, value in here.items():
         if each == names.ITEM_ID:
@@ -149,24 +149,13 @@ def test_of_a_long_history_the_latest_count(world, name):
     assert latest == pytest.approx(full, rel=1e-5, abs=1e-5)
 
 
-def test_unknown_items_met_do_not_change_a_neighbourhood(world, name):
-    if embeds(world, name):
-        pytest.skip("an unknown item has an out-of-vocabulary embedding")
-    query = one(world.odd_query(), 2)
-    [some] = by_item(*retrieve(world, name, query, k=40))
-    query[names.HISTORY] = np.array([["i2"]], object)
-    assert by_item(*retrieve(world, name, query, k=40))[0] == pytest.approx(some, abs=1e-6)
-
-
 # ---- exclusion ----
 
 
 def test_excluded_items_are_left_out_and_nothing_else_changes(world, name):
     query = world.query()
     free_ids, free_scores = retrieve(world, name, query, k=40)
-    exclude = np.array(
-        [["i0", "i2"], ["", ""], [row for row in free_ids[2, :2]], ["unknown", ""], ["i1", "i1"], ["", "i39"]]
-    )
+    exclude = np.array([["i0", "i2"], ["", ""], list(free_ids[2, :2]), ["unknown", ""], ["i1", "i1"], ["", "i39"]])
     ids, scores = retrieve(world, name, query, exclude, k=40)
     for row, before in enumerate(by_item(free_ids, free_scores)):
         gone = set(exclude[row]) & set(before)
@@ -254,5 +243,5 @@ def test_a_baseline_is_fitted_on_events_alone_and_the_others_say_why_not(world, 
         scores = entry.load()(MODELS.check(name, {}), alone, world.seed).scores(query).numpy()
         np.testing.assert_array_equal(scores, world.model("retrieval", name).scores(query).numpy())
     else:
-        with pytest.raises(ModelError, match="transformed features"):
+        with pytest.raises(ModelError, match=r"transformed features|ratings"):
             entry.load()(MODELS.check(name, {}), alone, world.seed)

@@ -59,12 +59,11 @@ class Done:
 
 # What a forked process does: its words go to files, and it works in a folder of its caller's choice.
 FORKED = """
-import os, sys, tempfile
+import os, sys
 for descriptor, file in ((1, out), (2, err)):
     os.dup2(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), descriptor)
 sys.stdout, sys.stderr = (os.fdopen(each, "w", closefd=False, encoding="utf-8") for each in (1, 2))
 os.chdir(folder)
-os.environ["TMPDIR"], tempfile.tempdir = temporary, None
 from pipeline import cli
 code = cli.main(argv)
 sys.stdout.flush()
@@ -75,12 +74,10 @@ sys.exit(code)
 class Forked:
     """A command that runs in a process of its own."""
 
-    def __init__(self, context: Any, argv: list[str], folder: Path, temporary: Path, number: int):
-        self.out, self.err = (temporary.parent / f"{number}.{stream}" for stream in ("out", "err"))
-        variables = {
-            "argv": argv, "folder": str(folder), "temporary": str(temporary),
-            "out": str(self.out), "err": str(self.err),
-        }  # fmt: skip
+    def __init__(self, context: Any, argv: list[str], folder: Path, streams: Path):
+        """`streams` is the file that its words go to, without a suffix."""
+        self.out, self.err = streams.with_suffix(".out"), streams.with_suffix(".err")
+        variables = {"argv": argv, "folder": str(folder), "out": str(self.out), "err": str(self.err)}
         self.process = context.Process(target=exec, args=(FORKED, variables), daemon=True)
         self.process.start()
 
@@ -108,13 +105,14 @@ class Twostep:
     """
 
     def __init__(self, root: Path, folder: Path):
-        self.environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(folder / "temporary")}
-        self.temporary, self._count = folder / "temporary", 0
+        self.folder, self.temporary, self._count = folder, folder / "temporary", 0
         self.temporary.mkdir()
+        self.environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(self.temporary)}
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["pipeline.dag", "pipeline.summary"])
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYTHONPATH", str(root))
+            patch.setenv("TMPDIR", str(folder))
             multiprocessing.forkserver.ensure_running()
 
     def run(self, *argv: object, folder: Path) -> Done:
@@ -126,7 +124,7 @@ class Twostep:
 
     def start(self, *argv: object, folder: Path) -> Forked:
         self._count += 1
-        return Forked(self._context, [*map(str, argv)], folder, self.temporary, self._count)
+        return Forked(self._context, [*map(str, argv)], folder, self.folder / f"{self._count}")
 
     def fork(self, *argv: object, folder: Path) -> Done:
         return self.start(*argv, folder=folder).wait()
@@ -152,7 +150,7 @@ class Recommender:
         return (self.releases / "current").read_text().strip()
 
     def config(self, file: str = "slice.yaml", **changes: Any) -> Path:
-        """Write a configuration: the base, and above it the changes, mapping by mapping."""
+        """Write a configuration: the base, and above it the changes, mapping by mapping; None takes a key away."""
         path = self.folder / file
         path.write_text(yaml.safe_dump(_merged({**self.base, "run_folder": str(self.runs)}, changes), sort_keys=False))
         return path
@@ -161,6 +159,9 @@ class Recommender:
 def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     merged = copy.deepcopy(base)
     for key, value in changes.items():
+        if value is None:
+            merged.pop(key, None)
+            continue
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merged(merged[key], value) if both else value
     return merged

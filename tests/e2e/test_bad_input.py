@@ -2,13 +2,13 @@
 
 import json
 import shutil
+import signal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from core import names
-
 
 # ---- the configuration: nothing is run, nothing is left behind ----
 
@@ -45,15 +45,15 @@ def broken(twostep, finished):
         shutil.copytree(finished.folder / "data", folder)
         changed = change(pq.read_table(folder / f"{table}.parquet"))
         pq.write_table(changed, folder / f"{table}.parquet")
-        config = finished.config("broken.yaml", data={"root": "broken"}, **changes)
+        config = finished.config("broken.yaml", **{"data": {"root": "broken"}, **changes})
         return twostep.fork("run", config, folder=finished.folder)
 
     return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def unharmed(twostep, finished):
-    """Fails when the test changed the release, what it answers or what it was made from."""
+    """Fails when these tests changed the release, what it answers or what it was made from."""
 
     def state():
         lineage = twostep.run("lineage", "slice.yaml", "--format", "json", folder=finished.folder)
@@ -106,5 +106,32 @@ def test_an_empty_split_is_told(broken, unharmed):
     done = broken(names.INTERACTIONS, lambda table: table, split={"eval": 0.01, "test": 0.001})
     assert done.code == 1
     assert done.named("failed") == {"EventJoiner"}
-    assert done.err.startswith("twostep: interactions: split `temporal_per_user`: leaves test empty (train ")
-    assert done.err.endswith("another `split.method`, or more events.\n")
+    found = "leaves eval and test empty (train 9,998, eval 0, test 0 events)"
+    assert done.err.startswith(f"twostep: interactions: split `temporal_per_user`: {found}. Give ")
+
+
+# ---- what the tables should look like, frozen ----
+
+
+def test_a_later_delivery_is_held_against_a_frozen_schema(twostep, broken, unharmed, finished):
+    done = twostep.run("data", "freeze", "slice.yaml", folder=finished.folder)
+    assert (done.code, done.err) == (0, "")
+    assert "schema_folder: schema" in done.out
+    assert {path.name for path in (finished.folder / "schema").iterdir()} == {
+        f"{table}.pbtxt" for table in names.TABLES
+    }
+
+    done = broken(names.USERS, put("gender", 3, "unheard of"), data={"root": "broken", "schema_folder": "schema"})
+    assert done.code == 1
+    assert done.named("failed") == {"EventJoiner"}
+    assert done.err.startswith("twostep: users: schema: gender: ")
+    assert "unheard of" in done.err
+    assert "users.pbtxt" in done.err
+
+    # What it was frozen from passes: the run gets as far as Transform, where it may end.
+    config = finished.config("frozen.yaml", data={"schema_folder": "schema"})
+    executions = finished.runs / "pipeline" / "Transform" / ".system" / "executor_execution"
+    before = len(list(executions.iterdir()))
+    running = twostep.start("run", config, folder=finished.folder)
+    done = running.signal_when(signal.SIGKILL, lambda: len(list(executions.iterdir())) > before)
+    assert done.nodes["EventJoiner"] == "done"

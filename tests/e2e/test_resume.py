@@ -18,7 +18,7 @@ def runs(twostep, make_recommender):
     """The runs that were stopped, by the node each was in, and the last one, which was left alone; and the folder."""
     small = make_recommender(60)
     config = small.config(
-        retrieval={"model": "popularity", "params": {}}, ranking={"params": {"epochs": 2}}, evaluation={"rules": []}
+        retrieval={"model": "popularity", "params": None}, ranking={"params": {"epochs": 2}}, evaluation={"rules": []}
     )
 
     def in_executor(node):

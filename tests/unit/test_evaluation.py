@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy import sparse
 
 from components.recommender_evaluator import evaluation, intervals, rules
 from core import metrics
@@ -93,7 +94,8 @@ def test_slices_of_queries_are_the_means_of_their_queries(data):
         entry = found[name]
         assert (entry["of"], entry["queries"]) == ("queries", int(mask.sum()))
         assert entry["metrics"]["recall@5"]["mean"] == pytest.approx(np.nanmean(one[mask]))
-        assert set(entry["metrics"]) == {f"{metric}@{k}" for metric in metrics.RELEVANCE for k in KS}
+        assert set(entry["metrics"]) == {f"{metric}@{k}" for metric in metrics.BY_QUERY for k in KS}
+        assert "differences" not in entry
 
 
 def test_slices_of_items_restrict_what_is_relevant(data):
@@ -109,6 +111,86 @@ def test_slices_of_items_restrict_what_is_relevant(data):
     assert (entry["of"], entry["queries"]) == ("items", len(recalls))
     assert entry["metrics"]["recall@5"]["mean"] == pytest.approx(np.mean(recalls))
     assert set(entry["metrics"]) == {"recall@5", "recall@10"}
+
+
+def test_a_compared_slice_is_an_evaluation_of_its_own_queries(data):
+    rows = np.flatnonzero(~data["history"])
+    sets = [data["items"][data["offsets"][row] : data["offsets"][row + 1]] for row in rows]
+    alone = evaluated(
+        data
+        | {
+            "models": {model: ranked[rows] for model, ranked in data["models"].items()},
+            "offsets": np.cumsum([0, *map(len, sets)]),
+            "items": np.concatenate(sets),
+            "features": data["features"].take(pa.array(rows)),
+            "history": data["history"][rows],
+        }
+    )
+    found = {one["name"]: one for one in evaluated(data, compared_slices=["user:cold", "item:tail"])["slices"]}
+    cold = found["user:cold"]
+    assert cold["differences"] == alone["differences"]
+    of_lists = {f"{name}@{k}" for name in metrics.EXPOSURE for k in KS}
+    for model, row in alone["models"].items():
+        assert cold["models"][model] == {label: one for label, one in row.items() if label not in of_lists}
+    assert cold["metrics"] == cold["models"]["model"]
+    tail = found["item:tail"]
+    assert tail["metrics"] == tail["models"]["model"]
+    assert tail["differences"]["popularity"]["recall@5"]["low"] > 0
+    assert "models" not in found["user:warm"]
+
+
+def test_grouped_auc_weighs_by_what_is_relevant(data):
+    found = evaluated(data)["models"]["popularity"]
+    ranked, n_relevant = data["models"]["popularity"], np.diff(data["offsets"])
+    hits = metrics.hits(ranked, data["offsets"], data["items"], N_ITEMS)
+    auc = metrics.auc(ranked, hits, n_relevant, np.full(N_QUERIES, N_ITEMS), 10)
+    measured = n_relevant > 0
+    assert found["auc@10"]["mean"] == pytest.approx(auc[measured].mean())
+    assert found["grouped_auc@10"]["mean"] == pytest.approx(np.average(auc[measured], weights=n_relevant[measured]))
+    assert found["grouped_auc@10"]["queries"] == found["auc@10"]["queries"] == measured.sum()
+    assert found["grouped_auc@10"]["low"] < found["grouped_auc@10"]["mean"] < found["grouped_auc@10"]["high"]
+
+
+def test_what_was_seen_is_no_candidate_and_never_expected(data):
+    # Everybody has seen the three most popular items, twice, so the fourth is the most popular one there is.
+    unseen = {"model": np.tile(np.arange(3, 23, dtype=np.int32), (N_QUERIES, 1))}
+    relevant = (np.arange(N_QUERIES + 1), np.full(N_QUERIES, 3, dtype=np.int32))
+    seen = (np.arange(N_QUERIES + 1) * 6, np.tile([0, 1, 2, 2, 1, 0], N_QUERIES))
+    with_seen, without = (
+        evaluated(data | {"models": unseen}, relevant=relevant, **given)["models"]["model"]
+        for given in ({"seen": seen}, {})
+    )
+    assert (with_seen["serendipity@5"]["mean"], with_seen["precision@5"]["mean"]) == (0, pytest.approx(1 / 5))
+    assert with_seen["auc@5"]["mean"] == without["auc@5"]["mean"] == 1
+    last = {"model": np.tile(np.array([[30, 3]], dtype=np.int32), (N_QUERIES, 1))}
+    with_seen, without = (
+        evaluated(data | {"models": last}, relevant=relevant, **given)["models"]["model"]["auc@5"]["mean"]
+        for given in ({"seen": seen}, {})
+    )
+    assert (with_seen, without) == pytest.approx((45 / 46, 48 / 49))
+
+
+def test_diversity_needs_vectors(data):
+    vectors = sparse.csr_array(np.eye(N_ITEMS))
+    assert evaluated(data)["models"]["model"]["intra_list_diversity@5"]["mean"] is None
+    assert evaluated(data, item_vectors=vectors)["models"]["model"]["intra_list_diversity@5"]["mean"] == 1
+
+
+def test_probabilities_stand_beside_the_lists(data):
+    assert evaluated(data)["probabilities"] is None
+    labels = np.array([True, False, True, False, False, False])
+    given = np.array([0.9, 0.2, 0.1, 0.3, 0.2, 0.1])
+    queries = np.array([0, 0, 1, 1, 2, 2])
+    found = evaluated(data, predictions=evaluation.Predictions(labels, given, queries))["probabilities"]
+    assert found["pairs"] == 6
+    assert found["log_loss"] == pytest.approx(-np.log([0.9, 0.8, 0.1, 0.7, 0.8, 0.9]).mean())
+    assert found["log_loss_of_base_rate"] == pytest.approx(-(np.log(1 / 3) + 2 * np.log(2 / 3)) / 3)
+    assert found["grouped_auc"] == 0.5
+    assert found["auc"] == pytest.approx((4 + 0.5) / 8)
+    assert sum(one["rows"] for one in found["reliability"]) == 6
+    none = evaluation.Predictions(*(np.zeros(0, kind) for kind in (bool, float, int)))
+    found = evaluated(data, predictions=none)["probabilities"]
+    assert (found["pairs"], found["log_loss"], found["auc"], found["reliability"]) == (0, None, None, [])
 
 
 def test_padding_in_short_lists_is_no_hit_in_any_slice(data):

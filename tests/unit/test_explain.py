@@ -72,7 +72,7 @@ def test_a_required_key_says_so():
         ("retreival", "Did you mean `retrieval`"),
         ("temperature", "Did you mean `retrieval.params.temperature`"),
         ("name.first", "`name` has no keys below it"),
-        ("split.zzz", "Known keys of split: method, eval, test"),
+        ("split.zzz", "Known keys of split: method, column, fold, eval, test"),
     ],
 )
 def test_an_unknown_key_gets_a_hint(key, hint):
@@ -108,7 +108,7 @@ def test_an_unknown_key_gets_a_hint(key, hint):
         ),
         (
             "evaluation: {rules: [{metric: mrr@10}]}",
-            "evaluation.rules.0: should have either `at_least` or `not_below`",
+            "evaluation.rules.0: should have exactly one of at_least",
         ),
         ("seed: abc", "seed: should be a valid integer, unable to parse string as an integer; found 'abc'"),
         ("split: {eval: 1.5}", "split.eval: should be less than 1; found 1.5"),

@@ -127,3 +127,32 @@ def test_memory_is_bounded():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 60e6
+
+
+# ---- weights ----
+
+
+def test_weights_are_how_often_a_value_counts():
+    rng = np.random.default_rng(0)
+    values, weights = rng.random((40, 2)), rng.integers(0, 4, (40, 1))
+    values[3, 0] = np.nan
+    found = intervals.of_means(values, 200, 1, weights=weights)
+    repeated = np.repeat(values, weights[:, 0], axis=0)
+    assert found.mean == pytest.approx(np.nanmean(repeated, axis=0))
+    # The users drawn are the same, with as many values as the weight says.
+    users = np.repeat(np.arange(40), weights[:, 0] + 1)
+    # A row without a value keeps a user of weight 0 among those that are drawn.
+    rows = [row for value, n in zip(values, weights[:, 0], strict=True) for row in (value * np.nan, *[value] * n)]
+    same = intervals.of_means(np.array(rows), 200, 1, users=users)
+    assert (found.low, found.high) == (pytest.approx(same.low), pytest.approx(same.high))
+    assert found.queries.tolist() == [39, 40]
+    once = intervals.of_means(values, 200, 1, weights=np.ones((40, 1)))
+    for part, plain in zip(once, intervals.of_means(values, 200, 1), strict=True):
+        assert part == pytest.approx(plain)
+
+
+def test_differences_are_weighted_too_and_no_weight_is_no_value():
+    first, second = np.array([0.2, 0.4]), np.array([0.1, 0.9])
+    assert intervals.of_differences(first, second, 100, 1, weights=np.array([3, 1])).mean == pytest.approx(-0.05)
+    none = intervals.of_means(first, 100, 1, weights=np.zeros(2))
+    assert np.isnan([none.mean, none.low, none.high]).all()

@@ -24,8 +24,8 @@ def evaluation(difference=(0.05, 0.01, 0.09), value=0.15):
     }
 
 
-def rule(metric="ndcg@10", step="two_step", at_least=None, not_below=None):
-    return {"step": step, "metric": metric, "at_least": at_least, "not_below": not_below}
+def rule(metric="ndcg@10", step="two_step", **bound):
+    return {"step": step, "metric": metric, "slice": None, "at_least": None, "not_below": None} | bound
 
 
 def verdict(one_rule, one_evaluation=None):
@@ -83,6 +83,125 @@ def test_what_could_not_be_measured_fails(bound):
     assert not found.passed
     assert found.value is None
     assert "could not be measured" in found.sentence
+
+
+@pytest.mark.parametrize(("bound", "passed"), [(0.6, True), (0.5, True), (0.49, False)])
+def test_at_most(bound, passed):
+    found = verdict(rule("gini@10", at_most=bound))
+    assert (found.passed, found.value, found.bound) == (passed, 0.5, bound)
+    assert found.rule == f"two_step gini@10 at most {bound:g}"
+    assert f"two_step gini@10 is 0.5 and should be at most {bound:g}." in found.sentence
+
+
+def after(before, now=0.15):
+    """An evaluation with a last blessed release."""
+    later = evaluation(value=now)
+    later["baselines"].append("last_blessed")
+    later["models"]["last_blessed"] = {"ndcg@10": estimate(before), "gini@10": estimate(0.4)}
+    later["differences"]["last_blessed"] = {"ndcg@10": estimate(0.0, 0.0, 0.0)}
+    return later
+
+
+@pytest.mark.parametrize(
+    ("bound", "passed", "told"),
+    [
+        ({"change_at_least": -0.02}, True, "the change, -0.01, should be at least -0.02."),
+        ({"change_at_least": -0.005}, False, "the change, -0.01, should be at least -0.005."),
+        ({"change_at_least": 0.0}, False, "the change, -0.01, should be at least +0."),
+        ({"relative_change_at_least": -0.07}, True, "the change, -6.25%, should be at least -7%."),
+        ({"relative_change_at_least": -0.06}, False, "the change, -6.25%, should be at least -6%."),
+    ],
+)
+def test_change(bound, passed, told):
+    found = verdict(rule(**bound), after(0.16))
+    assert (found.passed, found.value, found.bound) == (passed, 0.15, 0.16)
+    assert found.sentence.startswith("Passed: " if passed else "Failed: ")
+    assert f"is 0.15 and last_blessed has 0.16; {told}" in found.sentence
+
+
+def test_change_of_a_metric_of_all_lists():
+    found = verdict(rule("gini@10", change_at_least=0.05), after(0.16))
+    assert found.passed
+    assert found.bound == 0.4
+
+
+@pytest.mark.parametrize("bound", [{"change_at_least": -0.1}, {"relative_change_at_least": -0.1}])
+def test_change_without_anything_to_compare_with(bound):
+    assert verdict(rule(**bound)).passed
+    assert "no release was blessed before" in verdict(rule(**bound)).sentence
+    for now, before in ((None, 0.1), (0.1, None)):
+        found = verdict(rule(**bound), after(before, now))
+        assert not found.passed
+        assert "could not be measured" in found.sentence
+    unmeasured = verdict(rule(**bound), evaluation((None, None, None), None))
+    assert not unmeasured.passed
+
+
+def test_of_nothing_there_is_no_share():
+    found = verdict(rule(relative_change_at_least=-0.5), after(0.0))
+    assert not found.passed
+    assert "has 0, of which there is no share; use `change_at_least`" in found.sentence
+    assert verdict(rule(change_at_least=-0.5), after(0.0)).passed
+
+
+@pytest.mark.parametrize("bound", [{"not_below": "last_blessed"}, {"change_at_least": 0.0}])
+def test_why_there_is_no_comparison_is_told(bound):
+    found = verdict(rule(**bound), evaluation() | {"not_compared": {"last_blessed": "it takes other features"}})
+    assert found.passed
+    assert found.sentence.endswith("nothing to compare with, it takes other features.")
+
+
+def sliced(queries=40, compared=True):
+    part = {"name": "user:cold", "of": "queries", "queries": queries, "metrics": {"ndcg@10": estimate(0.05)}}
+    if compared:
+        models = {"popularity": {"ndcg@10": estimate(0.09)}, "last_blessed": {"ndcg@10": estimate(0.06)}}
+        part |= {"models": {"model": part["metrics"]} | models}
+        part |= {"differences": {"popularity": {"ndcg@10": estimate(-0.04, -0.06, -0.02)}}}
+    return after(0.16) | {"slices": [part]}
+
+
+@pytest.mark.parametrize(
+    ("bound", "passed"),
+    [
+        ({"at_least": 0.05}, True),
+        ({"at_least": 0.1}, False),
+        ({"at_most": 0.1}, True),
+        ({"at_most": 0.01}, False),
+        ({"not_below": "popularity"}, False),
+        ({"change_at_least": -0.02}, True),
+        ({"relative_change_at_least": -0.1}, False),
+    ],
+)
+def test_a_rule_of_a_slice_looks_at_it_alone(bound, passed):
+    found = verdict(rule(**bound) | {"slice": "user:cold"}, sliced())
+    assert (found.passed, found.value) == (passed, 0.05)
+    assert found.rule.startswith("two_step ndcg@10 of user:cold ")
+
+
+@pytest.mark.parametrize("bound", [{"at_least": 0.0}, {"at_most": 9.0}, {"not_below": "last_blessed"}])
+def test_an_empty_or_missing_slice_fails(bound):
+    for name, one in (("user:cold", sliced(queries=0)), ("gender=F", sliced())):
+        found = verdict(rule(**bound) | {"slice": name}, one)
+        assert not found.passed
+        assert found.value is None
+        assert f"of {name}" in found.rule
+        assert "no query of this evaluation is in that slice" in found.sentence
+
+
+def test_a_slice_that_was_not_compared_cannot_be():
+    with pytest.raises(UsageError, match="compares nothing in that slice"):
+        verdict(rule(not_below="popularity") | {"slice": "user:cold"}, sliced(compared=False))
+
+
+def test_which_slices_are_compared():
+    wanted = [
+        rule(at_least=0.1) | {"slice": "user:warm"},
+        rule(not_below="popularity") | {"slice": "user:cold"},
+        rule(change_at_least=0.0, step="retrieval") | {"slice": "item:tail"},
+        rule(relative_change_at_least=0.0),
+    ]
+    assert rules.compared_slices(wanted, "two_step") == {"user:cold"}
+    assert rules.compared_slices(wanted, "retrieval") == {"item:tail"}
 
 
 def test_a_verdict_a_rule_in_order_each_of_its_own_step():

@@ -1,5 +1,7 @@
 """Asking a retrieval model many queries: strings in, catalogue rows out."""
 
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
 from collections.abc import Callable
 
 import numpy as np

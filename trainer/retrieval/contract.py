@@ -43,6 +43,7 @@ class RetrievalData:
       users: [E] string array, the user of each event.
       items: [E] int32, the catalogue row of each event's item.
       timestamps: [E] int64 seconds.
+      ratings: [E] float32, or None where events have none.
       transformed: the events' transformed columns, [E, …] each; read when called. Where there are events alone, which
         do for the models that need no features, it raises ModelError.
       transform: the transform graph as a layer, raw sparse columns → transformed ones.
@@ -55,6 +56,7 @@ class RetrievalData:
     users: pa.Array
     items: np.ndarray
     timestamps: np.ndarray
+    ratings: np.ndarray | None = None
     transformed: Callable[[], dict[str, np.ndarray]] = _events_alone
     transform: tf.Module = field(default_factory=tf.Module)
     sizes: dict[str, int] = field(default_factory=dict)
@@ -67,6 +69,11 @@ class RetrievalData:
     def counts(self) -> np.ndarray:
         """[N] events of each item."""
         return np.bincount(self.items, minlength=self.n_items)
+
+    def check_transformed(self) -> None:
+        """Raises: ModelError where there are events alone."""
+        if not self.sizes:
+            _events_alone()
 
 
 class Retriever(tf.Module):
@@ -193,8 +200,9 @@ class NeighbourhoodRetriever(Retriever):
         self, data: RetrievalData, settings: Settings, neighbours: np.ndarray, weights: np.ndarray, counts: np.ndarray
     ):
         super().__init__(data, settings)
-        self.neighbours = tf.constant(neighbours, tf.int32)
-        self.weights = tf.constant(weights, tf.float32)
+        # Variables, since constants stand in the graph, which may not be larger than 2 GB.
+        self.neighbours = tf.Variable(neighbours, trainable=False, dtype=tf.int32)
+        self.weights = tf.Variable(weights, trainable=False, dtype=tf.float32)
         # So small that it only orders items which no neighbour speaks for.
         self.popularity = tf.constant(1e-6 * counts / max(1, counts.max(initial=0)), tf.float32)
 
@@ -205,13 +213,15 @@ class NeighbourhoodRetriever(Retriever):
         return self._summed(rows[:, tf.newaxis])
 
     def _summed(self, rows: tf.Tensor) -> tf.Tensor:
-        """[B, H] catalogue rows, -1 for none → [B, N]."""
-        where = tf.where(rows >= 0)
-        known = tf.gather_nd(rows, where)
-        neighbours = tf.gather(self.neighbours, known)
-        owners = tf.broadcast_to(tf.cast(where[:, :1], tf.int32), tf.shape(neighbours))
-        base = tf.broadcast_to(self.popularity, [tf.shape(rows)[0], tf.shape(self.popularity)[0]])
-        return tf.tensor_scatter_nd_add(base, tf.stack([owners, neighbours], axis=-1), tf.gather(self.weights, known))
+        """[B, H] catalogue rows, -1 for none → [B, N]; query by query, so that the neighbours of one alone are held."""
+        return tf.map_fn(self._sum, rows, fn_output_signature=tf.TensorSpec(self.popularity.shape, tf.float32))
+
+    def _sum(self, rows: tf.Tensor) -> tf.Tensor:
+        """[H] catalogue rows, -1 for none → [N]."""
+        known = tf.boolean_mask(rows, rows >= 0)
+        neighbours = tf.reshape(tf.gather(self.neighbours, known), [-1])
+        weights = tf.reshape(tf.gather(self.weights, known), [-1])
+        return self.popularity + tf.math.unsorted_segment_sum(weights, neighbours, self.popularity.shape[0])
 
 
 def _masked(scores: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:

@@ -1,12 +1,55 @@
-"""Popularity: the items with the most events, the same for everyone."""
+"""Popularity: the items with the most events, of all users or of those like the one asked about."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import numpy as np
+import tensorflow as tf
 
-from trainer.retrieval.contract import NeighbourhoodRetriever, RetrievalData
+from core import names
+from trainer.retrieval.contract import RetrievalData, Retriever
 from trainer.retrieval.settings import PopularitySettings
+from trainer.retrieval.shares import recent, segment_column, shares
+from transform import raw
 
 
-def fit(settings: PopularitySettings, data: RetrievalData, seed: int) -> NeighbourhoodRetriever:
-    """Count the events of each item; a score is the share of the most popular one's count, times 1e-6."""
-    none = np.zeros((data.n_items, 0))
-    return NeighbourhoodRetriever(data, settings, none, none, data.counts())
+class PopularityRetriever(Retriever):
+    """Each item's share of the most popular one's events.
+
+    Args:
+      by_segment: [S, N] float32 shares, by the value of the segment as the transform graph numbers it; 0: everyone.
+      column: the transformed column of the segment, or None for row 0 alone.
+    """
+
+    def __init__(self, data: RetrievalData, settings: PopularitySettings, by_segment: np.ndarray, column: str | None):
+        super().__init__(data, settings)
+        self.by_segment, self.column = tf.Variable(by_segment, trainable=False), column
+        if column is not None:
+            self.transform = data.transform
+
+    def scores(self, query):
+        segments = tf.zeros(tf.shape(query[names.USER_ID]), tf.int64)
+        if self.column is not None:
+            segments = tf.cast(self.transform(raw.to_sparse(query))[self.column], tf.int64)
+        return tf.gather(self.by_segment, segments)
+
+    def item_scores(self, rows):
+        return tf.gather(self.by_segment, tf.zeros_like(rows))
+
+
+def fit(settings: PopularitySettings, data: RetrievalData, seed: int) -> PopularityRetriever:
+    """Count the events of each item: those of the user's segment decide, then everyone's, then those before the window.
+
+    Raises:
+      ModelError: the segment is no feature that makes segments, or there are events alone.
+    """
+    latest = recent(data.timestamps, settings.window_days)
+    counts = np.bincount(data.items[latest], minlength=data.n_items)
+    overall = shares(counts, data.counts())[np.newaxis]
+    if settings.segment is None:
+        return PopularityRetriever(data, settings, overall, None)
+    column = segment_column(settings.segment, data.features.user)
+    segments, size = data.transformed()[column].astype(np.int64), data.sizes[column]
+    cells = np.bincount((segments * data.n_items + data.items)[latest], minlength=size * data.n_items)
+    by_segment = shares(cells.reshape(size, data.n_items), overall[0])
+    by_segment[0] = overall[0]  # of users who have no value
+    return PopularityRetriever(data, settings, by_segment, column)

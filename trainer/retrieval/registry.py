@@ -1,12 +1,26 @@
 """The retrieval models by name. A new one is a line here, its settings, and a file beside this one."""
 
-from trainer.registry import Entry, Registry
+from trainer.registry import ITEM_FEATURES, REPEATS, Entry, Registry
 from trainer.retrieval import settings
 
 MODELS = Registry(
     "retrieval",
     Entry("popularity", "trainer.retrieval.popularity:fit", settings.PopularitySettings, events_alone=True),
     Entry("item_knn", "trainer.retrieval.item_knn:fit", settings.ItemKNNSettings, events_alone=True),
+    Entry("repeats", "trainer.retrieval.repeats:fit", settings.RepeatsSettings, events_alone=True, needs=(REPEATS,)),
+    Entry("user_knn", "trainer.retrieval.user_knn:fit", settings.UserKNNSettings, events_alone=True),
+    Entry("ease", "trainer.retrieval.ease:fit", settings.EASESettings, events_alone=True),
+    Entry("slim", "trainer.retrieval.slim:fit", settings.SLIMSettings, events_alone=True),
+    Entry("graph_filter", "trainer.retrieval.graph_filter:fit", settings.GraphFilterSettings, events_alone=True),
+    Entry("ials", "trainer.retrieval.ials:fit", settings.IALSSettings, events_alone=True),
+    Entry("bpr", "trainer.retrieval.bpr:fit", settings.BPRSettings, events_alone=True),
+    Entry("svd", "trainer.retrieval.svd:fit", settings.SVDSettings),
+    Entry("svdpp", "trainer.retrieval.svdpp:fit", settings.SVDppSettings),
+    Entry("pmf", "trainer.retrieval.pmf:fit", settings.PMFSettings),
+    Entry("nmf", "trainer.retrieval.nmf:fit", settings.NMFSettings),
+    Entry("content", "trainer.retrieval.content:fit", settings.ContentSettings, needs=(ITEM_FEATURES,)),
+    Entry("knn_baseline", "trainer.retrieval.knn_baseline:fit", settings.KNNBaselineSettings),
     Entry("two_tower", "trainer.retrieval.two_tower:fit", settings.TwoTowerSettings),
+    Entry("fusion", "trainer.retrieval.fusion:fit", settings.FusionSettings, events_alone=True),
 )
 check = MODELS.check

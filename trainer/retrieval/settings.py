@@ -1,19 +1,170 @@
 """The settings of each retrieval model, apart from the models so that a check needs no TensorFlow."""
 
-from pydantic import Field
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
 
 from core.settings import Settings
+
+Similarity = Literal["cosine", "jaccard"]
+Weighting = Literal["none", "tf_idf", "bm25"]
 
 
 class PopularitySettings(Settings):
     """Counts of events."""
 
+    window_days: float | None = Field(
+        None, gt=0, description="Only the events of this many days before the last one count first; null counts all."
+    )
+    segment: str | None = Field(
+        None,
+        description="A feature of users with one value each: what others with the user's value met comes first.",
+    )
+
+
+class RepeatsSettings(Settings):
+    """What the user met before, most often and most lately first."""
+
+    half_life: float | None = Field(
+        500.0,
+        gt=0,
+        description="An item last met this many of the user's events ago counts half; null looks at counts alone.",
+    )
+
 
 class ItemKNNSettings(Settings):
     """Items met by the same users (Deshpande & Karypis, 2004)."""
 
-    neighbours: int = Field(100, ge=1, description="How many neighbours of an item are kept.")
-    shrinkage: float = Field(10.0, ge=0, description="Added to the cosine's denominator, against chance overlaps.")
+    neighbours: int = Field(50, ge=1, description="How many neighbours of an item are kept.")
+    shrinkage: float = Field(10.0, ge=0, description="Events of mean weight added to the denominator, against chance.")
+    similarity: Similarity = Field("cosine", description="How alike two items are, from what their users have of both.")
+    weighting: Weighting = Field("bm25", description="What a user says of an item; `none`: each the same.")
+
+
+class UserKNNSettings(Settings):
+    """What users with a history like this one met (Resnick et al., 1994)."""
+
+    neighbours: int = Field(50, ge=1, description="How many like users are asked.")
+    shrinkage: float = Field(10.0, ge=0, description="Events of mean weight added to the denominator, against chance.")
+    similarity: Similarity = Field("cosine", description="How alike two users are, from the items of both.")
+    weighting: Weighting = Field("tf_idf", description="What an item says of a user; `none`: each the same.")
+
+
+class EASESettings(Settings):
+    """A linear model of each item from all others, in closed form (Steck, 2019)."""
+
+    l2: float = Field(300.0, gt=0, description="Penalty of the squared weights; less where events are few.")
+    neighbours: int = Field(800, ge=1, description="How many weights of an item are kept, the largest of either sign.")
+    memory_gb: float = Field(
+        4.0, gt=0, description="The most that the matrix of all items may take: 4 GB hold about 31,000 items."
+    )
+
+
+class SLIMSettings(Settings):
+    """A sparse linear model of each item from those it was met with (Ning & Karypis, 2011)."""
+
+    l1: float = Field(1.0, ge=0, description="Penalty of the weights; more of it makes fewer of them.")
+    l2: float = Field(100.0, gt=0, description="Penalty of the squared weights.")
+    neighbours: int = Field(200, ge=1, description="How many weights of an item are kept, the largest first.")
+
+
+class ContentSettings(Settings):
+    """Items whose features are like those of the items met (Pazzani & Billsus, 2007)."""
+
+    dim: int = Field(
+        64, ge=2, description="The most that an embedding has; with more values of features than this it is narrowed."
+    )
+    half_life: float | None = Field(
+        5.0, gt=0, description="After this many later events an item met counts half; null counts all the same."
+    )
+
+
+class FusionSettings(Settings):
+    """Several models' lists made one, by reciprocal ranks (Cormack et al., 2009)."""
+
+    models: dict[str, dict[str, Any]] = Field(
+        default_factory=lambda: {"ease": {}, "ials": {}, "item_knn": {}},
+        min_length=2,
+        description="Retrieval model -> its params.",
+    )
+    weights: dict[str, float] = Field(default_factory=dict, description="Retrieval model -> its weight, where not 1.")
+    k0: float = Field(60.0, ge=0, description="Added to a rank; more of it makes the first ranks less outstanding.")
+    depth: int = Field(1000, ge=1, description="How far down a list ranks count; popularity orders what lies below.")
+
+    @model_validator(mode="after")
+    def _known_models(self) -> "FusionSettings":
+        from trainer.retrieval.registry import check  # which is made of these settings
+
+        for name, params in self.models.items():
+            check(name, params)
+        unknown = sorted(set(self.weights) - set(self.models))
+        if unknown:
+            raise ValueError(f"weights should be of {', '.join(self.models)}; found {', '.join(unknown)}")
+        return self
+
+
+class IALSSettings(Settings):
+    """Implicit matrix factorisation by alternating least squares (Hu, Koren & Volinsky, 2008)."""
+
+    factors: int = Field(64, ge=1, description="Size of the users' and items' vectors.")
+    regularization: float = Field(0.1, gt=0, description="The penalty λ over the mean number of events of a user.")
+    alpha: float = Field(0.5, gt=0, description="How much each event adds to the confidence, which is 1 without any.")
+    iterations: int = Field(10, ge=1, description="Times that users and items are each solved for.")
+
+
+class BPRSettings(Settings):
+    """Matrix factorisation by Bayesian personalised ranking (Rendle et al., 2009)."""
+
+    factors: int = Field(64, ge=1, description="Size of the items' vectors.")
+    regularization: float = Field(0.01, ge=0, description="Penalty of vectors and biases.")
+    learning_rate: float = Field(0.05, gt=0, description="Of the stochastic gradient steps.")
+    iterations: int = Field(200, ge=1, description="Passes over the events.")
+
+
+class SVDSettings(Settings):
+    """Matrix factorisation of ratings with biases (Koren, Bell & Volinsky, 2009)."""
+
+    factors: int = Field(100, ge=1, description="Size of the users' and items' vectors.")
+    regularization: float = Field(0.1, ge=0, description="Penalty of vectors and biases, a rating.")
+    learning_rate: float = Field(0.01, gt=0, description="Of the stochastic gradient steps.")
+    iterations: int = Field(50, ge=1, description="Passes over the ratings.")
+
+
+class SVDppSettings(Settings):
+    """SVD with what was rated as evidence of its own (Koren, 2008)."""
+
+    factors: int = Field(20, ge=1, description="Size of the users' and items' vectors.")
+    regularization: float = Field(0.08, ge=0, description="Penalty of vectors and biases, a rating.")
+    implicit_regularization: float = Field(
+        0.02, ge=0, description="Penalty of the vectors y of what was rated; each rating shrinks all its user's."
+    )
+    learning_rate: float = Field(0.007, gt=0, description="Of the stochastic gradient steps.")
+    iterations: int = Field(30, ge=1, description="Passes over the ratings.")
+
+
+class PMFSettings(Settings):
+    """Probabilistic matrix factorisation of ratings, without biases (Salakhutdinov & Mnih, 2007)."""
+
+    factors: int = Field(100, ge=1, description="Size of the users' and items' vectors.")
+    regularization: float = Field(0.1, ge=0, description="Penalty of the vectors, a rating.")
+    learning_rate: float = Field(0.005, gt=0, description="Of the stochastic gradient steps.")
+    iterations: int = Field(100, ge=1, description="Passes over the ratings.")
+
+
+class NMFSettings(Settings):
+    """Non-negative matrix factorisation of ratings (Luo et al., 2014)."""
+
+    factors: int = Field(100, ge=1, description="Size of the users' and items' vectors.")
+    regularization: float = Field(0.1, ge=0, description="Penalty of the vectors, a rating.")
+    iterations: int = Field(60, ge=1, description="Passes over the ratings.")
+
+
+class KNNBaselineSettings(Settings):
+    """Item-based neighbours for ratings, over the baselines of user and item (Koren, 2010)."""
+
+    neighbours: int = Field(200, ge=1, description="How many neighbours of an item are kept.")
+    shrinkage: float = Field(100.0, ge=0, description="How many common users count half of a similarity.")
+    damping: float = Field(0.3, gt=0, description="Added to the sum of similarities that a correction is divided by.")
 
 
 class TwoTowerSettings(Settings):
@@ -28,3 +179,10 @@ class TwoTowerSettings(Settings):
     temperature: float = Field(0.1, gt=0, description="Divides the cosine of query and candidate.")
     dropout: float = Field(0.2, ge=0, lt=1, description="Share of the query tower's input dropped in training.")
     l2: float = Field(0.0, ge=0, description="Weight decay of the embeddings.")
+
+
+class GraphFilterSettings(Settings):
+    """A low-pass filter on the user–item graph (Shen et al., 2021)."""
+
+    patterns: int = Field(256, ge=1, description="How many of the graph's smoothest patterns are kept.")
+    strength: float = Field(0.3, ge=0, description="Weight of the patterns against the neighbours at one step.")

@@ -1,0 +1,1 @@
+"""`twostep bench`: registered models under the published protocols, each beside the published figure."""

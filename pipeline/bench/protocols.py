@@ -1,0 +1,97 @@
+"""The published protocols: data, split, candidates and metrics, and what others reached under them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from transform.features import Features
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How models are compared.
+
+    Args:
+      name: of the protocol.
+      dataset: of `twostep data get`.
+      split: `temporal`, `temporal_per_user` or `given` (the column `split`), with eval_share and test_share.
+      exclude_seen: whether items met before test are left out of the lists and of the right answers.
+      metrics: what is printed.
+      features: columns the models may use, and how long a history they see.
+      published: figure by metric, by who reached it.
+      models: model → params, of those run by default.
+      said: the protocol in one sentence.
+    """
+
+    name: str
+    dataset: str
+    split: str
+    exclude_seen: bool
+    metrics: tuple[str, ...]
+    features: Features
+    published: Mapping[str, tuple[float, ...]]
+    said: str
+    models: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    eval_share: float = 0.1
+    test_share: float = 0.1
+
+
+_FILMS = Features.model_validate(
+    {
+        "user": {"age": {"kind": "numeric", "buckets": 8}, "gender": "categorical", "occupation": "categorical"},
+        "item": {"genres": "multi_valued", "year": {"kind": "numeric", "buckets": 8}},
+        "history_length": 50,
+    }
+)
+
+PROTOCOLS = {
+    each.name: each
+    for each in (
+        Protocol(
+            name="movielens-100k",
+            dataset="movielens-100k",
+            split="temporal_per_user",
+            exclude_seen=True,
+            metrics=("ndcg@10", "recall@100"),
+            features=_FILMS,
+            published={
+                "popularity": (0.0796,),
+                "item-kNN": (0.1219,),
+                "iALS, 64 factors": (0.1362,),
+                "EASE, λ 200": (0.1443,),
+            },
+            said="a user's last tenth of ratings is test; fitted on the rest; the catalogue less what the user saw",
+        ),
+        Protocol(
+            name="complete-journey",
+            dataset="complete-journey",
+            split="temporal",
+            exclude_seen=False,
+            metrics=("ndcg@10", "recall@100"),
+            features=Features.model_validate({"history_length": 2000}),
+            published={
+                "popularity": (0.181, 0.124),
+                "iALS, 128 factors": (0.143, 0.187),
+                "the user's own counts": (0.429, 0.257),
+            },
+            said="the last tenth of purchases in time is test; repeats allowed; right is what a user bought in test",
+        ),
+        Protocol(
+            name="gowalla",
+            dataset="gowalla",
+            split="given",
+            exclude_seen=True,
+            metrics=("recall@20", "ndcg@20"),
+            features=Features.model_validate({"history_length": 1000}),
+            published={
+                "MF-BPR": (0.1627, 0.1378),
+                "YouTubeDNN": (0.1754, 0.1473),
+                "EASE": (0.1765, 0.1467),
+                "LightGCN": (0.1830, 0.1554),
+                "UltraGCN": (0.1862, 0.1580),
+                "SimpleX": (0.1872, 0.1557),
+            },
+            said="LightGCN's split of check-ins; full ranking over the places that a user was not at in train",
+        ),
+    )
+}

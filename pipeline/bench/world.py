@@ -1,0 +1,144 @@
+"""The data of a protocol, as the trainers get it, without TFX: joined, split and, where a model asks, transformed."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import functools
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from components.event_joiner import join, splits
+from core import names, queries
+from core.columns import feature_types
+from core.examples import write_examples
+from core.queries import Queries, catalogue_rows
+from pipeline import datasets
+from pipeline.bench.protocols import Protocol
+from trainer.data import transform_sizes, transformed
+from trainer.retrieval.contract import RetrievalData
+from transform.preprocessing import preprocessing_fn
+
+SPLIT = "split"  # the interactions' column of a given split
+EVAL_OF_GIVEN = 0.1  # share of a given train part that models are chosen by
+
+
+class World:
+    """What the models of a protocol are fitted on and asked.
+
+    Args:
+      protocol: the protocol.
+      seed: of what is drawn.
+    """
+
+    def __init__(self, protocol: Protocol, seed: int):
+        self.protocol, self.seed, self.features = protocol, seed, protocol.features
+        folder = datasets.cache_folder(protocol.dataset)
+        kinds = {
+            names.USERS: {name: feature.model_dump() for name, feature in self.features.user.items()},
+            names.ITEMS: {name: feature.model_dump() for name, feature in self.features.item.items()},
+        }
+        self.users, self.catalogue = (
+            _read(folder / f"{table}.parquet", {key: pa.string()} | feature_types(kinds[table]))
+            for table, key in ((names.USERS, names.USER_ID), (names.ITEMS, names.ITEM_ID))
+        )
+        self.parts = self._split(folder)
+
+    def _split(self, folder: Path) -> list[pa.Table]:
+        protocol = self.protocol
+        keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.TIMESTAMP: pa.int64()}
+        given = {SPLIT: pa.string()} if protocol.split == "given" else {}
+        events = _read(folder / f"{names.INTERACTIONS}.parquet", keys | given)
+        cut = None
+        if protocol.split == "temporal":
+            cut = splits.cuts(events[names.TIMESTAMP].to_numpy(), protocol.eval_share, protocol.test_share)
+        spec = join.JoinSpec(
+            history_length=self.features.history_length,
+            method="temporal_per_user" if given else protocol.split,
+            eval_share=protocol.eval_share,
+            test_share=protocol.test_share,
+            cut=cut,
+        )
+        joined, split, _ = join.join(events, self.users, self.catalogue, spec)
+        if given:
+            chosen = np.random.default_rng(self.seed).random(len(joined)) < EVAL_OF_GIVEN
+            split = np.where(joined[SPLIT].to_numpy() == names.TEST, 2, chosen.astype(int))
+        return [joined.filter(pa.array(split == index)) for index in range(3)]
+
+    @property
+    def ids(self) -> pa.Array:
+        return self.catalogue[names.ITEM_ID].combine_chunks()
+
+    def queries(self, target: int) -> Queries:
+        """What the events of a split (1 eval, 2 test) ask, all before them known."""
+        return queries.build(
+            pa.concat_tables(self.parts[:target]),
+            self.parts[target],
+            self.ids,
+            unit="user",
+            user_columns=[names.USER_ID, *self.features.user],
+            history_length=self.features.history_length,
+            exclude_seen=self.protocol.exclude_seen,
+            max_queries=5_000 if target == 1 else None,
+            seed=self.seed,
+        )
+
+    def data(self, until: int, validation: Queries | None, with_transform: bool) -> RetrievalData:
+        """The events of the splits before `until` as a model is fitted on them."""
+        events = pa.concat_tables(self.parts[:until]).combine_chunks()
+        ratings = events[names.RATING].to_numpy() if names.RATING in events.column_names else None
+        common = RetrievalData(
+            features=self.features,
+            catalogue=self.catalogue,
+            users=events[names.USER_ID].combine_chunks(),
+            items=catalogue_rows(self.ids, events[names.ITEM_ID]),
+            timestamps=events[names.TIMESTAMP].to_numpy(),
+            ratings=ratings,
+            validation=validation,
+        )
+        if not with_transform:
+            return common
+        layer, sizes = self._transform
+        return replace(
+            common, transform=layer, sizes=sizes, transformed=lambda: transformed(events, self.features, layer)
+        )
+
+    @functools.cached_property
+    def _transform(self) -> tuple[Any, dict[str, int]]:
+        """The transform graph over train and eval, as the node Transform makes it."""
+        import apache_beam as beam
+        import tensorflow_transform as tft
+        import tensorflow_transform.beam as tft_beam
+        from tensorflow_transform.tf_metadata import schema_utils
+        from tfx_bsl.tfxio import tf_example_record
+
+        raw_types = feature_types(
+            {name: each.model_dump() for name, each in (self.features.user | self.features.item).items()}
+        )
+        columns = [names.USER_ID, names.ITEM_ID, names.HISTORY, *raw_types]
+        spec = {
+            name: tf.io.VarLenFeature(tf.float32 if raw_types.get(name) == pa.float32() else tf.string)
+            for name in columns
+        }
+        preprocess = functools.partial(preprocessing_fn, custom_config={"features": self.features.model_dump_json()})
+        with tempfile.TemporaryDirectory() as work:
+            examples = f"{work}/examples.gz"
+            write_examples(pa.concat_tables(self.parts[:2]).select(columns), examples)
+            source = tf_example_record.TFExampleRecord(examples, schema=schema_utils.schema_from_feature_spec(spec))
+            with beam.Pipeline(runner="FnApiRunner") as pipeline, tft_beam.Context(temp_dir=f"{work}/temp"):
+                read = pipeline | source.BeamSource(), source.TensorAdapterConfig()
+                graph = read | tft_beam.AnalyzeDataset(preprocess)
+                _ = graph | tft_beam.WriteTransformFn(f"{work}/graph")
+            output = tft.TFTransformOutput(f"{work}/graph")
+            return output.transform_features_layer(), transform_sizes(output, self.features)
+
+
+def _read(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
+    """The columns of a Parquet file, in the types that the pipeline would give them."""
+    table = pq.read_table(path, columns=list(types))
+    return pa.table({name: table[name].combine_chunks().cast(kind) for name, kind in types.items()})

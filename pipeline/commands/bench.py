@@ -1,0 +1,95 @@
+"""`twostep bench`: our models under the published protocols."""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from core.errors import TwostepError, UsageError
+
+
+def add_arguments(subparsers: argparse._SubParsersAction) -> None:
+    """Register `bench`."""
+    parser = subparsers.add_parser(
+        "bench",
+        help="registered models under the published protocols",
+        description="Fit registered models under a published protocol, each in a process of its own, and print them "
+        "beside what others reached under it.",
+    )
+    parser.add_argument("protocol", metavar="PROTOCOL", help="movielens-100k, complete-journey or gowalla")
+    parser.add_argument("--models", metavar="NAME,…", help="these instead of the protocol's own")
+    parser.add_argument("--params", metavar="JSON", default="{}", help="settings of the models, the same for all")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--output", metavar="FILE", type=Path, help="write the rows as JSON")
+    parser.set_defaults(func=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run and print."""
+    from core.files import write_json
+    from pipeline.bench.protocols import PROTOCOLS
+
+    if arguments.protocol not in PROTOCOLS:
+        raise UsageError(f"protocol should be one of {', '.join(PROTOCOLS)}; found {arguments.protocol!r}")
+    protocol = PROTOCOLS[arguments.protocol]
+    models = {name: {} for name in arguments.models.split(",")} if arguments.models else dict(protocol.models)
+    rows = []
+    for name, params in models.items():
+        print(f"{name} …", end=" ", flush=True)
+        rows.append(
+            _one(protocol.name, name, {**params, **json.loads(arguments.params)}, arguments.seed, arguments.verbose)
+        )
+        print(f"{rows[-1]['fit_seconds']} s", flush=True)
+    _show(protocol, rows)
+    if arguments.output:
+        write_json(arguments.output, {"protocol": protocol.name, "rows": rows})
+    return 0
+
+
+def _one(protocol: str, model: str, params: dict[str, Any], seed: int, verbose: bool) -> dict[str, Any]:
+    from core.files import read_json
+
+    with tempfile.TemporaryDirectory() as work:
+        output = Path(work) / "row.json"
+        command = [
+            sys.executable,
+            "-m",
+            "pipeline.bench.one",
+            protocol,
+            model,
+            json.dumps(params),
+            str(seed),
+            str(output),
+        ]
+        done = subprocess.run(command, stderr=None if verbose else subprocess.PIPE, text=True)
+        if done.returncode:
+            told = (done.stderr or "").strip().splitlines()
+            raise TwostepError(f"{model}: {told[-1] if told else 'failed'}\nRun again with -v for more")
+        return read_json(output)
+
+
+def _show(protocol: Any, rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{protocol.name}: {protocol.said}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("", *protocol.metrics, "fit s", "peak MB"):
+        table.add_column(heading, no_wrap=True)
+    lines: list[tuple[float, list[str], str | None]] = []
+    for row in rows:
+        measured = [row["metrics"][metric] for metric in protocol.metrics]
+        cells = [row["model"], *map(_estimate, measured), f"{row['fit_seconds']:.1f}", f"{row['peak_mb']:,}"]
+        lines.append((measured[0]["mean"], cells, None))
+    for who, figures in protocol.published.items():
+        lines.append((figures[0], [f"{who} (publ.)", *(f"{figure:.4f}" for figure in figures)], "dim"))
+    for _, cells, style in sorted(lines, key=lambda line: -line[0]):
+        table.add_row(*cells, style=style)
+    Console().print(table)
+
+
+def _estimate(value: dict[str, float]) -> str:
+    return f"{value['mean']:.4f} [{value['low']:.3f}, {value['high']:.3f}]"

@@ -1,0 +1,115 @@
+"""The part of the configuration that says what is measured and what a release must reach."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from components.recommender_evaluator import slice_names
+from core import metrics
+from core.errors import UsageError
+from core.settings import Settings
+from trainer.retrieval import registry as retrieval_registry
+
+_BOUNDS = ("at_least", "at_most", "not_below", "change_at_least", "relative_change_at_least")
+_LAST_BLESSED = "last_blessed"
+
+
+class Rule(Settings):
+    """One condition of release; every rule must hold."""
+
+    step: Literal["retrieval", "two_step"] = Field("two_step", description="Which evaluation it looks at.")
+    metric: str = Field(description="A metric with its k, such as `ndcg@10`.")
+    slice: str | None = Field(
+        None,
+        description="The part it looks at alone, such as `user:cold` or `gender=F`, a column of `slices` and a value; "
+        "fails where no query is in it.",
+    )
+    at_least: float | None = Field(None, allow_inf_nan=False, description="The lowest value that passes.")
+    at_most: float | None = Field(
+        None, allow_inf_nan=False, description="The highest value that passes, such as of `gini@10`."
+    )
+    not_below: str | None = Field(
+        None,
+        description="A baseline, or `last_blessed`: fails when the 95% interval of the difference lies below zero.",
+    )
+    change_at_least: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        description="The lowest difference from the last blessed release that passes, such as -0.02.",
+    )
+    relative_change_at_least: float | None = Field(
+        None,
+        allow_inf_nan=False,
+        description="The same as a share of the last blessed release's value: -0.02 is 2% less.",
+    )
+
+    @model_validator(mode="after")
+    def _one_bound(self) -> "Rule":
+        bounds = [key for key in _BOUNDS if getattr(self, key) is not None]
+        if len(bounds) != 1:
+            raise ValueError(f"should have exactly one of {', '.join(_BOUNDS)}; found {', '.join(bounds) or 'none'}")
+        try:
+            name, _ = metrics.parse(self.metric)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        if name in metrics.EXPOSURE and self.not_below is not None:
+            raise ValueError(
+                f"`not_below` compares query by query, and {name} is of all lists together; use `change_at_least`, "
+                "`at_least` or `at_most`"
+            )
+        if name in metrics.EXPOSURE and self.slice is not None:
+            raise ValueError(f"{name} is of all lists together, so a `slice` has none of its own")
+        if self.slice in slice_names.OF_ITEMS and name != "recall":
+            raise ValueError(f"of slices of items only recall is measured; found {self.metric} of {self.slice}")
+        return self
+
+
+class Evaluation(Settings):
+    """What is measured, against what, and what a release must reach."""
+
+    unit: Literal["user", "event"] = Field(
+        "user",
+        description="`user`: all test items of a user at once; `event`: each test event with the history up to it.",
+    )
+    at: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (10, 20, 100), min_length=1, description="The list lengths k of the metrics."
+    )
+    baselines: tuple[str, ...] = Field(("popularity", "item_knn"), description="Retrieval models to stand beside.")
+    slices: tuple[str, ...] = Field((), description="User features to report by.")
+    resamples: int = Field(1000, ge=100, description="Bootstrap resamples of an interval.")
+    max_queries: int = Field(10_000, ge=1, description="A larger test split is sampled down to this many queries.")
+    rules: tuple[Rule, ...] = Field(
+        (Rule(metric="ndcg@10", not_below="popularity"), Rule(metric="ndcg@10", not_below=_LAST_BLESSED)),
+        description="The conditions of release.",
+    )
+
+    @model_validator(mode="after")
+    def _rules_can_be_held(self) -> "Evaluation":
+        models = [name for name, entry in retrieval_registry.MODELS.entries.items() if entry.events_alone]
+        for name in self.baselines:
+            if name not in models:
+                raise ValueError(f"baselines should be of {', '.join(models)}, which need no features; found {name!r}")
+        for rule in self.rules:
+            self._check(rule)
+        return self
+
+    def _check(self, rule: Rule) -> None:
+        k = metrics.parse(rule.metric)[1]
+        if k not in self.at:
+            raise ValueError(
+                f"a rule is about {rule.metric}, but `at` has no {k}: it is {list(self.at)}. Add it, or set `rules`"
+            )
+        known = [*self.baselines, _LAST_BLESSED]
+        if rule.not_below not in (*known, None):
+            raise ValueError(
+                f"a rule's not_below should be one of {', '.join(known)}; found {rule.not_below!r}. "
+                "Add it to `baselines`, or set `rules`"
+            )
+        if rule.slice is None or rule.slice in slice_names.ALWAYS:
+            return
+        column, equals, _ = rule.slice.partition("=")
+        if not equals or column not in self.slices:
+            raise ValueError(
+                f"a rule's slice should be one of {', '.join(slice_names.ALWAYS)}, or COLUMN=VALUE of a column in "
+                f"`slices`, which has {', '.join(self.slices) or 'none'}; found {rule.slice!r}"
+            )

@@ -1,0 +1,148 @@
+"""The index over the catalogue: it finds what exact search finds, honours exclusion, and is refused if it does not."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from components.candidate_index import index
+from core import names
+from core.errors import ModelError
+from core.names import EVAL, TRAIN
+from trainer.retrieval.registry import MODELS
+
+BAR = 0.95
+
+
+@pytest.fixture(scope="module", params=list(MODELS.entries))
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def embeddings(world, name):
+    return index.embed_catalogue(world.loaded("retrieval", name), world.items, world.features)
+
+
+@pytest.fixture(scope="module", params=["exact", "hnsw"])
+def folder(request, tmp_path_factory, name, embeddings):
+    if request.param == "hnsw" and embeddings is None:
+        pytest.skip("a neighbourhood model has no embeddings to index")
+    folder = tmp_path_factory.mktemp(f"{name}-{request.param}")
+    index.build(request.param, embeddings, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(world, name, folder):
+    return index.CandidateSource(world.saved("retrieval", name), folder, world.ids, world.features)
+
+
+@pytest.fixture(scope="module")
+def asked(world):
+    return world.asked([TRAIN], EVAL)
+
+
+def test_every_item_is_embedded_cold_ones_too(world, name, embeddings):
+    assert (embeddings is not None) == ("embed_candidate" in world.loaded("retrieval", name).signatures)
+    if embeddings is not None:
+        assert len(embeddings) == len(world.ids)
+        assert embeddings.dtype == np.float32
+        assert np.isfinite(embeddings).all()
+
+
+def test_an_index_answers_as_the_model_alone_does(world, name, source, asked):
+    alone = index.CandidateSource(world.saved("retrieval", name), None, world.ids, world.features)
+    for k in (1, 10, 40, 100):
+        rows, scores = source.retrieve(asked, k)
+        expected, expected_scores = alone.retrieve(asked, k)
+        assert rows.shape == scores.shape == (len(asked), min(k, 40))
+        assert rows.dtype == np.int32
+        np.testing.assert_allclose(scores, expected_scores, rtol=1e-4, atol=1e-4)
+        np.testing.assert_array_equal(rows == -1, expected == -1)
+        np.testing.assert_array_equal(np.isneginf(scores), rows == -1)
+        assert (rows == expected).mean() > BAR  # equal scores may come in another order
+
+
+def test_items_met_before_are_never_returned(world, source, asked):
+    rows, _ = source.retrieve(asked, 40)
+    ids = world.ids.to_pylist()
+    longest = 0
+    for row, seen in zip(rows, asked.seen.to_pylist(), strict=True):
+        found = [ids[item] for item in row if item >= 0]
+        assert set(found) == set(ids) - set(seen)
+        assert len(found) == len(set(found))
+        assert (row[len(found) :] == -1).all()
+        longest = max(longest, len(seen))
+    assert longest > 3
+
+
+def test_everything_met_leaves_nothing(world, source, asked):
+    everything = pa.array([world.ids.to_pylist()] * 2)
+    queries = asked.take(np.arange(2))
+    rows, scores = source.retrieve(type(queries)(**{**vars(queries), "seen": everything}), 10)
+    assert (rows == -1).all()
+    assert np.isneginf(scores).all()
+
+
+def test_more_queries_than_a_batch_are_answered_in_order(monkeypatch, source, asked):
+    together = source.retrieve(asked, 10)
+    monkeypatch.setattr(index.ask, "BATCH", 7)
+    for found, expected in zip(source.retrieve(asked, 10), together, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_recall_is_measured_against_exact_search(world, source, embeddings, asked):
+    if embeddings is None:
+        pytest.skip("nothing to measure with")
+    recall = index.recall(source, embeddings, everything_allowed(asked), 10)
+    assert recall >= BAR
+    index.check(recall, BAR, "any")
+
+
+def test_an_index_that_finds_too_little_is_refused(world, name, embeddings, asked, tmp_path):
+    if embeddings is None:
+        pytest.skip("nothing to index")
+    index.build("hnsw", np.random.default_rng(0).permutation(embeddings), tmp_path)  # the wrong item at every place
+    wrong = index.CandidateSource(world.saved("retrieval", name), tmp_path, world.ids, world.features)
+    recall = index.recall(wrong, embeddings, everything_allowed(asked), 10)
+    assert recall < 0.6
+    with pytest.raises(ModelError, match=r"`hnsw` finds 0\.\d{4} .* below retrieval.index.min_recall 0.95"):
+        index.check(recall, BAR, "hnsw")
+
+
+def test_a_model_that_embeds_another_way_than_it_compares_is_refused(world, name, embeddings, asked, tmp_path):
+    """`exact` asks the model itself: what it retrieves must be what its two embeddings say."""
+    if embeddings is None:
+        pytest.skip("nothing to compare")
+    index.build("exact", embeddings, tmp_path)
+    source = index.CandidateSource(world.saved("retrieval", name), tmp_path, world.ids, world.features)
+    assert index.recall(source, embeddings[::-1].copy(), everything_allowed(asked), 10) < 0.6
+
+
+def test_the_same_embeddings_give_the_same_graph(tmp_path):
+    vectors = np.random.default_rng(1).normal(size=(2000, 16)).astype(np.float32)
+    files = []
+    for attempt in ("first", "second"):
+        (tmp_path / attempt).mkdir()
+        index.build("hnsw", vectors, tmp_path / attempt)
+        files.append((tmp_path / attempt / index.GRAPH_FILE).read_bytes())
+    assert files[0] == files[1]
+
+
+def test_a_graph_needs_embeddings(tmp_path):
+    with pytest.raises(ModelError, match="needs a retrieval model with embeddings"):
+        index.build("hnsw", None, tmp_path)
+
+
+def test_a_model_of_other_features_is_noticed(world, source):
+    assert source.takes_these_features()
+    fewer = {key: value for key, value in world.features.user.items() if key != "Age"}
+    source = index.CandidateSource(
+        world.saved("retrieval", "popularity"), None, world.ids, world.features.model_copy(update={"user": fewer})
+    )
+    assert not source.takes_these_features()
+    assert names.USER_ID not in fewer
+
+
+def everything_allowed(queries):
+    return type(queries)(**{**vars(queries), "seen": pa.array([[]] * len(queries), pa.list_(pa.string()))})

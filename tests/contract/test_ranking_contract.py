@@ -1,0 +1,150 @@
+"""What every registered ranking model promises; a new one is covered by being registered."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from core import names
+from trainer.ranking.contract import PER_CANDIDATE, list_ndcg
+from trainer.ranking.registry import MODELS
+
+pytestmark = pytest.mark.parametrize("name", list(MODELS.entries))
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+def rank(world, name, inputs):
+    """[B, C] scores from the SavedModel."""
+    signature = world.loaded("ranking", name).signatures["rank"]
+    return signature(**{key: tf.constant(value) for key, value in inputs.items()})["score"].numpy()
+
+
+def raw_lists(world, count=6):
+    """The raw inputs of some lists, and the keys of those that are of candidates."""
+    inputs = {key: value[:count].copy() for key, value in world.ranking_inputs()["rank"].items()}
+    return inputs, (names.ITEM_ID, *world.features.item, *PER_CANDIDATE)
+
+
+@pytest.mark.parametrize("signature", ["rank", "rank_examples"])
+def test_a_new_process_without_our_code_gives_the_same_scores(world, elsewhere, name, signature):
+    assert elsewhere.told["imported"] == []
+    key = f"ranking.{name}.{signature}"
+    inputs = {each: tf.constant(value) for each, value in elsewhere.asked[key].items()}
+    here, there = world.signatures("ranking", name)[signature](**inputs), elsewhere.answer(key)
+    assert set(here) == set(there)
+    for each, value in here.items():
+        np.testing.assert_allclose(there[each], value.numpy(), **CLOSE)
+
+
+def test_only_stock_ops_that_a_server_has(elsewhere, name):
+    told = elsewhere.told["models"][f"ranking.{name}.rank"]
+    assert told["unregistered"] == []
+    assert [op for op in told["ops"] if "PyFunc" in op] == []
+    assert len(told["ops"]) > 10
+
+
+def test_no_file_outside_the_model_is_needed(world, name):
+    model = (world.saved("ranking", name) / "saved_model.pb").read_bytes()
+    assert str(world.transform_folder).encode() not in model
+
+
+def test_a_score_a_candidate_and_none_for_padding(world, name):
+    inputs, _ = raw_lists(world, 12)
+    scores = rank(world, name, inputs)
+    padding = inputs[names.ITEM_ID] == ""
+    assert scores.shape == inputs[names.ITEM_ID].shape
+    assert padding.any()
+    assert np.isneginf(scores[padding]).all()
+    assert np.isfinite(scores[~padding]).all()
+    assert len(np.unique(scores[~padding])) > padding.size / 2  # it tells candidates apart
+
+
+def test_training_sees_what_serving_sees(world, name):
+    """The scores of the transformed lists that a model is fitted on are those of the raw lists it is served."""
+    data, lists = world.ranking_data, world.lists[1]
+    labels = np.concatenate([data.validation[names.LABEL], data.train[names.LABEL]])
+    np.testing.assert_array_equal(labels, lists[names.LABEL])
+    columns = {key: tf.constant(np.concatenate([data.validation[key], data.train[key]])) for key in data.train}
+    fitted_on = world.model("ranking", name).scores(columns).numpy()
+    served = rank(world, name, world.ranking_inputs()["rank"])
+    filled = lists[names.WEIGHT] > 0
+    np.testing.assert_allclose(served[filled], fitted_on[filled], **CLOSE)
+
+
+def test_examples_are_ranked_as_the_lists_they_were_made_from(world, name):
+    inputs = world.ranking_inputs()
+    signature = world.loaded("ranking", name).signatures["rank_examples"]
+    found = signature(examples=tf.constant(inputs["rank_examples"]["examples"]))["probability"].numpy()
+    np.testing.assert_allclose(found, tf.sigmoid(rank(world, name, inputs["rank"])).numpy(), **CLOSE)
+    assert (found[inputs["rank"][names.ITEM_ID] == ""] == 0).all()
+
+
+def test_permuted_candidates_get_permuted_scores(world, name):
+    inputs, of_candidates = raw_lists(world)
+    before = rank(world, name, inputs)
+    order = np.random.default_rng(0).permutation(before.shape[1])
+    permuted = inputs | {key: inputs[key][:, order] for key in of_candidates}
+    np.testing.assert_allclose(rank(world, name, permuted), before[:, order], **CLOSE)
+
+
+def test_more_padding_and_another_batch_change_nothing(world, name):
+    inputs, of_candidates = raw_lists(world)
+    before = rank(world, name, inputs)
+    wider = {}
+    for key in of_candidates:
+        missing = {names.RETRIEVAL_SCORE: 0.0, names.RETRIEVAL_RANK: 99.0}.get(key, np.nan)
+        fill = "" if inputs[key].dtype == object else missing
+        wider[key] = np.pad(inputs[key], ((0, 0), (0, 4), *([(0, 0)] * (inputs[key].ndim - 2))), constant_values=fill)
+    after = rank(world, name, inputs | wider)
+    np.testing.assert_allclose(after[:, :-4], before, **CLOSE)
+    assert np.isneginf(after[:, -4:]).all()
+    for row in range(3):
+        alone = rank(world, name, {key: value[row : row + 1] for key, value in inputs.items()})
+        np.testing.assert_allclose(alone[0], before[row], **CLOSE)
+
+
+def test_odd_queries_and_candidates_are_scored(world, name):
+    """Unknown users, items and values, nothing met, too much met, every feature missing."""
+    inputs, _ = raw_lists(world)
+    inputs |= world.odd_query()
+    inputs[names.ITEM_ID][:, 0] = ["never seen", world.cold_item, *inputs[names.ITEM_ID][2:, 0]]
+    inputs["brand"][:, 1], inputs["price"][:, 1], inputs["year"][:, 1], inputs["genres"][:, 1] = "", np.nan, np.nan, ""
+    inputs["brand"][0, 2], inputs["genres"][0, 2] = "new brand", ["a genre nobody has", "", ""]
+    scores = rank(world, name, inputs)
+    filled = inputs[names.ITEM_ID] != ""
+    assert np.isfinite(scores[filled]).all()
+    assert np.isneginf(scores[~filled]).all()
+
+
+def test_of_a_long_history_the_latest_count(world, name):
+    inputs, _ = raw_lists(world)
+    met = np.array([[f"i{row}" for row in range(12)]] * 6, object)
+    full = rank(world, name, inputs | {names.HISTORY: met})
+    latest = rank(world, name, inputs | {names.HISTORY: met[:, -world.features.history_length :]})
+    np.testing.assert_allclose(latest, full, **CLOSE)
+
+
+def test_the_same_seed_gives_the_same_model(world, name):
+    again = world.fit("ranking", name)
+    columns = {key: tf.constant(value) for key, value in world.ranking_data.validation.items()}
+    first, second = (model.scores(dict(columns)).numpy() for model in (world.model("ranking", name), again))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_a_model_learns(world, name):
+    """Where the items of one brand are right, it puts them first, in lists that it was not fitted on too."""
+    data = world.ranking_data
+    brand = np.bincount(data.train["brand"][data.train[names.WEIGHT] > 0]).argmax()
+    parts = {}
+    for part in ("train", "validation"):
+        columns = getattr(data, part)
+        right = (columns["brand"] == brand) & (columns[names.WEIGHT] > 0)
+        parts[part] = columns | {names.LABEL: right.astype(np.float32)}
+    ranker = world.fit("ranking", name, dataclasses.replace(data, **parts))
+    columns = parts["validation"]
+    scores = ranker.scores({key: tf.constant(value) for key, value in columns.items()}).numpy()
+    assert 0.1 < columns[names.LABEL].mean() < 0.5
+    assert list_ndcg(scores, columns[names.LABEL], columns[names.WEIGHT], 10) > 0.9
+    retrieved = -columns[names.RETRIEVAL_RANK]
+    assert list_ndcg(retrieved, columns[names.LABEL], columns[names.WEIGHT], 10) < 0.7

@@ -1,0 +1,207 @@
+"""What is trained on, judged and served is the same: candidates, scores, and nothing from after an event."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from core import examples, names, queries, releases
+from core.columns import STRINGS, read_arrow, user_types
+from pipeline import config, lineage, paths
+from serving.engine import TwoStep
+from trainer.data import transform_sizes
+from trainer.ranking.contract import RankingData
+from trainer.ranking.dcn import DCN, DCNRanker
+from trainer.ranking.run_fn import read_lists, transformed_lists
+from trainer.ranking.settings import DCNSettings
+
+SPLITS = (names.TRAIN, names.EVAL, names.TEST)
+CANDIDATES = 50
+
+
+@pytest.fixture(scope="module")
+def loaded(finished):
+    return config.load(finished.folder / "slice.yaml")
+
+
+@pytest.fixture(scope="module")
+def folders(loaded):
+    """The folder of an output of a node."""
+    store = lineage.open_store(paths.metadata_file(loaded))
+    return lambda node, output: str(lineage.latest_output(store, node, output))
+
+
+@pytest.fixture(scope="module")
+def release(finished):
+    """The folder of the current release."""
+    return releases.resolve(finished.releases)
+
+
+@pytest.fixture(scope="module")
+def engine(release):
+    return TwoStep.of_release(release)
+
+
+@pytest.fixture(scope="module")
+def test_queries(loaded, folders, engine):
+    """The queries of the test split, out of the joined events."""
+    uri = folders("EventJoiner", "examples")
+    types = user_types({name: feature.model_dump() for name, feature in loaded.features.user.items()})
+    events = [examples.read_examples(uri, split, types) for split in SPLITS]
+    return queries.build(
+        pa.concat_tables(events[:2]),
+        events[2],
+        engine.catalogue[names.ITEM_ID].combine_chunks(),
+        unit=loaded.evaluation.unit,
+        user_columns=[names.USER_ID, *loaded.features.user],
+        history_length=loaded.features.history_length,
+        exclude_seen=loaded.data.exclude_seen,
+    )
+
+
+@pytest.fixture(scope="module")
+def lists(loaded, folders):
+    """The candidate lists of the test split, as the trainer would read them."""
+    return read_lists(folders("CandidateGenerator", "candidates"), names.TEST, loaded.features)
+
+
+# ---- the same number on every path ----
+
+
+def test_the_ranker_is_tested_on_the_candidates_that_are_served(engine, test_queries, lists):
+    rows, scores = engine.source.retrieve(test_queries, CANDIDATES)
+    assert rows.shape == (150, CANDIDATES)
+    assert lists[names.USER_ID].tolist() == test_queries.users[names.USER_ID].to_pylist()
+    ids = np.append(engine.catalogue[names.ITEM_ID].to_numpy(zero_copy_only=False), "")
+    np.testing.assert_array_equal(lists[names.ITEM_ID], ids[rows])
+    np.testing.assert_allclose(lists[names.RETRIEVAL_SCORE], scores, atol=1e-5)
+
+
+def test_trainer_evaluator_and_server_score_alike(loaded, folders, release, engine, test_queries, lists):
+    rows, retrieval_scores = engine.source.retrieve(test_queries, CANDIDATES)
+    served = engine.rank(test_queries, rows, retrieval_scores)
+    assert np.isfinite(served).all()
+    assert served.std(axis=1).min() > 1e-3  # numbers that differ, so that equal ones mean something
+
+    # As TFMA asks: the signature that takes the Examples of CandidateGenerator as they are.
+    files = examples.files(folders("CandidateGenerator", "candidates"), names.TEST)
+    records = next(tf.data.TFRecordDataset(files, "GZIP").batch(1000).as_numpy_iterator())
+    judged = engine.ranker.signatures["rank_examples"](examples=tf.constant(records))["probability"].numpy()
+    np.testing.assert_allclose(judged, 1 / (1 + np.exp(-served)), atol=1e-5)
+
+    # As the trainer does: features by Transform's own graph, and the network that is fitted on them.
+    output = tft.TFTransformOutput(folders("Transform", "transform_graph"))
+    transform = output.transform_features_layer()
+    train = read_lists(folders("CandidateGenerator", "candidates"), names.TRAIN, loaded.features)
+    train, test = (transformed_lists(each, loaded.features, transform) for each in (train, lists))
+    data = RankingData(loaded.features, transform, transform_sizes(output, loaded.features), train, test)
+    network = DCN(DCNSettings.model_validate(loaded.ranking.params), data)
+    ranker = DCNRanker(data, network)
+    columns = {name: tf.constant(value) for name, value in test.items()}
+    untrained = ranker.scores(columns).numpy()
+    weights = str(release / "ranking/variables/variables")
+    tf.train.Checkpoint(model=network).read(weights).assert_existing_objects_matched()
+    np.testing.assert_allclose(ranker.scores(columns).numpy(), served, atol=1e-5)
+    assert np.abs(untrained - served).max() > 1e-3
+
+
+def test_a_list_is_best_first_and_holds_nothing_seen(engine, test_queries):
+    rows, scores = engine.recommend(test_queries, 10)
+    assert (np.diff(scores, axis=1) <= 0).all()
+    ids = engine.catalogue[names.ITEM_ID].to_numpy(zero_copy_only=False)[rows]
+    for user, seen in zip(ids.tolist(), test_queries.seen.to_pylist(), strict=True):
+        assert len(set(user)) == 10
+        assert set(user).isdisjoint(seen)
+
+
+# ---- nothing from the future ----
+
+
+@pytest.fixture(scope="module")
+def events(finished):
+    """The raw events."""
+    return pq.read_table(finished.folder / "data" / "interactions.parquet").to_pandas()
+
+
+@pytest.fixture(scope="module")
+def joined(folders):
+    """The joined events, split by split."""
+    types = {
+        names.USER_ID: pa.string(),
+        names.ITEM_ID: pa.string(),
+        names.TIMESTAMP: pa.int64(),
+        names.HISTORY: STRINGS,
+    }
+    return {split: examples.read_examples(folders("EventJoiner", "examples"), split, types) for split in SPLITS}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_history_is_what_was_known_before_the_event(events, joined, loaded, split):
+    table = joined[split].to_pandas()
+    assert len(table)
+    # Nobody rates a film twice, so user and item say when.
+    when = events.set_index([names.USER_ID, names.ITEM_ID])[names.TIMESTAMP]
+    assert when.index.is_unique
+    members = table.explode(names.HISTORY).dropna(subset=[names.HISTORY])
+    then = when.loc[pd.MultiIndex.from_frame(members[[names.USER_ID, names.HISTORY]])].to_numpy()
+    assert (then < members[names.TIMESTAMP].to_numpy()).all()
+    # Oldest first, and all of it: as many as there are earlier events, up to the length.
+    same_event = members.index[1:] == members.index[:-1]
+    assert (np.diff(then)[same_event] >= 0).all()
+    earlier = events.groupby(names.USER_ID)[names.TIMESTAMP].rank(method="min").astype(int) - 1
+    known = pd.Series(earlier.to_numpy(), index=events.set_index([names.USER_ID, names.ITEM_ID]).index)
+    expected = known.loc[pd.MultiIndex.from_frame(table[[names.USER_ID, names.ITEM_ID]])].to_numpy()
+    lengths = joined[split][names.HISTORY].combine_chunks().value_lengths().to_numpy()
+    np.testing.assert_array_equal(lengths, np.minimum(expected, loaded.features.history_length))
+    assert lengths.max() == loaded.features.history_length
+
+
+def test_the_splits_hold_every_event_once_in_the_order_of_time(events, joined):
+    rows = pd.concat([joined[split].to_pandas().assign(split=place) for place, split in enumerate(SPLITS)])
+    keys = [names.USER_ID, names.ITEM_ID, names.TIMESTAMP]
+    expected = events[keys].sort_values(keys).reset_index(drop=True)
+    pd.testing.assert_frame_equal(rows[keys].sort_values(keys).reset_index(drop=True), expected)
+    by_user = rows.groupby([names.USER_ID, "split"])[names.TIMESTAMP].agg(["min", "max"]).unstack()
+    for before, after in ((0, 1), (1, 2)):
+        assert (by_user["max"][before] <= by_user["min"][after]).all()
+
+
+def test_a_planted_future_is_found_nowhere_before_it(finished, folders, joined, lists, loaded):
+    future = finished.future
+    # It was planted: each user's last event, which is in test.
+    assert pc.sum(pc.equal(joined[names.TEST][names.ITEM_ID], future)).as_py() == 150
+
+    for split in SPLITS:
+        assert future not in joined[split][names.HISTORY].combine_chunks().flatten().to_pylist()
+    for split in SPLITS[:2]:
+        assert future not in joined[split][names.ITEM_ID].to_pylist()
+        learned = read_lists(folders("CandidateGenerator", "candidates"), split, loaded.features)
+        assert future not in learned[names.HISTORY]
+        assert not learned[names.LABEL][learned[names.ITEM_ID] == future].any()
+    assert future not in lists[names.HISTORY]
+
+
+@pytest.mark.parametrize(
+    "place", ["pipeline/Transform/transform_graph/*/transform_fn", "releases/*/retrieval", "releases/*/ranking"]
+)
+def test_no_vocabulary_knows_the_planted_future(finished, place):
+    found = list(finished.runs.glob(f"{place}/assets/item_id_vocabulary*"))
+    assert found
+    for file in found:
+        words = Path(file).read_text(encoding="utf-8").split()
+        assert "50" in words
+        assert finished.future not in words
+
+
+def test_the_catalogue_holds_the_planted_item_all_the_same(finished, release):
+    """An item that nobody has met is indexed and can be recommended."""
+    catalogue = read_arrow(release / names.CATALOGUE_FILE)
+    assert finished.future in catalogue[names.ITEM_ID].to_pylist()

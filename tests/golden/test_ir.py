@@ -1,0 +1,133 @@
+"""The DAG as it is compiled, beside a recorded one: what a node is, reads and is told changes on purpose only."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import contextlib
+import difflib
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import json_format
+from tfx.dsl.compiler.compiler import Compiler
+
+from pipeline import config, dag
+
+RECORDED = "dag.txt"
+UPDATE = "TWOSTEP_UPDATE_GOLDEN"
+
+
+@pytest.fixture(scope="module")
+def here(root) -> Path:
+    return root / "tests" / "golden"
+
+
+@pytest.fixture
+def compiled(here, tmp_path):
+    """Compiles the DAG of dag.yaml; returns the IR."""
+
+    def compile_() -> Any:
+        file = tmp_path / "dag.yaml"
+        file.write_text((here / "dag.yaml").read_text().replace("RUNS", str(tmp_path / "runs")))
+        return Compiler().compile(dag.build(config.load(file), file))
+
+    return compile_
+
+
+def test_the_dag_is_as_recorded(here, compiled, tmp_path):
+    found = "\n".join(_lines(compiled())).replace(str(tmp_path), "FOLDER") + "\n"
+    recorded = here / RECORDED
+    if os.environ.get(UPDATE) == "1":
+        recorded.write_text(found, encoding="utf-8")
+    before = recorded.read_text(encoding="utf-8") if recorded.is_file() else ""
+    changes = "".join(
+        difflib.unified_diff(before.splitlines(True), found.splitlines(True), f"{RECORDED}, recorded", "compiled now")
+    )
+    if changes:
+        todo = f"{UPDATE}=1 pytest tests/golden rewrites {RECORDED}"
+        pytest.fail(f"the DAG has changed. If it should: {todo}\n{changes}", False)
+
+
+def test_built_twice_it_is_the_same(compiled):
+    one, other = compiled(), compiled()
+    assert one.SerializeToString(deterministic=True) == other.SerializeToString(deterministic=True)
+
+
+# ---- the normal form: one line a fact, in an order of its own ----
+
+
+def _lines(ir: Any) -> Iterator[str]:
+    yield f"pipeline {ir.pipeline_info.id}"
+    executors = _executors(ir)
+    for node in (each.pipeline_node for each in ir.nodes):
+        yield ""
+        yield f"{node.node_info.id}: {node.node_info.type.name}"
+        yield from executors.get(node.node_info.id, [])
+        yield from (f"  after {each}" for each in sorted(node.upstream_nodes))
+        yield from (f"  before {each}" for each in sorted(node.downstream_nodes))
+        yield f"  cached: {node.execution_options.caching_options.enable_cache}"
+        for key, value in sorted(node.inputs.inputs.items()):
+            yield from (f"  in {key}: {each}" for each in sorted(map(_channel, value.channels)))
+        for _, graph in sorted(node.inputs.input_graphs.items()):
+            yield from _resolving(graph)
+        yield from (
+            f"  out {key}: {value.artifact_spec.type.name}" for key, value in sorted(node.outputs.outputs.items())
+        )
+        for key, value in sorted(node.parameters.parameters.items()):
+            yield from _parameter(key, json_format.MessageToDict(value))
+
+
+def _channel(channel: Any) -> str:
+    """Where an input comes from: another node of this run, or the history of the pipeline."""
+    contexts = {each.type.name: each.name.field_value.string_value for each in channel.context_queries}
+    maker, when = contexts["node"].rpartition(".")[2], "this run" if "pipeline_run" in contexts else "any run"
+    return f"{channel.artifact_query.type.name} {channel.output_key} of {maker}, {when}"
+
+
+def _resolving(graph: Any) -> Iterator[str]:
+    """The class that picks what a Resolver hands on, and which input each of its arguments is."""
+    for node in (graph.nodes[key] for key in sorted(graph.nodes)):
+        if node.HasField("op_node"):
+            yield f"  picked by {node.op_node.op_type}"
+        for key, source in sorted(node.dict_node.node_ids.items()):
+            yield f"  picks {key}: {graph.nodes[source].input_node.input_key}"
+
+
+def _executors(ir: Any) -> dict[str, list[str]]:
+    """Node → the class that does its work, and how Beam is to run it."""
+    any_config = json_format.MessageToDict(ir.deployment_config)
+    found: dict[str, list[str]] = {}
+    for node, spec in any_config["executorSpecs"].items():
+        beam = spec.get("beamPipelineArgs", [])
+        python = spec.get("pythonExecutorSpec", spec)
+        found[node] = [f"  by {python['classPath']}", *(f"  Beam {argument}" for argument in beam)]
+    return found
+
+
+def _parameter(key: str, value: dict[str, Any]) -> Iterator[str]:
+    """A parameter a line; what is JSON, however deep in strings, a line a leaf."""
+    if "runtimeParameter" in value:
+        yield f"  parameter {key} at run time"
+        return
+    [found] = value["fieldValue"].values()
+    for path, leaf in _leaves(key, found):
+        masked = "DIGEST" if re.search(r"(^|\.)code(_digest)?$", path) else leaf
+        yield f"  parameter {path} = {masked}"
+
+
+def _leaves(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        with contextlib.suppress(ValueError):
+            value = json.loads(value)
+    if isinstance(value, dict) and value:
+        for key in sorted(value):
+            yield from _leaves(f"{path}.{key}", value[key])
+    elif isinstance(value, list) and any(isinstance(each, dict | list) for each in value):
+        for place, each in enumerate(value):
+            yield from _leaves(f"{path}[{place}]", each)
+    else:
+        yield path, json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,83 @@
+"""The digest of code: what it changes with, and what it does not."""
+
+import pytest
+
+from core import code
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    """A few modules; returns a function that (re)writes one."""
+    monkeypatch.setattr(code, "ROOT", tmp_path)
+
+    def write(path, text):
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+    write("one/__init__.py", "")
+    write("one/start.py", "from one import near\nimport numpy\n")
+    write("one/near.py", "def late():\n    from two.far import thing\n    return thing\n")
+    write("two/__init__.py", "")
+    write("two/far.py", "from . import beside\nfrom .sub.deep import x\nthing = 1\n")
+    write("two/beside.py", "import one.start\n")  # a circle
+    write("two/sub/__init__.py", "")
+    write("two/sub/deep.py", "from ..other import y\nx = 1\n")
+    write("two/other.py", "y = 1\n")
+    write("two/stranger.py", "import one.start\n")
+    return write
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "one/start.py",
+        "one/near.py",  # imported by name from its package
+        "two/far.py",  # inside a function
+        "two/__init__.py",  # runs when a module of the package is imported
+        "two/beside.py",  # relative
+        "two/sub/deep.py",
+        "two/sub/__init__.py",
+        "two/other.py",  # relative, from above
+    ],
+)
+def test_a_change_in_anything_reached_changes_the_digest(tree, path):
+    before = code.code_digest("one.start")
+    tree(path, (code.ROOT / path).read_text() + "# changed\n")
+    assert code.code_digest("one.start") != before
+
+
+def test_a_change_in_what_is_not_reached_changes_nothing(tree):
+    before = code.code_digest("one.start")
+    tree("two/stranger.py", "import one.start\n# changed\n")
+    tree("three.py", "new = True\n")
+    assert code.code_digest("one.start") == before
+    assert code.code_digest("two.stranger") != before
+
+
+def test_the_order_of_modules_does_not_matter_and_their_names_do(tree):
+    assert code.code_digest("two.other", "one.start") == code.code_digest("one.start", "two.other", "one.start")
+    tree("four.py", "y = 1\n")
+    assert code.code_digest("four") != code.code_digest("two.other")
+
+
+def test_text_moved_from_one_module_to_the_next_is_a_change(tree):
+    # One after the other, names and texts read the same before and after.
+    tree("a.py", "import b\n")
+    tree("b.py", "#\nb\n#2")
+    before = code.code_digest("a")
+    tree("a.py", "import b\nb\n#\n")
+    tree("b.py", "#2")
+    assert code.code_digest("a") != before
+
+
+def test_a_module_and_its_package_count_even_where_the_path_names_a_class(tree):
+    assert code.code_digest("two.other.y") == code.code_digest("nothing.at.all")
+    assert code.code_digest("two.other") != code.code_digest("nothing.at.all")
+
+
+def test_our_own_code_has_a_digest_by_what_it_reaches():
+    joiner, index = code.code_digest("components.event_joiner.join"), code.code_digest("core.names")
+    assert joiner != index
+    assert len(joiner) == 16
+    assert joiner == code.code_digest("components.event_joiner.join")

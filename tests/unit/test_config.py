@@ -1,0 +1,215 @@
+"""What a configuration may say beyond types and keys, which `test_explain.py` covers: its parts must fit together."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import core
+from core.errors import UsageError
+from pipeline import config
+
+EXAMPLES = sorted((Path(core.__file__).resolve().parents[1] / "examples").rglob("*.yaml"))
+BASE = {"name": "x", "data": {"root": "."}}
+
+
+def load(tmp_path, text):
+    file = tmp_path / "recommender.yaml"
+    file.write_text(yaml.safe_dump(BASE | yaml.safe_load(text)))
+    return config.load(file)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_loads(path):
+    assert config.load(path).name == yaml.safe_load(path.read_text())["name"]
+
+
+def test_there_are_examples():
+    assert len(EXAMPLES) >= 3
+
+
+def test_the_least_a_configuration_says(tmp_path):
+    found = load(tmp_path, "{}")
+    assert found.seed == 42
+    assert found.split.method == "temporal"
+    assert found.evaluation.at == (10, 20, 100)
+    with pytest.raises(ValueError, match="frozen"):
+        found.seed = 1
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        # ---- keys and types ----
+        ("sed: 1", "  sed: is no known key. Did you mean `seed`?"),
+        ("banana: 1", "  banana: is no known key. Known keys: name, seed"),
+        ("name: My Shop", "  name: String should match pattern"),
+        ("seed: -1", "  seed: should be greater than or equal to 0; found -1"),
+        ("retrieval: {candidates: many}", "  retrieval.candidates: should be a valid integer"),
+        ("retrieval: {index: {kind: annoy}}", "  retrieval.index.kind: should be 'exact' or 'hnsw'; found 'annoy'"),
+        ("retrieval: {index: {min_recall: 2}}", "  retrieval.index.min_recall: should be less than or equal to 1"),
+        # ---- data ----
+        ("data: {}", "  data: should have either `dataset` or `root`"),
+        ("data: {root: ., dataset: movielens-100k}", "  data: should have either `dataset` or `root`"),
+        ("data: {dataset: movilens}", "  data: dataset should be one of movielens-100k"),
+        ("data: {root: ., users: {path: /etc/users.csv}}", "  data.users.path: should be a path below data.root"),
+        ("data: {root: ., users: {path: ../users.csv}}", "  data.users.path: should be a path below data.root"),
+        ("data: {root: ., users: {path: users.xls}}", "  data.users.path: should end in .csv"),
+        ("data: {root: ., items: {path: a.csv, on_duplicate: keep}}", "on_duplicate of users and items should be"),
+        ("data: {root: ., interactions: {path: a.csv, rating_range: [1]}}", "  data.interactions.rating_range"),
+        # ---- split ----
+        (
+            "split: {eval: 0.6, test: 0.4}",
+            "  split: eval + test should be below 1, so that train is not empty; found 1",
+        ),
+        ("split: {eval: 0}", "  split.eval: should be greater than 0; found 0"),
+        (
+            "split: {method: by_moon}",
+            "  split.method: should be 'temporal', 'temporal_per_user', 'leave_one_out', 'random'",
+        ),
+        ("split: {method: given}", "  split: `column` belongs to the method `given`, and that needs it; found given"),
+        ("split: {column: fold}", "  split: `column` belongs to the method `given`, and that needs it; found temporal"),
+        ("split: {method: kfold}", "  split: `fold` belongs to the method `kfold`, and that needs it; found kfold"),
+        ("split: {method: kfold, fold: 6 of 5}", "  split: fold should be `i of n` with i from 1 to n"),
+        ("split: {method: kfold, fold: 1/5}", "  split.fold: String should match pattern"),
+        (
+            "split: {method: given, column: rating}",
+            "  split.column: 'rating' is another column's name. Rename it in data.interactions.columns",
+        ),
+        # ---- models ----
+        ("retrieval: {model: tow_tower}", "  retrieval model should be one of popularity, item_knn, "),
+        (
+            "retrieval: {params: {dims: 3}}",
+            "  retrieval.params of two_tower: dims: Extra inputs are not permitted, found 3",
+        ),
+        (
+            "retrieval: {params: {dim: 0}}",
+            "  retrieval.params of two_tower: dim: Input should be greater than or equal to 2",
+        ),
+        ("ranking: {model: gbdt9}", "  ranking model should be one of dcn"),
+        ("ranking: {params: {loss: hinge}}", "  ranking.params of dcn: loss: Input should be 'softmax' or 'pointwise'"),
+        # ---- features ----
+        (
+            "features: {user: {a: numeric}, item: {a: numeric}}",
+            "  features: a column should be a feature of one table; ['a']",
+        ),
+        ("features: {user: {user_id: categorical}}", "  features: 'user_id' is a name the pipeline uses itself"),
+        ("features: {item: {shelf no: categorical}}", "  features: a feature's name should be letters, digits and `_`"),
+        ("features: {item: {k: categorical}}", "  features: 'k' is a name the pipeline uses itself"),
+        (
+            "features: {user: {age: {kind: numeric, buckets: -1}}}",
+            "  features.user.age.buckets: should be greater than",
+        ),
+        ("features: {history_length: 0}", "  features.history_length: should be greater than or equal to 1"),
+        # ---- title ----
+        (
+            "data: {root: ., title: history}",
+            "  data.title: should be a column of items that holds one text a row; found 'his",
+        ),
+        (
+            "{data: {root: ., title: age}, features: {user: {age: numeric}}}",
+            "  data.title: should be a column of items",
+        ),
+        (
+            "{data: {root: ., title: tags}, features: {item: {tags: multi_valued}}}",
+            "  data.title: should be a column of items",
+        ),
+        # ---- evaluation ----
+        ("evaluation: {at: []}", "  evaluation.at: "),
+        ("evaluation: {at: [10, 0]}", "  evaluation.at.1: should be greater than or equal to 1; found 0"),
+        ("evaluation: {baselines: [best]}", "  evaluation: baselines should be of popularity, item_knn"),
+        ("evaluation: {baselines: [two_tower]}", "which need no features; found 'two_tower'"),
+        ("evaluation: {slices: [age]}", "  evaluation.slices: ['age'] should be features of users with one value each"),
+        (
+            "{evaluation: {slices: [tags]}, features: {user: {tags: multi_valued, sex: categorical}}}",
+            "  evaluation.slices: ['tags'] should be features of users with one value each; those are ['sex']",
+        ),
+        ("evaluation: {resamples: 3}", "  evaluation.resamples: should be greater than or equal to 100"),
+        # ---- rules ----
+        (
+            "evaluation: {rules: [{metric: ndcg10, at_least: 0}]}",
+            "  evaluation.rules.0: metric should be NAME@K, such as ndcg@10",
+        ),
+        ("evaluation: {rules: [{metric: mystery@10, at_least: 0}]}", "  evaluation.rules.0: metric should be NAME@K"),
+        (
+            "evaluation: {rules: [{metric: ndcg@10}]}",
+            "  evaluation.rules.0: should have exactly one of at_least, at_most, not_below",
+        ),
+        (
+            "evaluation: {rules: [{metric: ndcg@10, at_least: 0, not_below: popularity}]}",
+            "  evaluation.rules.0: should have exactly one of at_least, at_most, not_below",
+        ),
+        (
+            "evaluation: {rules: [{metric: gini@10, not_below: popularity}]}",
+            "  evaluation.rules.0: `not_below` compares query by query, and gini is of all lists together; use",
+        ),
+        (
+            "evaluation: {rules: [{metric: ndcg@5, at_least: 0.1}]}",
+            "  evaluation: a rule is about ndcg@5, but `at` has no 5: it is [10, 20, 100]. Add it, or set `rules`",
+        ),
+        (
+            "evaluation: {rules: [{metric: gini@10, at_most: 1, slice: 'user:cold'}]}",
+            "  evaluation.rules.0: gini is of all lists together, so a `slice` has none of its own",
+        ),
+        (
+            "evaluation: {rules: [{metric: ndcg@10, at_least: 0, slice: 'item:tail'}]}",
+            "  evaluation.rules.0: of slices of items only recall is measured; found ndcg@10 of item:tail",
+        ),
+        (
+            "evaluation: {rules: [{metric: ndcg@10, at_least: 0, slice: 'sex=F'}]}",
+            "COLUMN=VALUE of a column in `slices`, which has none; found 'sex=F'",
+        ),
+        (
+            "evaluation: {rules: [{metric: ndcg@10, at_least: 0, slice: 'user:new'}]}",
+            "  evaluation: a rule's slice should be one of user:warm, user:cold, item:warm",
+        ),
+        (
+            "evaluation: {rules: [{metric: ndcg@10, change_at_least: .nan}]}",
+            "  evaluation.rules.0.change_at_least: should be a finite number",
+        ),
+        ("evaluation: {at: [5]}", "  evaluation: a rule is about ndcg@10, but `at` has no 10: it is [5]."),
+        (
+            "evaluation: {rules: [{metric: ndcg@10, not_below: popularty}]}",
+            "  evaluation: a rule's not_below should be one of popularity, item_knn, last_blessed; found 'popularty'",
+        ),
+        ("evaluation: {baselines: [item_knn]}", "found 'popularity'. Add it to `baselines`, or set `rules`"),
+        (
+            "evaluation: {rules: [{step: three, metric: ndcg@10, at_least: 0}]}",
+            "  evaluation.rules.0.step: should be 'retrieval'",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_told_with_its_place(tmp_path, text, told):
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path, text)
+    assert told in str(caught.value)
+    assert str(caught.value).startswith(f"{tmp_path}/recommender.yaml:\n")
+    assert "Traceback" not in str(caught.value)
+    assert "pydantic" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "evaluation: {at: [5], rules: [{metric: recall@5, at_least: 0.1}]}",
+        "evaluation: {at: [5], rules: [], baselines: []}",
+        "evaluation: {rules: [{metric: gini@100, at_least: 0.1, step: retrieval}]}",
+        "evaluation: {rules: [{metric: novelty@20, not_below: item_knn}]}",
+        "{data: {root: ., title: name}, features: {item: {name: categorical}}}",
+        "{evaluation: {slices: [age, sex]}, features: {user: {age: numeric, sex: categorical}}}",
+        "retrieval: {model: item_knn, params: {neighbours: 5}}",
+        "split: {method: leave_one_out}",
+    ],
+)
+def test_what_fits_is_taken(tmp_path, text):
+    load(tmp_path, text)
+
+
+def test_a_file_that_is_missing_or_no_text_is_told(tmp_path):
+    with pytest.raises(UsageError, match="no such file"):
+        config.load(tmp_path / "none.yaml")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="cannot be read as UTF-8 text"):
+        config.load(tmp_path / "bytes.yaml")
+    with pytest.raises(UsageError, match="cannot be read"):
+        config.load(tmp_path)

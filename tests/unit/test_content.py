@@ -1,0 +1,139 @@
+"""Content: vectors of values by hand and narrowed ones against the full, and the graph over a small catalogue."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+
+from core.errors import ModelError
+from trainer.retrieval import content, vectors
+from trainer.retrieval.contract import RetrievalData
+from trainer.retrieval.settings import ContentSettings
+from transform.features import Features
+
+FEATURES = Features.model_validate({"item": {"brand": "categorical", "genres": "multi_valued", "price": "numeric"}})
+CATALOGUE = pa.table(
+    {
+        "item_id": list("abcde"),
+        "brand": ["x", "x", "y", "y", None],
+        "genres": [["p", "q"], ["p"], ["q"], [], ["q"]],
+        "price": pa.array([-2.0, -2.0, 0.1, None, 3.0], pa.float32()),
+    }
+)
+
+
+# ---- vectors of values ----
+
+
+def test_values_are_weighed_by_how_rare_they_are():
+    places = np.array([[1, 2], [1, 0], [1, 3], [0, 0]])
+    found = vectors.value_vectors(places, 5, dim=4, seed=0)
+    rare = [math.log(5 / 4), math.log(5 / 2), math.log(5 / 2), math.log(5)]
+    np.testing.assert_allclose(found, np.vstack([np.zeros(4), np.diag(rare)]), rtol=1e-6)
+    assert found.dtype == np.float32
+
+
+def embedded(places, of_values):
+    summed = of_values[places].sum(axis=1)
+    return summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-9)
+
+
+def test_narrowed_vectors_keep_the_cosines_of_what_has_no_more_dimensions():
+    # Values come in pairs: 4 dimensions of 8 hold everything.
+    base = np.random.default_rng(1).integers(0, 5, (40, 2))
+    places = np.concatenate([base, np.where(base > 0, base + 4, 0)], axis=1)
+    full = embedded(places, vectors.value_vectors(places, 9, dim=8, seed=0))
+    narrow = vectors.value_vectors(places, 9, dim=4, seed=0)
+    assert narrow.shape == (9, 4)
+    assert narrow[0].tolist() == [0] * 4
+    few = embedded(places, narrow)
+    np.testing.assert_allclose(few @ few.T, full @ full.T, atol=1e-5)
+
+
+def test_narrowed_vectors_are_the_same_at_each_fit():
+    places = np.random.default_rng(2).integers(0, 30, (50, 3))
+    first, second = (vectors.value_vectors(places, 30, dim=8, seed=7) for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+# ---- the graph ----
+
+
+class Indices(tf.Module):
+    """A transform graph of two vocabularies and a number."""
+
+    def __init__(self):
+        super().__init__()
+        self.tables = {
+            name: tf.lookup.StaticHashTable(
+                tf.lookup.KeyValueTensorInitializer(tf.constant(values), tf.range(1, len(values) + 1, dtype=tf.int64)),
+                0,
+            )
+            for name, values in {"brand": ["x", "y"], "genres": ["p", "q"]}.items()
+        }
+
+    def __call__(self, columns):
+        brand, genres = (self.tables[name].lookup(tf.sparse.to_dense(columns[name], "")) for name in self.tables)
+        return {"brand": brand[:, 0], "genres": genres, "price": tf.sparse.to_dense(columns["price"])[:, 0]}
+
+
+@pytest.fixture(scope="module")
+def data():
+    items = np.array([0, 1, 1, 2, 3, 3, 3], np.int32)
+    return RetrievalData(
+        features=FEATURES,
+        catalogue=CATALOGUE,
+        users=pa.array(["u"] * len(items)),
+        items=items,
+        timestamps=np.zeros(len(items), np.int64),
+        transform=Indices(),
+        sizes={"brand": 3, "genres": 3},
+    )
+
+
+# Brand x, y; genre p, q; price low, middle (a missing one too), high: who has each, of a to e.
+VALUES = np.array([[1, 1, 0, 0, 0], [0, 0, 1, 1, 0], [1, 1, 0, 0, 0], [1, 0, 1, 0, 1],
+                   [1, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]]).T  # fmt: skip
+
+
+def cosines():
+    rare = VALUES * np.log(6 / (1 + VALUES.sum(axis=0)))
+    normal = rare / np.linalg.norm(rare, axis=1, keepdims=True)
+    return normal, normal @ normal.T
+
+
+def test_items_are_alike_by_the_values_they_share(data):
+    model = content.fit(ContentSettings(), data, 0)
+    normal, expected = cosines()
+    found = model.embeddings.numpy()[:, :-1]
+    np.testing.assert_allclose(found @ found.T, expected, atol=1e-5)
+    counts = np.array([1, 2, 1, 3, 0])
+    np.testing.assert_allclose(model.embeddings.numpy()[:, -1], content.TIE * counts / 3, rtol=1e-5)
+    assert normal.shape == (5, 7)
+
+
+@pytest.mark.parametrize("half_life", [1.0, None])
+def test_a_query_is_the_mean_of_what_was_met(data, half_life):
+    model = content.fit(ContentSettings(half_life=half_life), data, 0)
+    found = model.scores({"history": tf.constant([["a", "", "b", "e"], ["", "c", "gone", ""]])}).numpy()
+    normal, _ = cosines()
+    weights = np.array([0.25, 0.5, 1.0]) if half_life else np.ones(3)
+    first = weights @ normal[[0, 1, 4]]
+    expected = np.stack([normal @ first / np.linalg.norm(first), normal @ normal[2]])
+    np.testing.assert_allclose(found, expected + content.TIE * np.array([1, 2, 1, 3, 0]) / 3, atol=1e-5)
+
+
+def test_popularity_orders_what_is_equally_alike(data):
+    model = content.fit(ContentSettings(), data, 0)
+    [found] = model.scores({"history": tf.constant([[""]])}).numpy()
+    assert np.argsort(-found, kind="stable").tolist() == [3, 1, 0, 2, 4]
+
+
+def test_no_features_of_items_is_refused(data):
+    bare = RetrievalData(Features(), data.catalogue, data.users, data.items, data.timestamps)
+    with pytest.raises(ModelError, match=r"`features\.item` is empty"):
+        content.fit(ContentSettings(), bare, 0)

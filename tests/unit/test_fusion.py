@@ -1,0 +1,78 @@
+"""Reciprocal rank fusion by hand and against a loop over the models' lists."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+from pydantic import ValidationError
+
+from trainer.retrieval import fusion
+from trainer.retrieval.contract import RetrievalData
+from trainer.retrieval.registry import MODELS
+from trainer.retrieval.settings import FusionSettings
+from transform.features import Features
+
+N_ITEMS = 15
+MEMBERS = {"item_knn": {"neighbours": 5}, "user_knn": {"neighbours": 3}, "popularity": {}}
+HISTORIES = np.array([["i1", "i4", ""], ["i9", "i2", "i3"], ["", "", ""]], object)
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(5)
+    users, items = rng.integers(0, 20, 150), (N_ITEMS * rng.random(150) ** 2).astype(np.int32)
+    catalogue = pa.table({"item_id": [f"i{row}" for row in range(N_ITEMS)]})
+    return RetrievalData(Features(), catalogue, pa.array([f"u{user}" for user in users]), items, np.arange(150))
+
+
+def query():
+    return {"history": tf.constant(HISTORIES), "user_id": tf.constant(["u1", "new", "u2"])}
+
+
+@pytest.mark.parametrize(("k0", "depth", "weights"), [(60.0, 1000, {}), (1.0, 4, {"user_knn": 0.5, "popularity": 3.0})])
+def test_scores_are_sums_of_reciprocal_ranks(data, k0, depth, weights):
+    settings = FusionSettings(models=MEMBERS, k0=k0, depth=depth, weights=weights)
+    found = fusion.fit(settings, data, 0).scores(query()).numpy()
+    expected = np.zeros_like(found)
+    for name, params in MEMBERS.items():
+        of_model = MODELS[name].load()(MODELS.check(name, params), data, 0).scores(query()).numpy()
+        for row, scores in enumerate(of_model):
+            for rank, item in enumerate(np.argsort(-scores, kind="stable")[:depth], start=1):
+                expected[row, item] += weights.get(name, 1.0) / (k0 + rank)
+    counts = data.counts()
+    expected += 1e-3 / (k0 + min(depth, N_ITEMS)) * counts / counts.max()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_popularity_orders_what_no_list_reaches(data):
+    settings = FusionSettings(models={"item_knn": {}, "ease": {}}, depth=3)
+    [scores, *_] = fusion.fit(settings, data, 0).scores(query()).numpy()
+    rest = np.argsort(-scores, kind="stable")[6:]
+    counts = data.counts()[rest]
+    assert len(set(counts)) > 3
+    assert (np.diff(counts) <= 0).all()
+
+
+def test_it_is_fitted_again_with_what_its_models_have_chosen(data):
+    settings = FusionSettings(models=MEMBERS)
+    chosen = fusion.fit(settings, data, 0).settings
+    assert chosen.models["item_knn"] == MODELS.check("item_knn", {"neighbours": 5}).model_dump()
+    again = fusion.fit(chosen, data, 0)
+    assert again.settings == chosen
+    np.testing.assert_array_equal(again.scores(query()), fusion.fit(settings, data, 0).scores(query()))
+
+
+@pytest.mark.parametrize(
+    ("params", "told"),
+    [
+        ({"models": {"ease": {}}}, "at least 2"),
+        ({"models": {"ease": {}, "esae": {}}}, "retrieval model should be one of"),
+        ({"models": {"ease": {"lambda": 2}, "slim": {}}}, "lambda"),
+        ({"models": {"ease": {}, "slim": {}}, "weights": {"ials": 2}}, "weights should be of ease, slim; found ials"),
+    ],
+)
+def test_what_cannot_be_fused_is_refused(params, told):
+    with pytest.raises(ValidationError, match=told):
+        FusionSettings.model_validate(params)

@@ -1,0 +1,90 @@
+"""The nearest items by shrunk similarity, by hand and against NumPy on dense matrices."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainer.retrieval import neighbours
+
+
+def nearest(met, count, shrinkage=0.0):
+    return neighbours.nearest(sp.csr_matrix(np.array(met, np.float32)), count, shrinkage)
+
+
+def test_by_hand():
+    # Items 0 and 1 have two users in common, 0 and 2 one, 1 and 2 one; item 3 has none.
+    met = [[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]]
+    found, cosines = nearest(met, 2)
+    assert found.tolist()[:3] == [[1, 2], [0, 2], [1, 0]]
+    np.testing.assert_allclose(cosines[0], [2 / np.sqrt(6), 1 / np.sqrt(3)], rtol=1e-6)
+    np.testing.assert_allclose(cosines[2], [1 / np.sqrt(2), 1 / np.sqrt(3)], rtol=1e-6)
+    assert cosines[3].tolist() == [0, 0]
+
+
+def test_shrinkage_holds_back_what_few_users_say():
+    # Item 0 goes with item 1 for one user of one, with item 2 for three of four.
+    met = np.array([[1, 1, 1]] + [[1, 0, 1]] * 2 + [[0, 0, 1]])
+    assert nearest(met, 1)[0][0, 0] == 2
+    rare = np.array([[1, 1, 0], [0, 0, 1], [0, 0, 1], [1, 0, 1], [1, 0, 1]])
+    strict, loose = nearest(rare, 1, shrinkage=10)[0], nearest(rare, 1)[0]
+    assert (loose[0, 0], strict[0, 0]) == (1, 2)
+
+
+def dense(table, count, shrinkage, similarity):
+    """Largest similarities of each column, and all of them."""
+    common = table.T @ table
+    square = (table * table).sum(axis=0)
+    below = np.sqrt(np.outer(square, square)) if similarity == "cosine" else square[:, None] + square - common
+    below += shrinkage * (table[table > 0] ** 2).mean() if (table > 0).any() else 0.0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        alike = np.nan_to_num(common / below, nan=0.0)
+    np.fill_diagonal(alike, 0)
+    return -np.sort(-alike, axis=1)[:, : min(count, max(table.shape[1] - 1, 0))], alike
+
+
+def random_table(drawn):
+    users, items, weighted, seed = drawn
+    rng = np.random.default_rng(seed)
+    met = (rng.random((users, items)) < 0.5).astype(np.float32)
+    return met * rng.integers(1, 6, met.shape) if weighted else met
+
+
+TABLES = st.tuples(st.integers(1, 6), st.integers(1, 8), st.booleans(), st.integers(0, 2**32 - 1)).map(random_table)
+
+
+@settings(max_examples=200, deadline=None)
+@given(TABLES, st.integers(1, 10), st.sampled_from([0.0, 1.0, 10.0]), st.sampled_from(["cosine", "jaccard"]))
+def test_the_largest_are_kept_and_each_stands_at_its_item(table, count, shrinkage, similarity):
+    found, alike = neighbours.nearest(sp.csr_matrix(table.astype(np.float32)), count, shrinkage, similarity)
+    largest, every = dense(table, count, shrinkage, similarity)
+    assert found.dtype == np.int32
+    assert alike.dtype == np.float32
+    np.testing.assert_allclose(alike, largest, rtol=1e-5)
+    for item, (row, values) in enumerate(zip(found, alike, strict=True)):
+        filled = values > 0
+        np.testing.assert_allclose(every[item, row[filled]], values[filled], rtol=1e-5)
+        assert item not in row[filled]
+        assert len(set(row[filled])) == filled.sum()
+
+
+def test_equal_cosines_come_in_the_order_of_the_items():
+    found, cosines = nearest(np.ones((3, 6)), 4)
+    assert (cosines == 1).all()
+    assert found[3].tolist() == [0, 1, 2, 4]
+
+
+@pytest.mark.parametrize(("rows", "cells"), [(1, 2**25), (3, 2**25), (7, 2**25), (1024, 2**25), (1024, 50), (1024, 1)])
+def test_how_much_is_held_at_once_changes_nothing(monkeypatch, rows, cells):
+    met = (np.random.default_rng(0).random((40, 23)) < 0.3).astype(np.float32)
+    expected = nearest(met, 5, 2.0)
+    monkeypatch.setattr(neighbours, "ROWS_AT_ONCE", rows)
+    monkeypatch.setattr(neighbours, "CELLS_AT_ONCE", cells)
+    for found, before in zip(nearest(met, 5, 2.0), expected, strict=True):
+        np.testing.assert_array_equal(found, before)
+
+
+def test_one_item_has_no_neighbours():
+    found, cosines = nearest([[1], [1]], 5)
+    assert found.shape == cosines.shape == (1, 0)

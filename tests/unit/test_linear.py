@@ -1,0 +1,108 @@
+"""The weights of EASE and SLIM against what defines them: least squares item by item, and the optimum's conditions."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import ModelError
+from trainer.retrieval import linear
+
+MATRICES = st.tuples(st.integers(1, 8), st.integers(1, 7), st.integers(0, 2**32 - 1)).map(
+    lambda drawn: (np.random.default_rng(drawn[2]).random(drawn[:2]) < 0.5).astype(np.float32)
+)
+
+
+def table(columns, weights, n_items):
+    """[N, N] of the kept weights."""
+    found = np.zeros((n_items, n_items))
+    np.put_along_axis(found, columns.astype(np.int64), weights, axis=1)
+    return found
+
+
+# ---- EASE ----
+
+
+def least_squares(met, l2):
+    """Each item from the others, one by one: argmin ‖x_j - X w‖² + l2 ‖w‖² without w_j."""
+    n_items = met.shape[1]
+    found = np.zeros((n_items, n_items))
+    for item in range(n_items):
+        others = np.delete(np.arange(n_items), item)
+        gram = met[:, others].T @ met[:, others] + l2 * np.eye(n_items - 1)
+        found[others, item] = np.linalg.solve(gram, met[:, others].T @ met[:, item])
+    return found
+
+
+@settings(max_examples=100, deadline=None)
+@given(MATRICES, st.sampled_from([0.5, 5.0, 100.0]))
+def test_ease_is_least_squares_without_the_item_itself(met, l2):
+    columns, weights = linear.dense_weights(sp.csr_matrix(met), l2, 100, 1.0)
+    assert (columns.dtype, weights.dtype) == (np.int32, np.float32)
+    found, expected = table(columns, weights, met.shape[1]), least_squares(met.astype(np.float64), l2)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_ease_keeps_what_speaks_against_an_item():
+    # Nobody meets both items 0 and 1, and everyone meets items 2 and 3.
+    met = np.array([[1, 0, 1, 1]] * 5 + [[0, 1, 1, 1]] * 5 + [[0, 0, 1, 1]] * 10)
+    columns, weights = linear.dense_weights(sp.csr_matrix(met, dtype=np.float32), 1.0, 1, 1.0)
+    expected = least_squares(met, 1.0)
+    for row, column, weight in zip(expected, columns[:, 0], weights[:, 0], strict=True):
+        assert abs(row).argmax() == column
+        assert weight == pytest.approx(row[column], abs=1e-5)
+    assert columns[:2, 0].tolist() == [1, 0]
+    assert (weights[:2] < 0).all()
+
+
+@pytest.mark.parametrize("rows", [1, 3, 8, 512])
+def test_how_many_rows_are_held_at_once_changes_nothing(monkeypatch, rows):
+    met = sp.csr_matrix(np.random.default_rng(0).random((30, 11)) < 0.4, dtype=np.float32)
+    expected = linear.dense_weights(met, 2.0, 5, 1.0)
+    monkeypatch.setattr(linear, "ROWS_AT_ONCE", rows)
+    for found, before in zip(linear.dense_weights(met, 2.0, 5, 1.0), expected, strict=True):
+        np.testing.assert_allclose(found, before, atol=1e-6)
+
+
+def test_items_without_events_take_no_memory_and_have_no_weights():
+    met = sp.csr_matrix(([1, 1, 1, 1], ([0, 0, 1, 1], [3, 70_000, 3, 9])), shape=(2, 100_000), dtype=np.float32)
+    columns, weights = linear.dense_weights(met, 1.0, 50, 1e-6)
+    assert columns.shape == weights.shape == (100_000, 2)
+    assert set(np.flatnonzero(weights.any(axis=1))) == {3, 9, 70_000}
+    assert set(columns[3]) == {9, 70_000}
+
+
+def test_too_many_items_are_refused_with_the_figures():
+    met = sp.csr_matrix(np.ones((1, 2000), np.float32))
+    with pytest.raises(ModelError, match=r"2,000 items.* takes 0\.0 GB; memory_gb is 0\.01"):
+        linear.dense_weights(met, 1.0, 10, 0.01)
+
+
+def test_no_events_no_weights():
+    columns, weights = linear.dense_weights(sp.csr_matrix((0, 4), dtype=np.float32), 1.0, 10, 1.0)
+    assert columns.shape == weights.shape == (4, 0)
+    assert linear.sparse_weights(sp.csr_matrix((0, 4), dtype=np.float32), 1.0, 1.0).nnz == 0
+
+
+# ---- SLIM ----
+
+
+@settings(max_examples=60, deadline=None)
+@given(MATRICES, st.sampled_from([0.0, 0.3, 1.5]), st.sampled_from([0.5, 10.0]))
+def test_slim_is_at_the_optimum(met, l1, l2):
+    """Where a weight is above zero the slope is 0; where it is 0 the slope does not fall (Karush–Kuhn–Tucker)."""
+    weights = linear.sparse_weights(sp.csr_matrix(met), l1, l2).toarray().astype(np.float64)
+    assert (weights >= 0).all()
+    assert (np.diag(weights) == 0).all()
+    slope = met.T @ (met @ weights - met) + l2 * weights + l1
+    off = ~np.eye(len(weights), dtype=bool)
+    np.testing.assert_allclose(slope[off & (weights > 0)], 0, atol=0.02)
+    assert (slope[off & (weights == 0)] > -0.02).all()
+
+
+def test_slim_by_hand():
+    # Item 1 from item 0 alone: argmin ½ Σ (x_1 - w x_0)² + l2/2 w² + l1 w, so w = (2 - l1) / (3 + l2).
+    met = sp.csr_matrix(np.array([[1, 1], [1, 1], [1, 0]], np.float32))
+    assert linear.sparse_weights(met, 0.5, 2.0).toarray()[0, 1] == pytest.approx(1.5 / 5)
+    assert linear.sparse_weights(met, 2.0, 2.0).nnz == 0

@@ -1,0 +1,43 @@
+"""What a model needs of the configuration, told before anything runs."""
+
+import pytest
+
+from trainer.retrieval import needs
+from transform.features import Features
+
+FEATURES = Features.model_validate(
+    {"user": {"city": "categorical", "tags": "multi_valued"}, "item": {"brand": "categorical"}}
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("content", {}),
+        ("popularity", {"segment": "city"}),
+        ("fusion", {"models": {"content": {}, "popularity": {"segment": "city"}}}),
+    ],
+)
+def test_what_has_all_it_needs_passes(name, params):
+    needs.check(name, params, FEATURES, exclude_seen=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "features", "told"),
+    [
+        ("repeats", {}, FEATURES, "`data.exclude_seen: true` forbids"),
+        ("content", {}, Features(), "`features.item` is empty"),
+        ("popularity", {"segment": "tags"}, FEATURES, "found 'tags', which is a multi_valued one"),
+        ("popularity", {"segment": "brand"}, FEATURES, "found 'brand', which is none of users"),
+        ("fusion", {"models": {"ease": {}, "repeats": {}}}, FEATURES, "repeats recommends what"),
+        ("fusion", {"models": {"ease": {}, "content": {}}}, Features(), "content compares items"),
+    ],
+)
+def test_what_is_missing_is_told(name, params, features, told):
+    with pytest.raises(ValueError, match=told):
+        needs.check(name, params, features, exclude_seen=True)
+
+
+def test_repeats_may_be_recommended_where_they_are_allowed():
+    needs.check("repeats", {}, FEATURES, exclude_seen=False)
+    needs.check("fusion", {"models": {"ease": {}, "repeats": {}}}, FEATURES, exclude_seen=False)

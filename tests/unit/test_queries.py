@@ -1,0 +1,224 @@
+"""What a recommender is asked, in both units, against an oracle in plain Python, and never with the future in it."""
+
+import itertools
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.event_joiner import join
+from core import names, queries
+from core.errors import DataError
+
+CATALOGUE = pa.array([f"i{row}" for row in range(9)])
+COLUMNS = [names.USER_ID, "age"]
+THOROUGH = settings(max_examples=200, deadline=None)
+
+
+def events(rows):
+    """Rows of (user, item, time); a user's age is their number."""
+    users, items, times = zip(*rows, strict=True) if rows else ((), (), ())
+    return pa.table(
+        {
+            names.USER_ID: pa.array(users, pa.string()),
+            names.ITEM_ID: pa.array(items, pa.string()),
+            names.TIMESTAMP: pa.array(times, pa.int64()),
+            "age": pa.array([float(user[1:]) for user in users], pa.float32()),
+        }
+    )
+
+
+def build(past, target, **changes):
+    given = {"unit": "user", "user_columns": COLUMNS, "history_length": 3, "exclude_seen": True} | changes
+    return queries.build(events(past), events(target), CATALOGUE, **given)
+
+
+def told(found):
+    """Each query as (user, time, history, seen, relevant)."""
+    offsets, ids = found.relevant_offsets, CATALOGUE.to_pylist()
+    relevant = [[ids[row] for row in found.relevant_items[a:b]] for a, b in itertools.pairwise(offsets)]
+    assert all(len(set(each)) == len(each) for each in relevant)  # no item twice
+    relevant = list(map(set, relevant))
+    users = found.users[names.USER_ID].to_pylist()
+    assert found.users["age"].to_pylist() == [float(user[1:]) for user in users]
+    return list(
+        zip(users, found.time.tolist(), found.history.to_pylist(), found.seen.to_pylist(), relevant, strict=True)
+    )
+
+
+# ---- by hand ----
+
+PAST = [("u1", "i0", 1), ("u2", "i1", 2), ("u1", "i2", 3), ("u1", "i3", 4), ("u1", "i4", 5)]
+TARGET = [("u1", "i5", 7), ("u1", "i6", 7), ("u1", "i2", 8), ("u1", "i5", 9), ("u3", "i1", 6)]
+
+
+def test_one_query_a_user():
+    assert told(build(PAST, TARGET)) == [
+        ("u1", 7, ["i2", "i3", "i4"], ["i0", "i2", "i3", "i4"], {"i5", "i6"}),
+        ("u3", 6, [], [], {"i1"}),
+    ]
+
+
+def test_one_query_an_event_with_what_was_strictly_earlier():
+    met = ["i0", "i2", "i3", "i4"]
+    assert told(build(PAST, TARGET, unit="event")) == [
+        ("u1", 7, ["i2", "i3", "i4"], met, {"i5"}),
+        ("u1", 7, ["i2", "i3", "i4"], met, {"i6"}),
+        ("u1", 8, ["i4", "i5", "i6"], [*met, "i5", "i6"], set()),
+        ("u1", 9, ["i5", "i6", "i2"], [*met, "i5", "i6", "i2"], set()),
+        ("u3", 6, [], [], {"i1"}),
+    ]
+
+
+def test_where_items_are_met_again_nothing_is_left_out_and_the_old_is_right():
+    found = told(build(PAST, TARGET, exclude_seen=False))
+    assert found == [("u1", 7, ["i2", "i3", "i4"], [], {"i2", "i5", "i6"}), ("u3", 6, [], [], {"i1"})]
+
+
+def test_nothing_asked_nothing_built():
+    for unit in ("user", "event"):
+        found = build(PAST, [], unit=unit)
+        assert len(found) == len(found.users) == len(found.history) == 0
+        assert found.relevant_offsets.tolist() == [0]
+    assert told(build([], [("u1", "i0", 1)])) == [("u1", 1, [], [], {"i0"})]
+
+
+def test_an_item_outside_the_catalogue_is_refused():
+    with pytest.raises(DataError, match=r"item gone: is not in the catalogue of 9 items \(2 such events\)"):
+        build([("u1", "gone", 1), ("u1", "i1", 2)], [("u1", "gone", 3)])
+
+
+def test_a_past_that_is_later_than_a_target_is_refused():
+    build([("u1", "i0", 3), ("u2", "i0", 9)], [("u1", "i1", 3), ("u1", "i1", 2**40)])
+    assert told(build([("u1", "i0", 4)], [("u1", "i1", 3)], in_time=False)) == [("u1", 3, ["i0"], ["i0"], {"i1"})]
+    with pytest.raises(
+        DataError, match=r"past event of timestamp 4: is later than a target of its user, of 3 \(1 such"
+    ):
+        build([("u1", "i0", 1), ("u1", "i0", 4), ("u2", "i0", 9)], [("u2", "i1", 9), ("u1", "i1", 3), ("u1", "i1", 5)])
+
+
+# ---- against an oracle ----
+
+ROWS = st.lists(
+    st.tuples(st.sampled_from(["u1", "u2", "u3"]), st.sampled_from(CATALOGUE.to_pylist()), st.integers(0, 9))
+)
+
+
+def split(rows):
+    """Each user's events in time, the last of them as target."""
+    past, target = [], []
+    for user in ("u1", "u2", "u3"):
+        mine = sorted((row for row in rows if row[0] == user), key=lambda row: row[2])
+        edge = len(mine) - len(mine) // 3
+        past += mine[:edge]
+        target += mine[edge:]
+    return past, target
+
+
+def expected(past, target, unit, length, exclude_seen):
+    """Query by query; the past of a user is known whole, of the targets only what is strictly earlier."""
+    found = []
+    users = list(dict.fromkeys(user for user, _, _ in past + target))
+    for user in users:
+        before = [item for who, item, _ in sorted(past, key=lambda row: row[2]) if who == user]
+        asked = sorted((row for row in target if row[0] == user), key=lambda row: row[2])
+        for _, item, time in asked[: 1 if unit == "user" else None]:
+            known = before + ([] if unit == "user" else [each for _, each, when in asked if when < time])
+            right = {each for _, each, _ in asked} if unit == "user" else {item}
+            seen = known if exclude_seen else []
+            found.append((user, time, known[max(0, len(known) - length) :], seen, right - set(seen)))
+    return found
+
+
+@THOROUGH
+@given(ROWS, st.sampled_from(["user", "event"]), st.integers(1, 4), st.booleans())
+def test_queries_are_what_the_oracle_says(rows, unit, length, exclude_seen):
+    past, target = split(rows)
+    found = told(build(past, target, unit=unit, history_length=length, exclude_seen=exclude_seen))
+    assert sorted(found, key=str) == sorted(expected(past, target, unit, length, exclude_seen), key=str)
+
+
+# ---- the future ----
+
+
+@THOROUGH
+@given(ROWS.filter(len), st.sampled_from(["user", "event"]), st.booleans())
+def test_no_query_holds_its_answer_or_what_came_later(rows, unit, exclude_seen):
+    """Every event has an item of its own, so that an item says when it was met."""
+    rows = [(user, f"event-{number}", time) for number, (user, _, time) in enumerate(rows)]
+    past, target = split(rows)
+    catalogue = pa.array([item for _, item, _ in rows])
+    when = {item: time for _, item, time in rows}
+    whose = {item: user for user, item, _ in rows}
+    targets = {item for _, item, _ in target}
+    found = queries.build(events(past), events(target), catalogue, unit, COLUMNS, 50, exclude_seen)
+    assert len(found) == (len(target) if unit == "event" else len({user for user, _, _ in target}))
+    for row, (user, time, history) in enumerate(
+        zip(found.users[names.USER_ID].to_pylist(), found.time, found.history.to_pylist(), strict=True)
+    ):
+        begin, end = found.relevant_offsets[row : row + 2]
+        right = [catalogue[int(item)].as_py() for item in found.relevant_items[begin:end]]
+        known = {*history, *found.seen[row].as_py()}
+        assert right
+        assert set(right) <= targets
+        assert not known & set(right)
+        assert all(whose[item] == user for item in known | set(right))
+        # What was known before the split may share the second of the first target, a target itself may not.
+        assert all(when[item] < time if item in targets else when[item] <= time for item in known)
+        if unit == "user":
+            assert not known & targets
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS, st.sampled_from(["temporal", "temporal_per_user", "leave_one_out"]), st.sampled_from(["user", "event"]))
+def test_from_table_to_query_nothing_of_test_is_found_in_eval(rows, method, unit):
+    """Join, split and ask: what the queries of eval know and take for right is not of test."""
+    marked = [(user, f"event-{number}", time) for number, (user, _, time) in enumerate(rows)]
+    ids = [item for _, item, _ in marked]
+    users = pa.table({names.USER_ID: ["u1", "u2", "u3"], "age": pa.array([1.0, 2.0, 3.0], pa.float32())})
+    spec = join.JoinSpec(3, method, 0.3, 0.3, cut=(3, 6))
+    joined, parts, _ = join.join(
+        events(marked).drop_columns(["age"]), users, pa.table({names.ITEM_ID: pa.array(ids, pa.string())}), spec
+    )
+    train, held, test = (joined.filter(pa.array(parts == index)) for index in range(3))
+    found = queries.build(train, held, pa.array(ids, pa.string()), unit, COLUMNS, 3, True)
+    of_test = set(test[names.ITEM_ID].to_pylist())
+    met = {item for lists in (found.history, found.seen) for each in lists.to_pylist() for item in each}
+    right = {ids[row] for row in found.relevant_items}
+    assert not (met | right) & of_test
+    assert right <= set(held[names.ITEM_ID].to_pylist())
+
+
+# ---- a sample, a part ----
+
+
+@pytest.mark.parametrize("unit", ["user", "event"])
+def test_a_sample_is_a_part_of_the_whole_and_the_same_under_one_seed(unit):
+    past = [(f"u{n}", f"i{n % 9}", 1) for n in range(200)]
+    target = [(f"u{n}", f"i{(n + 1 + m) % 9}", 2 + m) for n in range(200) for m in range(2)]
+    whole = told(build(past, target, unit=unit))
+    sample = told(build(past, target, unit=unit, max_queries=50, seed=1))
+    assert len(sample) == 50
+    places = [whole.index(query) for query in sample]
+    assert places == sorted(places)
+    assert told(build(past, target, unit=unit, max_queries=50, seed=1)) == sample
+    assert told(build(past, target, unit=unit, max_queries=50, seed=2)) != sample
+    assert told(build(past, target, unit=unit, max_queries=len(whole))) == whole
+
+
+@THOROUGH
+@given(ROWS, st.data())
+def test_a_part_holds_the_queries_at_its_rows(rows, data):
+    found = build(*split(rows), unit="event")
+    chosen = data.draw(st.lists(st.integers(0, len(found) - 1), max_size=8)) if len(found) else []
+    whole, part = told(found), found.take(np.array(chosen, np.int64))
+    assert told(part) == [whole[row] for row in chosen]
+    assert len(part) == len(chosen)
+
+
+def test_lists_longer_than_the_catalogue_are_refused():
+    queries.check_list_length(9, 9, "evaluation.at")
+    with pytest.raises(DataError, match=r"9 items, fewer than `evaluation\.at`, which is 10"):
+        queries.check_list_length(10, 9, "evaluation.at")

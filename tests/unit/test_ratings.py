@@ -1,0 +1,85 @@
+"""Ratings for Surprise and factors from it: the same model as Surprise fits on its own data sets."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from surprise import NMF, SVD, Dataset, Reader, SVDpp
+
+from core.errors import ModelError
+from trainer.retrieval.ratings import company, factors_of, rated, trainset
+
+N_ITEMS = 12
+ALGORITHMS = {
+    "svd": lambda: SVD(n_factors=4, n_epochs=3, random_state=5),
+    "pmf": lambda: SVD(n_factors=4, n_epochs=3, random_state=5, biased=False),
+    "svdpp": lambda: SVDpp(n_factors=4, n_epochs=3, random_state=5, cache_ratings=True),
+    "nmf": lambda: NMF(n_factors=4, n_epochs=3, random_state=5),
+}
+
+
+@pytest.fixture(scope="module")
+def events():
+    """Ratings in no order, with a pair rated twice; items 0 and 11 have none."""
+    rng = np.random.default_rng(3)
+    users, items = rng.integers(0, 9, 60), rng.integers(1, 11, 60).astype(np.int32)
+    users[7], items[7] = users[6], items[6]
+    return pa.array([f"u{user}" for user in users]), items, rng.integers(1, 6, 60).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def ratings(events):
+    return rated(*events, N_ITEMS, "svd")
+
+
+def own_trainset(events):
+    """As Surprise reads a table."""
+    users, items, values = events
+    frame = pd.DataFrame({"user": users.to_pylist(), "item": items, "rating": values})
+    return Dataset.load_from_df(frame, Reader(rating_scale=(1, 5))).build_full_trainset()
+
+
+def test_the_trainset_is_surprises_own(events, ratings):
+    ours, theirs = trainset(ratings), own_trainset(events)
+    assert list(ours.all_ratings()) == list(theirs.all_ratings())
+    assert dict(ours.ur) == dict(theirs.ur)
+    assert dict(ours.ir) == dict(theirs.ir)
+    for what in ("n_users", "n_items", "n_ratings", "rating_scale", "global_mean"):
+        assert getattr(ours, what) == pytest.approx(getattr(theirs, what)), what
+    assert ours.to_inner_uid("u3") == theirs.to_inner_uid("u3")
+    assert ours.to_inner_iid(4) == theirs.to_inner_iid(4)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_the_factors_predict_as_surprise_does(events, ratings, name):
+    theirs = ALGORITHMS[name]().fit(own_trainset(events))
+    learned = factors_of(ALGORITHMS[name]().fit(trainset(ratings)), ratings)
+    assert (learned.implicit is not None) == (name == "svdpp")
+    assert learned.items.shape == (N_ITEMS, 4)
+    for user, user_id in enumerate(ratings.users.to_pylist()):
+        for item in set(ratings.items.tolist()):
+            rating = learned.items[item] @ learned.users[user]
+            if learned.biased:
+                rating += learned.mean + learned.user_bias[user] + learned.item_bias[item]
+            assert np.clip(rating, 1, 5) == pytest.approx(theirs.predict(user_id, item).est, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_items_without_ratings_are_zero(ratings, name):
+    learned = factors_of(ALGORITHMS[name]().fit(trainset(ratings)), ratings)
+    for values in (learned.items, learned.item_bias):
+        assert not values[[0, 11]].any()
+
+
+def test_the_company_of_an_item_is_the_mean_of_who_rated_it(ratings):
+    values = np.random.default_rng(1).normal(size=(len(ratings.users), 3))
+    found = company(ratings, values)
+    for item in range(N_ITEMS):
+        who = ratings.user_rows[ratings.items == item]
+        np.testing.assert_allclose(found[item], values[who].mean(axis=0) if len(who) else 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("values", [None, np.zeros(0, np.float32)])
+def test_events_without_ratings_say_what_to_do(events, values):
+    with pytest.raises(ModelError, match=r"svd is fitted on ratings.*`rating`.*ials"):
+        rated(events[0], events[1], values, N_ITEMS, "svd")

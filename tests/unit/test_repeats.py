@@ -1,0 +1,63 @@
+"""Repeats by hand, and in the graph against a loop over the history."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow as tf
+
+from trainer.retrieval import repeats
+from trainer.retrieval.contract import RetrievalData
+from trainer.retrieval.settings import RepeatsSettings
+from transform.features import Features
+
+ITEMS = list("abcdef")
+POPULAR = np.array([0, 0, 1, 4, 2, 0])
+
+
+@pytest.fixture(scope="module")
+def data():
+    items = np.repeat(np.arange(6), POPULAR).astype(np.int32)
+    users = pa.array(["u"] * len(items))
+    return RetrievalData(Features(), pa.table({"item_id": ITEMS}), users, items, np.zeros(len(items), np.int64))
+
+
+def scores(data, history, **settings):
+    model = repeats.fit(RepeatsSettings(**settings), data, 0)
+    return model.scores({"history": tf.constant(history)}).numpy()
+
+
+def test_without_a_half_life_it_is_the_users_own_counts(data):
+    [found] = scores(data, [["a", "b", "a", "", "c", "a", "b"]], half_life=None)
+    np.testing.assert_allclose(found[:3], np.log([4, 3, 2]), rtol=1e-5)
+    order = np.argsort(-found, kind="stable")
+    assert [ITEMS[item] for item in order] == ["a", "b", "c", "d", "e", "f"]  # then by popularity
+
+
+def test_of_equally_frequent_items_the_last_met_comes_first(data):
+    [found] = scores(data, [["b", "a", "c"]], half_life=1.0)
+    np.testing.assert_allclose(found[[2, 0, 1]], math.log(2) * np.array([1, 1 / 2, 1 / 4]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("half_life", [1.0, 30.0, None])
+def test_against_a_loop(data, half_life):
+    rng = np.random.default_rng(0)
+    histories = [[*rng.choice([*ITEMS, "gone"], rng.integers(0, 30))] for _ in range(20)]
+    width = max(map(len, histories))
+    padded = np.array([[*history, *[""] * (width - len(history))] for history in histories], object)
+    for found, history in zip(scores(data, padded, half_life=half_life), histories, strict=True):
+        known = [item for item in history if item in ITEMS]
+        for row, item in enumerate(ITEMS):
+            value = 1e-6 * POPULAR[row] / 4
+            if item in known:
+                age = known[::-1].index(item)
+                value += math.log(1 + known.count(item)) * (0.5 ** (age / half_life) if half_life else 1)
+            assert found[row] == pytest.approx(value, rel=1e-4, abs=1e-9)
+
+
+def test_like_an_item_is_what_is_popular(data):
+    found = repeats.fit(RepeatsSettings(), data, 0).item_scores(tf.constant([0, 3], tf.int64)).numpy()
+    assert np.argsort(-found, axis=1, kind="stable").tolist() == [[3, 4, 2, 0, 1, 5]] * 2

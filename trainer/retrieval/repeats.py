@@ -1,0 +1,54 @@
+"""Repeats: what the user met before comes again, the most often and most lately met first; popularity orders the rest.
+
+Source: Anderson et al., "The dynamics of repeat consumption", WWW 2014: of what is met again, frequency and above all
+recency tell. An item that stands c times in the history, the last time with a later events after it, scores
+
+    ln(1 + c) · ½^(a / half-life)
+
+of which the order without a half-life is that of the user's own counts.
+"""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import numpy as np
+import tensorflow as tf
+
+from core import names
+from trainer.retrieval.contract import RetrievalData, Retriever
+from trainer.retrieval.settings import RepeatsSettings
+
+
+class RepeatsRetriever(Retriever):
+    """How often and how lately each item stands in the history of the query.
+
+    Args:
+      counts: [N] events of each item.
+    """
+
+    def __init__(self, data: RetrievalData, settings: RepeatsSettings, counts: np.ndarray):
+        super().__init__(data, settings)
+        self.half_life = settings.half_life
+        self.popularity = tf.constant(1e-6 * counts / max(1, counts.max(initial=0)), tf.float32)
+
+    def scores(self, query):
+        rows = self.rows.lookup(query[names.HISTORY])
+        ages = tf.cumsum(tf.cast(rows >= 0, tf.float32), axis=1, reverse=True, exclusive=True)
+        where = tf.where(rows >= 0)
+        places = tf.stack([where[:, 0], tf.gather_nd(rows, where)], axis=1)
+        nothing = tf.zeros(tf.stack([tf.shape(rows)[0], tf.shape(self.popularity)[0]]))
+        counts = tf.tensor_scatter_nd_add(nothing, places, tf.ones(tf.shape(places)[:1]))
+        lately = tf.tensor_scatter_nd_max(nothing, places, tf.gather_nd(decay(ages, self.half_life), where))
+        return tf.math.log1p(counts) * lately + self.popularity
+
+    def item_scores(self, rows):
+        return tf.broadcast_to(self.popularity, [tf.shape(rows)[0], tf.shape(self.popularity)[0]])
+
+
+def decay(ages, half_life: float | None):
+    """What an event is worth whose age is the number of later ones."""
+    return 0.5 ** (ages / half_life) if half_life else ages * 0 + 1
+
+
+def fit(settings: RepeatsSettings, data: RetrievalData, seed: int) -> RepeatsRetriever:
+    """Only popularity is learned: what counts stands in the query."""
+    return RepeatsRetriever(data, settings, data.counts())

@@ -1,0 +1,25 @@
+"""SVD++: SVD with what a user rated, whatever the rating, as evidence of its own; scikit-surprise does the fitting.
+
+Source: Koren, "Factorization meets the neighborhood: a multifaceted collaborative filtering model", KDD 2008, eq. 15:
+r̂_ui = μ + b_u + b_i + q_i · (p_u + |N(u)|^-½ Σ_{j in N(u)} y_j). A step costs as much as its user has ratings.
+"""
+
+from trainer.retrieval.contract import RetrievalData
+from trainer.retrieval.rating_retriever import RatingRetriever, fit_with
+from trainer.retrieval.settings import SVDppSettings
+
+
+def fit(settings: SVDppSettings, data: RetrievalData, seed: int) -> RatingRetriever:
+    """Raises: ModelError where events have no ratings."""
+    from surprise import SVDpp
+
+    algorithm = SVDpp(
+        n_factors=settings.factors,
+        n_epochs=settings.iterations,
+        lr_all=settings.learning_rate,
+        reg_all=settings.regularization,
+        reg_yj=settings.implicit_regularization,
+        random_state=seed,
+        cache_ratings=True,
+    )
+    return fit_with(algorithm, "svdpp", settings, data)
