@@ -170,6 +170,11 @@ class World:
             "similar": {names.ITEM_ID: np.array(["i0", "unheard", COLD_ITEM], object), names.K: k},
             "embed_query": query,
             "embed_candidate": self.item_inputs(),
+            # Of the models of ratings: unknown and known, each with each.
+            "predict": {
+                names.USER_ID: np.array(["u1", "u1", "nobody", "nobody"], object),
+                names.ITEM_ID: np.array(["i1", "unheard of", "i1", COLD_ITEM], object),
+            },
         }
 
     def ranking_inputs(self) -> dict[str, dict[str, np.ndarray]]:

@@ -56,8 +56,9 @@ def test_a_feature_of_any_name_is_explained_by_kind():
 
 def test_settings_of_every_model_are_told_apart():
     text = explain("retrieval.params")
-    assert text.index("where model: item_knn") < text.index("neighbours: 100") < text.index("where model: two_tower")
-    assert "one of popularity, item_knn, two_tower" in explain("retrieval.model")
+    assert text.index("where model: item_knn") < text.index("neighbours: 50") < text.index("where model: two_tower")
+    assert "one of popularity, " in explain("retrieval.model")
+    assert all(name in explain("retrieval.model") for name in ("item_knn", "ease", "two_tower"))
 
 
 def test_a_required_key_says_so():
@@ -114,7 +115,7 @@ def test_an_unknown_key_gets_a_hint(key, hint):
         ("split: {eval: 1.5}", "split.eval: should be less than 1; found 1.5"),
         ("data: here", "data: should be a mapping of keys to values; found 'here'"),
         ("data: {root: ., users: {separator: ;}}", "data.users.path: is required but missing"),
-        ("retrieval: {model: tow_tower}", "retrieval model should be one of popularity, item_knn, two_tower; found"),
+        ("retrieval: {model: tow_tower}", "retrieval model should be one of popularity, "),
     ],
 )
 def test_a_wrong_configuration_names_the_key_what_was_found_and_what_would_be_right(tmp_path, changes, told):

@@ -42,7 +42,7 @@ def test_params_are_checked_and_applied():
             "retrieval.params of item_knn: neighbors: .*not permitted, found 7. Its settings: neighb",
         ),
         ("item_knn", {"neighbours": 0}, "neighbours: Input should be greater than or equal to 1, found 0"),
-        ("popularity", {"x": 1}, "Its settings: none"),
+        ("popularity", {"x": 1}, "popularity: x: .*found 1. Its settings: "),
         ("two_tower", {"dim": "wide", "epochs": 0}, "dim: .*found 'wide'; epochs: .*found 0"),
     ],
 )

@@ -1,6 +1,6 @@
-"""A linear low-pass filter on the user–item graph: neighbours at one step, and the smoothest patterns of the whole graph.
+"""A linear low-pass filter on the user–item graph: near neighbours, and the smoothest patterns of the whole.
 
-Source: Shen et al., "How powerful is graph convolution for recommendation?", CIKM 2021 (GF-CF). With R the 0/1 matrix of who
+Source: Shen et al., "How powerful is graph convolution for recommendation?", CIKM 2021. With R the 0/1 matrix of who
 met what, R̃ = D_U^-½ R D_I^-½ and V the first right singular vectors of R̃, a history r scores (eq. 12, section 5)
 
     s = r R̃ᵀ R̃ + α r D_I^-½ V Vᵀ D_I^½

@@ -38,7 +38,7 @@ class ItemKNNSettings(Settings):
     neighbours: int = Field(50, ge=1, description="How many neighbours of an item are kept.")
     shrinkage: float = Field(10.0, ge=0, description="Events of mean weight added to the denominator, against chance.")
     similarity: Similarity = Field("cosine", description="How alike two items are, from what their users have of both.")
-    weighting: Weighting = Field("bm25", description="What a user says of an item; `none`: each the same.")
+    weighting: Weighting = Field("tf_idf", description="What a user says of an item; `none`: each the same.")
 
 
 class UserKNNSettings(Settings):
@@ -83,7 +83,7 @@ class FusionSettings(Settings):
     """Several models' lists made one, by reciprocal ranks (Cormack et al., 2009)."""
 
     models: dict[str, dict[str, Any]] = Field(
-        default_factory=lambda: {"ease": {}, "ials": {}, "item_knn": {}},
+        {"ease": {}, "ials": {}, "item_knn": {}},
         min_length=2,
         description="Retrieval model -> its params.",
     )
