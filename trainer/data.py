@@ -2,6 +2,7 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from core import names
-from core.columns import STRINGS, feature_types, read_arrow
+from core.columns import STRINGS, feature_types, read_arrow, user_types
 from core.examples import read_examples
 from core.queries import Queries, catalogue_rows
 from trainer.retrieval.contract import RetrievalData
@@ -37,19 +38,19 @@ class Events:
         self.sizes = transform_sizes(transform_output, features)
 
     def read(self, split: str) -> pa.Table:
-        """The raw columns of the events of a split."""
-        keys = {
-            names.USER_ID: pa.string(),
-            names.ITEM_ID: pa.string(),
-            names.TIMESTAMP: pa.int64(),
-            names.HISTORY: STRINGS,
-            names.RATING: pa.float32(),  # all null where events have none
-        }
+        """Who met what and when, and the users' features: what queries are built from and events-alone models need."""
+        types = user_types({name: feature.model_dump() for name, feature in self.features.user.items()})
+        return read_examples(self.uri, split, types | {names.RATING: pa.float32()})  # all null where there are none
+
+    def read_whole(self, split: str) -> pa.Table:
+        """All raw columns, the history of every event among them, which outweighs all else."""
         kinds = {name: feature.model_dump() for name, feature in (self.features.user | self.features.item).items()}
+        keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.HISTORY: STRINGS}
         return read_examples(self.uri, split, keys | feature_types(kinds))
 
-    def data(self, events: pa.Table, validation: Queries | None) -> RetrievalData:
-        """What a retrieval model is fitted on."""
+    def data(self, splits: Sequence[str], validation: Queries | None) -> RetrievalData:
+        """What a retrieval model is fitted on: the events of some splits."""
+        events = pa.concat_tables([self.read(split) for split in splits])
         ratings = events[names.RATING]
         return RetrievalData(
             features=self.features,
@@ -58,11 +59,15 @@ class Events:
             items=catalogue_rows(self.catalogue[names.ITEM_ID].combine_chunks(), events[names.ITEM_ID]),
             timestamps=events[names.TIMESTAMP].to_numpy(),
             ratings=None if ratings.null_count else ratings.to_numpy(),
-            transformed=lambda: transformed(events, self.features, self.transform),
+            transformed=lambda: self._transformed(splits),
             transform=self.transform,
             sizes=self.sizes,
             validation=validation,
         )
+
+    def _transformed(self, splits: Sequence[str]) -> dict[str, np.ndarray]:
+        parts = [transformed(self.read_whole(split), self.features, self.transform) for split in splits]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def examples_uri(patterns: list[str]) -> str:

@@ -104,7 +104,7 @@ class World:
         )
 
     def retrieval_data(self) -> RetrievalData:
-        return self.events.data(self.parts[names.TRAIN], self.asked([names.TRAIN], names.EVAL))
+        return self.events.data([names.TRAIN], self.asked([names.TRAIN], names.EVAL))
 
     def fit(self, step: str, name: str, data: Any = None) -> Any:
         """A new fit of a model, with few passes where it makes any."""
@@ -236,7 +236,7 @@ def world(tmp_path_factory) -> World:
     write_arrow(items, uri / names.CATALOGUE_FILE)
     transform_folder = _analyze(uri, folder)
     read = training.Events(str(uri), FEATURES, tft.TFTransformOutput(str(transform_folder)))
-    return World(folder, items, {name: read.read(name) for name in parts}, transform_folder, read)
+    return World(folder, items, {name: read.read_whole(name).append_column(names.TIMESTAMP, part[names.TIMESTAMP]) for name, part in parts.items()}, transform_folder, read)
 
 
 def _tables() -> tuple[pa.Table, pa.Table, pa.Table]:

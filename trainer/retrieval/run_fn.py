@@ -46,11 +46,10 @@ def run_fn(fn_args) -> None:
     settings, fit = MODELS.check(config["model"], config["params"]), entry.load()
 
     progress.report(f"fitting {entry.name} on {parts[names.TRAIN].num_rows:,} events of train")
-    early: Retriever = fit(settings, events.data(parts[names.TRAIN], validation), config["seed"])
+    early: Retriever = fit(settings, events.data([names.TRAIN], validation), config["seed"])
     early.save(os.path.join(fn_args.model_run_dir, EARLY_MODEL))
-    both = pa.concat_tables(parts.values())
     progress.report(f"fitting {entry.name} once more on {both.num_rows:,} events of train and eval")
-    final: Retriever = fit(early.settings, events.data(both, None), config["seed"])
+    final: Retriever = fit(early.settings, events.data([names.TRAIN, names.EVAL], None), config["seed"])
     final.save(fn_args.serving_model_dir)
     log = {"model": entry.name, "settings": settings.model_dump(), "chosen": early.settings.model_dump()} | early.log
     write_json(os.path.join(fn_args.model_run_dir, names.TRAINING_FILE), log)
