@@ -26,7 +26,9 @@ from pipeline.config import Config
 from trainer.ranking import registry as ranking_registry
 from trainer.retrieval import registry as retrieval_registry
 
-BEAM_ARGS = ("--runner=FnApiRunner",)  # the direct runner would try to fetch a binary of another runner first
+# The direct runner would try to fetch a binary of another runner first. Without an image, which no local run starts,
+# TFX packs its own source for every node that uses Beam, and leaves 42 MB of it in the temporary folder each time.
+BEAM_ARGS = ("--runner=FnApiRunner", "--sdk_container_image=none")
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,6 @@ def _ranking_trainer(config: Config, features: dict, candidates: Channel, transf
 
 def _judges(config, features, events, retrieval, index, generator, ranking) -> dict[str, Any]:
     """The evaluators, and the resolvers of what they compare with."""
-    settings = _json(_judge_settings(config, features))
     # The blessing of earlier runs, which only the last of these nodes makes.
     blessings = Channel(
         type=standard_artifacts.ModelBlessing, producer_component_id="TwoStepEvaluator", output_key="blessing"
@@ -211,11 +212,13 @@ def _judges(config, features, events, retrieval, index, generator, ranking) -> d
         "examples": events,
         "model": retrieval_model,
         "candidate_index": index.outputs["candidate_index"],
-        "settings": settings,
         "code_digest": code,
     }
-    first = RecommenderEvaluator(**common, baseline_retrieval_model=last_retrieval.outputs["retrieval_model"])
-    first = first.with_id("RetrievalEvaluator")
+    first = RecommenderEvaluator(
+        **common,
+        settings=_json(_judge_settings(config, features, "retrieval")),
+        baseline_retrieval_model=last_retrieval.outputs["retrieval_model"],
+    ).with_id("RetrievalEvaluator")
     ranking_judge = tfx.components.Evaluator(
         examples=generator.outputs["candidates"],
         model=ranking_model,
@@ -224,6 +227,7 @@ def _judges(config, features, events, retrieval, index, generator, ranking) -> d
     ).with_id("RankingEvaluator")
     both = RecommenderEvaluator(
         **common,
+        settings=_json(_judge_settings(config, features, "retrieval", "two_step")),
         ranking_model=ranking_model,
         retrieval_evaluation=first.outputs["evaluation"],
         baseline_retrieval_model=last_pair.outputs["retrieval_model"],
@@ -290,14 +294,16 @@ def _serving(config: Config) -> dict:
     }
 
 
-def _judge_settings(config: Config, features: dict) -> dict:
+def _judge_settings(config: Config, features: dict, *steps: str) -> dict:
+    """What an evaluator goes by; of the rules those of its steps, so that a change of others leaves it in cache."""
     evaluation = config.evaluation.model_dump(mode="json")
-    kept = ("at", "baselines", "slices", "resamples", "rules")
+    kept = ("at", "baselines", "slices", "resamples")
     return {
         "features": features,
         "queries": _queries(config),
         "candidates": config.retrieval.candidates,
         "seed": config.seed,
+        "rules": [rule for rule in evaluation["rules"] if rule["step"] in steps],
         **{key: evaluation[key] for key in kept},
     }
 

@@ -12,6 +12,7 @@ from trainer.retrieval import registry as retrieval_registry
 
 _BOUNDS = ("at_least", "at_most", "not_below", "change_at_least", "relative_change_at_least")
 _LAST_BLESSED = "last_blessed"
+_RETRIEVAL = "retrieval"  # the retriever's own order, which a ranker should not make worse
 
 
 class Rule(Settings):
@@ -30,7 +31,8 @@ class Rule(Settings):
     )
     not_below: str | None = Field(
         None,
-        description="A baseline, or `last_blessed`: fails when the 95% interval of the difference lies below zero.",
+        description="A baseline, `retrieval` (the first step alone) or `last_blessed`: fails when the 95% interval of the "
+        "difference lies below zero.",
     )
     change_at_least: float | None = Field(
         None,
@@ -79,7 +81,7 @@ class Evaluation(Settings):
     resamples: int = Field(1000, ge=100, description="Bootstrap resamples of an interval.")
     max_queries: int = Field(10_000, ge=1, description="A larger test split is sampled down to this many queries.")
     rules: tuple[Rule, ...] = Field(
-        (Rule(metric="ndcg@10", not_below="popularity"), Rule(metric="ndcg@10", not_below=_LAST_BLESSED)),
+        tuple(Rule(metric="ndcg@10", not_below=other) for other in ("popularity", _RETRIEVAL, _LAST_BLESSED)),
         description="The conditions of release.",
     )
 
@@ -99,7 +101,7 @@ class Evaluation(Settings):
             raise ValueError(
                 f"a rule is about {rule.metric}, but `at` has no {k}: it is {list(self.at)}. Add it, or set `rules`"
             )
-        known = [*self.baselines, _LAST_BLESSED]
+        known = [*self.baselines, *([_RETRIEVAL] if rule.step == "two_step" else []), _LAST_BLESSED]
         if rule.not_below not in (*known, None):
             raise ValueError(
                 f"a rule's not_below should be one of {', '.join(known)}; found {rule.not_below!r}. "

@@ -239,10 +239,17 @@ def _artifact(proto: Any, type_name: str) -> Artifact:
 
 def _properties(artifact: Any) -> dict[str, Any]:
     """Custom properties as Python values."""
-    return {
-        name: getattr(value, value.WhichOneof("value") or "string_value")
-        for name, value in artifact.custom_properties.items()
-    }
+    return {name: _value(value) for name, value in artifact.custom_properties.items()}
+
+
+def _value(value: Any) -> Any:
+    kind = value.WhichOneof("value") or "string_value"
+    found = getattr(value, kind)
+    if kind != "struct_value":
+        return found
+    from google.protobuf.json_format import MessageToDict
+
+    return MessageToDict(found)
 
 
 def _sources(properties: dict[str, Any]) -> list[Source]:

@@ -236,7 +236,16 @@ def world(tmp_path_factory) -> World:
     write_arrow(items, uri / names.CATALOGUE_FILE)
     transform_folder = _analyze(uri, folder)
     read = training.Events(str(uri), FEATURES, tft.TFTransformOutput(str(transform_folder)))
-    return World(folder, items, {name: read.read_whole(name).append_column(names.TIMESTAMP, part[names.TIMESTAMP]) for name, part in parts.items()}, transform_folder, read)
+    return World(
+        folder,
+        items,
+        {
+            name: read.read_whole(name).append_column(names.TIMESTAMP, part[names.TIMESTAMP])
+            for name, part in parts.items()
+        },
+        transform_folder,
+        read,
+    )
 
 
 def _tables() -> tuple[pa.Table, pa.Table, pa.Table]:

@@ -66,9 +66,14 @@ def do(artifacts: dict[str, Path], store: Path | str, properties: dict[str, dict
         inputs[key] = [artifact]
     release = Release()
     release.uri = str(artifacts["blessing"].parent / "release")
-    Executor().Do(
-        inputs, {"release": [release]}, {"releases": str(store), "name": "films", "seed": 7, "code_digest": "x"}
-    )
+    parameters = {
+        "releases": str(store),
+        "name": "films",
+        "seed": 7,
+        "serving": '{"candidates": 50}',
+        "code_digest": "x",
+    }
+    Executor().Do(inputs, {"release": [release]}, parameters)
     return release
 
 
@@ -84,6 +89,7 @@ def test_a_blessed_release_is_published(artifacts, tmp_path):
     assert written["facts"] == {
         "name": "films",
         "seed": 7,
+        "serving": {"candidates": 50},
         "metrics": {"ndcg@10": 0.25},
         "ml_metadata": {key: number for number, key in enumerate(INPUTS, start=1)},
     }

@@ -6,6 +6,8 @@ The loss over a list is softmax cross entropy against the share of each positive
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+import functools
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
@@ -32,8 +34,10 @@ class DCN(tf.keras.Model):
         self.cross = [tfrs.layers.dcn.Cross() for _ in range(settings.cross_layers)]
         self.deep = [tf.keras.layers.Dense(size, "relu") for size in settings.hidden]
         self.dropout = tf.keras.layers.Dropout(settings.dropout)
-        self.out = tf.keras.layers.Dense(1)
-        self.retrieval = tf.keras.layers.Dense(1, use_bias=False)
+        # At the start the network says nothing, and the candidates stand in the retriever's order.
+        self.out = tf.keras.layers.Dense(1, kernel_initializer="zeros")
+        only_the_score = tf.keras.initializers.Constant([[1.0], [0.0]])
+        self.retrieval = tf.keras.layers.Dense(1, use_bias=False, kernel_initializer=only_the_score)
 
     def call(self, columns, training=False):
         history = columns[names.HISTORY]
@@ -67,7 +71,10 @@ class DCNRanker(Ranker):
 
 
 def fit(settings: DCNSettings, data: RankingData, seed: int) -> tuple[DCNRanker, dict]:
-    """Train until the validation lists' NDCG@10 no longer grows; returns the best, and the curve."""
+    """Train until the validation lists' NDCG@10 no longer grows; returns the best, and the curve.
+
+    The retriever's own order is the first to be judged: a ranker that has nothing to add changes nothing.
+    """
     seed_everything(seed)
     model = DCN(settings, data)
     kept = (*model.user_columns, *model.item_columns, *PER_CANDIDATE, names.LABEL, names.WEIGHT)
@@ -85,12 +92,14 @@ def fit(settings: DCNSettings, data: RankingData, seed: int) -> tuple[DCNRanker,
         return loss
 
     score = tf.function(lambda **columns: model(columns), reduce_retracing=True)
-    best, weights, curve = (-1.0, 0), None, []
+    judge = functools.partial(_judged, score, data.validation, kept)
+    best, curve = (judge(), 0), []
+    weights = model.get_weights()
+    curve.append({"epoch": 0, "ndcg@10": best[0]})
+    progress.report(f"NDCG@10 of the lists in the retriever's order {best[0]:.4f}")
     for epoch in range(1, settings.epochs + 1):
         loss = float(np.mean([step(batch).numpy() for batch in batches]))
-        value = list_ndcg(
-            _scored(score, data.validation, kept), data.validation[names.LABEL], data.validation[names.WEIGHT], 10
-        )
+        value = judge()
         curve.append({"epoch": epoch, "loss": loss, "ndcg@10": value})
         progress.report(f"epoch {epoch}/{settings.epochs}, loss {loss:.3f}, NDCG@10 of the lists {value:.4f}")
         if value > best[0]:
@@ -119,7 +128,9 @@ def _pointwise_loss(scores, labels, weights):
     return tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
 
 
-def _scored(score, columns, kept, lists=256):
+def _judged(score, columns, kept, lists=256):
+    """NDCG@10 of lists in the order of the model as it is now."""
     count = len(columns[names.LABEL])
     parts = [{name: columns[name][start : start + lists] for name in kept} for start in range(0, count, lists)]
-    return np.concatenate([score(**{name: tf.constant(v) for name, v in part.items()}).numpy() for part in parts])
+    scores = [score(**{name: tf.constant(values) for name, values in part.items()}).numpy() for part in parts]
+    return list_ndcg(np.concatenate(scores), columns[names.LABEL], columns[names.WEIGHT], 10)

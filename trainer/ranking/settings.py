@@ -19,5 +19,5 @@ class DCNSettings(Settings):
     epochs: int = Field(30, ge=1, description="The most passes over train; held-out queries say which was best.")
     patience: int = Field(4, ge=1, description="Passes without gain before it stops.")
     batch_size: int = Field(32, ge=1, description="Queries a step, each with its whole list.")
-    learning_rate: float = Field(0.001, gt=0, description="Of Adam.")
+    learning_rate: float = Field(0.0003, gt=0, description="Of Adam.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Share of the deep layers dropped in training.")

@@ -9,7 +9,6 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 import json
 import os
 
-import pyarrow as pa
 import tensorflow_transform as tft
 
 from core import names, progress, queries
@@ -48,7 +47,9 @@ def run_fn(fn_args) -> None:
     progress.report(f"fitting {entry.name} on {parts[names.TRAIN].num_rows:,} events of train")
     early: Retriever = fit(settings, events.data([names.TRAIN], validation), config["seed"])
     early.save(os.path.join(fn_args.model_run_dir, EARLY_MODEL))
-    progress.report(f"fitting {entry.name} once more on {both.num_rows:,} events of train and eval")
+    progress.report(
+        f"fitting {entry.name} once more on {sum(part.num_rows for part in parts.values()):,} events of train and eval"
+    )
     final: Retriever = fit(early.settings, events.data([names.TRAIN, names.EVAL], None), config["seed"])
     final.save(fn_args.serving_model_dir)
     log = {"model": entry.name, "settings": settings.model_dump(), "chosen": early.settings.model_dump()} | early.log
