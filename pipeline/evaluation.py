@@ -31,8 +31,8 @@ class Rule(Settings):
     )
     not_below: str | None = Field(
         None,
-        description="A baseline, `retrieval` (the first step alone) or `last_blessed`: fails when the 95% interval of the "
-        "difference lies below zero.",
+        description="A baseline, `retrieval` (the first step alone) or `last_blessed`: fails when the 95% interval of "
+        "the difference lies below zero.",
     )
     change_at_least: float | None = Field(
         None,

@@ -170,7 +170,8 @@ def test_the_least_a_configuration_says(tmp_path):
         ("evaluation: {at: [5]}", "  evaluation: a rule is about ndcg@10, but `at` has no 10: it is [5]."),
         (
             "evaluation: {rules: [{metric: ndcg@10, not_below: popularty}]}",
-            "  evaluation: a rule's not_below should be one of popularity, item_knn, retrieval, last_blessed; found 'popularty'",
+            "  evaluation: a rule's not_below should be one of popularity, item_knn, retrieval, last_blessed; "
+            "found 'popularty'",
         ),
         ("evaluation: {baselines: [item_knn]}", "found 'popularity'. Add it to `baselines`, or set `rules`"),
         (
