@@ -36,6 +36,10 @@ class Protocol:
     test_share: float = 0.1
 
 
+def _defaults(*models: str) -> dict[str, dict[str, Any]]:
+    return {model: {} for model in models}
+
+
 _FILMS = Features.model_validate(
     {
         "user": {"age": {"kind": "numeric", "buckets": 8}, "gender": "categorical", "occupation": "categorical"},
@@ -60,6 +64,10 @@ PROTOCOLS = {
                 "iALS, 64 factors": (0.1362,),
                 "EASE, λ 200": (0.1443,),
             },
+            models=_defaults(
+                *("popularity", "item_knn", "user_knn", "ease", "slim", "graph_filter", "ials", "bpr"),
+                *("content", "fusion", "two_tower"),
+            ),
             said="a user's last tenth of ratings is test; fitted on the rest; the catalogue less what the user saw",
         ),
         Protocol(
@@ -74,6 +82,7 @@ PROTOCOLS = {
                 "iALS, 128 factors": (0.143, 0.187),
                 "the user's own counts": (0.429, 0.257),
             },
+            models=_defaults("popularity", "repeats"),
             said="the last tenth of purchases in time is test; repeats allowed; right is what a user bought in test",
         ),
         Protocol(
@@ -91,6 +100,7 @@ PROTOCOLS = {
                 "UltraGCN": (0.1862, 0.1580),
                 "SimpleX": (0.1872, 0.1557),
             },
+            models=_defaults("popularity", "graph_filter"),
             said="LightGCN's split of check-ins; full ranking over the places that a user was not at in train",
         ),
     )

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
@@ -25,7 +24,7 @@ from trainer.retrieval.contract import RetrievalData
 from transform.preprocessing import preprocessing_fn
 
 SPLIT = "split"  # the interactions' column of a given split
-EVAL_OF_GIVEN = 0.1  # share of a given train part that models are chosen by
+MOST_TO_CHOOSE_BY = 5_000  # queries of eval
 
 
 class World:
@@ -59,15 +58,14 @@ class World:
             cut = splits.cuts(events[names.TIMESTAMP].to_numpy(), protocol.eval_share, protocol.test_share)
         spec = join.JoinSpec(
             history_length=self.features.history_length,
-            method="temporal_per_user" if given else protocol.split,
+            method=protocol.split,
             eval_share=protocol.eval_share,
             test_share=protocol.test_share,
             cut=cut,
+            seed=self.seed,
+            column=SPLIT if given else None,
         )
         joined, split, _ = join.join(events, self.users, self.catalogue, spec)
-        if given:
-            chosen = np.random.default_rng(self.seed).random(len(joined)) < EVAL_OF_GIVEN
-            split = np.where(joined[SPLIT].to_numpy() == names.TEST, 2, chosen.astype(int))
         return [joined.filter(pa.array(split == index)) for index in range(3)]
 
     @property
@@ -84,8 +82,9 @@ class World:
             user_columns=[names.USER_ID, *self.features.user],
             history_length=self.features.history_length,
             exclude_seen=self.protocol.exclude_seen,
-            max_queries=5_000 if target == 1 else None,
+            max_queries=MOST_TO_CHOOSE_BY if target == 1 else None,
             seed=self.seed,
+            in_time=self.protocol.split != "given",
         )
 
     def data(self, until: int, validation: Queries | None, with_transform: bool) -> RetrievalData:
