@@ -30,6 +30,8 @@ from trainer.retrieval import registry as retrieval_registry
 # TFX packs its own source for every node that uses Beam, and leaves 42 MB of it in the temporary folder each time.
 BEAM_ARGS = ("--runner=FnApiRunner", "--sdk_container_image=none")
 
+_REGISTRIES = {"retrieval": retrieval_registry.MODELS, "ranking": ranking_registry.MODELS}
+
 
 @dataclass(frozen=True)
 class Places:
@@ -84,7 +86,7 @@ def nodes(config: Config, places: Places) -> list[Any]:
         disable_statistics=True,
         custom_config={"features": _json(features), "code": code_digest("transform.preprocessing")},
     ).with_id("Transform")
-    retrieval = _retrieval_trainer(config, features, events, transform)
+    retrieval = _trainer(config, "retrieval", events, transform, queries=_queries(config))
     model = retrieval.outputs["model"]
     index = CandidateIndex(
         model=model,
@@ -107,7 +109,7 @@ def nodes(config: Config, places: Places) -> list[Any]:
         ),
         code_digest=code_digest("components.candidate_generator.executor"),
     ).with_id("CandidateGenerator")
-    ranking = _ranking_trainer(config, features, generator.outputs["candidates"], transform)
+    ranking = _trainer(config, "ranking", generator.outputs["candidates"], transform)
     judges = _judges(config, features, events, retrieval, index, generator, ranking)
     pushers = _pushers(config, places, retrieval, index, ranking, judges["TwoStepEvaluator"])
     return [*table_nodes, joiner, transform, retrieval, index, generator, ranking, *judges.values(), *pushers]
@@ -155,41 +157,24 @@ def table_spec(config: Config, table: str) -> TableSpec:
     )
 
 
-def _retrieval_trainer(config: Config, features: dict, events: Channel, transform: Any) -> Any:
-    entry = retrieval_registry.MODELS[config.retrieval.model]
+def _trainer(config: Config, step: str, examples: Channel, transform: Any, **more: Any) -> Any:
+    """The Trainer of a step; `more` stands beside what both are told."""
+    chosen = getattr(config, step)
     return tfx.components.Trainer(
-        run_fn="trainer.retrieval.run_fn.run_fn",
-        examples=events,
+        run_fn=f"trainer.{step}.run_fn.run_fn",
+        examples=examples,
         transform_graph=transform.outputs["transform_graph"],
         train_args=tfx.proto.TrainArgs(splits=[names.TRAIN]),
         eval_args=tfx.proto.EvalArgs(splits=[names.EVAL]),
         custom_config={
-            "model": entry.name,
-            "params": config.retrieval.params,
-            "features": _json(features),
-            "queries": _queries(config),
+            "model": chosen.model,
+            "params": chosen.params,
+            "features": _json(config.features.model_dump(mode="json")),
             "seed": config.seed,
-            "code": code_digest("trainer.retrieval.run_fn", entry.module),
+            "code": code_digest(f"trainer.{step}.run_fn", *_REGISTRIES[step].modules(chosen.model, chosen.params)),
+            **more,
         },
-    ).with_id("RetrievalTrainer")
-
-
-def _ranking_trainer(config: Config, features: dict, candidates: Channel, transform: Any) -> Any:
-    entry = ranking_registry.MODELS[config.ranking.model]
-    return tfx.components.Trainer(
-        run_fn="trainer.ranking.run_fn.run_fn",
-        examples=candidates,
-        transform_graph=transform.outputs["transform_graph"],
-        train_args=tfx.proto.TrainArgs(splits=[names.TRAIN]),
-        eval_args=tfx.proto.EvalArgs(splits=[names.EVAL]),
-        custom_config={
-            "model": entry.name,
-            "params": config.ranking.params,
-            "features": _json(features),
-            "seed": config.seed,
-            "code": code_digest("trainer.ranking.run_fn", entry.module),
-        },
-    ).with_id("RankingTrainer")
+    ).with_id(f"{step.title()}Trainer")
 
 
 def _judges(config, features, events, retrieval, index, generator, ranking) -> dict[str, Any]:
@@ -206,7 +191,7 @@ def _judges(config, features, events, retrieval, index, generator, ranking) -> d
     ).with_id("LastBlessedPair")
     code = code_digest(
         "components.recommender_evaluator.executor",
-        *(retrieval_registry.MODELS[name].module for name in config.evaluation.baselines),
+        *(module for name in config.evaluation.baselines for module in _REGISTRIES["retrieval"].modules(name, {})),
     )
     common = {
         "examples": events,

@@ -80,7 +80,7 @@ class TwoStep:
         Raises:
           UsageError: the item is not in the catalogue.
         """
-        if item_id not in self.source.catalogue.to_pylist():
+        if ask.rows_of(self.source.catalogue, np.array([item_id], object))[0] < 0:
             raise UsageError(
                 f"item {item_id!r} is not among the {self.catalogue.num_rows:,} items of the catalogue. "
                 "Ids are as in the items table."

@@ -62,3 +62,8 @@ class Registry:
             told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in errors)
             known = ", ".join(entry.settings.model_fields) or "none"
             raise ValueError(f"{self.step}.params of {name}: {told}. Its settings: {known}") from None
+
+    def modules(self, name: str, params: dict[str, Any]) -> tuple[str, ...]:
+        """The modules behind model `name`, those of the models that its settings name (`models`) among them."""
+        members = getattr(self.check(name, params), "models", {})
+        return (self[name].module, *(module for member in members.items() for module in self.modules(*member)))

@@ -59,3 +59,10 @@ def test_a_registry_loads_by_path():
     assert registry["join"].load()("a", "b") == "a/b"
     with pytest.raises(ValueError, match="toy model should be one of join; found 'split'"):
         registry["split"]
+
+
+def test_the_code_behind_a_model_is_also_that_of_its_members():
+    assert RETRIEVAL.modules("ease", {}) == ("trainer.retrieval.ease",)
+    assert set(RETRIEVAL.modules("fusion", {"models": {"ease": {}, "item_knn": {"neighbours": 5}}})) == {
+        "trainer.retrieval.fusion", "trainer.retrieval.ease", "trainer.retrieval.item_knn",
+    }  # fmt: skip
