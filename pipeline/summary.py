@@ -64,8 +64,8 @@ def metrics_table(evaluation: dict[str, Any]) -> Table:
         table.add_column(heading, no_wrap=True)
     for model, measured in sorted(both["models"].items(), key=lambda item: -(item[1][keys[0]]["mean"] or 0)):
         difference = both["differences"].get(model)
-        shown = [_estimate(measured[key], ".4f", ".3f") for key in keys]
-        last = _estimate(difference[keys[0]], "+.4f", ".3f") if difference else ""
+        shown = [estimate(measured[key], ".4f", ".3f") for key in keys]
+        last = estimate(difference[keys[0]], "+.4f", ".3f") if difference else ""
         table.add_row(_TITLES.get(model, model), *shown, last, style="bold" if model == both["subject"] else None)
     return table
 
@@ -79,7 +79,8 @@ def _heading(metric: str) -> str:
     return f"{name.upper() if name == 'ndcg' else name.title()}@{k}"
 
 
-def _estimate(value: dict[str, Any], form: str, bounds: str) -> str:
+def estimate(value: dict[str, Any], form: str, bounds: str) -> str:
+    """A mean with its interval, `0.1693 [.156, .183]`; a dash where nothing could be measured."""
     if value["mean"] is None:
         return "—"
     return f"{value['mean']:{form}} [{_short(value['low'], bounds)}, {_short(value['high'], bounds)}]"

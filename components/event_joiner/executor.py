@@ -21,7 +21,6 @@ from core import examples, names, progress
 from core.columns import event_types, feature_types, write_arrow
 from core.files import read_json, write_json
 
-ROWS_A_SHARD = 500_000
 SCHEMA_FILE = "schema.pbtxt"
 
 
@@ -46,7 +45,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             for source in json.loads(input_dict[names.INTERACTIONS][0].get_string_custom_property("sources"))
         )
         spec = _spec(settings, examples.files(uris[names.INTERACTIONS], names.ALL), types)
-        shards = max(1, -(-rows // ROWS_A_SHARD))
+        shards = join.shards_of(rows, spec.history_length)
         self._join(spec, uris, types, shards, Path(output.uri))
         _write_catalogue(uris[names.ITEMS], types[names.ITEMS], Path(output.uri))
 

@@ -10,6 +10,11 @@ from components.event_joiner import splits
 from core import names
 from core.errors import DataError
 
+ROWS_A_SHARD = 500_000
+# An event's history weighs far more than the event: the histories of a shard must fit into memory, and into one Arrow
+# array of strings, which holds 2 GB.
+MEMBERS_A_SHARD = 50_000_000
+
 
 @dataclass(frozen=True)
 class JoinSpec:
@@ -36,6 +41,11 @@ class JoinSpec:
     column: str | None = None
     has_eval: bool = False
     drop_unknown: bool = False
+
+
+def shards_of(rows: int, history_length: int) -> int:
+    """Into how many shards of users so many events are divided."""
+    return max(1, -(-rows // min(ROWS_A_SHARD, max(1, MEMBERS_A_SHARD // history_length))))
 
 
 def join(

@@ -46,10 +46,12 @@ class World:
             _read(folder / f"{table}.parquet", {key: pa.string()} | feature_types(kinds[table]))
             for table, key in ((names.USERS, names.USER_ID), (names.ITEMS, names.ITEM_ID))
         )
-        self.parts = self._split(folder)
+        # Most models need the history of the queries alone; that of every event outweighs all else.
+        self.parts = self._split(history_length=0)
 
-    def _split(self, folder: Path) -> list[pa.Table]:
+    def _split(self, history_length: int) -> list[pa.Table]:
         protocol = self.protocol
+        folder = datasets.cache_folder(protocol.dataset)
         keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.TIMESTAMP: pa.int64()}
         given = {SPLIT: pa.string()} if protocol.split == "given" else {}
         events = _read(folder / f"{names.INTERACTIONS}.parquet", keys | given)
@@ -57,7 +59,7 @@ class World:
         if protocol.split == "temporal":
             cut = splits.cuts(events[names.TIMESTAMP].to_numpy(), protocol.eval_share, protocol.test_share)
         spec = join.JoinSpec(
-            history_length=self.features.history_length,
+            history_length=history_length,
             method=protocol.split,
             eval_share=protocol.eval_share,
             test_share=protocol.test_share,
@@ -103,9 +105,14 @@ class World:
         if not with_transform:
             return common
         layer, sizes = self._transform
+        whole = pa.concat_tables(self._whole[:until]).combine_chunks()
         return replace(
-            common, transform=layer, sizes=sizes, transformed=lambda: transformed(events, self.features, layer)
+            common, transform=layer, sizes=sizes, transformed=lambda: transformed(whole, self.features, layer)
         )
+
+    @functools.cached_property
+    def _whole(self) -> list[pa.Table]:
+        return self._split(self.features.history_length)
 
     @functools.cached_property
     def _transform(self) -> tuple[Any, dict[str, int]]:
@@ -127,7 +134,7 @@ class World:
         preprocess = functools.partial(preprocessing_fn, custom_config={"features": self.features.model_dump_json()})
         with tempfile.TemporaryDirectory() as work:
             examples = f"{work}/examples.gz"
-            write_examples(pa.concat_tables(self.parts[:2]).select(columns), examples)
+            write_examples(pa.concat_tables(self._whole[:2]).select(columns), examples)
             source = tf_example_record.TFExampleRecord(examples, schema=schema_utils.schema_from_feature_spec(spec))
             with beam.Pipeline(runner="FnApiRunner") as pipeline, tft_beam.Context(temp_dir=f"{work}/temp"):
                 read = pipeline | source.BeamSource(), source.TensorAdapterConfig()

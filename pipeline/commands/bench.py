@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -66,8 +67,10 @@ def _one(protocol: str, model: str, params: dict[str, Any], seed: int, verbose: 
         ]
         done = subprocess.run(command, stderr=None if verbose else subprocess.PIPE, text=True)
         if done.returncode:
-            told = (done.stderr or "").strip().splitlines()
-            raise TwostepError(f"{model}: {told[-1] if told else 'failed'}\nRun again with -v for more")
+            told = [line for line in (done.stderr or "").splitlines() if re.match(r"\w*(\.\w+)*Error: ", line)]
+            raise TwostepError(
+                f"{model}: {told[-1] if told else f'ended with {done.returncode}'}\nRun again with -v for more"
+            )
         return read_json(output)
 
 
@@ -76,20 +79,19 @@ def _show(protocol: Any, rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from pipeline.summary import estimate
+
     table = Table(title=f"{protocol.name}: {protocol.said}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("", *protocol.metrics, "fit s", "peak MB"):
+    for heading in ("", *protocol.metrics, "fit s", "MB"):
         table.add_column(heading, no_wrap=True)
     lines: list[tuple[float, list[str], str | None]] = []
     for row in rows:
         measured = [row["metrics"][metric] for metric in protocol.metrics]
-        cells = [row["model"], *map(_estimate, measured), f"{row['fit_seconds']:.1f}", f"{row['peak_mb']:,}"]
+        shown = [estimate(value, ".4f", ".3f") for value in measured]
+        cells = [row["model"], *shown, f"{row['fit_seconds']:.1f}", f"{row['peak_mb']:,}"]
         lines.append((measured[0]["mean"], cells, None))
     for who, figures in protocol.published.items():
         lines.append((figures[0], [f"{who} (publ.)", *(f"{figure:.4f}" for figure in figures)], "dim"))
     for _, cells, style in sorted(lines, key=lambda line: -line[0]):
         table.add_row(*cells, style=style)
     Console().print(table)
-
-
-def _estimate(value: dict[str, float]) -> str:
-    return f"{value['mean']:.4f} [{value['low']:.3f}, {value['high']:.3f}]"

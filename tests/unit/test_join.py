@@ -200,3 +200,9 @@ def test_with_one_cut_in_time_train_knows_nothing_of_what_comes_after(rows, eval
         if (split == before).any() and (split == after).any():
             assert time[split == before].max() < time[split == after].min()
     assert np.isin(split, [0, 1, 2]).all()
+
+
+def test_a_shard_holds_no_more_than_memory_and_one_array_of_strings():
+    assert [join.shards_of(rows, 50) for rows in (0, 1, 500_000, 500_001)] == [1, 1, 1, 2]
+    assert join.shards_of(1_469_293, 2_000) == 59  # 25,000 events with up to 50 million members
+    assert join.shards_of(10, 10**9) == 10
