@@ -336,7 +336,10 @@ def _copy(source: Path, target: Path) -> dict[str, Any]:
 
 
 def _content_digest(found: dict[str, dict[str, Any]]) -> str:
-    """SHA-256 over the paths and digests of the files; it knows neither time nor place."""
+    """SHA-256 over the paths and digests of the files; it knows neither time nor place.
+
+    Models fitted twice alike have the same weights, but their graph files differ: TensorFlow counts its functions up.
+    """
     # TensorFlow puts a random number into a model's fingerprint: equal models would differ by it.
     content = ((name, facts) for name, facts in sorted(found.items()) if not name.endswith("/fingerprint.pb"))
     lines = "".join(f"{facts['sha256']}  {name}\n" for name, facts in content)

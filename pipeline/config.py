@@ -175,7 +175,7 @@ class Config(Settings):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Lower-case letters, digits and dashes.")
     seed: int = Field(
-        42, ge=0, lt=2**32, description="Of everything that is drawn; the same data and seed give the same release."
+        42, ge=0, lt=2**32, description="Of everything that is drawn; the same data and seed give the same models."
     )
     run_folder: str | None = Field(
         None, description="Folder of runs, from where the command is started; `runs/<name>` by default."

@@ -40,27 +40,28 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _recommend(arguments: argparse.Namespace) -> int:
-    config, engine, quiet = _load(arguments)
+    config, engine, serving, quiet = _load(arguments)
     _check_k(arguments.k, engine.candidates, "the candidates that the release's retriever hands to its ranker")
     with quiet:
-        queries = query_of(config, engine, arguments.user, arguments.history)
+        queries = query_of(config, engine, serving, arguments.user, arguments.history)
         rows, scores = engine.recommend(queries, arguments.k)
     kept = rows[0] >= 0
-    _print(config, engine, rows[0][kept], scores[0][kept], f"for user {arguments.user}", arguments.json)
+    _print(engine, serving, rows[0][kept], scores[0][kept], f"for user {arguments.user}", arguments.json)
     return 0
 
 
 def _similar(arguments: argparse.Namespace) -> int:
-    config, engine, quiet = _load(arguments)
+    _, engine, serving, quiet = _load(arguments)
     _check_k(arguments.k, engine.catalogue.num_rows, "the size of the catalogue")
     with quiet:
         rows, scores = engine.similar(arguments.item, arguments.k)
-    _print(config, engine, rows, scores, f"like item {arguments.item}", arguments.json)
+    _print(engine, serving, rows, scores, f"like item {arguments.item}", arguments.json)
     return 0
 
 
-def _load(arguments: argparse.Namespace) -> tuple["Config", "TwoStep", Any]:
-    from core import releases
+def _load(arguments: argparse.Namespace) -> tuple["Config", "TwoStep", dict[str, Any], Any]:
+    """The configuration, the release's models, what its manifest says of serving, and a hush for libraries."""
+    from core import files, names, releases
     from pipeline import config, logs, paths
 
     loaded = config.load(arguments.config)
@@ -70,7 +71,8 @@ def _load(arguments: argparse.Namespace) -> tuple["Config", "TwoStep", Any]:
         from serving.engine import TwoStep
 
         engine = TwoStep.of_release(folder)
-    return loaded, engine, logs.captured(paths.log_folder(loaded) / "recommend.log", arguments.verbose)
+    serving = files.read_json(folder / names.MANIFEST_FILE)["facts"]["serving"]
+    return loaded, engine, serving, logs.captured(paths.log_folder(loaded) / "recommend.log", arguments.verbose)
 
 
 def _check_k(k: int, most: int, what: str) -> None:
@@ -78,7 +80,7 @@ def _check_k(k: int, most: int, what: str) -> None:
         raise UsageError(f"-k should be from 1 to {most:,}, {what}; found {k}")
 
 
-def query_of(config: "Config", engine: "TwoStep", user: str, history: str | None) -> "Queries":
+def query_of(config: "Config", engine: "TwoStep", serving: dict[str, Any], user: str, history: str | None) -> "Queries":
     """The query of one user as of the latest run's events; a new user has no features and only the history given."""
     import numpy as np
     import pyarrow as pa
@@ -99,7 +101,7 @@ def query_of(config: "Config", engine: "TwoStep", user: str, history: str | None
         users=pa.table(columns),
         time=np.zeros(1, np.int64),
         history=pa.array([met], strings),
-        seen=pa.array([seen if config.data.exclude_seen else []], strings),
+        seen=pa.array([seen if serving["exclude_seen"] else []], strings),
         relevant_offsets=np.zeros(2, np.int64),
         relevant_items=np.zeros(0, np.int32),
     )
@@ -122,12 +124,11 @@ def _state_of(config: "Config", user: str) -> dict[str, Any] | None:
     return None
 
 
-def _print(config: "Config", engine: "TwoStep", rows: Any, scores: Any, what: str, as_json: bool) -> None:
+def _print(engine: "TwoStep", serving: dict[str, Any], rows: Any, scores: Any, what: str, as_json: bool) -> None:
     from core import names
 
     ids = engine.catalogue[names.ITEM_ID].to_pylist()
-    titled = config.data.title is not None and config.data.title in engine.catalogue.column_names
-    titles = engine.catalogue[config.data.title].to_pylist() if titled else None
+    titles = engine.catalogue[serving["title"]].to_pylist() if serving["title"] else None
     found = [
         {"rank": place + 1, names.ITEM_ID: ids[row], "title": titles[row] if titles else None, "score": float(score)}
         for place, (row, score) in enumerate(zip(rows, scores, strict=True))

@@ -1,7 +1,6 @@
 """The set-up script: what it asks of a machine, what it reads there, and that it does nothing twice."""
 
 import importlib.util
-import platform
 import stat
 import subprocess
 import sys
@@ -228,7 +227,6 @@ def test_a_stamp_counts_for_what_it_was_made_of(bootstrap, checkout):
     assert not bootstrap.done("venv", "one")
 
 
-@pytest.mark.skipif(platform.system() != "Linux", reason="the set-up is for Linux")
 def test_another_setup_py_installs_the_project_and_nothing_else(bootstrap, checkout, started, monkeypatch):
     monkeypatch.setattr(bootstrap, "NEEDS_DISK_GB", 10**9)  # a full disk has room for that
     (checkout / "setup.py").write_text("another")
@@ -240,7 +238,6 @@ def test_another_setup_py_installs_the_project_and_nothing_else(bootstrap, check
     assert started == []
 
 
-@pytest.mark.skipif(platform.system() != "Linux", reason="the set-up is for Linux")
 def test_another_lock_syncs_the_packages_in_place(bootstrap, checkout, started):
     package = checkout / ".venv" / "lib" / "python3.11" / "site-packages" / "package"
     package.mkdir(parents=True)
