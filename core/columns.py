@@ -1,4 +1,4 @@
-"""The Arrow type of every column, from the feature configuration's kinds; and Arrow files."""
+"""The Arrow types of the interactions' columns; and Arrow files."""
 
 from pathlib import Path
 
@@ -7,12 +7,6 @@ import pyarrow as pa
 from core import names
 
 STRINGS = pa.list_(pa.string())
-_BY_KIND = {"categorical": pa.string(), "multi_valued": STRINGS, "numeric": pa.float32()}
-
-
-def feature_types(features: dict[str, dict]) -> dict[str, pa.DataType]:
-    """Column → type, for features given as name → settings with their `kind`."""
-    return {name: _BY_KIND[settings["kind"]] for name, settings in features.items()}
 
 
 def event_types(has_rating: bool) -> dict[str, pa.DataType]:
@@ -31,9 +25,3 @@ def write_arrow(table: pa.Table, path: str | Path) -> None:
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)
-
-
-def user_types(user_features: dict[str, dict]) -> dict[str, pa.DataType]:
-    """What a query needs of an event: who, what, when, and the user's features."""
-    keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.TIMESTAMP: pa.int64()}
-    return keys | feature_types(user_features)

@@ -8,12 +8,16 @@ RATING = "rating"  # float32, optional
 
 # ---- columns that the pipeline adds ----
 HISTORY = "history"  # item ids of the user's earlier events, oldest first
+HISTORY_TIME = "history_time"  # int64 seconds of those events
 QUERY_ID = "query_id"
 QUERY_TIME = "query_time"
+SCORE = "score"  # of the served signatures: higher is better
 RETRIEVAL_SCORE = "retrieval_score"
 RETRIEVAL_RANK = "retrieval_rank"  # 0 for the first candidate
+EVENT_COUNT = "event_count"  # of the catalogue: an item's events before test
 LABEL = "label"  # 1.0 for a relevant candidate
 WEIGHT = "weight"  # 0.0 for padding
+MISSED = "missed"  # 1.0 for a right answer that the retriever did not find
 
 # ---- inputs of the served signatures that are no column of a table ----
 EXCLUDE = "exclude"  # item ids never to be returned

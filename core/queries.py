@@ -3,7 +3,7 @@
 The same queries are what the candidate generator retrieves for and what the evaluators judge.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,8 @@ class Queries:
       history: [Q] list of item ids, oldest first, at most as long as the history of an event.
       seen: [Q] list of item ids that may not be returned; empty where repeats are allowed.
       relevant_offsets, relevant_items: the right answers as CSR: [Q + 1] int64, [nnz] int32 catalogue rows, none twice.
+      history_time: [Q] list of int64, when the events of the history were; None where nobody knows.
+      relevant_ratings: [nnz] float32, how the right answers were rated; None where events have no ratings.
     """
 
     users: pa.Table
@@ -31,6 +33,8 @@ class Queries:
     seen: pa.ListArray
     relevant_offsets: np.ndarray
     relevant_items: np.ndarray
+    history_time: pa.ListArray | None = None
+    relevant_ratings: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.time)
@@ -46,7 +50,29 @@ class Queries:
         return Queries(
             self.users.take(index), self.time[rows], self.history.take(index), self.seen.take(index),
             offsets, self.relevant_items[members],
+            None if self.history_time is None else self.history_time.take(index),
+            None if self.relevant_ratings is None else self.relevant_ratings[members],
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What a retriever answers to Q queries.
+
+    Args:
+      rows: [Q, C] int32 catalogue rows, best first, -1 past the last item that may be returned.
+      scores: [Q, C] float32, -inf past the last.
+      signals: name → [Q, C] float32; what the models that it is made of say of each, where it is made of such.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+    signals: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def take(self, rows: np.ndarray) -> "Candidates":
+        """Those of the queries at `rows`."""
+        signals = {name: values[rows] for name, values in self.signals.items()}
+        return Candidates(self.rows[rows], self.scores[rows], signals)
 
 
 def build(
@@ -64,7 +90,7 @@ def build(
     """The queries that `target` events ask, answered by what was known from `past` events and earlier targets.
 
     Args:
-      past: events before the target split: user_id, item_id, timestamp and `user_columns`.
+      past: events before the target split: user_id, item_id, timestamp and `user_columns`; rating where there are any.
       target: events of the split that is asked about, the same columns.
       catalogue: [N] item ids.
       unit: `user`: one query a user at their first target event, all their target items right;
@@ -80,7 +106,8 @@ def build(
       DataError: an event's item is not in the catalogue, or `in_time` and a past event is later than a target of
         its user.
     """
-    columns = [*user_columns, names.ITEM_ID, names.TIMESTAMP]
+    rated = names.RATING in past.column_names and names.RATING in target.column_names
+    columns = [*user_columns, names.ITEM_ID, names.TIMESTAMP, *([names.RATING] if rated else [])]
     events = pa.concat_tables([past.select(columns), target.select(columns)]).combine_chunks()
     item = catalogue_rows(catalogue, events[names.ITEM_ID])
     user = pc.dictionary_encode(events[names.USER_ID].combine_chunks()).indices.to_numpy()
@@ -107,11 +134,17 @@ def build(
 
     items = events[names.ITEM_ID].combine_chunks().take(pa.array(order))
     known = known_end - start[asked]
-    history = _lists(items, known_end - np.minimum(known, history_length), known_end)
+    oldest = known_end - np.minimum(known, history_length)
+    history = _lists(items, oldest, known_end)
+    history_time = _lists(pa.array(time), oldest, known_end)
     seen = _lists(items, start[asked], known_end if exclude_seen else start[asked])
     offsets, members = _unique_answers(item, asked, answer_end, start[asked], known_end, exclude_seen, len(catalogue))
     users = events.select(user_columns).take(pa.array(order[asked]))
-    return Queries(users, time[asked], history, seen, offsets, members)
+    ratings = None
+    if rated:
+        given = events[names.RATING].to_numpy()[order].astype(np.float32)
+        ratings = _ratings(given, item, asked, answer_end, offsets, members, len(catalogue))
+    return Queries(users, time[asked], history, seen, offsets, members, history_time, ratings)
 
 
 def _refuse_later_past(user: np.ndarray, time: np.ndarray, is_target: np.ndarray) -> None:
@@ -168,6 +201,15 @@ def _unique_answers(item, asked, answer_end, start, known_end, exclude_seen, n_i
         pairs = np.setdiff1d(pairs, query * n_items + item[member], assume_unique=False)
     offsets = np.searchsorted(pairs, np.arange(len(asked) + 1) * n_items)
     return offsets.astype(np.int64), (pairs % n_items).astype(np.int32)
+
+
+def _ratings(given, item, asked, answer_end, offsets, members, n_items) -> np.ndarray:
+    """[nnz] how each right answer was rated, the last time it was."""
+    query, event = _ranges(asked, answer_end)
+    keys = query * n_items + item[event]
+    order = np.argsort(keys, kind="stable")
+    wanted = np.repeat(np.arange(len(asked)), np.diff(offsets)) * n_items + members
+    return given[event[order]][np.searchsorted(keys[order], wanted, side="right") - 1]
 
 
 def _ranges(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

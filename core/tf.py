@@ -7,3 +7,11 @@ if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
     raise ImportError("tensorflow was imported before core.tf; import core.tf first, so that Keras 2 is the one in use")
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def register_ops() -> None:
+    """Register YDF's op, which ranking models of trees hold: TensorFlow Serving ships it, TensorFlow doesn't.
+
+    To be called before a ranking model is loaded.
+    """
+    import ydf_tf  # noqa: F401 - importing it registers the op

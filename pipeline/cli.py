@@ -10,7 +10,7 @@ from typing import Any
 
 from core.errors import TwostepError
 
-COMMANDS = ("run", "recommend", "lineage", "release", "data", "config", "bench")
+COMMANDS = ("run", "tune", "recommend", "lineage", "release", "data", "config", "bench")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

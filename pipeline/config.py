@@ -9,15 +9,17 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from core import names
 from core.errors import UsageError
 from core.settings import Settings
 from pipeline import datasets
 from pipeline.evaluation import Evaluation
+from serving.rerank import settings as rerank_settings
 from trainer.ranking import registry as ranking_registry
 from trainer.retrieval import needs
 from trainer.retrieval import registry as retrieval_registry
 from transform import names as feature_names
-from transform.features import Features
+from transform.features import Features, Raw, raw_columns
 
 Policy = Literal["error", "drop"]
 
@@ -58,6 +60,11 @@ class Interactions(Table):
     on_unknown: Policy = Field(
         "error", description="An event whose user or item is in neither table: `error`, or `drop` and count."
     )
+
+    @property
+    def has_ratings(self) -> bool:
+        """Whether every event is to have a rating."""
+        return self.rating_range is not None or names.RATING in self.columns
 
 
 class Data(Settings):
@@ -155,6 +162,25 @@ class Retrieval(Settings):
     index: Index = Field(default=Index(), description="The index over the catalogue.")
 
 
+class Negatives(Settings):
+    """What stands in the lists that the ranker learns from, beside the retriever's own candidates."""
+
+    popular: float = Field(0.0, ge=0, le=0.5, description="Share of a list that is drawn by popularity.")
+    uniform: float = Field(0.0, ge=0, le=0.5, description="Share of a list that is drawn from all items alike.")
+    missed_weight: float = Field(
+        0.0,
+        ge=0,
+        description="Weight of right answers that the retriever missed. Past its list only sampled items stand beside "
+        "them: with none of these, a ranker would learn to favour what is not retrieved.",
+    )
+
+    @model_validator(mode="after")
+    def _missed_among_others(self) -> "Negatives":
+        if self.missed_weight > 0 and self.popular + self.uniform == 0:
+            raise ValueError("missed_weight needs sampled items beside what was missed: set `popular` or `uniform`")
+        return self
+
+
 class Ranking(Settings):
     """The second step."""
 
@@ -162,12 +188,19 @@ class Ranking(Settings):
     params: dict[str, Any] = Field(
         default_factory=dict, description="Settings of that model; see `twostep config explain`."
     )
+    negatives: Negatives = Field(default=Negatives(), description="What it learns from beside the candidates.")
 
 
 class Release(Settings):
     """Where releases go."""
 
     folder: str = Field("releases", description="Folder of the releases, below `run_folder`.")
+    keep: int = Field(
+        5,
+        ge=1,
+        description="How many releases stay when one is made, and those that were last in force; older ones are "
+        "deleted, with the models pushed for them.",
+    )
 
 
 class Config(Settings):
@@ -185,6 +218,9 @@ class Config(Settings):
     split: Split = Field(default=Split(), description="How events are divided.")
     retrieval: Retrieval = Field(default=Retrieval(), description="The first step.")
     ranking: Ranking = Field(default=Ranking(), description="The second step.")
+    reranking: rerank_settings.Reranking = Field(
+        default=rerank_settings.Reranking(), description="What is done to the ranker's order before it is served."
+    )
     evaluation: Evaluation = Field(default=Evaluation(), description="What is measured and what must be reached.")
     release: Release = Field(default=Release(), description="Where releases go.")
 
@@ -196,15 +232,24 @@ class Config(Settings):
             *(("evaluation.baselines", name, {}) for name in self.evaluation.baselines),
         ):
             try:
-                needs.check(name, params, self.features, self.data.exclude_seen)
+                needs.check(name, params, self.features, self.data.exclude_seen, self.data.interactions.has_ratings)
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from None
+        try:
+            needs.check_index(self.retrieval.model, self.retrieval.index.kind)
+        except ValueError as error:
+            raise ValueError(f"retrieval.index.kind: {error}") from None
         ranking_registry.check(self.ranking.model, self.ranking.params)
         try:
             feature_names.check(self.features)
         except ValueError as error:
             raise ValueError(f"features: {error}") from None
-        sliceable = [name for name, feature in self.features.user.items() if feature.kind != "multi_valued"]
+        try:
+            rerank_settings.check(self.reranking, self.features.item)
+        except ValueError as error:
+            raise ValueError(f"reranking.{error}") from None
+        users = raw_columns(self.features.user).items()
+        sliceable = [name for name, raw in users if raw.values is None and not raw.words]
         unknown = sorted(set(self.evaluation.slices) - set(sliceable))
         if unknown:
             raise ValueError(
@@ -227,8 +272,10 @@ class Config(Settings):
         title = self.data.title
         if title is None:
             return
-        kind = self.features.item[title].kind if title in self.features.item else "categorical"
-        if title in feature_names.RESERVED or title in self.features.user or kind != "categorical":
+        feature = self.features.item.get(title)
+        raw = Raw() if feature is None else feature.raw
+        one_text = raw is not None and raw.values is None and not raw.numbers
+        if title in feature_names.RESERVED or title in self.features.user or not one_text:
             raise ValueError(f"data.title: should be a column of items that holds one text a row; found {title!r}")
 
 
@@ -293,11 +340,13 @@ def _place(location: tuple[int | str, ...]) -> tuple[str, list[str]]:
         while get_origin(inside) is Annotated:
             inside = get_args(inside)[0]
         models = [each for each in get_args(inside) if hasattr(each, "model_fields")]
+        if len(models) == 1 and get_origin(inside) in (Union, UnionType):  # a group that may be left out
+            inside = models[0]
         known = []
         if hasattr(inside, "model_fields"):
             known = list(inside.model_fields)
             inside = inside.model_fields[part].annotation if part in inside.model_fields else None
-        elif get_origin(inside) in (Union, UnionType) and models:
+        elif get_origin(inside) in (Union, UnionType) and len(models) > 1:
             # The checker puts a feature's kind into the location, which is no key of the file.
             inside = next((model for model in models if model.model_fields["kind"].default == part), None)
             continue

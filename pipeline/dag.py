@@ -25,6 +25,7 @@ from pipeline import paths, tfma
 from pipeline.config import Config
 from trainer.ranking import registry as ranking_registry
 from trainer.retrieval import registry as retrieval_registry
+from transform.features import own_modules
 
 # The direct runner would try to fetch a binary of another runner first. Without an image, which no local run starts,
 # TFX packs its own source for every node that uses Beam, and leaves 42 MB of it in the temporary folder each time.
@@ -50,19 +51,56 @@ class Places:
     schemas: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Joined:
+    """What both steps are made from: the nodes up to Transform, and those of them that others read.
+
+    Args:
+      nodes: all of them, the two below among them.
+      joiner, transform: EventJoiner and Transform.
+    """
+
+    nodes: list[Any]
+    joiner: Any
+    transform: Any
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """The first step, as far as the second is made from it."""
+
+    trainer: Any
+    index: Any
+    generator: Any
+
+    @property
+    def nodes(self) -> list[Any]:
+        return [self.trainer, self.index, self.generator]
+
+
 def build(config: Config, config_file: str | Path) -> tfx.dsl.Pipeline:
     """The pipeline for this machine."""
-    places = Places(
+    places = local_places(config, config_file)
+    return local_pipeline(config, nodes(config, places))
+
+
+def local_places(config: Config, config_file: str | Path) -> Places:
+    """Where the pipeline of this machine reads and writes."""
+    return Places(
         data=str(paths.data_root(config, config_file)),
         releases=str(paths.releases_folder(config)),
         serving=str(paths.serving_folder(config)),
         schemas=paths.frozen_schemas(config, config_file),
     )
+
+
+def local_pipeline(config: Config, components: list[Any]) -> tfx.dsl.Pipeline:
+    """Nodes as a pipeline of this machine, which shares its cache with every other of the recommender."""
     paths.run_folder(config).mkdir(parents=True, exist_ok=True)
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,
         pipeline_root=str(paths.pipeline_root(config)),
-        components=nodes(config, places),
+        components=components,
         enable_cache=True,
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
             str(paths.metadata_file(config))
@@ -73,21 +111,40 @@ def build(config: Config, config_file: str | Path) -> tfx.dsl.Pipeline:
 
 def nodes(config: Config, places: Places) -> list[Any]:
     """Every node of the DAG, wired."""
-    features = config.features.model_dump(mode="json")
+    joined = joined_nodes(config, places)
+    retrieved = retrieval_nodes(config, joined)
+    ranking = _trainer(
+        config, "ranking", retrieved.generator.outputs["candidates"], joined.transform, **signal_settings(config)
+    )
+    judges = _judges(config, joined.joiner.outputs["examples"], retrieved, ranking)
+    pushers = _pushers(config, places, retrieved, ranking, judges["TwoStepEvaluator"])
+    return [*joined.nodes, *retrieved.nodes, ranking, *judges.values(), *pushers]
+
+
+def joined_nodes(config: Config, places: Places) -> Joined:
+    """From the tables to Transform."""
     tables, table_nodes = _tables(config, places)
     joiner = EventJoiner(tables=tables, settings=_json(_join_settings(config))).with_id("EventJoiner")
-    events = joiner.outputs["examples"]
     transform = tfx.components.Transform(
-        examples=events,
+        examples=joiner.outputs["examples"],
         schema=joiner.outputs["schema"],
         preprocessing_fn="transform.preprocessing.preprocessing_fn",
         splits_config=tfx.proto.SplitsConfig(analyze=[names.TRAIN, names.EVAL], transform=[names.TRAIN]),
         materialize=False,
         disable_statistics=True,
-        custom_config={"features": _json(features), "code": code_digest("transform.preprocessing")},
+        custom_config={
+            "features": _json(config.features.model_dump(mode="json")),
+            "code": code_digest("transform.preprocessing", *own_modules(config.features)),
+        },
     ).with_id("Transform")
-    retrieval = _trainer(config, "retrieval", events, transform, queries=_queries(config))
-    model = retrieval.outputs["model"]
+    return Joined([*table_nodes, joiner, transform], joiner, transform)
+
+
+def retrieval_nodes(config: Config, joined: Joined) -> Retrieved:
+    """From the joined events to the candidates that the ranker learns from."""
+    features, events = config.features.model_dump(mode="json"), joined.joiner.outputs["examples"]
+    trainer = _trainer(config, "retrieval", events, joined.transform, queries=query_settings(config))
+    model = trainer.outputs["model"]
     index = CandidateIndex(
         model=model,
         examples=events,
@@ -97,22 +154,20 @@ def nodes(config: Config, places: Places) -> list[Any]:
     generator = CandidateGenerator(
         examples=events,
         model=model,
-        model_run=retrieval.outputs["model_run"],
+        model_run=trainer.outputs["model_run"],
         candidate_index=index.outputs["candidate_index"],
         settings=_json(
             {
                 "features": features,
                 "candidates": config.retrieval.candidates,
-                "queries": _queries(config),
+                "negatives": config.ranking.negatives.model_dump(),
+                "queries": query_settings(config),
                 "seed": config.seed,
             }
         ),
         code_digest=code_digest("components.candidate_generator.executor"),
     ).with_id("CandidateGenerator")
-    ranking = _trainer(config, "ranking", generator.outputs["candidates"], transform)
-    judges = _judges(config, features, events, retrieval, index, generator, ranking)
-    pushers = _pushers(config, places, retrieval, index, ranking, judges["TwoStepEvaluator"])
-    return [*table_nodes, joiner, transform, retrieval, index, generator, ranking, *judges.values(), *pushers]
+    return Retrieved(trainer, index, generator)
 
 
 def _tables(config: Config, places: Places) -> tuple[dict[str, tuple], list[Any]]:
@@ -123,7 +178,7 @@ def _tables(config: Config, places: Places) -> tuple[dict[str, tuple], list[Any]
             spec=table_spec(config, table),
             input_base=places.data,
             pattern=getattr(config.data, table).path,
-            code_digest=code_digest("components.table_example_gen.executor"),
+            code_digest=code_digest("components.table_example_gen.executor", *own_modules(config.features)),
         ).with_id(f"{name}Gen")
         examples = generator.outputs["examples"]
         statistics = tfx.components.StatisticsGen(examples=examples).with_id(f"{name}StatisticsGen")
@@ -157,6 +212,11 @@ def table_spec(config: Config, table: str) -> TableSpec:
     )
 
 
+def signal_settings(config: Config) -> dict[str, list[str]]:
+    """What the retriever says of a candidate beside its score."""
+    return {"signals": list(retrieval_registry.MODELS.signals(config.retrieval.model, config.retrieval.params))}
+
+
 def _trainer(config: Config, step: str, examples: Channel, transform: Any, **more: Any) -> Any:
     """The Trainer of a step; `more` stands beside what both are told."""
     chosen = getattr(config, step)
@@ -177,13 +237,14 @@ def _trainer(config: Config, step: str, examples: Channel, transform: Any, **mor
     ).with_id(f"{step.title()}Trainer")
 
 
-def _judges(config, features, events, retrieval, index, generator, ranking) -> dict[str, Any]:
+def _judges(config: Config, events: Channel, retrieved: Retrieved, ranking: Any) -> dict[str, Any]:
     """The evaluators, and the resolvers of what they compare with."""
     # The blessing of earlier runs, which only the last of these nodes makes.
     blessings = Channel(
         type=standard_artifacts.ModelBlessing, producer_component_id="TwoStepEvaluator", output_key="blessing"
     )
-    retrieval_model, ranking_model = retrieval.outputs["model"], ranking.outputs["model"]
+    features = config.features.model_dump(mode="json")
+    retrieval_model, ranking_model = retrieved.trainer.outputs["model"], ranking.outputs["model"]
     last_retrieval = Resolver(strategy_class=LastBlessed, blessing=blessings, retrieval_model=retrieval_model)
     last_retrieval = last_retrieval.with_id("LastBlessedRetrieval")
     last_pair = Resolver(
@@ -196,7 +257,7 @@ def _judges(config, features, events, retrieval, index, generator, ranking) -> d
     common = {
         "examples": events,
         "model": retrieval_model,
-        "candidate_index": index.outputs["candidate_index"],
+        "candidate_index": retrieved.index.outputs["candidate_index"],
         "code_digest": code,
     }
     first = RecommenderEvaluator(
@@ -205,7 +266,7 @@ def _judges(config, features, events, retrieval, index, generator, ranking) -> d
         baseline_retrieval_model=last_retrieval.outputs["retrieval_model"],
     ).with_id("RetrievalEvaluator")
     ranking_judge = tfx.components.Evaluator(
-        examples=generator.outputs["candidates"],
+        examples=retrieved.generator.outputs["candidates"],
         model=ranking_model,
         example_splits=[names.TEST],
         eval_config=tfma.eval_config(config),
@@ -222,9 +283,9 @@ def _judges(config, features, events, retrieval, index, generator, ranking) -> d
     return {node.id: node for node in made}
 
 
-def _pushers(config: Config, places: Places, retrieval: Any, index: Any, ranking: Any, judge: Any) -> list[Any]:
+def _pushers(config: Config, places: Places, retrieved: Retrieved, ranking: Any, judge: Any) -> list[Any]:
     pushers = {}
-    for step, trainer in (("retrieval", retrieval), ("ranking", ranking)):
+    for step, trainer in (("retrieval", retrieved.trainer), ("ranking", ranking)):
         where = tfx.proto.PushDestination.Filesystem(base_directory=str(Path(places.serving) / step))
         pushers[step] = tfx.components.Pusher(
             model=trainer.outputs["model"],
@@ -232,9 +293,9 @@ def _pushers(config: Config, places: Places, retrieval: Any, index: Any, ranking
             push_destination=tfx.proto.PushDestination(filesystem=where),
         ).with_id(f"{step.title()}Pusher")
     release = ReleasePusher(
-        retrieval_model=retrieval.outputs["model"],
+        retrieval_model=retrieved.trainer.outputs["model"],
         ranking_model=ranking.outputs["model"],
-        candidate_index=index.outputs["candidate_index"],
+        candidate_index=retrieved.index.outputs["candidate_index"],
         retrieval_pushed=pushers["retrieval"].outputs["pushed_model"],
         ranking_pushed=pushers["ranking"].outputs["pushed_model"],
         evaluation=judge.outputs["evaluation"],
@@ -242,6 +303,7 @@ def _pushers(config: Config, places: Places, retrieval: Any, index: Any, ranking
         releases=places.releases,
         name=config.name,
         seed=config.seed,
+        keep=config.release.keep,
         serving=_json(_serving(config)),
         code_digest=code_digest("components.release_pusher.executor"),
     ).with_id("ReleasePusher")
@@ -261,7 +323,8 @@ def _join_settings(config: Config) -> dict:
     }
 
 
-def _queries(config: Config) -> dict:
+def query_settings(config: Config) -> dict:
+    """What the queries of a split are built by."""
     return {
         "unit": config.evaluation.unit,
         "exclude_seen": config.data.exclude_seen,
@@ -274,6 +337,7 @@ def _serving(config: Config) -> dict:
     return {
         "features": config.features.model_dump(mode="json"),
         "candidates": config.retrieval.candidates,
+        "reranking": config.reranking.model_dump(mode="json"),
         "exclude_seen": config.data.exclude_seen,
         "title": config.data.title,
     }
@@ -283,13 +347,15 @@ def _judge_settings(config: Config, features: dict, *steps: str) -> dict:
     """What an evaluator goes by; of the rules those of its steps, so that a change of others leaves it in cache."""
     evaluation = config.evaluation.model_dump(mode="json")
     kept = ("at", "baselines", "slices", "resamples")
+    reranking = {"reranking": config.reranking.model_dump(mode="json")} if "two_step" in steps else {}
     return {
         "features": features,
-        "queries": _queries(config),
+        "queries": query_settings(config),
         "candidates": config.retrieval.candidates,
         "seed": config.seed,
         "rules": [rule for rule in evaluation["rules"] if rule["step"] in steps],
         **{key: evaluation[key] for key in kept},
+        **reranking,
     }
 
 

@@ -17,6 +17,7 @@ from pipeline.config import Config
 from trainer.ranking.registry import MODELS as RANKING_MODELS
 from trainer.registry import Registry
 from trainer.retrieval.registry import MODELS as RETRIEVAL_MODELS
+from transform.features import Feature
 
 ANY_KEY = "<column>"  # stands for the keys of a mapping whose names the user chooses
 _WIDTH = 100
@@ -141,7 +142,9 @@ def _union_kind(parts: list[Any], optional: bool) -> tuple[str, tuple[Key, ...]]
     if len(models) == len(parts):
         # Told apart by `kind`: one entry for the choice, then the settings of each.
         names = [model.model_fields["kind"].default for model in models]
-        choice = Key("kind", "one of " + ", ".join(names), "", "; ".join(_choices(names, models)), required=True)
+        more = ", or `module:Class` for a kind of your own" if all(issubclass(each, Feature) for each in models) else ""
+        told = "; ".join(_choices(names, models))
+        choice = Key("kind", f"one of {', '.join(names)}{more}", "", told, required=True)
         settings = (
             replace(key, where=f"kind: {name}")
             for name, model in zip(names, models, strict=True)
@@ -193,11 +196,13 @@ def _rendered(keys: Sequence[Key], indent: int) -> Iterator[str]:
             where = key.where
             yield f"{margin}# ---- where {where}"
         note = "" if key.kind == "group" else f"({key.kind})"
-        comment = " ".join(filter(None, [key.meaning, note, "Required." if key.required else ""]))
+        left_out = key.below and key.default == "null"
+        when = "Required." if key.required else "By default left out." if left_out else ""
+        comment = " ".join(filter(None, [key.meaning, note, when]))
         for line in textwrap.wrap(comment, _WIDTH - len(margin) - 2, break_long_words=False, break_on_hyphens=False):
             yield f"{margin}# {line}"
         # A default of nothing at all would hide the keys below it, if it stood before them.
-        default = "" if key.below and key.default in ("{}", "[]") else key.default
+        default = "" if left_out or (key.below and key.default in ("{}", "[]")) else key.default
         yield f"{margin}{key.name}: {default}".rstrip()
         yield from _rendered(key.below, indent + 1)
 

@@ -39,6 +39,16 @@ def report_file(config: Config) -> Path:
     return run_folder(config) / "report.html"
 
 
+def tuning_folder(config: Config) -> Path:
+    """The folder of finished trials, one folder for each model and data that was searched."""
+    return run_folder(config) / "tuning"
+
+
+def tuning_report_file(config: Config, step: str) -> Path:
+    """The report of the latest search for a step's settings."""
+    return run_folder(config) / f"tuning-{step}.html"
+
+
 def lineage_file(config: Config) -> Path:
     """The drawing of the latest release's lineage."""
     return run_folder(config) / "lineage.svg"

@@ -8,8 +8,10 @@ import core.tf  # before TFX, which imports TensorFlow
 import datetime
 import logging
 import re
+import shutil
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import core.errors
@@ -29,10 +31,10 @@ def run(pipeline: Any, reporter: Progress, run_id: str | None = None) -> list[No
     """Run a `tfx.dsl.Pipeline` in this process; a node whose inputs and settings did not change is taken from cache.
 
     A run that was stopped or has failed goes on, when it is run again, at the node it had reached: those before it are
-    in the cache.
+    in the cache. What the node it was in had written of its outputs by then is deleted.
 
     Args:
-      pipeline: the pipeline; its metadata connection says where the cache is kept.
+      pipeline: the pipeline; its metadata connection says where the cache is kept. No other run of it is under way.
       reporter: shows each node.
       run_id: names the run in ML Metadata; must be new.
 
@@ -54,6 +56,7 @@ def run(pipeline: Any, reporter: Progress, run_id: str | None = None) -> list[No
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = deployment.metadata_connection_config
     store = metadata.Metadata(getattr(connection, connection.WhichOneof("connection_config")))
+    _remove_leftovers(store, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
     nodes = [node.pipeline_node for node in ir.nodes if not node.pipeline_node.execution_options.HasField("skip")]
     reporter.nodes([node.node_info.id for node in nodes])
     results: list[NodeResult] = []
@@ -63,6 +66,23 @@ def run(pipeline: Any, reporter: Progress, run_id: str | None = None) -> list[No
             results.append(_run_node(node, ir, deployment, store, reporter))
     reporter.ended(results, time.monotonic() - began)
     return results
+
+
+def _remove_leftovers(store: Any, root: Path) -> None:
+    """Delete the folders of executions that did not end well: TFX does so after an error, but not after a kill.
+
+    What ML Metadata says of such executions may stay: TFX takes nothing from the cache that is not complete.
+    """
+    from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+    with store as opened:
+        executions = opened.store.get_executions()
+    well = (mlmd.Execution.COMPLETE, mlmd.Execution.CACHED)
+    dead = {str(execution.id) for execution in executions if execution.last_known_state not in well}
+    for folder in [*root.glob("*/*/*"), *root.glob("*/.system/executor_execution/*")]:
+        if folder.name in dead:
+            logging.info("deleting %s: its execution did not end well", folder)
+            shutil.rmtree(folder)
 
 
 def _run_node(node: Any, ir: Any, deployment: Any, store: Any, reporter: Progress) -> NodeResult:

@@ -1,11 +1,14 @@
 """What TensorFlow Model Analysis measures of the ranker: how well it tells right answers among the candidates."""
 
-import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+import core.tf  # Keras 2, before TensorFlow
 
 import tensorflow_model_analysis as tfma
 
 from core import names
 from pipeline.config import Config
+
+# TFMA loads the ranking model itself, in this process where the pipeline runs on this machine.
+core.tf.register_ops()
 
 
 def eval_config(config: Config) -> tfma.EvalConfig:

@@ -1,6 +1,6 @@
 """The two-step engine: candidates from the retriever, put in order by the ranker. What is judged is what is served."""
 
-import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+import core.tf  # Keras 2, before TensorFlow
 
 from pathlib import Path
 
@@ -14,10 +14,12 @@ from core import names, releases
 from core.columns import read_arrow
 from core.errors import UsageError
 from core.files import read_json
-from core.queries import Queries
+from core.queries import Candidates, Queries
+from serving.rerank.reranker import Reranker
+from serving.rerank.settings import Reranking
 from trainer.ranking.contract import PER_CANDIDATE, lists_of
 from trainer.retrieval import ask
-from transform.features import Features
+from transform.features import Features, raw_columns
 
 QUERIES_AT_ONCE = 256
 
@@ -32,6 +34,7 @@ class TwoStep:
       catalogue: the items with their raw features.
       features: the feature configuration.
       candidates: how many the retriever hands to the ranker.
+      reranking: what is done to the ranker's order; by default nothing.
     """
 
     def __init__(
@@ -42,11 +45,13 @@ class TwoStep:
         catalogue: pa.Table,
         features: Features,
         candidates: int,
+        reranking: Reranking | None = None,
     ):
         self.catalogue, self.features, self.candidates = catalogue, features, candidates
         self.source = CandidateSource(retrieval, index, catalogue[names.ITEM_ID].combine_chunks(), features)
+        core.tf.register_ops()
         self.ranker = tf.saved_model.load(str(ranking))
-        self.kinds = {name: feature.model_dump() for name, feature in features.item.items()}
+        self.reranker = Reranker(reranking or Reranking(), catalogue, features.item)
 
     @classmethod
     def of_release(cls, folder: Path) -> "TwoStep":
@@ -54,25 +59,28 @@ class TwoStep:
         serving = read_json(folder / names.MANIFEST_FILE)["facts"]["serving"]
         catalogue = read_arrow(folder / names.CATALOGUE_FILE)
         parts = (folder / releases.RETRIEVAL, folder / releases.INDEX, folder / releases.RANKING)
-        return cls(*parts, catalogue, Features.model_validate(serving["features"]), serving["candidates"])
+        reranking = Reranking.model_validate(serving.get("reranking", {}))  # older releases say nothing
+        return cls(*parts, catalogue, Features.model_validate(serving["features"]), serving["candidates"], reranking)
 
     def recommend(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """[Q, min(k, candidates)] int32 catalogue rows, best first, -1 past the last; and the ranker's scores."""
-        rows, retrieval_scores = self.source.retrieve(queries, self.candidates)
-        scores = self.rank(queries, rows, retrieval_scores)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]  # stable: ties stay in the retriever's order
-        return np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
+        return self.reranker.rerank(queries, *self.ranked(queries), k)
 
-    def rank(self, queries: Queries, rows: np.ndarray, retrieval_scores: np.ndarray) -> np.ndarray:
-        """[Q, C] scores of candidates [Q, C], -inf for padding."""
+    def ranked(self, queries: Queries) -> tuple[np.ndarray, np.ndarray]:
+        """[Q, C] candidates in the retriever's order, -1 past the last; and the ranker's scores, -inf past the last."""
+        found = self.source.retrieve(queries, self.candidates)
+        return found.rows, self.rank(queries, found)
+
+    def rank(self, queries: Queries, found: Candidates) -> np.ndarray:
+        """[Q, C] scores of the candidates found, -inf for padding."""
         scores = []
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             part = np.arange(start, min(start + QUERIES_AT_ONCE, len(queries)))
-            table = candidate_table(queries.take(part), rows[part], retrieval_scores[part], self.catalogue, self.kinds)
-            lists = lists_of(table, self.features)
+            table = candidate_table(queries.take(part), found.take(part), self.catalogue, self.features.item)
+            lists = lists_of(table, self.features, self._given())
             inputs = {name: tf.constant(lists[name]) for name in self._inputs()}
-            scores.append(self.ranker.signatures["rank"](**inputs)["score"].numpy())
-        return np.concatenate(scores) if scores else np.zeros(rows.shape, np.float32)
+            scores.append(self.ranker.signatures["rank"](**inputs)[names.SCORE].numpy())
+        return np.concatenate(scores) if scores else np.zeros(found.rows.shape, np.float32)
 
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
         """[K] catalogue rows of the items most like one, best first, and their likeness.
@@ -87,12 +95,19 @@ class TwoStep:
             )
         answer = self.source.model.signatures["similar"](item_id=tf.constant([item_id]), k=tf.constant(k, tf.int32))
         rows = ask.rows_of(self.source.catalogue, answer[names.ITEM_ID].numpy())[0]
-        return rows[rows >= 0], answer["score"].numpy()[0][rows >= 0]
+        return rows[rows >= 0], answer[names.SCORE].numpy()[0][rows >= 0]
 
     def takes_these_features(self) -> bool:
         """Whether both models take exactly the features configured now, as one of an earlier release may not."""
         ranker = set(self.ranker.signatures["rank"].structured_input_signature[1])
         return self.source.takes_these_features() and ranker == set(self._inputs())
 
+    def _given(self) -> tuple[str, ...]:
+        """The signals that the retriever gives."""
+        answered = self.source.model.signatures["retrieve"].structured_outputs
+        return (*PER_CANDIDATE, *sorted(set(answered) - {names.ITEM_ID, names.SCORE}))
+
     def _inputs(self) -> list[str]:
-        return [names.USER_ID, names.HISTORY, *self.features.user, names.ITEM_ID, *self.features.item, *PER_CANDIDATE]
+        users, items = raw_columns(self.features.user), raw_columns(self.features.item)
+        asked = [names.USER_ID, names.QUERY_TIME, names.HISTORY, names.HISTORY_TIME]
+        return [*asked, *users, names.ITEM_ID, *items, *self._given()]

@@ -11,13 +11,14 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from core import names
-from core.columns import STRINGS, feature_types, read_arrow, user_types
+from core.columns import STRINGS, read_arrow
 from core.examples import read_examples
 from core.queries import Queries, catalogue_rows
 from trainer.retrieval.contract import RetrievalData
 from transform import raw
+from transform.columns import feature_types, user_types
 from transform.features import Features
-from transform.names import index_sizes, vocabulary_name
+from transform.names import index_sizes, vocabularies
 
 ROWS_AT_ONCE = 16384
 
@@ -39,14 +40,13 @@ class Events:
 
     def read(self, split: str) -> pa.Table:
         """Who met what and when, and the users' features: what queries are built from and events-alone models need."""
-        types = user_types({name: feature.model_dump() for name, feature in self.features.user.items()})
+        types = user_types(self.features.user)
         return read_examples(self.uri, split, types | {names.RATING: pa.float32()})  # all null where there are none
 
     def read_whole(self, split: str) -> pa.Table:
         """All raw columns, the history of every event among them, which outweighs all else."""
-        kinds = {name: feature.model_dump() for name, feature in (self.features.user | self.features.item).items()}
         keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.HISTORY: STRINGS}
-        return read_examples(self.uri, split, keys | feature_types(kinds))
+        return read_examples(self.uri, split, keys | feature_types(self.features.user | self.features.item))
 
     def data(self, splits: Sequence[str], validation: Queries | None) -> RetrievalData:
         """What a retrieval model is fitted on: the events of some splits."""
@@ -77,10 +77,7 @@ def examples_uri(patterns: list[str]) -> str:
 
 def transform_sizes(output: tft.TFTransformOutput, features: Features) -> dict[str, int]:
     """Transformed index column → how many indices it has."""
-    kinds = (features.user | features.item).items()
-    indexed = [names.USER_ID, names.ITEM_ID, *(name for name, feature in kinds if feature.kind != "numeric")]
-    vocabularies = {vocabulary_name(key): output.vocabulary_size_by_name(vocabulary_name(key)) for key in indexed}
-    return index_sizes(features, vocabularies)
+    return index_sizes(features, {name: output.vocabulary_size_by_name(name) for name in vocabularies(features)})
 
 
 def transformed(events: pa.Table, features: Features, transform: tf.Module) -> dict[str, np.ndarray]:

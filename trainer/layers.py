@@ -5,14 +5,14 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 import numpy as np
 import tensorflow as tf
 
-from transform.features import Feature
-from transform.names import bucket_name
+from transform.features import Feature, Indices, Numbers
 
 
 class FeatureEmbedding(tf.keras.layers.Layer):
-    """Transformed feature columns [...] ([..., V] of a multi-valued one) → a list of vectors [..., D].
+    """Transformed feature columns [...] or [..., V] → a list of vectors, one an output of the features.
 
-    A number's vector is [..., 1], its bucket's [..., D].
+    An index gives [..., D], several of them their weighted mean; a number [..., 1]; a given vector its projection
+    [..., D].
 
     Args:
       features: the features, by column.
@@ -23,11 +23,16 @@ class FeatureEmbedding(tf.keras.layers.Layer):
     def __init__(self, features: dict[str, Feature], sizes: dict[str, int], dim: int):
         super().__init__()
         self.features, self.sizes, self.dim = features, sizes, dim
+        self.made = tuple(output for name, feature in features.items() for output in feature.outputs(name))
         self.tables = {
-            column: tf.keras.layers.Embedding(sizes[column], dim, name=f"{column}_embedding")
-            for name in features
-            for column in (name, bucket_name(name))
-            if column in sizes
+            output.column: tf.keras.layers.Embedding(sizes[output.column], dim, name=f"{output.column}_embedding")
+            for output in self.made
+            if isinstance(output, Indices)
+        }
+        self.projections = {
+            output.column: tf.keras.layers.Dense(dim, use_bias=False, name=f"{output.column}_projection")
+            for output in self.made
+            if isinstance(output, Numbers) and output.width is not None
         }
 
     def get_config(self):
@@ -35,19 +40,20 @@ class FeatureEmbedding(tf.keras.layers.Layer):
         return super().get_config() | {"features": features, "sizes": self.sizes, "dim": self.dim}
 
     def call(self, columns):
-        vectors = []
-        for name, feature in self.features.items():
-            if feature.kind == "numeric":
-                vectors.append(columns[name][..., tf.newaxis])
-                if feature.buckets:
-                    vectors.append(self.tables[bucket_name(name)](columns[bucket_name(name)]))
-            elif feature.kind == "categorical":
-                vectors.append(self.tables[name](columns[name]))
-            else:
-                present = tf.cast(columns[name] > 0, tf.float32)[..., tf.newaxis]
-                total = tf.reduce_sum(self.tables[name](columns[name]) * present, axis=-2)
-                vectors.append(total / tf.maximum(tf.reduce_sum(present, axis=-2), 1.0))
-        return vectors
+        return [self._vector(output, columns) for output in self.made]
+
+    def _vector(self, output, columns):
+        column = columns[output.column]
+        if output.column in self.projections:
+            return self.projections[output.column](column)
+        if isinstance(output, Numbers):
+            return column[..., tf.newaxis]
+        vectors = self.tables[output.column](column)
+        if not output.several:
+            return vectors
+        present = tf.cast(column > 0, tf.float32)
+        weights = (present if output.weights is None else columns[output.weights])[..., tf.newaxis]
+        return tf.math.divide_no_nan(tf.reduce_sum(vectors * weights, axis=-2), tf.reduce_sum(weights, axis=-2))
 
 
 def seed_everything(seed: int) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from core.settings import Settings
 
 # What a model may need of a configuration.
-ITEM_FEATURES, REPEATS = "item_features", "repeats"
+ITEM_FEATURES, RATINGS, REPEATS = "item_features", "ratings", "repeats"
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,8 @@ class Entry:
       settings: the class that checks its `params`.
       events_alone: whether it is fitted on events without features, so that it can stand beside others as a baseline.
       needs: what it cannot do without, of the names above.
+      embeddings: whether it compares embeddings, which an index can search.
+      members: the setting that names other models of the step, each with its params, where it is made of such.
     """
 
     name: str
@@ -28,6 +30,8 @@ class Entry:
     settings: type[Settings]
     events_alone: bool = False
     needs: tuple[str, ...] = ()
+    embeddings: bool = False
+    members: str | None = None
 
     @property
     def module(self) -> str:
@@ -53,17 +57,47 @@ class Registry:
         return self.entries[name]
 
     def check(self, name: str, params: dict[str, Any]) -> Settings:
-        """The settings of model `name` with `params` applied. Raises: ValueError."""
+        """The settings of model `name` with `params` applied, its members' checked too. Raises: ValueError."""
         entry = self[name]
         try:
-            return entry.settings.model_validate(params)
+            settings = entry.settings.model_validate(params)
         except ValueError as error:
             errors: list[dict[str, Any]] = getattr(error, "errors", list)()
             told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in errors)
             known = ", ".join(entry.settings.model_fields) or "none"
             raise ValueError(f"{self.step}.params of {name}: {told}. Its settings: {known}") from None
+        for model, params_of in self.members(name, settings).values():
+            try:
+                self.check(model, params_of)
+            except ValueError as error:
+                raise ValueError(f"{self.step}.params of {name}: {entry.members}: {error}") from None
+        return settings
+
+    def members(self, name: str, settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
+        """What model `name` is made of under `settings`: label → model, which is the label unless said, and params."""
+        field = self[name].members
+        named = {} if field is None else getattr(settings, field)
+        return {
+            label: (params.get("model", label), {key: value for key, value in params.items() if key != "model"})
+            for label, params in named.items()
+        }
 
     def modules(self, name: str, params: dict[str, Any]) -> tuple[str, ...]:
-        """The modules behind model `name`, those of the models that its settings name (`models`) among them."""
-        members = getattr(self.check(name, params), "models", {})
-        return (self[name].module, *(module for member in members.items() for module in self.modules(*member)))
+        """The modules behind model `name`, those of its members among them."""
+        members = self.members(name, self.check(name, params)).values()
+        return (self[name].module, *(module for member in members for module in self.modules(*member)))
+
+    def signals(self, name: str, params: dict[str, Any]) -> tuple[str, ...]:
+        """What model `name` says of a candidate beside its score: the score and the rank of each member."""
+        labels = self.members(name, self.check(name, params))
+        return tuple(signal(label) for label in labels for signal in (score_signal, rank_signal))
+
+
+def score_signal(label: str) -> str:
+    """The signal that holds the score of the member `label`."""
+    return f"score_of_{label}"
+
+
+def rank_signal(label: str) -> str:
+    """The signal that holds the rank of the member `label`, 0 for its best item."""
+    return f"rank_of_{label}"

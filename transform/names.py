@@ -2,29 +2,19 @@
 
 import keyword
 import re
+from collections.abc import Mapping
 
 from core import names
-from transform.features import Feature, Features
+from transform.features import Cross, Feature, Features, Indices, vocabulary_name
 
 RESERVED = frozenset(value for key, value in vars(names).items() if key.isupper() and isinstance(value, str))
 
 
-def bucket_name(name: str) -> str:
-    """The output that holds the quantile bucket of numeric column `name`."""
-    return f"{name}_bucket"
-
-
-def vocabulary_name(name: str) -> str:
-    """The vocabulary of column `name`."""
-    return f"{name}_vocabulary"
-
-
-def outputs(features: dict[str, Feature]) -> list[str]:
+def outputs(features: Mapping[str, Feature]) -> list[str]:
     """The transformed columns of some features."""
-    found = []
-    for name, feature in features.items():
-        found += [name, bucket_name(name)] if feature.kind == "numeric" and feature.buckets else [name]
-    return found
+    return [
+        column for name, feature in features.items() for output in feature.outputs(name) for column in output.columns
+    ]
 
 
 def check(features: Features) -> None:
@@ -47,10 +37,38 @@ def check(features: Features) -> None:
     columns = [*outputs(features.user), *outputs(features.item)]
     twice = sorted({column for column in columns if columns.count(column) > 1})
     if twice:
-        raise ValueError(f"{twice} are features and names of another feature's buckets as well. {_RENAME}")
+        raise ValueError(f"{twice} are features and names of another feature's buckets or weights as well. {_RENAME}")
+
+    for table, members in (("users", features.user), ("items", features.item)):
+        for name, feature in members.items():
+            if isinstance(feature, Cross):
+                _check_cross(name, feature, members, table)
+
+
+def _check_cross(name: str, cross: Cross, members: Mapping[str, Feature], table: str) -> None:
+    fitting = [each for each, feature in members.items() if feature.raw and _has_categories(each, feature)]
+    wrong = sorted(set(cross.columns) - set(fitting))
+    if wrong:
+        raise ValueError(
+            f"{name} crosses {wrong}, but columns should be features of {table} that have categories: categorical, "
+            f"multi-valued, or numeric with buckets. Those are {fitting}"
+        )
+    if len(set(cross.columns)) < len(cross.columns):
+        raise ValueError(f"{name} should cross different columns; found {list(cross.columns)}")
+
+
+def _has_categories(name: str, feature: Feature) -> bool:
+    found = feature.indices(name)
+    return found is not None and found.weights is None
 
 
 _RENAME = "Rename it in `columns`."
+
+
+def vocabularies(features: Features) -> list[str]:
+    """The vocabularies that the transform graph holds."""
+    ids = [vocabulary_name(key) for key in (names.USER_ID, names.ITEM_ID)]
+    return [*ids, *(each.vocabulary for each in _indices(features) if each.vocabulary)]
 
 
 def index_sizes(features: Features, vocabulary_sizes: dict[str, int]) -> dict[str, int]:
@@ -60,13 +78,10 @@ def index_sizes(features: Features, vocabulary_sizes: dict[str, int]) -> dict[st
       features: the feature configuration.
       vocabulary_sizes: vocabulary name → its size, without the out-of-vocabulary buckets.
     """
-    sizes = {
-        key: 1 + vocabulary_sizes[vocabulary_name(key)] + features.id_oov_buckets
-        for key in (names.USER_ID, names.ITEM_ID)
-    }
-    for name, feature in (features.user | features.item).items():
-        if feature.kind == "numeric":
-            sizes |= {bucket_name(name): 1 + feature.buckets} if feature.buckets else {}
-        else:
-            sizes[name] = 1 + vocabulary_sizes[vocabulary_name(name)] + feature.oov_buckets
-    return sizes
+    ids = [Indices(key, features.id_oov_buckets, vocabulary_name(key)) for key in (names.USER_ID, names.ITEM_ID)]
+    return {each.column: each.size(vocabulary_sizes) for each in (*ids, *_indices(features))}
+
+
+def _indices(features: Features) -> list[Indices]:
+    found = [output for name, feature in (features.user | features.item).items() for output in feature.outputs(name)]
+    return [output for output in found if isinstance(output, Indices)]

@@ -1,30 +1,40 @@
 """Raw features as the served signatures take them: dense tensors by name, and the way into the transform graph.
 
-A missing string is "", a missing number NaN; a list is padded with "".
+A missing string is "", a missing number NaN; a list is padded with these.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+from collections.abc import Mapping
+
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 
 from core import names
-from transform.features import Feature
+from transform.features import Feature, Raw, raw_columns
 
 
-def specs(features: dict[str, Feature], *batch: int | None) -> dict[str, tf.TensorSpec]:
-    """Feature → the spec of its raw tensor: [*batch], or [*batch, V] for a multi-valued one."""
+def specs(features: Mapping[str, Feature], *batch: int | None) -> dict[str, tf.TensorSpec]:
+    """Column → the spec of its raw tensor: [*batch], or [*batch, V] where a row holds several values."""
     return {
-        name: tf.TensorSpec(
-            [*batch, None] if feature.kind == "multi_valued" else list(batch),
-            tf.float32 if feature.kind == "numeric" else tf.string,
-            name=name,
-        )
-        for name, feature in features.items()
+        name: tf.TensorSpec([*batch] if raw.values is None else [*batch, None], dtype(raw), name=name)
+        for name, raw in raw_columns(features).items()
     }
 
 
-def user_specs(features: dict[str, Feature]) -> dict[str, tf.TensorSpec]:
+def dtype(raw: Raw) -> tf.DType:
+    """The type of a raw column's values."""
+    return tf.float32 if raw.numbers else tf.string
+
+
+def missing(raw: Raw) -> float | str:
+    """What stands for a missing value."""
+    return float("nan") if raw.numbers else ""
+
+
+def user_specs(features: Mapping[str, Feature]) -> dict[str, tf.TensorSpec]:
     """The raw inputs that describe a query: user_id [B], history [B, H] oldest first, and the user features."""
     return {
         names.USER_ID: tf.TensorSpec([None], tf.string, name=names.USER_ID),
@@ -53,29 +63,38 @@ def latest(history: tf.Tensor, length: int) -> tf.Tensor:
     return ragged[:, -length:].to_tensor(default_value="")
 
 
-def from_table(table: pa.Table, features: dict[str, Feature]) -> dict[str, tf.Tensor]:
+def from_table(table: pa.Table, features: Mapping[str, Feature]) -> dict[str, tf.Tensor]:
     """The raw tensors of feature columns of an Arrow table."""
-    import numpy as np
-
-    raw = {}
-    for name, feature in features.items():
+    found = {}
+    for name, raw in raw_columns(features).items():
         column = table[name].combine_chunks()
-        if feature.kind == "numeric":
-            raw[name] = tf.constant(np.nan_to_num(column.to_numpy(zero_copy_only=False).astype(np.float32), nan=np.nan))
-        elif feature.kind == "categorical":
-            raw[name] = tf.constant(column.fill_null("").to_numpy(zero_copy_only=False))
+        if raw.values is not None:
+            found[name] = pad_numbers(column) if raw.numbers else pad_strings(column)
+        elif raw.numbers:
+            found[name] = column.to_numpy(zero_copy_only=False).astype(np.float32)  # None is NaN
         else:
-            raw[name] = tf.constant(pad_strings(column))
-    return raw
+            found[name] = column.fill_null("").to_numpy(zero_copy_only=False)
+    return {name: tf.constant(value) for name, value in found.items()}
 
 
-def pad_strings(column: pa.ListArray, width: int | None = None):
+def pad_strings(column: pa.ListArray, width: int | None = None) -> np.ndarray:
     """Lists of strings → NumPy object array [N, W] padded with ""; W is the longest list, at least 1."""
-    import numpy as np
-    import pyarrow.compute as pc
+    return _padded(column, width, "", object)
 
+
+def pad_numbers(column: pa.ListArray) -> np.ndarray:
+    """Lists of numbers → float32 [N, W] padded with NaN; W is the longest list, at least 1."""
+    return _padded(column, None, np.nan, np.float32)
+
+
+def pad_integers(column: pa.ListArray, width: int) -> np.ndarray:
+    """Lists of at most `width` integers → int64 [N, width] padded with 0."""
+    return _padded(column, width, 0, np.int64)
+
+
+def _padded(column: pa.ListArray, width: int | None, fill: float | str, dtype: type) -> np.ndarray:
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     width = width or max(1, int(lengths.max(initial=0)))
-    padded = np.full((len(column), width), "", object)
+    padded: np.ndarray = np.full((len(column), width), fill, dtype)
     padded[np.arange(width) < lengths[:, None]] = column.flatten().to_numpy(zero_copy_only=False)
     return padded

@@ -13,14 +13,17 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.candidate_generator import candidates
+from components.candidate_generator import candidates, sampling
 from components.candidate_index.index import CandidateSource
 from core import examples, metrics, names, progress, queries
-from core.columns import read_arrow, user_types
+from core.columns import read_arrow
 from core.errors import ModelError
 from core.files import write_json
+from trainer.retrieval import ask
 from trainer.retrieval.run_fn import EARLY_MODEL
-from transform.features import Features
+from transform import raw
+from transform.columns import user_types
+from transform.features import Features, raw_columns
 
 HELD_OUT = 0.15  # share of the users whose queries choose the ranker
 QUERIES_A_FILE = 5_000
@@ -41,12 +44,12 @@ class Executor(base_executor.BaseExecutor):
         index = artifact_utils.get_single_uri(input_dict["candidate_index"])
         output = artifact_utils.get_single_instance(output_dict["candidates"])
 
-        types = user_types(settings["features"]["user"])
+        types = user_types(features.user) | {names.RATING: pa.float32()}
         events = {split: examples.read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL, names.TEST)}
         known = pa.concat_tables([events[names.TRAIN], events[names.EVAL]])
         common = {
             "catalogue": ids,
-            "user_columns": [names.USER_ID, *features.user],
+            "user_columns": [names.USER_ID, *raw_columns(features.user)],
             "history_length": features.history_length,
         }
         common |= settings["queries"] | {"seed": settings["seed"]}
@@ -58,35 +61,52 @@ class Executor(base_executor.BaseExecutor):
             "learn": CandidateSource(early, None, ids, features),
             "test": CandidateSource(final, index, ids, features),
         }
-        kinds = settings["features"]["item"]
         report = {}
         for purpose, asked in (("learn", learning), ("test", testing)):
-            rows, scores = sources[purpose].retrieve(asked, settings["candidates"])
-            labels = metrics.hits(rows, asked.relevant_offsets, asked.relevant_items, len(ids))
+            found = sources[purpose].retrieve(asked, settings["candidates"])
+            labels = metrics.hits(found.rows, asked.relevant_offsets, asked.relevant_items, len(ids))
             report[purpose] = candidates.report(labels, asked)
             progress.report(
                 f"{purpose}: {len(asked):,} queries, {report[purpose]['positives']:,} positives among the candidates"
             )
             if purpose == "test":
-                _write(output.uri, names.TEST, asked, rows, scores, catalogue, kinds)
+                _write(output.uri, names.TEST, asked, found, catalogue, features.item)
                 continue
+            counts = np.bincount(queries.catalogue_rows(ids, events[names.TRAIN][names.ITEM_ID]), minlength=len(ids))
+            found, more = _to_learn_from(sources[purpose], asked, found, counts, settings)
             held_out = candidates.held_out(asked.users[names.USER_ID], HELD_OUT, settings["seed"])
-            useful = labels.any(axis=1)  # a list without a positive teaches nothing
+            labels = metrics.hits(found.rows, asked.relevant_offsets, asked.relevant_items, len(ids))
+            weighs = ~more["missed"] | (settings["negatives"]["missed_weight"] > 0)
+            useful = (labels & weighs).any(axis=1)  # a list without a positive teaches nothing
             for split, chosen in ((names.TRAIN, useful & ~held_out), (names.EVAL, useful & held_out)):
                 chosen = np.flatnonzero(chosen)
                 _refuse_none(chosen, split, report[purpose])
-                _write(output.uri, split, asked.take(chosen), rows[chosen], scores[chosen], catalogue, kinds)
+                part = {name: values[chosen] for name, values in more.items()}
+                part["missed_weight"] = settings["negatives"]["missed_weight"] if split == names.TRAIN else 0.0
+                _write(output.uri, split, asked.take(chosen), found.take(chosen), catalogue, features.item, **part)
         write_json(Path(output.uri) / names.REPORT_FILE, report)
         output.split_names = artifact_utils.encode_split_names([names.TRAIN, names.EVAL, names.TEST])
         examples_utils.set_payload_format(output, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
 
 
-def _write(uri, split, asked, rows, scores, catalogue, kinds):
+def _to_learn_from(source, asked, found, counts, settings):
+    """The candidates with sampled negatives and what was missed among them; their ranks, and which were missed."""
+    negatives = settings["negatives"]
+    seen = ask.rows_of(source.catalogue, raw.pad_strings(asked.seen))
+    shares = negatives["popular"], negatives["uniform"]
+    rows, ranks, missed = sampling.learning_rows(found.rows, asked, seen, counts, shares, settings["seed"])
+    return source.score(asked, rows), {"ranks": ranks, "missed": missed}
+
+
+def _write(uri, split, asked, found, catalogue, features, missed_weight=0.0, **columns):
     """One file for every so many queries, so that memory is bounded by a file."""
     starts = range(0, max(1, len(asked)), QUERIES_A_FILE)
     for shard, start in enumerate(starts):
         part = np.arange(start, min(start + QUERIES_A_FILE, len(asked)))
-        table = candidates.candidate_table(asked.take(part), rows[part], scores[part], catalogue, kinds)
+        more = {name: values[part] for name, values in columns.items()}
+        table = candidates.candidate_table(
+            asked.take(part), found.take(part), catalogue, features, missed_weight=missed_weight, **more
+        )
         examples.write_examples(table, examples.shard_path(uri, split, shard, len(starts)))
 
 

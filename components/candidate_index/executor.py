@@ -56,7 +56,7 @@ def sample_users(folder: Path, count: int, seed: int) -> Queries:
     users = users.take(pa.array(rows))
     nothing = pa.array([[]] * len(rows), pa.list_(pa.string()))
     history = users[names.HISTORY].combine_chunks()
-    features = users.drop_columns([names.HISTORY, names.EXCLUDE])
+    features = users.drop_columns([names.HISTORY, names.HISTORY_TIME, names.EXCLUDE])
     return Queries(
         features,
         np.zeros(len(rows), np.int64),

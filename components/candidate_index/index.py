@@ -17,10 +17,10 @@ import tensorflow as tf
 from core import names
 from core.errors import ModelError
 from core.files import read_json, write_json
-from core.queries import Queries
+from core.queries import Candidates, Queries
 from trainer.retrieval import ask
 from transform import raw
-from transform.features import Features
+from transform.features import Features, raw_columns
 
 INDEX_FILE = "index.json"
 GRAPH_FILE = "graph.faiss"
@@ -48,21 +48,24 @@ class CandidateSource:
 
             self.graph = faiss.read_index(str(Path(index) / GRAPH_FILE))
 
-    def retrieve(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """[Q, min(k, N)] int32 catalogue rows, best first, -1 past the last; and their scores float32."""
+    def retrieve(self, queries: Queries, k: int) -> Candidates:
+        """The best min(k, N) items of each query, with what the model says of them."""
         if self.graph is None:
             return ask.retrieve(self.model.signatures["retrieve"], queries, self.features.user, self.catalogue, k)
         rows, scores = [], []
-        for start in range(0, len(queries), ask.BATCH):
-            part = queries.take(np.arange(start, min(start + ask.BATCH, len(queries))))
+        for part in ask.batches(queries, len(self.catalogue)):
             found = self._search(part, min(k, len(self.catalogue)))
             rows.append(found[0])
             scores.append(found[1])
-        return np.concatenate(rows), np.concatenate(scores)
+        return Candidates(np.concatenate(rows), np.concatenate(scores))
+
+    def score(self, queries: Queries, rows: np.ndarray) -> Candidates:
+        """What the model says of the items at catalogue rows [Q, C], -1 for none."""
+        return ask.score(self.model.signatures["score"], queries, self.features.user, self.catalogue, rows)
 
     def takes_these_features(self) -> bool:
         """Whether the model takes exactly the user features configured now, as one of an earlier release may not."""
-        given = {names.USER_ID, names.HISTORY, names.EXCLUDE, names.K, *self.features.user}
+        given = {names.USER_ID, names.HISTORY, names.EXCLUDE, names.K, *raw_columns(self.features.user)}
         return set(self.model.signatures["retrieve"].structured_input_signature[1]) == given
 
     def _search(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -122,7 +125,7 @@ def recall(source: CandidateSource, embeddings: np.ndarray, queries: Queries, k:
     exact = source.model.signatures["embed_query"](**asked)["embedding"].numpy() @ embeddings.T
     k = min(k, exact.shape[1])
     bar = np.partition(exact, -k, axis=1)[:, -k]
-    rows, _ = source.retrieve(queries, k)
+    rows = source.retrieve(queries, k).rows
     found = np.take_along_axis(exact, np.maximum(rows, 0), axis=1)
     return float(((found >= bar[:, None] - 1e-5) & (rows >= 0)).mean())
 

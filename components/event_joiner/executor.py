@@ -18,8 +18,10 @@ from tfx.utils import io_utils
 
 from components.event_joiner import join, schema, splits
 from core import examples, names, progress
-from core.columns import event_types, feature_types, write_arrow
+from core.columns import event_types, read_arrow, write_arrow
 from core.files import read_json, write_json
+from transform.columns import feature_types
+from transform.features import Features
 
 SCHEMA_FILE = "schema.pbtxt"
 
@@ -79,12 +81,13 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 def table_types(settings: dict, has_rating: bool) -> dict[str, dict[str, pa.DataType]]:
     """Column → Arrow type of each table's Examples."""
+    features = Features(user=settings["user_features"], item=settings["item_features"])
     title = {settings["title"]: pa.string()} if settings["title"] else {}
     split = {settings["split"]["column"]: pa.string()} if settings["split"]["column"] else {}
     return {
         names.INTERACTIONS: event_types(has_rating) | split,
-        names.USERS: {names.USER_ID: pa.string()} | feature_types(settings["user_features"]),
-        names.ITEMS: {names.ITEM_ID: pa.string()} | title | feature_types(settings["item_features"]),
+        names.USERS: {names.USER_ID: pa.string()} | feature_types(features.user),
+        names.ITEMS: {names.ITEM_ID: pa.string()} | title | feature_types(features.item),
     }
 
 
@@ -111,6 +114,8 @@ class _JoinShard(beam.DoFn):
             examples.write_examples(joined.filter(pa.array(split == index)), path)
         states = join.user_states(joined, tables[names.USERS], self.spec.history_length)
         write_arrow(states, output / names.USERS_FOLDER / f"{part}.arrow")
+        known = joined[names.ITEM_ID].filter(pa.array(split < splits.SPLITS.index(names.TEST)))
+        write_arrow(join.event_counts(known), output / f"counts-{part}.arrow")
         rows = {name: int((split == index).sum()) for index, name in enumerate(splits.SPLITS)}
         write_json(output / f"shard-{part}.json", {"rows": rows, "dropped": dropped})
         yield shard
@@ -166,10 +171,17 @@ def _spec(settings, files, types):
 
 
 def _write_catalogue(uri, types, output):
-    """The items once more: as a split for Transform to apply to, and as Arrow for the index and the server."""
+    """The items once more: as a split for Transform to apply to, and as Arrow for the index and the server.
+
+    In Arrow each with its events before test, which the shards have counted.
+    """
     items = examples.read_examples(uri, names.ALL, types)
     examples.write_examples(items, examples.shard_path(str(output), names.CATALOGUE, 0, 1))
-    write_arrow(items, output / names.CATALOGUE_FILE)
+    parts = sorted(output.glob("counts-*.arrow"))
+    counts = join.counts_of(items[names.ITEM_ID], pa.concat_tables([read_arrow(part) for part in parts]))
+    write_arrow(items.append_column(names.EVENT_COUNT, counts), output / names.CATALOGUE_FILE)
+    for part in parts:
+        part.unlink()
 
 
 def _merge_reports(output):

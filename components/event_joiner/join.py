@@ -129,7 +129,7 @@ def history_rows(users: np.ndarray, time: np.ndarray, split: np.ndarray, length:
 
 
 def user_states(joined: pa.Table, users: pa.Table, history_length: int) -> pa.Table:
-    """Each user as of now: features, latest items (`history`, oldest first) and all items met (`exclude`)."""
+    """Each user as of now: features, latest items (`history`, oldest first), their times, all items met (`exclude`)."""
     rows = _rows(joined, users, names.USER_ID)
     counts = np.bincount(rows, minlength=users.num_rows)
     order = np.argsort(rows, kind="stable")
@@ -138,9 +138,31 @@ def user_states(joined: pa.Table, users: pa.Table, history_length: int) -> pa.Ta
     kept = np.minimum(counts, history_length)
     offsets = np.r_[0, np.cumsum(kept)]
     members = np.arange(offsets[-1]) - np.repeat(offsets[:-1], kept) + np.repeat(ends - kept, kept)
-    history = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items.take(pa.array(members)))
+    latest = pa.array(members)
+    history = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items.take(latest))
+    times = joined[names.TIMESTAMP].combine_chunks().take(pa.array(order)).take(latest)
+    history_time = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), times)
     seen = pa.ListArray.from_arrays(pa.array(np.r_[0, ends], pa.int32()), items)
-    return users.append_column(names.HISTORY, history).append_column(names.EXCLUDE, seen)
+    for name, column in ((names.HISTORY, history), (names.HISTORY_TIME, history_time), (names.EXCLUDE, seen)):
+        users = users.append_column(name, column)
+    return users
+
+
+def event_counts(item_ids: pa.ChunkedArray) -> pa.Table:
+    """How many of some events each of their items has: item_id and event_count."""
+    counts = item_ids.value_counts()
+    return pa.table({names.ITEM_ID: counts.field(0), names.EVENT_COUNT: counts.field(1)})
+
+
+def counts_of(item_ids: pa.ChunkedArray, counts: pa.Table) -> pa.Array:
+    """[N] int64 the sums of `event_counts`, of one part or several, for the items of a catalogue.
+
+    Args:
+      item_ids: [N] of the catalogue, each once.
+      counts: of items that are all among them.
+    """
+    rows = pc.index_in(counts[names.ITEM_ID].combine_chunks(), value_set=item_ids.combine_chunks()).to_numpy()
+    return pa.array(np.bincount(rows, counts[names.EVENT_COUNT].to_numpy(), len(item_ids)).astype(np.int64))
 
 
 def _rows(table: pa.Table, keyed: pa.Table, key: str) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+import functools
 import json
 import logging
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from scipy import sparse
 from scipy.special import expit
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
@@ -18,15 +20,18 @@ from components.candidate_index.index import CandidateSource
 from components.recommender_evaluator import evaluation, rules
 from components.recommender_evaluator.item_vectors import item_vectors
 from components.recommender_evaluator.last_blessed import model_id
+from components.recommender_evaluator.trade_off import trade_off
 from core import metrics, names, progress, queries
-from core.columns import read_arrow, user_types
+from core.columns import read_arrow
 from core.examples import read_examples
 from core.files import read_json, write_json
 from serving.engine import TwoStep
+from serving.rerank.settings import Reranking
 from trainer.retrieval import ask
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.registry import MODELS
-from transform.features import Features
+from transform.columns import user_types
+from transform.features import Features, raw_columns
 
 RANKINGS_FILE = "rankings.npz"  # the lists of every model, so that the second evaluator need not ask again
 RETRIEVAL, TWO_STEP = "retrieval", "two_step"
@@ -39,17 +44,18 @@ class Executor(base_executor.BaseExecutor):
         test = Test(artifact_utils.get_single_uri(input_dict["examples"]), json.loads(exec_properties["settings"]))
         output = artifact_utils.get_single_instance(output_dict["evaluation"])
         if input_dict.get("ranking_model"):
-            ranked, not_compared, predictions = _judge_two_step(test, input_dict)
+            ranked, not_compared, predictions, trade_off = _judge_two_step(test, input_dict)
             steps, step = _read_steps(input_dict["retrieval_evaluation"]), TWO_STEP
         else:
             ranked, not_compared = _judge_retrieval(test, input_dict)
-            steps, step, predictions = {}, RETRIEVAL, None
+            steps, step, predictions, trade_off = {}, RETRIEVAL, None, None
         steps[step] = test.evaluate(ranked, step, not_compared, predictions)
         np.savez_compressed(Path(output.uri) / RANKINGS_FILE, allow_pickle=False, **ranked)
         report: dict[str, Any] = {"steps": steps, "headline": _headline(steps)}
         if step == TWO_STEP:
             verdicts = rules.check(test.settings["rules"], steps)
             report |= {"verdicts": [vars(verdict) for verdict in verdicts], "blessed": all(v.passed for v in verdicts)}
+            report["trade_off"] = trade_off
             _bless(artifact_utils.get_single_instance(output_dict["blessing"]), input_dict, verdicts)
         write_json(Path(output.uri) / names.EVALUATION_FILE, report)
         progress.report(
@@ -76,13 +82,13 @@ class Test:
         self.features = Features.model_validate(settings["features"])
         self.catalogue = read_arrow(Path(uri) / names.CATALOGUE_FILE)
         queries.check_list_length(max(settings["at"]), self.catalogue.num_rows, "evaluation.at")
-        types = user_types(settings["features"]["user"])
+        types = user_types(self.features.user)
         self.known = pa.concat_tables([read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL)])
         self.queries = queries.build(
             self.known,
             read_examples(uri, names.TEST, types),
             self.catalogue[names.ITEM_ID].combine_chunks(),
-            user_columns=[names.USER_ID, *self.features.user],
+            user_columns=[names.USER_ID, *raw_columns(self.features.user)],
             history_length=self.features.history_length,
             seed=settings["seed"],
             **settings["queries"],
@@ -100,7 +106,11 @@ class Test:
         )
         fitted = MODELS[name].load()(MODELS.check(name, {}), data, self.settings["seed"])
         ids = self.catalogue[names.ITEM_ID].combine_chunks()
-        return ask.retrieve(fitted.signatures()["retrieve"], self.queries, self.features.user, ids, self.longest)[0]
+        return ask.retrieve(fitted.signatures()["retrieve"], self.queries, self.features.user, ids, self.longest).rows
+
+    @functools.cached_property
+    def item_vectors(self) -> sparse.csr_array:
+        return item_vectors(self.catalogue, self.features.item)
 
     @property
     def longest(self) -> int:
@@ -132,11 +142,16 @@ class Test:
                     self.catalogue[names.ITEM_ID].combine_chunks(), pa.chunked_array([seen.flatten()])
                 ),
             ),
-            item_vectors=item_vectors(self.catalogue, self.features.item),
+            item_vectors=self.item_vectors,
             predictions=predictions,
             compared_slices=rules.compared_slices(self.settings["rules"], subject),
             not_compared=not_compared,
         )
+
+    def trade_off(self, reranking: Reranking, rows: np.ndarray, scores: np.ndarray) -> dict[str, Any] | None:
+        """What diversity costs, on the shortest list; None where items have no features to compare."""
+        lists = (self.queries, rows, scores, min(self.settings["at"]), self.settings["seed"])
+        return trade_off(reranking, self.catalogue, self.features.item, self.item_vectors, *lists)
 
     def predictions(self, rows: np.ndarray, scores: np.ndarray) -> evaluation.Predictions:
         """What the ranker says of its candidates [Q, C]: the probability that its `rank_examples` gives."""
@@ -153,25 +168,28 @@ def _judge_retrieval(test: Test, inputs: dict) -> tuple[dict[str, np.ndarray], d
     source = CandidateSource(
         _model(inputs["model"]), artifact_utils.get_single_uri(inputs["candidate_index"]), ids, test.features
     )
-    ranked = {RETRIEVAL: source.retrieve(test.queries, test.longest)[0]}
+    ranked = {RETRIEVAL: source.retrieve(test.queries, test.longest).rows}
     for name in test.settings["baselines"]:
         progress.report(f"baseline {name}")
         ranked[name] = test.baseline(name)
     if inputs.get("baseline_retrieval_model"):
         last = CandidateSource(_model(inputs["baseline_retrieval_model"]), None, ids, test.features)
         if last.takes_these_features():
-            ranked[rules.LAST_BLESSED] = last.retrieve(test.queries, test.longest)[0]
+            ranked[rules.LAST_BLESSED] = last.retrieve(test.queries, test.longest).rows
         else:
             not_compared[rules.LAST_BLESSED] = _other_features("the last blessed retrieval model takes")
     return ranked, not_compared
 
 
-def _judge_two_step(test: Test, inputs: dict) -> tuple[dict[str, np.ndarray], dict[str, str], evaluation.Predictions]:
-    """The lists of both steps, beside those that the first evaluator has kept, and of the last blessed pair.
+def _judge_two_step(
+    test: Test, inputs: dict
+) -> tuple[dict[str, np.ndarray], dict[str, str], evaluation.Predictions, dict[str, Any] | None]:
+    """The lists of both steps as served, beside those that the first evaluator has kept, and of the last blessed pair.
 
-    And why not of that, if so; and what the ranker says of all candidates.
+    And why not of that, if so; what the ranker says of all candidates; and what diversity costs.
     """
     not_compared: dict[str, str] = {}
+    reranking = Reranking.model_validate(test.settings["reranking"])
     with np.load(
         Path(artifact_utils.get_single_uri(inputs["retrieval_evaluation"])) / RANKINGS_FILE, allow_pickle=False
     ) as kept:
@@ -184,17 +202,18 @@ def _judge_two_step(test: Test, inputs: dict) -> tuple[dict[str, np.ndarray], di
         test.catalogue,
         test.features,
         test.settings["candidates"],
+        reranking,
     )
-    rows, scores = engine.recommend(test.queries, max(test.longest, test.settings["candidates"]))
-    ranked = {TWO_STEP: rows[:, : test.longest], **before}
+    rows, scores = engine.ranked(test.queries)
+    ranked = {TWO_STEP: engine.reranker.rerank(test.queries, rows, scores, test.longest)[0], **before}
     if inputs.get("baseline_ranking_model"):
         pair = _model(inputs["baseline_retrieval_model"]), None, _model(inputs["baseline_ranking_model"])
-        last = TwoStep(*pair, test.catalogue, test.features, test.settings["candidates"])
+        last = TwoStep(*pair, test.catalogue, test.features, test.settings["candidates"], reranking)
         if last.takes_these_features():
             ranked[rules.LAST_BLESSED] = last.recommend(test.queries, test.longest)[0]
         else:
             not_compared[rules.LAST_BLESSED] = _other_features("the last blessed models take")
-    return ranked, not_compared, test.predictions(rows, scores)
+    return ranked, not_compared, test.predictions(rows, scores), test.trade_off(reranking, rows, scores)
 
 
 def _other_features(who: str) -> str:

@@ -5,7 +5,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-from transform.features import Feature
+from transform.features import Feature, Raw, raw_columns
+
+_BETWEEN_WORDS = r"[^\pL\pM\pN]+"  # as the transform graph splits text
 
 
 def item_vectors(catalogue: pa.Table, features: dict[str, Feature]) -> sparse.csr_array:
@@ -14,7 +16,8 @@ def item_vectors(catalogue: pa.Table, features: dict[str, Feature]) -> sparse.cs
     So every feature weighs alike, and the cosine of two items that lack nothing is the mean over their features of
 
     - categorical: 1 for the same value, else 0;
-    - multi-valued: |A ∩ B| / √(|A| |B|) of the two sets of values;
+    - multi-valued, and text as its set of words: |A ∩ B| / √(|A| |B|) of the two sets of values;
+    - a given vector: the cosine of the two, which alone may be negative;
     - numeric: cos(π/2 · |u - v|), with u and v the places of the two numbers among those of the catalogue, from 0 for
       the lowest to 1 for the highest, ties sharing the mean of their places. Places and not the numbers themselves, so
       that a long tail does not make all other items alike.
@@ -22,20 +25,23 @@ def item_vectors(catalogue: pa.Table, features: dict[str, Feature]) -> sparse.cs
     Args:
       catalogue: one row an item, with a column a feature.
       features: the items' features by column; columns beside them are not looked at.
-    Returns: [n_items, F] float64, not negative.
+    Returns: [n_items, F] float64.
     """
-    blocks = [_block(catalogue[name].combine_chunks(), feature.kind) for name, feature in features.items()]
+    blocks = [_block(catalogue[name].combine_chunks(), raw) for name, raw in raw_columns(features).items()]
     return sparse.csr_array(sparse.hstack([sparse.csr_array((len(catalogue), 0)), *blocks], format="csr"))
 
 
-def _block(column: pa.Array, kind: str) -> sparse.csr_array:
-    if kind == "numeric":
+def _block(column: pa.Array, raw: Raw) -> sparse.csr_array:
+    if raw.numbers and raw.values is not None:
+        return _directions(column, raw.values)
+    if raw.numbers:
         return _on_quarter_circle(_places(column.cast(pa.float64()).to_numpy(zero_copy_only=False)))
-    if kind == "categorical":
+    if raw.values is None and not raw.words:
         rows, values = np.arange(len(column)), column
     else:
-        lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
-        rows, values = np.repeat(np.arange(len(column)), lengths), column.flatten()
+        lists = pc.split_pattern_regex(pc.utf8_lower(column), _BETWEEN_WORDS) if raw.words else column
+        lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+        rows, values = np.repeat(np.arange(len(column)), lengths), lists.flatten()
     given = pc.fill_null(pc.not_equal(values, ""), False).to_numpy(zero_copy_only=False)
     encoded = values.filter(pa.array(given)).dictionary_encode()
     codes = encoded.indices.to_numpy(zero_copy_only=False)
@@ -44,6 +50,15 @@ def _block(column: pa.Array, kind: str) -> sparse.csr_array:
     # A value that stands twice in one list is one value.
     block.data = np.repeat(1 / np.sqrt(np.maximum(np.diff(block.indptr), 1)), np.diff(block.indptr))
     return block
+
+
+def _directions(column: pa.ListArray, size: int) -> sparse.csr_array:
+    """[N, size] the vectors divided by their lengths; zero for a missing one."""
+    found = np.zeros((len(column), size))
+    whole = pc.fill_null(pc.equal(pc.list_value_length(column), size), False)  # a missing one may be an empty list
+    found[whole.to_numpy(zero_copy_only=False)] = column.filter(whole).flatten().to_numpy().reshape(-1, size)
+    lengths = np.linalg.norm(found, axis=1, keepdims=True)
+    return sparse.csr_array(np.divide(found, lengths, out=np.zeros_like(found), where=lengths > 0))
 
 
 def _places(numbers: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ class ReleasePusherSpec(ComponentSpec):
         "releases": ExecutionParameter(type=str),
         "name": ExecutionParameter(type=str),
         "seed": ExecutionParameter(type=int),
+        "keep": ExecutionParameter(type=int),
         "serving": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
     }
@@ -45,6 +46,7 @@ class ReleasePusher(base_component.BaseComponent):
       releases: the folder of the releases, absolute, on a mounted file system.
       name: of the recommender.
       seed: of everything that was drawn.
+      keep: how many releases stay when one is made; see `core.release_store.collect`.
       serving: JSON of what a server must know beside the models: features, candidates, exclude_seen, title.
       code_digest: of the code of this component, so that the cache notices a change in it.
     Outputs:
@@ -66,6 +68,7 @@ class ReleasePusher(base_component.BaseComponent):
         releases: str,
         name: str,
         seed: int,
+        keep: int,
         serving: str,
         code_digest: str,
     ):
@@ -80,6 +83,7 @@ class ReleasePusher(base_component.BaseComponent):
             releases=releases,
             name=name,
             seed=seed,
+            keep=keep,
             serving=serving,
             code_digest=code_digest,
             release=types.Channel(type=Release),

@@ -13,7 +13,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import Artifact, artifact_utils
 from tfx.utils import path_utils
 
-from core import names, progress, releases
+from core import names, progress, release_store, releases
 from core.errors import ReleaseError
 from core.files import read_json
 
@@ -44,14 +44,17 @@ class Executor(base_executor.BaseExecutor):
             release.set_string_custom_property("reason", reason)
             return
         folder = _folder(exec_properties["releases"])
-        version = releases.publish(folder, _parts(inputs), _facts(inputs, exec_properties))
+        served = _served(inputs)
+        version = release_store.publish(folder, _parts(inputs), _facts(inputs, exec_properties), served)
+        content_digest = releases.manifest(folder, version)["content_digest"]
         progress.report(f"release {version}")
+        _collect(folder, exec_properties["keep"], served)
         # The cache of TFX takes an output to be there as long as its uri is: let that be the release, which someone may
         # delete, and not a folder of the pipeline's, which stays.
         release.uri = str(folder / version)
         release.set_int_custom_property("released", 1)
         release.set_string_custom_property("version", version)
-        release.set_string_custom_property("content_digest", releases.manifest(folder, version)["content_digest"])
+        release.set_string_custom_property("content_digest", content_digest)
         release.set_string_custom_property("path", release.uri)
 
 
@@ -73,6 +76,23 @@ def _folder(path: str) -> Path:
             "Mount the bucket or a volume and name the folder there."
         )
     return Path(path).absolute()
+
+
+def _collect(folder: Path, keep: int, served: dict[str, Path]) -> None:
+    serving = next((path.parent.parent for path in served.values()), None)
+    try:
+        gone = release_store.collect(folder, keep, serving)
+    except ReleaseError as error:  # the release is out and whole: what is old goes another time
+        logging.warning("what is old was not deleted: %s", error)
+        return
+    logging.info("deleted what is old: %s", ", ".join(map(str, gone)) or "nothing")
+
+
+def _served(inputs: dict[str, Artifact]) -> dict[str, Path]:
+    """Step → the folder that its Pusher made for TensorFlow Serving, if it pushed to one."""
+    steps = (releases.RETRIEVAL, releases.RANKING)
+    folders = {step: Path(inputs[f"{step}_pushed"].get_string_custom_property("pushed_destination")) for step in steps}
+    return {step: folder for step, folder in folders.items() if folder.name.isdecimal()}
 
 
 def _parts(inputs: dict[str, Artifact]) -> dict[str, Path]:

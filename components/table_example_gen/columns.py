@@ -153,21 +153,13 @@ def timestamp(raw: pa.Array, now: int) -> Converted:
 
 def strings(raw: pa.Array, separator: str, max_values: int) -> Converted:
     """list<string>, the empty values left out and at most `max_values` a row; null where none is left."""
-    raw = _plain(raw)
-    faults: list[Fault] = []
-    if pt.is_list(raw.type) or pt.is_large_list(raw.type) or pt.is_fixed_size_list(raw.type):
-        lists = raw.cast(pa.large_list(raw.type.value_type))
-    else:
-        values, faults = text(raw)
-        if any(fault.fatal for fault in faults):
-            return pa.nulls(len(raw), pa.list_(pa.string())), faults
-        lists = pc.split_pattern(values, separator)
+    lists, faults = _lists(_plain(raw), separator)
+    if any(fault.fatal for fault in faults):
+        return pa.nulls(len(raw), pa.list_(pa.string())), faults
     lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     row = np.repeat(np.arange(len(lists)), lengths)
     values, inner = text(lists.flatten())
-    for fault in inner:
-        bad = np.bincount(row[fault.bad], minlength=len(lists)) > 0
-        faults.append(Fault(fault.reason, bad, fault.found, fault.todo, fault.fatal))
+    faults += [_of_rows(fault, row, len(lists)) for fault in inner]
     keep = _mask(values.is_valid())
     ordinal = np.cumsum(keep) - 1  # of a kept value among all kept ones
     kept = np.bincount(row[keep], minlength=len(lists))
@@ -176,6 +168,46 @@ def strings(raw: pa.Array, separator: str, max_values: int) -> Converted:
     offsets = pa.array(np.concatenate([[0], np.cumsum(kept)]), pa.int32())
     none = pa.array(kept == 0) if len(kept) else None
     return pa.ListArray.from_arrays(offsets, values.filter(pa.array(keep)), mask=none), faults
+
+
+def vector(raw: pa.Array, separator: str, size: int) -> Converted:
+    """list<float32> of exactly `size` numbers a row; null where there are none."""
+    lists, faults = _lists(_plain(raw), separator)
+    if any(fault.fatal for fault in faults):
+        return pa.nulls(len(raw), pa.list_(pa.float32())), faults
+    lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+    row = np.repeat(np.arange(len(lists)), lengths)
+    values, inner = number(lists.flatten())
+    faults += [_of_rows(fault, row, len(lists)) for fault in inner]
+    if any(fault.fatal for fault in inner):
+        return pa.nulls(len(raw), pa.list_(pa.float32())), faults
+    known_bad = np.logical_or.reduce([np.zeros(len(lists), bool), *(fault.bad for fault in faults)])
+    missing = (np.bincount(row[_mask(values.is_null())], minlength=len(lists)) > 0) & ~known_bad
+    wrong = (lengths > 0) & (lengths != size)
+    faults += _faults(
+        ("missing_number", missing, "{value} lacks a number", "Give all of a vector's numbers, or leave it empty"),
+        ("wrong_size", wrong & ~known_bad & ~missing, f"{{value}} should have {size} numbers", "Correct it, or `size`"),
+    )
+    good = (lengths == size) & ~known_bad & ~missing
+    offsets = pa.array(np.concatenate([[0], np.cumsum(np.where(good, size, 0))]), pa.int32())
+    none = pa.array(~good) if len(good) else None
+    return pa.ListArray.from_arrays(offsets, values.filter(pa.array(good[row])), mask=none), faults
+
+
+def _lists(raw: pa.Array, separator: str) -> Converted:
+    """large_list of the raw values; text is split, and is a list of no values where it is missing."""
+    if pt.is_list(raw.type) or pt.is_large_list(raw.type) or pt.is_fixed_size_list(raw.type):
+        return raw.cast(pa.large_list(raw.type.value_type)), []
+    values, faults = text(raw)
+    if any(fault.fatal for fault in faults):
+        return pa.nulls(len(raw), pa.large_list(pa.string())), faults
+    return pc.split_pattern(values, separator).cast(pa.large_list(pa.string())), faults
+
+
+def _of_rows(fault: Fault, row: np.ndarray, rows: int) -> Fault:
+    """A fault of the values of lists as one of the lists."""
+    bad = np.bincount(row[fault.bad], minlength=rows) > 0
+    return Fault(fault.reason, bad, fault.found, fault.todo, fault.fatal)
 
 
 # ---- parsing text ----

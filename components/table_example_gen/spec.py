@@ -1,14 +1,16 @@
 """What each of the three tables holds and how its files are read; and the problems that a file can have."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import pyarrow as pa
 from pydantic import Field
 
 from core import names
-from core.columns import event_types, feature_types
+from core.columns import event_types
 from core.errors import DataError
 from core.settings import Settings
+from transform.columns import feature_types
+from transform.features import AnyFeature
 
 KEYS = {
     names.INTERACTIONS: (names.USER_ID, names.ITEM_ID, names.TIMESTAMP),
@@ -27,7 +29,7 @@ class TableSpec(Settings):
     on_invalid: Literal["error", "drop"] = Field("error", description="What becomes of a row with a bad value.")
     on_duplicate: Literal["error", "drop", "keep"] = Field("error", description="What becomes of a repeated key.")
     rating_range: tuple[float, float] | None = Field(None, description="[lowest, highest] rating, of interactions.")
-    features: dict[str, dict[str, Any]] = Field(default_factory=dict, description="Feature -> its kind and settings.")
+    features: dict[str, AnyFeature] = Field(default_factory=dict, description="Feature -> its kind and settings.")
     extra: tuple[str, ...] = Field((), description="Further columns to carry as strings, such as the title.")
 
     @property

@@ -18,6 +18,7 @@ from components.table_example_gen.header import find_columns
 from components.table_example_gen.spec import Problem, TableSpec
 from core import files, names
 from core.errors import DataError
+from transform.features import Raw, raw_columns
 
 _NONE = np.zeros(0, np.int64)
 
@@ -184,12 +185,12 @@ def _convert(name: str, raw: pa.Array, spec: TableSpec, now: int) -> columns.Con
         return columns.identifier(raw)
     if name == names.RATING:
         return columns.rating(raw, spec.rating_range)
-    settings = spec.features.get(name, {"kind": "categorical"})
-    if settings["kind"] == "numeric":
-        return columns.number(raw)
-    if settings["kind"] == "multi_valued":
-        return columns.strings(raw, settings["separator"], settings["max_values"])
-    return columns.text(raw)
+    holds = raw_columns(spec.features).get(name, Raw())
+    if holds.values is not None and holds.numbers:
+        return columns.vector(raw, holds.separator, holds.values)
+    if holds.values is not None:
+        return columns.strings(raw, holds.separator, holds.values)
+    return columns.number(raw) if holds.numbers else columns.text(raw)
 
 
 @dataclass

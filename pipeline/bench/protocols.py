@@ -14,13 +14,16 @@ class Protocol:
     Args:
       name: of the protocol.
       dataset: of `twostep data get`.
-      split: `temporal`, `temporal_per_user` or `given` (the column `split`), with eval_share and test_share.
+      split: `temporal`, `temporal_per_user`, `leave_one_out` or `given` (the column `split`), with eval_share and
+        test_share.
       exclude_seen: whether items met before test are left out of the lists and of the right answers.
       metrics: what is printed.
       features: columns the models may use, and how long a history they see.
       published: figure by metric, by who reached it.
       models: model → params, of those run by default.
       said: the protocol in one sentence.
+      negatives: how many wrong items, drawn from those that the user never met, the one right item is ranked among;
+        None: the catalogue.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Protocol:
     models: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     eval_share: float = 0.1
     test_share: float = 0.1
+    negatives: int | None = None
 
 
 def _defaults(*models: str) -> dict[str, dict[str, Any]]:
@@ -47,6 +51,7 @@ _FILMS = Features.model_validate(
         "history_length": 50,
     }
 )
+_WITHOUT_RATINGS = ("popularity", "item_knn", "user_knn", "ease", "slim", "graph_filter", "ials", "bpr")
 
 PROTOCOLS = {
     each.name: each
@@ -65,9 +70,45 @@ PROTOCOLS = {
                 "EASE, λ 200": (0.1443,),
             },
             models=_defaults(
-                *("popularity", "item_knn", "user_knn", "ease", "slim", "graph_filter", "ials", "bpr"),
-                *("content", "fusion", "two_tower"),
+                *_WITHOUT_RATINGS,
+                *("svd", "svdpp", "pmf", "nmf", "knn_baseline", "content", "fusion", "two_tower"),
             ),
+            said="a user's last tenth of ratings is test; fitted on the rest; the catalogue less what the user saw",
+        ),
+        Protocol(
+            name="movielens-100k-leave-one-out",
+            dataset="movielens-100k",
+            split="leave_one_out",
+            exclude_seen=True,
+            metrics=("hit_rate@10", "ndcg@10"),
+            features=_FILMS,
+            published={},
+            models=_defaults(*_WITHOUT_RATINGS, "fusion"),
+            said="a user's last rating is test; fitted on the rest; the catalogue less what the user saw",
+        ),
+        Protocol(
+            name="movielens-100k-sampled",
+            dataset="movielens-100k",
+            split="leave_one_out",
+            exclude_seen=True,
+            metrics=("hit_rate@10", "ndcg@10"),
+            features=_FILMS,
+            published={},
+            models=_defaults(*_WITHOUT_RATINGS, "fusion"),
+            negatives=99,
+            said="a user's last rating is test, ranked among 99 films that the user never rated; for old tables alone",
+        ),
+        Protocol(
+            name="movielens-small",
+            dataset="movielens-small",
+            split="temporal_per_user",
+            exclude_seen=True,
+            metrics=("ndcg@10", "recall@100"),
+            features=Features.model_validate(
+                {"item": {"genres": "multi_valued", "year": {"kind": "numeric", "buckets": 8}}, "history_length": 50}
+            ),
+            published={},
+            models=_defaults(*_WITHOUT_RATINGS, "content", "fusion", "two_tower"),
             said="a user's last tenth of ratings is test; fitted on the rest; the catalogue less what the user saw",
         ),
         Protocol(
@@ -101,7 +142,14 @@ PROTOCOLS = {
                 "SimpleX": (0.1872, 0.1557),
             },
             models=_defaults("popularity", "graph_filter")
-            | {"ials": {"factors": 512, "alpha": 60.0, "regularization": 2.0}},  # chosen on a tenth of train
+            | {
+                # Chosen on a tenth of train.
+                "ials": {"factors": 512, "alpha": 60.0, "regularization": 2.0},
+                "two_tower": {
+                    **{"in_order": False, "history_read": 30, "skip_met": True},
+                    **{"dim": 128, "batch_size": 2048, "dropout": 0.3, "patience": 5},
+                },
+            },
             said="LightGCN's split of check-ins; full ranking over the places that a user was not at in train",
         ),
     )

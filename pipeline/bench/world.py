@@ -14,13 +14,15 @@ import tensorflow as tf
 
 from components.event_joiner import join, splits
 from core import names, queries
-from core.columns import feature_types
 from core.examples import write_examples
 from core.queries import Queries, catalogue_rows
 from pipeline import datasets
 from pipeline.bench.protocols import Protocol
 from trainer.data import transform_sizes, transformed
 from trainer.retrieval.contract import RetrievalData
+from transform import raw
+from transform.columns import feature_types
+from transform.features import raw_columns
 from transform.preprocessing import preprocessing_fn
 
 SPLIT = "split"  # the interactions' column of a given split
@@ -38,12 +40,9 @@ class World:
     def __init__(self, protocol: Protocol, seed: int):
         self.protocol, self.seed, self.features = protocol, seed, protocol.features
         folder = datasets.cache_folder(protocol.dataset)
-        kinds = {
-            names.USERS: {name: feature.model_dump() for name, feature in self.features.user.items()},
-            names.ITEMS: {name: feature.model_dump() for name, feature in self.features.item.items()},
-        }
+        features = {names.USERS: self.features.user, names.ITEMS: self.features.item}
         self.users, self.catalogue = (
-            _read(folder / f"{table}.parquet", {key: pa.string()} | feature_types(kinds[table]))
+            _read(folder / f"{table}.parquet", {key: pa.string()} | feature_types(features[table]))
             for table, key in ((names.USERS, names.USER_ID), (names.ITEMS, names.ITEM_ID))
         )
         # Most models need the history of the queries alone; that of every event outweighs all else.
@@ -81,7 +80,7 @@ class World:
             self.parts[target],
             self.ids,
             unit="user",
-            user_columns=[names.USER_ID, *self.features.user],
+            user_columns=[names.USER_ID, *raw_columns(self.features.user)],
             history_length=self.features.history_length,
             exclude_seen=self.protocol.exclude_seen,
             max_queries=MOST_TO_CHOOSE_BY if target == 1 else None,
@@ -123,25 +122,23 @@ class World:
         from tensorflow_transform.tf_metadata import schema_utils
         from tfx_bsl.tfxio import tf_example_record
 
-        raw_types = feature_types(
-            {name: each.model_dump() for name, each in (self.features.user | self.features.item).items()}
-        )
-        columns = [names.USER_ID, names.ITEM_ID, names.HISTORY, *raw_types]
-        spec = {
-            name: tf.io.VarLenFeature(tf.float32 if raw_types.get(name) == pa.float32() else tf.string)
-            for name in columns
-        }
+        columns = [names.USER_ID, names.ITEM_ID, names.HISTORY]
+        spec = {name: tf.io.VarLenFeature(tf.string) for name in columns}
+        for name, each in raw_columns(self.features.user | self.features.item).items():
+            spec[name] = tf.io.VarLenFeature(raw.dtype(each))
         preprocess = functools.partial(preprocessing_fn, custom_config={"features": self.features.model_dump_json()})
-        with tempfile.TemporaryDirectory() as work:
-            examples = f"{work}/examples.gz"
-            write_examples(pa.concat_tables(self._whole[:2]).select(columns), examples)
-            source = tf_example_record.TFExampleRecord(examples, schema=schema_utils.schema_from_feature_spec(spec))
-            with beam.Pipeline(runner="FnApiRunner") as pipeline, tft_beam.Context(temp_dir=f"{work}/temp"):
-                read = pipeline | source.BeamSource(), source.TensorAdapterConfig()
-                graph = read | tft_beam.AnalyzeDataset(preprocess)
-                _ = graph | tft_beam.WriteTransformFn(f"{work}/graph")
-            output = tft.TFTransformOutput(f"{work}/graph")
-            return output.transform_features_layer(), transform_sizes(output, self.features)
+        # A model that is saved takes the vocabularies from this folder, so it stays as long as the world does.
+        self._folder = tempfile.TemporaryDirectory()
+        work = self._folder.name
+        examples = f"{work}/examples.gz"
+        write_examples(pa.concat_tables(self._whole[:2]).select(list(spec)), examples)
+        source = tf_example_record.TFExampleRecord(examples, schema=schema_utils.schema_from_feature_spec(spec))
+        with beam.Pipeline(runner="FnApiRunner") as pipeline, tft_beam.Context(temp_dir=f"{work}/temp"):
+            read = pipeline | source.BeamSource(), source.TensorAdapterConfig()
+            graph = read | tft_beam.AnalyzeDataset(preprocess)
+            _ = graph | tft_beam.WriteTransformFn(f"{work}/graph")
+        output = tft.TFTransformOutput(f"{work}/graph")
+        return output.transform_features_layer(), transform_sizes(output, self.features)
 
 
 def _read(path: Path, types: dict[str, pa.DataType]) -> pa.Table:

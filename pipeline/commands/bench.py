@@ -20,7 +20,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         description="Fit registered models under a published protocol, each in a process of its own, and print them "
         "beside what others reached under it.",
     )
-    parser.add_argument("protocol", metavar="PROTOCOL", help="movielens-100k, complete-journey or gowalla")
+    parser.add_argument("protocol", metavar="PROTOCOL", help="such as movielens-100k; an unknown one lists them all")
     parser.add_argument("--models", metavar="NAME,…", help="these instead of the protocol's own")
     parser.add_argument("--params", metavar="JSON", default="{}", help="settings of the models, the same for all")
     parser.add_argument("--seed", type=int, default=42)

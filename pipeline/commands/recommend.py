@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,24 +87,25 @@ def query_of(config: "Config", engine: "TwoStep", serving: dict[str, Any], user:
     import pyarrow as pa
 
     from core import names
-    from core.columns import feature_types
     from core.queries import Queries
+    from transform.columns import feature_types
 
     state = _state_of(config, user)
-    kinds = {name: feature.model_dump() for name, feature in engine.features.user.items()}
     columns = {names.USER_ID: pa.array([user])}
-    for name, kind in feature_types(kinds).items():
+    for name, kind in feature_types(engine.features.user).items():
         columns[name] = pa.array([state.get(name) if state else None], kind)
     met = history.split(",") if history is not None else (state or {}).get(names.HISTORY, [])
     seen = met if history is not None else (state or {}).get(names.EXCLUDE, [])
+    times = [] if history is not None else (state or {}).get(names.HISTORY_TIME, [])
     strings = pa.list_(pa.string())
     return Queries(
         users=pa.table(columns),
-        time=np.zeros(1, np.int64),
+        time=np.array([int(time.time())]),
         history=pa.array([met], strings),
         seen=pa.array([seen if serving["exclude_seen"] else []], strings),
         relevant_offsets=np.zeros(2, np.int64),
         relevant_items=np.zeros(0, np.int32),
+        history_time=pa.array([times], pa.list_(pa.int64())),
     )
 
 

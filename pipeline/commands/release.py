@@ -1,4 +1,4 @@
-"""`twostep release list|show|verify|rollback`: the releases on disk, and which of them is in force."""
+"""`twostep release list|show|verify|rollback|gc`: the releases on disk, and which of them is in force."""
 
 import argparse
 import json
@@ -9,13 +9,14 @@ from typing import Any
 
 def add_arguments(subparsers: Any) -> None:
     """Wire `release` and the commands below it."""
-    parser = subparsers.add_parser("release", help="list, show, verify or roll back releases")
+    parser = subparsers.add_parser("release", help="list, show, verify, roll back or clean up releases")
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, function, takes_version, text in (
         ("list", _list, None, "list the releases, newest first"),
         ("show", _show, "the version; by default the current one", "show what a release consists of"),
         ("verify", _verify, "the version; by default the current one", "check every file of a release"),
         ("rollback", _rollback, "the version; by default the one current before", "make another release current"),
+        ("gc", _gc, None, "delete old releases, and the pushed models that belong to none that is left"),
     ):
         action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         action.add_argument("config", metavar="CONFIG", help="the configuration, or the folder of the releases")
@@ -23,6 +24,9 @@ def add_arguments(subparsers: Any) -> None:
             action.add_argument("version", metavar="VERSION", nargs="?", help=takes_version)
         action.add_argument("--json", action="store_true", help="print JSON")
         action.set_defaults(func=function)
+        if function is _gc:
+            action.add_argument("--keep", metavar="N", type=int, help="instead of the configuration's `release.keep`")
+            action.add_argument("--dry-run", action="store_true", help="say what would be deleted, and delete nothing")
 
 
 def _folder(arguments: argparse.Namespace) -> Path:
@@ -42,7 +46,8 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"current": now, "versions": known}, indent=2))
     elif known:
-        print("\n".join(f"{version}  current" if version == now else version for version in known))
+        marks = {now: "  current", next(iter(releases.earlier(folder)), None): "  current before"}
+        print("\n".join(f"{version}{marks.get(version, '')}" for version in known))
     else:
         print(f"{folder}: no release yet; `twostep run` makes one.")
     return 0
@@ -84,15 +89,36 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _rollback(arguments: argparse.Namespace) -> int:
-    from core import releases
+    from core import release_store, releases
 
     folder = _folder(arguments)
     before = releases.current(folder) if arguments.version is None else None
-    now = releases.rollback(folder, arguments.version)
+    now = release_store.rollback(folder, arguments.version)
     if arguments.json:
         print(json.dumps({"current": now}, indent=2))
     else:
         print(f"release {now} is current" + (f" in place of {before}" if before else ""))
+    return 0
+
+
+def _gc(arguments: argparse.Namespace) -> int:
+    from core import release_store, releases
+    from pipeline import config, paths
+
+    folder, serving, keep = _folder(arguments), None, config.Release().keep
+    if not Path(arguments.config).is_dir():
+        loaded = config.load(arguments.config)
+        serving, keep = paths.serving_folder(loaded), loaded.release.keep
+    if arguments.keep is not None:
+        keep = arguments.keep
+    known = releases.versions(folder)
+    gone = release_store.collect(folder, keep, serving, arguments.dry_run)
+    left = [version for version in known if folder / version not in gone]
+    if arguments.json:
+        print(json.dumps({"deleted": list(map(str, gone)), "left": left, "dry_run": arguments.dry_run}, indent=2))
+        return 0
+    verb, stay = ("would delete", "would stay") if arguments.dry_run else ("deleted", "stay")
+    print("\n".join([*(f"{verb} {path}" for path in gone), f"{len(left):,} of {len(known):,} releases {stay}"]))
     return 0
 
 

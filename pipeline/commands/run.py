@@ -44,11 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
     paths.table_files(loaded, arguments.config)
     run_id = runner.new_run_id()
     log_file = paths.log_folder(loaded) / f"{run_id}.log"
-    with _alone(paths.run_folder(loaded)), logs.captured(log_file, arguments.verbose) as terminal:
+    with alone(paths.run_folder(loaded)), logs.captured(log_file, arguments.verbose) as terminal:
         console = Console(file=terminal)
         console.print(f"{loaded.name}: log in {log_file}", soft_wrap=True, highlight=False)
         try:
-            with _terminable():
+            with terminable():
                 _run(loaded, arguments.config, run_id, console)
         except KeyboardInterrupt as stop:
             console.print("stopped; the same command goes on from here")
@@ -71,7 +71,7 @@ def _run(config: "Config", config_file: Path, run_id: str, console: "Console") -
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Keep a second run out of the folder: two would take each other's half-made artifacts for the latest.
 
     The lock is the system's, so it goes with its process however that ends.
@@ -90,7 +90,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Let a request to terminate (a container that is stopped) end the run as Ctrl-C does."""
 
     def stop(number: int, frame: Any) -> None:

@@ -132,6 +132,50 @@ def curve(title: str, points: Sequence[tuple[float, float]], chosen: float | Non
     return _drawing(title, width, height, parts, "")
 
 
+def trade_off(title: str, axes: tuple[str, str], points: Sequence[tuple[float, float, str]], chosen: int) -> Html:
+    """A line through points of two measures, each with its label; the chosen one is marked.
+
+    Args:
+      title: what is drawn, for those who hear it read.
+      axes: what is measured across and upwards.
+      points: at least one: across, upwards, label.
+      chosen: which of them is marked.
+    """
+    width, height = _CURVE
+    across, up = (_ticks(min(values), max(values)) for values in ([x for x, _, _ in points], [y for _, y, _ in points]))
+    told_up = [number(tick, _places(up)) for tick in up]
+    left, right, top, bottom = _width(told_up) + 10, width - 22, 30, height - _AXIS - 18
+
+    def x(value: float) -> float:
+        return left + (right - left) * (value - across[0]) / (across[-1] - across[0])
+
+    def y(value: float) -> float:
+        return bottom - (bottom - top) * (value - up[0]) / (up[-1] - up[0])
+
+    parts: list[Html] = []
+    for tick, told in zip(up, told_up, strict=True):
+        parts += [
+            _line(left, y(tick), right, y(tick), "grid"),
+            el("text", told, x=left - 8, y=y(tick) + 4, text_anchor="end", class_="tick"),
+        ]
+    for tick in across:
+        told = number(tick, _places(across))
+        parts.append(el("text", told, x=x(tick), y=bottom + 18, text_anchor="middle", class_="tick"))
+    parts += [
+        el("text", axes[1], x=0, y=12, class_="heading"),
+        el("text", axes[0], x=right, y=height - 4, text_anchor="end", class_="heading"),
+        el("polyline", points=" ".join(f"{x(one[0]):.1f},{y(one[1]):.1f}" for one in points), class_="curve"),
+    ]
+    for place, (right_of, above, label) in enumerate(points):
+        kept = place == chosen
+        dot = {"cx": x(right_of), "cy": y(above), "r": 6 if kept else 4, "class_": "kept" if kept else "step"}
+        told = f"{label}: {axes[0]} {number(right_of, 4)}, {axes[1]} {number(above, 4)}{', as served' if kept else ''}"
+        parts.append(el("circle", el("title", told), **dot))
+        note = f"{label}, as served" if kept else label
+        parts.append(el("text", note, x=x(right_of), y=y(above) - 10, text_anchor="middle", class_="value"))
+    return _drawing(title, width, height, parts, "")
+
+
 def _drawing(title: str, width: float, height: float, parts: Sequence[Html], class_: str) -> Html:
     return el(
         "svg", *parts, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width:.0f} {height:.0f}", width=width,

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from core import files
-from pipeline.report import making, results
+from pipeline.report import making, results, trade_off
 from pipeline.report.facts import ReportFacts
 from pipeline.report.glossary import RETRIEVAL, TWO_STEP
 from pipeline.report.markup import Html, el, join
@@ -58,6 +58,8 @@ def _sections(facts: ReportFacts) -> dict[str, tuple[str, Html]]:
             "slices": ("Users and items", results.slices_section(both)),
             "ceiling": ("From candidates to first places", results.ceiling_section(facts, both)),
         }
+        if facts.evaluation.get("trade_off"):
+            sections["diversity"] = ("What diversity costs", trade_off.section(facts.evaluation["trade_off"]))
     return sections | {
         "data": ("Data", making.data_section(facts)),
         "training": ("Training", making.training_section(facts)),

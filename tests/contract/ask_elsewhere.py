@@ -1,7 +1,7 @@
-"""Asks SavedModels in a process of its own, with TensorFlow and nothing else; `conftest.py` starts it.
+"""Asks SavedModels in a process of its own, with TensorFlow and YDF's op alone, which is what TensorFlow Serving has.
 
-Below the folder given it reads `models/step/name` and `asked/step.name.signature.npz`, and writes `answers/` and
-`told.json`.
+`conftest.py` starts it. Below the folder given it reads `models/step/name` and `asked/step.name.signature.npz`, and
+writes `answers/` and `told.json`.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import ydf_tf  # noqa: F401 - registers the op
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework import op_def_registry
 

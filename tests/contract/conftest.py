@@ -41,9 +41,10 @@ from trainer.retrieval import ask
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.registry import MODELS as RETRIEVAL
 from transform import raw
-from transform.features import Features
+from transform.features import Features, raw_columns
 from transform.preprocessing import preprocessing_fn
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 N_USERS, N_ITEMS, LISTED, SEED = 60, 40, 15, 7
 COLD_USER, COLD_ITEM = f"u{N_USERS - 1}", f"i{N_ITEMS - 1}"
 
@@ -54,12 +55,20 @@ FEATURES = Features.model_validate(
             "gender": "categorical",
             "tags": {"kind": "multi_valued", "max_values": 2},
             "nothing": "categorical",  # missing everywhere
+            "silence": "text",  # so is this
+            "about": {"kind": "text", "max_words": 3},
+            "taste": {"kind": "embedding", "size": 2},
+            "group": {"kind": "cross", "columns": ["gender", "Age"], "buckets": 5},
         },
         "item": {
             "genres": {"kind": "multi_valued", "max_values": 3},
             "brand": {"kind": "categorical", "min_count": 30, "oov_buckets": 2},
             "price": {"kind": "numeric", "log": True},
             "year": {"kind": "numeric", "buckets": 3},
+            "story": {"kind": "text", "max_words": 7, "max_vocabulary": 7},
+            "picture": {"kind": "embedding", "size": 3, "normalize": True},
+            "niche": {"kind": "cross", "columns": ["genres", "brand"], "buckets": 50},
+            "shelf": {"kind": "first_letters:FirstLetters", "letters": 1},  # a user's own, of tests/data
         },
         "history_length": 5,
         "id_min_count": 2,
@@ -100,7 +109,12 @@ class World:
         known = pa.concat_tables([self.parts[split] for split in past])
         given = {"unit": "user", "exclude_seen": True, "history_length": FEATURES.history_length} | changes
         return queries.build(
-            known, self.parts[target], self.ids, user_columns=[names.USER_ID, *FEATURES.user], seed=SEED, **given
+            known,
+            self.parts[target],
+            self.ids,
+            user_columns=[names.USER_ID, *raw_columns(FEATURES.user)],
+            seed=SEED,
+            **given,
         )
 
     def retrieval_data(self) -> RetrievalData:
@@ -167,6 +181,11 @@ class World:
         exclude = np.array([["i7", "", "i9"]] * 6, object)
         return {
             "retrieve": {**query, names.EXCLUDE: exclude, names.K: k},
+            "score": {
+                **query,
+                names.EXCLUDE: exclude,
+                names.ITEM_ID: np.array([["i0", "i9", "unheard", ""]] * 6, object),
+            },
             "similar": {names.ITEM_ID: np.array(["i0", "unheard", COLD_ITEM], object), names.K: k},
             "embed_query": query,
             "embed_candidate": self.item_inputs(),
@@ -180,7 +199,16 @@ class World:
     def ranking_inputs(self) -> dict[str, dict[str, np.ndarray]]:
         """As `retrieval_inputs`, of the candidate lists."""
         lists = self.lists[1]
-        inputs = (names.USER_ID, names.HISTORY, *FEATURES.user, names.ITEM_ID, *FEATURES.item, *PER_CANDIDATE)
+        inputs = (
+            names.USER_ID,
+            names.QUERY_TIME,
+            names.HISTORY,
+            names.HISTORY_TIME,
+            *raw_columns(FEATURES.user),
+            names.ITEM_ID,
+            *raw_columns(FEATURES.item),
+            *PER_CANDIDATE,
+        )
         [file] = files(str(self.folder / "lists"), names.TRAIN)
         examples = [record.numpy() for record in tf.data.TFRecordDataset(file, compression_type="GZIP")]
         return {
@@ -193,10 +221,9 @@ class World:
         """Candidate lists of the eval split, as Arrow rows and as raw arrays, some of them with padding."""
         asked = self.asked([names.TRAIN], names.EVAL)
         retrieve = self.signatures("retrieval", "item_knn")["retrieve"]
-        rows, scores = ask.retrieve(retrieve, asked, FEATURES.user, self.ids, LISTED)
-        rows[::3, -4:], scores[::3, -4:] = -1, -np.inf
-        kinds = {name: feature.model_dump() for name, feature in FEATURES.item.items()}
-        table = candidates.candidate_table(asked, rows, scores, self.items, kinds)
+        found = ask.retrieve(retrieve, asked, FEATURES.user, self.ids, LISTED)
+        found.rows[::3, -4:], found.scores[::3, -4:] = -1, -np.inf
+        table = candidates.candidate_table(asked, found, self.items, FEATURES.item)
         write_examples(table, shard_path(str(self.folder / "lists"), names.TRAIN, 0, 1))
         return table, ranking.read_lists(str(self.folder / "lists"), names.TRAIN, FEATURES)
 
@@ -262,6 +289,9 @@ def _tables() -> tuple[pa.Table, pa.Table, pa.Table]:
             "gender": pa.array(some(["f" if row % 2 else "m" for row in range(N_USERS)]), pa.string()),
             "tags": pa.array([[f"t{tag}" for tag in range(row % 4)] for row in range(N_USERS)], pa.list_(pa.string())),
             "nothing": pa.array([None] * N_USERS, pa.string()),
+            "silence": pa.array([None] * N_USERS, pa.string()),
+            "about": some([f"Likes g{row % 2}, and more of g{row % 3}!" for row in range(N_USERS)]),
+            "taste": pa.array(some(rng.normal(size=(N_USERS, 2)).tolist()), pa.list_(pa.float32())),
         }
     )
     items = pa.table(
@@ -275,6 +305,11 @@ def _tables() -> tuple[pa.Table, pa.Table, pa.Table]:
             ),
             "price": pa.array(some(rng.lognormal(3, 1, N_ITEMS)), pa.float32()),
             "year": pa.array(some(rng.integers(1950, 2020, N_ITEMS).astype(float)), pa.float32()),
+            "story": some(
+                [f"The g{row % 2} of the {'West' if row % 3 else 'ÖSTEN'}: part {row}" for row in range(N_ITEMS)]
+            ),
+            "picture": pa.array(some(rng.normal(size=(N_ITEMS, 3)).tolist()), pa.list_(pa.float32())),
+            "shelf": some([f"{'AB'[row % 2]}{row}" for row in range(N_ITEMS)]),
         }
     )
     events = []
@@ -301,11 +336,9 @@ def _tables() -> tuple[pa.Table, pa.Table, pa.Table]:
 
 def _analyze(uri: Path, folder: Path) -> Path:
     """Run the analysis of Transform over train and eval, as the pipeline does."""
-    kinds = {name: feature.kind for name, feature in (FEATURES.user | FEATURES.item).items()}
-    spec = {
-        name: tf.io.VarLenFeature(tf.float32 if kinds.get(name) == "numeric" else tf.string)
-        for name in (names.USER_ID, names.ITEM_ID, names.HISTORY, *kinds)
-    }
+    spec = {name: tf.io.VarLenFeature(tf.string) for name in (names.USER_ID, names.ITEM_ID, names.HISTORY)}
+    for name, each in raw_columns(FEATURES.user | FEATURES.item).items():
+        spec[name] = tf.io.VarLenFeature(raw.dtype(each))
     source = tf_example_record.TFExampleRecord(
         str(uri / "Split-[te][rv]a*" / "*.gz"), schema=schema_utils.schema_from_feature_spec(spec)
     )

@@ -5,9 +5,11 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from core.errors import UsageError
+from core.queries import Queries
 from pipeline import cli
 from pipeline.bench import one
 from pipeline.bench.protocols import PROTOCOLS
@@ -41,6 +43,20 @@ def test_the_command_prints_ours_beside_the_published(tmp_path, capfd):
 def test_an_unknown_protocol_is_refused(capfd):
     assert cli.main(["bench", "movielens-1b"]) == UsageError.exit_code
     assert "movielens-100k" in capfd.readouterr().err
+
+
+def test_the_right_item_is_ranked_among_items_never_met():
+    """User 0 met b and is right with a, user 1 met nothing and is right with c, their best."""
+    ids = pa.array(["a", "b", "c", "d", "e"])
+    seen = pa.array([["b"], []], pa.list_(pa.string()))
+    asked = Queries(
+        pa.table({"user_id": ["0", "1"]}), np.zeros(2), seen, seen, np.arange(3), np.array([0, 2], np.int32)
+    )
+    rows = np.array([[3, 4, 0, 2, -1], [2, 1, 0, 4, 3]])
+    values = one.among_negatives(rows, asked, ids, 3, SEED, ("hit_rate@2", "hit_rate@3", "ndcg@3"))
+    np.testing.assert_allclose(values["hit_rate@2"], [0, 1])
+    np.testing.assert_allclose(values["hit_rate@3"], [1, 1])
+    np.testing.assert_allclose(values["ndcg@3"], [1 / np.log2(4), 1])
 
 
 def test_metrics_are_those_of_the_protocol():

@@ -1,7 +1,5 @@
 """The index over the catalogue: it finds what exact search finds, honours exclusion, and is refused if it does not."""
 
-import typing
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,16 +8,10 @@ from components.candidate_index import index
 from core import names
 from core.errors import ModelError
 from core.names import EVAL, TRAIN
-from trainer.retrieval.contract import EmbeddingRetriever
 from trainer.retrieval.registry import MODELS
 
 BAR = 0.95
-# Those whose fit says that it makes an embedding model, which alone can be indexed.
-EMBEDDING = [
-    name
-    for name, entry in MODELS.entries.items()
-    if issubclass(typing.get_type_hints(entry.load())["return"], EmbeddingRetriever)
-]
+EMBEDDING = [name for name, entry in MODELS.entries.items() if entry.embeddings]
 EXACT, GRAPH = [(name, "exact") for name in MODELS.entries], [(name, "hnsw") for name in EMBEDDING]
 embedding_models = pytest.mark.parametrize("case", GRAPH, indirect=True, scope="module", ids="-".join)
 
@@ -68,8 +60,8 @@ def test_every_item_is_embedded_cold_ones_too(world, name, embeddings):
 def test_an_index_answers_as_the_model_alone_does(world, name, source, asked):
     alone = index.CandidateSource(world.saved("retrieval", name), None, world.ids, world.features)
     for k in (1, 10, 40, 100):
-        rows, scores = source.retrieve(asked, k)
-        expected, expected_scores = alone.retrieve(asked, k)
+        found, alike = source.retrieve(asked, k), alone.retrieve(asked, k)
+        rows, scores, expected, expected_scores = found.rows, found.scores, alike.rows, alike.scores
         assert rows.shape == scores.shape == (len(asked), min(k, 40))
         assert rows.dtype == np.int32
         np.testing.assert_allclose(scores, expected_scores, rtol=1e-4, atol=1e-4)
@@ -79,7 +71,7 @@ def test_an_index_answers_as_the_model_alone_does(world, name, source, asked):
 
 
 def test_items_met_before_are_never_returned(world, source, asked):
-    rows, _ = source.retrieve(asked, 40)
+    rows = source.retrieve(asked, 40).rows
     ids = world.ids.to_pylist()
     longest = 0
     for row, seen in zip(rows, asked.seen.to_pylist(), strict=True):
@@ -94,7 +86,8 @@ def test_items_met_before_are_never_returned(world, source, asked):
 def test_everything_met_leaves_nothing(world, source, asked):
     everything = pa.array([world.ids.to_pylist()] * 2)
     queries = asked.take(np.arange(2))
-    rows, scores = source.retrieve(type(queries)(**{**vars(queries), "seen": everything}), 10)
+    found = source.retrieve(type(queries)(**{**vars(queries), "seen": everything}), 10)
+    rows, scores = found.rows, found.scores
     assert (rows == -1).all()
     assert np.isneginf(scores).all()
 
@@ -102,8 +95,9 @@ def test_everything_met_leaves_nothing(world, source, asked):
 def test_more_queries_than_a_batch_are_answered_in_order(monkeypatch, source, asked):
     together = source.retrieve(asked, 10)
     monkeypatch.setattr(index.ask, "BATCH", 7)
-    for found, expected in zip(source.retrieve(asked, 10), together, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-5)
+    found = source.retrieve(asked, 10)
+    np.testing.assert_array_equal(found.rows, together.rows)
+    np.testing.assert_allclose(found.scores, together.scores, rtol=1e-5)
 
 
 def test_recall_is_measured_against_exact_search(world, source, embeddings, asked):

@@ -9,6 +9,7 @@ import tensorflow as tf
 from core import names
 from trainer.ranking.contract import PER_CANDIDATE, list_ndcg
 from trainer.ranking.registry import MODELS
+from transform.features import raw_columns
 
 pytestmark = pytest.mark.parametrize("name", list(MODELS.entries))
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -23,7 +24,7 @@ def rank(world, name, inputs):
 def raw_lists(world, count=6):
     """The raw inputs of some lists, and the keys of those that are of candidates."""
     inputs = {key: value[:count].copy() for key, value in world.ranking_inputs()["rank"].items()}
-    return inputs, (names.ITEM_ID, *world.features.item, *PER_CANDIDATE)
+    return inputs, (names.ITEM_ID, *raw_columns(world.features.item), *PER_CANDIDATE)
 
 
 @pytest.mark.parametrize("signature", ["rank", "rank_examples"])

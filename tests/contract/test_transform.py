@@ -1,5 +1,8 @@
 """What the transform graph makes of raw columns: indices and numbers as `transform.names` counts them."""
 
+import collections
+import re
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -35,8 +38,11 @@ def of_items(world, ids):
 
 def test_every_output_is_dense_and_counted(world, seen, columns):
     sizes, rows = world.events.sizes, len(seen)
-    widths = {names.HISTORY: 5, "tags": 2, "genres": 3}
-    numbers = {"Age", "price", "year"}
+    words = {"about": 3, "silence": 16, "story": 7}
+    weights = {f"{name}_weight": width for name, width in words.items()}
+    widths = {names.HISTORY: 5, "tags": 2, "genres": 3, "taste": 2, "picture": 3, "group": 1, "niche": 3}
+    widths |= words | weights
+    numbers = {"Age", "price", "year", "taste", "picture", *weights}
     assert set(columns) == set(sizes) | numbers | {names.HISTORY}
     for name, value in columns.items():
         assert value.shape == ((rows, widths[name]) if name in widths else (rows,))
@@ -55,13 +61,16 @@ def test_sizes_count_missing_vocabulary_and_buckets(world, seen):
     assert sizes["Age_bucket"] == 1 + 4
     assert "Age" not in sizes
     vocabularies = {"user_id_vocabulary": 3, "item_id_vocabulary": 5, "gender_vocabulary": 2, "tags_vocabulary": 1}
-    vocabularies |= {"nothing_vocabulary": 0, "genres_vocabulary": 4, "brand_vocabulary": 6}
+    vocabularies |= {"nothing_vocabulary": 0, "genres_vocabulary": 4, "brand_vocabulary": 6, "shelf_vocabulary": 2}
+    vocabularies |= {"about_vocabulary": 5, "silence_vocabulary": 0, "story_vocabulary": 7}
     assert index_sizes(world.features, vocabularies)["brand"] == 1 + 6 + 2
 
 
 def test_a_column_without_any_value_is_index_0(world, columns):
     assert world.events.sizes["nothing"] >= 2
     assert (columns["nothing"] == 0).all()
+    assert (columns["silence"] == 0).all()
+    assert (columns["silence_weight"] == 0).all()
 
 
 def test_known_ids_are_distinct_and_rare_and_unknown_ones_share_buckets(world, seen):
@@ -156,3 +165,102 @@ def test_empty_strings_are_missing_wherever_they_stand(world):
     assert tags[0, 0] > 0
     assert tags[0, 1] == 0
     assert (tags[1] == 0).all()
+
+
+# ---- text ----
+
+
+def tokens(text):
+    return re.findall(r"\w+", (text or "").lower())
+
+
+def test_words_have_their_tf_idf(world, seen, columns):
+    rows = [tokens(text)[:7] for text in seen["story"].to_pylist()]
+    documents = collections.Counter(word for row in rows for word in set(row))
+    counts = collections.Counter(word for row in rows for word in row)
+    known = {word for word, _ in counts.most_common(7)}  # the numbers of the parts find no room
+    assert known == {"the", "of", "west", "östen", "part", "g0", "g1"}
+    assert world.events.sizes["story"] == 1 + 7
+    for row, index, weight in zip(rows, columns["story"], columns["story_weight"], strict=True):
+        inside = [word for word in row if word in known]
+        expected = [
+            inside.count(word) / len(inside) * (1 + np.log((1 + len(rows)) / (1 + documents[word])))
+            for word in dict.fromkeys(inside)
+        ]
+        np.testing.assert_allclose(sorted(weight[weight > 0]), sorted(expected), rtol=1e-5)
+        assert ((index > 0) == (weight > 0)).all()
+        assert len(set(index[index > 0])) == len(expected)
+
+
+def test_words_past_the_most_are_left_out(world):
+    found = of_raw(world, about=np.array(["likes g0 and more of g1", "likes g0 and", "and"], object))["about"]
+    np.testing.assert_array_equal(found[0], found[1])
+    assert (found > 0).sum(axis=1).tolist() == [3, 3, 1]
+
+
+def test_text_is_read_in_lower_case_and_without_what_stands_between_words(world):
+    found = of_raw(world, story=np.array(["THE... West", "the west", "unheard of, entirely", "!?", ""], object))
+    np.testing.assert_array_equal(found["story"][0], found["story"][1])
+    assert (found["story"][0] > 0).sum() == 2
+    assert (found["story"][2] > 0).sum() == 1
+    assert (found["story"][3:] == 0).all()
+    assert (found["story_weight"][3:] == 0).all()
+    umlaut = of_raw(world, story=np.array(["ÖSTEN", "östen", "sten"], object))["story"]
+    assert umlaut[0, 0] == umlaut[1, 0] != umlaut[2, 0]
+
+
+# ---- given vectors ----
+
+
+def test_given_vectors_go_through_and_a_missing_one_is_zeros(seen, columns):
+    taste, picture = (seen[name].to_pylist() for name in ("taste", "picture"))
+    assert [] in taste
+    np.testing.assert_allclose(columns["taste"], [row or [0, 0] for row in taste], rtol=1e-6)
+    lengths = np.linalg.norm([row or [0, 0, 0] for row in picture], axis=1)
+    assert 0 < (lengths == 0).sum() < len(lengths)
+    np.testing.assert_allclose(np.linalg.norm(columns["picture"], axis=1), lengths > 0, rtol=1e-5)
+
+
+def test_a_vector_that_lacks_a_number_is_missing(world):
+    found = of_raw(world, taste=np.array([[1, 2], [np.nan, 3], [np.nan, np.nan]], np.float32))["taste"]
+    np.testing.assert_array_equal(found, [[1, 2], [0, 0], [0, 0]])
+
+
+# ---- crosses ----
+
+
+def test_a_cross_is_a_bucket_for_each_combination(world):
+    values = {
+        "genres": np.array([["g0", "g1", ""], ["g1", "", ""], ["g0", "g1", ""], ["", "", ""], ["g0", "", ""]], object),
+        "brand": np.array(["b0", "b0", "b1", "b0", ""], object),
+    }
+    niche = of_raw(world, **values)["niche"]
+    assert [(row > 0).sum() for row in niche] == [2, 1, 2, 0, 0]
+    assert niche[1, 0] in niche[0]
+    assert niche[0, 0] != niche[0, 1]
+    assert not set(niche[0]) & set(niche[2]) - {0}
+    assert niche.max() <= 50
+
+
+def test_a_cross_of_a_bucketed_number_is_of_its_bucket(world):
+    given = {"gender": np.array(["f", "f", "f", "f"], object), "Age": np.array([18, 18.5, 79, np.nan], np.float32)}
+    found = of_raw(world, **given)
+    group, bucket = found["group"][:, 0], found["Age_bucket"]
+    assert bucket[0] == bucket[1] != bucket[2]
+    assert group[0] == group[1] > 0
+    assert group[3] == 0
+
+
+# ---- a user's own kind ----
+
+
+def test_a_kind_of_the_user_s_own_is_transformed_by_its_own_class(world, seen, columns):
+    shelf = seen["shelf"].to_pylist()
+    assert world.events.sizes["shelf"] == 1 + 2 + 1
+    by_letter = {
+        letter: {columns["shelf"][row] for row, each in enumerate(shelf) if each and each[0] == letter}
+        for letter in "AB"
+    }
+    assert sorted(len(found) for found in by_letter.values()) == [1, 1]
+    assert by_letter["A"] != by_letter["B"]
+    np.testing.assert_array_equal(columns["shelf"] == 0, [each is None for each in shelf])

@@ -13,15 +13,20 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from core import examples, names, queries, releases
-from core.columns import STRINGS, read_arrow, user_types
+from core import examples, metrics, names, queries, releases
+from core.columns import STRINGS, read_arrow
+from core.files import read_json
 from pipeline import config, lineage, paths
 from serving.engine import TwoStep
+from serving.rerank.reranker import Reranker
+from serving.rerank.settings import MMR, Reranking
 from trainer.data import transform_sizes
 from trainer.ranking.contract import RankingData
 from trainer.ranking.dcn import DCN, DCNRanker
 from trainer.ranking.run_fn import read_lists, transformed_lists
 from trainer.ranking.settings import DCNSettings
+from transform.columns import user_types
+from transform.features import raw_columns
 
 SPLITS = (names.TRAIN, names.EVAL, names.TEST)
 CANDIDATES = 50
@@ -54,14 +59,14 @@ def engine(release):
 def test_queries(loaded, folders, engine):
     """The queries of the test split, out of the joined events."""
     uri = folders("EventJoiner", "examples")
-    types = user_types({name: feature.model_dump() for name, feature in loaded.features.user.items()})
+    types = user_types(loaded.features.user)
     events = [examples.read_examples(uri, split, types) for split in SPLITS]
     return queries.build(
         pa.concat_tables(events[:2]),
         events[2],
         engine.catalogue[names.ITEM_ID].combine_chunks(),
         unit=loaded.evaluation.unit,
-        user_columns=[names.USER_ID, *loaded.features.user],
+        user_columns=[names.USER_ID, *raw_columns(loaded.features.user)],
         history_length=loaded.features.history_length,
         exclude_seen=loaded.data.exclude_seen,
     )
@@ -77,17 +82,17 @@ def lists(loaded, folders):
 
 
 def test_the_ranker_is_tested_on_the_candidates_that_are_served(engine, test_queries, lists):
-    rows, scores = engine.source.retrieve(test_queries, CANDIDATES)
+    found = engine.source.retrieve(test_queries, CANDIDATES)
+    rows = found.rows
     assert rows.shape == (150, CANDIDATES)
     assert lists[names.USER_ID].tolist() == test_queries.users[names.USER_ID].to_pylist()
     ids = np.append(engine.catalogue[names.ITEM_ID].to_numpy(zero_copy_only=False), "")
     np.testing.assert_array_equal(lists[names.ITEM_ID], ids[rows])
-    np.testing.assert_allclose(lists[names.RETRIEVAL_SCORE], scores, atol=1e-5)
+    np.testing.assert_allclose(lists[names.RETRIEVAL_SCORE], found.scores, atol=1e-5)
 
 
 def test_trainer_evaluator_and_server_score_alike(loaded, folders, release, engine, test_queries, lists):
-    rows, retrieval_scores = engine.source.retrieve(test_queries, CANDIDATES)
-    served = engine.rank(test_queries, rows, retrieval_scores)
+    served = engine.rank(test_queries, engine.source.retrieve(test_queries, CANDIDATES))
     assert np.isfinite(served).all()
     assert served.std(axis=1).min() > 1e-3  # numbers that differ, so that equal ones mean something
 
@@ -111,6 +116,30 @@ def test_trainer_evaluator_and_server_score_alike(loaded, folders, release, engi
     tf.train.Checkpoint(model=network).read(weights).assert_existing_objects_matched()
     np.testing.assert_allclose(ranker.scores(columns).numpy(), served, atol=1e-5)
     assert np.abs(untrained - served).max() > 1e-3
+
+
+def test_what_is_said_of_diversity_is_what_would_be_served(release, engine, test_queries):
+    curve = read_json(release / names.EVALUATION_FILE)["trade_off"]
+    measured = read_json(release / names.EVALUATION_FILE)["steps"]["two_step"]["models"]["two_step"]
+    assert curve["points"][0]["weight"] == curve["served"] == 0.0
+    for name in ("ndcg", "intra_list_diversity", "catalogue_coverage"):
+        assert curve["points"][0][name] == pytest.approx(measured[f"{name}@10"]["mean"]), name
+    candidates = engine.ranked(test_queries)
+    n_relevant, n_items = np.diff(test_queries.relevant_offsets), engine.catalogue.num_rows
+    for point in curve["points"]:
+        reranking = Reranking(mmr=MMR(weight=point["weight"]))
+        lists = Reranker(reranking, engine.catalogue, engine.features.item).rerank(test_queries, *candidates, 10)[0]
+        hits = metrics.hits(lists, test_queries.relevant_offsets, test_queries.relevant_items, n_items)
+        assert point["ndcg"] == pytest.approx(np.nanmean(metrics.ndcg(hits, n_relevant, 10)))
+    assert curve["points"][-1]["intra_list_diversity"] > 1.1 * curve["points"][0]["intra_list_diversity"]
+
+
+def test_the_catalogue_knows_the_events_of_each_item_before_test(engine, folders):
+    uri, types = folders("EventJoiner", "examples"), {names.ITEM_ID: pa.string()}
+    events = pa.concat_tables([examples.read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL)])
+    rows = queries.catalogue_rows(engine.catalogue[names.ITEM_ID].combine_chunks(), events[names.ITEM_ID])
+    counts = np.bincount(rows, minlength=engine.catalogue.num_rows)
+    assert engine.catalogue[names.EVENT_COUNT].to_pylist() == counts.tolist()
 
 
 def test_a_list_is_best_first_and_holds_nothing_seen(engine, test_queries):

@@ -8,6 +8,8 @@ from pathlib import Path
 # isort: split
 import pytest
 import tensorflow as tf
+from google.protobuf import text_format
+from tensorflow_serving.config import model_server_config_pb2
 from tfx import types
 from tfx import v1 as tfx
 from tfx.types import standard_artifacts
@@ -15,7 +17,7 @@ from tfx.types import standard_artifacts
 from components.release_pusher.component import ReleasePusher
 from components.release_pusher.executor import Executor
 from components.types import CandidateIndex, RecommenderEvaluation, Release
-from core import names, releases
+from core import names, pushed, releases
 from core.errors import ReleaseError
 from core.files import write_json
 
@@ -70,6 +72,7 @@ def do(artifacts: dict[str, Path], store: Path | str, properties: dict[str, dict
         "releases": str(store),
         "name": "films",
         "seed": 7,
+        "keep": 2,
         "serving": '{"candidates": 50}',
         "code_digest": "x",
     }
@@ -121,6 +124,44 @@ def test_without_a_blessing_there_is_no_release(artifacts, tmp_path, caplog, key
     assert releases.versions(tmp_path / "releases") == [old]
 
 
+def test_old_releases_go_with_what_was_pushed_for_them(artifacts, tmp_path):
+    store, serving = tmp_path / "releases", tmp_path / "serving"
+    for number in range(10, 15):
+        properties = dict(PROPERTIES)
+        for step in (releases.RETRIEVAL, releases.RANKING):
+            destination = serving / step / str(number)
+            shutil.copytree(artifacts[f"{step}_model"] / "Format-Serving", destination)
+            properties[f"{step}_pushed"] = {"pushed": 1, "pushed_destination": str(destination)}
+        (artifacts["candidate_index"] / "items.faiss").write_text(str(number))
+        do(artifacts, store, properties)
+    for step in (releases.RETRIEVAL, releases.RANKING):
+        assert sorted(path.name for path in (serving / step).iterdir()) == ["13", "14"]
+    assert len(releases.versions(store)) == 2
+    assert releases.manifest(store)["served"] == {step: f"../serving/{step}/14" for step in ("retrieval", "ranking")}
+    told = text_format.Parse((store / pushed.CONFIG_FILE).read_text(), model_server_config_pb2.ModelServerConfig())
+    assert [(each.name, each.base_path) for each in told.model_config_list.config] == [
+        (step, str(serving / step)) for step in ("retrieval", "ranking")
+    ]
+    for each in told.model_config_list.config:
+        assert list(each.model_version_policy.specific.versions) == [14]
+        model = tf.saved_model.load(f"{each.base_path}/14")
+        assert model(tf.constant([3.0])).numpy() == [6.0]
+
+
+def test_a_release_is_out_even_if_what_is_old_cannot_be_deleted(artifacts, tmp_path, caplog):
+    store, serving = tmp_path / "releases", tmp_path / "serving"
+    for step in (releases.RETRIEVAL, releases.RANKING):
+        shutil.copytree(artifacts[f"{step}_model"] / "Format-Serving", serving / step / "10")
+    (serving / "retrieval" / ".9.partial").write_text("a file, where only folders are deleted")
+    properties = {
+        **PROPERTIES,
+        **{f"{step}_pushed": {"pushed": 1, "pushed_destination": str(serving / step / "10")} for step in pushed.STEPS},
+    }
+    version = do(artifacts, store, properties).get_string_custom_property("version")
+    assert releases.current(store) == version
+    assert any("what is old was not deleted" in record.message for record in caplog.records)
+
+
 def test_what_cannot_be_released_is_an_error(artifacts, tmp_path):
     with pytest.raises(ReleaseError, match=r"folder of a mounted file system.*found 'gs://bucket/releases'"):
         do(artifacts, "gs://bucket/releases")
@@ -141,7 +182,9 @@ def test_the_cache_notices_a_release_that_was_deleted(artifacts, tmp_path):
             for key, artifact_type in INPUTS.items()
         }
         channels = {key: importer.outputs["result"] for key, importer in importers.items()}
-        pusher = ReleasePusher(**channels, releases=str(store), name="films", seed=7, serving="{}", code_digest="x")
+        pusher = ReleasePusher(
+            **channels, releases=str(store), name="films", seed=7, keep=5, serving="{}", code_digest="x"
+        )
         tfx.orchestration.LocalDagRunner().run(
             tfx.dsl.Pipeline(
                 pipeline_name="films",

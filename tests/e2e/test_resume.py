@@ -70,6 +70,15 @@ def test_nothing_was_released_before_the_end_and_then_one_whole_release(runs, tw
     assert twostep.run("release", "verify", small.releases, folder=small.folder).code == 0
 
 
+def test_what_the_stopped_nodes_had_written_is_gone_when_the_run_has_gone_on(runs):
+    *_, small = runs
+    for node in STOPS:
+        folders = [path for path in (small.runs / "pipeline" / node).glob("*/*") if path.name.isdecimal()]
+        assert len({path.name for path in folders}) == 1, folders  # of the one execution that ended well
+        system = small.runs / "pipeline" / node / ".system" / "executor_execution"
+        assert {path.name for path in system.iterdir()} <= {path.name for path in folders}
+
+
 def test_the_lineage_of_that_release_knows_no_stopped_run(runs, twostep):
     *_, small = runs
     found = json.loads(twostep.run("lineage", "slice.yaml", "--format", "json", folder=small.folder).out)

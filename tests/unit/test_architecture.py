@@ -47,6 +47,7 @@ def pure() -> list[str]:
     ]
     names = ("settings.py", "registry.py", "neighbours.py", "features.py", "names.py")
     parts += [source for source in sources("trainer", "transform") if Path(source).name in names]
+    parts += sources("serving/rerank")
     # Files of Examples are read and written by TensorFlow, inside the functions that do it.
     return parts + [source for source in sources("core") if source not in ("core/examples.py", "core/tf.py")]
 

@@ -6,7 +6,8 @@ import pytest
 
 from components.candidate_generator import candidates
 from core import names
-from core.queries import Queries
+from core.queries import Candidates, Queries
+from transform.features import Features
 
 CATALOGUE = pa.table(
     {
@@ -16,11 +17,9 @@ CATALOGUE = pa.table(
         "price": pa.array([1.5, None, 3.5, 4.5], pa.float32()),
     }
 )
-FEATURES = {
-    "genres": {"kind": "multi_valued", "max_values": 2},
-    "brand": {"kind": "categorical"},
-    "price": {"kind": "numeric"},
-}
+FEATURES = Features.model_validate(
+    {"item": {"genres": {"kind": "multi_valued", "max_values": 2}, "brand": "categorical", "price": "numeric"}}
+).item
 
 
 def queries(users, relevant):
@@ -36,11 +35,12 @@ def queries(users, relevant):
 
 ROWS = np.array([[2, 0, 1], [3, -1, -1]], np.int32)
 SCORES = np.array([[0.9, 0.8, 0.7], [0.5, -np.inf, -np.inf]], np.float32)
+FOUND = Candidates(ROWS, SCORES)
 
 
 @pytest.fixture
 def table():
-    return candidates.candidate_table(queries(["ann", "bob"], [[1, 3], []]), ROWS, SCORES, CATALOGUE, FEATURES)
+    return candidates.candidate_table(queries(["ann", "bob"], [[1, 3], []]), FOUND, CATALOGUE, FEATURES)
 
 
 def test_a_row_a_query_with_its_candidates_in_the_retriever_s_order(table):
@@ -79,12 +79,12 @@ def test_a_catalogue_in_several_chunks_or_cut_from_another_reads_the_same(table)
     chunked = pa.concat_tables([CATALOGUE.slice(0, 1), CATALOGUE.slice(1)])
     longer = pa.concat_tables([CATALOGUE, CATALOGUE]).combine_chunks().slice(4, 4)
     for other in (chunked, longer):
-        found = candidates.candidate_table(queries(["ann", "bob"], [[1, 3], []]), ROWS, SCORES, other, FEATURES)
+        found = candidates.candidate_table(queries(["ann", "bob"], [[1, 3], []]), FOUND, other, FEATURES)
         assert str(found.to_pylist()) == str(table.to_pylist())
 
 
 def test_no_queries_make_no_rows_of_the_same_columns(table):
-    none = candidates.candidate_table(queries([], []), ROWS[:0], SCORES[:0], CATALOGUE, FEATURES)
+    none = candidates.candidate_table(queries([], []), FOUND.take(np.arange(0)), CATALOGUE, FEATURES)
     assert none.num_rows == 0
     assert none.column_names == table.column_names
 

@@ -76,6 +76,21 @@ def test_a_module_and_its_package_count_even_where_the_path_names_a_class(tree):
     assert code.code_digest("two.other") != code.code_digest("nothing.at.all")
 
 
+def test_a_module_that_lies_elsewhere_counts_with_its_own_package(tree, tmp_path_factory, monkeypatch):
+    away = tmp_path_factory.mktemp("away")
+    (away / "mine").mkdir()
+    for name, text in {"__init__": "", "kind": "from mine import part\nimport stranger\n", "part": "x = 1\n"}.items():
+        (away / "mine" / f"{name}.py").write_text(text)
+    (away / "stranger.py").write_text("y = 1\n")
+    monkeypatch.syspath_prepend(away)
+    before = code.code_digest("one.start", "mine.kind")
+    assert before != code.code_digest("one.start")
+    (away / "stranger.py").write_text("y = 2\n")
+    assert code.code_digest("one.start", "mine.kind") == before
+    (away / "mine" / "part.py").write_text("x = 2\n")
+    assert code.code_digest("one.start", "mine.kind") != before
+
+
 def test_our_own_code_has_a_digest_by_what_it_reaches():
     joiner, index = code.code_digest("components.event_joiner.join"), code.code_digest("core.names")
     assert joiner != index

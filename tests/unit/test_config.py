@@ -86,8 +86,13 @@ def test_the_least_a_configuration_says(tmp_path):
             "retrieval: {params: {dim: 0}}",
             "  retrieval.params of two_tower: dim: Input should be greater than or equal to 2",
         ),
+        (
+            "retrieval: {model: ease, index: {kind: hnsw}}",
+            "  retrieval.index.kind: hnsw is a graph of embeddings, and ease has none. Set `exact`",
+        ),
+        ("retrieval: {model: svd}", "  retrieval.model: svd is fitted on ratings, and nothing says that events have"),
         ("ranking: {model: gbdt9}", "  ranking model should be one of dcn"),
-        ("ranking: {params: {loss: hinge}}", "  ranking.params of dcn: loss: Input should be 'softmax' or 'pointwise'"),
+        ("ranking: {params: {loss: hinge}}", "  ranking.params of dcn: loss: Input should be 'softmax', 'pointwise'"),
         # ---- features ----
         (
             "features: {user: {a: numeric}, item: {a: numeric}}",
@@ -113,6 +118,33 @@ def test_the_least_a_configuration_says(tmp_path):
         (
             "{data: {root: ., title: tags}, features: {item: {tags: multi_valued}}}",
             "  data.title: should be a column of items",
+        ),
+        # ---- reranking ----
+        ("reranking: {mmr: {}, dpp: {}}", "  reranking: should have either `mmr` or `dpp`: both are for diversity"),
+        (
+            "reranking: {mmr: {}}",
+            "  reranking.diversity compares items by their features, and `features.item` is empty",
+        ),
+        ("reranking: {mmr: {weight: 1.5}}", "  reranking.mmr.weight: should be less than or equal to 1; found 1.5"),
+        ("reranking: {mrr: {}}", "  reranking.mrr: is no known key. Did you mean `mmr`?"),
+        (
+            "reranking: {dpp: {weight: 0.6}, calibration: {column: genres, weight: 0.5}}",
+            "  reranking: the weights of diversity and calibration should not exceed 1 together, since the ranker's "
+            "order has the rest; found 0.6 + 0.5",
+        ),
+        (
+            "{features: {item: {a: categorical, p: numeric}}, reranking: {freshness: {column: a}}}",
+            "  reranking.freshness.column should be one of p, the numeric features of items; found 'a'",
+        ),
+        (
+            "{features: {item: {a: categorical, b: multi_valued, p: numeric}}, "
+            "reranking: {caps: [{column: p, most: 1}]}}",
+            "  reranking.caps.column should be one of a, b, the categorical or multi-valued features of items; found "
+            "'p'",
+        ),
+        (
+            "{features: {item: {p: numeric}}, reranking: {calibration: {column: p}}}",
+            "  reranking.calibration.column should be one of none there is, the categorical or multi-valued features",
         ),
         # ---- evaluation ----
         ("evaluation: {at: []}", "  evaluation.at: "),

@@ -39,6 +39,12 @@ def test_the_text_is_a_configuration_of_the_defaults():
     assert values["retrieval"]["index"] == {"kind": "exact", "min_recall": 0.95}
 
 
+def test_a_group_that_is_left_out_by_default_says_so_and_hides_none_of_its_keys():
+    text = explain("reranking")
+    assert "# Diversity by maximal marginal relevance. (group or null) By default left out.\n  mmr:\n" in text
+    assert yaml.safe_load(explain("reranking.mmr"))["reranking"]["mmr"].keys() == {"weight"}
+
+
 def test_one_key_stands_below_those_above_it():
     assert explain("retrieval.index.min_recall") == (
         "retrieval:\n"
@@ -51,6 +57,10 @@ def test_one_key_stands_below_those_above_it():
 def test_a_feature_of_any_name_is_explained_by_kind():
     text = explain("features.user.age")
     assert "    age:\n" in text
+    assert (
+        "one of categorical, multi_valued, numeric, text, embedding, cross, or `module:Class` for a kind of your"
+        in (" ".join(text.replace("#", " ").split()))
+    )
     assert text.index("where kind: multi_valued") < text.index("max_values: 8") < text.index("where kind: numeric")
 
 
@@ -72,7 +82,7 @@ def test_a_required_key_says_so():
         ("retrieval.indx", "Did you mean `retrieval.index`"),
         ("retreival", "Did you mean `retrieval`"),
         ("temperature", "Did you mean `retrieval.params.temperature`"),
-        ("name.first", "`name` has no keys below it"),
+        ("name.given", "`name` has no keys below it"),
         ("split.zzz", "Known keys of split: method, column, fold, eval, test"),
     ],
 )
@@ -97,7 +107,8 @@ def test_an_unknown_key_gets_a_hint(key, hint):
         ),
         (
             "features: {user: {age: numerik}}",
-            "features.user.age: kind should be one of 'categorical', 'multi_valued', 'numeric'; found 'numerik'",
+            "features.user.age: kind should be one of 'categorical', 'multi_valued', 'numeric', 'text', 'embedding', "
+            "'cross'; found 'numerik'",
         ),
         (
             "features: {user: {age: {buckets: 3}}}",

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
-from pydantic import ValidationError
 
 from trainer.retrieval import fusion
 from trainer.retrieval.contract import RetrievalData
@@ -68,11 +67,11 @@ def test_it_is_fitted_again_with_what_its_models_have_chosen(data):
     ("params", "told"),
     [
         ({"models": {"ease": {}}}, "at least 2"),
-        ({"models": {"ease": {}, "esae": {}}}, "retrieval model should be one of"),
-        ({"models": {"ease": {"lambda": 2}, "slim": {}}}, "lambda"),
+        ({"models": {"ease": {}, "esae": {}}}, "params of fusion: models: retrieval model should be one of"),
+        ({"models": {"ease": {"lambda": 2}, "slim": {}}}, "params of fusion: models: retrieval.params of ease: lambda"),
         ({"models": {"ease": {}, "slim": {}}, "weights": {"ials": 2}}, "weights should be of ease, slim; found ials"),
     ],
 )
 def test_what_cannot_be_fused_is_refused(params, told):
-    with pytest.raises(ValidationError, match=told):
-        FusionSettings.model_validate(params)
+    with pytest.raises(ValueError, match=told):
+        MODELS.check("fusion", params)

@@ -55,6 +55,22 @@ def test_numbers_all_alike_are_alike():
     assert vectors @ vectors.T == pytest.approx(np.ones((2, 2)))
 
 
+def test_text_is_alike_by_its_words_and_given_vectors_by_their_cosine():
+    table = pa.table(
+        {
+            "story": ["The g0, the West!", "west ÖSTEN", "östen", None, "?"],
+            "picture": pa.array([[3, 4], [0, 2], None, [], [0, -1]], pa.list_(pa.float32())),
+        }
+    )
+    features = Features.model_validate({"item": {"story": "text", "picture": {"kind": "embedding", "size": 2}}}).item
+    story, picture = (item_vectors(table, {name: features[name]}).toarray() for name in features)
+    assert (story @ story.T)[0] == pytest.approx([1, 1 / math.sqrt(6), 0, 0, 0])
+    assert (story @ story.T)[1, 2] == pytest.approx(1 / math.sqrt(2))
+    assert (picture @ picture.T)[0] == pytest.approx([1, 0.8, 0, 0, -0.8])
+    both = item_vectors(table, features).toarray()
+    assert both @ both.T == pytest.approx(story @ story.T + picture @ picture.T)
+
+
 def test_every_feature_weighs_alike():
     found = likeness(brand="categorical", genres="multi_valued", price="numeric")
     single = [likeness(**{name: kind}) for name, kind in (("brand", "categorical"), ("genres", "multi_valued"))]

@@ -202,6 +202,12 @@ def test_with_one_cut_in_time_train_knows_nothing_of_what_comes_after(rows, eval
     assert np.isin(split, [0, 1, 2]).all()
 
 
+def test_the_events_of_an_item_are_counted_over_all_shards():
+    shards = [table([("ann", "i1", 1), ("ann", "i1", 2), ("ann", "i7", 3)]), table([("bob", "i1", 1)]), table([])]
+    parts = pa.concat_tables([join.event_counts(shard[names.ITEM_ID]) for shard in shards])
+    assert join.counts_of(ITEMS[names.ITEM_ID], parts).to_pylist() == [0, 3, 0, 0, 0, 0, 0, 1]
+
+
 def test_a_shard_holds_no_more_than_memory_and_one_array_of_strings():
     assert [join.shards_of(rows, 50) for rows in (0, 1, 500_000, 500_001)] == [1, 1, 1, 2]
     assert join.shards_of(1_469_293, 2_000) == 59  # 25,000 events with up to 50 million members

@@ -57,8 +57,9 @@ def test_ease_keeps_what_speaks_against_an_item():
 
 
 @pytest.mark.parametrize("rows", [1, 3, 8, 512])
-def test_how_many_rows_are_held_at_once_changes_nothing(monkeypatch, rows):
-    met = sp.csr_matrix(np.random.default_rng(0).random((30, 11)) < 0.4, dtype=np.float32)
+@pytest.mark.parametrize("users", [30, 7])
+def test_how_many_rows_are_held_at_once_changes_nothing(monkeypatch, rows, users):
+    met = sp.csr_matrix(np.random.default_rng(0).random((users, 11)) < 0.4, dtype=np.float32)
     expected = linear.dense_weights(met, 2.0, 5, 1.0)
     monkeypatch.setattr(linear, "ROWS_AT_ONCE", rows)
     for found, before in zip(linear.dense_weights(met, 2.0, 5, 1.0), expected, strict=True):
@@ -74,9 +75,19 @@ def test_items_without_events_take_no_memory_and_have_no_weights():
 
 
 def test_too_many_items_are_refused_with_the_figures():
-    met = sp.csr_matrix(np.ones((1, 2000), np.float32))
-    with pytest.raises(ModelError, match=r"2,000 items.* takes 0\.0 GB; memory_gb is 0\.01"):
+    met = sp.csr_matrix(np.ones((3000, 2000), np.float32))
+    with pytest.raises(ModelError, match=r"2,000 items .*3,000 users.* takes 0\.0 GB; memory_gb is 0\.01"):
         linear.dense_weights(met, 1.0, 10, 0.01)
+
+
+@settings(max_examples=50, deadline=None)
+@given(MATRICES, st.sampled_from([0.5, 100.0]), st.integers(0, 7))
+def test_the_inverse_is_the_same_whichever_side_is_held(met, l2, start):
+    inverse = linear.InverseGram(sp.csr_matrix(met), l2)
+    assert len(inverse.inverse) == min(met.shape)
+    expected = np.linalg.inv(met.T.astype(np.float64) @ met + l2 * np.eye(met.shape[1]))
+    np.testing.assert_allclose(inverse.rows(slice(start, start + 3)), expected[start : start + 3], atol=2e-6)
+    np.testing.assert_allclose(inverse.diagonal, np.diag(expected), atol=2e-6)
 
 
 def test_no_events_no_weights():

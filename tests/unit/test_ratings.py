@@ -6,8 +6,9 @@ import pyarrow as pa
 import pytest
 from surprise import NMF, SVD, Dataset, Reader, SVDpp
 
+from core import progress
 from core.errors import ModelError
-from trainer.retrieval.ratings import company, factors_of, rated, trainset
+from trainer.retrieval.ratings import company, factors_of, fitted, rated, trainset
 
 N_ITEMS = 12
 ALGORITHMS = {
@@ -37,6 +38,16 @@ def own_trainset(events):
     users, items, values = events
     frame = pd.DataFrame({"user": users.to_pylist(), "item": items, "rating": values})
     return Dataset.load_from_df(frame, Reader(rating_scale=(1, 5))).build_full_trainset()
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_passes_are_told_and_not_printed(ratings, name, capsys):
+    told = []
+    with progress.listening(told.append):
+        learned = fitted(ALGORITHMS[name](), ratings)
+    assert told == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
+    assert capsys.readouterr().out == ""
+    np.testing.assert_array_equal(learned.items, factors_of(ALGORITHMS[name]().fit(trainset(ratings)), ratings).items)
 
 
 def test_the_trainset_is_surprises_own(events, ratings):

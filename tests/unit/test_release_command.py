@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from core import names, releases
-from core.errors import ReleaseError
+from core import names, release_store, releases
+from core.errors import ReleaseError, UsageError
 from pipeline.commands import release
 
 
@@ -31,14 +31,15 @@ def published(tmp_path) -> tuple[Path, str, str]:
         for name in releases.FILES:
             parts[name].write_text(name)
         facts = {"metrics": {"ndcg@10": 0.1786543}, "name": "films"}
-        versions.append(releases.publish(tmp_path / "releases", parts, facts, datetime(2025, 1, day, tzinfo=UTC)))
+        created = datetime(2025, 1, day, tzinfo=UTC)
+        versions.append(release_store.publish(tmp_path / "releases", parts, facts, created=created))
     return tmp_path / "releases", *versions
 
 
 def test_list_marks_the_current_one(published, capsys):
     folder, older, newer = published
     assert call("list", folder) == 0
-    assert capsys.readouterr().out == f"{newer}  current\n{older}\n"
+    assert capsys.readouterr().out == f"{newer}  current\n{older}  current before\n"
     assert call("list", folder, "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"current": newer, "versions": [newer, older]}
 
@@ -69,6 +70,42 @@ def test_rollback_says_what_it_did(published, capsys):
     assert capsys.readouterr().out == f"release {older} is current in place of {newer}\n"
     assert call("rollback", folder, newer, "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"current": newer}
+
+
+def test_gc_says_what_it_deletes(published, tmp_path, capsys):
+    folder, older, newer = published
+    for day in (3, 4):
+        parts = {name: tmp_path / "1" / name for name in (*releases.FOLDERS, *releases.FILES)}
+        release_store.publish(folder, parts, {}, created=datetime(2025, 1, day, tzinfo=UTC))
+    assert call("gc", folder) == 0
+    assert capsys.readouterr().out == "4 of 4 releases stay\n"  # by default five would
+    gone = [str(folder / version) for version in (older, newer)]
+    assert call("gc", folder, "--keep", 2, "--dry-run") == 0
+    expected = f"would delete {gone[0]}\nwould delete {gone[1]}\n2 of 4 releases would stay\n"
+    assert capsys.readouterr().out == expected
+    assert call("gc", folder, "--keep", 2, "--json") == 0
+    left = releases.versions(folder)
+    assert json.loads(capsys.readouterr().out) == {"deleted": gone, "left": left, "dry_run": False}
+    assert len(left) == 2
+    with pytest.raises(UsageError, match="at least 1"):
+        call("gc", folder, "--keep", 0)
+
+
+def test_gc_goes_by_the_configuration(published, tmp_path, capsys):
+    folder, older, _ = published
+    for day, number in enumerate(("10", "20"), start=3):
+        served = {step: tmp_path / "serving" / step / number for step in (releases.RETRIEVAL, releases.RANKING)}
+        for path in [*served.values(), tmp_path / "serving/ranking/15"]:
+            path.mkdir(parents=True, exist_ok=True)
+        parts = {name: tmp_path / "1" / name for name in (*releases.FOLDERS, *releases.FILES)}
+        release_store.publish(folder, parts, {}, served, created=datetime(2025, 1, day, tzinfo=UTC))
+    config = tmp_path / "films.yaml"
+    config.write_text(f"name: films\nrun_folder: {tmp_path}\ndata: {{root: tables}}\nrelease: {{keep: 2}}\n")
+    assert call("gc", config) == 0
+    out = capsys.readouterr().out
+    assert f"deleted {folder / older}\n" in out
+    assert f"deleted {tmp_path / 'serving/ranking/15'}\n2 of 4 releases stay\n" in out
+    assert not (tmp_path / "serving/ranking/15").exists()
 
 
 def test_a_configuration_names_the_folder(published, tmp_path, capsys):

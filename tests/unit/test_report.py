@@ -44,7 +44,14 @@ def evaluated(slice_value: str = "F") -> dict:
 
     steps = {"retrieval": step("retrieval", ["retrieval", "popularity"]), "two_step": step("two_step", list(ranked))}
     verdicts = rules.check([{"step": "two_step", "metric": "ndcg@5", "not_below": "popularity"}], steps)
-    return {"steps": steps, "verdicts": [vars(each) for each in verdicts], "blessed": True}
+    points = [
+        {"weight": weight, "ndcg": 0.2 - 0.1 * weight, "intra_list_diversity": 0.5 + weight, "catalogue_coverage": 0.3}
+        for weight in (0.0, 0.1, 0.4)
+    ]
+    trade_off = {"method": "mmr", "k": 5, "queries": N_QUERIES, "served": 0.1, "points": points}
+    return {
+        "steps": steps, "verdicts": [vars(each) for each in verdicts], "blessed": True, "trade_off": trade_off
+    }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +137,18 @@ def test_tells_everything_of_a_full_run(full):
         "two_tower", "dcn", "64, 32", "98.7%", "NDCG@10 by epoch", "12.3 s", "Transform 0.2 s from cache",
     )  # fmt: skip
     assert [each for each in told if each not in text] == []
+
+
+def test_what_diversity_costs_is_drawn_with_the_weight_that_is_served(full):
+    text = text_of(full)
+    assert "Served is the weight 0.1; set `reranking.mmr.weight` to serve another" in text
+    assert "0.4 0.1600 −20.0% 0.9000 +80.0% 0.3000" in text
+    [drawing] = [each for each in svgs(page.render(full)) if "against" in each]
+    assert drawing.count("as served") == 2  # in its title and beside it
+    assert drawing.count("<circle") == 3
+    without = full.evaluation | {"trade_off": None}
+    assert "What diversity costs" in text
+    assert "What diversity costs" not in text_of(replace(full, evaluation=without))
 
 
 def test_figures_are_those_of_the_evaluation(full):

@@ -1,10 +1,12 @@
 """The contract of every ranking model: what it is given to fit on, and the SavedModel it exports.
 
-Signatures, in stock TensorFlow ops only (B queries, C candidates each, in the retriever's order):
-  rank(user_id [B], history [B, H], user features…, item_id [B, C], item features [B, C] or [B, C, V],
-       retrieval_score [B, C], retrieval_rank [B, C]) → score [B, C]
+Signatures, in ops that TensorFlow Serving has: TensorFlow's own, and YDF's for trees (B queries, C candidates each, in
+the retriever's order):
+  rank(user_id [B], query_time [B], history [B, H], history_time [B, H], user features…,
+       item_id [B, C], item features [B, C] or [B, C, V],
+       retrieval_score [B, C], retrieval_rank [B, C], the retriever's signals [B, C]) → score [B, C]
   rank_examples(examples [B]) → probability [B, C]      of the Examples of CandidateGenerator, for TFMA
-A candidate with the item id "" is padding and scores -inf.
+A candidate with the item id "" is padding and scores -inf. Times are seconds, those of the history 0 where not known.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -16,8 +18,9 @@ import pyarrow as pa
 import tensorflow as tf
 
 from core import metrics, names
+from trainer.ranking import context
 from transform import raw
-from transform.features import Feature, Features
+from transform.features import Features, Raw, raw_columns
 
 PER_CANDIDATE = (names.RETRIEVAL_SCORE, names.RETRIEVAL_RANK)
 
@@ -31,7 +34,9 @@ class RankingData:
       transform: the transform graph as a layer.
       sizes: transformed column → how many indices it has, 0 included.
       train, validation: transformed columns: users' [Q, …], items' [Q, C, …], retrieval_score, retrieval_rank, label
-        and weight [Q, C].
+        and weight [Q, C]; and where events are rated, rating [Q, C], NaN of a candidate that the user did not rate.
+      signals: the float columns [Q, C] that say what a candidate came with and what the history says of it; NaN where
+        that is not known.
     """
 
     features: Features
@@ -39,6 +44,7 @@ class RankingData:
     sizes: dict[str, int]
     train: dict[str, np.ndarray]
     validation: dict[str, np.ndarray]
+    signals: tuple[str, ...] = (*PER_CANDIDATE, *context.SIGNALS)
 
 
 class Ranker(tf.Module):
@@ -48,20 +54,25 @@ class Ranker(tf.Module):
         super().__init__()
         self.features, self.transform = data.features, data.transform
         self.width = data.train[names.LABEL].shape[1]
+        self.given = given(data.signals)
 
     def scores(self, columns: dict[str, tf.Tensor]) -> tf.Tensor:
         """Transformed columns, users' [B, …] and candidates' [B, C, …] → [B, C]."""
         raise NotImplementedError
 
+    def probabilities(self, scores: tf.Tensor) -> tf.Tensor:
+        """[B, C] scores → how probable it is that the candidate is right."""
+        return tf.sigmoid(scores)
+
     def rank(self, **query: tf.Tensor) -> tf.Tensor:
         """Raw columns as the signature takes them → [B, C], padding -inf."""
-        scores = self.scores(transform_lists(query, self.features, self.transform))
+        scores = self.scores(transform_lists(query, self.features, self.transform, self.given))
         return tf.where(tf.equal(query[names.ITEM_ID], ""), -np.inf, scores)
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The served functions by name."""
-        specs = {**raw.user_specs(self.features.user), **candidate_specs(self.features)}
-        rank = tf.function(lambda **query: {"score": self.rank(**query)}).get_concrete_function(**specs)
+        specs = {**query_specs(self.features), **candidate_specs(self.features, self.given)}
+        rank = tf.function(lambda **query: {names.SCORE: self.rank(**query)}).get_concrete_function(**specs)
         examples = tf.TensorSpec([None], tf.string, name="examples")
         rank_examples = tf.function(self._rank_examples).get_concrete_function(examples)
         return {"rank": rank, "rank_examples": rank_examples, "serving_default": rank}
@@ -71,74 +82,96 @@ class Ranker(tf.Module):
         tf.saved_model.save(self, folder, signatures=self.signatures())
 
     def _rank_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        parsed = tf.io.parse_example(examples, example_spec(self.features, self.width))
+        parsed = tf.io.parse_example(examples, example_spec(self.features, self.width, self.given))
         columns = {
-            name: tf.sparse.to_dense(value) if isinstance(value, tf.SparseTensor) else value
+            name: tf.sparse.to_dense(value, np.nan if value.dtype.is_floating else None)
+            if isinstance(value, tf.SparseTensor)
+            else value
             for name, value in parsed.items()
         }
-        for name, feature in self.features.item.items():
-            if feature.kind == "multi_valued":
-                columns[name] = tf.reshape(columns[name], [-1, self.width, feature.max_values])
-        return {"probability": tf.sigmoid(self.rank(**columns))}
+        for name, of_item in raw_columns(self.features.item).items():
+            if of_item.values is not None:
+                columns[name] = tf.reshape(columns[name], [-1, self.width, of_item.values])
+        scores = self.rank(**columns)
+        return {"probability": tf.where(tf.math.is_inf(scores), 0.0, self.probabilities(scores))}
 
 
-def candidate_specs(features: Features) -> dict[str, tf.TensorSpec]:
-    """The raw inputs that describe the candidates."""
+def given(signals: tuple[str, ...]) -> tuple[str, ...]:
+    """The signals that a candidate comes with; the ranker works out the others."""
+    return tuple(name for name in signals if name not in context.SIGNALS)
+
+
+def query_specs(features: Features) -> dict[str, tf.TensorSpec]:
+    """The raw inputs that describe a query."""
+    return {
+        **raw.user_specs(features.user),
+        names.QUERY_TIME: tf.TensorSpec([None], tf.int64, name=names.QUERY_TIME),
+        names.HISTORY_TIME: tf.TensorSpec([None, None], tf.int64, name=names.HISTORY_TIME),
+    }
+
+
+def candidate_specs(features: Features, given: tuple[str, ...]) -> dict[str, tf.TensorSpec]:
+    """The raw inputs that describe the candidates, the signals `given` among them."""
     return {
         names.ITEM_ID: tf.TensorSpec([None, None], tf.string, name=names.ITEM_ID),
         **raw.specs(features.item, None, None),
-        **{name: tf.TensorSpec([None, None], tf.float32, name=name) for name in PER_CANDIDATE},
+        **{name: tf.TensorSpec([None, None], tf.float32, name=name) for name in given},
     }
 
 
-def example_spec(features: Features, width: int) -> dict:
+def example_spec(features: Features, width: int, given: tuple[str, ...]) -> dict:
     """How an Example of CandidateGenerator with lists of `width` candidates is parsed."""
 
-    def user(feature: Feature):
-        if feature.kind == "multi_valued":
-            return tf.io.VarLenFeature(tf.string)
-        missing = np.float32(np.nan) if feature.kind == "numeric" else ""
-        return tf.io.FixedLenFeature([], tf.float32 if feature.kind == "numeric" else tf.string, missing)
+    def user(of_user: Raw):
+        if of_user.values is not None:
+            return tf.io.VarLenFeature(raw.dtype(of_user))
+        return tf.io.FixedLenFeature([], raw.dtype(of_user), raw.missing(of_user))
 
-    def item(feature: Feature):
-        values = width * (feature.max_values if feature.kind == "multi_valued" else 1)
-        return tf.io.FixedLenFeature([values], tf.float32 if feature.kind == "numeric" else tf.string)
+    def item(of_item: Raw):
+        return tf.io.FixedLenFeature([width * (of_item.values or 1)], raw.dtype(of_item))
 
     return {
         names.USER_ID: tf.io.FixedLenFeature([], tf.string),
+        names.QUERY_TIME: tf.io.FixedLenFeature([], tf.int64),
         names.HISTORY: tf.io.VarLenFeature(tf.string),
+        names.HISTORY_TIME: tf.io.VarLenFeature(tf.int64),
         names.ITEM_ID: tf.io.FixedLenFeature([width], tf.string),
-        **{name: user(feature) for name, feature in features.user.items()},
-        **{name: item(feature) for name, feature in features.item.items()},
-        **{name: tf.io.FixedLenFeature([width], tf.float32) for name in PER_CANDIDATE},
+        **{name: user(of_user) for name, of_user in raw_columns(features.user).items()},
+        **{name: item(of_item) for name, of_item in raw_columns(features.item).items()},
+        **{name: tf.io.FixedLenFeature([width], tf.float32) for name in given},
     }
 
 
-def lists_of(table: pa.Table, features: Features) -> dict[str, np.ndarray]:
+def lists_of(table: pa.Table, features: Features, given: tuple[str, ...] = PER_CANDIDATE) -> dict[str, np.ndarray]:
     """The rows of `components.candidate_generator.candidates` as arrays: users' [Q, …], candidates' [Q, C, …]."""
+    history = raw.pad_strings(table[names.HISTORY].combine_chunks())
     columns = {
         names.USER_ID: table[names.USER_ID].to_numpy(),
-        names.HISTORY: raw.pad_strings(table[names.HISTORY].combine_chunks()),
+        names.QUERY_TIME: table[names.QUERY_TIME].to_numpy(),
+        names.HISTORY: history,
+        names.HISTORY_TIME: raw.pad_integers(table[names.HISTORY_TIME].combine_chunks(), history.shape[1]),
         **{name: value.numpy() for name, value in raw.from_table(table, features.user).items()},
     }
-    for name in (names.ITEM_ID, *PER_CANDIDATE, names.LABEL, names.WEIGHT, *features.item):
+    items = raw_columns(features.item)
+    for name in (names.ITEM_ID, *given, names.LABEL, names.WEIGHT, names.RATING, *items):
         values = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        feature = features.item.get(name)
-        shape = (-1, feature.max_values) if feature is not None and feature.kind == "multi_valued" else (-1,)
-        columns[name] = values.reshape(table.num_rows, *shape)
+        several = items[name].values if name in items else None
+        columns[name] = values.reshape(table.num_rows, *((-1,) if several is None else (-1, several)))
     return columns
 
 
-def transform_lists(query: dict[str, tf.Tensor], features: Features, transform: tf.Module) -> dict[str, tf.Tensor]:
-    """Raw users [B, …] and candidates [B, C, …] → the same transformed; what is neither goes through as it is."""
+def transform_lists(
+    query: dict[str, tf.Tensor], features: Features, transform: tf.Module, given: tuple[str, ...] = PER_CANDIDATE
+) -> dict[str, tf.Tensor]:
+    """Raw users [B, …] and candidates [B, C, …] → the same transformed, and all signals: those given and the others."""
     history = raw.latest(query[names.HISTORY], features.history_length)
     users = {
         names.USER_ID: query[names.USER_ID],
         names.HISTORY: history,
-        **{name: query[name] for name in features.user},
+        **{name: query[name] for name in raw_columns(features.user)},
     }
     shape = tf.shape(query[names.ITEM_ID])
-    items = {name: query[name] for name in (names.ITEM_ID, *features.item)}
+    items = {name: query[name] for name in (names.ITEM_ID, *raw_columns(features.item))}
     flat = {name: tf.reshape(value, tf.concat([[-1], tf.shape(value)[2:]], 0)) for name, value in items.items()}
     for name, value in flat.items():
         value.set_shape([None] * (items[name].shape.rank - 1))
@@ -146,7 +179,8 @@ def transform_lists(query: dict[str, tf.Tensor], features: Features, transform: 
     for name, value in transform(raw.to_sparse(flat)).items():
         columns[name] = tf.reshape(value, tf.concat([shape, tf.shape(value)[1:]], 0))
         columns[name].set_shape([None, None, *value.shape[1:]])
-    return columns | {name: query[name] for name in PER_CANDIDATE}
+    signals = {name: query[name] for name in given} | context.signals(query, features.history_length)
+    return columns | signals
 
 
 def list_ndcg(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, k: int) -> float:

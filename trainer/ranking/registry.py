@@ -6,5 +6,10 @@ from trainer.registry import Entry, Registry
 MODELS = Registry(
     "ranking",
     Entry("dcn", "trainer.ranking.dcn:fit", settings.DCNSettings),
+    Entry("deepfm", "trainer.ranking.deepfm:fit", settings.DeepFMSettings),
+    Entry("logistic", "trainer.ranking.logistic:fit", settings.LogisticSettings),
+    Entry("mlp", "trainer.ranking.mlp:fit", settings.MLPSettings),
+    Entry("mmoe", "trainer.ranking.mmoe:fit", settings.MMoESettings),
+    Entry("trees", "trainer.ranking.trees:fit", settings.TreesSettings),
 )
 check = MODELS.check

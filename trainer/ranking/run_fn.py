@@ -11,13 +11,15 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from core import names, progress
-from core.columns import STRINGS, feature_types
+from core.columns import STRINGS
 from core.examples import read_examples
 from core.files import write_json
 from trainer.data import examples_uri, transform_sizes
+from trainer.ranking import context
 from trainer.ranking.contract import PER_CANDIDATE, RankingData, lists_of, transform_lists
 from trainer.ranking.registry import MODELS
-from transform.features import Features
+from transform.columns import feature_types
+from transform.features import Features, raw_columns
 
 LISTS_AT_ONCE = 256
 
@@ -26,22 +28,11 @@ def run_fn(fn_args) -> None:
     """Fit on the train lists, choose by the eval lists, save as `serving_model_dir`.
 
     Args:
-      fn_args: TFX's; its `custom_config` holds model, params, seed and the features as JSON.
+      fn_args: TFX's; its `custom_config` holds model, params, seed, the features as JSON and the retriever's signals.
     """
     config = fn_args.custom_config
-    features = Features.model_validate(json.loads(config["features"]))
-    output = tft.TFTransformOutput(fn_args.transform_output)
-    transform = output.transform_features_layer()
-    uri = examples_uri(fn_args.train_files)
-    lists = {split: read_lists(uri, split, features) for split in (names.TRAIN, names.EVAL)}
-    progress.report(f"fitting {config['model']} on {len(lists[names.TRAIN][names.LABEL]):,} lists")
-    data = RankingData(
-        features=features,
-        transform=transform,
-        sizes=transform_sizes(output, features),
-        train=transformed_lists(lists[names.TRAIN], features, transform),
-        validation=transformed_lists(lists[names.EVAL], features, transform),
-    )
+    data = inputs(fn_args)
+    progress.report(f"fitting {config['model']} on {len(data.train[names.LABEL]):,} lists")
     settings = MODELS.check(config["model"], config["params"])
     ranker, log = MODELS[config["model"]].load()(settings, data, config["seed"])
     ranker.save(fn_args.serving_model_dir)
@@ -51,22 +42,54 @@ def run_fn(fn_args) -> None:
     )
 
 
-def read_lists(uri: str, split: str, features: Features) -> dict[str, np.ndarray]:
+def inputs(fn_args) -> RankingData:
+    """The candidate lists of train, to fit on, and of eval, to choose by.
+
+    Args:
+      fn_args: TFX's; its `custom_config` holds the features as JSON and the retriever's signals.
+    """
+    features = Features.model_validate(json.loads(fn_args.custom_config["features"]))
+    output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    transform = output.transform_features_layer()
+    uri = examples_uri(fn_args.train_files)
+    given = (*PER_CANDIDATE, *fn_args.custom_config["signals"])
+    lists = {split: read_lists(uri, split, features, given) for split in (names.TRAIN, names.EVAL)}
+    return RankingData(
+        features=features,
+        transform=transform,
+        sizes=transform_sizes(output, features),
+        train=transformed_lists(lists[names.TRAIN], features, transform, given),
+        validation=transformed_lists(lists[names.EVAL], features, transform, given),
+        signals=(*given, *context.SIGNALS),
+    )
+
+
+def read_lists(
+    uri: str, split: str, features: Features, given: tuple[str, ...] = PER_CANDIDATE
+) -> dict[str, np.ndarray]:
     """The raw columns of the candidate lists of CandidateGenerator; see `trainer.ranking.contract.lists_of`."""
-    users = feature_types({name: feature.model_dump() for name, feature in features.user.items()})
-    items = {name: pa.list_(pa.float32()) if f.kind == "numeric" else STRINGS for name, f in features.item.items()}
-    types = {names.USER_ID: pa.string(), names.HISTORY: STRINGS, names.ITEM_ID: STRINGS, **users, **items}
-    floats = (*PER_CANDIDATE, names.LABEL, names.WEIGHT)
-    return lists_of(read_examples(uri, split, types | {name: pa.list_(pa.float32()) for name in floats}), features)
+    users = feature_types(features.user)
+    items = {
+        name: pa.list_(pa.float32()) if each.numbers else STRINGS for name, each in raw_columns(features.item).items()
+    }
+    times = {names.QUERY_TIME: pa.int64(), names.HISTORY_TIME: pa.list_(pa.int64())}
+    types = {names.USER_ID: pa.string(), names.HISTORY: STRINGS, names.ITEM_ID: STRINGS, **times, **users, **items}
+    types |= {name: pa.list_(pa.float32()) for name in (*given, names.LABEL, names.WEIGHT, names.RATING)}
+    return lists_of(read_examples(uri, split, types), features, given)
 
 
-def transformed_lists(lists: dict[str, np.ndarray], features: Features, transform: tf.Module) -> dict[str, np.ndarray]:
-    """Raw lists → transformed ones, with label and weight beside them."""
-    names_in = [name for name in lists if name not in (names.LABEL, names.WEIGHT)]
-    apply = tf.function(lambda **query: transform_lists(query, features, transform), reduce_retracing=True)
+def transformed_lists(
+    lists: dict[str, np.ndarray],
+    features: Features,
+    transform: tf.Module,
+    given: tuple[str, ...] = PER_CANDIDATE,
+) -> dict[str, np.ndarray]:
+    """Raw lists → transformed ones, with label, weight and rating beside them."""
+    beside = {name: lists[name] for name in (names.LABEL, names.WEIGHT, names.RATING)}
+    names_in = [name for name in lists if name not in beside]
+    apply = tf.function(lambda **query: transform_lists(query, features, transform, given), reduce_retracing=True)
     parts = []
     for start in range(0, len(lists[names.LABEL]), LISTS_AT_ONCE):
         part = {name: tf.constant(lists[name][start : start + LISTS_AT_ONCE]) for name in names_in}
         parts.append({name: value.numpy() for name, value in apply(**part).items()})
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return columns | {name: lists[name] for name in (names.LABEL, names.WEIGHT)}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} | beside

@@ -5,19 +5,107 @@ from typing import Literal
 from pydantic import Field
 
 from core.settings import Settings
+from trainer.tuning.space import among, between
 
 
-class DCNSettings(Settings):
-    """Deep and cross network, version 2 (Wang et al., 2021)."""
+class RankerSettings(Settings):
+    """What every ranking model has."""
 
-    dim: int = Field(16, ge=2, description="Size of the embedding of a categorical value.")
-    cross_layers: int = Field(2, ge=1, description="Cross layers.")
-    hidden: tuple[int, ...] = Field((64, 32), description="Sizes of the deep layers.")
-    loss: Literal["softmax", "pointwise"] = Field(
-        "softmax", description="Over the list of candidates, or for each alone."
+    calibration: Literal["none", "platt", "isotonic"] = Field(
+        "none", description="How scores become probabilities, fitted on held-out lists; none takes their sigmoid."
+    )
+
+
+class TrainedSettings(RankerSettings):
+    """How a network is fitted."""
+
+    loss: Literal["softmax", "pointwise", "pairwise", "lambda", "approx_ndcg"] = Field(
+        "softmax",
+        description="Over the list (softmax, lambda, approx_ndcg), pairs of its candidates, or each candidate alone.",
+        json_schema_extra=among("softmax", "pointwise", "pairwise", "lambda", "approx_ndcg"),
     )
     epochs: int = Field(30, ge=1, description="The most passes over train; held-out queries say which was best.")
     patience: int = Field(4, ge=1, description="Passes without gain before it stops.")
-    batch_size: int = Field(32, ge=1, description="Queries a step, each with its whole list.")
-    learning_rate: float = Field(0.0003, gt=0, description="Of Adam.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Share of the deep layers dropped in training.")
+    batch_size: int = Field(
+        32, ge=1, description="Queries a step, each with its whole list.", json_schema_extra=between(8, 128, log=True)
+    )
+    learning_rate: float = Field(
+        0.0003, gt=0, description="Of Adam.", json_schema_extra=between(0.00005, 0.003, log=True)
+    )
+
+
+class NetworkSettings(TrainedSettings):
+    """What networks with embeddings have."""
+
+    dim: int = Field(
+        16,
+        ge=2,
+        description="Size of the embedding of a categorical value.",
+        json_schema_extra=between(4, 64, log=True),
+    )
+    history: Literal["mean", "attention"] = Field(
+        "mean",
+        description="What the user met: its mean, or weighed anew for each candidate (DIN; Zhou et al., 2018).",
+        json_schema_extra=among("mean", "attention"),
+    )
+    hidden: tuple[int, ...] = Field(
+        (64, 32), description="Sizes of the deep layers.", json_schema_extra=among((), (32,), (64, 32), (128, 64))
+    )
+    dropout: float = Field(
+        0.1, ge=0, lt=1, description="Share of the deep layers dropped in training.", json_schema_extra=between(0, 0.5)
+    )
+
+
+class LogisticSettings(TrainedSettings):
+    """A line: one weight a signal, a number and a feature's value."""
+
+
+class MLPSettings(NetworkSettings):
+    """Deep layers over everything side by side."""
+
+
+class DeepFMSettings(NetworkSettings):
+    """Factorisation machine beside deep layers (Guo et al., 2017)."""
+
+
+class DCNSettings(NetworkSettings):
+    """Deep and cross network, version 2 (Wang et al., 2021)."""
+
+    cross_layers: int = Field(2, ge=1, description="Cross layers.", json_schema_extra=between(1, 3))
+
+
+class MMoESettings(NetworkSettings):
+    """Mixture of experts with a gate a task, relevance and rating (Ma et al., 2018)."""
+
+    experts: int = Field(4, ge=1, description="Networks that the tasks share.", json_schema_extra=between(2, 8))
+    rating_loss: float = Field(
+        0.1,
+        ge=0,
+        description="Weight of the rating's squared error beside the relevance's loss.",
+        json_schema_extra=between(0, 1),
+    )
+    rating_in_score: float = Field(
+        0.0,
+        ge=0,
+        description="How much a predicted rating, in deviations from the mean one, adds to the score.",
+        json_schema_extra=between(0, 1),
+    )
+
+
+class TreesSettings(RankerSettings):
+    """Gradient boosted trees that climb NDCG (LambdaMART; Burges, 2010), by YDF."""
+
+    trees: int = Field(200, ge=1, description="The most trees; held-out queries say how many are kept.")
+    depth: int = Field(
+        4, ge=1, le=16, description="The most questions on the way to a leaf.", json_schema_extra=between(2, 8)
+    )
+    shrinkage: float = Field(
+        0.1, gt=0, le=1, description="Share of a tree that is added.", json_schema_extra=between(0.02, 0.3, log=True)
+    )
+    min_examples: int = Field(
+        20, ge=1, description="The fewest candidates in a leaf.", json_schema_extra=between(5, 100, log=True)
+    )
+    subsample: float = Field(
+        1.0, gt=0, le=1, description="Share of the candidates that a tree sees.", json_schema_extra=between(0.5, 1)
+    )
+    patience: int = Field(30, ge=1, description="Trees without gain before it stops.")

@@ -1,24 +1,26 @@
 """Content: items whose features are like those of the items met; cold items have their place among them.
 
 Source: Pazzani & Billsus, "Content-based recommendation systems", The Adaptive Web, 2007: items as TF-IDF vectors of
-the values of their features, a user as the mean of the items met, compared by cosine. A number is its bucket.
+the values of their features, a user as the mean of the items met, compared by cosine. A number is its bucket; the words
+of a text come with their TF-IDF; a given vector, such as a text's embedding, stands beside all the others together.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+import numpy as np
 import tensorflow as tf
 
 from core import names
 from core.errors import ModelError
-from trainer.retrieval.contract import EmbeddingRetriever, RetrievalData
-from trainer.retrieval.repeats import decay
+from trainer.retrieval.contract import EmbeddingRetriever, RetrievalData, decay
 from trainer.retrieval.settings import ContentSettings
 from trainer.retrieval.vectors import value_vectors
 from transform import raw
-from transform.names import bucket_name
+from transform.features import Feature, Indices, Numbers, raw_columns
 
 STEPS = (-1.5, -0.5, 0.5, 1.5)  # of a z-score, where the configuration asks for no buckets
 TIE = 1e-4  # the most that popularity adds to a cosine: it orders items of equal content
+ITEMS_AT_ONCE = 8192
 
 
 class ContentRetriever(EmbeddingRetriever):
@@ -31,15 +33,23 @@ class ContentRetriever(EmbeddingRetriever):
     def __init__(self, data: RetrievalData, settings: ContentSettings, seed: int):
         super().__init__(data, settings)
         self.transform, self.half_life = data.transform, settings.half_life
-        self.sizes = {column: size for column, size in _sizes(data).items() if size > 1}
+        outputs = [output for name, feature in data.features.item.items() for output in _compared(name, feature)]
+        self.valued = tuple(each for each in outputs if isinstance(each, Indices) or each.width is None)
+        self.given = tuple(each.column for each in outputs if isinstance(each, Numbers) and each.width is not None)
+        # How many values each has; the vocabulary of a column that nobody filled is empty.
+        self.counts = [
+            data.sizes[each.column] - 1 if isinstance(each, Indices) else len(STEPS) + 1 for each in self.valued
+        ]
         counts = data.counts()
         self.ties = tf.constant(TIE * counts / max(1, counts.max(initial=0)), tf.float32)
-        places = tf.function(lambda **item: self._places(item))
-        found = places(**raw.from_table(data.catalogue, self.features.item)).numpy()
-        vectors = value_vectors(found, 1 + sum(size - 1 for size in self.sizes.values()), settings.dim, seed)
-        self.vectors = tf.Variable(vectors, trainable=False)
-        embeddings = self._embedded(tf.constant(found), tf.range(data.n_items, dtype=tf.int64))
-        self.embeddings = tf.Variable(embeddings, trainable=False, name="embeddings")
+        described = self._described(data)
+        by_output = [isinstance(each, Indices) and each.weights is not None for each in self.valued]
+        weighed = np.concatenate([[False], np.repeat(np.array(by_output, bool), self.counts)])
+        places, weights, _ = (np.concatenate(parts) for parts in zip(*described, strict=True))
+        self.vectors = tf.Variable(value_vectors(places, weights, weighed, settings.dim, seed), trainable=False)
+        content = tf.concat([self._content(*map(tf.constant, part)) for part in described], axis=0)
+        rows = tf.range(data.n_items, dtype=tf.int64)
+        self.embeddings = tf.Variable(self._with_ties(content, rows), trainable=False, name="embeddings")
 
     def embed_query(self, query):
         rows = self.rows.lookup(query[names.HISTORY])
@@ -51,39 +61,53 @@ class ContentRetriever(EmbeddingRetriever):
         return tf.concat([mean, tf.ones([tf.shape(rows)[0], 1])], axis=1)
 
     def embed_candidate(self, item):
-        return self._embedded(self._places(item), self.rows.lookup(item[names.ITEM_ID]))
+        return self._with_ties(self._content(*self._values(item)), self.rows.lookup(item[names.ITEM_ID]))
 
-    def _embedded(self, places: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        """[B, P] values and [B] catalogue rows, -1 for none → [B, D]."""
-        content = tf.math.l2_normalize(tf.reduce_sum(tf.gather(self.vectors, places), axis=1), axis=1)
+    def _with_ties(self, content: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """[B, D] content and [B] catalogue rows, -1 for none → [B, D + 1]."""
         ties = tf.where(rows >= 0, tf.gather(self.ties, tf.maximum(rows, 0)), 0.0)
         return tf.concat([content, ties[:, tf.newaxis]], axis=1)
 
-    def _places(self, item: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Raw item features → [B, P] the values of all of them, numbered one feature after the other; 0 for none."""
-        columns = self.transform(raw.to_sparse({name: item[name] for name in self.features.item}))
-        found, first = [], 0
-        for column, size in self.sizes.items():
-            index = columns[column]
-            if index.dtype.is_floating:
+    def _content(self, places: tf.Tensor, weights: tf.Tensor, given: tf.Tensor) -> tf.Tensor:
+        """What `_values` gives → [B, D] of length 1."""
+        summed = tf.einsum("bp,bpd->bd", weights, tf.gather(self.vectors, places))
+        return tf.math.l2_normalize(tf.concat([tf.math.l2_normalize(summed, axis=1), given], axis=1), axis=1)
+
+    def _described(self, data: RetrievalData) -> list[tuple[np.ndarray, ...]]:
+        """`_values` of the catalogue, in parts."""
+        values = tf.function(lambda **item: self._values(item), reduce_retracing=True)
+        starts = range(0, max(1, data.n_items), ITEMS_AT_ONCE)
+        parts = (data.catalogue.slice(start, ITEMS_AT_ONCE) for start in starts)
+        return [tuple(found.numpy() for found in values(**raw.from_table(part, self.features.item))) for part in parts]
+
+    def _values(self, item: dict[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Raw item features → [B, P] the values of all of them, numbered one feature after the other, 0 for none;
+        [B, P] their weights; [B, G] the given vectors, each of length 1.
+        """
+        columns = self.transform(raw.to_sparse({name: item[name] for name in raw_columns(self.features.item)}))
+        rows = tf.shape(next(iter(columns.values())))[0]
+        places, weights, first = [tf.zeros([rows, 0], tf.int64)], [tf.zeros([rows, 0])], 0
+        for output, count in zip(self.valued, self.counts, strict=True):
+            index = columns[output.column]
+            if isinstance(output, Numbers):
                 index = 1 + tf.searchsorted(tf.constant(STEPS), index, side="right")
             index = tf.cast(index, tf.int64)
             index = index if index.shape.rank == 2 else index[:, tf.newaxis]
-            found.append(tf.where(index > 0, index + first, 0))
-            first += size - 1
-        return tf.concat(found, axis=1)
+            weigh = output.weights if isinstance(output, Indices) else None
+            places.append(tf.where(index > 0, index + first, 0))
+            weights.append(tf.ones_like(index, tf.float32) if weigh is None else columns[weigh])
+            first += count
+        given = [tf.math.l2_normalize(columns[column], axis=1) for column in self.given]
+        return (
+            *(tf.concat(parts, axis=1) for parts in (places, weights)),
+            tf.concat([tf.zeros([rows, 0]), *given], axis=1),
+        )
 
 
-def _sizes(data: RetrievalData) -> dict[str, int]:
-    """Transformed item column → how many values it has, 0 for missing included."""
-    sizes = {}
-    for name, feature in data.features.item.items():
-        if feature.kind == "numeric" and not feature.buckets:
-            sizes[name] = len(STEPS) + 2
-        else:
-            column = bucket_name(name) if feature.kind == "numeric" else name
-            sizes[column] = data.sizes[column]
-    return sizes
+def _compared(name: str, feature: Feature) -> list[Indices | Numbers]:
+    """The outputs of a feature that items are compared by: its categories where it has any."""
+    outputs = feature.outputs(name)
+    return [each for each in outputs if isinstance(each, Indices)] or outputs
 
 
 def fit(settings: ContentSettings, data: RetrievalData, seed: int) -> ContentRetriever:

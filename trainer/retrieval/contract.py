@@ -1,12 +1,14 @@
 """The contract of every retrieval model: what it is given to fit on, and the SavedModel it exports.
 
 Signatures, in stock TensorFlow ops only (B queries, items by id):
-  retrieve(user_id [B], history [B, H], user features…, exclude [B, E], k []) → item_id [B, k], score [B, k]
+  retrieve(user_id [B], history [B, H], user features…, exclude [B, E], k []) → item_id [B, k], score [B, k], signals
+  score(user_id [B], history [B, H], user features…, exclude [B, E], item_id [B, C]) → score [B, C], signals
   similar(item_id [B], k []) → item_id [B, k], score [B, k]
   embed_query(user_id [B], history [B, H], user features…) → embedding [B, D]     embedding models only
   embed_candidate(item_id [B], item features…) → embedding [B, D]                 embedding models only
 Where fewer than k items may be returned, the rest of a row is "" with a score of -inf; k past the catalogue means all
-of it. Of a history a model sees the latest items only, as many as `features.history_length`.
+of it. Of a history a model sees the latest items only, as many as `features.history_length`. Signals are what a model
+made of others has to say of each item beside its score, [B, k] or [B, C] each: a ranker is told them too.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -77,7 +79,7 @@ class RetrievalData:
 
 
 class Retriever(tf.Module):
-    """A fitted model over a catalogue of N items. A subclass gives `scores` and `item_scores`.
+    """A fitted model over a catalogue of N items. A subclass gives `scores` and `item_scores`, and `signals` if any.
 
     Args:
       data: what it was fitted on.
@@ -100,6 +102,10 @@ class Retriever(tf.Module):
         """Raw query features → [B, N] scores of all items, higher is better."""
         raise NotImplementedError
 
+    def opinions(self, query: dict[str, tf.Tensor], exclude: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Raw query features, catalogue rows [B, E] to leave out, -1 for none → `score` and each signal, [B, N]."""
+        return {names.SCORE: masked(self.scores(query), exclude)}
+
     def item_scores(self, rows: tf.Tensor) -> tf.Tensor:
         """[B] catalogue rows → [B, N] how alike all items are to each."""
         raise NotImplementedError
@@ -116,8 +122,11 @@ class Retriever(tf.Module):
             names.K: tf.TensorSpec([], tf.int32, name=names.K),
         }
         retrieve = tf.function(self._retrieve).get_concrete_function(**specs)
+        candidates = {names.ITEM_ID: tf.TensorSpec([None, None], tf.string, name=names.ITEM_ID)}
+        score = {name: spec for name, spec in specs.items() if name != names.K} | candidates
         return {
             "retrieve": retrieve,
+            "score": tf.function(self._score).get_concrete_function(**score),
             "similar": tf.function(self._similar).get_concrete_function(**similar),
             "serving_default": retrieve,
         }
@@ -128,7 +137,15 @@ class Retriever(tf.Module):
 
     def _retrieve(self, **query: tf.Tensor) -> dict[str, tf.Tensor]:
         exclude, k = self.rows.lookup(query.pop(names.EXCLUDE)), query.pop(names.K)
-        return self._best(_masked(self.scores(self._latest(query)), exclude), k)
+        opinions = self.opinions(self._latest(query), exclude)
+        best, rows = self._best(opinions.pop(names.SCORE), k)
+        return self._answer(best, rows) | {name: tf.gather(all_, rows, batch_dims=1) for name, all_ in opinions.items()}
+
+    def _score(self, **query: tf.Tensor) -> dict[str, tf.Tensor]:
+        exclude, rows = (self.rows.lookup(query.pop(name)) for name in (names.EXCLUDE, names.ITEM_ID))
+        opinions = self.opinions(self._latest(query), exclude)
+        found = {name: tf.gather(all_, tf.maximum(rows, 0), batch_dims=1) for name, all_ in opinions.items()}
+        return found | {names.SCORE: tf.where(rows >= 0, found[names.SCORE], -np.inf)}
 
     def _latest(self, query: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {**query, names.HISTORY: raw.latest(query[names.HISTORY], self.features.history_length)}
@@ -136,13 +153,15 @@ class Retriever(tf.Module):
     def _similar(self, **query: tf.Tensor) -> dict[str, tf.Tensor]:
         rows = self.rows.lookup(query[names.ITEM_ID])
         known = rows[:, tf.newaxis] >= 0
-        scores = _masked(self.item_scores(tf.maximum(rows, 0)), rows[:, tf.newaxis])
-        return self._best(tf.where(known, scores, -np.inf), query[names.K])
+        scores = masked(self.item_scores(tf.maximum(rows, 0)), rows[:, tf.newaxis])
+        return self._answer(*self._best(tf.where(known, scores, -np.inf), query[names.K]))
 
-    def _best(self, scores: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        best, rows = tf.math.top_k(scores, tf.minimum(tf.maximum(k, 0), tf.shape(scores)[1]))
+    def _best(self, scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.math.top_k(scores, tf.minimum(tf.maximum(k, 0), tf.shape(scores)[1]))
+
+    def _answer(self, best: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         ids = tf.where(tf.math.is_inf(best), "", tf.gather(self.item_ids, rows))
-        return {names.ITEM_ID: ids, "score": best}
+        return {names.ITEM_ID: ids, names.SCORE: best}
 
 
 class EmbeddingRetriever(Retriever):
@@ -194,12 +213,20 @@ class NeighbourhoodRetriever(Retriever):
       neighbours: [N, M] int32 catalogue rows.
       weights: [N, M] float32, 0 where an item has fewer than M neighbours.
       counts: [N] events of each item.
+      half_life: after this many later events an item of the history counts half; None: all alike.
     """
 
     def __init__(
-        self, data: RetrievalData, settings: Settings, neighbours: np.ndarray, weights: np.ndarray, counts: np.ndarray
+        self,
+        data: RetrievalData,
+        settings: Settings,
+        neighbours: np.ndarray,
+        weights: np.ndarray,
+        counts: np.ndarray,
+        half_life: float | None = None,
     ):
         super().__init__(data, settings)
+        self.half_life = half_life
         # Variables, since constants stand in the graph, which may not be larger than 2 GB.
         self.neighbours = tf.Variable(neighbours, trainable=False, dtype=tf.int32)
         self.weights = tf.Variable(weights, trainable=False, dtype=tf.float32)
@@ -220,11 +247,18 @@ class NeighbourhoodRetriever(Retriever):
         """[H] catalogue rows, -1 for none → [N]."""
         known = tf.boolean_mask(rows, rows >= 0)
         neighbours = tf.reshape(tf.gather(self.neighbours, known), [-1])
-        weights = tf.reshape(tf.gather(self.weights, known), [-1])
+        ages = tf.cast(tf.range(tf.shape(known)[0])[::-1], tf.float32)
+        weights = tf.gather(self.weights, known) * decay(ages, self.half_life)[:, tf.newaxis]
+        weights = tf.reshape(weights, [-1])
         return self.popularity + tf.math.unsorted_segment_sum(weights, neighbours, self.popularity.shape[0])
 
 
-def _masked(scores: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
+def decay(ages, half_life: float | None):
+    """What an event is worth whose age is the number of later ones."""
+    return 0.5 ** (ages / half_life) if half_life else ages * 0 + 1
+
+
+def masked(scores: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
     """[B, N] scores with those at the catalogue rows `exclude` [B, E] (-1 for none) set to -inf."""
     where = tf.where(exclude >= 0)
     places = tf.stack([where[:, 0], tf.gather_nd(exclude, where)], axis=1)

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from core import progress
 from trainer.retrieval.contract import RetrievalData
-from trainer.retrieval.factors import FactorRetriever, gathered, user_items
+from trainer.retrieval.factors import FactorRetriever, user_items
 from trainer.retrieval.settings import IALSSettings
 
 POPULARITY = 1e-6  # the weight of an item's share of events: so small that it only orders what the factors tie
@@ -37,16 +37,38 @@ class IALSRetriever(FactorRetriever):
         self.alpha = alpha
         gram = factors.T.astype(np.float64) @ factors + penalty * np.eye(factors.shape[1])
         self.gram = tf.constant(gram, tf.float32)
+        self.root = tf.constant(np.linalg.inv(np.linalg.cholesky(gram)).T, tf.float32)
 
     def query_vector(self, history):
-        """Solve (YᵀY + λI + Σ α r_i y_i y_iᵀ) x = Σ (1 + α r_i) y_i over the items met."""
-        rows = tf.sort(history, axis=1)
+        """Solve (YᵀY + λI + Σ α r_i y_i y_iᵀ) x = Σ (1 + α r_i) y_i over the items met, query by query."""
+        size = self.factors.shape[1]
+        return tf.map_fn(self._solved, history, fn_output_signature=tf.TensorSpec([size], tf.float32))
+
+    def _solved(self, rows: tf.Tensor) -> tf.Tensor:
+        """[H] catalogue rows, -1 for none → x [D]."""
+        rows = tf.sort(tf.boolean_mask(rows, rows >= 0))
         # An item met twice is in the sums twice, which is right for α r_i but not for the 1.
-        first = tf.concat([tf.ones_like(rows[:, :1], tf.bool), rows[:, 1:] != rows[:, :-1]], axis=1)
-        met = gathered(self.factors, rows)
+        first = tf.concat([tf.ones_like(rows[:1], tf.bool), rows[1:] != rows[:-1]], axis=0)
+        wanted = (self.alpha + tf.cast(first, tf.float32))[:, tf.newaxis]
+        met = tf.gather(self.factors, rows)
+        solve = tf.cond(
+            tf.shape(met)[0] < met.shape[1],
+            lambda: self._by_events(met, wanted),
+            lambda: self._by_factors(met, wanted),
+        )
+        return solve[:, 0]
+
+    def _by_factors(self, met: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+        """(G + α MᵀM)⁻¹ Mᵀ w, with M [E, D], w [E, 1] and G = YᵀY + λI: [D, 1]."""
         system = self.gram + self.alpha * tf.matmul(met, met, transpose_a=True)
-        wanted = tf.reduce_sum((self.alpha + tf.cast(first, tf.float32))[..., tf.newaxis] * met, axis=1)
-        return tf.linalg.cholesky_solve(tf.linalg.cholesky(system), wanted[..., tf.newaxis])[..., 0]
+        return tf.linalg.cholesky_solve(tf.linalg.cholesky(system), tf.matmul(met, wanted, transpose_a=True))
+
+    def _by_events(self, met: tf.Tensor, wanted: tf.Tensor) -> tf.Tensor:
+        """The same as R (M R)ᵀ (I + α M R (M R)ᵀ)⁻¹ w with R Rᵀ = G⁻¹, which solves for E events, not D factors."""
+        met = tf.matmul(met, self.root)
+        system = tf.eye(tf.shape(met)[0]) + self.alpha * tf.matmul(met, met, transpose_b=True)
+        solved = tf.linalg.cholesky_solve(tf.linalg.cholesky(system), wanted)
+        return tf.matmul(self.root, tf.matmul(met, solved, transpose_a=True))
 
 
 def fit(settings: IALSSettings, data: RetrievalData, seed: int) -> IALSRetriever:

@@ -14,4 +14,4 @@ def fit(settings: ItemKNNSettings, data: RetrievalData, seed: int) -> Neighbourh
     counts = user_item_counts(data.users, data.items, data.n_items)
     table = weighted(counts.T.tocsr(), settings.weighting).T.tocsr()
     neighbours, weights = nearest(table, settings.neighbours, settings.shrinkage, settings.similarity)
-    return NeighbourhoodRetriever(data, settings, neighbours, weights, data.counts())
+    return NeighbourhoodRetriever(data, settings, neighbours, weights, data.counts(), settings.half_life)

@@ -27,53 +27,89 @@ def dense_weights(met: sp.csr_matrix, l2: float, neighbours: int, memory_gb: flo
     Returns:
       [N, M] int32 columns and [N, M] float32 weights. Items without events have none, as in the solution of all items.
     Raises:
-      ModelError: there are too many items, or the matrix cannot be inverted.
+      ModelError: there are too many items and users, or the matrix cannot be inverted.
     """
     items = np.unique(met.indices)
-    _check_memory(len(items), memory_gb)
     width = min(neighbours, max(len(items) - 1, 0))
     columns, weights = np.zeros((met.shape[1], width), np.int32), np.zeros((met.shape[1], width), np.float32)
     if not width:
         return columns, weights
-    inverse = inverse_of_gram(met.tocsc()[:, items], l2)
-    diagonal = np.diag(inverse).copy()
+    _check_memory(len(items), met.shape[0], memory_gb)
+    inverse = InverseGram(met[:, items], l2)
     for start in range(0, len(items), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
-        block = inverse[rows] / -diagonal
+        block = inverse.rows(rows) / -inverse.diagonal
         block[np.arange(len(block)), np.arange(start, start + len(block))] = 0.0
         found, weights[items[rows]] = largest(block, width)
         columns[items[rows]] = items[found]
+        progress.report(f"weights of {start + len(block):,} of {len(items):,} items")
     return columns, weights
 
 
-def _check_memory(n_items: int, memory_gb: float) -> None:
-    needed = 4 * n_items**2 / 1e9
+def _check_memory(n_items: int, n_users: int, memory_gb: float) -> None:
+    needed = 4 * min(n_items, n_users) ** 2 / 1e9
     if needed > memory_gb:
         raise ModelError(
-            f"ease inverts a matrix of all {n_items:,} items that have events, which takes {needed:.1f} GB; "
-            f"memory_gb is {memory_gb:g}. Raise it, or use slim or item_knn, which hold no such matrix."
+            f"ease inverts a matrix of all {n_items:,} items that have events, or of all {n_users:,} users, and the "
+            f"smaller takes {needed:.1f} GB; memory_gb is {memory_gb:g}. Raise it, or use slim or item_knn, which hold "
+            "no such matrix."
         )
 
 
-def inverse_of_gram(met: sp.csc_matrix, l2: float) -> np.ndarray:
+class InverseGram:
+    """P = (XᵀX + λI)⁻¹ of X [U, N], row by row.
+
+    One matrix of the smaller side is held: P itself, or where users are fewer Q = (XXᵀ + λI)⁻¹, from which by
+    Woodbury's identity P = (I - Xᵀ Q X) / λ.
+
+    Args:
+      met: [U, N] X.
+      l2: λ.
+    """
+
+    def __init__(self, met: sp.csr_matrix, l2: float):
+        self.l2, self.by_user = l2, met.shape[0] < met.shape[1]
+        self.met, self.by_item = met, met.T.tocsr()
+        self.inverse = inverse_of_gram(self.by_item if self.by_user else met, l2)
+        self.diagonal = self._diagonal() if self.by_user else np.diag(self.inverse).copy()
+
+    def rows(self, rows: slice) -> np.ndarray:
+        """[R, N] float32."""
+        if not self.by_user:
+            return self.inverse[rows]
+        block = (self.by_item[rows] @ self.inverse) @ self.met
+        block /= -self.l2
+        block[np.arange(len(block)), np.arange(rows.start, rows.start + len(block))] += 1 / self.l2
+        return block
+
+    def _diagonal(self) -> np.ndarray:
+        found = np.zeros(self.by_item.shape[0], np.float32)
+        for start in range(0, len(found), ROWS_AT_ONCE):
+            part = self.by_item[start : start + ROWS_AT_ONCE]
+            found[start : start + ROWS_AT_ONCE] = np.asarray(part.multiply(part @ self.inverse).sum(axis=1)).ravel()
+        return (1 - found) / self.l2
+
+
+def inverse_of_gram(met: sp.csr_matrix, l2: float) -> np.ndarray:
     """[N, N] float32, (XᵀX + λI)⁻¹ of X [U, N], made in the place of one such matrix."""
     n_items = met.shape[1]
     gram = np.empty((n_items, n_items), np.float32, order="F")
     by_item = met.T.tocsr()
     for start in range(0, n_items, ROWS_AT_ONCE):
         columns = slice(start, start + ROWS_AT_ONCE)
-        gram[:, columns] = (by_item @ met[:, columns]).toarray()
+        gram[:, columns] = (by_item @ by_item[columns].T).toarray()
     gram[np.diag_indices(n_items)] += l2
+    progress.report(f"inverting a matrix of {n_items:,} rows")
     factor, failed = lapack.spotrf(gram, lower=1, overwrite_a=1)
     if failed:
-        raise ModelError(f"ease cannot invert the matrix of {n_items:,} items. Raise `l2`, which is {l2:g}.")
+        raise ModelError(f"ease cannot invert a matrix of {n_items:,} rows. Raise `l2`, which is {l2:g}.")
     inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
     for start in range(0, n_items, ROWS_AT_ONCE):  # LAPACK fills the lower triangle alone
         stop = min(start + ROWS_AT_ONCE, n_items)
         corner = np.tril(inverse[start:stop, start:stop])
         inverse[start:stop, start:stop] = corner + np.tril(corner, -1).T
         inverse[start:stop, stop:] = inverse[stop:, start:stop].T
-    return inverse
+    return inverse.T  # the same, row after row in memory as what multiplies it wants it
 
 
 def sparse_weights(met: sp.csr_matrix, l1: float, l2: float) -> sp.coo_matrix:

@@ -3,16 +3,21 @@
 from typing import Any
 
 from core.errors import ModelError
-from trainer.registry import ITEM_FEATURES, REPEATS
+from trainer.registry import ITEM_FEATURES, RATINGS, REPEATS
 from trainer.retrieval.registry import MODELS
-from trainer.retrieval.settings import FusionSettings, PopularitySettings
+from trainer.retrieval.settings import PopularitySettings
 from trainer.retrieval.shares import segment_column
 from transform.features import Features
 
 
-def check(name: str, params: dict[str, Any], features: Features, exclude_seen: bool) -> None:
+def check(name: str, params: dict[str, Any], features: Features, exclude_seen: bool, ratings: bool) -> None:
     """Whether model `name`, and each that it is made of, has what it needs.
 
+    Args:
+      name, params: the model.
+      features: the features there are.
+      exclude_seen: whether items a user has met are never recommended again.
+      ratings: whether every event is said to have a rating.
     Raises:
       ValueError: it has not, or there is no such model or setting.
     """
@@ -24,11 +29,24 @@ def check(name: str, params: dict[str, Any], features: Features, exclude_seen: b
         )
     if ITEM_FEATURES in needs and not features.item:
         raise ValueError(f"{name} compares items by their features, and `features.item` is empty. Add some")
+    if RATINGS in needs and not ratings:
+        raise ValueError(
+            f"{name} is fitted on ratings, and nothing says that events have any. Give their lowest and highest as "
+            "`data.interactions.rating_range`, or use a model that needs none, such as ials"
+        )
     if isinstance(settings, PopularitySettings) and settings.segment is not None:
         try:
             segment_column(settings.segment, features.user)
         except ModelError as error:
             raise ValueError(str(error)) from None
-    if isinstance(settings, FusionSettings):
-        for member, of_member in settings.models.items():
-            check(member, of_member, features, exclude_seen)
+    for member, of_member in MODELS.members(name, settings).values():
+        check(member, of_member, features, exclude_seen, ratings)
+
+
+def check_index(name: str, kind: str) -> None:
+    """Whether an index of `kind` can be built over model `name`. Raises: ValueError."""
+    if kind != "exact" and not MODELS[name].embeddings:
+        having = ", ".join(other for other, entry in MODELS.entries.items() if entry.embeddings)
+        raise ValueError(
+            f"{kind} is a graph of embeddings, and {name} has none. Set `exact`, or use a model that has: {having}"
+        )

@@ -1,12 +1,15 @@
 """Tables of neighbours: the most that each row of a square matrix says of others. NumPy and SciPy only."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import scipy.sparse as sp
 
+from core import progress
 from trainer.retrieval.settings import Similarity
 
-# These bound the memory: what so many rows have in common with all others is held at once.
-ROWS_AT_ONCE, CELLS_AT_ONCE = 1024, 2**25
+# This bounds the memory: what items have in common is held for so many pairs of them at once.
+CELLS_AT_ONCE = 2**24
 
 
 def nearest(
@@ -30,21 +33,49 @@ def nearest(
     by_item = table.T.tocsr()
     found = np.zeros((n_items, width), np.int32)
     alike = np.zeros((n_items, width), np.float32)
-    step = max(1, min(ROWS_AT_ONCE, CELLS_AT_ONCE // max(n_items, 1)))
-    for start in range(0, n_items, step):
-        common = (by_item[start : start + step] @ table).tocoo()
-        other = (common.row + start != common.col) & (common.data > 0)
-        row, column, both = common.row[other], common.col[other], common.data[other]
-        near = both / (denominator(squares[row + start], squares[column], both, similarity) + added)
-        if 0 < width < n_items - 1:  # so that the few that can be kept are sorted, not all
-            cells = np.zeros(common.shape, near.dtype)
-            cells[row, column] = near
-            least = np.partition(cells, n_items - width, axis=1)[:, n_items - width]
-            kept = near >= least[row]
-            row, column, near = row[kept], column[kept], near[kept]
-        rows = slice(start, start + common.shape[0])
-        found[rows], alike[rows] = first_of_rows(row, column, near, common.shape[0], width)
+    done = 0
+    for items in blocks(by_item, table):
+        common = by_item[items] @ table
+        sizes = np.diff(common.indptr)
+        row, column, both = np.repeat(np.arange(len(items)), sizes), common.indices, common.data
+        near = both / (denominator(np.repeat(squares[items], sizes), squares[column], both, similarity) + added)
+        near[column == np.repeat(items, sizes)] = 0
+        kept = (near > 0) & (near >= least_kept(near, sizes, width)[row])
+        found[items], alike[items] = first_of_rows(row[kept], column[kept], near[kept], len(items), width)
+        done += len(items)
+        progress.report(f"neighbours of {done:,} of {n_items:,} items")
     return found, alike
+
+
+def blocks(by_item: sp.csr_matrix, table: sp.csr_matrix) -> Iterator[np.ndarray]:
+    """All items, those first that have rows in common with the most others, in parts of CELLS_AT_ONCE such pairs.
+
+    Items of a part have about as many pairs each, so that a dense matrix of them is little larger than they are.
+    """
+    pairs = np.bincount(by_item.nonzero()[0], np.diff(table.indptr)[by_item.indices], by_item.shape[0])
+    order = np.argsort(-pairs, kind="stable")
+    start = 0
+    while start < len(order):
+        most = min(max(pairs[order[start]], 1), len(order))
+        stop = start + max(1, int(CELLS_AT_ONCE // most))
+        yield order[start:stop]
+        start = stop
+
+
+def least_kept(values: np.ndarray, sizes: np.ndarray, width: int) -> np.ndarray:
+    """[R] of each row of a sparse matrix its `width`-th largest value, or 0 where it has no more than that.
+
+    Args:
+      values: [nnz] none negative, row after row.
+      sizes: [R] how many of them are each row's.
+    """
+    longest = int(sizes.max(initial=0))
+    if not 0 < width < longest:
+        return np.zeros(len(sizes), values.dtype)
+    cells = np.zeros((len(sizes), longest), values.dtype)
+    cells[np.arange(longest) < sizes[:, np.newaxis]] = values
+    cells.partition(longest - width, axis=1)
+    return cells[:, longest - width]
 
 
 def mean_square(table: sp.csr_matrix) -> float:

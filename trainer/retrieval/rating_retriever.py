@@ -20,7 +20,7 @@ from core import names
 from core.settings import Settings
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.factors import FactorRetriever, gathered, summed
-from trainer.retrieval.ratings import RatingFactors, Ratings, company, factors_of, rated, trainset
+from trainer.retrieval.ratings import RatingFactors, Ratings, company, fitted, rated
 
 
 class RatingRetriever(FactorRetriever):
@@ -93,5 +93,4 @@ def predict_signature(predict: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> A
 def fit_with(algorithm: Any, model: str, settings: Settings, data: RetrievalData) -> RatingRetriever:
     """Fit an algorithm of Surprise's. Raises: ModelError where events have no ratings."""
     ratings = rated(data.users, data.items, data.ratings, data.n_items, model)
-    algorithm.fit(trainset(ratings))
-    return RatingRetriever(data, settings, ratings, factors_of(algorithm, ratings))
+    return RatingRetriever(data, settings, ratings, fitted(algorithm, ratings))

@@ -1,12 +1,17 @@
 """Ratings and the factors fitted on them, as arrays; scikit-surprise does the fitting. No TensorFlow here."""
 
+import contextlib
+import io
+import re
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import pyarrow as pa
 
+from core import progress
 from core.errors import ModelError
 
 
@@ -82,6 +87,34 @@ def trainset(ratings: Ratings) -> Any:
         raw2inner_id_users={user: row for row, user in enumerate(ratings.users.to_pylist())},
         raw2inner_id_items={row: number for number, row in enumerate(rows.tolist())},
     )
+
+
+class _Epochs(io.TextIOBase):
+    """What Surprise prints of its passes, which is all that it tells, as progress; anything else goes on.
+
+    Args:
+      epochs: how many passes there are.
+      beyond: where other text is written.
+    """
+
+    def __init__(self, epochs: int, beyond: TextIO):
+        self.epochs, self.beyond = epochs, beyond
+
+    def write(self, text: str) -> int:
+        begun = re.fullmatch(r" ?[Pp]rocessing epoch (\d+)", text)
+        if begun:
+            progress.report(f"epoch {int(begun[1]) + 1}/{self.epochs}")
+        elif text.strip():
+            self.beyond.write(text)
+        return len(text)
+
+
+def fitted(algorithm: Any, ratings: Ratings) -> RatingFactors:
+    """Fit an algorithm of Surprise's that makes passes, and take what it learned."""
+    algorithm.verbose = True
+    with contextlib.redirect_stdout(_Epochs(algorithm.n_epochs, sys.stdout)):
+        algorithm.fit(trainset(ratings))
+    return factors_of(algorithm, ratings)
 
 
 def factors_of(algorithm: Any, ratings: Ratings) -> RatingFactors:

@@ -1,6 +1,6 @@
 """The retrieval models by name. A new one is a line here, its settings, and a file beside this one."""
 
-from trainer.registry import ITEM_FEATURES, REPEATS, Entry, Registry
+from trainer.registry import ITEM_FEATURES, RATINGS, REPEATS, Entry, Registry
 from trainer.retrieval import settings
 
 MODELS = Registry(
@@ -12,15 +12,17 @@ MODELS = Registry(
     Entry("ease", "trainer.retrieval.ease:fit", settings.EASESettings, events_alone=True),
     Entry("slim", "trainer.retrieval.slim:fit", settings.SLIMSettings, events_alone=True),
     Entry("graph_filter", "trainer.retrieval.graph_filter:fit", settings.GraphFilterSettings, events_alone=True),
-    Entry("ials", "trainer.retrieval.ials:fit", settings.IALSSettings, events_alone=True),
-    Entry("bpr", "trainer.retrieval.bpr:fit", settings.BPRSettings, events_alone=True),
-    Entry("svd", "trainer.retrieval.svd:fit", settings.SVDSettings),
-    Entry("svdpp", "trainer.retrieval.svdpp:fit", settings.SVDppSettings),
-    Entry("pmf", "trainer.retrieval.pmf:fit", settings.PMFSettings),
-    Entry("nmf", "trainer.retrieval.nmf:fit", settings.NMFSettings),
-    Entry("content", "trainer.retrieval.content:fit", settings.ContentSettings, needs=(ITEM_FEATURES,)),
-    Entry("knn_baseline", "trainer.retrieval.knn_baseline:fit", settings.KNNBaselineSettings),
-    Entry("two_tower", "trainer.retrieval.two_tower:fit", settings.TwoTowerSettings),
-    Entry("fusion", "trainer.retrieval.fusion:fit", settings.FusionSettings, events_alone=True),
+    Entry("ials", "trainer.retrieval.ials:fit", settings.IALSSettings, events_alone=True, embeddings=True),
+    Entry("bpr", "trainer.retrieval.bpr:fit", settings.BPRSettings, events_alone=True, embeddings=True),
+    Entry("svd", "trainer.retrieval.svd:fit", settings.SVDSettings, needs=(RATINGS,), embeddings=True),
+    Entry("svdpp", "trainer.retrieval.svdpp:fit", settings.SVDppSettings, needs=(RATINGS,), embeddings=True),
+    Entry("pmf", "trainer.retrieval.pmf:fit", settings.PMFSettings, needs=(RATINGS,), embeddings=True),
+    Entry("nmf", "trainer.retrieval.nmf:fit", settings.NMFSettings, needs=(RATINGS,), embeddings=True),
+    Entry(
+        "content", "trainer.retrieval.content:fit", settings.ContentSettings, needs=(ITEM_FEATURES,), embeddings=True
+    ),
+    Entry("knn_baseline", "trainer.retrieval.knn_baseline:fit", settings.KNNBaselineSettings, needs=(RATINGS,)),
+    Entry("two_tower", "trainer.retrieval.two_tower.model:fit", settings.TwoTowerSettings, embeddings=True),
+    Entry("fusion", "trainer.retrieval.fusion:fit", settings.FusionSettings, events_alone=True, members="models"),
 )
 check = MODELS.check

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from core import names
-from trainer.retrieval.contract import RetrievalData, Retriever
+from trainer.retrieval.contract import RetrievalData, Retriever, decay
 from trainer.retrieval.settings import RepeatsSettings
 
 
@@ -42,11 +42,6 @@ class RepeatsRetriever(Retriever):
 
     def item_scores(self, rows):
         return tf.broadcast_to(self.popularity, [tf.shape(rows)[0], tf.shape(self.popularity)[0]])
-
-
-def decay(ages, half_life: float | None):
-    """What an event is worth whose age is the number of later ones."""
-    return 0.5 ** (ages / half_life) if half_life else ages * 0 + 1
 
 
 def fit(settings: RepeatsSettings, data: RetrievalData, seed: int) -> RepeatsRetriever:

@@ -16,7 +16,7 @@ from core.files import write_json
 from trainer import data as training
 from trainer.retrieval.contract import Retriever
 from trainer.retrieval.registry import MODELS
-from transform.features import Features
+from transform.features import Features, raw_columns
 
 EARLY_MODEL = "early"  # below the model run: the model that has not seen eval
 
@@ -28,29 +28,40 @@ def run_fn(fn_args) -> None:
       fn_args: TFX's; its `custom_config` holds model, params, seed, evaluation and the features as JSON.
     """
     config = fn_args.custom_config
+    events, validation = inputs(fn_args)
+    entry = MODELS[config["model"]]
+    settings, fit = MODELS.check(config["model"], config["params"]), entry.load()
+
+    train = events.data([names.TRAIN], validation)
+    progress.report(f"fitting {entry.name} on {len(train.items):,} events of train")
+    early: Retriever = fit(settings, train, config["seed"])
+    early.save(os.path.join(fn_args.model_run_dir, EARLY_MODEL))
+    both = events.data([names.TRAIN, names.EVAL], None)
+    progress.report(f"fitting {entry.name} once more on {len(both.items):,} events of train and eval")
+    final: Retriever = fit(early.settings, both, config["seed"])
+    final.save(fn_args.serving_model_dir)
+    log = {"model": entry.name, "settings": settings.model_dump(), "chosen": early.settings.model_dump()} | early.log
+    write_json(os.path.join(fn_args.model_run_dir, names.TRAINING_FILE), log)
+
+
+def inputs(fn_args) -> tuple[training.Events, queries.Queries]:
+    """What models are fitted on, and what the events of eval ask of one that is fitted on train.
+
+    Args:
+      fn_args: TFX's; its `custom_config` holds seed, queries and the features as JSON.
+    """
+    config = fn_args.custom_config
     features = Features.model_validate(json.loads(config["features"]))
     uri = training.examples_uri(fn_args.train_files)
-    events = training.Events(uri, features, tft.TFTransformOutput(fn_args.transform_output))
+    events = training.Events(uri, features, tft.TFTransformOutput(fn_args.transform_graph_path))
     parts = {split: events.read(split) for split in (names.TRAIN, names.EVAL)}
     validation = queries.build(
         parts[names.TRAIN],
         parts[names.EVAL],
         events.catalogue[names.ITEM_ID].combine_chunks(),
-        user_columns=[names.USER_ID, *features.user],
+        user_columns=[names.USER_ID, *raw_columns(features.user)],
         history_length=features.history_length,
         seed=config["seed"],
         **config["queries"],
     )
-    entry = MODELS[config["model"]]
-    settings, fit = MODELS.check(config["model"], config["params"]), entry.load()
-
-    progress.report(f"fitting {entry.name} on {parts[names.TRAIN].num_rows:,} events of train")
-    early: Retriever = fit(settings, events.data([names.TRAIN], validation), config["seed"])
-    early.save(os.path.join(fn_args.model_run_dir, EARLY_MODEL))
-    progress.report(
-        f"fitting {entry.name} once more on {sum(part.num_rows for part in parts.values()):,} events of train and eval"
-    )
-    final: Retriever = fit(early.settings, events.data([names.TRAIN, names.EVAL], None), config["seed"])
-    final.save(fn_args.serving_model_dir)
-    log = {"model": entry.name, "settings": settings.model_dump(), "chosen": early.settings.model_dump()} | early.log
-    write_json(os.path.join(fn_args.model_run_dir, names.TRAINING_FILE), log)
+    return events, validation

@@ -1,10 +1,12 @@
 """The settings of each retrieval model, apart from the models so that a check needs no TensorFlow."""
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from core.settings import Settings
+from trainer.tuning.space import among, between
 
 Similarity = Literal["cosine", "jaccard"]
 Weighting = Literal["none", "tf_idf", "bm25"]
@@ -14,7 +16,10 @@ class PopularitySettings(Settings):
     """Counts of events."""
 
     window_days: float | None = Field(
-        None, gt=0, description="Only the events of this many days before the last one count first; null counts all."
+        None,
+        gt=0,
+        description="Only the events of this many days before the last one count first; null counts all.",
+        json_schema_extra=among(None, 7.0, 30.0, 90.0, 365.0),
     )
     segment: str | None = Field(
         None,
@@ -29,42 +34,93 @@ class RepeatsSettings(Settings):
         500.0,
         gt=0,
         description="An item last met this many of the user's events ago counts half; null looks at counts alone.",
+        json_schema_extra=among(None, 10.0, 50.0, 200.0, 500.0, 2000.0),
     )
 
 
 class ItemKNNSettings(Settings):
     """Items met by the same users (Deshpande & Karypis, 2004)."""
 
-    neighbours: int = Field(50, ge=1, description="How many neighbours of an item are kept.")
-    shrinkage: float = Field(10.0, ge=0, description="Events of mean weight added to the denominator, against chance.")
-    similarity: Similarity = Field("cosine", description="How alike two items are, from what their users have of both.")
-    weighting: Weighting = Field("tf_idf", description="What a user says of an item; `none`: each the same.")
+    neighbours: int = Field(
+        50, ge=1, description="How many neighbours of an item are kept.", json_schema_extra=between(10, 500, log=True)
+    )
+    shrinkage: float = Field(
+        10.0,
+        ge=0,
+        description="Events of mean weight added to the denominator, against chance.",
+        json_schema_extra=between(0, 100),
+    )
+    similarity: Similarity = Field(
+        "cosine",
+        description="How alike two items are, from what their users have of both.",
+        json_schema_extra=among("cosine", "jaccard"),
+    )
+    weighting: Weighting = Field(
+        "tf_idf",
+        description="What a user says of an item; `none`: each the same.",
+        json_schema_extra=among("none", "tf_idf", "bm25"),
+    )
+    half_life: float | None = Field(
+        None,
+        gt=0,
+        description="After this many later events an item met counts half; null counts all the same.",
+        json_schema_extra=among(None, 1.0, 3.0, 10.0, 30.0, 100.0),
+    )
 
 
 class UserKNNSettings(Settings):
     """What users with a history like this one met (Resnick et al., 1994)."""
 
-    neighbours: int = Field(50, ge=1, description="How many like users are asked.")
-    shrinkage: float = Field(10.0, ge=0, description="Events of mean weight added to the denominator, against chance.")
-    similarity: Similarity = Field("cosine", description="How alike two users are, from the items of both.")
-    weighting: Weighting = Field("tf_idf", description="What an item says of a user; `none`: each the same.")
+    neighbours: int = Field(
+        50, ge=1, description="How many like users are asked.", json_schema_extra=between(10, 500, log=True)
+    )
+    shrinkage: float = Field(
+        10.0,
+        ge=0,
+        description="Events of mean weight added to the denominator, against chance.",
+        json_schema_extra=between(0, 100),
+    )
+    similarity: Similarity = Field(
+        "cosine",
+        description="How alike two users are, from the items of both.",
+        json_schema_extra=among("cosine", "jaccard"),
+    )
+    weighting: Weighting = Field(
+        "tf_idf",
+        description="What an item says of a user; `none`: each the same.",
+        json_schema_extra=among("none", "tf_idf", "bm25"),
+    )
 
 
 class EASESettings(Settings):
     """A linear model of each item from all others, in closed form (Steck, 2019)."""
 
-    l2: float = Field(300.0, gt=0, description="Penalty of the squared weights; less where events are few.")
+    l2: float = Field(
+        300.0,
+        gt=0,
+        description="Penalty of the squared weights; less where events are few.",
+        json_schema_extra=between(10, 5000, log=True),
+    )
     neighbours: int = Field(800, ge=1, description="How many weights of an item are kept, the largest of either sign.")
     memory_gb: float = Field(
-        4.0, gt=0, description="The most that the matrix of all items may take: 4 GB hold about 31,000 items."
+        4.0,
+        gt=0,
+        description="The most that the matrix of all items or all users, the fewer, may take; 4 GB hold 31,000.",
     )
 
 
 class SLIMSettings(Settings):
     """A sparse linear model of each item from those it was met with (Ning & Karypis, 2011)."""
 
-    l1: float = Field(1.0, ge=0, description="Penalty of the weights; more of it makes fewer of them.")
-    l2: float = Field(100.0, gt=0, description="Penalty of the squared weights.")
+    l1: float = Field(
+        1.0,
+        ge=0,
+        description="Penalty of the weights; more of it makes fewer of them.",
+        json_schema_extra=between(0.01, 10, log=True),
+    )
+    l2: float = Field(
+        100.0, gt=0, description="Penalty of the squared weights.", json_schema_extra=between(1, 1000, log=True)
+    )
     neighbours: int = Field(200, ge=1, description="How many weights of an item are kept, the largest first.")
 
 
@@ -72,10 +128,16 @@ class ContentSettings(Settings):
     """Items whose features are like those of the items met (Pazzani & Billsus, 2007)."""
 
     dim: int = Field(
-        64, ge=2, description="The most that an embedding has; with more values of features than this it is narrowed."
+        64,
+        ge=2,
+        description="The most that an embedding has; with more values of features than this it is narrowed.",
+        json_schema_extra=between(16, 256, log=True),
     )
     half_life: float | None = Field(
-        5.0, gt=0, description="After this many later events an item met counts half; null counts all the same."
+        5.0,
+        gt=0,
+        description="After this many later events an item met counts half; null counts all the same.",
+        json_schema_extra=among(None, 2.0, 5.0, 10.0, 50.0),
     )
 
 
@@ -85,18 +147,26 @@ class FusionSettings(Settings):
     models: dict[str, dict[str, Any]] = Field(
         {"ease": {}, "ials": {}, "item_knn": {}},
         min_length=2,
-        description="Retrieval model -> its params.",
+        description="Retrieval model -> its params; or any label -> params with `model` among them, so that one model "
+        "can stand here twice.",
     )
     weights: dict[str, float] = Field(default_factory=dict, description="Retrieval model -> its weight, where not 1.")
-    k0: float = Field(60.0, ge=0, description="Added to a rank; more of it makes the first ranks less outstanding.")
+    learned: bool = Field(
+        False, description="Whether the weights are learned from eval by coordinate ascent, from the ones given."
+    )
+    k0: float = Field(
+        60.0,
+        ge=0,
+        description="Added to a rank; more of it makes the first ranks less outstanding.",
+        json_schema_extra=between(0, 100),
+    )
     depth: int = Field(1000, ge=1, description="How far down a list ranks count; popularity orders what lies below.")
 
     @model_validator(mode="after")
-    def _known_models(self) -> "FusionSettings":
-        from trainer.retrieval.registry import check  # which is made of these settings
-
-        for name, params in self.models.items():
-            check(name, params)
+    def _weights_of_models(self) -> "FusionSettings":
+        wrong = [label for label in self.models if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", label)]
+        if wrong:
+            raise ValueError(f"a label should be letters, digits and `_`, a letter first; found {', '.join(wrong)}")
         unknown = sorted(set(self.weights) - set(self.models))
         if unknown:
             raise ValueError(f"weights should be of {', '.join(self.models)}; found {', '.join(unknown)}")
@@ -106,83 +176,228 @@ class FusionSettings(Settings):
 class IALSSettings(Settings):
     """Implicit matrix factorisation by alternating least squares (Hu, Koren & Volinsky, 2008)."""
 
-    factors: int = Field(64, ge=1, description="Size of the users' and items' vectors.")
-    regularization: float = Field(0.1, gt=0, description="The penalty λ over the mean number of events of a user.")
-    alpha: float = Field(0.5, gt=0, description="How much each event adds to the confidence, which is 1 without any.")
-    iterations: int = Field(10, ge=1, description="Times that users and items are each solved for.")
+    factors: int = Field(
+        64, ge=1, description="Size of the users' and items' vectors.", json_schema_extra=between(16, 256, log=True)
+    )
+    regularization: float = Field(
+        0.1,
+        gt=0,
+        description="The penalty λ over the mean number of events of a user.",
+        json_schema_extra=between(0.005, 1, log=True),
+    )
+    alpha: float = Field(
+        0.5,
+        gt=0,
+        description="How much each event adds to the confidence, which is 1 without any.",
+        json_schema_extra=between(0.05, 20, log=True),
+    )
+    iterations: int = Field(
+        10,
+        ge=1,
+        description="Times that users and items are each solved for.",
+        json_schema_extra=between(5, 30, log=True),
+    )
 
 
 class BPRSettings(Settings):
     """Matrix factorisation by Bayesian personalised ranking (Rendle et al., 2009)."""
 
-    factors: int = Field(64, ge=1, description="Size of the items' vectors.")
-    regularization: float = Field(0.01, ge=0, description="Penalty of vectors and biases.")
-    learning_rate: float = Field(0.05, gt=0, description="Of the stochastic gradient steps.")
-    iterations: int = Field(200, ge=1, description="Passes over the events.")
+    factors: int = Field(
+        64, ge=1, description="Size of the items' vectors.", json_schema_extra=between(16, 256, log=True)
+    )
+    regularization: float = Field(
+        0.01, ge=0, description="Penalty of vectors and biases.", json_schema_extra=between(0.0003, 0.1, log=True)
+    )
+    learning_rate: float = Field(
+        0.05, gt=0, description="Of the stochastic gradient steps.", json_schema_extra=between(0.005, 0.2, log=True)
+    )
+    iterations: int = Field(
+        200, ge=1, description="Passes over the events.", json_schema_extra=between(50, 400, log=True)
+    )
 
 
 class SVDSettings(Settings):
     """Matrix factorisation of ratings with biases (Koren, Bell & Volinsky, 2009)."""
 
-    factors: int = Field(100, ge=1, description="Size of the users' and items' vectors.")
-    regularization: float = Field(0.1, ge=0, description="Penalty of vectors and biases, a rating.")
-    learning_rate: float = Field(0.01, gt=0, description="Of the stochastic gradient steps.")
-    iterations: int = Field(50, ge=1, description="Passes over the ratings.")
+    factors: int = Field(
+        100, ge=1, description="Size of the users' and items' vectors.", json_schema_extra=between(20, 200, log=True)
+    )
+    regularization: float = Field(
+        0.1,
+        ge=0,
+        description="Penalty of vectors and biases, a rating.",
+        json_schema_extra=between(0.01, 0.5, log=True),
+    )
+    learning_rate: float = Field(
+        0.01, gt=0, description="Of the stochastic gradient steps.", json_schema_extra=between(0.002, 0.05, log=True)
+    )
+    iterations: int = Field(
+        50, ge=1, description="Passes over the ratings.", json_schema_extra=between(10, 100, log=True)
+    )
 
 
 class SVDppSettings(Settings):
     """SVD with what was rated as evidence of its own (Koren, 2008)."""
 
-    factors: int = Field(20, ge=1, description="Size of the users' and items' vectors.")
-    regularization: float = Field(0.08, ge=0, description="Penalty of vectors and biases, a rating.")
-    implicit_regularization: float = Field(
-        0.02, ge=0, description="Penalty of the vectors y of what was rated; each rating shrinks all its user's."
+    factors: int = Field(
+        20, ge=1, description="Size of the users' and items' vectors.", json_schema_extra=between(10, 100, log=True)
     )
-    learning_rate: float = Field(0.007, gt=0, description="Of the stochastic gradient steps.")
-    iterations: int = Field(30, ge=1, description="Passes over the ratings.")
+    regularization: float = Field(
+        0.08,
+        ge=0,
+        description="Penalty of vectors and biases, a rating.",
+        json_schema_extra=between(0.01, 0.5, log=True),
+    )
+    implicit_regularization: float = Field(
+        0.02,
+        ge=0,
+        description="Penalty of the vectors y of what was rated; each rating shrinks all its user's.",
+        json_schema_extra=between(0.002, 0.2, log=True),
+    )
+    learning_rate: float = Field(
+        0.007, gt=0, description="Of the stochastic gradient steps.", json_schema_extra=between(0.002, 0.03, log=True)
+    )
+    iterations: int = Field(
+        30, ge=1, description="Passes over the ratings.", json_schema_extra=between(10, 60, log=True)
+    )
 
 
 class PMFSettings(Settings):
     """Probabilistic matrix factorisation of ratings, without biases (Salakhutdinov & Mnih, 2007)."""
 
-    factors: int = Field(100, ge=1, description="Size of the users' and items' vectors.")
-    regularization: float = Field(0.1, ge=0, description="Penalty of the vectors, a rating.")
-    learning_rate: float = Field(0.005, gt=0, description="Of the stochastic gradient steps.")
-    iterations: int = Field(100, ge=1, description="Passes over the ratings.")
+    factors: int = Field(
+        100, ge=1, description="Size of the users' and items' vectors.", json_schema_extra=between(20, 200, log=True)
+    )
+    regularization: float = Field(
+        0.1, ge=0, description="Penalty of the vectors, a rating.", json_schema_extra=between(0.01, 0.5, log=True)
+    )
+    learning_rate: float = Field(
+        0.005, gt=0, description="Of the stochastic gradient steps.", json_schema_extra=between(0.001, 0.03, log=True)
+    )
+    iterations: int = Field(
+        100, ge=1, description="Passes over the ratings.", json_schema_extra=between(20, 200, log=True)
+    )
 
 
 class NMFSettings(Settings):
     """Non-negative matrix factorisation of ratings (Luo et al., 2014)."""
 
-    factors: int = Field(100, ge=1, description="Size of the users' and items' vectors.")
-    regularization: float = Field(0.1, ge=0, description="Penalty of the vectors, a rating.")
-    iterations: int = Field(60, ge=1, description="Passes over the ratings.")
+    factors: int = Field(
+        100, ge=1, description="Size of the users' and items' vectors.", json_schema_extra=between(20, 200, log=True)
+    )
+    regularization: float = Field(
+        0.1, ge=0, description="Penalty of the vectors, a rating.", json_schema_extra=between(0.01, 0.5, log=True)
+    )
+    iterations: int = Field(
+        60, ge=1, description="Passes over the ratings.", json_schema_extra=between(10, 120, log=True)
+    )
 
 
 class KNNBaselineSettings(Settings):
     """Item-based neighbours for ratings, over the baselines of user and item (Koren, 2010)."""
 
-    neighbours: int = Field(200, ge=1, description="How many neighbours of an item are kept.")
-    shrinkage: float = Field(100.0, ge=0, description="How many common users count half of a similarity.")
-    damping: float = Field(0.3, gt=0, description="Added to the sum of similarities that a correction is divided by.")
+    neighbours: int = Field(
+        200, ge=1, description="How many neighbours of an item are kept.", json_schema_extra=between(20, 500, log=True)
+    )
+    shrinkage: float = Field(
+        100.0,
+        ge=0,
+        description="How many common users count half of a similarity.",
+        json_schema_extra=between(1, 500, log=True),
+    )
+    damping: float = Field(
+        0.3,
+        gt=0,
+        description="Added to the sum of similarities that a correction is divided by.",
+        json_schema_extra=between(0.01, 10, log=True),
+    )
 
 
 class TwoTowerSettings(Settings):
     """A query and a candidate network, compared by dot product (Yi et al., 2019)."""
 
-    dim: int = Field(64, ge=2, description="Size of the query and candidate embeddings.")
-    hidden: tuple[int, ...] = Field((), description="Sizes of the hidden layers of each tower.")
+    dim: int = Field(
+        64,
+        ge=2,
+        description="Size of the query and candidate embeddings.",
+        json_schema_extra=between(16, 256, log=True),
+    )
+    hidden: tuple[int, ...] = Field(
+        (), description="Sizes of the hidden layers of each tower.", json_schema_extra=among((), (64,), (128, 64))
+    )
+    history: Literal["mean", "gru", "sasrec"] = Field(
+        "mean",
+        description="What makes one vector of a history: a mean, a recurrent network, or self-attention.",
+        json_schema_extra=among("mean", "gru", "sasrec"),
+    )
+    blocks: int = Field(1, ge=1, description="Blocks of self-attention of `sasrec`.")
+    history_read: int | None = Field(
+        None,
+        ge=1,
+        description="The most items of a history that are read, the latest; null reads all. Where order says nothing, "
+        "training reads a sample of as many.",
+    )
+    in_order: bool = Field(
+        True,
+        description="Whether training takes a user's earlier events for the history; false takes all others, where "
+        "their order says nothing.",
+    )
     epochs: int = Field(20, ge=1, description="The most passes over train; eval says which was best.")
     patience: int = Field(3, ge=1, description="Passes without gain on eval before it stops.")
-    batch_size: int = Field(1024, ge=2, description="Events a step; the others of a batch are the negatives.")
-    learning_rate: float = Field(0.003, gt=0, description="Of Adam.")
-    temperature: float = Field(0.1, gt=0, description="Divides the cosine of query and candidate.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Share of the query tower's input dropped in training.")
-    l2: float = Field(0.0, ge=0, description="Weight decay of the embeddings.")
+    batch_size: int = Field(
+        1024,
+        ge=2,
+        description="Events a step; the others of a batch are the negatives.",
+        json_schema_extra=between(256, 4096, log=True),
+    )
+    uniform_negatives: int = Field(0, ge=0, description="Items of the whole catalogue drawn beside them in each step.")
+    hard_negatives: int = Field(
+        0, ge=0, description="Of some thousand items drawn in each step, each event's closest that are negatives too."
+    )
+    skip_met: bool = Field(
+        False, description="Whether no item that a user met is a negative for them; not where items are met again."
+    )
+    learning_rate: float = Field(0.003, gt=0, description="Of Adam.", json_schema_extra=between(0.0005, 0.02, log=True))
+    temperature: float = Field(
+        0.1,
+        gt=0,
+        description="Divides the cosine of query and candidate.",
+        json_schema_extra=between(0.03, 0.5, log=True),
+    )
+    dropout: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="Share of the query tower's input dropped in training.",
+        json_schema_extra=between(0, 0.6),
+    )
+    id_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of ids hidden in training, so that features learn to speak for new ones.",
+        json_schema_extra=between(0, 0.5),
+    )
+
+    @model_validator(mode="after")
+    def _order_for_sequences(self) -> "TwoTowerSettings":
+        if self.history != "mean" and not self.in_order:
+            raise ValueError(f"history: {self.history} reads an order, which `in_order: false` says there is none of")
+        return self
 
 
 class GraphFilterSettings(Settings):
     """A low-pass filter on the user–item graph (Shen et al., 2021)."""
 
-    patterns: int = Field(256, ge=1, description="How many of the graph's smoothest patterns are kept.")
-    strength: float = Field(0.3, ge=0, description="Weight of the patterns against the neighbours at one step.")
+    patterns: int = Field(
+        256,
+        ge=1,
+        description="How many of the graph's smoothest patterns are kept.",
+        json_schema_extra=between(32, 1024, log=True),
+    )
+    strength: float = Field(
+        0.3,
+        ge=0,
+        description="Weight of the patterns against the neighbours at one step.",
+        json_schema_extra=between(0, 1),
+    )

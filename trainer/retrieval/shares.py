@@ -1,10 +1,11 @@
 """Popularity as numbers, and whose it is. NumPy only."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from core.errors import ModelError
 from transform.features import Feature
-from transform.names import bucket_name
 
 DAY = 86_400
 
@@ -29,17 +30,16 @@ def shares(counts: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
     return (total / np.maximum(total.max(axis=-1, keepdims=True, initial=0), 1e-9)).astype(np.float32)
 
 
-def segment_column(segment: str, features: dict[str, Feature]) -> str:
+def segment_column(segment: str, features: Mapping[str, Feature]) -> str:
     """The transformed column that says which segment a user is in.
 
     Raises:
       ModelError: the segment is no feature of users, or one whose values are no segments.
     """
     feature = features.get(segment)
-    if feature is not None and feature.kind == "categorical":
-        return segment
-    if feature is not None and feature.kind == "numeric" and feature.buckets:
-        return bucket_name(segment)
+    found = None if feature is None else feature.indices(segment)
+    if found is not None and not found.several:
+        return found.column
     raise ModelError(
         "popularity's segment should be a categorical feature of users, or a numeric one with buckets; "
         f"found {segment!r}, which is {'none of users' if feature is None else f'a {feature.kind} one'}."

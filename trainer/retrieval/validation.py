@@ -4,8 +4,22 @@ import numpy as np
 
 from core import metrics, names
 from core.errors import ModelError
+from core.queries import Queries
 from trainer.retrieval.ask import retrieve
 from trainer.retrieval.contract import RetrievalData, Retriever
+
+
+def validation_queries(data: RetrievalData) -> Queries:
+    """The queries to choose by. Raises: ModelError where none of them has a right answer."""
+    if data.validation is None or not len(data.validation.relevant_items):
+        asked = (
+            "there are no queries" if data.validation is None else f"none of {len(data.validation):,} queries has one"
+        )
+        raise ModelError(
+            f"choosing a model by eval needs queries with a right answer; {asked}. "
+            "Enlarge `split.eval`, or set `data.exclude_seen: false` where items are met again."
+        )
+    return data.validation
 
 
 class Judge:
@@ -20,23 +34,13 @@ class Judge:
     """
 
     def __init__(self, retriever: Retriever, data: RetrievalData, k: int):
-        if data.validation is None or not len(data.validation.relevant_items):
-            asked = (
-                "there are no queries"
-                if data.validation is None
-                else f"none of {len(data.validation):,} queries has one"
-            )
-            raise ModelError(
-                f"choosing a model by eval needs queries with a right answer; {asked}. "
-                "Enlarge `split.eval`, or set `data.exclude_seen: false` where items are met again."
-            )
-        self.queries, self.k, self.user_features = data.validation, k, data.features.user
+        self.queries, self.k, self.user_features = validation_queries(data), k, data.features.user
         self.catalogue = data.catalogue[names.ITEM_ID].combine_chunks()
         self.signature = retriever.signatures()["retrieve"]
 
     def ndcg(self) -> float:
         """Mean NDCG@k of the validation queries; see `core.metrics.ndcg`."""
-        rows, _ = retrieve(self.signature, self.queries, self.user_features, self.catalogue, self.k)
+        found = retrieve(self.signature, self.queries, self.user_features, self.catalogue, self.k)
         offsets = self.queries.relevant_offsets
-        hits = metrics.hits(rows, offsets, self.queries.relevant_items, len(self.catalogue))
+        hits = metrics.hits(found.rows, offsets, self.queries.relevant_items, len(self.catalogue))
         return float(np.nanmean(metrics.ndcg(hits, np.diff(offsets), self.k)))

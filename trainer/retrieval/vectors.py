@@ -7,12 +7,13 @@ from scipy.sparse.linalg import svds
 from trainer.retrieval.weighting import idf
 
 
-def value_vectors(places: np.ndarray, n_values: int, dim: int, seed: int) -> np.ndarray:
-    """A vector of each value, so that an item's is the sum over its values: one-hot TF-IDF, narrowed where too wide.
+def value_vectors(places: np.ndarray, weights: np.ndarray, weighed: np.ndarray, dim: int, seed: int) -> np.ndarray:
+    """A vector of each value, so that an item's is the weighted sum over its values: TF-IDF, narrowed where too wide.
 
     Args:
       places: [N, P] the values of each item, 0 where it has fewer.
-      n_values: how many there are, 0 included; V.
+      weights: [N, P] how much each counts.
+      weighed: [V] bool, the values whose weights say already how rare they are; the others are given their IDF.
       dim: the most that a vector has; wider ones are projected on the first right singular vectors of the items'
         normalised rows (latent semantic analysis, Deerwester et al., 1990).
       seed: of the search for those.
@@ -21,10 +22,10 @@ def value_vectors(places: np.ndarray, n_values: int, dim: int, seed: int) -> np.
     """
     owner, place = np.repeat(np.arange(len(places)), places.shape[1]), places.ravel()
     there = place > 0
-    ones = np.ones(there.sum(), np.float32)
-    table = sp.csr_matrix((ones, (owner[there], place[there])), shape=(len(places), n_values))
-    rarity = idf(table)
-    if n_values - 1 <= dim:
+    shape = (len(places), len(weighed))
+    table = sp.csr_matrix((weights.ravel()[there], (owner[there], place[there])), shape=shape)
+    rarity = np.where(weighed, np.float32(1), idf(table))
+    if len(weighed) - 1 <= dim:
         return np.diag(rarity)[:, 1:]
     rows = table @ sp.diags(rarity)
     lengths = np.sqrt(np.asarray(rows.multiply(rows).sum(axis=1)).ravel())

@@ -1,0 +1,158 @@
+"""Every ranking model on MovieLens-100K's candidate lists: how well it ranks, how long it trains, how fast it scores.
+
+    twostep data get movielens-100k
+    python benchmarks/ranking.py                                every model with its default settings
+    python benchmarks/ranking.py --models dcn trees --params '{"calibration": "platt"}'
+
+A score is one call of the `rank` signature, the transform graph included, for one query on one core: the median of 200.
+"""
+
+import core.tf  # Keras 2, before TensorFlow
+
+import argparse
+import functools
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+
+from components.candidate_generator import candidates
+from core import metrics, names, progress
+from core.queries import Queries
+from pipeline.bench.protocols import PROTOCOLS
+from pipeline.bench.world import World
+from trainer.ranking.contract import RankingData, list_ndcg, lists_of
+from trainer.ranking.registry import MODELS
+from trainer.ranking.run_fn import transformed_lists
+from trainer.retrieval import ask
+from trainer.retrieval.contract import Retriever
+from trainer.retrieval.registry import MODELS as RETRIEVERS
+
+HELD_OUT = 0.15
+SCORED = 500  # candidates a call
+CALLS = 200
+
+
+def main() -> None:
+    """Measure and print the table."""
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("--models", nargs="+", default=list(MODELS.entries), choices=MODELS.entries, metavar="MODEL")
+    arguments.add_argument("--params", type=json.loads, default={}, help="settings of the models, as JSON")
+    arguments.add_argument("--retriever", default="item_knn", help="the model that the candidates come from")
+    arguments.add_argument("--candidates", type=int, default=200, help="how many a query")
+    arguments.add_argument("--protocol", default="movielens-100k", choices=PROTOCOLS)
+    arguments.add_argument("--seed", type=int, default=42)
+    given = arguments.parse_args()
+    lists = Lists(World(PROTOCOLS[given.protocol], given.seed), given.retriever, given.candidates, given.seed)
+    print(
+        f"{given.retriever}'s order: NDCG@10 {lists.eval_ndcg():.4f} of the eval lists, {lists.test_ndcg():.4f} of test"
+    )
+    print(f"{'model':10}{'eval':>8}{'test':>8}{'epoch':>7}{'fit s':>8}{'MB':>7}{f'ms for {SCORED}':>12}")
+    for name in given.models:
+        print(row(lists, name, given.params, given.seed), flush=True)
+
+
+class Lists:
+    """Candidate lists made as CandidateGenerator makes them: of eval to fit and choose by, of test to be judged by."""
+
+    def __init__(self, world: World, retriever: str, width: int, seed: int):
+        self.world, self.width = world, width
+        entry = RETRIEVERS[retriever]
+        data = world.data(1, world.queries(1), not entry.events_alone)
+        early = entry.load()(RETRIEVERS.check(retriever, {}), data, seed)
+        self.final = entry.load()(early.settings, world.data(2, None, not entry.events_alone), seed)
+        self.asked = world.queries(2)
+        graph = world.data(1, None, True)
+        transformed = functools.partial(transformed_lists, features=world.features, transform=graph.transform)
+        learn = world.queries(1)
+        lists = self.of(learn, early, width)
+        held_out = candidates.held_out(learn.users[names.USER_ID], HELD_OUT, seed)
+        useful = lists[names.LABEL].any(axis=1)
+        train, validation = (
+            transformed({name: values[chosen] for name, values in lists.items()})
+            for chosen in (useful & ~held_out, useful & held_out)
+        )
+        self.data = RankingData(world.features, graph.transform, graph.sizes, train, validation)
+        self.raw_test = self.of(self.asked, self.final, width)
+        self.test = transformed(self.raw_test)
+
+    def of(self, asked: Queries, retriever: Retriever, width: int) -> dict[str, np.ndarray]:
+        """The raw lists of some queries."""
+        found = ask.retrieve(
+            retriever.signatures()["retrieve"], asked, self.world.features.user, self.world.ids, width
+        )
+        table = candidates.candidate_table(asked, found, self.world.catalogue, self.world.features.item)
+        return lists_of(table, self.world.features)
+
+    def one_query(self) -> dict[str, np.ndarray]:
+        """The raw inputs of `rank` for one user with a full history."""
+        lengths = (pa.compute.list_value_length(self.asked.history)).to_numpy()
+        lists = self.of(self.asked.take(np.array([int(np.argmax(lengths))])), self.final, SCORED)
+        return {name: values for name, values in lists.items() if name not in (names.LABEL, names.WEIGHT, names.RATING)}
+
+    def eval_ndcg(self, scores: np.ndarray | None = None) -> float:
+        """NDCG@10 of the eval lists, against what is right in them; None for the retriever's order."""
+        columns = self.data.validation
+        scores = -columns[names.RETRIEVAL_RANK] if scores is None else scores
+        return list_ndcg(scores, columns[names.LABEL], columns[names.WEIGHT], 10)
+
+    def test_ndcg(self, scores: np.ndarray | None = None) -> float:
+        """NDCG@10 of both steps on test, against all that is right."""
+        scores = -self.raw_test[names.RETRIEVAL_RANK] if scores is None else scores
+        order = np.argsort(np.where(self.raw_test[names.WEIGHT] > 0, -scores, np.inf), axis=1, kind="stable")
+        hits = np.take_along_axis(self.raw_test[names.LABEL], order, axis=1) > 0
+        return float(np.nanmean(metrics.ndcg(hits, np.diff(self.asked.relevant_offsets), 10)))
+
+
+def row(lists: Lists, name: str, params: dict[str, Any], seed: int) -> str:
+    """A line of the table."""
+    start = time.perf_counter()
+    with progress.listening(lambda text: print(f"\r{name}: {text:70}", end="", file=sys.stderr, flush=True)):
+        ranker, log = MODELS[name].load()(MODELS.check(name, params), lists.data, seed)
+    seconds = time.perf_counter() - start
+    print("\r" + " " * 90 + "\r", end="", file=sys.stderr, flush=True)
+    of_eval, of_test = (
+        ranker.scores({key: tf.constant(value) for key, value in columns.items()}).numpy()
+        for columns in (lists.data.validation, lists.test)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        ranker.save(folder)
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 1e6
+        # A process of its own, since TensorFlow's threads are set up once.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), one_core) as alone:
+            milliseconds = alone.submit(timed, folder, lists.one_query()).result()
+    figures = f"{lists.eval_ndcg(of_eval):8.4f}{lists.test_ndcg(of_test):8.4f}{log.get('epoch', log.get('trees')):7}"
+    return f"{name:10}{figures}{seconds:8.1f}{size:7.1f}{milliseconds:12.2f}"
+
+
+def one_core() -> None:
+    """Hold this process to one core."""
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def timed(folder: str, inputs: dict[str, np.ndarray]) -> float:
+    """Milliseconds that a warm `rank` takes, the median of many calls."""
+    core.tf.register_ops()
+    rank = tf.saved_model.load(folder).signatures["rank"]
+    query = {name: tf.constant(values) for name, values in inputs.items()}
+    seconds = []
+    for _ in range(20 + CALLS):
+        start = time.perf_counter()
+        rank(**query)["score"].numpy()
+        seconds.append(time.perf_counter() - start)
+    return float(np.median(seconds[20:])) * 1e3
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Which items a ranker learns from: the retriever's near misses, sampled negatives, and what the retriever missed."""
+
+import numpy as np
+
+from core import metrics
+from core.queries import Queries
+
+
+def learning_rows(
+    rows: np.ndarray,
+    queries: Queries,
+    seen: np.ndarray,
+    counts: np.ndarray,
+    shares: tuple[float, float],
+    seed: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lists of C candidates to learn from: the retriever's first, then sampled negatives, then what it missed.
+
+    A sampled item that is retrieved, right, seen or drawn before is left out. Right answers that the retriever missed
+    take the last places, as many as there are, at most a quarter of the list.
+
+    Args:
+      rows: [Q, C] the retriever's catalogue rows, best first, -1 past the last.
+      queries: Q queries.
+      seen: [Q, S] catalogue rows that may not be returned, -1 for none.
+      counts: [N] events of each item.
+      shares: of the list that is drawn by popularity, and uniformly.
+      seed: of what is drawn.
+    Returns:
+      [Q, C] catalogue rows, -1 for padding; [Q, C] their ranks, C for what was not retrieved; [Q, C] whether each is a
+      right answer that the retriever missed.
+    """
+    count, width = rows.shape
+    drawn = [round(share * width) for share in shares]
+    kept = width - sum(drawn)
+    rng = np.random.default_rng(seed)
+    popular = rng.choice(len(counts), (count, drawn[0]), p=counts / max(1, counts.sum())) if drawn[0] else None
+    uniform = rng.integers(0, len(counts), (count, drawn[1]))
+    sampled = np.concatenate([part for part in (popular, uniform) if part is not None], axis=1).astype(np.int32)
+    taken = [_keys(rows[:, :kept], len(counts)), _keys(seen, len(counts))]
+    right = metrics.hits(sampled, queries.relevant_offsets, queries.relevant_items, len(counts))
+    keys = _keys(sampled, len(counts))
+    _, first = np.unique(keys, return_index=True)
+    again = np.ones(keys.size, bool)
+    again[first] = False
+    unfit = right | again.reshape(keys.shape) | np.isin(keys, np.concatenate([each.ravel() for each in taken]))
+    found = np.concatenate([rows[:, :kept], np.where(unfit, -1, sampled)], axis=1)
+    ranks = np.full((count, width), width, np.float32)
+    ranks[:, :kept] = np.arange(kept)
+    return _with_missed(found, ranks, queries, len(counts))
+
+
+def _with_missed(
+    rows: np.ndarray, ranks: np.ndarray, queries: Queries, n_items: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The lists with the right answers that are not in them in the last places."""
+    count, width = rows.shape
+    lengths = np.diff(queries.relevant_offsets)
+    owners = np.repeat(np.arange(count), lengths)
+    absent = ~np.isin(owners * (n_items + 1) + queries.relevant_items, _keys(rows, n_items))
+    owners, items = owners[absent], queries.relevant_items[absent]
+    place = np.arange(len(owners)) - np.searchsorted(owners, owners)  # of an owner's, the first is 0
+    fits = place < width // 4
+    at = owners[fits], width - 1 - place[fits]
+    rows, ranks, missed = rows.copy(), ranks.copy(), np.zeros((count, width), bool)
+    # A right answer that stands where a missed one goes would be lost in its turn, so it stays.
+    standing = metrics.hits(rows, queries.relevant_offsets, queries.relevant_items, n_items)[at]
+    at, items = (at[0][~standing], at[1][~standing]), items[fits][~standing]
+    rows[at], ranks[at], missed[at] = items, width, True
+    return rows, ranks, missed
+
+
+def _keys(rows: np.ndarray, n_items: int) -> np.ndarray:
+    """[Q, C] a number for each pair of a query and an item; of no item that of none."""
+    return np.arange(len(rows))[:, None] * (n_items + 1) + np.where(rows < 0, n_items, rows)

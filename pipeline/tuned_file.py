@@ -1,0 +1,76 @@
+"""A configuration file with some values changed, and all else of it, its comments too, left as it was written."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+
+def with_params(text: str, step: str, params: Mapping[str, Any]) -> str:
+    """The text of a configuration with `params` set among those of a step.
+
+    Where the text cannot be changed in place (a value that an anchor shares), it is written anew without its comments.
+
+    Args:
+      text: YAML, a mapping.
+      step: retrieval or ranking.
+      params: setting → value, for YAML.
+    """
+    values = yaml.safe_load(text)
+    chosen = values.get(step, {})
+    wanted = {**values, step: {**chosen, "params": {**chosen.get("params", {}), **params}}}
+    changed = text
+    for name, value in params.items():
+        changed = _set(changed, [step, "params", name], value)
+    try:
+        as_wanted = yaml.safe_load(changed) == wanted
+    except yaml.YAMLError:
+        as_wanted = False
+    return changed if as_wanted else yaml.safe_dump(wanted, sort_keys=False, allow_unicode=True)
+
+
+def _set(text: str, path: list[str], value: Any) -> str:
+    """With one value set; what is missing of the mappings on its path is put in."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    for depth, part in enumerate(path):
+        found = next((each for key, each in node.value if key.value == part), None)
+        if found is None:
+            for missing in reversed(path[depth + 1 :]):
+                value = {missing: value}
+            return _inserted(text, node, part, value, top=depth == 0)
+        node = found
+    start, end = node.start_mark.index, _end(node)
+    return text[:start] + _flow(value) + text[end:]
+
+
+def _inserted(text: str, mapping: yaml.MappingNode, name: str, value: Any, top: bool) -> str:
+    """With one key more in a mapping: at the end of the file, or of a mapping below after its last key."""
+    if top:
+        body = "".join(f"  {key}: {_flow(each)}\n" for key, each in value.items())
+        return f"{text.rstrip()}\n{name}:\n{body}"
+    entry = f"{_flow(name)}: {_flow(value)}"
+    if mapping.flow_style:
+        place = _end(mapping) - 1
+        between = ", " if mapping.value else ""
+        if mapping.value:
+            place = _end(mapping.value[-1][1])
+        return text[:place] + between + entry + text[place:]
+    place = _end(mapping.value[-1][1])
+    line_end = text.find("\n", place)
+    place = len(text) if line_end < 0 else line_end  # past a comment on the last key's line
+    return f"{text[:place]}\n{' ' * mapping.start_mark.column}{entry}{text[place:]}"
+
+
+def _end(node: yaml.Node) -> int:
+    """Where a value ends; a block's own mark lies past the comments that follow it."""
+    if isinstance(node, yaml.MappingNode) and not node.flow_style and node.value:
+        return _end(node.value[-1][1])
+    if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
+        return _end(node.value[-1])
+    return node.end_mark.index
+
+
+def _flow(value: Any) -> str:
+    """A value on one line."""
+    dumped = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), sort_keys=False, allow_unicode=True)
+    return dumped.removesuffix("\n").removesuffix("\n...")

@@ -1,0 +1,246 @@
+"""What single ranking models and their parts do beyond the contract of them all."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from core import names
+from core.errors import ModelError
+from trainer.ranking import calibration
+from trainer.ranking.contract import PER_CANDIDATE, RankingData, list_ndcg
+from trainer.ranking.deepfm import Pairs
+from trainer.ranking.inputs import Attention, Mean, Seen, Signals
+from trainer.ranking.registry import MODELS
+
+FEW = {"epochs": 3, "batch_size": 4, "learning_rate": 0.01}
+SEED = 7
+KNOWN_OF_SOME = "known_of_some"  # a signal
+
+
+def fit(name, data, **params):
+    few = {key: value for key, value in FEW.items() if key in MODELS[name].settings.model_fields}
+    return MODELS[name].load()(MODELS.check(name, few | params), data, SEED)
+
+
+def scores_of(ranker, columns):
+    return ranker.scores({key: tf.constant(value) for key, value in columns.items()}).numpy()
+
+
+def with_columns(data, make, **changes):
+    """The data with columns added to both parts: `make` gives them of a part's."""
+    parts = {part: getattr(data, part) | make(getattr(data, part)) for part in ("train", "validation")}
+    return dataclasses.replace(data, **parts, **changes)
+
+
+def with_signal(data):
+    """What is right is told by a signal that is not known of a third of the candidates."""
+
+    def make(columns):
+        rng = np.random.default_rng(len(columns[names.LABEL]))
+        value = rng.normal(size=columns[names.LABEL].shape).astype(np.float32)
+        right = ((value > 1) & (columns[names.WEIGHT] > 0)).astype(np.float32)
+        return {KNOWN_OF_SOME: np.where(rng.random(value.shape) < 0.3, np.nan, value), names.LABEL: right}
+
+    return with_columns(data, make, signals=(*PER_CANDIDATE, KNOWN_OF_SOME))
+
+
+# ---- every model ----
+
+
+@pytest.mark.parametrize("name", MODELS.entries)
+def test_every_model_uses_every_signal(world, name):
+    data = with_signal(world.ranking_data)
+    ranker, _ = fit(name, data, **({"epochs": 10} if "epochs" in MODELS[name].settings.model_fields else {}))
+    columns = data.validation
+    scores = scores_of(ranker, columns)
+    assert np.isfinite(scores[columns[names.WEIGHT] > 0]).all()
+    ndcg = list_ndcg(scores, columns[names.LABEL], columns[names.WEIGHT], 10)
+    retrieved = list_ndcg(-columns[names.RETRIEVAL_RANK], columns[names.LABEL], columns[names.WEIGHT], 10)
+    assert ndcg > retrieved + 0.1
+
+
+@pytest.mark.parametrize("name", MODELS.entries)
+def test_where_nothing_learned_is_better_the_retrievers_order_stands_and_the_log_says_so(world, name):
+    """In validation the retriever's order is perfect, in train it is the opposite of what is right."""
+
+    def backwards(columns):
+        first = columns[names.RETRIEVAL_RANK] < 3
+        last = (columns[names.RETRIEVAL_RANK] > 6) & (columns[names.WEIGHT] > 0)
+        of_train = columns[names.LABEL] is world.ranking_data.train[names.LABEL]
+        return {names.LABEL: np.where(of_train, last, first).astype(np.float32)}
+
+    data = with_columns(world.ranking_data, backwards)
+    ranker, log = fit(name, data)
+    assert log["kept_retrievers_order"]
+    filled = data.validation[names.WEIGHT] > 0
+    scores = np.where(filled, scores_of(ranker, data.validation), -np.inf)
+    assert (np.diff(scores, axis=1)[filled[:, 1:]] <= 0).all()
+
+
+@pytest.mark.parametrize("kind", ["platt", "isotonic"])
+@pytest.mark.parametrize("name", ["dcn", "trees"])
+def test_examples_get_calibrated_probabilities(world, name, kind, tmp_path):
+    ranker, log = fit(name, world.ranking_data, calibration=kind)
+    before, after = (log["probabilities"][when] for when in ("before", "after"))
+    assert after["log_loss"] < before["log_loss"]
+    inputs = world.ranking_inputs()
+    ranker.save(str(tmp_path))
+    served = tf.saved_model.load(str(tmp_path)).signatures
+    found = served["rank_examples"](examples=tf.constant(inputs["rank_examples"]["examples"]))["probability"].numpy()
+    scores = served["rank"](**{key: tf.constant(value) for key, value in inputs["rank"].items()})["score"].numpy()
+    filled = inputs["rank"][names.ITEM_ID] != ""
+    assert (found[~filled] == 0).all()
+    expected = np.where(filled, ranker.probabilities(tf.constant(np.where(filled, scores, 0))).numpy(), 0)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    labels = world.lists[1][names.LABEL]
+    assert abs(found[filled].mean() - labels[filled].mean()) < 0.05
+    order = np.argsort(scores[filled], kind="stable")
+    assert (np.diff(found[filled][order]) >= -1e-6).all()
+
+
+# ---- calibration ----
+
+
+def lists(count, slope, offset, seed=0):
+    """Scores, and labels that are right with probability sigmoid(slope score + offset)."""
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(0, 2, (count, 20)).astype(np.float32)
+    labels = rng.random(scores.shape) < 1 / (1 + np.exp(-(slope * scores + offset)))
+    return scores, labels.astype(np.float32), np.ones_like(scores)
+
+
+def test_platt_finds_the_line_that_the_labels_were_drawn_from():
+    probability, log = calibration.fit("platt", *lists(2000, 0.5, -1.0))
+    assert probability.slope == pytest.approx(0.5, abs=0.03)
+    assert probability.offset == pytest.approx(-1, abs=0.05)
+    assert log["after"]["calibration_error"] < 0.01 < 0.1 < log["before"]["calibration_error"]
+
+
+def test_isotonic_is_what_numpy_interpolates_and_never_certain():
+    scores, labels, weights = lists(200, 1.0, 0.0)
+    probability, log = calibration.fit("isotonic", scores, labels, weights)
+    asked = np.float32([-100, -1.37, 0, 0.5, probability.x[3], 100])
+    found = probability(tf.constant(asked)).numpy()
+    np.testing.assert_allclose(found, np.interp(asked, probability.x, probability.y), atol=1e-6)
+    assert 0 < found.min() < found.max() < 1
+    assert log["after"]["calibration_error"] < 0.05
+
+
+def test_padding_has_no_say_in_calibration():
+    scores, labels, weights = lists(200, 0.5, -1.0)
+    padded = [np.pad(values, ((0, 0), (0, 5)), constant_values=fill) for values, fill in ((scores, 9), (labels, 0))]
+    probability, _ = calibration.fit("platt", *padded, np.pad(weights, ((0, 0), (0, 5))))
+    assert probability.slope == pytest.approx(calibration.fit("platt", scores, labels, weights)[0].slope)
+
+
+def test_too_few_lists_to_calibrate_are_refused():
+    scores, labels, weights = lists(1, 1.0, 0.0)
+    with pytest.raises(ModelError, match=r"both halves of the validation lists; found 1 lists.*calibration: none"):
+        calibration.fit("platt", scores, labels, weights)
+
+
+# ---- the parts of the networks ----
+
+
+def signal_data(values, weights):
+    columns = {"a": np.float32(values), names.RETRIEVAL_SCORE: np.zeros_like(weights), names.WEIGHT: weights}
+    return RankingData(None, None, {}, columns, columns, (names.RETRIEVAL_SCORE, "a"))
+
+
+def test_signals_are_standardised_over_what_is_known_and_no_padding():
+    values, weights = [[0.0, 2.0, np.nan], [4.0, 100.0, 100.0]], np.float32([[1, 1, 1], [1, 0, 0]])
+    data = signal_data(values, weights)
+    found = Signals(data)({key: tf.constant(value) for key, value in data.train.items()}).numpy()
+    deviation = np.std([0, 2, 4])
+    logs = np.log1p([0, 2, 4])
+    assert found.shape == (2, 3, 4)
+    np.testing.assert_allclose(found[..., 1][weights > 0], [-2 / deviation, 0, 0, 2 / deviation], atol=1e-6)
+    expected = (logs - logs.mean()) / logs.std()
+    np.testing.assert_allclose(found[..., 3][weights > 0], [*expected[:2], 0, expected[2]], atol=1e-5)
+    assert (found[..., [0, 2]] == 0).all()  # all alike: it tells nothing
+
+
+def test_attention_is_the_sum_of_what_was_met_weighed_by_a_network_over_each_pair():
+    rng = np.random.default_rng(1)
+    met, candidate = rng.normal(size=(2, 4, 3)).astype(np.float32), rng.normal(size=(2, 5, 3)).astype(np.float32)
+    present = np.float32([[1, 1, 0, 0], [1, 1, 1, 1]])
+    layer = Attention()
+    found = layer(*(tf.constant(values) for values in (met, present, candidate))).numpy()
+    w_met, b, w_candidate, w_product = (
+        layer.of_met.kernel.numpy(),
+        layer.of_met.bias.numpy(),
+        layer.of_candidate.kernel.numpy(),
+        layer.of_product.kernel.numpy(),
+    )
+    out, out_bias = (weight.numpy() for weight in layer.weight.weights)
+    expected = np.zeros_like(candidate)
+    for q in range(2):
+        for c in range(5):
+            for h in np.flatnonzero(present[q]):
+                pair = met[q, h] @ w_met + b + candidate[q, c] @ w_candidate + (met[q, h] * candidate[q, c]) @ w_product
+                expected[q, c] += (np.maximum(pair, 0) @ out + out_bias) * met[q, h]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    mean = Mean()(*(tf.constant(values) for values in (met, present, candidate))).numpy()
+    np.testing.assert_allclose(mean[:, 0], [met[0, :2].mean(axis=0), met[1].mean(axis=0)], rtol=1e-5)
+
+
+def test_pairs_of_fields_are_the_sum_of_their_dot_products():
+    rng = np.random.default_rng(2)
+
+    def some(*shape):
+        return tf.constant(rng.normal(size=shape), tf.float32)
+
+    seen = Seen(some(2, 5, 4), [some(2, 3), some(2, 1)], [some(2, 5, 3)], some(2, 5, 3), some(2, 1, 3))
+    layer = Pairs(3)
+    found = layer(seen).numpy()[..., 0]
+    number, signals = (project.kernel.numpy() for project in layer.project if project is not None)
+    user = [np.repeat(each.numpy()[:, None], 5, axis=1) for each in seen.user]
+    fields = [seen.candidate.numpy(), np.repeat(seen.met.numpy(), 5, axis=1), user[0], user[1] @ number]
+    fields += [seen.item[0].numpy(), seen.signals.numpy() @ signals]
+    expected = sum((fields[i] * fields[j]).sum(axis=-1) for i in range(len(fields)) for j in range(i))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["dcn", "deepfm"])
+def test_history_can_be_weighed_anew_for_each_candidate(world, name):
+    weighed = fit(name, world.ranking_data, history="attention")[0]
+    mean = fit(name, world.ranking_data)[0]
+    columns = world.ranking_data.validation
+    assert not np.allclose(scores_of(weighed, columns), scores_of(mean, columns), atol=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["pointwise", "pairwise", "lambda", "approx_ndcg"])
+def test_any_loss_can_be_chosen(world, loss):
+    _, log = fit("mlp", world.ranking_data, loss=loss)
+    assert np.isfinite([each["loss"] for each in log["curve"][1:]]).all()
+
+
+# ---- two tasks ----
+
+
+def rated(columns):
+    """A rating of every third candidate: 5 of dear ones, 1 of the rest; it has nothing to do with what is right."""
+    rating = np.where(columns["price"] > 0, 5, 1).astype(np.float32)
+    place = np.arange(rating.size).reshape(rating.shape) % 3
+    return {names.RATING: np.where((place == 0) & (columns[names.WEIGHT] > 0), rating, np.nan)}
+
+
+def test_ratings_are_learned_beside_relevance_and_join_the_score_as_configured(world):
+    data = with_columns(world.ranking_data, rated)
+    # It is always the latest that is kept, so that the rating's head has been trained.
+    ranker, log = fit("mmoe", data, epochs=30, patience=30, rating_loss=1.0, rating_in_score=5.0)
+    assert log["tasks"] == ["relevance", "rating"]
+    columns = {key: tf.constant(value) for key, value in data.validation.items()}
+    relevance, rating = (head.numpy() for head in ranker.model.heads(columns))
+    np.testing.assert_allclose(scores_of(ranker, data.validation), relevance + 5 * rating, rtol=1e-4, atol=1e-4)
+    if log["epoch"] == 0:
+        assert (rating == 0).all()
+
+
+def test_without_ratings_relevance_is_the_only_task_and_the_log_says_so(world):
+    _, log = fit("mmoe", world.ranking_data)
+    assert log["tasks"] == ["relevance"]

@@ -1,0 +1,24 @@
+"""A kind of feature that the product does not have, as a user writes one; `docs/features.md` shows it."""
+
+import tensorflow as tf
+from pydantic import Field
+
+from transform import graph
+from transform.features import Feature, Indices, Raw, vocabulary_name
+
+
+class FirstLetters(Feature):
+    """The first letters of a string, such as the area that a postal code begins with."""
+
+    letters: int = Field(2, ge=1, description="How many letters count.")
+
+    @property
+    def raw(self):
+        return Raw()
+
+    def outputs(self, name):
+        return [Indices(name, buckets=1, vocabulary=vocabulary_name(name))]
+
+    def transform(self, name, column):
+        letters = column.with_values(tf.strings.substr(column.values, 0, self.letters))
+        return {name: graph.index(letters, name, min_count=1, oov_buckets=1)}

@@ -1,0 +1,75 @@
+"""What the tests of releases share: a publisher of small ones."""
+
+import os
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core import names, release_store, releases
+
+NOON = datetime(2025, 1, 31, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of the releases, on a disk that is not waited for: nobody cuts the power here."""
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
+    return tmp_path / "releases"
+
+
+@pytest.fixture
+def make_parts() -> Callable[..., dict[str, Path]]:
+    """Writes what a release is made from; `text` is the content of its retrieval model."""
+
+    def make(folder: Path, text: str = "one") -> dict[str, Path]:
+        content = {
+            "model/saved_model.pb": text,
+            "model/variables/variables.index": "weights",
+            "ranker/saved_model.pb": "ranker",
+            "index/items.faiss": "vectors",
+            f"index/{names.CATALOGUE_FILE}": "catalogue",
+            names.EVALUATION_FILE: "{}",
+        }
+        for name, value in content.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_text(value)
+        return {
+            releases.RETRIEVAL: folder / "model",
+            releases.INDEX: folder / "index",
+            releases.RANKING: folder / "ranker",
+            names.CATALOGUE_FILE: folder / "index" / names.CATALOGUE_FILE,
+            names.EVALUATION_FILE: folder / names.EVALUATION_FILE,
+        }
+
+    return make
+
+
+@pytest.fixture
+def publish(tmp_path: Path, store: Path, make_parts: Callable[..., dict[str, Path]]) -> Callable[..., str]:
+    """Publishes a release of some text, so many minutes after noon."""
+
+    def publish(text: str, minute: int, facts: Any = None, served: dict[str, Path] | None = None) -> str:
+        parts = make_parts(tmp_path / f"source-{text}", text)
+        return release_store.publish(store, parts, facts or {}, served, NOON + timedelta(minutes=minute))
+
+    return publish
+
+
+@pytest.fixture
+def push(tmp_path: Path) -> Callable[[int], dict[str, Path]]:
+    """Makes what the Pushers make: a model of each step under a number of its own, a second apart."""
+
+    def push(number: int) -> dict[str, Path]:
+        pair = {
+            step: tmp_path / "serving" / step / str(number + later)
+            for later, step in enumerate((releases.RETRIEVAL, releases.RANKING))
+        }
+        for step, folder in pair.items():
+            folder.mkdir(parents=True)
+            (folder / "saved_model.pb").write_text(step)
+        return pair
+
+    return push

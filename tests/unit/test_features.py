@@ -1,0 +1,159 @@
+"""The kinds of features: what each reads and makes, and how a configuration names them, a user's own among them."""
+
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from core.columns import event_types
+from transform import names
+from transform.columns import feature_types, user_types
+from transform.features import Feature, Features, Indices, Numbers, Raw, own_modules, raw_columns
+
+OWN = """
+from pydantic import Field
+from transform.features import Feature, Numbers, Raw
+
+class Length(Feature):
+    most: int = Field(10, ge=1, description="The longest that counts.")
+
+    @property
+    def raw(self):
+        return Raw()
+
+    def outputs(self, name):
+        return [Numbers(name)]
+
+class NoFeature:
+    pass
+"""
+
+
+def features(user=None, item=None, **more):
+    return Features.model_validate({"user": user or {}, "item": item or {}, **more})
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch):
+    """A module with a kind of feature, on the Python path."""
+    (tmp_path / "own_kinds.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    sys.modules.pop("own_kinds", None)
+
+
+def test_a_column_s_type_is_that_of_its_kind_and_a_cross_has_no_column():
+    item = {
+        "brand": "categorical",
+        "genres": "multi_valued",
+        "price": {"kind": "numeric", "buckets": 4},
+        "title": "text",
+        "picture": {"kind": "embedding", "size": 3},
+        "niche": {"kind": "cross", "columns": ["brand", "genres"]},
+    }
+    found = features(item=item).item
+    texts, numbers = pa.list_(pa.string()), pa.list_(pa.float32())
+    types = {"brand": pa.string(), "genres": texts, "price": pa.float32(), "title": pa.string(), "picture": numbers}
+    assert feature_types(found) == types
+    assert raw_columns(found)["picture"] == Raw(numbers=True, values=3)
+    assert raw_columns(found)["title"].words
+
+
+def test_what_the_kinds_make():
+    item = {
+        "title": {"kind": "text", "max_words": 5},
+        "picture": {"kind": "embedding", "size": 3},
+        "niche": {"kind": "cross", "columns": ["title", "picture"], "buckets": 7},
+    }
+    found = features(item=item)
+    assert names.outputs(found.item) == ["title", "title_weight", "picture", "niche"]
+    assert found.item["title"].outputs("t") == [
+        Indices("t", vocabulary="t_vocabulary", several=True, weights="t_weight")
+    ]
+    assert found.item["picture"].outputs("p") == [Numbers("p", 3)]
+    assert names.vocabularies(found) == ["user_id_vocabulary", "item_id_vocabulary", "title_vocabulary"]
+    sizes = dict.fromkeys(names.vocabularies(found), 10)
+    assert names.index_sizes(found, sizes) == {"user_id": 27, "item_id": 27, "title": 11, "niche": 8}
+
+
+def test_features_are_written_as_they_are_read(own):
+    item = {
+        "title": "text",
+        "length": {"kind": "own_kinds:Length", "most": 3},
+        "price": {"kind": "numeric", "log": True},
+    }
+    found = features(item=item)
+    assert Features.model_validate_json(found.model_dump_json()) == found
+    assert found.model_dump()["item"]["length"] == {"kind": "own_kinds:Length", "most": 3}
+
+
+def test_a_kind_may_be_a_class_of_the_user_s_own(own):
+    found = features(item={"length": "own_kinds:Length", "brand": "categorical"})
+    assert isinstance(found.item["length"], Feature)
+    assert names.outputs(found.item) == ["length", "brand"]
+    assert own_modules(found) == ["own_kinds"]
+    assert own_modules(features(item={"brand": "categorical"})) == []
+
+
+@pytest.mark.parametrize(
+    ("feature", "told"),
+    [
+        ("own_kinds:Width", "should be `module:Class` of a module on the Python path"),
+        ("no_such_module:Kind", "importing it says: No module named 'no_such_module'"),
+        ("own_kinds:NoFeature", "should be a subclass of transform.features.Feature"),
+        ({"kind": "own_kinds:Length", "most": 0}, "most: Input should be greater than or equal to 1"),
+        ({"kind": "own_kinds:Length", "least": 0}, "least: Extra inputs are not permitted"),
+        ("picture", "does not match any of the expected tags"),
+        ({"kind": "embedding"}, "Field required"),
+        ({"kind": "cross", "columns": ["a"]}, "at least 2 items"),
+        ({"kind": "text", "max_words": 0}, "greater than or equal to 1"),
+    ],
+)
+def test_what_is_no_kind_is_refused(own, feature, told):
+    with pytest.raises(ValidationError) as caught:
+        features(item={"x": feature})
+    assert told in str(caught.value)
+
+
+# ---- crosses ----
+
+CROSSED = {"brand": "categorical", "genres": "multi_valued", "price": {"kind": "numeric", "buckets": 4}}
+
+
+def cross(*columns):
+    return {"kind": "cross", "columns": list(columns)}
+
+
+def test_what_has_categories_can_be_crossed():
+    names.check(features(item=CROSSED | {"each": cross("brand", "genres", "price")}))
+
+
+@pytest.mark.parametrize(
+    ("columns", "wrong"),
+    [
+        (("brand", "mass"), "crosses ['mass']"),  # a number without buckets
+        (("brand", "title"), "crosses ['title']"),
+        (("brand", "picture"), "crosses ['picture']"),
+        (("brand", "x"), "crosses ['x']"),  # itself
+        (("brand", "gender"), "crosses ['gender']"),  # of the other table
+        (("brand", "nowhere"), "crosses ['nowhere']"),
+        (("brand", "brand"), "should cross different columns"),
+    ],
+)
+def test_what_has_none_cannot(columns, wrong):
+    more = {"mass": "numeric", "title": "text", "picture": {"kind": "embedding", "size": 2}, "x": cross(*columns)}
+    with pytest.raises(ValueError) as caught:
+        names.check(features({"gender": "categorical"}, CROSSED | more))
+    assert wrong in str(caught.value)
+
+
+def test_the_weights_of_words_may_not_take_another_feature_s_name():
+    with pytest.raises(ValueError, match="title_weight"):
+        names.check(features(item={"title": "text", "title_weight": "numeric"}))
+
+
+def test_a_query_carries_who_what_when_and_the_user_s_features():
+    found = user_types(features({"age": "numeric", "tags": "multi_valued"}).user)
+    assert found == event_types(has_rating=False) | {"age": pa.float32(), "tags": pa.list_(pa.string())}

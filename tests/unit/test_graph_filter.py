@@ -1,0 +1,25 @@
+"""The smoothest patterns of the graph against a dense decomposition, from either side and of a low rank."""
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from trainer.retrieval import graph_filter
+
+
+@pytest.mark.parametrize("small", [0, 8192])
+@pytest.mark.parametrize("shape", [(30, 50), (50, 30)])
+def test_patterns_are_the_first_singular_vectors(monkeypatch, small, shape):
+    monkeypatch.setattr(graph_filter, "SMALL", small)
+    met = sp.random(*shape, 0.3, format="csr", random_state=0, dtype=np.float32)
+    found = graph_filter.first_patterns(met, 7, 0)
+    expected = np.linalg.svd(met.toarray().astype(np.float64))[2][:7]
+    np.testing.assert_allclose(found.T @ found, expected.T @ expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("small", [0, 8192])
+def test_what_the_data_does_not_hold_is_no_pattern(monkeypatch, small):
+    monkeypatch.setattr(graph_filter, "SMALL", small)
+    rng = np.random.default_rng(0)
+    of_rank_two = rng.random((6, 2)) @ rng.random((2, 9))
+    assert graph_filter.first_patterns(sp.csr_matrix(of_rank_two, dtype=np.float32), 4, 0).shape[0] == 2

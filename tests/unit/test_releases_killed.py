@@ -1,0 +1,219 @@
+"""The release store with several writers at once, and with one that is killed at every step it takes."""
+
+import itertools
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from core import durable, pushed, release_store, releases
+
+NOON = datetime(2025, 1, 31, 12, tzinfo=UTC)
+
+
+def half_there(store: Path) -> list[str]:
+    return [path.name for path in store.rglob(".*.partial")]
+
+
+# ---- several at once ----
+
+
+def at_once(*work: Callable[[], None]) -> None:
+    """Do each in a process of its own, all starting together."""
+    context = multiprocessing.get_context("fork")
+    start = context.Barrier(len(work))
+
+    def when_all_are_there(each: Callable[[], None]) -> None:
+        start.wait()
+        each()
+
+    processes = [context.Process(target=when_all_are_there, args=(each,)) for each in work]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * len(work)
+
+
+def test_two_who_push_at_once_do_not_mix_and_none_is_forgotten(tmp_path, store, make_parts):
+    def push(text: str, second: int) -> None:
+        parts = make_parts(tmp_path / text, text)
+        for number in range(20):
+            release_store.publish(store, parts, {"by": text}, created=NOON + timedelta(minutes=number, seconds=second))
+
+    at_once(lambda: push("one", 0), lambda: push("two", 30))
+    found = releases.versions(store)
+    assert len(found) == 40
+    for version in found:
+        releases.verify(store, version)
+        model = (store / version / "retrieval/saved_model.pb").read_text()
+        assert model == releases.manifest(store, version)["facts"]["by"]
+    in_force = [*releases.history(store), releases.current(store)]
+    assert sorted(in_force) == sorted(found)
+    for seconds in ("00Z", "30Z"):  # each one's pushes came into force in the order that it made them
+        own = [version for version in in_force if version[13:16] == seconds]
+        assert own == sorted(own)
+        assert len(own) == 20
+    assert not half_there(store)
+
+
+def test_two_who_push_the_same_at_once_make_one_release_of_it(tmp_path, store, make_parts):
+    def push(folder: str) -> None:
+        parts = make_parts(tmp_path / folder)
+        for number in range(20):
+            release_store.publish(store, parts, {}, created=NOON + timedelta(minutes=number))
+
+    at_once(lambda: push("a"), lambda: push("b"))
+    assert len(releases.versions(store)) == 20
+    for version in releases.versions(store):
+        releases.verify(store, version)
+    assert not half_there(store)
+
+
+def test_readers_find_the_current_release_whole_while_others_push_and_collect(tmp_path, store, make_parts, publish):
+    publish("first", 0)
+    until = time.monotonic() + 1
+
+    def push(text: str, second: int) -> None:
+        parts = make_parts(tmp_path / text, text)
+        for number in itertools.count(1):
+            if time.monotonic() > until:
+                break
+            release_store.publish(store, parts, {}, created=NOON + timedelta(minutes=number, seconds=second))
+            release_store.collect(store, 1)
+
+    def read() -> None:
+        while time.monotonic() < until:
+            with releases.reading(store) as folder:
+                shutil.copytree(folder, tmp_path / "copy")  # fails if a file goes while it is at it
+                assert len(list(durable.entries(tmp_path / "copy"))) == 7
+                shutil.rmtree(tmp_path / "copy")
+
+    at_once(lambda: push("one", 0), lambda: push("two", 30), read)
+    assert len(releases.versions(store)) <= 4
+    releases.verify(store)
+
+
+def test_a_publisher_at_work_is_not_swept_away_and_a_dead_one_is(store, publish):
+    publish("one", 0)
+    dead = store / ".1.dead.partial"  # process 1 lives, but it is not the publisher
+    (dead / "retrieval").mkdir(parents=True)
+    with release_store._partial_folder(store) as partial:
+        assert not dead.exists()
+        publish("two", 1)
+        release_store.collect(store, 1)
+        assert partial.is_dir()
+    assert not partial.exists()
+
+
+# ---- killed ----
+
+
+def killed_at(number: int, work: Callable[[], Any]) -> bool:
+    """Work in a child that kills itself at its n-th step; whether it came to that.
+
+    A step is an operation on the file system that Python's audit events tell of, or a line that writes a file.
+    """
+    child = os.fork()
+    if child == 0:
+        seen = 0
+
+        def step() -> None:
+            nonlocal seen
+            seen += 1
+            if seen == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def audit(event: str, _: tuple) -> None:
+            if event in ("open", "fcntl.flock") or event.startswith(("os.", "shutil.", "tempfile.")):
+                step()
+
+        def trace(frame: FrameType, event: str, _: object) -> Any:
+            if frame.f_code.co_filename != durable.__file__:
+                return None
+            if event == "line":
+                step()
+            return trace
+
+        code = 1
+        try:
+            sys.addaudithook(audit)
+            sys.settrace(trace)
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert status in (0, signal.SIGKILL)
+    return status != 0
+
+
+def test_a_push_that_is_killed_at_any_step_leaves_a_whole_release_current(store, publish, push, make_parts):
+    minutes = iter(range(10_000))
+    pairs = {"old": push(10), "new": push(20)}
+    outcomes: list[str] = []
+    while True:
+        old = publish("old", next(minutes), served=pairs["old"])  # after every kill but the first: publishing goes on
+        assert releases.current(store) == old
+        assert not half_there(store)
+        (store / ".1.dead.partial/retrieval").mkdir(parents=True)  # so that the sweep is killed too
+        minute = next(minutes)
+        if not killed_at(len(outcomes) + 1, lambda minute=minute: publish("new", minute, served=pairs["new"])):
+            break
+        now = releases.current(store)
+        outcomes.append("old" if now == old else "new")
+        for version in releases.versions(store)[:2]:
+            releases.verify(store, version)
+        config = (store / pushed.CONFIG_FILE).read_text()
+        assert config.count("versions: 1") in (0, 2)  # of one pair or the other
+        if now != old:  # killed after the swap: the rollback knows the way back
+            assert release_store.rollback(store) == old
+            assert (store / pushed.CONFIG_FILE).read_text().count("versions: 1") == 2
+    assert outcomes == sorted(outcomes, reverse=True)  # it came into force once, at one step
+    assert outcomes.count("old") > 100
+    assert outcomes.count("new") > 1
+
+
+def test_a_rollback_that_is_killed_at_any_step_leaves_the_one_or_the_other(store, publish, push):
+    one, two = publish("one", 0, served=push(10)), publish("two", 1, served=push(20))
+    outcomes: list[str | None] = []
+    while killed_at(len(outcomes) + 1, lambda: release_store.rollback(store, one)):
+        outcomes.append(releases.current(store))
+        releases.verify(store)
+        release_store.rollback(store, two)
+    assert set(outcomes) == {one, two}
+    assert outcomes == sorted(outcomes, reverse=True)
+
+
+def test_a_collection_that_is_killed_at_any_step_leaves_whole_releases(store, publish, push):
+    serving = store.parent / "serving"
+    minutes = iter(range(10_000))
+    left: list[int] = []
+    while True:
+        while len(releases.versions(store)) < 4:
+            minute = next(minutes)
+            publish("some", minute, served=push(100 + 10 * minute))
+        before = releases.versions(store)
+        if not killed_at(len(left) + 1, lambda: release_store.collect(store, 2, serving)):
+            break
+        found = releases.versions(store)
+        left.append(len(found))
+        assert found[:2] == before[:2]
+        assert releases.current(store) == before[0]
+        for version in found:
+            folder = releases.resolve(store, version)
+            for path in releases.manifest(store, version)["served"].values():
+                assert (store / path / "saved_model.pb").is_file(), folder
+        assert releases.previous(store) == before[1]
+    assert len(releases.versions(store)) == 2
+    assert not half_there(store.parent)
+    assert [len(list((serving / step).iterdir())) for step in pushed.STEPS] == [2, 2]
+    assert set(left) == {2, 3, 4}
+    assert len(left) > 100

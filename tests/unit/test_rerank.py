@@ -1,0 +1,238 @@
+"""Re-ranking beside oracles that look at one list and one pair at a time: the papers' formulas, written out."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from components.recommender_evaluator.item_vectors import item_vectors
+from core import metrics, names
+from core.queries import Queries
+from serving.rerank import adjust
+from serving.rerank.diversity import OWN
+from serving.rerank.reranker import Reranker
+from serving.rerank.settings import Reranking
+from transform.features import Features
+
+N_ITEMS = 24
+FEATURES = Features.model_validate(
+    {"item": {"brand": "categorical", "genres": "multi_valued", "price": "numeric", "year": "numeric"}}
+).item
+RNG = np.random.default_rng(3)
+GENRES = [list(RNG.choice(list("pqrst"), RNG.integers(0, 4), replace=False)) for _ in range(N_ITEMS)]
+BRANDS = [*RNG.choice(list("xyz"), N_ITEMS - 2), "", None]
+CATALOGUE = pa.table(
+    {
+        names.ITEM_ID: [f"i{item}" for item in range(N_ITEMS)],
+        "brand": pa.array(BRANDS, pa.string()),
+        "genres": pa.array(GENRES, pa.list_(pa.string())),
+        "price": pa.array([*RNG.lognormal(size=N_ITEMS - 1), None], pa.float32()),
+        "year": pa.array([*RNG.integers(1980, 2000, N_ITEMS - 1), None], pa.float32()),
+        names.EVENT_COUNT: RNG.geometric(0.05, N_ITEMS) - 1,
+    }
+)
+LISTS = st.integers(0, 2**32 - 1)
+
+
+def asked(n_queries: int, rng: np.random.Generator) -> Queries:
+    history = [[f"i{item}" for item in rng.integers(0, N_ITEMS + 2, rng.integers(0, 9))] for _ in range(n_queries)]
+    return Queries(
+        users=pa.table({names.USER_ID: ["u"] * n_queries}),
+        time=np.full(n_queries, 900_000_000),
+        history=pa.array(history, pa.list_(pa.string())),
+        seen=pa.array([[]] * n_queries, pa.list_(pa.string())),
+        relevant_offsets=np.zeros(n_queries + 1, np.int64),
+        relevant_items=np.zeros(0, np.int32),
+    )
+
+
+def drawn(seed: int, n_queries: int = 5, width: int = 12) -> tuple[Queries, np.ndarray, np.ndarray]:
+    """Lists of some length, each padded at its end, with scores without ties."""
+    rng = np.random.default_rng(seed)
+    rows = np.stack([rng.permutation(N_ITEMS)[:width] for _ in range(n_queries)]).astype(np.int32)
+    scores = rng.normal(3, 5, rows.shape).astype(np.float32)
+    absent = np.arange(width) >= rng.integers(0, width + 1, n_queries)[:, None]
+    return asked(n_queries, rng), np.where(absent, -1, rows).astype(np.int32), np.where(absent, -np.inf, scores)
+
+
+def reranked(config: dict, queries: Queries, rows: np.ndarray, scores: np.ndarray, k: int) -> np.ndarray:
+    return Reranker(Reranking.model_validate(config), CATALOGUE, FEATURES).rerank(queries, rows, scores, k)[0]
+
+
+def greedily(rows, scores, k, weight, gain) -> list[int]:
+    """The oracle: one list, one candidate at a time; `gain` of (chosen, item)."""
+    left = [int(row) for row in rows if row >= 0]
+    scores = dict(zip(left, scores[: len(left)], strict=True))
+    left.sort(key=lambda item: -scores[item])
+    relevance = {item: 1 / math.log2(place + 2) for place, item in enumerate(left)}
+    chosen: list[int] = []
+    while left and len(chosen) < k:
+        worth = [(1 - weight) * relevance[item] + weight * gain(chosen, item) for item in left]
+        # What rounding makes of equals is not what is tested.
+        chosen.append(left.pop(next(place for place, one in enumerate(worth) if one >= max(worth) - 1e-7)))
+    return [*chosen, *[-1] * (k - len(chosen))]
+
+
+def cosines() -> np.ndarray:
+    vectors = item_vectors(CATALOGUE, FEATURES).toarray()
+    length = np.linalg.norm(vectors, axis=1)
+    return vectors @ vectors.T / np.outer(np.where(length > 0, length, 1), np.where(length > 0, length, 1))
+
+
+COSINES = cosines()
+
+
+def mmr_gain(chosen, item):
+    return -max((COSINES[item, other] for other in chosen), default=0.0)
+
+
+def dpp_gain(chosen, item):
+    def log_det(items):
+        kernel = (1 - OWN) * COSINES[np.ix_(items, items)]
+        np.fill_diagonal(kernel, 1.0)
+        return np.linalg.slogdet(kernel)[1] if items else 0.0
+
+    return (log_det([*chosen, item]) - log_det(chosen)) / -math.log(OWN)
+
+
+def calibration_gain(history):
+    shares = [dict.fromkeys(genres, 1 / len(genres)) if genres else {} for genres in GENRES]
+    met = [shares[int(item[1:])] for item in history if int(item[1:]) < N_ITEMS]
+    wanted = {genre: sum(one.get(genre, 0) for one in met) for genre in "pqrst"}
+    total = sum(wanted.values())
+
+    def gain(chosen, item):
+        divergence = 0.0
+        for genre, amount in wanted.items():
+            if amount:
+                p = amount / total
+                q = sum(shares[one].get(genre, 0) for one in [*chosen, item]) / (len(chosen) + 1)
+                divergence += p * math.log(p / (0.99 * q + 0.01 * p))
+        return -divergence
+
+    return gain
+
+
+@settings(max_examples=30, deadline=None)
+@given(LISTS, st.sampled_from([0.0, 0.2, 0.5, 0.9]), st.integers(1, 14))
+def test_mmr_and_dpp_choose_as_their_formulas_do(seed, weight, k):
+    queries, rows, scores = drawn(seed)
+    for method, gain in (("mmr", mmr_gain), ("dpp", dpp_gain)):
+        found = reranked({method: {"weight": weight}}, queries, rows, scores, k)
+        assert found.shape == (len(rows), min(k, rows.shape[1]))
+        for one, row, score in zip(found, rows, scores, strict=True):
+            assert one.tolist() == greedily(row, score, found.shape[1], weight, gain), method
+
+
+@settings(max_examples=30, deadline=None)
+@given(LISTS, st.sampled_from([0.2, 0.6]))
+def test_calibration_chooses_as_its_formula_does(seed, weight):
+    queries, rows, scores = drawn(seed)
+    found = reranked({"calibration": {"column": "genres", "weight": weight}}, queries, rows, scores, 10)
+    for one, row, score, history in zip(found, rows, scores, queries.history.to_pylist(), strict=True):
+        assert one.tolist() == greedily(row, score, 10, weight, calibration_gain(history))
+
+
+@settings(max_examples=30, deadline=None)
+@given(LISTS, st.integers(1, 3), st.integers(1, 12))
+def test_a_cap_holds_wherever_it_can_and_never_cuts_a_list(seed, most, first):
+    queries, rows, scores = drawn(seed)
+    found = reranked({"caps": [{"column": "brand", "most": most, "first": first}]}, queries, rows, scores, 12)
+    for one, row, score in zip(found, rows, scores, strict=True):
+
+        def forbidden(chosen, item):
+            same = BRANDS[item] and sum(BRANDS[other] == BRANDS[item] for other in chosen) >= most
+            return -1e6 if same and len(chosen) < first else 0.0
+
+        assert one.tolist() == greedily(row, score, 12, 0.5, forbidden)
+
+
+def test_an_item_of_several_values_counts_for_each_of_them():
+    genres = [["p", "q"], ["q"], ["p"], ["r"], []]
+    catalogue = CATALOGUE.slice(0, 5).set_column(2, "genres", pa.array(genres, pa.list_(pa.string())))
+    queries, rows = asked(1, RNG), np.arange(5, dtype=np.int32)[None]
+    reranker = Reranker(
+        Reranking.model_validate({"caps": [{"column": "genres", "most": 1, "first": 3}]}), catalogue, FEATURES
+    )
+    assert reranker.rerank(queries, rows, -rows.astype(float), 5)[0].tolist() == [[0, 3, 4, 1, 2]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(LISTS, st.integers(1, 12))
+def test_whatever_is_done_a_list_keeps_its_items_and_its_first_places_do_not_depend_on_k(seed, k):
+    queries, rows, scores = drawn(seed)
+    everything = {
+        "freshness": {"column": "year", "holds": "year", "half_life_days": 3650},
+        "popularity": {},
+        "dpp": {"weight": 0.3},
+        "calibration": {"column": "genres"},
+        "caps": [{"column": "brand", "most": 1, "first": 4}],
+    }
+    reranker = Reranker(Reranking.model_validate(everything), CATALOGUE, FEATURES)
+    found, of_found = reranker.rerank(queries, rows, scores, 12)
+    assert (np.sort(found) == np.sort(rows)).all()
+    for one, score, row, scored in zip(found, of_found, rows, scores, strict=True):
+        assert dict(zip(one, score, strict=True)) == dict(zip(row, scored, strict=True))
+    assert (reranker.rerank(queries, rows, scores, k)[0] == found[:, :k]).all()
+    alone = [reranker.rerank(queries.take(np.array([q])), rows[[q]], scores[[q]], 12)[0][0] for q in range(len(rows))]
+    assert (np.stack(alone) == found).all()
+
+
+def test_by_default_nothing_changes_and_ties_keep_the_retrievers_order():
+    queries = asked(1, RNG)
+    rows, scores = np.array([[4, 7, 2, -1]], np.int32), np.array([[0.5, 2.0, 0.5, -np.inf]])
+    for config in ({}, {"mmr": {"weight": 0}}, {"popularity": {"weight": 0}}):
+        assert reranked(config, queries, rows, scores, 4).tolist() == [[7, 4, 2, -1]]
+    many, halves = np.arange(N_ITEMS, dtype=np.int32)[None], np.arange(N_ITEMS)[None] % 2.0
+    assert reranked({}, queries, many, halves, N_ITEMS).tolist() == [[*range(1, N_ITEMS, 2), *range(0, N_ITEMS, 2)]]
+    assert reranked({}, asked(0, RNG), rows[:0], scores[:0], 4).shape == (0, 4)
+
+
+@pytest.mark.parametrize("method", ["mmr", "dpp"])
+def test_more_weight_makes_lists_more_diverse_whatever_the_scale_of_the_scores(method):
+    queries, rows, scores = drawn(8, 200, 20)
+    vectors = item_vectors(CATALOGUE, FEATURES)
+
+    def lists(weight, scale=1.0):
+        return reranked({method: {"weight": weight}}, queries, rows, 7 + scale * scores, 5)
+
+    found = [np.nanmean(metrics.intra_list_diversity(lists(weight), vectors, 5)) for weight in (0.0, 0.3, 0.6, 1.0)]
+    assert found == sorted(found)
+    assert found[-1] > 1.1 * found[0]
+    assert (lists(0.4) == lists(0.4, 1000.0)).all()
+
+
+def test_new_items_gain_and_popular_ones_lose():
+    catalogue = pa.table({names.ITEM_ID: list("abc"), "year": [1990.0, 1998.0, None], names.EVENT_COUNT: [100, 0, 9]})
+    queries, rows, scores = asked(1, RNG), np.array([[0, 1, 2]], np.int32), np.array([[1.0, 0.9, 0.0]])
+    fresh = {"freshness": {"column": "year", "holds": "year", "half_life_days": 365, "weight": 1.0}}
+    for config, first in (({}, 0), (fresh, 1), ({"popularity": {"weight": 0.5}}, 1)):
+        reranker = Reranker(Reranking.model_validate(config), catalogue, {"year": FEATURES["year"]})
+        assert reranker.rerank(queries, rows, scores, 1)[0].item() == first
+
+
+def test_freshness_halves_with_every_half_life():
+    times, day = np.array([1000 * adjust.DAY]), adjust.DAY
+    stamps = np.array([[1000 * day, 990 * day, 980 * day, 2000 * day, np.nan]])
+    assert adjust.freshness(stamps, "timestamp", times, 10).tolist() == [[1, 0.5, 0.25, 1, 0]]
+    assert adjust.freshness(np.array([[0.0, 10, 30, np.nan]]), "age_days", times, 10).tolist() == [[1, 0.5, 0.125, 0]]
+    years = adjust.freshness(np.array([[1971.0, 1970.0]]), "year", np.array([int(adjust.YEAR)]), adjust.YEAR / day)
+    assert years[0] == pytest.approx([1, 0.5])
+
+
+def test_scores_come_to_one_scale_and_popularity_too():
+    scores = np.array([[900.0, 3, 1, -np.inf], [-np.inf] * 4])
+    assert adjust.relevance(scores).tolist() == [[1, 1 / math.log2(3), 0.5, -np.inf], [-np.inf] * 4]
+    assert adjust.log_popularity(np.array([0, 9, 99])) == pytest.approx([0, 0.5, 1])
+    assert adjust.log_popularity(np.zeros(2)).tolist() == [0, 0]
+
+
+def test_memory_is_bounded_by_parts_of_the_queries_that_change_nothing(monkeypatch):
+    queries, rows, scores = drawn(5, 40)
+    config = {"mmr": {"weight": 0.5}, "calibration": {"column": "genres"}, "freshness": {"column": "price"}}
+    whole = reranked(config, queries, rows, scores, 6)
+    monkeypatch.setattr("serving.rerank.reranker._AT_ONCE", 12 * 6 * 7)
+    assert (reranked(config, queries, rows, scores, 6) == whole).all()

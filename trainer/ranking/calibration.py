@@ -1,0 +1,105 @@
+"""From scores to probabilities: fitted on the validation lists, and how far off they are before and after."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+from typing import Literal
+
+import numpy as np
+import tensorflow as tf
+
+from core import progress
+from core.errors import ModelError
+from core.metrics.probabilities import calibration_error, log_loss
+
+Kind = Literal["none", "platt", "isotonic"]
+
+
+class Sigmoid(tf.Module):
+    """sigmoid(slope score + offset).
+
+    Source: Platt, "Probabilistic outputs for support vector machines", 1999, eq. 1. With slope 1 and offset 0 it is
+    what a score means to the pointwise loss.
+    """
+
+    def __init__(self, slope: float = 1.0, offset: float = 0.0):
+        super().__init__()
+        self.slope, self.offset = slope, offset
+
+    def __call__(self, scores: tf.Tensor) -> tf.Tensor:
+        return tf.sigmoid(self.slope * scores + self.offset)
+
+
+class Steps(tf.Module):
+    """A rising line through points (score, probability), level before the first and past the last."""
+
+    def __init__(self, scores: np.ndarray, probabilities: np.ndarray):
+        super().__init__()
+        self.x, self.y = scores.astype(np.float32), probabilities.astype(np.float32)
+
+    def __call__(self, scores: tf.Tensor) -> tf.Tensor:
+        inside = tf.clip_by_value(scores, self.x[0], self.x[-1])
+        right = tf.searchsorted(self.x, tf.reshape(inside, [-1]), side="right")
+        right = tf.reshape(tf.minimum(right, len(self.x) - 1), tf.shape(scores))
+        left = tf.maximum(right - 1, 0)
+        x0, x1, y0, y1 = (tf.gather(values, place) for values in (self.x, self.y) for place in (left, right))
+        return y0 + (y1 - y0) * tf.clip_by_value(tf.math.divide_no_nan(inside - x0, x1 - x0), 0.0, 1.0)
+
+
+def fit(
+    kind: Kind, scores: np.ndarray, labels: np.ndarray, weights: np.ndarray
+) -> tuple[Sigmoid | Steps, dict[str, object]]:
+    """The map from scores to probabilities, and log loss and expected calibration error before and after it.
+
+    "After" is measured on each half of the lists with the map fitted on the other, so that it flatters nobody.
+
+    Args:
+      kind: none, platt or isotonic.
+      scores, labels, weights: [Q, C] of the validation lists; weight 0 is padding.
+    Raises:
+      ModelError: there are too few lists to fit it.
+    """
+    filled = weights > 0
+    half = np.broadcast_to(np.arange(len(scores))[:, np.newaxis] % 2, scores.shape)[filled]
+    flat, right = scores[filled].astype(np.float64), labels[filled] > 0
+    if kind == "none":
+        return Sigmoid(), {"calibration": kind, "before": _errors(right, _probabilities(Sigmoid(), flat))}
+    for each in (0, 1):
+        if len(np.unique(right[half == each])) < 2:
+            raise ModelError(
+                f"calibration {kind!r} should have right and wrong candidates in both halves of the validation lists; "
+                f"found {len(scores)} lists with {right.sum()} right candidates. "
+                "Hold out more, or set calibration: none."
+            )
+    found = np.empty(len(flat))
+    for each in (0, 1):
+        found[half == each] = _probabilities(_fitted(kind, flat[half != each], right[half != each]), flat[half == each])
+    before, after = _errors(right, _probabilities(Sigmoid(), flat)), _errors(right, found)
+    progress.report(
+        f"calibration error {before['calibration_error']:.4f} before {kind}, {after['calibration_error']:.4f} after"
+    )
+    return _fitted(kind, flat, right), {"calibration": kind, "before": before, "after": after}
+
+
+def _fitted(kind: Kind, scores: np.ndarray, right: np.ndarray) -> Sigmoid | Steps:
+    if kind == "platt":
+        from sklearn.linear_model import LogisticRegression
+
+        line = LogisticRegression(penalty=None).fit(scores[:, np.newaxis], right)
+        return Sigmoid(float(line.coef_[0, 0]), float(line.intercept_[0]))
+    from sklearn.isotonic import IsotonicRegression
+
+    # No probability is surer than so many candidates can tell: never 0 nor 1.
+    least = 1 / (len(scores) + 2)
+    steps = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip").fit(scores, right)
+    return Steps(steps.X_thresholds_, steps.y_thresholds_)
+
+
+def _errors(right: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    return {
+        "log_loss": log_loss(right, probabilities),
+        "calibration_error": calibration_error(right, probabilities),
+    }
+
+
+def _probabilities(probability: Sigmoid | Steps, scores: np.ndarray) -> np.ndarray:
+    return probability(tf.constant(scores, tf.float32)).numpy()

@@ -1,0 +1,53 @@
+"""What a query's time and history say of each candidate: signals that the ranker works out itself, in the graph."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import tensorflow as tf
+
+from core import names
+
+TIMES_MET = "times_met"  # how often the candidate stands in the history
+EVENTS_SINCE_MET = "events_since_met"  # how many events are later than its last one there
+DAYS_SINCE_MET = "days_since_met"
+HISTORY_SIZE = "history_size"
+DAYS_SINCE_LAST = "days_since_last"  # event of the user
+HOUR, WEEKDAY = "hour", "weekday"  # of the query, UTC; Monday is 0
+SIGNALS = (TIMES_MET, EVENTS_SINCE_MET, DAYS_SINCE_MET, HISTORY_SIZE, DAYS_SINCE_LAST, HOUR, WEEKDAY)
+
+DAY = 86_400
+_BUCKETS = 2**62  # ids are compared by hash, which for text would be slow
+
+
+def signals(query: dict[str, tf.Tensor], length: int) -> dict[str, tf.Tensor]:
+    """The signals of `SIGNALS`, [B, C] float32 each; NaN where it is not known or never happened.
+
+    Args:
+      query: query_time [B] int64, history [B, H], history_time [B, H] int64 (0 where not known), item_id [B, C].
+      length: how many of the latest events of a history count.
+    """
+    history, items = query[names.HISTORY], query[names.ITEM_ID]
+    present = tf.not_equal(history, "")
+    later = tf.cumsum(tf.cast(present, tf.int32), axis=1, reverse=True, exclusive=True)
+    present &= later < length
+    known = present & (query[names.HISTORY_TIME] > 0)
+    days = tf.cast(query[names.QUERY_TIME][:, tf.newaxis] - query[names.HISTORY_TIME], tf.float32) / DAY
+    met = tf.strings.to_hash_bucket_fast(history, _BUCKETS)[:, tf.newaxis]
+    same = (tf.strings.to_hash_bucket_fast(items, _BUCKETS)[..., tf.newaxis] == met) & present[:, tf.newaxis]
+    of_query = {
+        HISTORY_SIZE: tf.reduce_sum(tf.cast(present, tf.float32), axis=1),
+        DAYS_SINCE_LAST: _least(days, known),
+        HOUR: tf.cast(query[names.QUERY_TIME] % DAY, tf.float32) / 3600,
+        WEEKDAY: tf.cast((query[names.QUERY_TIME] // DAY + 3) % 7, tf.float32),
+    }
+    return {
+        TIMES_MET: tf.reduce_sum(tf.cast(same, tf.float32), axis=2),
+        EVENTS_SINCE_MET: _least(tf.cast(later, tf.float32)[:, tf.newaxis], same),
+        DAYS_SINCE_MET: _least(days[:, tf.newaxis], same & known[:, tf.newaxis]),
+        **{name: tf.broadcast_to(value[:, tf.newaxis], tf.shape(items)) for name, value in of_query.items()},
+    }
+
+
+def _least(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
+    """The least along the last axis of those `where`; NaN for none."""
+    found = tf.reduce_min(tf.where(where, values, values.dtype.max), axis=-1)
+    return tf.where(tf.reduce_any(where, axis=-1), found, float("nan"))

@@ -1,0 +1,44 @@
+"""A line over the signals, the numbers and one weight a feature's value: what networks and trees must beat."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import functools
+
+import tensorflow as tf
+
+from core import names
+from trainer.layers import FeatureEmbedding
+from trainer.ranking import training
+from trainer.ranking.contract import RankingData
+from trainer.ranking.inputs import Signals
+from trainer.ranking.settings import LogisticSettings
+
+
+class FirstOrder(tf.keras.layers.Layer):
+    """Transformed columns → [B, C, …]: the weights of the ids and the features' values, and the numbers."""
+
+    def __init__(self, data: RankingData):
+        super().__init__()
+        self.ids = tf.keras.layers.Embedding(data.sizes[names.ITEM_ID], 1)
+        self.user = FeatureEmbedding(data.features.user, data.sizes, 1)
+        self.item = FeatureEmbedding(data.features.item, data.sizes, 1)
+
+    def call(self, columns):
+        candidate = self.ids(columns[names.ITEM_ID])
+        user = [tf.repeat(value[:, tf.newaxis], tf.shape(candidate)[1], axis=1) for value in self.user(columns)]
+        return tf.concat([candidate, *user, *self.item(columns)], axis=-1)
+
+
+class Logistic(training.Network):
+    """Transformed columns → [B, C] scores."""
+
+    def __init__(self, settings: LogisticSettings, data: RankingData):
+        super().__init__()
+        self.signals, self.retriever, self.first = Signals(data), training.Retriever(data), FirstOrder(data)
+        self.out = tf.keras.layers.Dense(1, kernel_initializer="zeros")
+
+    def call(self, columns, training=False):
+        return (self.out(self.first(columns)) + self.retriever(self.signals(columns)))[..., 0]
+
+
+fit = functools.partial(training.fit, Logistic)

@@ -1,0 +1,47 @@
+"""Deep layers over everything known of a candidate, side by side.
+
+Source: Covington, Adams and Sargin, "Deep neural networks for YouTube recommendations", RecSys 2016, section 4.
+"""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import functools
+
+import tensorflow as tf
+
+from trainer.ranking import training
+from trainer.ranking.contract import RankingData
+from trainer.ranking.inputs import CandidateInputs
+from trainer.ranking.settings import MLPSettings, NetworkSettings
+
+
+class Deep(tf.keras.layers.Layer):
+    """[…, X] → […, last of `hidden`]: ReLU layers with dropout."""
+
+    def __init__(self, settings: NetworkSettings):
+        super().__init__()
+        self.layers = [tf.keras.layers.Dense(size, "relu") for size in settings.hidden]
+        self.dropout = tf.keras.layers.Dropout(settings.dropout)
+
+    def call(self, values, training=False):
+        for layer in self.layers:
+            values = self.dropout(layer(values), training=training)
+        return values
+
+
+class MLP(training.Network):
+    """Transformed columns → [B, C] scores."""
+
+    def __init__(self, settings: MLPSettings, data: RankingData):
+        super().__init__()
+        self.see, self.retriever = CandidateInputs(settings, data), training.Retriever(data)
+        self.dropout, self.deep = tf.keras.layers.Dropout(settings.dropout), Deep(settings)
+        self.out = tf.keras.layers.Dense(1, kernel_initializer="zeros")
+
+    def call(self, columns, training=False):
+        seen = self.see(columns)
+        deep = self.deep(self.dropout(seen.flat(), training=training), training=training)
+        return (self.out(deep) + self.retriever(seen.signals))[..., 0]
+
+
+fit = functools.partial(training.fit, MLP)

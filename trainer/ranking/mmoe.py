@@ -1,0 +1,79 @@
+"""Multi-gate mixture of experts: whether a candidate is right and how it would be rated, learned together.
+
+Source: Ma et al., "Modeling task relationships in multi-task learning with multi-gate mixture-of-experts", KDD 2018,
+eq. 5 to 7 (y_k = h_k(Σ_i g_k(x)_i f_i(x)), g_k = softmax(W_k x)).
+"""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import numpy as np
+import tensorflow as tf
+
+from core import names, progress
+from trainer.ranking import training
+from trainer.ranking.contract import RankingData
+from trainer.ranking.inputs import CandidateInputs
+from trainer.ranking.losses import Loss
+from trainer.ranking.mlp import Deep
+from trainer.ranking.settings import MMoESettings
+
+
+class Task(tf.keras.layers.Layer):
+    """What a task makes of the experts: [B, C, X] and [B, C, E, D] → [B, C, 1]."""
+
+    def __init__(self, experts: int, units: int):
+        super().__init__()
+        self.gate = tf.keras.layers.Dense(experts, "softmax", use_bias=False)
+        self.tower = tf.keras.layers.Dense(units, "relu")
+        self.out = tf.keras.layers.Dense(1, kernel_initializer="zeros")
+
+    def call(self, start, experts):
+        mixed = tf.reduce_sum(self.gate(start)[..., tf.newaxis] * experts, axis=-2)
+        return self.out(self.tower(mixed))
+
+
+class MMoE(training.Network):
+    """Transformed columns → [B, C] scores: relevance, and the predicted rating as the settings weigh it."""
+
+    def __init__(self, settings: MMoESettings, data: RankingData):
+        super().__init__()
+        self.settings = settings
+        self.see, self.retriever = CandidateInputs(settings, data), training.Retriever(data)
+        self.dropout = tf.keras.layers.Dropout(settings.dropout)
+        self.experts = [Deep(settings) for _ in range(settings.experts)]
+        self.relevance, self.rating = (Task(settings.experts, settings.hidden[-1]) for _ in range(2))
+        self.rated = names.RATING in data.train
+        if self.rated:
+            known = data.train[names.RATING][~np.isnan(data.train[names.RATING])]
+            self.mean, self.deviation = float(known.mean()), float(known.std()) or 1.0
+
+    def heads(self, columns, training=False) -> tuple[tf.Tensor, tf.Tensor]:
+        """[B, C] relevance, and rating in deviations from the mean one."""
+        seen = self.see(columns)
+        start = self.dropout(seen.flat(), training=training)
+        experts = tf.stack([expert(start, training=training) for expert in self.experts], axis=-2)
+        relevance = self.relevance(start, experts) + self.retriever(seen.signals)
+        return relevance[..., 0], self.rating(start, experts)[..., 0]
+
+    def call(self, columns, training=False):
+        relevance, rating = self.heads(columns, training=training)
+        return relevance + self.settings.rating_in_score * rating
+
+    def loss(self, columns, loss: Loss):
+        relevance, rating = self.heads(columns, training=True)
+        total = loss(relevance, columns[names.LABEL], columns[names.WEIGHT])
+        if not self.rated:
+            return total
+        known = ~tf.math.is_nan(columns[names.RATING])
+        wrong = tf.where(known, (columns[names.RATING] - self.mean) / self.deviation - rating, 0.0)
+        squares = tf.reduce_sum(tf.square(wrong)) / tf.maximum(tf.reduce_sum(tf.cast(known, tf.float32)), 1.0)
+        return total + self.settings.rating_loss * squares
+
+
+def fit(settings: MMoESettings, data: RankingData, seed: int) -> tuple[training.NetworkRanker, dict]:
+    """As `training.fit`; without ratings relevance is the one task that is left, which the log says."""
+    tasks = ["relevance", "rating"] if names.RATING in data.train else ["relevance"]
+    if len(tasks) == 1:
+        progress.report("no candidate has a rating: relevance is the only task")
+    ranker, log = training.fit(MMoE, settings, data, seed)
+    return ranker, {"tasks": tasks} | log

@@ -1,0 +1,167 @@
+"""Gradient boosted trees that climb the NDCG of the lists, beside the retriever's own order.
+
+Source: Burges, "From RankNet to LambdaRank to LambdaMART: an overview", Microsoft Research 2010; grown by YDF
+(Guillame-Bert et al., "Yggdrasil decision forests", KDD 2023), whose op the SavedModel holds (docs/adr/0010-trees.md).
+"""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+from core.tf import register_ops
+
+import tempfile
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+import ydf
+
+from core import names, progress
+from trainer.ranking import calibration
+from trainer.ranking.contract import Ranker, RankingData, list_ndcg
+from trainer.ranking.settings import TreesSettings
+from trainer.ranking.training import in_parts
+from transform.names import outputs
+
+MOST_CATEGORIES = 1_000  # past this many an index is a number: a vocabulary is in the order of frequency
+MOST_INDICATORS = 64  # of the values of a multi-valued column, the most frequent
+WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of the trees beside the retriever's standardised score
+THREADS = 4  # which trees are grown depends on it, so it is no matter of the machine
+GROUP = "query"
+PREFIX = "trees_"  # of the model's files
+
+
+class TreeInputs(tf.Module):
+    """Transformed columns → one vector [B · C] an input of the trees: float32, or int32 of a category, 0 for none.
+
+    0 is a category like others, the one that YDF has for rare ones: where some are told to be missing, by -1, YDF 0.16
+    writes past its memory while training.
+    The item's id is not among them: the vocabulary's order would tell how often it was met in eval, which is what the
+    lists are labelled by.
+    """
+
+    def __init__(self, data: RankingData):
+        super().__init__()
+        self.signals, self.sizes = data.signals, data.sizes
+        self.user, self.item = outputs(data.features.user), outputs(data.features.item)
+
+    def __call__(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        candidates = tf.shape(columns[names.ITEM_ID])[1]
+        inputs = {name: tf.reshape(columns[name], [-1]) for name in self.signals}
+        for name in self.user:
+            inputs |= self._inputs(name, tf.repeat(columns[name], candidates, axis=0))
+        for name in self.item:
+            values = columns[name]
+            inputs |= self._inputs(name, tf.reshape(values, tf.concat([[-1], tf.shape(values)[2:]], 0)))
+        return inputs
+
+    def _inputs(self, name: str, values: tf.Tensor) -> dict[str, tf.Tensor]:
+        if values.shape.rank == 1:
+            if values.dtype.is_floating or self.sizes[name] > MOST_CATEGORIES:
+                return {name: tf.cast(values, tf.float32)}
+            return {name: tf.cast(values, tf.int32)}
+        if values.dtype.is_floating:
+            return {f"{name}_{place}": value for place, value in enumerate(tf.unstack(values, axis=1))}
+        shown = np.arange(1, min(self.sizes[name] - 1, MOST_INDICATORS) + 1)
+        there = tf.reduce_any(values[..., tf.newaxis] == tf.constant(shown, values.dtype), axis=1)
+        columns = tf.unstack(tf.cast(there, tf.float32), num=len(shown), axis=1)
+        return {f"{name}_{index}": column for index, column in zip(shown, columns, strict=True)}
+
+
+class TreesRanker(Ranker):
+    """The retriever's standardised score and the trees' score, weighed, behind the transform graph."""
+
+    def __init__(self, data: RankingData, model: ydf.GenericModel, weight: float, standardise: tuple[float, float]):
+        super().__init__(data)
+        self.inputs, self.weight, (self.mean, self.deviation) = TreeInputs(data), weight, standardise
+        self.probability: tf.Module = calibration.Sigmoid()
+        if weight:
+            register_ops()
+            import ydf_tf
+
+            # The SavedModel takes its asset from this folder, so it stays as long as the ranker does.
+            self._folder = tempfile.TemporaryDirectory()
+            model.save(self._folder.name, advanced_options=ydf.ModelIOOptions(file_prefix=PREFIX))
+            self.trees = ydf_tf.tf_op.ModelV2(self._folder.name, verbose=False, file_prefix=PREFIX)
+
+    def scores(self, columns):
+        retrieval = (columns[names.RETRIEVAL_SCORE] - self.mean) / self.deviation
+        if not self.weight:
+            return retrieval
+        grown = self.trees.apply(self.inputs(columns)).dense_predictions
+        return retrieval + self.weight * tf.reshape(grown[:, 0], tf.shape(retrieval))
+
+    def probabilities(self, scores):
+        return self.probability(scores)
+
+
+def fit(settings: TreesSettings, data: RankingData, seed: int) -> tuple[TreesRanker, dict]:
+    """Grow trees until the validation lists' NDCG@10 no longer grows, then choose their weight by the same lists.
+
+    With the weight 0 the retriever's order stands: it is kept where no weight of the trees is better.
+    """
+    progress.report(f"growing up to {settings.trees} trees")
+    inputs = TreeInputs(data)
+    train, validation = (_rows(inputs, columns) for columns in (data.train, data.validation))
+    model = _learner(settings, train, seed).train(train, valid=validation)
+    known = data.train[names.RETRIEVAL_SCORE][data.train[names.WEIGHT] > 0]
+    standardise = float(known.mean()), float(known.std()) or 1.0
+    truth = data.validation[names.LABEL], data.validation[names.WEIGHT]
+
+    def ranker_of(weight: float) -> tuple[TreesRanker, np.ndarray]:
+        ranker = TreesRanker(data, model, weight, standardise)
+        return ranker, in_parts(
+            tf.function(lambda **columns: ranker.scores(columns), reduce_retracing=True), data.validation
+        )
+
+    curve, kept = [], None
+    for weight in WEIGHTS:
+        ranker, scores = ranker_of(weight)
+        value = list_ndcg(scores, *truth, 10)
+        curve.append({"weight": weight, "ndcg@10": value})
+        if kept is None or value > kept[0]:
+            kept = value, ranker, scores
+    value, ranker, scores = kept
+    progress.report(
+        f"{model.num_trees()} trees; NDCG@10 of the lists {curve[0]['ndcg@10']:.4f} in the retriever's order, "
+        f"{value:.4f} with the trees at weight {ranker.weight:g}"
+    )
+    ranker.probability, errors = calibration.fit(settings.calibration, scores, *truth)
+    log = {"trees": model.num_trees(), "weight": ranker.weight, "kept_retrievers_order": not ranker.weight}
+    return ranker, log | {"curve": curve, "probabilities": errors}
+
+
+def _rows(inputs: Callable, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The candidates that are no padding, as YDF reads them."""
+    filled = (columns[names.WEIGHT] > 0).ravel()
+    found = {
+        name: values.numpy()[filled] for name, values in inputs({k: tf.constant(v) for k, v in columns.items()}).items()
+    }
+    query = np.repeat(np.arange(len(columns[names.LABEL])), columns[names.LABEL].shape[1])
+    return found | {names.LABEL: columns[names.LABEL].ravel()[filled], GROUP: query[filled]}
+
+
+def _learner(settings: TreesSettings, train: dict[str, np.ndarray], seed: int) -> ydf.GradientBoostedTreesLearner:
+    ydf.verbose(0)
+    integers = {name for name, values in train.items() if values.dtype == np.int32}
+    return ydf.GradientBoostedTreesLearner(
+        label=names.LABEL,
+        ranking_group=GROUP,
+        task=ydf.Task.RANKING,
+        loss="LAMBDA_MART_NDCG",
+        ndcg_truncation=10,
+        features=[
+            ydf.Column(name, ydf.Semantic.CATEGORICAL, is_already_integerized=True)
+            if name in integers
+            else ydf.Column(name, ydf.Semantic.NUMERICAL)
+            for name in train
+            if name not in (names.LABEL, GROUP)
+        ],
+        num_trees=settings.trees,
+        max_depth=settings.depth,
+        shrinkage=settings.shrinkage,
+        min_examples=settings.min_examples,
+        subsample=settings.subsample,
+        early_stopping="LOSS_INCREASE",
+        early_stopping_num_trees_look_ahead=settings.patience,
+        random_seed=seed,
+        num_threads=THREADS,
+    )

@@ -1,0 +1,90 @@
+"""What a history says, as one vector: a mean, a GRU, or self-attention.
+
+Each takes the items' vectors [B, H, D] with those present first, oldest to latest, `present` [B, H] as 1 and 0, and
+`met` [B], how many items the history stands for; and gives [B, D], zeros for an empty history.
+"""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import tensorflow as tf
+
+from trainer.retrieval.settings import TwoTowerSettings
+
+
+class MeanHistory(tf.keras.layers.Layer):
+    """The sum over the root of the number, so that a long history says more than a short one."""
+
+    def call(self, vectors, present, met, training=False):
+        total = tf.reduce_sum(vectors * present[..., tf.newaxis], axis=1)
+        read = tf.maximum(tf.reduce_sum(present, axis=1), 1.0)
+        return total * (tf.sqrt(met) / read)[:, tf.newaxis]
+
+
+class GRUHistory(tf.keras.layers.Layer):
+    """The last state of a gated recurrent unit.
+
+    Source: Hidasi et al., "Session-based recommendations with recurrent neural networks", ICLR 2016.
+    """
+
+    def __init__(self, dim: int, dropout: float):
+        super().__init__()
+        self.dropout = tf.keras.layers.Dropout(dropout)
+        self.gru = tf.keras.layers.GRU(dim)
+
+    def call(self, vectors, present, met, training=False):
+        return self.gru(self.dropout(vectors, training=training), mask=present > 0)
+
+
+class AttentionBlock(tf.keras.layers.Layer):
+    """Attention of queries [B, Q, D] to keys [B, K, D], then a feed-forward layer, each behind a layer norm."""
+
+    def __init__(self, dim: int, dropout: float):
+        super().__init__()
+        self.norms = [tf.keras.layers.LayerNormalization(epsilon=1e-6) for _ in range(2)]
+        self.attention = tf.keras.layers.MultiHeadAttention(1, dim, dropout=dropout)
+        self.feed_forward = [tf.keras.layers.Dense(dim, "relu"), tf.keras.layers.Dense(dim)]
+        self.dropout = tf.keras.layers.Dropout(dropout)
+
+    def call(self, queries, keys, mask, training=False):
+        normal = self.norms[0]
+        queries += self.attention(normal(queries), normal(keys), attention_mask=mask, training=training)
+        inner, outer = self.feed_forward
+        return queries + self.dropout(outer(inner(self.norms[1](queries))), training=training)
+
+
+class SASRecHistory(tf.keras.layers.Layer):
+    """Causal self-attention; what the latest item's place holds after the last block.
+
+    Places are counted from the latest item, so that an item means the same however long the history before it is. The
+    last block asks for the latest place alone.
+
+    Source: Kang & McAuley, "Self-attentive sequential recommendation", ICDM 2018.
+    """
+
+    def __init__(self, dim: int, dropout: float, blocks: int, longest: int):
+        super().__init__()
+        self.places = tf.keras.layers.Embedding(longest, dim)
+        self.dropout = tf.keras.layers.Dropout(dropout)
+        self.blocks = [AttentionBlock(dim, dropout) for _ in range(blocks)]
+        self.norm = tf.keras.layers.LayerNormalization(epsilon=1e-6)
+
+    def call(self, vectors, present, met, training=False):
+        count = tf.cast(tf.reduce_sum(present, axis=1), tf.int32)
+        place = count[:, tf.newaxis] - 1 - tf.range(tf.shape(vectors)[1])
+        states = self.dropout(vectors + self.places(tf.maximum(place, 0)), training=training)
+        there = present[:, tf.newaxis, :] > 0
+        causal = tf.linalg.band_part(tf.ones([tf.shape(vectors)[1]] * 2, tf.bool), -1, 0)
+        for block in self.blocks[:-1]:
+            states = block(states, states, there & causal, training=training)
+        latest = tf.gather(states, tf.maximum(count - 1, 0)[:, tf.newaxis], batch_dims=1)
+        summary = self.norm(self.blocks[-1](latest, states, there, training=training))[:, 0]
+        return tf.where(count[:, tf.newaxis] > 0, summary, 0.0)
+
+
+def encoder(settings: TwoTowerSettings, longest: int) -> tf.keras.layers.Layer:
+    """The layer that `settings.history` names, for histories of at most `longest` items."""
+    if settings.history == "gru":
+        return GRUHistory(settings.dim, settings.dropout)
+    if settings.history == "sasrec":
+        return SASRecHistory(settings.dim, settings.dropout, settings.blocks, longest)
+    return MeanHistory()

@@ -1,0 +1,91 @@
+"""The two towers: a query's and a candidate's columns to vectors that are compared by their cosine."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import numpy as np
+import tensorflow as tf
+
+from core import names
+from trainer.layers import FeatureEmbedding
+from trainer.retrieval.contract import RetrievalData
+from trainer.retrieval.settings import TwoTowerSettings
+from trainer.retrieval.two_tower import sequence
+
+
+class IdEmbedding(tf.keras.layers.Layer):
+    """Ids [...] → vectors [..., D]. An id that no event trains has the vector of an out-of-vocabulary bucket.
+
+    Args:
+      size: how many indices there are, the buckets last.
+      buckets: how many of them are out-of-vocabulary buckets.
+      trained: the indices that events have.
+      dim: D.
+      spread: standard deviation of the vectors to begin with.
+    """
+
+    def __init__(self, size: int, buckets: int, trained: np.ndarray, dim: int, spread: float):
+        super().__init__()
+        self.table = tf.keras.layers.Embedding(size, dim, tf.keras.initializers.RandomNormal(stddev=spread))
+        index = np.arange(size)
+        untrained = np.setdiff1d(index[1 : size - buckets], trained)
+        index[untrained] = size - buckets + untrained % buckets
+        self.index = tf.Variable(index, trainable=False)
+
+    def call(self, ids):
+        return self.table(tf.gather(self.index, ids))
+
+
+class QueryTower(tf.keras.Model):
+    """Transformed user columns and history [B, H] → [B, D] of length 1.
+
+    `met` [B] is how many items a history stands for, where a step of training reads a part of them.
+    """
+
+    def __init__(self, settings: TwoTowerSettings, data: RetrievalData, users: IdEmbedding, items: IdEmbedding):
+        super().__init__()
+        self.users, self.items = users, items
+        self.content = FeatureEmbedding(data.features.user, data.sizes, settings.dim)
+        longest = data.features.history_length
+        self.read = min(settings.history_read or longest, longest) if settings.in_order else longest
+        self.encoder = sequence.encoder(settings, self.read)
+        self.dropout = tf.keras.layers.Dropout(settings.dropout)
+        self.hidden = [tf.keras.layers.Dense(size, "relu") for size in settings.hidden]
+        self.out = tf.keras.layers.Dense(settings.dim)
+
+    def call(self, columns, met=None, training=False):
+        history = latest(columns[names.HISTORY], self.read)
+        count = tf.reduce_sum(tf.cast(history > 0, tf.int32), axis=1)
+        present = tf.cast(history > 0, tf.float32)
+        met = tf.cast(count, tf.float32) if met is None else met
+        taste = self.encoder(self.items(history), present, met, training=training)
+        parts = [self.users(columns[names.USER_ID]), taste, *self.content(columns)]
+        hidden = self.dropout(tf.concat(parts, axis=1), training=training)
+        for layer in self.hidden:
+            hidden = layer(hidden)
+        return tf.math.l2_normalize(self.out(hidden) + taste, axis=1)
+
+
+def latest(history, length: int):
+    """[B, H] indices, oldest first, 0 after the last → at most the last `length` of each row, no wider than need be."""
+    count = tf.reduce_sum(tf.cast(history > 0, tf.int32), axis=1, keepdims=True)
+    width = tf.clip_by_value(tf.reduce_max(count), 1, length)
+    place = tf.maximum(count - length, 0) + tf.range(width)
+    return tf.where(place < count, tf.gather(history, tf.minimum(place, tf.shape(history)[1] - 1), batch_dims=1), 0)
+
+
+class CandidateTower(tf.keras.Model):
+    """Transformed item columns → [B, D] of length 1."""
+
+    def __init__(self, settings: TwoTowerSettings, data: RetrievalData, items: IdEmbedding):
+        super().__init__()
+        self.items = items
+        self.content = FeatureEmbedding(data.features.item, data.sizes, settings.dim)
+        self.hidden = [tf.keras.layers.Dense(size, "relu") for size in settings.hidden]
+        self.out = tf.keras.layers.Dense(settings.dim)
+
+    def call(self, columns):
+        item = self.items(columns[names.ITEM_ID])
+        hidden = tf.concat([item, *self.content(columns)], axis=1)
+        for layer in self.hidden:
+            hidden = layer(hidden)
+        return tf.math.l2_normalize(self.out(hidden) + item, axis=1)

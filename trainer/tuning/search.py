@@ -1,0 +1,166 @@
+"""The search itself: which settings to try next, and the loop over trials.
+
+Source: Srinivas et al., "Gaussian process optimization in the bandit setting", ICML 2010 (upper confidence bound), as
+KerasTuner's BayesianOptimizationOracle has it.
+"""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import gc
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras_tuner
+from keras_tuner.engine import base_tuner
+from keras_tuner.engine import trial as trials
+
+from core import progress
+from core.errors import ModelError
+from core.settings import Settings
+from trainer.tuning.records import LINE, Records, Trial
+from trainer.tuning.space import Choices, Space, decoded, encoded, is_whole, label
+
+OBJECTIVE = "ndcg@10"
+MOST_FAILURES = 5  # in a row: then it is no matter of settings
+_MOST_OF_A_MESSAGE = 300  # characters
+_RANDOM_PER_SETTING = 2  # random trials for each setting searched, before what is known of them leads
+
+
+class Proposals(keras_tuner.oracles.BayesianOptimizationOracle):
+    """The configured settings first, then random ones, then those of which a Gaussian process expects most.
+
+    Args:
+      space: what may be tried.
+      configured: setting → the value that the search starts from.
+      trials: the most trials.
+      seed: of what is drawn.
+    """
+
+    def __init__(self, space: Space, configured: Mapping[str, Any], trials: int, seed: int):
+        self.space, self.configured = space, configured
+        super().__init__(
+            objective=keras_tuner.Objective(OBJECTIVE, "max"),
+            max_trials=trials,
+            num_initial_points=1 + _RANDOM_PER_SETTING * len(space),
+            seed=1 + seed % (2**32 - 1),  # 0 would be taken for none
+            hyperparameters=_hyperparameters(space, configured),
+            max_consecutive_failed_trials=trials + 1,
+        )
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """The values of the next trial, none tried before."""
+        if not self.trials:
+            return {"status": trials.TrialStatus.RUNNING, "values": encoded(self.space, self.configured)}
+        found = self._rounded(super().populate_space(trial_id))
+        if found["values"] is not None and self._duplicate(found["values"]):
+            found = self._rounded(self._random_populate_space())
+        return found
+
+    def _rounded(self, found: dict[str, Any]) -> dict[str, Any]:
+        """Numbers to three digits, which is all that a search of this kind can tell apart, and within their range."""
+        if found["values"] is None:
+            return found
+        values = dict(found["values"])
+        for name, dimension in self.space.items():
+            if not isinstance(dimension, Choices):
+                value = values[name] if is_whole(dimension, self.configured[name]) else float(f"{values[name]:.3g}")
+                values[name] = type(value)(min(max(value, dimension.low), dimension.high))
+        return found | {"values": values}
+
+
+def _hyperparameters(space: Space, configured: Mapping[str, Any]) -> keras_tuner.HyperParameters:
+    """KerasTuner's form of a space; a choice is its label."""
+    found = keras_tuner.HyperParameters()
+    for name, dimension in space.items():
+        if isinstance(dimension, Choices):
+            found.Choice(name, list(map(label, dimension.choices)))
+            continue
+        kind, number = (found.Int, int) if is_whole(dimension, configured[name]) else (found.Float, float)
+        kind(name, number(dimension.low), number(dimension.high), sampling="log" if dimension.log else "linear")
+    return found
+
+
+class Search(base_tuner.BaseTuner):
+    """Runs the trials one after the other and says what came of each.
+
+    Args:
+      proposals: what to try.
+      settings_of: the params that vary → all settings of the model. Raises: ValueError.
+      measure: settings → NDCG@10 on eval.
+      records: where finished trials are kept; one that is there already is not run again.
+      minutes: no further trial begins once trials, those of the records too, have taken this long; None for no limit.
+      directory: for what KerasTuner writes.
+    """
+
+    def __init__(
+        self,
+        proposals: Proposals,
+        settings_of: Callable[[dict[str, Any]], Settings],
+        measure: Callable[[Settings], float],
+        records: Records,
+        minutes: float | None,
+        directory: str,
+    ):
+        super().__init__(proposals, directory=directory, project_name="search", overwrite=True)
+        proposals.verbose = 0
+        self.proposals, self.settings_of, self.measure, self.records = proposals, settings_of, measure, records
+        self.minutes, self.spent, self.began = minutes, 0.0, 0.0
+        self.failed_in_row, self.failure = 0, ""
+
+    def pre_create_trial(self) -> None:
+        """Let there be no further trial where the time is up."""
+        self.began = time.monotonic()  # working out what to try next takes its time too
+        if self.minutes is not None and self.spent >= 60 * self.minutes and self.oracle.trials:
+            self.oracle.max_trials = len(self.oracle.trials)
+
+    def run_trial(self, trial: Any) -> float:
+        """The score of a trial, from the records where it was finished before."""
+        number, params = len(self.oracle.trials), decoded(self.proposals.space, trial.hyperparameters.values)
+        try:
+            settings = self.settings_of(params)
+            done = self.records.get(settings.model_dump(mode="json"))
+            earlier = " earlier" if done else ""
+            if done is None:
+                done = Trial(number, params, self.measure(settings), time.monotonic() - self.began)
+                self.records.put(settings.model_dump(mode="json"), done)
+        except Exception as error:
+            # Whatever the model could not do with these settings, memory too, is no reason not to try others.
+            self.failure = " ".join(f"{type(error).__name__}: {error}".split())[:_MOST_OF_A_MESSAGE]
+            self.spent += time.monotonic() - self.began
+            self._say(number, params, f"failed with {self.failure}")
+            raise keras_tuner.errors.FailedTrialError(self.failure) from error
+        finally:
+            gc.collect()  # a model refers to itself through its signatures, and may be large
+        self.spent += done.seconds
+        best = max([done.score, *(each.score for each in self.oracle.trials.values() if each.score is not None)])
+        told = f"NDCG@10 {done.score:.4f}, best {best:.4f}, {done.seconds:.1f} s{earlier}{self._time_left(number)}"
+        self._say(number, params, told)
+        return done.score
+
+    def on_trial_end(self, trial: Any) -> None:
+        """Raises: ModelError where nothing but failures is to be expected."""
+        super().on_trial_end(trial)
+        self.failed_in_row = 0 if trial.status == trials.TrialStatus.COMPLETED else self.failed_in_row + 1
+        if self.failed_in_row >= MOST_FAILURES:
+            raise ModelError(f"{self.failed_in_row} trials failed one after the other, the last with {self.failure}")
+
+    def on_search_end(self) -> None:
+        """Raises: ModelError where there is no best trial."""
+        if all(trial.score is None for trial in self.oracle.trials.values()):
+            raise ModelError(f"every trial failed, the last with {self.failure}")
+
+    def _say(self, number: int, params: Mapping[str, Any], outcome: str) -> None:
+        told = ", ".join(f"{name} {_short(value)}" for name, value in params.items())
+        progress.report(f"{LINE}{number}/{self.oracle.max_trials}: {told}: {outcome}")
+
+    def _time_left(self, number: int) -> str:
+        """What the trials to come will take, going by those so far."""
+        left = (self.oracle.max_trials - number) * self.spent / number
+        if self.minutes is not None:
+            left = min(left, max(0.0, 60 * self.minutes - self.spent))
+        return f", about {left / 60:.0f} min left" if left >= 90 else f", about {left:.0f} s left" if left >= 1 else ""
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else label(value)
