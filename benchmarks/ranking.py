@@ -30,7 +30,8 @@ from core import metrics, names, progress
 from core.queries import Queries
 from pipeline.bench.protocols import PROTOCOLS
 from pipeline.bench.world import World
-from trainer.ranking.contract import RankingData, list_ndcg, lists_of
+from trainer.ranking import context
+from trainer.ranking.contract import PER_CANDIDATE, RankingData, list_ndcg, lists_of
 from trainer.ranking.registry import MODELS
 from trainer.ranking.run_fn import transformed_lists
 from trainer.retrieval import ask
@@ -72,26 +73,27 @@ class Lists:
         self.final = entry.load()(early.settings, world.data(2, None, not entry.events_alone), seed)
         self.asked = world.queries(2)
         graph = world.data(1, None, True)
-        transformed = functools.partial(transformed_lists, features=world.features, transform=graph.transform)
         learn = world.queries(1)
         lists = self.of(learn, early, width)
+        known = {"features": world.features, "transform": graph.transform, "given": self.given}
+        transformed = functools.partial(transformed_lists, **known)
         held_out = candidates.held_out(learn.users[names.USER_ID], HELD_OUT, seed)
         useful = lists[names.LABEL].any(axis=1)
         train, validation = (
             transformed({name: values[chosen] for name, values in lists.items()})
             for chosen in (useful & ~held_out, useful & held_out)
         )
-        self.data = RankingData(world.features, graph.transform, graph.sizes, train, validation)
+        signals = (*self.given, *context.SIGNALS)
+        self.data = RankingData(world.features, graph.transform, graph.sizes, train, validation, signals)
         self.raw_test = self.of(self.asked, self.final, width)
         self.test = transformed(self.raw_test)
 
     def of(self, asked: Queries, retriever: Retriever, width: int) -> dict[str, np.ndarray]:
         """The raw lists of some queries."""
-        found = ask.retrieve(
-            retriever.signatures()["retrieve"], asked, self.world.features.user, self.world.ids, width
-        )
+        found = ask.retrieve(retriever.signatures()["retrieve"], asked, self.world.features.user, self.world.ids, width)
+        self.given = (*PER_CANDIDATE, *sorted(found.signals))
         table = candidates.candidate_table(asked, found, self.world.catalogue, self.world.features.item)
-        return lists_of(table, self.world.features)
+        return lists_of(table, self.world.features, self.given)
 
     def one_query(self) -> dict[str, np.ndarray]:
         """The raw inputs of `rank` for one user with a full history."""

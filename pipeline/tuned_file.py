@@ -20,9 +20,9 @@ def with_params(text: str, step: str, params: Mapping[str, Any]) -> str:
     chosen = values.get(step, {})
     wanted = {**values, step: {**chosen, "params": {**chosen.get("params", {}), **params}}}
     changed = text
-    for name, value in params.items():
-        changed = _set(changed, [step, "params", name], value)
     try:
+        for name, value in params.items():
+            changed = _set(changed, [step, "params", name], value)
         as_wanted = yaml.safe_load(changed) == wanted
     except yaml.YAMLError:
         as_wanted = False
@@ -31,7 +31,7 @@ def with_params(text: str, step: str, params: Mapping[str, Any]) -> str:
 
 def _set(text: str, path: list[str], value: Any) -> str:
     """With one value set; what is missing of the mappings on its path is put in."""
-    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     for depth, part in enumerate(path):
         found = next((each for key, each in node.value if key.value == part), None)
         if found is None:
@@ -50,11 +50,11 @@ def _inserted(text: str, mapping: yaml.MappingNode, name: str, value: Any, top: 
         return f"{text.rstrip()}\n{name}:\n{body}"
     entry = f"{_flow(name)}: {_flow(value)}"
     if mapping.flow_style:
-        place = _end(mapping) - 1
-        between = ", " if mapping.value else ""
-        if mapping.value:
-            place = _end(mapping.value[-1][1])
-        return text[:place] + between + entry + text[place:]
+        if not mapping.value:
+            place = _end(mapping) - 1  # before the brace
+            return text[:place] + entry + text[place:]
+        place = _end(mapping.value[-1][1])
+        return f"{text[:place]}, {entry}{text[place:]}"
     place = _end(mapping.value[-1][1])
     line_end = text.find("\n", place)
     place = len(text) if line_end < 0 else line_end  # past a comment on the last key's line

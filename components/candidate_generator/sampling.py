@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from core import metrics
 from core.queries import Queries
 
 
@@ -38,8 +37,8 @@ def learning_rows(
     uniform = rng.integers(0, len(counts), (count, drawn[1]))
     sampled = np.concatenate([part for part in (popular, uniform) if part is not None], axis=1).astype(np.int32)
     taken = [_keys(rows[:, :kept], len(counts)), _keys(seen, len(counts))]
-    right = metrics.hits(sampled, queries.relevant_offsets, queries.relevant_items, len(counts))
     keys = _keys(sampled, len(counts))
+    right = np.isin(keys, _answers(queries, len(counts)))
     _, first = np.unique(keys, return_index=True)
     again = np.ones(keys.size, bool)
     again[first] = False
@@ -55,16 +54,15 @@ def _with_missed(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The lists with the right answers that are not in them in the last places."""
     count, width = rows.shape
-    lengths = np.diff(queries.relevant_offsets)
-    owners = np.repeat(np.arange(count), lengths)
-    absent = ~np.isin(owners * (n_items + 1) + queries.relevant_items, _keys(rows, n_items))
+    owners = np.repeat(np.arange(count), np.diff(queries.relevant_offsets))
+    absent = ~np.isin(_answers(queries, n_items), _keys(rows, n_items))
     owners, items = owners[absent], queries.relevant_items[absent]
     place = np.arange(len(owners)) - np.searchsorted(owners, owners)  # of an owner's, the first is 0
     fits = place < width // 4
     at = owners[fits], width - 1 - place[fits]
     rows, ranks, missed = rows.copy(), ranks.copy(), np.zeros((count, width), bool)
     # A right answer that stands where a missed one goes would be lost in its turn, so it stays.
-    standing = metrics.hits(rows, queries.relevant_offsets, queries.relevant_items, n_items)[at]
+    standing = np.isin(_keys(rows, n_items), _answers(queries, n_items))[at]
     at, items = (at[0][~standing], at[1][~standing]), items[fits][~standing]
     rows[at], ranks[at], missed[at] = items, width, True
     return rows, ranks, missed
@@ -73,3 +71,8 @@ def _with_missed(
 def _keys(rows: np.ndarray, n_items: int) -> np.ndarray:
     """[Q, C] a number for each pair of a query and an item; of no item that of none."""
     return np.arange(len(rows))[:, None] * (n_items + 1) + np.where(rows < 0, n_items, rows)
+
+
+def _answers(queries: Queries, n_items: int) -> np.ndarray:
+    """The numbers, as of `_keys`, of the right answers."""
+    return np.repeat(np.arange(len(queries)), np.diff(queries.relevant_offsets)) * (n_items + 1) + queries.relevant_items

@@ -123,7 +123,11 @@ PROTOCOLS = {
                 "iALS, 128 factors": (0.143, 0.187),
                 "the user's own counts": (0.429, 0.257),
             },
-            models=_defaults("popularity", "repeats"),
+            models=_defaults("repeats", "item_knn", "user_knn", "ials", "graph_filter")
+            | {
+                "popularity": {"window_days": 30.0},  # chosen on eval among null, 7, 30 and 90
+                "fusion": {"models": {"repeats": {}, "user_knn": {}, "ials": {}}},
+            },
             said="the last tenth of purchases in time is test; repeats allowed; right is what a user bought in test",
         ),
         Protocol(
@@ -147,7 +151,7 @@ PROTOCOLS = {
                 "ials": {"factors": 512, "alpha": 60.0, "regularization": 2.0},
                 "two_tower": {
                     **{"in_order": False, "history_read": 30, "skip_met": True},
-                    **{"dim": 128, "batch_size": 2048, "dropout": 0.3, "patience": 5},
+                    **{"dim": 128, "batch_size": 2048, "dropout": 0.3, "epochs": 12, "patience": 5},
                 },
             },
             said="LightGCN's split of check-ins; full ranking over the places that a user was not at in train",

@@ -53,7 +53,9 @@ class World:
         folder = datasets.cache_folder(protocol.dataset)
         keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.TIMESTAMP: pa.int64()}
         given = {SPLIT: pa.string()} if protocol.split == "given" else {}
-        events = _read(folder / f"{names.INTERACTIONS}.parquet", keys | given)
+        path = folder / f"{names.INTERACTIONS}.parquet"
+        rated = {names.RATING: pa.float32()} if names.RATING in pq.read_schema(path).names else {}
+        events = _read(path, keys | given | rated)
         cut = None
         if protocol.split == "temporal":
             cut = splits.cuts(events[names.TIMESTAMP].to_numpy(), protocol.eval_share, protocol.test_share)

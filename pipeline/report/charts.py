@@ -172,7 +172,8 @@ def trade_off(title: str, axes: tuple[str, str], points: Sequence[tuple[float, f
         told = f"{label}: {axes[0]} {number(right_of, 4)}, {axes[1]} {number(above, 4)}{', as served' if kept else ''}"
         parts.append(el("circle", el("title", told), **dot))
         note = f"{label}, as served" if kept else label
-        parts.append(el("text", note, x=x(right_of), y=y(above) - 10, text_anchor="middle", class_="value"))
+        off = 22 if kept else -10  # below the line, where no other label stands in its way
+        parts.append(el("text", note, x=x(right_of), y=y(above) + off, text_anchor="middle", class_="value"))
     return _drawing(title, width, height, parts, "")
 
 

@@ -101,14 +101,14 @@ def training_section(facts: ReportFacts) -> Html:
 
 def _training(title: str, log: Json) -> Html:
     curve = log.get("curve") or []
-    measured = [key for key in (curve[0] if curve else ()) if key != "epoch"]
+    along, *measured = curve[0] if curve else [""]  # such as the epoch, and what was measured at each
     drawn = []
     for key in measured:
-        points = [(each["epoch"], each[key]) for each in curve if each.get(key) is not None]
-        caption = f"{metric_title(key) if '@' in key else key.capitalize()} by epoch"
+        points = [(each[along], each[key]) for each in curve if each.get(key) is not None]
+        caption = f"{metric_title(key) if '@' in key else key.capitalize()} by {along}"
         if points:
             told = ", ".join(number(value, decimals([value])) for _, value in points)
-            drawn.append(figure(charts.curve(f"{title}: {caption}. {told}.", points, log.get("epoch")), caption))
+            drawn.append(figure(charts.curve(f"{title}: {caption}. {told}.", points, log.get(along)), caption))
     chosen = log.get("chosen", {})
     rows = [
         [el("th", key, scope="row"), el("td", _setting(value)), el("td", _chosen(chosen.get(key), value))]

@@ -21,13 +21,15 @@ def section(found: Json) -> Html:
         metric_title(f"{name}@{k}") for name in ("ndcg", "intra_list_diversity", "catalogue_coverage")
     )
     drawn = [point for point in points if point["ndcg"] is not None and point["intra_list_diversity"] is not None]
-    about = (
+    about = el(
+        "p",
         f"The candidates of {found['queries']:,} test queries, re-ranked by {_METHODS[found['method']]} at several "
         f"weights, with all else as configured. Served is the weight {found['served']:g}"
-        f"{'' if found['served'] else ', the order without diversity'}; set `reranking.{found['method']}.weight` to "
-        "serve another."
+        f"{'' if found['served'] else ', the order without diversity'}; set ",
+        el("code", f"reranking.{found['method']}.weight"),
+        " to serve another.",
     )
-    parts: list[Html | None] = [el("p", about)]
+    parts: list[Html | None] = [about]
     if drawn:
         told = ", ".join(
             f"weight {point['weight']:g}: {number(point['ndcg'], 4)} at {number(point['intra_list_diversity'], 4)}"

@@ -113,6 +113,17 @@ def test_approximate_ndcg_against_a_loop(lists):
 
 
 @pytest.mark.parametrize("name", LOSSES)
+def test_what_weighs_little_has_little_say(name, lists):
+    scores, labels, weights = lists
+    right = (labels > 0) & (np.arange(9) > 3)
+    assert right.any()
+    light, half = (loss(name, scores, labels, np.where(right, value, weights)) for value in (1e-6, 0.5))
+    whole = loss(name, *lists)
+    assert light != pytest.approx(whole, rel=1e-3)
+    assert min(light, whole) < half < max(light, whole)
+
+
+@pytest.mark.parametrize("name", LOSSES)
 def test_padding_counts_for_nothing(name, lists):
     scores, labels, weights = lists
     changed = np.where(weights > 0, scores, 50.0)

@@ -188,6 +188,7 @@ def arguments(world, uri, folder, step, model, params, changes):
             "folder": None,
             "features": world.features.model_dump_json(),
             "queries": {"unit": "user", "exclude_seen": True, "max_queries": None, "in_time": True},
+            "signals": [],
             "seed": world.seed,
             "code": "",
         },

@@ -10,10 +10,11 @@ import pytest
 import tensorflow as tf
 
 from core import names
-from trainer.retrieval.settings import TwoTowerSettings
 from trainer.retrieval.two_tower import model as two_tower
+from trainer.retrieval.two_tower import training
 from trainer.retrieval.two_tower.batches import Batches
 from trainer.retrieval.two_tower.sequence import encoder
+from trainer.retrieval.two_tower.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.training import LazyAdam, TwoTower
 
 SEED = 7
@@ -182,23 +183,30 @@ def hidden_items(world, n_hidden=8):
     )
 
 
-def told_apart(world, id_dropout, epochs=30):
-    """How often a hidden item of a user's taste stands before one of the other taste."""
+def test_features_carry_items_that_no_event_has(world):
+    """Users like the even or the odd items, which the genres tell; benchmarks/cold_items.py measures it on films."""
     hidden, data = hidden_items(world)
-    settings = TwoTowerSettings(epochs=epochs, batch_size=64, learning_rate=0.01, id_dropout=id_dropout)
+    settings = TwoTowerSettings(epochs=20, batch_size=64, learning_rate=0.01, temperature=0.3, id_dropout=0.5)
     fitted = two_tower.fit(settings, data, SEED)
     asked = world.query(40)
     scores = fitted.scores({key: tf.constant(value) for key, value in asked.items()}).numpy()[:, hidden]
     taste = np.array([int(user[1:]) % 2 for user in asked[names.USER_ID]])
     own = np.where((taste == 0)[:, None], scores[:, 0::2], scores[:, 1::2])
     other = np.where((taste == 0)[:, None], scores[:, 1::2], scores[:, 0::2])
-    return (own[:, :, None] > other[:, None, :]).mean()
+    assert (own[:, :, None] > other[:, None, :]).mean() > 0.7
 
 
-def test_features_carry_items_that_no_event_has(world):
-    with_dropout, without = told_apart(world, 0.3), told_apart(world, 0.0)
-    assert with_dropout > 0.8, (with_dropout, without)
-    assert with_dropout > without, (with_dropout, without)
+@pytest.mark.parametrize("id_dropout", [0.0, 0.5])
+def test_hidden_ids_train_the_out_of_vocabulary_vectors(world, id_dropout):
+    model, batch, data = towers(world, id_dropout=id_dropout)
+    model.loss(batch)
+    tables = {names.USER_ID: model.query.users.table, names.ITEM_ID: model.candidate.items.table}
+    before = {key: table.embeddings.numpy() for key, table in tables.items()}
+    training.steps(model, 0.01)(batch)
+    for key, table in tables.items():
+        buckets = slice(data.sizes[key] - world.features.id_oov_buckets, None)
+        moved = (table.embeddings.numpy() != before[key]).any(axis=1)[buckets]
+        assert moved.all() == (id_dropout > 0)
 
 
 def test_an_item_without_events_has_an_out_of_vocabulary_vector(world):

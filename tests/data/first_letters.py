@@ -1,9 +1,7 @@
 """A kind of feature that the product does not have, as a user writes one; `docs/features.md` shows it."""
 
-import tensorflow as tf
 from pydantic import Field
 
-from transform import graph
 from transform.features import Feature, Indices, Raw, vocabulary_name
 
 
@@ -20,5 +18,9 @@ class FirstLetters(Feature):
         return [Indices(name, buckets=1, vocabulary=vocabulary_name(name))]
 
     def transform(self, name, column):
+        import tensorflow as tf
+
+        from transform import graph
+
         letters = column.with_values(tf.strings.substr(column.values, 0, self.letters))
         return {name: graph.index(letters, name, min_count=1, oov_buckets=1)}

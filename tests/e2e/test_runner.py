@@ -154,8 +154,14 @@ def test_a_killed_run_goes_on_at_its_node_and_libraries_say_nothing(little, tmp_
     [line] = killed.stdout.splitlines()
     assert line.startswith("✓ Numbers")
     assert "---- Sums ----" in (tmp_path / "run.log").read_text()
+    sums = tmp_path / "pipeline" / "Sums"
+    [left] = (sums / "sums").iterdir()
     results, _ = run(little.build(tmp_path))
     assert states(results) == [("Numbers", "cached"), ("Sums", "done"), ("Report", "done")]
+    [made] = (sums / "sums").iterdir()
+    assert made.name != left.name
+    assert not (sums / ".system" / "executor_execution" / left.name).exists()
+    assert (tmp_path / "pipeline/Numbers/numbers").is_dir()
 
 
 @pytest.mark.parametrize("fault", ["data", "beam"])

@@ -112,3 +112,20 @@ def test_the_report_counts_queries_and_right_answers():
         "positives": 2,
         "positives_missed": 2,
     }
+
+
+def test_signals_ratings_and_what_was_missed_stand_beside_the_candidates():
+    asked = queries(["ann", "bob"], [[1, 3], []])
+    asked = Queries(**{**vars(asked), "relevant_ratings": np.array([4.0, 2.0], np.float32)})
+    found = Candidates(ROWS, SCORES, {"score_of_x": np.array([[1, 2, 3], [4, 5, 6]], np.float32)})
+    missed = np.array([[False, False, True], [False] * 3])
+    ranks = np.array([[0, 1, 9], [0, 9, 9]], np.float32)
+    table = candidates.candidate_table(asked, found, CATALOGUE, FEATURES, ranks, missed, missed_weight=0.5)
+    ann, bob = table.to_pylist()
+    assert ann["score_of_x"] == [1, 2, 3]
+    np.testing.assert_array_equal(bob["score_of_x"], [4, np.nan, np.nan])
+    np.testing.assert_array_equal(ann[names.RATING], [np.nan, np.nan, 4])
+    assert np.isnan(bob[names.RATING]).all()
+    assert ann[names.MISSED] == [0, 0, 1]
+    assert ann[names.WEIGHT] == [1, 1, 0.5]
+    assert ann[names.RETRIEVAL_RANK] == [0, 1, 9]

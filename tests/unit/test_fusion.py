@@ -2,15 +2,20 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+import dataclasses
+
 import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
 
+from core.errors import ModelError
+from core.queries import Queries
 from trainer.retrieval import fusion
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.registry import MODELS
 from trainer.retrieval.settings import FusionSettings
+from trainer.retrieval.validation import Judge
 from transform.features import Features
 
 N_ITEMS = 15
@@ -75,3 +80,59 @@ def test_it_is_fitted_again_with_what_its_models_have_chosen(data):
 def test_what_cannot_be_fused_is_refused(params, told):
     with pytest.raises(ValueError, match=told):
         MODELS.check("fusion", params)
+
+
+def test_its_signals_are_the_scores_and_ranks_of_its_models(data):
+    found = fusion.fit(FusionSettings(models=MEMBERS, depth=6), data, 0)
+    exclude = tf.constant([["i0"], ["i9"], [""]])
+    answer = found.signatures()["retrieve"](**query(), exclude=exclude, k=tf.constant(10))
+    names_of = MODELS.signals("fusion", {"models": MEMBERS})
+    assert set(answer) == {"item_id", "score", *names_of}
+    ids = [f"i{row}" for row in range(N_ITEMS)]
+    for label, member in found.members.items():
+        scores = member.scores(query()).numpy()
+        for row, items in enumerate(answer["item_id"].numpy().astype(str)):
+            scores[row, [i for i, each in enumerate(ids) if each in exclude.numpy().astype(str)[row]]] = -np.inf
+            order = np.argsort(-scores[row], kind="stable").tolist()
+            rows = [ids.index(item) for item in items]
+            np.testing.assert_allclose(answer[f"score_of_{label}"][row], scores[row, rows], rtol=1e-6)
+            ranks = [min(6, order.index(each)) for each in rows]
+            assert answer[f"rank_of_{label}"][row].numpy().tolist() == ranks
+    # Asked about the same items, it says the same.
+    again = found.signatures()["score"](**query(), exclude=exclude, item_id=answer["item_id"])
+    for name in ("score", *names_of):
+        np.testing.assert_allclose(again[name], answer[name], rtol=1e-6)
+
+
+def test_one_model_can_be_part_of_it_twice(data):
+    models = {"near": {"model": "item_knn", "neighbours": 2}, "far": {"model": "item_knn"}}
+    found = fusion.fit(FusionSettings(models=models), data, 0)
+    assert [member.settings.neighbours for member in found.members.values()] == [2, 50]
+    again = fusion.fit(found.settings, data, 0)
+    np.testing.assert_allclose(again.scores(query()), found.scores(query()))
+
+
+def test_weights_are_learned_from_the_queries_of_eval_and_kept_for_the_second_fit(data):
+    # Right is one of the three most met items, whatever the history: popularity alone knows it.
+    rng = np.random.default_rng(3)
+    count = 60
+    right = np.argsort(-data.counts(), kind="stable")[rng.integers(0, 3, count)].astype(np.int32)
+    lists = pa.array([[f"i{rng.integers(N_ITEMS)}"] for _ in range(count)])
+    nothing = pa.array([[]] * count, pa.list_(pa.string()))
+    users = pa.table({"user_id": [f"u{row}" for row in range(count)]})
+    asked = Queries(users, np.zeros(count, np.int64), lists, nothing, np.arange(count + 1), right)
+    settings = FusionSettings(models=MEMBERS, learned=True)
+    found = fusion.fit(settings, dataclasses.replace(data, validation=asked), 0)
+    weights = found.settings.weights
+    assert weights["popularity"] > max(weights["item_knn"], weights["user_knn"])
+    assert not found.settings.learned
+    alike = fusion.fit(FusionSettings(models=MEMBERS), dataclasses.replace(data, validation=asked), 0)
+    ndcg = [Judge(each, dataclasses.replace(data, validation=asked), 10).ndcg() for each in (found, alike)]
+    assert ndcg[0] > ndcg[1] + 0.02
+    again = fusion.fit(found.settings, data, 0)  # no queries: nothing is learned anew
+    np.testing.assert_allclose(again.scores(query()), found.scores(query()))
+
+
+def test_weights_cannot_be_learned_from_nothing(data):
+    with pytest.raises(ModelError, match="there are no queries"):
+        fusion.fit(FusionSettings(models=MEMBERS, learned=True), data, 0)

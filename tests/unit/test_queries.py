@@ -77,6 +77,26 @@ def test_where_items_are_met_again_nothing_is_left_out_and_the_old_is_right():
     assert found == [("u1", 7, ["i2", "i3", "i4"], [], {"i2", "i5", "i6"}), ("u3", 6, [], [], {"i1"})]
 
 
+def test_a_history_has_its_times():
+    assert build(PAST, TARGET).history_time.to_pylist() == [[3, 4, 5], []]
+    assert build(PAST, TARGET).take(np.array([1, 0])).history_time.to_pylist() == [[], [3, 4, 5]]
+    assert build(PAST, TARGET, unit="event").history_time.to_pylist()[2] == [5, 7, 7]
+
+
+def test_right_answers_have_the_latest_rating_they_were_given():
+    rated = [
+        table.append_column(names.RATING, pa.array(np.arange(len(table)) + first, pa.float32()))
+        for table, first in ((events(PAST), 10), (events(TARGET), 20))
+    ]
+    common = {"unit": "user", "user_columns": COLUMNS, "history_length": 3, "exclude_seen": True}
+    found = queries.build(*rated, CATALOGUE, **common)
+    ids = CATALOGUE.to_pylist()
+    given = dict(zip([ids[row] for row in found.relevant_items], found.relevant_ratings.tolist(), strict=True))
+    assert given == {"i5": 23, "i6": 21, "i1": 24}  # i5 was met twice
+    assert found.take(np.array([1])).relevant_ratings.tolist() == [24]
+    assert build(PAST, TARGET).relevant_ratings is None
+
+
 def test_nothing_asked_nothing_built():
     for unit in ("user", "event"):
         found = build(PAST, [], unit=unit)

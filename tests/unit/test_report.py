@@ -141,7 +141,7 @@ def test_tells_everything_of_a_full_run(full):
 
 def test_what_diversity_costs_is_drawn_with_the_weight_that_is_served(full):
     text = text_of(full)
-    assert "Served is the weight 0.1; set `reranking.mmr.weight` to serve another" in text
+    assert "Served is the weight 0.1; set reranking.mmr.weight to serve another" in text
     assert "0.4 0.1600 −20.0% 0.9000 +80.0% 0.3000" in text
     [drawing] = [each for each in svgs(page.render(full)) if "against" in each]
     assert drawing.count("as served") == 2  # in its title and beside it

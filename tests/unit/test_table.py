@@ -209,48 +209,6 @@ def test_features_of_a_wrong_kind(tmp_path):
     assert "row 1, column 'maker': 2.5 is of type double" in message
 
 
-VECTORS = TableSpec(table="items", features={"v": {"kind": "embedding", "size": 2, "separator": " "}})
-
-
-def test_vectors_are_read_from_text_and_from_lists(tmp_path):
-    text, _ = read(put(tmp_path, "items.csv", 'item_id,v\na,1 -2.5\nb,\nc,"3e0 4"\n'), VECTORS)
-    assert text["v"].to_pylist() == [[1, -2.5], None, [3, 4]]
-    assert text["v"].type == pa.list_(pa.float32())
-    values = pa.array([[1.0, -2.5], None, [3.0, 4.0], []], pa.list_(pa.float64()))
-    lists, _ = read(put(tmp_path, "items.parquet", pa.table({"item_id": list("abcd"), "v": values})), VECTORS)
-    assert lists["v"].to_pylist() == [[1, -2.5], None, [3, 4], None]
-    fixed = pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32(), 2))
-    lists, _ = read(put(tmp_path, "fixed.parquet", pa.table({"item_id": ["a", "b"], "v": fixed})), VECTORS)
-    assert lists["v"].to_pylist() == [[1, 2], [3, 4]]
-
-
-@pytest.mark.parametrize(
-    ("cell", "told"),
-    [
-        ("1 2 3", "column 'v': '1 2 3' should have 2 numbers. Correct it, or `size`"),
-        ("1", "'1' should have 2 numbers"),
-        ("1 x", "'1 x' is no number"),
-        ("1 NaN", "'1 NaN' lacks a number"),
-        ("1 1e99", "'1 1e99' is too large"),
-    ],
-)
-def test_vectors_of_a_wrong_size_or_of_no_numbers(tmp_path, cell, told):
-    path = put(tmp_path, "items.csv", f"item_id,v\na,0 0\nb,{cell}\nc,5 6\n")
-    message = refused(path, VECTORS)
-    assert "line 3" in message
-    assert told in message
-    kept, report = read(path, VECTORS.model_copy(update={"on_invalid": "drop"}))
-    assert kept["v"].to_pylist() == [[0, 0], [5, 6]]
-    assert sum(report["dropped"].values()) == 1
-
-
-def test_a_column_of_no_vectors(tmp_path):
-    table = pa.table({"item_id": ["a"], "v": pa.array([["x", "y"]], pa.list_(pa.string()))})
-    assert "is no number" in refused(put(tmp_path, "items.parquet", table), VECTORS)
-    table = pa.table({"item_id": ["a"], "v": [1.5]})
-    assert "is of type double" in refused(put(tmp_path, "items.parquet", table), VECTORS)
-
-
 def test_all_kinds_of_fault_are_told_at_once_with_their_number(tmp_path):
     rows = ["1,2,3,9", "1,2,4,9", ",2,3,4", "1,2,x,4", "5", "1,1,1,1", "1,1,1,1"]
     message = refused(put(tmp_path, "e.csv", HEADER + "\n".join(rows) + "\n"), EVENTS)

@@ -42,10 +42,10 @@ class MMoE(training.Network):
         self.dropout = tf.keras.layers.Dropout(settings.dropout)
         self.experts = [Deep(settings) for _ in range(settings.experts)]
         self.relevance, self.rating = (Task(settings.experts, settings.hidden[-1]) for _ in range(2))
-        self.rated = names.RATING in data.train
+        ratings = _ratings(data)
+        self.rated = len(ratings) > 0
         if self.rated:
-            known = data.train[names.RATING][~np.isnan(data.train[names.RATING])]
-            self.mean, self.deviation = float(known.mean()), float(known.std()) or 1.0
+            self.mean, self.deviation = float(ratings.mean()), float(ratings.std()) or 1.0
 
     def heads(self, columns, training=False) -> tuple[tf.Tensor, tf.Tensor]:
         """[B, C] relevance, and rating in deviations from the mean one."""
@@ -72,8 +72,14 @@ class MMoE(training.Network):
 
 def fit(settings: MMoESettings, data: RankingData, seed: int) -> tuple[training.NetworkRanker, dict]:
     """As `training.fit`; without ratings relevance is the one task that is left, which the log says."""
-    tasks = ["relevance", "rating"] if names.RATING in data.train else ["relevance"]
+    tasks = ["relevance", "rating"] if len(_ratings(data)) else ["relevance"]
     if len(tasks) == 1:
         progress.report("no candidate has a rating: relevance is the only task")
     ranker, log = training.fit(MMoE, settings, data, seed)
     return ranker, {"tasks": tasks} | log
+
+
+def _ratings(data: RankingData) -> np.ndarray:
+    """The ratings of train's candidates, none where events have no ratings."""
+    ratings = data.train.get(names.RATING, np.zeros(0, np.float32))
+    return ratings[~np.isnan(ratings)]

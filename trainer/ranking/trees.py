@@ -18,14 +18,13 @@ from core import names, progress
 from trainer.ranking import calibration
 from trainer.ranking.contract import Ranker, RankingData, list_ndcg
 from trainer.ranking.settings import TreesSettings
-from trainer.ranking.training import in_parts
 from transform.names import outputs
 
 MOST_CATEGORIES = 1_000  # past this many an index is a number: a vocabulary is in the order of frequency
 MOST_INDICATORS = 64  # of the values of a multi-valued column, the most frequent
 WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of the trees beside the retriever's standardised score
 THREADS = 4  # which trees are grown depends on it, so it is no matter of the machine
-GROUP = "query"
+GROUP, BESIDE = "query", (names.LABEL, names.WEIGHT)  # columns that are no inputs
 PREFIX = "trees_"  # of the model's files
 
 
@@ -69,10 +68,17 @@ class TreeInputs(tf.Module):
 class TreesRanker(Ranker):
     """The retriever's standardised score and the trees' score, weighed, behind the transform graph."""
 
-    def __init__(self, data: RankingData, model: ydf.GenericModel, weight: float, standardise: tuple[float, float]):
+    def __init__(
+        self,
+        data: RankingData,
+        model: ydf.GenericModel,
+        weight: float,
+        standardise: tuple[float, float],
+        probability: tf.Module,
+    ):
         super().__init__(data)
         self.inputs, self.weight, (self.mean, self.deviation) = TreeInputs(data), weight, standardise
-        self.probability: tf.Module = calibration.Sigmoid()
+        self.probability = probability
         if weight:
             register_ops()
             import ydf_tf
@@ -105,27 +111,19 @@ def fit(settings: TreesSettings, data: RankingData, seed: int) -> tuple[TreesRan
     known = data.train[names.RETRIEVAL_SCORE][data.train[names.WEIGHT] > 0]
     standardise = float(known.mean()), float(known.std()) or 1.0
     truth = data.validation[names.LABEL], data.validation[names.WEIGHT]
-
-    def ranker_of(weight: float) -> tuple[TreesRanker, np.ndarray]:
-        ranker = TreesRanker(data, model, weight, standardise)
-        return ranker, in_parts(
-            tf.function(lambda **columns: ranker.scores(columns), reduce_retracing=True), data.validation
-        )
-
-    curve, kept = [], None
-    for weight in WEIGHTS:
-        ranker, scores = ranker_of(weight)
-        value = list_ndcg(scores, *truth, 10)
-        curve.append({"weight": weight, "ndcg@10": value})
-        if kept is None or value > kept[0]:
-            kept = value, ranker, scores
-    value, ranker, scores = kept
+    grown = np.zeros(truth[0].shape, np.float32)
+    grown[truth[1] > 0] = model.predict(validation)
+    retrieval = (data.validation[names.RETRIEVAL_SCORE] - standardise[0]) / standardise[1]
+    values = [list_ndcg(retrieval + weight * grown, *truth, 10) for weight in WEIGHTS]
+    weight, value = max(zip(WEIGHTS, values, strict=True), key=lambda each: each[1])
     progress.report(
-        f"{model.num_trees()} trees; NDCG@10 of the lists {curve[0]['ndcg@10']:.4f} in the retriever's order, "
-        f"{value:.4f} with the trees at weight {ranker.weight:g}"
+        f"{model.num_trees()} trees; NDCG@10 of the lists {values[0]:.4f} in the retriever's order, "
+        f"{value:.4f} with the trees at weight {weight:g}"
     )
-    ranker.probability, errors = calibration.fit(settings.calibration, scores, *truth)
-    log = {"trees": model.num_trees(), "weight": ranker.weight, "kept_retrievers_order": not ranker.weight}
+    probability, errors = calibration.fit(settings.calibration, retrieval + weight * grown, *truth)
+    log = {"trees": model.num_trees(), "weight": weight, "kept_retrievers_order": not weight}
+    curve = [{"weight": weight, "ndcg@10": value} for weight, value in zip(WEIGHTS, values, strict=True)]
+    ranker = TreesRanker(data, model, weight, standardise, probability)
     return ranker, log | {"curve": curve, "probabilities": errors}
 
 
@@ -136,7 +134,8 @@ def _rows(inputs: Callable, columns: dict[str, np.ndarray]) -> dict[str, np.ndar
         name: values.numpy()[filled] for name, values in inputs({k: tf.constant(v) for k, v in columns.items()}).items()
     }
     query = np.repeat(np.arange(len(columns[names.LABEL])), columns[names.LABEL].shape[1])
-    return found | {names.LABEL: columns[names.LABEL].ravel()[filled], GROUP: query[filled]}
+    beside = {name: columns[name].ravel()[filled] for name in BESIDE}
+    return found | beside | {GROUP: query[filled]}
 
 
 def _learner(settings: TreesSettings, train: dict[str, np.ndarray], seed: int) -> ydf.GradientBoostedTreesLearner:
@@ -144,6 +143,7 @@ def _learner(settings: TreesSettings, train: dict[str, np.ndarray], seed: int) -
     integers = {name for name, values in train.items() if values.dtype == np.int32}
     return ydf.GradientBoostedTreesLearner(
         label=names.LABEL,
+        weights=names.WEIGHT,
         ranking_group=GROUP,
         task=ydf.Task.RANKING,
         loss="LAMBDA_MART_NDCG",
@@ -153,7 +153,7 @@ def _learner(settings: TreesSettings, train: dict[str, np.ndarray], seed: int) -
             if name in integers
             else ydf.Column(name, ydf.Semantic.NUMERICAL)
             for name in train
-            if name not in (names.LABEL, GROUP)
+            if name not in (*BESIDE, GROUP)
         ],
         num_trees=settings.trees,
         max_depth=settings.depth,

@@ -95,7 +95,7 @@ def fit(settings: FusionSettings, data: RetrievalData, seed: int) -> FusionRetri
     if settings.learned:
         weights, value = _learned(fused, data)
         fused.weigh(weights)
-        fused.log |= {"weights": weights, "ndcg@10": value}
+        fused.log = {**fused.log, "weights": weights, "ndcg@10": value}
         progress.report(f"weights {', '.join(f'{k} {v:g}' for k, v in weights.items())}; NDCG@10 {value:.4f} on eval")
     return fused
 

@@ -2,6 +2,7 @@
 
 from trainer.registry import ITEM_FEATURES, RATINGS, REPEATS, Entry, Registry
 from trainer.retrieval import settings
+from trainer.retrieval.two_tower.settings import TwoTowerSettings
 
 MODELS = Registry(
     "retrieval",
@@ -22,7 +23,7 @@ MODELS = Registry(
         "content", "trainer.retrieval.content:fit", settings.ContentSettings, needs=(ITEM_FEATURES,), embeddings=True
     ),
     Entry("knn_baseline", "trainer.retrieval.knn_baseline:fit", settings.KNNBaselineSettings, needs=(RATINGS,)),
-    Entry("two_tower", "trainer.retrieval.two_tower.model:fit", settings.TwoTowerSettings, embeddings=True),
+    Entry("two_tower", "trainer.retrieval.two_tower.model:fit", TwoTowerSettings, embeddings=True),
     Entry("fusion", "trainer.retrieval.fusion:fit", settings.FusionSettings, events_alone=True, members="models"),
 )
 check = MODELS.check

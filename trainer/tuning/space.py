@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from core.settings import Settings
 
@@ -69,15 +69,16 @@ def read(values: Mapping[str, Any]) -> Space:
     Raises:
       ValueError: a setting has none of these; the message names it.
     """
-    space = {}
+    space: Space = {}
     for name, value in values.items():
         given = {"choices": value} if isinstance(value, list) else value
-        kind = Choices if isinstance(given, Mapping) and "choices" in given else Range
+        kind: type[Dimension] = Choices if isinstance(given, Mapping) and "choices" in given else Range
         try:
-            space[name] = TypeAdapter(kind).validate_python(given)
+            space[name] = kind.model_validate(given)
         except ValidationError as error:
             told = "; ".join(
-                f"{'.'.join(map(str, each['loc']))}: {each['msg']}".lstrip(": ") for each in error.errors()
+                f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}".lstrip(": ")
+                for each in error.errors()
             )
             raise ValueError(
                 f'{name}: should be {{"low": …, "high": …, "log": true}}, a list of choices, or null; '

@@ -45,7 +45,7 @@ def tuner_fn(fn_args) -> TunerFnResult:
 
     Args:
       fn_args: TFX's; its `custom_config` holds step, model, params, space, trials, minutes, folder (of the trials; null
-        for one below the working folder), queries, seed, code and the features as JSON.
+        for one below the working folder), queries, signals, seed, code and the features as JSON.
     """
     config = fn_args.custom_config
     registry = REGISTRIES[config["step"]]

@@ -9,9 +9,9 @@ import tensorflow as tf
 from core import names, progress
 from trainer.layers import seed_everything
 from trainer.retrieval.contract import EmbeddingRetriever, RetrievalData
-from trainer.retrieval.settings import TwoTowerSettings
 from trainer.retrieval.two_tower import training
 from trainer.retrieval.two_tower.batches import Batches, Columns, Histories, Sampling
+from trainer.retrieval.two_tower.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.training import TwoTower
 from trainer.retrieval.two_tower.validation import Validation
 from transform import raw

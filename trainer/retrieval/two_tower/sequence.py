@@ -8,7 +8,7 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import tensorflow as tf
 
-from trainer.retrieval.settings import TwoTowerSettings
+from trainer.retrieval.two_tower.settings import TwoTowerSettings
 
 
 class MeanHistory(tf.keras.layers.Layer):

@@ -8,8 +8,8 @@ import tensorflow as tf
 from core import names
 from trainer.layers import FeatureEmbedding
 from trainer.retrieval.contract import RetrievalData
-from trainer.retrieval.settings import TwoTowerSettings
 from trainer.retrieval.two_tower import sequence
+from trainer.retrieval.two_tower.settings import TwoTowerSettings
 
 
 class IdEmbedding(tf.keras.layers.Layer):

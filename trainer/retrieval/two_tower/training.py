@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from core import names
 from trainer.retrieval.contract import RetrievalData
-from trainer.retrieval.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.batches import Batches
+from trainer.retrieval.two_tower.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.towers import CandidateTower, IdEmbedding, QueryTower
 
 POOL = 4096  # items of the catalogue among which a batch's hard negatives are looked for

@@ -1,0 +1,54 @@
+"""The DAG of a search as it is compiled: what comes before the Tuner is a run's, so that both share one cache."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import pytest
+from tfx.dsl.compiler.compiler import Compiler
+
+from pipeline import config, dag, tuning
+from trainer.tuning.space import Choices
+
+
+@pytest.fixture
+def file(root, tmp_path):
+    path = tmp_path / "dag.yaml"
+    recorded = root / "tests" / "golden" / "dag.yaml"
+    path.write_text(recorded.read_text().replace("RUNS", str(tmp_path / "runs")))
+    return path
+
+
+def compiled(pipeline):
+    """Node → what it is, reads and is told; without who reads it, which another DAG changes."""
+    found = {}
+    for each in Compiler().compile(pipeline).nodes:
+        node = each.pipeline_node
+        del node.downstream_nodes[:]
+        found[node.node_info.id] = node
+    return found
+
+
+@pytest.mark.parametrize(("step", "last"), [("retrieval", "Transform"), ("ranking", "CandidateGenerator")])
+def test_what_comes_before_the_tuner_is_a_runs(file, step, last):
+    loaded = config.load(file)
+    search = tuning.search_for(loaded, step, {"dim": Choices(choices=(8, 16))}, trials=3, minutes=None)
+    run, found = compiled(dag.build(loaded, file)), compiled(tuning.build(loaded, file, search))
+    *before, tuner = found
+    assert tuner == search.node == f"{step.title()}Tuner"
+    assert before[-1] == last
+    assert before == [node for node in run if node in before]
+    for node in before:
+        assert found[node] == run[node], node
+    assert set(found[tuner].upstream_nodes) == {"Transform", "EventJoiner" if step == "retrieval" else last}
+
+
+def test_what_is_asked_of_the_tuner_is_seen_by_the_cache(file):
+    loaded = config.load(file)
+
+    def told(**changes):
+        asked = {"space": {"dim": Choices(choices=(8, 16))}, "trials": 3, "minutes": None} | changes
+        return tuning.tuner_config(loaded, tuning.search_for(loaded, "retrieval", **asked), None)
+
+    assert told() == told()
+    assert told() != told(trials=4)
+    assert told() != told(minutes=1.0)
+    assert told() != told(space={"dim": Choices(choices=(8, 32))})

@@ -1,0 +1,60 @@
+"""What a query's time and history say of a candidate."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from core import names
+from trainer.ranking import context
+
+DAY = context.DAY
+NOW = 20_000 * DAY + 6 * 3600
+
+
+def signals(history, times, items, now=NOW, length=50):
+    query = {
+        names.QUERY_TIME: tf.constant([now] * len(history), tf.int64),
+        names.HISTORY: tf.constant(history),
+        names.HISTORY_TIME: tf.constant(times, tf.int64),
+        names.ITEM_ID: tf.constant(items),
+    }
+    return {name: value.numpy() for name, value in context.signals(query, length).items()}
+
+
+def test_how_often_and_how_lately_each_candidate_was_met():
+    found = signals([["a", "b", "a", ""]], [[NOW - 9 * DAY, NOW - 4 * DAY, NOW - 2 * DAY, 0]], [["a", "b", "c", ""]])
+    np.testing.assert_array_equal(found[context.TIMES_MET], [[2, 1, 0, 0]])
+    np.testing.assert_array_equal(found[context.EVENTS_SINCE_MET], [[0, 1, np.nan, np.nan]])
+    np.testing.assert_allclose(found[context.DAYS_SINCE_MET], [[2, 4, np.nan, np.nan]])
+    assert found[context.HISTORY_SIZE].tolist() == [[3, 3, 3, 3]]
+    assert found[context.DAYS_SINCE_LAST].tolist() == [[2, 2, 2, 2]]
+
+
+def test_only_the_latest_of_a_history_count():
+    found = signals([["a", "b", "c"]], [[0, 0, 0]], [["a", "c"]], length=2)
+    np.testing.assert_array_equal(found[context.TIMES_MET], [[0, 1]])
+    assert found[context.HISTORY_SIZE].tolist() == [[2, 2]]
+
+
+def test_where_the_padding_stands_is_no_matter():
+    left, right = (signals([h], [t], [["a"]]) for h, t in ((["", "a"], [0, NOW - DAY]), (["a", ""], [NOW - DAY, 0])))
+    for name in context.SIGNALS:
+        np.testing.assert_array_equal(left[name], right[name])
+
+
+def test_times_that_are_not_known_are_not_known():
+    found = signals([["a", "b"]], [[0, 0]], [["a"]])
+    assert np.isnan(found[context.DAYS_SINCE_MET]).all()
+    assert np.isnan(found[context.DAYS_SINCE_LAST]).all()
+    assert found[context.TIMES_MET].tolist() == [[1]]
+
+
+def test_the_hour_and_the_weekday_are_those_of_the_query():
+    import datetime
+
+    at = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
+    found = signals([[""]], [[0]], [["a"]])
+    assert found[context.HOUR].item() == pytest.approx(at.hour + at.minute / 60)
+    assert found[context.WEEKDAY].item() == at.weekday()

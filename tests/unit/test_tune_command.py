@@ -1,0 +1,94 @@
+"""`twostep tune` before anything runs, and what it shows when a search has ended."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from core.errors import UsageError
+from pipeline import cli, tuning_summary
+from pipeline.commands import tune
+from trainer.tuning.records import Trial
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A configuration with its three tables."""
+    (tmp_path / "data").mkdir()
+    for name in ("interactions", "users", "items"):
+        (tmp_path / "data" / f"{name}.parquet").touch()
+    path = tmp_path / "shop.yaml"
+    path.write_text(f"name: shop\nrun_folder: {tmp_path}/runs\ndata: {{root: data}}\nretrieval: {{model: ease}}\n")
+    return path
+
+
+def refused(*argv):
+    arguments = cli._parser().parse_args(["tune", *map(str, argv)])
+    with pytest.raises(UsageError) as told:
+        tune.run(arguments)
+    return str(told.value)
+
+
+def test_what_is_wrong_is_said_before_anything_runs(file):
+    assert "--params: is not JSON" in refused(file, "--params", "{")
+    assert "--params: should be a JSON object" in refused(file, "--params", "[]")
+    assert "--params of ease: 'factors' should be one of l2, " in refused(file, "--params", '{"factors": [1]}')
+    assert "--params of ease: l2: cannot be -1" in refused(file, "--params", '{"l2": [-1]}')
+    assert "--trials should be above 0; found 0" in refused(file, "--trials", 0)
+    assert "--minutes should be above 0; found -1" in refused(file, "--minutes", -1)
+    assert not (file.parent / "runs").exists()
+
+
+def test_a_file_is_overwritten_only_where_that_is_asked_for(file):
+    there = file.with_name("shop.tuned.yaml")
+    there.write_text("mine")
+    assert f"{there} is there already" in refused(file)
+    assert "is the configuration itself" in refused(file, "--output", file, "--force")
+    assert there.read_text() == "mine"
+
+
+def test_the_copy_stays_where_its_data_is_found(file):
+    assert "data.root starts from the file's folder" in refused(file, "--output", file.parent / "other" / "a.yaml")
+
+
+# ---- what is shown ----
+
+CONFIGURED = {"l2": 300.0, "hidden": [64]}
+TRIALS = [Trial(1, CONFIGURED, 0.12), *(Trial(n, {"l2": n / 10, "hidden": []}, 0.12 + n / 1000) for n in range(2, 9))]
+
+
+def shown(trials):
+    out = io.StringIO()
+    tuning_summary.show("retrieval", trials, CONFIGURED, Console(file=out, width=200))
+    return out.getvalue()
+
+
+def test_the_best_trials_are_shown_and_what_was_configured():
+    lines = shown(TRIALS).splitlines()
+    assert "retrieval: 8 finished trials" in lines[0]
+    rows = [line.split() for line in lines if line.strip()[:1].isdigit()]
+    assert [row[0] for row in rows] == ["8", "7", "6", "5", "4", "1"]
+    assert rows[-1] == ["1", "0.1200", "300", "[64]", "configured"]
+    assert lines[-1].startswith("best 0.1280 on eval, configured 0.1200 (+6.7%)")
+
+
+def test_it_is_said_where_nothing_was_better_and_where_there_is_nothing_to_compare_with():
+    assert "nothing did better on eval than the configured settings, 0.1200" in shown(TRIALS[:1])
+    assert "have no finished trial to compare with" in shown(TRIALS[1:])
+
+
+def test_the_page_holds_every_trial(tmp_path):
+    tuning_summary.write_page(tmp_path / "page.html", "shop", "retrieval", TRIALS, CONFIGURED)
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<tr>") == 1 + len(TRIALS)
+    assert page.count("<circle") == len(TRIALS)
+    assert page.index("0.1280") < page.index("configured 0.1200")
+
+
+def test_the_line_of_a_trial_stays_and_other_reports_pass():
+    out = io.StringIO()
+    lines = tuning_summary.TrialLines(Console(file=out, width=200))
+    with lines.running("RetrievalTuner"):
+        lines.say("iteration 3/5")
+        lines.say("trial 1/9: l2 300: NDCG@10 0.1200")
+    assert out.getvalue() == "  trial 1/9: l2 300: NDCG@10 0.1200\n"
