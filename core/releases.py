@@ -36,9 +36,9 @@ def current(releases: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
-        raise ReleaseError(f"{path}: should hold the name of a version: {error}. {_known(releases)}") from error
+        raise ReleaseError(f"{path}: should hold the name of a version: {error}. {_to_choose(releases)}") from error
     if not VERSION.fullmatch(version):
-        raise ReleaseError(f"{path}: should hold the name of a version; found {version!r}. {_known(releases)}")
+        raise ReleaseError(f"{path}: should hold the name of a version; found {version!r}. {_to_choose(releases)}")
     return version
 
 
@@ -89,7 +89,7 @@ def manifest(releases: Path, version: str | None = None) -> dict[str, Any]:
     found = value.get("format") if isinstance(value, dict) else None
     if found != FORMAT:
         raise ReleaseError(
-            f"{path}: format should be {FORMAT}; found {found!r}. Use the twostep that made it, or: "
+            f"{path}: format should be {FORMAT}; found {found!r}. Only the twostep that made it can read it. "
             f"{_instead(releases, version)}"
         )
     if (value.get("version"), value.get("seal")) != (version, seal(value)):
@@ -167,7 +167,7 @@ def chosen(releases: Path, version: str | None) -> str:
     if version is None:
         version = current(releases)
         if version is None:
-            raise ReleaseError(f"{releases}: no release is current. {_known(releases)}")
+            raise ReleaseError(f"{releases}: no release is current. {_to_choose(releases)}")
     if not VERSION.fullmatch(version):
         raise ReleaseError(
             f"a version should look like 20250131T120000Z-0123abcd; found {version!r}. {_known(releases)}"
@@ -187,6 +187,11 @@ def previous(releases: Path) -> str:
 def _known(releases: Path) -> str:
     known = versions(releases)
     return f"There are: {', '.join(known)}." if known else "There are none yet; `twostep run` makes one."
+
+
+def _to_choose(releases: Path) -> str:
+    todo = " `twostep release rollback` with one of them makes it current." if versions(releases) else ""
+    return _known(releases) + todo
 
 
 def _instead(releases: Path, damaged: str) -> str:

@@ -75,4 +75,5 @@ def _keys(rows: np.ndarray, n_items: int) -> np.ndarray:
 
 def _answers(queries: Queries, n_items: int) -> np.ndarray:
     """The numbers, as of `_keys`, of the right answers."""
-    return np.repeat(np.arange(len(queries)), np.diff(queries.relevant_offsets)) * (n_items + 1) + queries.relevant_items
+    owners = np.repeat(np.arange(len(queries)), np.diff(queries.relevant_offsets))
+    return owners * (n_items + 1) + queries.relevant_items

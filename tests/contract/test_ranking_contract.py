@@ -109,6 +109,7 @@ def test_odd_queries_and_candidates_are_scored(world, name):
     """Unknown users, items and values, nothing met, too much met, every feature missing."""
     inputs, _ = raw_lists(world)
     inputs |= world.odd_query()
+    inputs[names.HISTORY_TIME] = np.zeros(inputs[names.HISTORY].shape, np.int64)  # nobody knows when
     inputs[names.ITEM_ID][:, 0] = ["never seen", world.cold_item, *inputs[names.ITEM_ID][2:, 0]]
     inputs["brand"][:, 1], inputs["price"][:, 1], inputs["year"][:, 1], inputs["genres"][:, 1] = "", np.nan, np.nan, ""
     inputs["brand"][0, 2], inputs["genres"][0, 2] = "new brand", ["a genre nobody has", "", ""]
@@ -121,8 +122,10 @@ def test_odd_queries_and_candidates_are_scored(world, name):
 def test_of_a_long_history_the_latest_count(world, name):
     inputs, _ = raw_lists(world)
     met = np.array([[f"i{row}" for row in range(12)]] * 6, object)
-    full = rank(world, name, inputs | {names.HISTORY: met})
-    latest = rank(world, name, inputs | {names.HISTORY: met[:, -world.features.history_length :]})
+    times = np.tile(np.arange(1, 13) * 1_000_000, (6, 1))
+    full = rank(world, name, inputs | {names.HISTORY: met, names.HISTORY_TIME: times})
+    late = slice(-world.features.history_length, None)
+    latest = rank(world, name, inputs | {names.HISTORY: met[:, late], names.HISTORY_TIME: times[:, late]})
     np.testing.assert_allclose(latest, full, **CLOSE)
 
 

@@ -21,10 +21,12 @@ from serving.engine import TwoStep
 from serving.rerank.reranker import Reranker
 from serving.rerank.settings import MMR, Reranking
 from trainer.data import transform_sizes
+from trainer.ranking import calibration
 from trainer.ranking.contract import RankingData
-from trainer.ranking.dcn import DCN, DCNRanker
+from trainer.ranking.dcn import DCN
 from trainer.ranking.run_fn import read_lists, transformed_lists
 from trainer.ranking.settings import DCNSettings
+from trainer.ranking.training import NetworkRanker
 from transform.columns import user_types
 from transform.features import raw_columns
 
@@ -109,7 +111,7 @@ def test_trainer_evaluator_and_server_score_alike(loaded, folders, release, engi
     train, test = (transformed_lists(each, loaded.features, transform) for each in (train, lists))
     data = RankingData(loaded.features, transform, transform_sizes(output, loaded.features), train, test)
     network = DCN(DCNSettings.model_validate(loaded.ranking.params), data)
-    ranker = DCNRanker(data, network)
+    ranker = NetworkRanker(data, network, calibration.Sigmoid())
     columns = {name: tf.constant(value) for name, value in test.items()}
     untrained = ranker.scores(columns).numpy()
     weights = str(release / "ranking/variables/variables")

@@ -159,7 +159,7 @@ def become_a_link(folder: Path) -> None:
         (change_a_fact, "changed after the release was made"),
         (lambda folder: (folder / "manifest.json").unlink(), r"manifest\.json is missing"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "should be a manifest in JSON"),
-        (lambda folder: (folder / "manifest.json").write_text('{"format": 3}'), "Use the twostep that made it"),
+        (lambda folder: (folder / "manifest.json").write_text('{"format": 3}'), "Only the twostep that made it"),
         (lambda folder: (folder / "manifest.json").write_text("{}"), "format should be 2; found None"),
         (lambda folder: (folder / "manifest.json").write_text('{"format": 2}'), "changed after the release was made"),
     ],
@@ -230,6 +230,9 @@ def test_a_damaged_current_is_named_and_mended(publish, store):
     with pytest.raises(ReleaseError, match=f"should hold the name of a version; found '../../etc'.*{two}, {one}"):
         releases.resolve(store)
     assert release_store.rollback(store, one) == one == releases.current(store)
+    (store / "current").unlink()
+    with pytest.raises(ReleaseError, match=f"no release is current.*{two}, {one}.*rollback` with one of them"):
+        releases.resolve(store)
     (store / "current").write_bytes(b"\xff")
     assert publish("three", 2) == releases.current(store)
 

@@ -50,7 +50,8 @@ class FusionRetriever(Retriever):
         self.settings = self.settings.model_copy(update={"weights": dict(weights), "learned": False})
 
     def opinions(self, query, exclude):
-        signals, ranks = {}, []
+        signals: dict[str, tf.Tensor] = {}
+        ranks = []
         for name, member in self.members.items():
             of_model = masked(member.scores(query), exclude)
             ranks.append(self._ranks(of_model))
