@@ -3,7 +3,7 @@
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,14 @@ class Search:
     Args:
       step: retrieval or ranking.
       space: what may be tried of each setting.
-      configured: the same settings as configured.
+      settings: all settings of the model as configured.
       trials: the most trials.
       minutes: the most minutes that trials take in all; None for no limit.
     """
 
     step: str
     space: Space
-    configured: dict[str, Any]
+    settings: dict[str, Any]
     trials: int
     minutes: float | None
 
@@ -46,12 +46,17 @@ class Search:
     def node(self) -> str:
         return f"{self.step.title()}Tuner"
 
+    @property
+    def configured(self) -> dict[str, Any]:
+        """The settings that vary, as configured."""
+        return {name: self.settings[name] for name in self.space}
+
 
 def search_for(config: Config, step: str, space: Space, trials: int, minutes: float | None) -> Search:
     """A search around what is configured."""
     chosen = getattr(config, step)
     settings = REGISTRIES[step].check(chosen.model, chosen.params).model_dump(mode="json")
-    return Search(step, space, {name: settings[name] for name in space}, trials, minutes)
+    return Search(step, space, settings, trials, minutes)
 
 
 def build(config: Config, config_file: str | Path, search: Search) -> tfx.dsl.Pipeline:
@@ -118,4 +123,10 @@ def kept(config: Config, outcome: Outcome, search: Search) -> list[Trial]:
         return []
     folder = paths.tuning_folder(config)
     told = tuner_config(config, search, str(folder))
-    return Records(world_folder(folder, told, str(examples), str(transform))).all()
+    records = Records(world_folder(folder, told, str(examples), str(transform))).all()
+    fixed = {name: value for name, value in search.settings.items() if name not in search.space}
+    return [
+        replace(trial, params={name: trial.params[name] for name in search.space})
+        for trial in records
+        if all(trial.params[name] == value for name, value in fixed.items())
+    ]

@@ -4,6 +4,8 @@ import numpy as np
 
 from core.queries import Queries
 
+MISSED_SHARE = 0.1  # of a list's places, for right answers that the retriever missed
+
 
 def learning_rows(
     rows: np.ndarray,
@@ -15,8 +17,9 @@ def learning_rows(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lists of C candidates to learn from: the retriever's first, then sampled negatives, then what it missed.
 
-    A sampled item that is retrieved, right, seen or drawn before is left out. Right answers that the retriever missed
-    take the last places, as many as there are, at most a quarter of the list.
+    A sampled item that is retrieved, right, seen or drawn before is left out. The last places belong to right answers
+    that are not in the list by then, as many as fit. How many of the retriever's stay is the same for every list: were
+    it only its wrong ones that gave way, to stand far down would tell the answer.
 
     Args:
       rows: [Q, C] the retriever's catalogue rows, best first, -1 past the last.
@@ -31,41 +34,36 @@ def learning_rows(
     """
     count, width = rows.shape
     drawn = [round(share * width) for share in shares]
-    kept = width - sum(drawn)
+    kept = width - sum(drawn) - round(MISSED_SHARE * width)
     rng = np.random.default_rng(seed)
     popular = rng.choice(len(counts), (count, drawn[0]), p=counts / max(1, counts.sum())) if drawn[0] else None
     uniform = rng.integers(0, len(counts), (count, drawn[1]))
     sampled = np.concatenate([part for part in (popular, uniform) if part is not None], axis=1).astype(np.int32)
-    taken = [_keys(rows[:, :kept], len(counts)), _keys(seen, len(counts))]
     keys = _keys(sampled, len(counts))
-    right = np.isin(keys, _answers(queries, len(counts)))
     _, first = np.unique(keys, return_index=True)
     again = np.ones(keys.size, bool)
     again[first] = False
-    unfit = right | again.reshape(keys.shape) | np.isin(keys, np.concatenate([each.ravel() for each in taken]))
-    found = np.concatenate([rows[:, :kept], np.where(unfit, -1, sampled)], axis=1)
+    taken = [_keys(rows[:, :kept], len(counts)), _keys(seen, len(counts)), _answers(queries, len(counts))]
+    unfit = again.reshape(keys.shape) | np.isin(keys, np.concatenate([each.ravel() for each in taken]))
+    missed_rows = _missed(rows[:, :kept], queries, width - kept - sum(drawn), len(counts))
+    found = np.concatenate([rows[:, :kept], np.where(unfit, -1, sampled), missed_rows], axis=1)
     ranks = np.full((count, width), width, np.float32)
     ranks[:, :kept] = np.arange(kept)
-    return _with_missed(found, ranks, queries, len(counts))
+    missed = np.zeros((count, width), bool)
+    missed[:, kept + sum(drawn) :] = missed_rows >= 0
+    return found, ranks, missed
 
 
-def _with_missed(
-    rows: np.ndarray, ranks: np.ndarray, queries: Queries, n_items: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The lists with the right answers that are not in them in the last places."""
-    count, width = rows.shape
-    owners = np.repeat(np.arange(count), np.diff(queries.relevant_offsets))
-    absent = ~np.isin(_answers(queries, n_items), _keys(rows, n_items))
+def _missed(retrieved: np.ndarray, queries: Queries, most: int, n_items: int) -> np.ndarray:
+    """[Q, most] catalogue rows of right answers that were not retrieved, -1 past the last."""
+    owners = np.repeat(np.arange(len(queries)), np.diff(queries.relevant_offsets))
+    absent = ~np.isin(_answers(queries, n_items), _keys(retrieved, n_items))
     owners, items = owners[absent], queries.relevant_items[absent]
     place = np.arange(len(owners)) - np.searchsorted(owners, owners)  # of an owner's, the first is 0
-    fits = place < width // 4
-    at = owners[fits], width - 1 - place[fits]
-    rows, ranks, missed = rows.copy(), ranks.copy(), np.zeros((count, width), bool)
-    # A right answer that stands where a missed one goes would be lost in its turn, so it stays.
-    standing = np.isin(_keys(rows, n_items), _answers(queries, n_items))[at]
-    at, items = (at[0][~standing], at[1][~standing]), items[fits][~standing]
-    rows[at], ranks[at], missed[at] = items, width, True
-    return rows, ranks, missed
+    fits = place < most
+    found = np.full((len(queries), most), -1, np.int32)
+    found[owners[fits], place[fits]] = items[fits]
+    return found
 
 
 def _keys(rows: np.ndarray, n_items: int) -> np.ndarray:

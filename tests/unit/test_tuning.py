@@ -108,9 +108,9 @@ WORLD = {"step": "retrieval", "model": "ials", "features": "{}", "queries": {"un
 def test_a_record_is_found_by_all_settings_and_by_nothing_less(tmp_path):
     records = Records(tmp_path / "world")
     assert records.all() == []
-    done = Trial(2, {"size": 4}, 0.25, 1.5)
-    records.put({"size": 4, "layers": [1, 2]}, done)
-    records.put({"size": 8, "layers": [1, 2]}, Trial(1, {"size": 8}, 0.5, 1.0))
+    done = Trial(2, {"size": 4, "layers": [1, 2]}, 0.25, 1.5)
+    records.put(done)
+    records.put(Trial(1, {"size": 8, "layers": [1, 2]}, 0.5, 1.0))
     assert records.get({"layers": [1, 2], "size": 4}) == done
     assert records.get({"layers": [1], "size": 4}) is None
     assert [trial.number for trial in records.all()] == [1, 2]

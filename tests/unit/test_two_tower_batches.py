@@ -107,6 +107,20 @@ def test_uniform_negatives_and_a_pool_come_from_the_whole_catalogue():
     np.testing.assert_allclose(np.bincount(uniform, minlength=20), 1000, rtol=0.2)
 
 
+def test_what_a_user_met_is_no_negative_but_the_event_keeps_its_own():
+    made = batches(Sampling(batch_size=100, uniform=50, pool=0, skip_met=True, id_dropout=0.0, oov_buckets=4))
+    batch = next(iter(made))
+    met = {user: set(made.items[made.of_users[names.USER_ID] == user]) for user in range(1, 31)}
+    expected = {
+        (row, place)
+        for row, user in enumerate(batch["query"][names.USER_ID])
+        for place, item in enumerate(batch["rows"])
+        if item in met[user] and row != place
+    }
+    assert 0 < len(expected) < 100 * 150
+    assert set(map(tuple, batch["positives"].tolist())) == expected
+
+
 def test_hidden_ids_are_out_of_vocabulary_ones():
     made = batches(Sampling(batch_size=1000, uniform=0, pool=0, skip_met=False, id_dropout=0.3, oov_buckets=4))
     [batch] = made

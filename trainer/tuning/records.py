@@ -20,7 +20,7 @@ class Trial:
 
     Args:
       number: its place in the search, from 1.
-      params: the settings that vary.
+      params: settings; in a record all of the model's, else those that vary.
       score: NDCG@10 on eval.
       seconds: what it took; 0 where only the score was kept.
     """
@@ -44,7 +44,7 @@ def world_folder(folder: str | Path, config: Mapping[str, Any], examples: str, t
 
 
 class Records:
-    """The trials in a folder, each under a digest of all its settings: asked again, it need not be run again."""
+    """The trials in a folder, each under a digest of its settings: asked again, it need not be run again."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -54,9 +54,9 @@ class Records:
         file = self._file(settings)
         return Trial(**read_json(file)) if file.is_file() else None
 
-    def put(self, settings: Mapping[str, Any], trial: Trial) -> None:
-        """Keep a finished trial."""
-        write_json(self._file(settings), asdict(trial))
+    def put(self, trial: Trial) -> None:
+        """Keep a finished trial; its params are all settings of the model."""
+        write_json(self._file(trial.params), asdict(trial))
 
     def all(self) -> list[Trial]:
         """Every finished trial, in the order they were run."""

@@ -145,11 +145,12 @@ class Search(base_tuner.BaseTuner):
         number, params = len(self.oracle.trials), decoded(self.proposals.space, trial.hyperparameters.values)
         try:
             settings = self.settings_of(params)
-            done = self.records.get(settings.model_dump(mode="json"))
+            told = settings.model_dump(mode="json")
+            done = self.records.get(told)
             earlier = " earlier" if done else ""
             if done is None:
-                done = Trial(number, params, self.measure(settings), time.monotonic() - self.began)
-                self.records.put(settings.model_dump(mode="json"), done)
+                done = Trial(number, told, self.measure(settings), time.monotonic() - self.began)
+                self.records.put(done)
         except Exception as error:
             # Whatever the model could not do with these settings, memory too, is no reason not to try others.
             self.failure = " ".join(f"{type(error).__name__}: {error}".split())[:_MOST_OF_A_MESSAGE]
@@ -160,8 +161,8 @@ class Search(base_tuner.BaseTuner):
             gc.collect()  # a model refers to itself through its signatures, and may be large
         self.spent += done.seconds
         best = max([done.score, *(each.score for each in self.oracle.trials.values() if each.score is not None)])
-        told = f"NDCG@10 {done.score:.4f}, best {best:.4f}, {done.seconds:.1f} s{earlier}{self._time_left(number)}"
-        self._say(number, params, told)
+        outcome = f"NDCG@10 {done.score:.4f}, best {best:.4f}, {done.seconds:.1f} s{earlier}"
+        self._say(number, params, outcome + self._time_left(number))
         return done.score
 
     def on_trial_end(self, trial: Any) -> None:
