@@ -90,22 +90,24 @@ def trainset(ratings: Ratings) -> Any:
 
 
 class _Epochs(io.TextIOBase):
-    """What Surprise prints of its passes, which is all that it tells, as progress; anything else goes on.
+    """What Surprise prints of its passes, which is all that it tells, as progress; anything else is printed.
 
     Args:
       epochs: how many passes there are.
-      beyond: where other text is written.
+      beyond: where what is printed goes.
     """
 
     def __init__(self, epochs: int, beyond: TextIO):
-        self.epochs, self.beyond = epochs, beyond
+        self.epochs, self.beyond, self.line_is_told = epochs, beyond, False
 
     def write(self, text: str) -> int:
         begun = re.fullmatch(r" ?[Pp]rocessing epoch (\d+)", text)
         if begun:
-            progress.report(f"epoch {int(begun[1]) + 1}/{self.epochs}")
-        elif text.strip():
+            with contextlib.redirect_stdout(self.beyond):  # who listens may print
+                progress.report(f"epoch {int(begun[1]) + 1}/{self.epochs}")
+        elif text != "\n" or not self.line_is_told:
             self.beyond.write(text)
+        self.line_is_told = begun is not None
         return len(text)
 
 
