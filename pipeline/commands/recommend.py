@@ -66,13 +66,12 @@ def _load(arguments: argparse.Namespace) -> tuple["Config", "TwoStep", dict[str,
     from pipeline import config, logs, paths
 
     loaded = config.load(arguments.config)
-    folder = releases.resolve(paths.releases_folder(loaded), arguments.release)
     quiet = logs.captured(paths.log_folder(loaded) / "recommend.log", arguments.verbose)
-    with quiet:
+    with releases.reading(paths.releases_folder(loaded), arguments.release) as folder, quiet:
         from serving.engine import TwoStep
 
         engine = TwoStep.of_release(folder)
-    serving = files.read_json(folder / names.MANIFEST_FILE)["facts"]["serving"]
+        serving = files.read_json(folder / names.MANIFEST_FILE)["facts"]["serving"]
     return loaded, engine, serving, logs.captured(paths.log_folder(loaded) / "recommend.log", arguments.verbose)
 
 
