@@ -97,7 +97,7 @@ def test_more_queries_than_a_batch_are_answered_in_order(monkeypatch, source, as
     monkeypatch.setattr(index.ask, "BATCH", 7)
     found = source.retrieve(asked, 10)
     np.testing.assert_array_equal(found.rows, together.rows)
-    np.testing.assert_allclose(found.scores, together.scores, rtol=1e-5)
+    np.testing.assert_allclose(found.scores, together.scores, rtol=1e-5, atol=1e-6)
 
 
 def test_recall_is_measured_against_exact_search(world, source, embeddings, asked):

@@ -158,7 +158,12 @@ def test_excluded_items_are_left_out_and_nothing_else_changes(world, name):
     for row, before in enumerate(by_item(free_ids, free_scores)):
         gone = set(exclude[row]) & set(before)
         after = by_item(ids, scores)[row]
-        assert after == {item: pytest.approx(score, abs=1e-6) for item, score in before.items() if item not in gone}
+        left = {item: pytest.approx(score, abs=1e-6) for item, score in before.items() if item not in gone}
+        if MODELS[name].members:  # ranks close up, and with them the scores that are made of ranks
+            assert after.keys() == left.keys()
+            assert gone or after == left
+        else:
+            assert after == left
         tail = slice(40 - len(gone), None)
         assert set(ids[row, tail]) <= {""}
         assert np.isneginf(scores[row, tail]).all()

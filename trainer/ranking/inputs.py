@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from core import names
 from trainer.layers import FeatureEmbedding
+from trainer.ranking import context
 from trainer.ranking.contract import RankingData
 from trainer.ranking.settings import NetworkSettings
 
@@ -43,7 +44,8 @@ class Signals(tf.keras.layers.Layer):
     """[B, C, 2 S]: each signal as it is and as sign(x) log(1 + |x|), with mean 0 and deviation 1 over train.
 
     Ranks, counts and ages have long tails, scores have not; the network takes whichever tells it more.
-    One that is not known (NaN) is 0, which is the mean.
+    One that is not known (NaN) is 0, which is the mean. What depends on the clock is held within what train knew: a
+    user who comes back after years is one who was away for as long as anyone was.
     """
 
     def __init__(self, data: RankingData):
@@ -51,6 +53,8 @@ class Signals(tf.keras.layers.Layer):
         self.names = data.signals
         filled = data.train[names.WEIGHT] > 0
         known = np.stack([data.train[name][filled] for name in self.names], axis=-1).astype(np.float64)
+        least, most = ([_bound(known[:, i], name, of) for i, name in enumerate(self.names)] for of in (np.min, np.max))
+        self.least, self.most = np.array(least, np.float32), np.array(most, np.float32)
         known = np.concatenate([known, np.sign(known) * np.log1p(np.abs(known))], axis=-1)
         present = ~np.isnan(known)
         count = np.maximum(present.sum(axis=0), 1)
@@ -61,8 +65,17 @@ class Signals(tf.keras.layers.Layer):
 
     def call(self, columns):
         plain = tf.stack([columns[name] for name in self.names], axis=-1)
+        plain = tf.clip_by_value(plain, self.least, self.most)
         both = tf.concat([plain, tf.sign(plain) * tf.math.log1p(tf.abs(plain))], axis=-1)
         return tf.where(tf.math.is_nan(both), 0.0, (both - self.mean) * self.scale)
+
+
+def _bound(values: np.ndarray, name: str, of) -> float:
+    """The least or the most that a signal of the context was; others have no bound, which would lose their order."""
+    values = values[~np.isnan(values)]
+    if name not in context.SIGNALS or not len(values):
+        return float("inf") if of is np.max else float("-inf")
+    return float(of(values))
 
 
 class Mean(tf.keras.layers.Layer):

@@ -10,6 +10,8 @@ the trials so far alone, so that a search that goes on takes the same way.
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import gc
+import signal
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,6 +34,7 @@ MOST_FAILURES = 5  # in a row: then it is no matter of settings
 _MOST_OF_A_MESSAGE = 300  # characters
 _BETA = 1.0  # deviations
 _POINTS = 4096  # among which the next trial is chosen
+_REQUESTS = (signal.SIGINT, signal.SIGTERM)  # to stop
 _RANDOM_PER_SETTING = 2  # random trials for each setting searched, before what is known of them leads
 
 
@@ -158,7 +161,7 @@ class Search(base_tuner.BaseTuner):
             self._say(number, params, f"failed with {self.failure}")
             raise keras_tuner.errors.FailedTrialError(self.failure) from error
         finally:
-            gc.collect()  # a model refers to itself through its signatures, and may be large
+            _free()  # a model refers to itself through its signatures, and may be large
         self.spent += done.seconds
         best = max([done.score, *(each.score for each in self.oracle.trials.values() if each.score is not None)])
         outcome = f"NDCG@10 {done.score:.4f}, best {best:.4f}, {done.seconds:.1f} s{earlier}"
@@ -191,3 +194,19 @@ class Search(base_tuner.BaseTuner):
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else label(value)
+
+
+def _free() -> None:
+    """Collect garbage; a request to stop is heard after it, since an exception in a destructor would be lost."""
+    if threading.current_thread() is not threading.main_thread():
+        gc.collect()
+        return
+    heard: list[int] = []
+    usual = {each: signal.signal(each, lambda number, _: heard.append(number)) for each in _REQUESTS}
+    try:
+        gc.collect()
+    finally:
+        for each, handler in usual.items():
+            signal.signal(each, handler)
+    for each in heard:
+        signal.raise_signal(each)
