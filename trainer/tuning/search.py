@@ -208,5 +208,5 @@ def _free() -> None:
     finally:
         for each, handler in usual.items():
             signal.signal(each, handler)
-    for each in heard:
-        signal.raise_signal(each)
+    for number in heard:
+        signal.raise_signal(number)
