@@ -189,6 +189,12 @@ class Ranking(Settings):
         default_factory=dict, description="Settings of that model; see `twostep config explain`."
     )
     negatives: Negatives = Field(default=Negatives(), description="What it learns from beside the candidates.")
+    earlier_windows: int = Field(
+        0,
+        ge=0,
+        description="How many windows of train, each as long as eval and before it, lists to learn from are made of "
+        "beside those of eval; each takes a retriever fitted on what came before it.",
+    )
 
 
 class Release(Settings):
@@ -256,6 +262,10 @@ class Config(Settings):
                 f"evaluation.slices: {unknown} should be features of users with one value each; those are {sliceable}"
             )
         self._check_title()
+        if self.ranking.earlier_windows and not self.split.in_time:
+            raise ValueError(
+                f"ranking.earlier_windows: should be 0 with the split `{self.split.method}`, which knows no earlier"
+            )
         column = self.split.column
         if column is not None and column in {
             *feature_names.RESERVED,

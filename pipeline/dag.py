@@ -143,7 +143,7 @@ def joined_nodes(config: Config, places: Places) -> Joined:
 def retrieval_nodes(config: Config, joined: Joined) -> Retrieved:
     """From the joined events to the candidates that the ranker learns from."""
     features, events = config.features.model_dump(mode="json"), joined.joiner.outputs["examples"]
-    trainer = _trainer(config, "retrieval", events, joined.transform, queries=query_settings(config))
+    trainer = _trainer(config, "retrieval", events, joined.transform, **asked(config))
     model = trainer.outputs["model"]
     index = CandidateIndex(
         model=model,
@@ -161,7 +161,7 @@ def retrieval_nodes(config: Config, joined: Joined) -> Retrieved:
                 "features": features,
                 "candidates": config.retrieval.candidates,
                 "negatives": config.ranking.negatives.model_dump(),
-                "queries": query_settings(config),
+                **asked(config),
                 "seed": config.seed,
             }
         ),
@@ -331,6 +331,13 @@ def query_settings(config: Config) -> dict:
         "max_queries": config.evaluation.max_queries,
         "in_time": config.split.in_time,
     }
+
+
+def asked(config: Config) -> dict[str, dict]:
+    """What is asked of retrievers: the queries of a split, and the windows of train that are asked about too."""
+    of_each_user = config.split.method != "temporal"
+    windows = {"count": config.ranking.earlier_windows, "of_each_user": of_each_user}
+    return {"queries": query_settings(config), "windows": windows}
 
 
 def _serving(config: Config) -> dict:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_executor
 from tfx.proto import example_gen_pb2
@@ -19,8 +20,9 @@ from core import examples, metrics, names, progress, queries
 from core.columns import read_arrow
 from core.errors import ModelError
 from core.files import write_json
+from core.windows import windows_before
 from trainer.retrieval import ask
-from trainer.retrieval.run_fn import EARLY_MODEL
+from trainer.retrieval.run_fn import early_model
 from transform import raw
 from transform.columns import user_types
 from transform.features import Features, raw_columns
@@ -39,54 +41,71 @@ class Executor(base_executor.BaseExecutor):
         catalogue = read_arrow(Path(uri) / names.CATALOGUE_FILE)
         ids = catalogue[names.ITEM_ID].combine_chunks()
         queries.check_list_length(settings["candidates"], len(ids), "retrieval.candidates")
-        early = Path(artifact_utils.get_single_uri(input_dict["model_run"])) / EARLY_MODEL
+        run = Path(artifact_utils.get_single_uri(input_dict["model_run"]))
         final = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
         index = artifact_utils.get_single_uri(input_dict["candidate_index"])
         output = artifact_utils.get_single_instance(output_dict["candidates"])
 
         types = user_types(features.user) | {names.RATING: pa.float32()}
         events = {split: examples.read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL, names.TEST)}
-        known = pa.concat_tables([events[names.TRAIN], events[names.EVAL]])
         common = {
             "catalogue": ids,
             "user_columns": [names.USER_ID, *raw_columns(features.user)],
             "history_length": features.history_length,
         }
         common |= settings["queries"] | {"seed": settings["seed"]}
-        learning = queries.build(events[names.TRAIN], events[names.EVAL], **common)
-        testing = queries.build(known, events[names.TEST], **common)
+        report: dict[str, dict] = {}
 
-        # The early model has no index: it is asked once, here.
-        sources = {
-            "learn": CandidateSource(early, None, ids, features),
-            "test": CandidateSource(final, index, ids, features),
-        }
-        report = {}
-        for purpose, asked in (("learn", learning), ("test", testing)):
-            found = sources[purpose].retrieve(asked, settings["candidates"])
+        def retrieved(source, asked, purpose):
+            found = source.retrieve(asked, settings["candidates"])
             labels = metrics.hits(found.rows, asked.relevant_offsets, asked.relevant_items, len(ids))
             report[purpose] = candidates.report(labels, asked)
             progress.report(
                 f"{purpose}: {len(asked):,} queries, {report[purpose]['positives']:,} positives among the candidates"
             )
-            if purpose == "test":
-                _write(output.uri, names.TEST, asked, found, catalogue, features.item)
-                continue
-            counts = np.bincount(queries.catalogue_rows(ids, events[names.TRAIN][names.ITEM_ID]), minlength=len(ids))
-            found, more = _to_learn_from(sources[purpose], asked, found, counts, settings)
-            held_out = candidates.held_out(asked.users[names.USER_ID], HELD_OUT, settings["seed"])
+            return found
+
+        lists: dict[str, list[tuple]] = {names.TRAIN: [], names.EVAL: []}
+        for window, (known, target) in enumerate(_windows(events, settings["windows"])):
+            # An early model has no index: it is asked once, here.
+            source = CandidateSource(run / early_model(window), None, ids, features)
+            asked = queries.build(known, target, **common)
+            found = retrieved(source, asked, f"learn_{window}" if window else "learn")
+            counts = np.bincount(queries.catalogue_rows(ids, known[names.ITEM_ID]), minlength=len(ids))
+            found, more = _to_learn_from(source, asked, found, counts, settings)
+            users = asked.users[names.USER_ID]
+            if not window:
+                chosen_by = users.filter(pa.array(candidates.held_out(users, HELD_OUT, settings["seed"])))
+            held_out = pc.is_in(users, value_set=chosen_by.combine_chunks()).to_numpy()
             labels = metrics.hits(found.rows, asked.relevant_offsets, asked.relevant_items, len(ids))
             weighs = ~more["missed"] | (settings["negatives"]["missed_weight"] > 0)
             useful = (labels & weighs).any(axis=1)  # a list without a positive teaches nothing
             for split, chosen in ((names.TRAIN, useful & ~held_out), (names.EVAL, useful & held_out)):
-                chosen = np.flatnonzero(chosen)
-                _refuse_none(chosen, split, report[purpose])
-                part = {name: values[chosen] for name, values in more.items()}
-                part["missed_weight"] = settings["negatives"]["missed_weight"] if split == names.TRAIN else 0.0
-                _write(output.uri, split, asked.take(chosen), found.take(chosen), catalogue, features.item, **part)
+                if split == names.TRAIN or not window:
+                    chosen = np.flatnonzero(chosen)
+                    part = {name: values[chosen] for name, values in more.items()}
+                    lists[split].append((asked.take(chosen), found.take(chosen), part))
+        for split, made in lists.items():
+            _refuse_none(sum(len(asked) for asked, _, _ in made), split, report["learn"])
+            weight = settings["negatives"]["missed_weight"] if split == names.TRAIN else 0.0
+            _write(output.uri, split, made, catalogue, features.item, weight)
+        known = pa.concat_tables([events[names.TRAIN], events[names.EVAL]])
+        asked = queries.build(known, events[names.TEST], **common)
+        found = retrieved(CandidateSource(final, index, ids, features), asked, "test")
+        _write(output.uri, names.TEST, [(asked, found, {})], catalogue, features.item, 0.0)
         write_json(Path(output.uri) / names.REPORT_FILE, report)
         output.split_names = artifact_utils.encode_split_names([names.TRAIN, names.EVAL, names.TEST])
         examples_utils.set_payload_format(output, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
+
+
+def _windows(events, windows):
+    """What was known and what came then, of eval and of each window of train before it, the latest first."""
+    train, evaluation = events[names.TRAIN], events[names.EVAL]
+    yield train, evaluation
+    if windows["count"]:
+        before = windows_before(train, evaluation, **windows)
+        for window in range(1, windows["count"] + 1):
+            yield train.filter(pa.array(before > window)), train.filter(pa.array(before == window))
 
 
 def _to_learn_from(source, asked, found, counts, settings):
@@ -98,20 +117,24 @@ def _to_learn_from(source, asked, found, counts, settings):
     return source.score(asked, rows), {"ranks": ranks, "missed": missed}
 
 
-def _write(uri, split, asked, found, catalogue, features, missed_weight=0.0, **columns):
+def _write(uri, split, made, catalogue, features, missed_weight):
     """One file for every so many queries, so that memory is bounded by a file."""
-    starts = range(0, max(1, len(asked)), QUERIES_A_FILE)
-    for shard, start in enumerate(starts):
+    starts = [
+        (each, start) for each, (asked, _, _) in enumerate(made) for start in range(0, len(asked), QUERIES_A_FILE)
+    ]
+    starts = starts or [(0, 0)]
+    for shard, (each, start) in enumerate(starts):
+        asked, found, more = made[each]
         part = np.arange(start, min(start + QUERIES_A_FILE, len(asked)))
-        more = {name: values[part] for name, values in columns.items()}
+        columns = {name: values[part] for name, values in more.items()}
         table = candidates.candidate_table(
-            asked.take(part), found.take(part), catalogue, features, missed_weight=missed_weight, **more
+            asked.take(part), found.take(part), catalogue, features, missed_weight=missed_weight, **columns
         )
         examples.write_examples(table, examples.shard_path(uri, split, shard, len(starts)))
 
 
-def _refuse_none(chosen, split, counts):
-    if not len(chosen):
+def _refuse_none(lists, split, counts):
+    if not lists:
         raise ModelError(
             f"no query of the ranker's {split} part has a right answer among its candidates "
             f"({counts['with_a_positive']} of {counts['queries']} queries have one). "

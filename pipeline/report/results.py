@@ -280,6 +280,7 @@ def _reach(facts: ReportFacts) -> Html | None:
     if not facts.lists:
         return None
     titles = {"learn": "what the ranker learns from", "test": "the test"}
+    titles |= {f"learn_{window}": f"the same, {window} × as long before" for window in range(1, len(facts.lists))}
     rows = []
     for purpose, counts in facts.lists.items():
         relevant = counts["positives"] + counts["positives_missed"]

@@ -33,7 +33,7 @@ CONFIG: dict[str, Any] = {
     },
     "split": {"method": "temporal_per_user"},
     "retrieval": {"candidates": 50, "params": {"epochs": 6}},
-    "ranking": {"params": {"epochs": 6}},
+    "ranking": {"params": {"epochs": 6}, "earlier_windows": 1},
     "evaluation": {"slices": ["gender"], "at": [10, 20, 50], "resamples": 200},
 }
 

@@ -3,6 +3,7 @@
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,8 @@ import tensorflow_transform as tft
 from core import examples, metrics, names, queries, releases
 from core.columns import STRINGS, read_arrow
 from core.files import read_json
-from pipeline import config, lineage, paths
+from core.windows import windows_before
+from pipeline import config, dag, lineage, paths
 from serving.engine import TwoStep
 from serving.rerank.reranker import Reranker
 from serving.rerank.settings import MMR, Reranking
@@ -27,6 +29,7 @@ from trainer.ranking.dcn import DCN
 from trainer.ranking.run_fn import read_lists, transformed_lists
 from trainer.ranking.settings import DCNSettings
 from trainer.ranking.training import NetworkRanker
+from trainer.retrieval import run_fn
 from transform.columns import user_types
 from transform.features import raw_columns
 
@@ -221,6 +224,55 @@ def test_a_planted_future_is_found_nowhere_before_it(finished, folders, joined, 
         assert future not in learned[names.HISTORY]
         assert not learned[names.LABEL][learned[names.ITEM_ID] == future].any()
     assert future not in lists[names.HISTORY]
+
+
+def test_lists_of_an_earlier_window_tell_what_came_then_by_what_was_known_before(folders, joined, loaded, events):
+    train, evaluation = (joined[split] for split in SPLITS[:2])
+    window = windows_before(train, evaluation, 1, of_each_user=True)
+    lists = read_lists(folders("CandidateGenerator", "candidates"), names.TRAIN, loaded.features)
+    # A user's list of eval is asked later than that of the window before it.
+    order = np.lexsort((lists[names.QUERY_TIME], lists[names.USER_ID]))
+    users = lists[names.USER_ID][order]
+    both = np.flatnonzero(users[1:] == users[:-1])
+    assert len(both) > 50
+    right = pd.MultiIndex.from_frame(train.filter(pa.array(window == 1)).to_pandas()[[names.USER_ID, names.ITEM_ID]])
+    known = pd.MultiIndex.from_frame(train.filter(pa.array(window > 1)).to_pandas()[[names.USER_ID, names.ITEM_ID]])
+    for place in order[both]:
+        items = lists[names.ITEM_ID][place]
+        of_user = pd.MultiIndex.from_product([[lists[names.USER_ID][place]], items[items != ""]])
+        np.testing.assert_array_equal(lists[names.LABEL][place][items != ""], of_user.isin(right))
+        assert not of_user.isin(known).any()
+
+
+def test_an_earlier_retriever_knows_nothing_of_its_window_or_after(folders, joined, loaded, tmp_path):
+    config = {
+        "model": "popularity",
+        "params": {},
+        "seed": 0,
+        "queries": dag.query_settings(loaded),
+        "windows": {"count": 2, "of_each_user": True},
+        "features": loaded.features.model_dump_json(),
+    }
+    uri = folders("EventJoiner", "examples")
+    arguments = SimpleNamespace(
+        custom_config=config,
+        train_files=[f"{uri}/Split-train/*"],
+        transform_graph_path=folders("Transform", "transform_graph"),
+        model_run_dir=str(tmp_path),
+        serving_model_dir=str(tmp_path / "final"),
+    )
+    run_fn.run_fn(arguments)
+    train = joined[names.TRAIN]
+    window = windows_before(train, joined[names.EVAL], 2, of_each_user=True)
+    for back in range(3):
+        [found] = (
+            tf.saved_model.load(str(tmp_path / run_fn.early_model(back)))
+            .signatures["similar"](item_id=tf.constant(["50"]), k=tf.constant(5))["item_id"]
+            .numpy()
+        )
+        counts = train.filter(pa.array(window > back))[names.ITEM_ID].to_pandas().value_counts().drop("50")
+        assert counts[found[0].decode()] == counts.iloc[0]
+        assert counts[[each.decode() for each in found]].tolist() == counts.iloc[:5].tolist()
 
 
 @pytest.mark.parametrize(

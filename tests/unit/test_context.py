@@ -32,6 +32,15 @@ def test_how_often_and_how_lately_each_candidate_was_met():
     assert found[context.DAYS_SINCE_LAST].tolist() == [[2, 2, 2, 2]]
 
 
+def test_what_comes_back_at_intervals_falls_due():
+    times = [NOW - days * DAY for days in (13, 9, 9, 5, 3)]
+    found = signals([["a", "a", "b", "a", "b"]], [times], [["a", "b", "c"]])
+    np.testing.assert_allclose(found[context.DAYS_BETWEEN], [[4, 6, np.nan]])
+    np.testing.assert_allclose(found[context.MEETINGS_DUE], [[5 / 4, 3 / 6, np.nan]])
+    once, at_once = signals([["a", "b", "b"]], [[NOW - DAY] * 3], [["a", "b"]])[context.DAYS_BETWEEN][0]
+    assert np.isnan([once, at_once]).all()
+
+
 def test_only_the_latest_of_a_history_count():
     found = signals([["a", "b", "c"]], [[0, 0, 0]], [["a", "c"]], length=2)
     np.testing.assert_array_equal(found[context.TIMES_MET], [[0, 1]])

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
+from core.errors import ModelError
 from trainer.retrieval import repeats
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.settings import RepeatsSettings
@@ -61,3 +62,18 @@ def test_against_a_loop(data, half_life):
 def test_like_an_item_is_what_is_popular(data):
     found = repeats.fit(RepeatsSettings(), data, 0).item_scores(tf.constant([0, 3], tf.int64)).numpy()
     assert np.argsort(-found, axis=1, kind="stable").tolist() == [[3, 4, 2, 0, 1, 5]] * 2
+
+
+def test_the_values_of_a_feature_are_counted_and_new_items_have_theirs(data):
+    features = Features.model_validate({"item": {"type": "categorical", "tags": "multi_valued"}})
+    kinds = ["fish", "fish", "tea", "tea", None, "rice"]
+    catalogue = data.catalogue.append_column("type", pa.array(kinds))
+    typed = RetrievalData(features, catalogue, data.users, data.items, data.timestamps)
+    [found] = scores(typed, [["a", "c", "a", "e", ""]], half_life=None, of="type")
+    ties = 1e-6 * POPULAR / 4
+    np.testing.assert_allclose(found, np.log([3, 3, 2, 2, 1, 1]) + ties, rtol=1e-5)
+    [lately] = scores(typed, [["a", "c", "a", "e", ""]], half_life=1.0, of="type")
+    np.testing.assert_allclose(lately[[1, 3]], np.log([3, 2]) * [1 / 2, 1 / 4] + ties[[1, 3]], rtol=1e-5)
+    for of in ("tags", "brand"):
+        with pytest.raises(ModelError, match="should be a categorical feature of items"):
+            repeats.fit(RepeatsSettings(of=of), typed, 0)

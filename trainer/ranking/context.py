@@ -9,10 +9,15 @@ from core import names
 TIMES_MET = "times_met"  # how often the candidate stands in the history
 EVENTS_SINCE_MET = "events_since_met"  # how many events are later than its last one there
 DAYS_SINCE_MET = "days_since_met"
+DAYS_BETWEEN = "days_between"  # two of its meetings, in the mean
+MEETINGS_DUE = "meetings_due"  # how many times as long as that it is since the last one
 HISTORY_SIZE = "history_size"
 DAYS_SINCE_LAST = "days_since_last"  # event of the user
 HOUR, WEEKDAY = "hour", "weekday"  # of the query, UTC; Monday is 0
-SIGNALS = (TIMES_MET, EVENTS_SINCE_MET, DAYS_SINCE_MET, HISTORY_SIZE, DAYS_SINCE_LAST, HOUR, WEEKDAY)
+SIGNALS = (
+    *(TIMES_MET, EVENTS_SINCE_MET, DAYS_SINCE_MET, DAYS_BETWEEN, MEETINGS_DUE),
+    *(HISTORY_SIZE, DAYS_SINCE_LAST, HOUR, WEEKDAY),
+)
 
 DAY = 86_400
 _BUCKETS = 2**62  # ids are compared by hash, which for text would be slow
@@ -39,10 +44,16 @@ def signals(query: dict[str, tf.Tensor], length: int) -> dict[str, tf.Tensor]:
         HOUR: tf.cast(query[names.QUERY_TIME] % DAY, tf.float32) / 3600,
         WEEKDAY: tf.cast((query[names.QUERY_TIME] // DAY + 3) % 7, tf.float32),
     }
+    timed, of_events = same & known[:, tf.newaxis], days[:, tf.newaxis]
+    since, times = _least(of_events, timed), tf.reduce_sum(tf.cast(timed, tf.float32), axis=2)
+    between = (-_least(-of_events, timed) - since) / (times - 1)
+    between = tf.where(between > 0, between, float("nan"))  # met once, or all at once
     return {
         TIMES_MET: tf.reduce_sum(tf.cast(same, tf.float32), axis=2),
         EVENTS_SINCE_MET: _least(tf.cast(later, tf.float32)[:, tf.newaxis], same),
-        DAYS_SINCE_MET: _least(days[:, tf.newaxis], same & known[:, tf.newaxis]),
+        DAYS_SINCE_MET: since,
+        DAYS_BETWEEN: between,
+        MEETINGS_DUE: since / between,
         **{name: tf.broadcast_to(value[:, tf.newaxis], tf.shape(items)) for name, value in of_query.items()},
     }
 

@@ -14,7 +14,7 @@ made of others has to say of each item beside its score, [B, k] or [B, C] each: 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -71,6 +71,22 @@ class RetrievalData:
     def counts(self) -> np.ndarray:
         """[N] events of each item."""
         return np.bincount(self.items, minlength=self.n_items)
+
+    def where(self, chosen: np.ndarray) -> "RetrievalData":
+        """The same of some events alone, [E] bool, with nothing to choose by."""
+
+        def transformed() -> dict[str, np.ndarray]:
+            return {name: column[chosen] for name, column in self.transformed().items()}
+
+        return replace(
+            self,
+            users=self.users.filter(pa.array(chosen)),
+            items=self.items[chosen],
+            timestamps=self.timestamps[chosen],
+            ratings=None if self.ratings is None else self.ratings[chosen],
+            transformed=transformed,
+            validation=None,
+        )
 
     def check_transformed(self) -> None:
         """Raises: ModelError where there are events alone."""

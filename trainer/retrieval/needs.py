@@ -5,8 +5,8 @@ from typing import Any
 from core.errors import ModelError
 from trainer.registry import ITEM_FEATURES, RATINGS, REPEATS
 from trainer.retrieval.registry import MODELS
-from trainer.retrieval.settings import PopularitySettings
-from trainer.retrieval.shares import segment_column
+from trainer.retrieval.settings import PopularitySettings, RepeatsSettings
+from trainer.retrieval.shares import check_counted, segment_column
 from transform.features import Features
 
 
@@ -22,7 +22,8 @@ def check(name: str, params: dict[str, Any], features: Features, exclude_seen: b
       ValueError: it has not, or there is no such model or setting.
     """
     needs, settings = MODELS[name].needs, MODELS.check(name, params)
-    if REPEATS in needs and exclude_seen:
+    counted = settings.of if isinstance(settings, RepeatsSettings) else None
+    if REPEATS in needs and exclude_seen and counted is None:
         raise ValueError(
             f"{name} recommends what the user has met, which `data.exclude_seen: true` forbids. "
             "Set that to false where items are met again, or use another model"
@@ -34,11 +35,13 @@ def check(name: str, params: dict[str, Any], features: Features, exclude_seen: b
             f"{name} is fitted on ratings, and nothing says that events have any. Give their lowest and highest as "
             "`data.interactions.rating_range`, or use a model that needs none, such as ials"
         )
-    if isinstance(settings, PopularitySettings) and settings.segment is not None:
-        try:
+    try:
+        if isinstance(settings, PopularitySettings) and settings.segment is not None:
             segment_column(settings.segment, features.user)
-        except ModelError as error:
-            raise ValueError(str(error)) from None
+        if counted is not None:
+            check_counted(counted, features.item)
+    except ModelError as error:
+        raise ValueError(str(error)) from None
     for member, of_member in MODELS.members(name, settings).values():
         check(member, of_member, features, exclude_seen, ratings)
 

@@ -1,7 +1,9 @@
-"""What TFX's Trainer calls to fit the configured retrieval model, twice.
+"""What TFX's Trainer calls to fit the configured retrieval model, as often as it is asked.
 
 The first model is fitted on train and chosen by eval; its candidates for the events of eval are what the ranker learns
-from, so they carry no memory of those events. The second is fitted on train and eval together and is the one released.
+from, so they carry no memory of those events. Where the ranker learns from earlier windows of train too, there is one
+more such model for each, fitted with what was chosen on the events before that window. The last model is fitted on
+train and eval together and is the one released.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -13,19 +15,23 @@ import tensorflow_transform as tft
 
 from core import names, progress, queries
 from core.files import write_json
+from core.windows import windows_before
 from trainer import data as training
 from trainer.retrieval.contract import Retriever
 from trainer.retrieval.registry import MODELS
 from transform.features import Features, raw_columns
 
-EARLY_MODEL = "early"  # below the model run: the model that has not seen eval
+
+def early_model(window: int = 0) -> str:
+    """Where below the model run the model lies that was fitted on what came before eval, or so many windows earlier."""
+    return f"early_{window}" if window else "early"
 
 
 def run_fn(fn_args) -> None:
-    """Fit, save the early model below `model_run_dir` and the released one as `serving_model_dir`.
+    """Fit, save the early models below `model_run_dir` and the released one as `serving_model_dir`.
 
     Args:
-      fn_args: TFX's; its `custom_config` holds model, params, seed, evaluation and the features as JSON.
+      fn_args: TFX's; its `custom_config` holds model, params, seed, queries, windows and the features as JSON.
     """
     config = fn_args.custom_config
     events, validation = inputs(fn_args)
@@ -35,7 +41,14 @@ def run_fn(fn_args) -> None:
     train = events.data([names.TRAIN], validation)
     progress.report(f"fitting {entry.name} on {len(train.items):,} events of train")
     early: Retriever = fit(settings, train, config["seed"])
-    early.save(os.path.join(fn_args.model_run_dir, EARLY_MODEL))
+    early.save(os.path.join(fn_args.model_run_dir, early_model()))
+    windows = config["windows"]
+    if windows["count"]:
+        before = windows_before(events.read(names.TRAIN), events.read(names.EVAL), **windows)
+        for window in range(1, windows["count"] + 1):
+            known = train.where(before > window)
+            progress.report(f"fitting {entry.name} on {len(known.items):,} events, {window} windows earlier")
+            fit(early.settings, known, config["seed"]).save(os.path.join(fn_args.model_run_dir, early_model(window)))
     both = events.data([names.TRAIN, names.EVAL], None)
     progress.report(f"fitting {entry.name} once more on {len(both.items):,} events of train and eval")
     final: Retriever = fit(early.settings, both, config["seed"])

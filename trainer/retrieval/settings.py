@@ -36,6 +36,11 @@ class RepeatsSettings(Settings):
         description="An item last met this many of the user's events ago counts half; null looks at counts alone.",
         json_schema_extra=among(None, 10.0, 50.0, 200.0, 500.0, 2000.0),
     )
+    of: str | None = Field(
+        None,
+        description="A feature of items with one value each: its values are counted, such as a product's type, and "
+        "not the items themselves.",
+    )
 
 
 class ItemKNNSettings(Settings):

@@ -44,3 +44,15 @@ def segment_column(segment: str, features: Mapping[str, Feature]) -> str:
         "popularity's segment should be a categorical feature of users, or a numeric one with buckets; "
         f"found {segment!r}, which is {'none of users' if feature is None else f'a {feature.kind} one'}."
     )
+
+
+def check_counted(of: str, features: Mapping[str, Feature]) -> None:
+    """Whether the values of a feature of items can be counted as items are.
+
+    Raises:
+      ModelError: there is no such feature, or it has not one string an item.
+    """
+    raw = features[of].raw if of in features else None
+    if raw is None or raw.numbers or raw.words or raw.values is not None:
+        found = f"which is a {features[of].kind} one" if of in features else "which is none of items"
+        raise ModelError(f"what repeats counts should be a categorical feature of items; found {of!r}, {found}.")
