@@ -67,10 +67,10 @@ class Lists:
 
     def __init__(self, world: World, retriever: str, width: int, seed: int):
         self.world, self.width = world, width
-        entry = RETRIEVERS[retriever]
-        data = world.data(1, world.queries(1), not entry.events_alone)
+        entry, with_transform = RETRIEVERS[retriever], not RETRIEVERS.events_alone(retriever, {})
+        data = world.data(1, world.queries(1), with_transform)
         early = entry.load()(RETRIEVERS.check(retriever, {}), data, seed)
-        self.final = entry.load()(early.settings, world.data(2, None, not entry.events_alone), seed)
+        self.final = entry.load()(early.settings, world.data(2, None, with_transform), seed)
         self.asked = world.queries(2)
         graph = world.data(1, None, True)
         learn = world.queries(1)

@@ -87,7 +87,9 @@ class Evaluation(Settings):
 
     @model_validator(mode="after")
     def _rules_can_be_held(self) -> "Evaluation":
-        models = [name for name, entry in retrieval_registry.MODELS.entries.items() if entry.events_alone]
+        models = [
+            name for name in retrieval_registry.MODELS.entries if retrieval_registry.MODELS.events_alone(name, {})
+        ]
         for name in self.baselines:
             if name not in models:
                 raise ValueError(f"baselines should be of {', '.join(models)}, which need no features; found {name!r}")

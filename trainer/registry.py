@@ -87,6 +87,11 @@ class Registry:
         members = self.members(name, self.check(name, params)).values()
         return (self[name].module, *(module for member in members for module in self.modules(*member)))
 
+    def events_alone(self, name: str, params: dict[str, Any]) -> bool:
+        """Whether model `name`, and each that it is made of, is fitted on events without features."""
+        members = self.members(name, self.check(name, params)).values()
+        return self[name].events_alone and all(self.events_alone(*member) for member in members)
+
     def signals(self, name: str, params: dict[str, Any]) -> tuple[str, ...]:
         """What model `name` says of a candidate beside its score: the score and the rank of each member."""
         labels = self.members(name, self.check(name, params))

@@ -34,7 +34,7 @@ def main(protocol: str, model: str, params: dict[str, Any], seed: int) -> dict[s
     world = World(PROTOCOLS[protocol], seed)
     entry = MODELS[model]
     settings, fit = MODELS.check(model, params), entry.load()
-    transform = not entry.events_alone
+    transform = not MODELS.events_alone(model, params)
     early_data = world.data(1, world.queries(1), transform)
     before = _peak()
     began = time.monotonic()

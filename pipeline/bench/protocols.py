@@ -151,7 +151,7 @@ PROTOCOLS = {
                 "ials": {"factors": 512, "alpha": 60.0, "regularization": 2.0},
                 "two_tower": {
                     **{"in_order": False, "history_read": 30, "skip_met": True},
-                    **{"dim": 128, "batch_size": 2048, "dropout": 0.3, "epochs": 12, "patience": 5},
+                    **{"dim": 128, "batch_size": 2048, "dropout": 0.3, "epochs": 24, "patience": 4},
                 },
             },
             said="LightGCN's split of check-ins; full ranking over the places that a user was not at in train",

@@ -184,7 +184,7 @@ def hidden_items(world, n_hidden=8):
 
 
 def test_features_carry_items_that_no_event_has(world):
-    """Users like the even or the odd items, which the genres tell; benchmarks/cold_items.py measures it on films."""
+    """Users like the even or the odd items, which the genres tell; benchmarks/cold.py measures it on films."""
     hidden, data = hidden_items(world)
     settings = TwoTowerSettings(epochs=20, batch_size=64, learning_rate=0.01, temperature=0.3, id_dropout=0.5)
     fitted = two_tower.fit(settings, data, SEED)

@@ -40,10 +40,13 @@ def changed(twostep, finished, second):
 
 @pytest.fixture(scope="module")
 def held_back(twostep, finished, changed):
-    """That ranker, with a bar that no recommender reaches."""
+    """That ranker with lists of more diversity, and a bar that no recommender reaches."""
     before = finished.current()
     config = finished.config(
-        "held.yaml", ranking=OTHER_RANKER, evaluation={"rules": [{"metric": "ndcg@10", "at_least": 0.99}]}
+        "held.yaml",
+        ranking=OTHER_RANKER,
+        reranking={"mmr": {"weight": 0.5}},
+        evaluation={"rules": [{"metric": "ndcg@10", "at_least": 0.99}]},
     )
     return before, twostep.fork("run", config, folder=finished.folder)
 
@@ -105,6 +108,22 @@ def test_a_gate_holds_back_the_release(held_back, finished):
     assert finished.current() == before
     assert "released" not in done.out
     assert "report " in done.out
+
+
+def test_the_ranker_is_compared_with_the_retrievers_order_under_the_same_re_ranking(held_back, finished):
+    before, _ = held_back
+    old, new = (
+        evaluation(finished, before),
+        json.loads(
+            sorted((finished.runs / "pipeline/TwoStepEvaluator/evaluation").glob("*"), key=lambda f: int(f.name))[-1]
+            .joinpath("evaluation.json")
+            .read_text()
+        ),
+    )
+    diverse = "intra_list_diversity@10"
+    for step, name, more in (("retrieval", "retrieval", False), ("two_step", "retrieval", True)):
+        plain, now = (each["steps"][step]["models"][name][diverse]["mean"] for each in (old, new))
+        assert (now > 1.1 * plain) == more, step
 
 
 # ---- what is measured ----

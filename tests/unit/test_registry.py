@@ -26,6 +26,8 @@ def test_every_model_has_a_module_and_settings_that_explain_themselves(registry,
 def test_there_are_models_that_can_be_baselines():
     assert {"popularity", "item_knn"} <= {name for name, entry in RETRIEVAL.entries.items() if entry.events_alone}
     assert not RETRIEVAL["two_tower"].events_alone
+    assert RETRIEVAL.events_alone("fusion", {"models": {"ease": {}, "often": {"model": "repeats"}}})
+    assert not RETRIEVAL.events_alone("fusion", {"models": {"ease": {}, "content": {}}})
 
 
 def test_params_are_checked_and_applied():
