@@ -15,7 +15,6 @@ from core.columns import STRINGS
 from core.examples import read_examples
 from core.files import write_json
 from trainer.data import examples_uri, transform_sizes
-from trainer.ranking import context
 from trainer.ranking.contract import PER_CANDIDATE, RankingData, lists_of, transform_lists
 from trainer.ranking.registry import MODELS
 from transform.columns import feature_types
@@ -60,7 +59,7 @@ def inputs(fn_args) -> RankingData:
         sizes=transform_sizes(output, features),
         train=transformed_lists(lists[names.TRAIN], features, transform, given),
         validation=transformed_lists(lists[names.EVAL], features, transform, given),
-        signals=(*given, *context.SIGNALS),
+        given=given,
     )
 
 

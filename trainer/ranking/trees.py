@@ -40,7 +40,7 @@ class TreeInputs(tf.Module):
     def __init__(self, data: RankingData):
         super().__init__()
         self.signals, self.sizes = data.signals, data.sizes
-        self.user, self.item = outputs(data.features.user), outputs(data.features.item)
+        self.user, self.item = outputs(data.user), outputs(data.item)
 
     def __call__(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         candidates = tf.shape(columns[names.ITEM_ID])[1]
