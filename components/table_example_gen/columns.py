@@ -291,7 +291,7 @@ def _implausible(seconds: np.ndarray, now: int) -> list[Fault]:
 
 
 def _wrong_unit(seconds: np.ndarray) -> list[Fault]:
-    wrong = seconds > _YEAR_2100
+    wrong = (seconds > _YEAR_2100) & np.isfinite(seconds)
     if not wrong.any():
         return []
     first = int(seconds[wrong][0])

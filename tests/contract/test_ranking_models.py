@@ -78,6 +78,7 @@ def test_where_nothing_learned_is_better_the_retrievers_order_stands_and_the_log
     data = with_columns(world.ranking_data, backwards)
     ranker, log = fit(name, data)
     assert log["kept_retrievers_order"]
+    assert "importance" not in log  # of trees that have no say
     filled = data.validation[names.WEIGHT] > 0
     scores = np.where(filled, scores_of(ranker, data.validation), -1e9)
     assert (np.diff(scores, axis=1)[filled[:, 1:]] <= 0).all()
@@ -168,6 +169,34 @@ def test_every_model_sees_how_old_a_candidate_is_and_not_when_it_was_released(wo
     np.testing.assert_array_equal(scores_of(ranker, dated), scores)
     aged = data.validation | {"days_since_released": np.full_like(scores, np.nan)}
     assert not np.allclose(scores_of(ranker, aged), scores, atol=1e-4)
+
+
+def test_each_of_two_rankers_of_trees_in_a_process_answers_for_itself(world):
+    def by(sign):
+        return lambda columns: {
+            names.LABEL: ((sign * columns["price"] > 0.3) & (columns[names.WEIGHT] > 0)).astype(np.float32)
+        }
+
+    for sign in (1, -1):
+        data = with_columns(world.ranking_data, by(sign))
+        ranker, _ = fit("trees", data)
+        scores = scores_of(ranker, data.validation)
+        assert list_ndcg(scores, data.validation[names.LABEL], data.validation[names.WEIGHT], 10) > 0.9
+
+
+def test_trees_say_what_they_made_of_each_column(world):
+    def right(columns):
+        near = columns["picture"][..., 1] > 0.2  # one of a vector's numbers
+        return {names.LABEL: (near & (columns[names.WEIGHT] > 0)).astype(np.float32)}
+
+    data = with_columns(world.ranking_data, right)
+    _, log = fit("trees", data)
+    importance = log["importance"]
+    assert sorted(importance) == sorted(data.told)
+    assert next(iter(importance)) == "picture"
+    assert importance["picture"] > 0.5
+    assert sum(importance.values()) == pytest.approx(1)
+    assert list(importance.values()) == sorted(importance.values(), reverse=True)
 
 
 # ---- the parts of the networks ----

@@ -22,6 +22,7 @@ from trainer.ranking import context
 from trainer.ranking.signals import worked_out
 from transform import raw
 from transform.features import Feature, Features, Raw, moments, raw_columns
+from transform.names import outputs
 
 PER_CANDIDATE = (names.RETRIEVAL_SCORE, names.RETRIEVAL_RANK)
 
@@ -61,6 +62,11 @@ class RankingData:
     def item(self) -> dict[str, Feature]:
         """The same of items."""
         return _timeless(self.features.item)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """All columns that a ranker looks at beside the ids."""
+        return (*self.signals, *outputs(self.user), *outputs(self.item))
 
 
 class Ranker(tf.Module):

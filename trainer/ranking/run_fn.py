@@ -37,7 +37,7 @@ def run_fn(fn_args) -> None:
     ranker.save(fn_args.serving_model_dir)
     write_json(
         os.path.join(fn_args.model_run_dir, names.TRAINING_FILE),
-        {"model": config["model"], "settings": settings.model_dump()} | log,
+        {"model": config["model"], "settings": settings.model_dump(), "told": data.told} | log,
     )
 
 
