@@ -30,7 +30,6 @@ from core import metrics, names, progress
 from core.queries import Queries
 from pipeline.bench.protocols import PROTOCOLS
 from pipeline.bench.world import World
-from trainer.ranking import context
 from trainer.ranking.contract import PER_CANDIDATE, RankingData, list_ndcg, lists_of
 from trainer.ranking.registry import MODELS
 from trainer.ranking.run_fn import transformed_lists
@@ -83,8 +82,7 @@ class Lists:
             transformed({name: values[chosen] for name, values in lists.items()})
             for chosen in (useful & ~held_out, useful & held_out)
         )
-        signals = (*self.given, *context.SIGNALS)
-        self.data = RankingData(world.features, graph.transform, graph.sizes, train, validation, signals)
+        self.data = RankingData(world.features, graph.transform, graph.sizes, train, validation, self.given)
         self.raw_test = self.of(self.asked, self.final, width)
         self.test = transformed(self.raw_test)
 

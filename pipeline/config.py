@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -16,6 +17,7 @@ from pipeline import datasets
 from pipeline.evaluation import Evaluation
 from serving.rerank import settings as rerank_settings
 from trainer.ranking import registry as ranking_registry
+from trainer.ranking import signals
 from trainer.retrieval import needs
 from trainer.retrieval import registry as retrieval_registry
 from transform import names as feature_names
@@ -232,28 +234,20 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
+        rated = self.data.interactions.has_ratings
         retrieval_registry.check(self.retrieval.model, self.retrieval.params)
         for key, name, params in (
             ("retrieval.model", self.retrieval.model, self.retrieval.params),
             *(("evaluation.baselines", name, {}) for name in self.evaluation.baselines),
         ):
-            try:
-                needs.check(name, params, self.features, self.data.exclude_seen, self.data.interactions.has_ratings)
-            except ValueError as error:
-                raise ValueError(f"{key}: {error}") from None
-        try:
-            needs.check_index(self.retrieval.model, self.retrieval.index.kind)
-        except ValueError as error:
-            raise ValueError(f"retrieval.index.kind: {error}") from None
+            _checked(f"{key}: ", needs.check, name, params, self.features, self.data.exclude_seen, rated)
+        _checked("retrieval.index.kind: ", needs.check_index, self.retrieval.model, self.retrieval.index.kind)
         ranking_registry.check(self.ranking.model, self.ranking.params)
-        try:
-            feature_names.check(self.features)
-        except ValueError as error:
-            raise ValueError(f"features: {error}") from None
-        try:
-            rerank_settings.check(self.reranking, self.features.item)
-        except ValueError as error:
-            raise ValueError(f"reranking.{error}") from None
+        _checked("ranking.model: ", ranking_registry.check_needs, self.ranking.model, rated)
+        _checked("features: ", feature_names.check, self.features)
+        of_retriever = retrieval_registry.MODELS.signals(self.retrieval.model, self.retrieval.params)
+        _checked("features: ", signals.check, self.features, of_retriever)
+        _checked("reranking.", rerank_settings.check, self.reranking, self.features.item)
         users = raw_columns(self.features.user).items()
         sliceable = [name for name, raw in users if raw.values is None and not raw.words]
         unknown = sorted(set(self.evaluation.slices) - set(sliceable))
@@ -287,6 +281,14 @@ class Config(Settings):
         one_text = raw is not None and raw.values is None and not raw.numbers
         if title in feature_names.RESERVED or title in self.features.user or not one_text:
             raise ValueError(f"data.title: should be a column of items that holds one text a row; found {title!r}")
+
+
+def _checked(place: str, check: Callable[..., object], *arguments: Any) -> None:
+    """Run a check of a part; what it raises begins with the place of that part."""
+    try:
+        check(*arguments)
+    except ValueError as error:
+        raise ValueError(f"{place}{error}") from None
 
 
 def load(path: str | Path) -> Config:

@@ -23,12 +23,14 @@ class Raw:
       values: the most strings a row has, or exactly how many numbers, as a list; None where it has one.
       separator: what stands between the values where the column is one string.
       words: whether a string is text, which says something by its words and not as a whole.
+      moment: whether a number is a time, in seconds since 1970, whose age a ranker is told.
     """
 
     numbers: bool = False
     values: int | None = None
     separator: str = "|"
     words: bool = False
+    moment: bool = False
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,28 @@ class Numeric(Feature):
         return found | ({bucket_name(name): graph.buckets(column, name, self.buckets)} if self.buckets else {})
 
 
+class Timestamp(Feature):
+    """One moment a row, in seconds since 1970 UTC or as a date; a ranker is told how many days before the query it is.
+
+    A retriever knows no time of the query: it is given the moment itself, standardised, one that is earlier or later
+    than all of train as the outermost, a missing one as the mean. The age is a signal of `trainer.ranking.context`.
+    """
+
+    kind: Literal["timestamp"] = "timestamp"
+
+    @property
+    def raw(self) -> Raw:
+        return Raw(numbers=True, moment=True)
+
+    def outputs(self, name: str) -> list[Indices | Numbers]:
+        return [Numbers(name)]
+
+    def transform(self, name, column):
+        from transform import graph
+
+        return {name: graph.standardised(graph.within_known(column))}
+
+
 class Text(Feature):
     """One text a row, read word by word: each frequent word gets an embedding, weighed by TF-IDF.
 
@@ -273,7 +297,7 @@ if TYPE_CHECKING:
 else:
     AnyFeature = Annotated[
         Annotated[
-            Categorical | MultiValued | Numeric | Text | Embedding | Cross,
+            Categorical | MultiValued | Numeric | Timestamp | Text | Embedding | Cross,
             Field(discriminator="kind"),
         ],
         WrapValidator(_read),
@@ -300,6 +324,11 @@ def own_modules(features: Features) -> list[str]:
 def raw_columns(features: Mapping[str, Feature]) -> dict[str, Raw]:
     """Column → what a row of it holds, of the features that have one."""
     return {name: feature.raw for name, feature in features.items() if feature.raw is not None}
+
+
+def moments(features: Mapping[str, Feature]) -> list[str]:
+    """The columns that hold times."""
+    return [name for name, raw in raw_columns(features).items() if raw.moment]
 
 
 def bucket_name(name: str) -> str:

@@ -80,6 +80,12 @@ def buckets(column: tf.SparseTensor, name: str, count: int) -> tf.Tensor:
     return first(found.with_values(tf.cast(found.values, tf.int64)))
 
 
+def within_known(column: tf.SparseTensor) -> tf.SparseTensor:
+    """The numbers, those outside of what was analysed as the least or the most of it."""
+    least, most = tft.min(column), tft.max(column)
+    return column.with_values(tf.clip_by_value(column.values, least, most))
+
+
 def standardised(column: tf.SparseTensor) -> tf.Tensor:
     """[B] (x - mean) / deviation; 0 where all values are one, and for a missing one, which is the mean.
 

@@ -138,8 +138,8 @@ def timestamp(raw: pa.Array, now: int) -> Converted:
         given = _mask(pc.fill_null(pc.invert(pc.is_nan(raw)), False))
         whole = _mask(pc.fill_null(pc.and_(pc.equal(pc.floor(raw), raw), pc.less(pc.abs(raw), 2.0**62)), False))
         values, wrong = pc.if_else(whole, raw, pa.scalar(None, raw.type)).cast(pa.int64()), given & ~whole
-    elif pt.is_timestamp(raw.type) or pt.is_date(raw.type):
-        values = raw.cast(pa.timestamp("s", getattr(raw.type, "tz", None)), safe=False).cast(pa.int64())
+    elif _is_time(raw.type):
+        values = _seconds(raw)
     else:
         return _wrong_type(raw, pa.int64(), "times")
     known_bad = np.logical_or.reduce([wrong, *(fault.bad for fault in faults)])
@@ -149,6 +149,27 @@ def timestamp(raw: pa.Array, now: int) -> Converted:
         ("missing_timestamp", _mask(values.is_null()) & ~known_bad, "is empty", todo),
     )
     return values, faults + _implausible(values.fill_null(0).to_numpy(zero_copy_only=False), now)
+
+
+def moment(raw: pa.Array) -> Converted:
+    """float32 seconds since 1970 from numbers, Arrow times and dates, or ISO-8601 text; missing where empty or NaN.
+
+    It may lie before 1970 or in the future. A 32-bit float holds a time of this century to about a minute.
+    """
+    raw = _plain(raw)
+    faults: list[Fault] = []
+    wrong = np.zeros(len(raw), bool)
+    if _is_text(raw.type):
+        strings, faults = text(raw)
+        (times, no_time), (numbers, no_number) = _parsed_times(strings), _parsed_numbers(strings)
+        values, wrong = pc.coalesce(times.cast(pa.float32(), safe=False), numbers), no_time & no_number
+    elif _is_time(raw.type):
+        values = _seconds(raw).cast(pa.float32(), safe=False)
+    else:
+        values, faults = number(raw)
+    todo = "Give seconds since 1970-01-01 UTC, or ISO-8601 such as 2024-05-01, or leave it empty where it is not known"
+    faults += _faults(("not_a_time", wrong, "{value} is no time", todo))
+    return values, faults + _wrong_unit(values.fill_null(0).to_numpy(zero_copy_only=False))
 
 
 def strings(raw: pa.Array, separator: str, max_values: int) -> Converted:
@@ -261,19 +282,23 @@ def _cast(strings: pa.Array, to: pa.DataType) -> pa.Array:
 
 def _implausible(seconds: np.ndarray, now: int) -> list[Fault]:
     """Times before 1970, in another unit, or in the future."""
-    wrong_unit = seconds > _YEAR_2100
     faults = _faults(
         ("before_1970", seconds < 0, "{value} is before 1970", "Correct it: times count from 1970-01-01 UTC"),
     )
-    if wrong_unit.any():
-        first = int(seconds[wrong_unit][0])
-        scale = next((scale for scale in _UNITS if first // scale <= _YEAR_2100), 10**9)
-        year = 1970 + first // 31_556_952
-        found = f"{{value}}, in seconds, is the year {year:,}; it seems to be in {_UNITS[scale]}"
-        faults += _faults(("time_unit", wrong_unit, found, f"Divide the column by {scale:,}: times are in seconds"))
-    future = (seconds > now + _DAY) & ~wrong_unit
+    future = (seconds > now + _DAY) & (seconds <= _YEAR_2100)
     todo = "Correct it, or the clock of this machine"
-    return faults + _faults(("future", future, "{value} lies in the future", todo))
+    return faults + _wrong_unit(seconds) + _faults(("future", future, "{value} lies in the future", todo))
+
+
+def _wrong_unit(seconds: np.ndarray) -> list[Fault]:
+    wrong = (seconds > _YEAR_2100) & np.isfinite(seconds)
+    if not wrong.any():
+        return []
+    first = int(seconds[wrong][0])
+    scale = next((scale for scale in _UNITS if first // scale <= _YEAR_2100), 10**9)
+    year = 1970 + first // 31_556_952
+    found = f"{{value}}, in seconds, is the year {year:,}; it seems to be in {_UNITS[scale]}"
+    return _faults(("time_unit", wrong, found, f"Divide the column by {scale:,}: times are in seconds"))
 
 
 def _faults(*candidates: tuple[str, np.ndarray, str, str]) -> list[Fault]:
@@ -295,6 +320,15 @@ def _wrong_type(raw: pa.Array, to: pa.DataType, wanted: str) -> Converted:
 
 def _plain(raw: pa.Array) -> pa.Array:
     return raw.dictionary_decode() if pt.is_dictionary(raw.type) else raw
+
+
+def _is_time(type_: pa.DataType) -> bool:
+    return pt.is_timestamp(type_) or pt.is_date(type_)
+
+
+def _seconds(raw: pa.Array) -> pa.Array:
+    """Arrow times or dates as int64 seconds since 1970."""
+    return raw.cast(pa.timestamp("s", getattr(raw.type, "tz", None)), safe=False).cast(pa.int64())
 
 
 def _is_text(type_: pa.DataType) -> bool:

@@ -190,6 +190,8 @@ def _convert(name: str, raw: pa.Array, spec: TableSpec, now: int) -> columns.Con
         return columns.vector(raw, holds.separator, holds.values)
     if holds.values is not None:
         return columns.strings(raw, holds.separator, holds.values)
+    if holds.moment:
+        return columns.moment(raw)
     return columns.number(raw) if holds.numbers else columns.text(raw)
 
 

@@ -120,7 +120,39 @@ def _training(title: str, log: Json) -> Html:
         el("h3", f"{title}: ", el("code", log["model"])),
         *drawn,
         None if curve else el("p", "This model keeps no curve.", class_="note"),
+        el("p", _KEPT, class_="note") if log.get("kept_retrievers_order") else None,
         table(head, [row[: len(head)] for row in rows], f"Settings of the {title.lower()} model") if rows else None,
+        _told(log),
+    )
+
+
+_KEPT = "Nothing it learned was better on held-out users than the retriever's order, which it kept: it changes no list."
+
+
+def _told(log: Json) -> Html | None:
+    """The columns that a ranker looks at, and where it can say how much it made of each."""
+    told, importance = log.get("told", ()), log.get("importance")
+    if not importance:
+        return el("p", f"It is told: {', '.join(told)}.", class_="note") if told else None
+    most = max(importance.values()) or 1.0
+    rows = [
+        [
+            el("th", name, scope="row"),
+            el("td", percent(share)),
+            el("td", el("span", class_="length", style=f"width:{100 * share / most:.2f}%"), class_="wide"),
+        ]
+        for name, share in importance.items()
+        if share
+    ]
+    unused = [name for name, share in importance.items() if not share]
+    unseen = el("th", el("span", "share of the largest", class_="unseen"), scope="col")
+    caption = "Share of what its trees gained by asking about each column that they are told"
+    return join(
+        [
+            el("h3", caption),
+            table(["column", "share", unseen], rows, caption, "nodes"),
+            el("p", f"Never asked about: {', '.join(unused)}.", class_="note") if unused else None,
+        ]
     )
 
 

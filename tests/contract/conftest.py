@@ -45,8 +45,9 @@ from transform.features import Features, raw_columns
 from transform.preprocessing import preprocessing_fn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
-N_USERS, N_ITEMS, LISTED, SEED = 60, 40, 15, 7
-COLD_USER, COLD_ITEM = f"u{N_USERS - 1}", f"i{N_ITEMS - 1}"
+from odd_tables import COLD_ITEM, COLD_USER, tables
+
+LISTED, SEED = 15, 7
 
 FEATURES = Features.model_validate(
     {
@@ -58,6 +59,7 @@ FEATURES = Features.model_validate(
             "silence": "text",  # so is this
             "about": {"kind": "text", "max_words": 3},
             "taste": {"kind": "embedding", "size": 2},
+            "signed_up": "timestamp",
             "group": {"kind": "cross", "columns": ["gender", "Age"], "buckets": 5},
         },
         "item": {
@@ -68,6 +70,7 @@ FEATURES = Features.model_validate(
             "story": {"kind": "text", "max_words": 7, "max_vocabulary": 7},
             "picture": {"kind": "embedding", "size": 3, "normalize": True},
             "niche": {"kind": "cross", "columns": ["genres", "brand"], "buckets": 50},
+            "released": "timestamp",
             "shelf": {"kind": "first_letters:FirstLetters", "letters": 1},  # a user's own, of tests/data
         },
         "history_length": 5,
@@ -248,7 +251,7 @@ def _text(value: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="session")
 def world(tmp_path_factory) -> World:
     folder = tmp_path_factory.mktemp("world")
-    events, users, items = _tables()
+    events, users, items = tables(SEED)
     cut = (int(np.quantile(events[names.TIMESTAMP], 0.7)), int(np.quantile(events[names.TIMESTAMP], 0.85)))
     joined, split, _ = join.join(
         events, users, items, join.JoinSpec(FEATURES.history_length, "temporal", 0.15, 0.15, cut)
@@ -273,65 +276,6 @@ def world(tmp_path_factory) -> World:
         transform_folder,
         read,
     )
-
-
-def _tables() -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Two tastes, values missing in every feature, a user and an item without events, an item met once."""
-    rng = np.random.default_rng(SEED)
-
-    def some(values, share=0.15):
-        return [None if rng.random() < share else value for value in values]
-
-    users = pa.table(
-        {
-            names.USER_ID: [f"u{row}" for row in range(N_USERS)],
-            "Age": pa.array(some(rng.uniform(18, 80, N_USERS)), pa.float32()),
-            "gender": pa.array(some(["f" if row % 2 else "m" for row in range(N_USERS)]), pa.string()),
-            "tags": pa.array([[f"t{tag}" for tag in range(row % 4)] for row in range(N_USERS)], pa.list_(pa.string())),
-            "nothing": pa.array([None] * N_USERS, pa.string()),
-            "silence": pa.array([None] * N_USERS, pa.string()),
-            "about": some([f"Likes g{row % 2}, and more of g{row % 3}!" for row in range(N_USERS)]),
-            "taste": pa.array(some(rng.normal(size=(N_USERS, 2)).tolist()), pa.list_(pa.float32())),
-        }
-    )
-    items = pa.table(
-        {
-            names.ITEM_ID: [f"i{row}" for row in range(N_ITEMS)],
-            "genres": pa.array(
-                [[f"g{row % 2}", *(f"g{row % each}" for each in range(3, 3 + row % 4))] for row in range(N_ITEMS)]
-            ),
-            "brand": pa.array(
-                [*some([f"b{row % 5}" for row in range(N_ITEMS - 3)]), "rare", "b0", "never met"], pa.string()
-            ),
-            "price": pa.array(some(rng.lognormal(3, 1, N_ITEMS)), pa.float32()),
-            "year": pa.array(some(rng.integers(1950, 2020, N_ITEMS).astype(float)), pa.float32()),
-            "story": some(
-                [f"The g{row % 2} of the {'West' if row % 3 else 'ÖSTEN'}: part {row}" for row in range(N_ITEMS)]
-            ),
-            "picture": pa.array(some(rng.normal(size=(N_ITEMS, 3)).tolist()), pa.list_(pa.float32())),
-            "shelf": some([f"{'AB'[row % 2]}{row}" for row in range(N_ITEMS)]),
-        }
-    )
-    events = []
-    for user in range(N_USERS - 1):
-        liked = np.arange(user % 2, N_ITEMS - 2, 2)
-        count = int(rng.integers(6, 14))
-        met = [*rng.choice(liked, count - 2, replace=False), *rng.integers(0, N_ITEMS - 2, 2)]
-        # Whole minutes, so that some events of a user fall together.
-        events += [(f"u{user}", f"i{item}", int(rng.integers(0, 3000)) * 60) for item in met]
-    events.append(("u0", f"i{N_ITEMS - 2}", 60))
-    columns = list(zip(*events, strict=True))
-    user, item = (np.array([int(key[1:]) for key in column]) for column in columns[:2])
-    table = pa.table(
-        {
-            names.USER_ID: columns[0],
-            names.ITEM_ID: columns[1],
-            names.TIMESTAMP: pa.array(columns[2], pa.int64()),
-            # 4 or 5 where it is to the user's taste, else 1 or 2.
-            names.RATING: pa.array(np.where(user % 2 == item % 2, 4, 1) + item // 2 % 2, pa.float32()),
-        }
-    )
-    return table, users, items
 
 
 def _analyze(uri: Path, folder: Path) -> Path:

@@ -15,6 +15,8 @@ from trainer.ranking.contract import PER_CANDIDATE, RankingData, list_ndcg
 from trainer.ranking.deepfm import Pairs
 from trainer.ranking.inputs import Attention, Mean, Seen, Signals
 from trainer.ranking.registry import MODELS
+from trainer.ranking.signals import worked_out
+from transform.features import Features
 
 FEW = {"epochs": 3, "batch_size": 4, "learning_rate": 0.01}
 SEED = 7
@@ -45,7 +47,7 @@ def with_signal(data):
         right = ((value > 1) & (columns[names.WEIGHT] > 0)).astype(np.float32)
         return {KNOWN_OF_SOME: np.where(rng.random(value.shape) < 0.3, np.nan, value), names.LABEL: right}
 
-    return with_columns(data, make, signals=(*PER_CANDIDATE, KNOWN_OF_SOME))
+    return with_columns(data, make, given=(*PER_CANDIDATE, KNOWN_OF_SOME))
 
 
 # ---- every model ----
@@ -76,6 +78,7 @@ def test_where_nothing_learned_is_better_the_retrievers_order_stands_and_the_log
     data = with_columns(world.ranking_data, backwards)
     ranker, log = fit(name, data)
     assert log["kept_retrievers_order"]
+    assert "importance" not in log  # of trees that have no say
     filled = data.validation[names.WEIGHT] > 0
     scores = np.where(filled, scores_of(ranker, data.validation), -1e9)
     assert (np.diff(scores, axis=1)[filled[:, 1:]] <= 0).all()
@@ -142,25 +145,92 @@ def test_too_few_lists_to_calibrate_are_refused():
         calibration.fit("platt", scores, labels, weights)
 
 
+# ---- ages ----
+
+
+@pytest.mark.parametrize("name", MODELS.entries)
+def test_every_model_sees_how_old_a_candidate_is_and_not_when_it_was_released(world, name):
+    def new_is_right(columns):
+        days = columns["days_since_released"]
+        return {names.LABEL: ((days < 2) & (columns[names.WEIGHT] > 0)).astype(np.float32)}
+
+    data = with_columns(world.ranking_data, new_is_right)
+    assert 0.05 < data.validation[names.LABEL].mean() < 0.5
+    ranker, _ = fit(name, data, **({"epochs": 10} if "epochs" in MODELS[name].settings.model_fields else {}))
+    scores = scores_of(ranker, data.validation)
+    ndcg = list_ndcg(scores, data.validation[names.LABEL], data.validation[names.WEIGHT], 10)
+    retrieved = -data.validation[names.RETRIEVAL_RANK]
+    assert ndcg > list_ndcg(retrieved, data.validation[names.LABEL], data.validation[names.WEIGHT], 10) + 0.1
+    # A ranker takes the transformed moments for nothing, and the ages for something.
+    dated = data.validation | {
+        "released": data.validation["released"] + 1,
+        "signed_up": data.validation["signed_up"] + 1,
+    }
+    np.testing.assert_array_equal(scores_of(ranker, dated), scores)
+    aged = data.validation | {"days_since_released": np.full_like(scores, np.nan)}
+    assert not np.allclose(scores_of(ranker, aged), scores, atol=1e-4)
+
+
+def test_each_of_two_rankers_of_trees_in_a_process_answers_for_itself(world):
+    def by(sign):
+        return lambda columns: {
+            names.LABEL: ((sign * columns["price"] > 0.3) & (columns[names.WEIGHT] > 0)).astype(np.float32)
+        }
+
+    for sign in (1, -1):
+        data = with_columns(world.ranking_data, by(sign))
+        ranker, _ = fit("trees", data)
+        scores = scores_of(ranker, data.validation)
+        assert list_ndcg(scores, data.validation[names.LABEL], data.validation[names.WEIGHT], 10) > 0.9
+
+
+def test_trees_say_what_they_made_of_each_column(world):
+    def right(columns):
+        near = columns["picture"][..., 1] > 0.2  # one of a vector's numbers
+        return {names.LABEL: (near & (columns[names.WEIGHT] > 0)).astype(np.float32)}
+
+    data = with_columns(world.ranking_data, right)
+    _, log = fit("trees", data)
+    importance = log["importance"]
+    assert sorted(importance) == sorted(data.told)
+    assert next(iter(importance)) == "picture"
+    assert importance["picture"] > 0.5
+    assert sum(importance.values()) == pytest.approx(1)
+    assert list(importance.values()) == sorted(importance.values(), reverse=True)
+
+
 # ---- the parts of the networks ----
 
 
 def signal_data(values, weights):
-    columns = {"a": np.float32(values), names.RETRIEVAL_SCORE: np.zeros_like(weights), names.WEIGHT: weights}
-    return RankingData(None, None, {}, columns, columns, (names.RETRIEVAL_SCORE, "a"))
+    features = Features.model_validate({"item": {"released": "timestamp"}})
+    alike = dict.fromkeys((names.RETRIEVAL_SCORE, *worked_out(features)), np.zeros_like(weights))
+    columns = alike | {"a": np.float32(values), "days_since_released": np.float32(values), names.WEIGHT: weights}
+    return RankingData(features, None, {}, columns, columns, (names.RETRIEVAL_SCORE, "a"))
 
 
 def test_signals_are_standardised_over_what_is_known_and_no_padding():
     values, weights = [[0.0, 2.0, np.nan], [4.0, 100.0, 100.0]], np.float32([[1, 1, 1], [1, 0, 0]])
     data = signal_data(values, weights)
-    found = Signals(data)({key: tf.constant(value) for key, value in data.train.items()}).numpy()
+    layer = Signals(data)
+    found = layer({key: tf.constant(value) for key, value in data.train.items()}).numpy()
     deviation = np.std([0, 2, 4])
     logs = np.log1p([0, 2, 4])
-    assert found.shape == (2, 3, 4)
+    count = len(data.signals)
+    assert found.shape == (2, 3, 2 * count)
     np.testing.assert_allclose(found[..., 1][weights > 0], [-2 / deviation, 0, 0, 2 / deviation], atol=1e-6)
     expected = (logs - logs.mean()) / logs.std()
-    np.testing.assert_allclose(found[..., 3][weights > 0], [*expected[:2], 0, expected[2]], atol=1e-5)
-    assert (found[..., [0, 2]] == 0).all()  # all alike: it tells nothing
+    np.testing.assert_allclose(found[..., count + 1][weights > 0], [*expected[:2], 0, expected[2]], atol=1e-5)
+    assert (found[..., [0, 2, count, count + 2]] == 0).all()  # all alike: it tells nothing
+
+
+def test_an_age_is_held_within_what_train_knew_and_what_a_candidate_came_with_is_not():
+    data = signal_data([[1.0, 3.0, np.nan]], np.float32([[1, 1, 1]]))
+    odd = np.float32([[-2.0, 30.0, np.nan]])  # released after the query, far older than any, nobody knows
+    asked = data.train | {"a": odd, "days_since_released": odd}
+    found = Signals(data)({key: tf.constant(value) for key, value in asked.items()}).numpy()[0]
+    np.testing.assert_allclose(found[:, data.signals.index("days_since_released")], [-1, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(found[:, data.signals.index("a")], [-4, 28, 0], atol=1e-6)
 
 
 def test_attention_is_the_sum_of_what_was_met_weighed_by_a_network_over_each_pair():

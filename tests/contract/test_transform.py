@@ -42,7 +42,7 @@ def test_every_output_is_dense_and_counted(world, seen, columns):
     weights = {f"{name}_weight": width for name, width in words.items()}
     widths = {names.HISTORY: 5, "tags": 2, "genres": 3, "taste": 2, "picture": 3, "group": 1, "niche": 3}
     widths |= words | weights
-    numbers = {"Age", "price", "year", "taste", "picture", *weights}
+    numbers = {"Age", "price", "year", "taste", "picture", "signed_up", "released", *weights}
     assert set(columns) == set(sizes) | numbers | {names.HISTORY}
     for name, value in columns.items():
         assert value.shape == ((rows, widths[name]) if name in widths else (rows,))
@@ -142,6 +142,15 @@ def test_a_negative_number_under_a_logarithm_counts_as_nothing(world):
     found = of_raw(world, price=np.array([-5.0, 0.0], np.float32))["price"]
     assert found[0] == found[1]
     assert np.isfinite(found).all()
+
+
+def test_a_moment_is_scaled_by_what_was_analysed_and_held_within_it(world, seen, columns):
+    released = seen["released"].to_numpy().astype(np.float64)
+    assert np.isnan(released).any()
+    expected = (released - np.nanmean(released)) / np.nanstd(released)
+    np.testing.assert_allclose(columns["released"], np.nan_to_num(expected, nan=0.0), rtol=1e-3, atol=1e-3)
+    found = of_raw(world, released=np.array([-1e9, 4e9, np.nan], np.float32))["released"]
+    np.testing.assert_allclose(found, [np.nanmin(expected), np.nanmax(expected), 0], rtol=1e-3)
 
 
 def test_what_only_test_knows_is_not_in_the_vocabulary(world, seen):

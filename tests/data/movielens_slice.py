@@ -12,6 +12,7 @@ from core import names
 # An item that every user meets in their last event and at no other time. Before that nobody can know of it.
 FUTURE = "planted-future"
 LATER_S = 1000
+YEAR_S = 31_556_952
 
 
 def cut(dataset: Path, target: Path, users: int = 150) -> None:
@@ -36,7 +37,12 @@ def cut(dataset: Path, target: Path, users: int = 150) -> None:
     target.mkdir(parents=True)
     pq.write_table(pa.concat_tables([events, _last_events(events)]), target / f"{names.INTERACTIONS}.parquet")
     pq.write_table(people, target / f"{names.USERS}.parquet")
-    pq.write_table(pa.concat_tables([items, future]), target / f"{names.ITEMS}.parquet")
+    pq.write_table(_dated(pa.concat_tables([items, future])), target / f"{names.ITEMS}.parquet")
+
+
+def _dated(items: pa.Table) -> pa.Table:
+    """With the moment that a film's year began, whole seconds, not known where the year is not."""
+    return items.append_column("released", pc.multiply(pc.subtract(items["year"], 1970), YEAR_S))
 
 
 def _last_events(events: pa.Table) -> pa.Table:

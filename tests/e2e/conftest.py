@@ -29,7 +29,7 @@ CONFIG: dict[str, Any] = {
     },
     "features": {
         "user": {"age": {"kind": "numeric", "buckets": 4}, "gender": "categorical", "occupation": "categorical"},
-        "item": {"genres": "multi_valued", "year": {"kind": "numeric", "buckets": 4}},
+        "item": {"genres": "multi_valued", "year": {"kind": "numeric", "buckets": 4}, "released": "timestamp"},
     },
     "split": {"method": "temporal_per_user"},
     "retrieval": {"candidates": 50, "params": {"epochs": 6}},

@@ -126,6 +126,16 @@ def test_trainer_evaluator_and_server_score_alike(loaded, folders, release, engi
     assert np.abs(scrambled - served).max() > 1e-3
 
 
+def test_an_age_is_that_of_the_item_in_its_table_when_the_query_is_asked(finished, loaded, folders, lists):
+    transform = tft.TFTransformOutput(folders("Transform", "transform_graph")).transform_features_layer()
+    found = transformed_lists(lists, loaded.features, transform)["days_since_released"]
+    items = pq.read_table(finished.folder / "data/items.parquet", columns=[names.ITEM_ID, "released"]).to_pandas()
+    released = items.set_index(names.ITEM_ID)["released"].reindex(lists[names.ITEM_ID].ravel()).to_numpy(float)
+    expected = (lists[names.QUERY_TIME][:, None] - released.reshape(found.shape)) / 86_400
+    assert np.nanstd(expected) > 100
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.01)
+
+
 def test_what_is_said_of_diversity_is_what_would_be_served(release, engine, test_queries):
     curve = read_json(release / names.EVALUATION_FILE)["trade_off"]
     measured = read_json(release / names.EVALUATION_FILE)["steps"]["two_step"]["models"]["two_step"]
@@ -230,10 +240,10 @@ def test_lists_of_an_earlier_window_tell_what_came_then_by_what_was_known_before
     train, evaluation = (joined[split] for split in SPLITS[:2])
     window = windows_before(train, evaluation, 1, of_each_user=True)
     lists = read_lists(folders("CandidateGenerator", "candidates"), names.TRAIN, loaded.features)
-    # A user's list of eval is asked later than that of the window before it.
+    # A user's list of eval is asked later than that of the window before it, or in the same second, which is left out.
     order = np.lexsort((lists[names.QUERY_TIME], lists[names.USER_ID]))
-    users = lists[names.USER_ID][order]
-    both = np.flatnonzero(users[1:] == users[:-1])
+    users, times = lists[names.USER_ID][order], lists[names.QUERY_TIME][order]
+    both = np.flatnonzero((users[1:] == users[:-1]) & (times[1:] > times[:-1]))
     assert len(both) > 50
     right = pd.MultiIndex.from_frame(train.filter(pa.array(window == 1)).to_pandas()[[names.USER_ID, names.ITEM_ID]])
     known = pd.MultiIndex.from_frame(train.filter(pa.array(window > 1)).to_pandas()[[names.USER_ID, names.ITEM_ID]])

@@ -196,6 +196,7 @@ lists = {
     "history_time": tf.constant([asked["history_time"]], tf.int64),
     "item_id": tf.constant([ids]),
     "year": tf.constant([[float(items[each]["year"] or "nan") for each in ids]]),
+    "released": tf.constant(np.array([[items[each]["released"] for each in ids]], float), tf.float32),
     "genres": tf.constant([[(items[each]["genres"] + [""] * widest)[:widest] for each in ids]]),
     "retrieval_score": found["score"],
     "retrieval_rank": tf.constant([np.arange(len(ids), dtype=np.float32)]),

@@ -90,6 +90,14 @@ def test_the_least_a_configuration_says(tmp_path):
             "retrieval: {model: ease, index: {kind: hnsw}}",
             "  retrieval.index.kind: hnsw is a graph of embeddings, and ease has none. Set `exact`",
         ),
+        ("ranking: {model: mmoe}", "  ranking.model: mmoe learns ratings beside what is right, and nothing says that"),
+        ("features: {user: {hour: numeric}}", "  features: ['hour'] are names of what rankers are told"),
+        (
+            "{features: {item: {score_of_ease: numeric}}, "
+            "retrieval: {model: fusion, params: {models: {ease: {}, ials: {}}}}}",
+            "  features: ['score_of_ease'] are names of what rankers are told",
+        ),
+        ("features: {item: {met: timestamp}}", "  features: 'met' would tell rankers 'days_since_met'"),
         ("retrieval: {model: svd}", "  retrieval.model: svd is fitted on ratings, and nothing says that events have"),
         ("ranking: {model: gbdt9}", "  ranking model should be one of dcn"),
         ("ranking: {params: {loss: hinge}}", "  ranking.params of dcn: loss: Input should be 'softmax', 'pointwise'"),
@@ -231,6 +239,8 @@ def test_what_does_not_fit_is_told_with_its_place(tmp_path, text, told):
         "{data: {root: ., title: name}, features: {item: {name: categorical}}}",
         "{evaluation: {slices: [age, sex]}, features: {user: {age: numeric, sex: categorical}}}",
         "retrieval: {model: item_knn, params: {neighbours: 5}}",
+        "{data: {root: ., interactions: {path: a.csv, rating_range: [1, 5]}}, ranking: {model: mmoe}}",
+        "features: {user: {joined: timestamp}, item: {released: {kind: timestamp}}}",
         "split: {method: leave_one_out}",
     ],
 )

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from core import names
 from trainer.ranking import context
+from trainer.ranking import signals as signal_names
+from transform.features import Features
 
 DAY = context.DAY
 NOW = 20_000 * DAY + 6 * 3600
@@ -49,7 +51,7 @@ def test_only_the_latest_of_a_history_count():
 
 def test_where_the_padding_stands_is_no_matter():
     left, right = (signals([h], [t], [["a"]]) for h, t in ((["", "a"], [0, NOW - DAY]), (["a", ""], [NOW - DAY, 0])))
-    for name in context.SIGNALS:
+    for name in signal_names.SIGNALS:
         np.testing.assert_array_equal(left[name], right[name])
 
 
@@ -67,3 +69,23 @@ def test_the_hour_and_the_weekday_are_those_of_the_query():
     found = signals([[""]], [[0]], [["a"]])
     assert found[context.HOUR].item() == pytest.approx(at.hour + at.minute / 60)
     assert found[context.WEEKDAY].item() == at.weekday()
+
+
+def test_an_age_is_days_before_the_query_for_each_candidate():
+    features = Features.model_validate(
+        {"user": {"joined": "timestamp", "age": "numeric"}, "item": {"made": "timestamp"}}
+    )
+    query = {
+        names.QUERY_TIME: tf.constant([NOW, NOW + DAY], tf.int64),
+        names.ITEM_ID: tf.constant([["a", "b", ""], ["a", "", ""]]),
+        "joined": tf.constant([NOW - 400 * DAY, np.nan], tf.float32),
+        "made": tf.constant([[NOW - 36 * 3600, NOW + 2 * DAY, np.nan], [NOW - 36 * 3600, np.nan, np.nan]], tf.float32),
+    }
+    found = {name: value.numpy() for name, value in context.ages(query, features).items()}
+    assert list(found) == ["days_since_joined", "days_since_made"]
+    minute = 1 / 24 / 60  # a 32-bit float of this century knows no less
+    np.testing.assert_allclose(found["days_since_joined"], [[400] * 3, [np.nan] * 3], atol=minute)
+    np.testing.assert_allclose(found["days_since_made"], [[1.5, -2, np.nan], [2.5, np.nan, np.nan]], atol=minute)
+    assert all(value.dtype == np.float32 for value in found.values())
+    assert signal_names.worked_out(features) == (*signal_names.SIGNALS, *found)
+    assert context.ages(query, Features()) == {}

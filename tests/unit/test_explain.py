@@ -58,7 +58,7 @@ def test_a_feature_of_any_name_is_explained_by_kind():
     text = explain("features.user.age")
     assert "    age:\n" in text
     assert (
-        "one of categorical, multi_valued, numeric, text, embedding, cross, or `module:Class` for a kind of your"
+        "one of categorical, multi_valued, numeric, timestamp, text, embedding, cross, or `module:Class` for a kind"
         in (" ".join(text.replace("#", " ").split()))
     )
     assert text.index("where kind: multi_valued") < text.index("max_values: 8") < text.index("where kind: numeric")
@@ -107,8 +107,8 @@ def test_an_unknown_key_gets_a_hint(key, hint):
         ),
         (
             "features: {user: {age: numerik}}",
-            "features.user.age: kind should be one of 'categorical', 'multi_valued', 'numeric', 'text', 'embedding', "
-            "'cross'; found 'numerik'",
+            "features.user.age: kind should be one of 'categorical', 'multi_valued', 'numeric', 'timestamp', "
+            "'text', 'embedding', 'cross'; found 'numerik'",
         ),
         (
             "features: {user: {age: {buckets: 3}}}",

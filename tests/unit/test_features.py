@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from core.columns import event_types
 from transform import names
 from transform.columns import feature_types, user_types
-from transform.features import Feature, Features, Indices, Numbers, Raw, own_modules, raw_columns
+from transform.features import Feature, Features, Indices, Numbers, Raw, moments, own_modules, raw_columns
 
 OWN = """
 from pydantic import Field
@@ -51,12 +51,14 @@ def test_a_column_s_type_is_that_of_its_kind_and_a_cross_has_no_column():
         "price": {"kind": "numeric", "buckets": 4},
         "title": "text",
         "picture": {"kind": "embedding", "size": 3},
+        "released": "timestamp",
         "niche": {"kind": "cross", "columns": ["brand", "genres"]},
     }
     found = features(item=item).item
     texts, numbers = pa.list_(pa.string()), pa.list_(pa.float32())
     types = {"brand": pa.string(), "genres": texts, "price": pa.float32(), "title": pa.string(), "picture": numbers}
-    assert feature_types(found) == types
+    assert feature_types(found) == types | {"released": pa.float32()}
+    assert moments(found) == ["released"]
     assert raw_columns(found)["picture"] == Raw(numbers=True, values=3)
     assert raw_columns(found)["title"].words
 

@@ -151,6 +151,27 @@ def test_what_diversity_costs_is_drawn_with_the_weight_that_is_served(full):
     assert "What diversity costs" not in text_of(replace(full, evaluation=without))
 
 
+def test_what_a_ranker_was_told_is_said_and_what_its_trees_made_of_it_drawn(full):
+    networks = full.ranking | {"told": ["hour", "days_since_released"]}
+    assert "It is told: hour, days_since_released." in text_of(replace(full, ranking=networks))
+    importance = {"retrieval_score": 0.6, "days_since_released": 0.3, HOSTILE: 0.1, "hour": 0.0}
+    trees = networks | {"model": "trees", "importance": importance}
+    document = page.render(replace(full, ranking=trees))
+    text = " ".join(" ".join(parsed(document).text).split())
+    assert "retrieval_score 60.0% days_since_released 30.0%" in text
+    assert "Never asked about: hour." in text
+    assert "It is told" not in text
+    assert 'style="width:50.00%"' in document  # of the largest
+    assert HOSTILE not in document
+
+
+def test_a_ranker_that_kept_the_retriever_s_order_says_so(full):
+    told = "better on held-out users than the retriever's order, which it kept"
+    assert told in text_of(replace(full, ranking=full.ranking | {"kept_retrievers_order": True}))
+    assert told not in text_of(replace(full, ranking=full.ranking | {"kept_retrievers_order": False}))
+    assert told not in text_of(full)
+
+
 def test_figures_are_those_of_the_evaluation(full):
     row = full.evaluation["steps"]["two_step"]["models"]["retrieval"]["ndcg@5"]
     assert f"{row['mean']:.4f} {row['low']:.4f} to {row['high']:.4f}" in text_of(full)

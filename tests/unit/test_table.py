@@ -109,6 +109,12 @@ def test_dates(tmp_path):
     assert table["timestamp"].to_pylist() == [86400, 172800]
 
 
+def test_a_table_s_moments_are_read_as_seconds(tmp_path):
+    spec = TableSpec(table="items", features={"released": {"kind": "timestamp"}})
+    table, _ = read(put(tmp_path, "items.csv", "item_id,released\na,1997-11-27\nb,\n"), spec)
+    assert table["released"].to_pylist() == [pytest.approx(880588800, abs=64), None]
+
+
 def test_columns_may_have_other_names_and_separators(tmp_path):
     spec = EVENTS.model_copy(update={"columns": {"user_id": "user:token", "rating": "stars"}, "separator": "\t"})
     path = put(tmp_path, "events.tsv", "stars\tuser:token\titem_id\ttimestamp\n3\t1\t2\t4\n")

@@ -5,19 +5,19 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 import tensorflow as tf
 
 from core import names
-
-TIMES_MET = "times_met"  # how often the candidate stands in the history
-EVENTS_SINCE_MET = "events_since_met"  # how many events are later than its last one there
-DAYS_SINCE_MET = "days_since_met"
-DAYS_BETWEEN = "days_between"  # two of its meetings, in the mean
-MEETINGS_DUE = "meetings_due"  # how many times as long as that it is since the last one
-HISTORY_SIZE = "history_size"
-DAYS_SINCE_LAST = "days_since_last"  # event of the user
-HOUR, WEEKDAY = "hour", "weekday"  # of the query, UTC; Monday is 0
-SIGNALS = (
-    *(TIMES_MET, EVENTS_SINCE_MET, DAYS_SINCE_MET, DAYS_BETWEEN, MEETINGS_DUE),
-    *(HISTORY_SIZE, DAYS_SINCE_LAST, HOUR, WEEKDAY),
+from trainer.ranking.signals import (
+    DAYS_BETWEEN,
+    DAYS_SINCE_LAST,
+    DAYS_SINCE_MET,
+    EVENTS_SINCE_MET,
+    HISTORY_SIZE,
+    HOUR,
+    MEETINGS_DUE,
+    TIMES_MET,
+    WEEKDAY,
+    age_name,
 )
+from transform.features import Features, moments
 
 DAY = 86_400
 _BUCKETS = 2**62  # ids are compared by hash, which for text would be slow
@@ -56,6 +56,21 @@ def signals(query: dict[str, tf.Tensor], length: int) -> dict[str, tf.Tensor]:
         MEETINGS_DUE: since / between,
         **{name: tf.broadcast_to(value[:, tf.newaxis], tf.shape(items)) for name, value in of_query.items()},
     }
+
+
+def ages(query: dict[str, tf.Tensor], features: Features) -> dict[str, tf.Tensor]:
+    """How many days before the query each moment is, [B, C] float32 each; below 0 after it, NaN where not known.
+
+    Args:
+      query: query_time [B] int64, item_id [B, C], users' moments [B] and items' [B, C], seconds.
+      features: the feature configuration.
+    """
+    found, asked = {}, tf.cast(query[names.QUERY_TIME], tf.float64)[:, tf.newaxis]
+    for name in moments(features.user | features.item):
+        moment = query[name] if name in features.item else query[name][:, tf.newaxis]
+        days = tf.cast((asked - tf.cast(moment, tf.float64)) / DAY, tf.float32)
+        found[age_name(name)] = tf.broadcast_to(days, tf.shape(query[names.ITEM_ID]))
+    return found
 
 
 def _least(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:

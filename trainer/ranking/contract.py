@@ -19,8 +19,10 @@ import tensorflow as tf
 
 from core import metrics, names
 from trainer.ranking import context
+from trainer.ranking.signals import worked_out
 from transform import raw
-from transform.features import Features, Raw, raw_columns
+from transform.features import Feature, Features, Raw, moments, raw_columns
+from transform.names import outputs
 
 PER_CANDIDATE = (names.RETRIEVAL_SCORE, names.RETRIEVAL_RANK)
 
@@ -35,8 +37,8 @@ class RankingData:
       sizes: transformed column → how many indices it has, 0 included.
       train, validation: transformed columns: users' [Q, …], items' [Q, C, …], retrieval_score, retrieval_rank, label
         and weight [Q, C]; and where events are rated, rating [Q, C], NaN of a candidate that the user did not rate.
-      signals: the float columns [Q, C] that say what a candidate came with and what the history says of it; NaN where
-        that is not known.
+      given: the float columns [Q, C] that a candidate comes with, retrieval_score and retrieval_rank among them; NaN
+        where that is not known.
     """
 
     features: Features
@@ -44,7 +46,27 @@ class RankingData:
     sizes: dict[str, int]
     train: dict[str, np.ndarray]
     validation: dict[str, np.ndarray]
-    signals: tuple[str, ...] = (*PER_CANDIDATE, *context.SIGNALS)
+    given: tuple[str, ...] = PER_CANDIDATE
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """The columns given, and those that the ranker works out itself of the query's time and history."""
+        return (*self.given, *worked_out(self.features))
+
+    @property
+    def user(self) -> dict[str, Feature]:
+        """The users' features that a ranker looks at as they are transformed; see `_timeless`."""
+        return _timeless(self.features.user)
+
+    @property
+    def item(self) -> dict[str, Feature]:
+        """The same of items."""
+        return _timeless(self.features.item)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """All columns that a ranker looks at beside the ids."""
+        return (*self.signals, *outputs(self.user), *outputs(self.item))
 
 
 class Ranker(tf.Module):
@@ -54,7 +76,7 @@ class Ranker(tf.Module):
         super().__init__()
         self.features, self.transform = data.features, data.transform
         self.width = data.train[names.LABEL].shape[1]
-        self.given = given(data.signals)
+        self.given = data.given
 
     def scores(self, columns: dict[str, tf.Tensor]) -> tf.Tensor:
         """Transformed columns, users' [B, …] and candidates' [B, C, …] → [B, C]."""
@@ -96,9 +118,9 @@ class Ranker(tf.Module):
         return {"probability": tf.where(tf.math.is_inf(scores), 0.0, self.probabilities(scores))}
 
 
-def given(signals: tuple[str, ...]) -> tuple[str, ...]:
-    """The signals that a candidate comes with; the ranker works out the others."""
-    return tuple(name for name in signals if name not in context.SIGNALS)
+def _timeless(features: dict[str, Feature]) -> dict[str, Feature]:
+    """All but moments: of these a ranker is told the age, which says the same when the dates that it knew are past."""
+    return {name: feature for name, feature in features.items() if name not in moments(features)}
 
 
 def query_specs(features: Features) -> dict[str, tf.TensorSpec]:
@@ -179,8 +201,8 @@ def transform_lists(
     for name, value in transform(raw.to_sparse(flat)).items():
         columns[name] = tf.reshape(value, tf.concat([shape, tf.shape(value)[1:]], 0))
         columns[name].set_shape([None, None, *value.shape[1:]])
-    signals = {name: query[name] for name in given} | context.signals(query, features.history_length)
-    return columns | signals
+    of_query = context.signals(query, features.history_length) | context.ages(query, features)
+    return columns | {name: query[name] for name in given} | of_query
 
 
 def list_ndcg(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, k: int) -> float:

@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from core import names
 from trainer.layers import FeatureEmbedding
-from trainer.ranking import context
 from trainer.ranking.contract import RankingData
 from trainer.ranking.settings import NetworkSettings
 
@@ -53,8 +52,10 @@ class Signals(tf.keras.layers.Layer):
         self.names = data.signals
         filled = data.train[names.WEIGHT] > 0
         known = np.stack([data.train[name][filled] for name in self.names], axis=-1).astype(np.float64)
-        least, most = ([_bound(known[:, i], name, of) for i, name in enumerate(self.names)] for of in (np.min, np.max))
-        self.least, self.most = np.array(least, np.float32), np.array(most, np.float32)
+        self.least, self.most = (
+            np.array([_bound(known[:, i], name in data.given, of) for i, name in enumerate(self.names)], np.float32)
+            for of in (np.min, np.max)
+        )
         known = np.concatenate([known, np.sign(known) * np.log1p(np.abs(known))], axis=-1)
         present = ~np.isnan(known)
         count = np.maximum(present.sum(axis=0), 1)
@@ -70,10 +71,10 @@ class Signals(tf.keras.layers.Layer):
         return tf.where(tf.math.is_nan(both), 0.0, (both - self.mean) * self.scale)
 
 
-def _bound(values: np.ndarray, name: str, of) -> float:
-    """The least or the most that a signal of the context was; others have no bound, which would lose their order."""
+def _bound(values: np.ndarray, given: bool, of) -> float:
+    """The least or the most that a signal worked out was; others have no bound, which would lose their order."""
     values = values[~np.isnan(values)]
-    if name not in context.SIGNALS or not len(values):
+    if given or not len(values):
         return float("inf") if of is np.max else float("-inf")
     return float(of(values))
 
@@ -117,8 +118,8 @@ class CandidateInputs(tf.keras.layers.Layer):
         super().__init__()
         self.signals = Signals(data)
         self.ids = tf.keras.layers.Embedding(data.sizes[names.ITEM_ID], settings.dim)
-        self.user = FeatureEmbedding(data.features.user, data.sizes, settings.dim)
-        self.item = FeatureEmbedding(data.features.item, data.sizes, settings.dim)
+        self.user = FeatureEmbedding(data.user, data.sizes, settings.dim)
+        self.item = FeatureEmbedding(data.item, data.sizes, settings.dim)
         self.pool = Attention() if settings.history == "attention" else Mean()
 
     def call(self, columns):

@@ -20,8 +20,8 @@ class FirstOrder(tf.keras.layers.Layer):
     def __init__(self, data: RankingData):
         super().__init__()
         self.ids = tf.keras.layers.Embedding(data.sizes[names.ITEM_ID], 1)
-        self.user = FeatureEmbedding(data.features.user, data.sizes, 1)
-        self.item = FeatureEmbedding(data.features.item, data.sizes, 1)
+        self.user = FeatureEmbedding(data.user, data.sizes, 1)
+        self.item = FeatureEmbedding(data.item, data.sizes, 1)
 
     def call(self, columns):
         candidate = self.ids(columns[names.ITEM_ID])

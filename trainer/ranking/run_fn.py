@@ -15,7 +15,6 @@ from core.columns import STRINGS
 from core.examples import read_examples
 from core.files import write_json
 from trainer.data import examples_uri, transform_sizes
-from trainer.ranking import context
 from trainer.ranking.contract import PER_CANDIDATE, RankingData, lists_of, transform_lists
 from trainer.ranking.registry import MODELS
 from transform.columns import feature_types
@@ -38,7 +37,7 @@ def run_fn(fn_args) -> None:
     ranker.save(fn_args.serving_model_dir)
     write_json(
         os.path.join(fn_args.model_run_dir, names.TRAINING_FILE),
-        {"model": config["model"], "settings": settings.model_dump()} | log,
+        {"model": config["model"], "settings": settings.model_dump(), "told": data.told} | log,
     )
 
 
@@ -60,7 +59,7 @@ def inputs(fn_args) -> RankingData:
         sizes=transform_sizes(output, features),
         train=transformed_lists(lists[names.TRAIN], features, transform, given),
         validation=transformed_lists(lists[names.EVAL], features, transform, given),
-        signals=(*given, *context.SIGNALS),
+        given=given,
     )
 
 

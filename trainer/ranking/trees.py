@@ -40,7 +40,7 @@ class TreeInputs(tf.Module):
     def __init__(self, data: RankingData):
         super().__init__()
         self.signals, self.sizes = data.signals, data.sizes
-        self.user, self.item = outputs(data.features.user), outputs(data.features.item)
+        self.user, self.item = outputs(data.user), outputs(data.item)
 
     def __call__(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         candidates = tf.shape(columns[names.ITEM_ID])[1]
@@ -87,12 +87,14 @@ class TreesRanker(Ranker):
             self._folder = tempfile.TemporaryDirectory()
             model.save(self._folder.name, advanced_options=ydf.ModelIOOptions(file_prefix=PREFIX))
             self.trees = ydf_tf.tf_op.ModelV2(self._folder.name, verbose=False, file_prefix=PREFIX)
+            # Outside of a function the op keeps the first model that a process loaded and answers with it for all.
+            self.apply = tf.function(lambda inputs: self.trees.apply(inputs).dense_predictions, reduce_retracing=True)
 
     def scores(self, columns):
         retrieval = (columns[names.RETRIEVAL_SCORE] - self.mean) / self.deviation
         if not self.weight:
             return retrieval
-        grown = self.trees.apply(self.inputs(columns)).dense_predictions
+        grown = self.apply(self.inputs(columns))
         return retrieval + self.weight * tf.reshape(grown[:, 0], tf.shape(retrieval))
 
     def probabilities(self, scores):
@@ -122,9 +124,20 @@ def fit(settings: TreesSettings, data: RankingData, seed: int) -> tuple[TreesRan
     )
     probability, errors = calibration.fit(settings.calibration, retrieval + weight * grown, *truth)
     log = {"trees": model.num_trees(), "weight": weight, "kept_retrievers_order": not weight}
+    log |= {"importance": _importance(model, data)} if weight else {}
     curve = [{"weight": weight, "ndcg@10": value} for weight, value in zip(WEIGHTS, values, strict=True)]
     ranker = TreesRanker(data, model, weight, standardise, probability)
     return ranker, log | {"curve": curve, "probabilities": errors}
+
+
+def _importance(model: ydf.GenericModel, data: RankingData) -> dict[str, float]:
+    """Column → its share of all that the questions of the trees gained, the largest first (YDF's SUM_SCORE)."""
+    gained = dict.fromkeys(data.told, 0.0)
+    for score, name in model.variable_importances().get("SUM_SCORE", ()):
+        # Several values and vectors are inputs by number, see `TreeInputs`.
+        gained[name if name in gained else name.rpartition("_")[0]] += score
+    total = sum(gained.values()) or 1.0
+    return {name: score / total for name, score in sorted(gained.items(), key=lambda each: -each[1])}
 
 
 def _rows(inputs: Callable, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
