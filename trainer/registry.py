@@ -22,6 +22,7 @@ class Entry:
       events_alone: whether it is fitted on events without features, so that it can stand beside others as a baseline.
       needs: what it cannot do without, of the names above.
       embeddings: whether it compares embeddings, which an index can search.
+      knows_features: whether it knows items by their features, those without events too.
       members: the setting that names other models of the step, each with its params, where it is made of such.
     """
 
@@ -31,6 +32,7 @@ class Entry:
     events_alone: bool = False
     needs: tuple[str, ...] = ()
     embeddings: bool = False
+    knows_features: bool = False
     members: str | None = None
 
     @property
@@ -91,6 +93,11 @@ class Registry:
         """Whether model `name`, and each that it is made of, is fitted on events without features."""
         members = self.members(name, self.check(name, params)).values()
         return self[name].events_alone and all(self.events_alone(*member) for member in members)
+
+    def knows_features(self, name: str, params: dict[str, Any]) -> bool:
+        """Whether model `name`, or one that it is made of, knows items by their features."""
+        members = self.members(name, self.check(name, params)).values()
+        return self[name].knows_features or any(self.knows_features(*member) for member in members)
 
     def signals(self, name: str, params: dict[str, Any]) -> tuple[str, ...]:
         """What model `name` says of a candidate beside its score: the score and the rank of each member."""

@@ -50,6 +50,23 @@ def test_scores_are_sums_of_reciprocal_ranks(data, k0, depth, weights):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("cold", [0.0, 0.5, 1.0])
+def test_models_of_events_abstain_from_an_item_without_any(data, cold):
+    fused = fusion.fit(FusionSettings(models=MEMBERS, cold=cold, weights={"user_knn": 2.0}), data, 0)
+    new = np.isin(np.arange(N_ITEMS), [3, 7])
+    fused.knowing = [True, False, False]  # as if item_knn compared features
+    ranks = [
+        tf.constant(np.random.default_rng(place).permuted(np.tile(np.arange(N_ITEMS), (2, 1)), axis=1), tf.float32)
+        for place in range(3)
+    ]
+    plain = fused._fused(ranks).numpy()
+    fused.cold = tf.constant(cold * new, tf.float32)
+    found = fused._fused(ranks).numpy()
+    np.testing.assert_array_equal(found[:, ~new], plain[:, ~new])
+    gained = cold * (2.0 + 1.0) / (fused.k0 + 1 + ranks[0].numpy()[:, new])
+    np.testing.assert_allclose(found[:, new], plain[:, new] + gained, rtol=1e-5)
+
+
 def test_popularity_orders_what_no_list_reaches(data):
     settings = FusionSettings(models={"item_knn": {}, "ease": {}}, depth=3)
     [scores, *_] = fusion.fit(settings, data, 0).scores(query()).numpy()

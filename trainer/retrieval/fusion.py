@@ -3,6 +3,9 @@
 Source: Cormack, Clarke & Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods",
 SIGIR 2009: an item scores Σ over the models of weight / (k0 + its rank, the first being 1). The weights are given, or
 learned by coordinate ascent on NDCG (Metzler & Croft, "Linear feature-based models for information retrieval", 2007).
+
+A model that knows items by their events has no opinion of one without any, and puts it behind all others. With `cold`
+above 0 it abstains: that share of its weight goes to the models that know the item by its features.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -37,6 +40,9 @@ class FusionRetriever(Retriever):
             chosen[name] |= {"model": params["model"]} if "model" in params else {}
         super().__init__(data, settings.model_copy(update={"models": chosen}))
         self.members = members
+        of_models = MODELS.members("fusion", settings)
+        self.knowing = [MODELS.knows_features(*of_models[name]) for name in members]
+        self.cold = tf.constant(settings.cold * (data.counts() == 0), tf.float32)
         self.log = {name: member.log for name, member in members.items() if member.log}
         self.k0, self.depth = settings.k0, min(settings.depth, data.n_items)
         self.weigh({name: settings.weights.get(name, 1.0) for name in members})
@@ -77,8 +83,10 @@ class FusionRetriever(Retriever):
     def _fused(self, ranks: list[tf.Tensor]) -> tf.Tensor:
         """[B, N] ranks of each model → [B, N]."""
         fused = tf.broadcast_to(self.popularity, tf.shape(ranks[0]))
-        for weight, rank in zip(self.weights, ranks, strict=True):
-            fused += tf.where(rank < self.depth, weight / (self.k0 + 1.0 + rank), 0.0)
+        abstaining = sum(weight for weight, knows in zip(self.weights, self.knowing, strict=True) if not knows)
+        given = self.cold * abstaining / max(1, sum(self.knowing))  # to each that knows
+        for weight, knows, rank in zip(self.weights, self.knowing, ranks, strict=True):
+            fused += tf.where(rank < self.depth, (weight + given if knows else weight) / (self.k0 + 1.0 + rank), 0.0)
         return fused
 
 

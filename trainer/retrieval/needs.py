@@ -5,7 +5,7 @@ from typing import Any
 from core.errors import ModelError
 from trainer.registry import ITEM_FEATURES, RATINGS, REPEATS
 from trainer.retrieval.registry import MODELS
-from trainer.retrieval.settings import PopularitySettings, RepeatsSettings
+from trainer.retrieval.settings import FusionSettings, PopularitySettings, RepeatsSettings
 from trainer.retrieval.shares import check_counted, segment_column
 from transform.features import Features
 
@@ -42,6 +42,11 @@ def check(name: str, params: dict[str, Any], features: Features, exclude_seen: b
             check_counted(counted, features.item)
     except ModelError as error:
         raise ValueError(str(error)) from None
+    if isinstance(settings, FusionSettings) and settings.cold and not MODELS.knows_features(name, params):
+        raise ValueError(
+            f"{name}'s `cold` goes to models that know items by their features, and none of `models` does. "
+            "Add content or two_tower, or set it to 0"
+        )
     for member, of_member in MODELS.members(name, settings).values():
         check(member, of_member, features, exclude_seen, ratings)
 

@@ -20,10 +20,15 @@ MODELS = Registry(
     Entry("pmf", "trainer.retrieval.pmf:fit", settings.PMFSettings, needs=(RATINGS,), embeddings=True),
     Entry("nmf", "trainer.retrieval.nmf:fit", settings.NMFSettings, needs=(RATINGS,), embeddings=True),
     Entry(
-        "content", "trainer.retrieval.content:fit", settings.ContentSettings, needs=(ITEM_FEATURES,), embeddings=True
+        "content",
+        "trainer.retrieval.content:fit",
+        settings.ContentSettings,
+        needs=(ITEM_FEATURES,),
+        embeddings=True,
+        knows_features=True,
     ),
     Entry("knn_baseline", "trainer.retrieval.knn_baseline:fit", settings.KNNBaselineSettings, needs=(RATINGS,)),
-    Entry("two_tower", "trainer.retrieval.two_tower.model:fit", TwoTowerSettings, embeddings=True),
+    Entry("two_tower", "trainer.retrieval.two_tower.model:fit", TwoTowerSettings, embeddings=True, knows_features=True),
     Entry("fusion", "trainer.retrieval.fusion:fit", settings.FusionSettings, events_alone=True, members="models"),
 )
 check = MODELS.check

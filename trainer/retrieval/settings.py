@@ -166,6 +166,13 @@ class FusionSettings(Settings):
         json_schema_extra=between(0, 100),
     )
     depth: int = Field(1000, ge=1, description="How far down a list ranks count; popularity orders what lies below.")
+    cold: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Of an item without events, the share of the other models' weight that goes to those that know its "
+        "features: with 0 it comes behind all others, with 1 it is ranked as if all thought what these think.",
+    )
 
     @model_validator(mode="after")
     def _weights_of_models(self) -> "FusionSettings":
