@@ -27,6 +27,10 @@ def data_section(facts: ReportFacts) -> Html:
         parts.append(table(head, rows, "Rows of the tables"))
     if facts.join is not None:
         parts.append(_splits(facts.join))
+    if facts.exposures is not None:
+        told = f"Dropped of the exposures: {_dropped(facts.exposures['dropped'])}. The ranker may learn from "
+        told += f"{facts.exposures['not_chosen']:,} that were shown and not chosen, each once a query."
+        parts.append(el("p", told, class_="note"))
     problems = [str(problem) for report in facts.tables.values() for problem in report.get("problems", ())]
     parts.append(el("ul", *(el("li", problem) for problem in problems)) if problems else None)
     return join(parts) if parts[0] is not None else _nothing("The run did not come to its data.")
