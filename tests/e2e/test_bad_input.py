@@ -118,7 +118,7 @@ def test_a_later_delivery_is_held_against_a_frozen_schema(twostep, broken, unhar
     assert (done.code, done.err) == (0, "")
     assert "schema_folder: schema" in done.out
     assert {path.name for path in (finished.folder / "schema").iterdir()} == {
-        f"{table}.pbtxt" for table in names.TABLES
+        f"{table}.pbtxt" for table in (*names.TABLES, names.EXPOSURES)
     }
 
     done = broken(names.USERS, put("gender", 3, "unheard of"), data={"root": "broken", "schema_folder": "schema"})

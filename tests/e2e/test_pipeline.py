@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 NODES = [
-    "InteractionGen", "ItemGen", "UserGen",
-    "InteractionStatisticsGen", "ItemStatisticsGen", "UserStatisticsGen",
-    "InteractionSchemaGen", "ItemSchemaGen", "UserSchemaGen",
-    "InteractionValidator", "ItemValidator", "UserValidator",
+    "InteractionGen", "ItemGen", "UserGen", "ExposureGen",
+    "InteractionStatisticsGen", "ItemStatisticsGen", "UserStatisticsGen", "ExposureStatisticsGen",
+    "InteractionSchemaGen", "ItemSchemaGen", "UserSchemaGen", "ExposureSchemaGen",
+    "InteractionValidator", "ItemValidator", "UserValidator", "ExposureValidator",
     "EventJoiner", "Transform", "RetrievalTrainer", "CandidateIndex", "CandidateGenerator", "RankingTrainer",
     "RetrievalEvaluator", "RankingEvaluator", "TwoStepEvaluator",
     "RetrievalPusher", "RankingPusher", "ReleasePusher",
