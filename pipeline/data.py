@@ -26,7 +26,7 @@ class Table(Settings):
     )
     on_duplicate: Literal["error", "drop", "keep"] = Field(
         "error",
-        description="A repeated key or event: `error`, `drop` all but the first, or `keep` (events only).",
+        description="A repeated key, event or exposure: `error`, `drop` all but the first, or `keep` (not of users and items).",
     )
 
     @field_validator("path")

@@ -329,7 +329,10 @@ def test_what_was_shown_is_told_where_there_is_such_a_table(tmp_path, full):
     found = report.facts_of_run(folders, name="demo", run_time="now", seed=1, candidates=10, release=None)
     assert (found.lists, found.exposures, found.tables) == (full.lists, counts, {"exposures": {"of": "it"}})
     told = page.render(replace(full, exposures=counts))
-    assert "Dropped of the exposures: 2 unknown item. The ranker may learn from 1,234 that were shown and not" in told
+    assert (
+        "Dropped of the exposures: 2 unknown item. Shown and not chosen, for the ranker to learn from: 1,234 items"
+        in told
+    )
     assert "exposures" not in page.render(full)
 
 
