@@ -26,7 +26,8 @@ class Table(Settings):
     )
     on_duplicate: Literal["error", "drop", "keep"] = Field(
         "error",
-        description="A repeated key, event or exposure: `error`, `drop` all but the first, or `keep` (not of users and items).",
+        description="A repeated key, event or exposure: `error`, `drop` all but the first, or `keep` (not of users and "
+        "items).",
     )
 
     @field_validator("path")

@@ -232,8 +232,8 @@ def test_lists_of_an_earlier_window_tell_what_came_then_by_what_was_known_before
     lists = read_lists(folders("CandidateGenerator", "candidates"), names.TRAIN, loaded.features)
     # A user's list of eval is asked later than that of the window before it.
     order = np.lexsort((lists[names.QUERY_TIME], lists[names.USER_ID]))
-    users = lists[names.USER_ID][order]
-    both = np.flatnonzero(users[1:] == users[:-1])
+    users, times = lists[names.USER_ID][order], lists[names.QUERY_TIME][order]
+    both = np.flatnonzero((users[1:] == users[:-1]) & (times[1:] > times[:-1]))
     assert len(both) > 50
     right = pd.MultiIndex.from_frame(train.filter(pa.array(window == 1)).to_pandas()[[names.USER_ID, names.ITEM_ID]])
     known = pd.MultiIndex.from_frame(train.filter(pa.array(window > 1)).to_pandas()[[names.USER_ID, names.ITEM_ID]])

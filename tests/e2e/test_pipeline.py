@@ -17,7 +17,7 @@ NODES = [
     "RetrievalEvaluator", "RankingEvaluator", "TwoStepEvaluator",
     "RetrievalPusher", "RankingPusher", "ReleasePusher",
 ]  # fmt: skip
-OTHER_RANKER = {"params": {"learning_rate": 0.0011}}
+OTHER_RANKER = {"params": {"learning_rate": 0.00033}}
 RESOLVERS = {"LastBlessedRetrieval", "LastBlessedPair"}
 PUBLISHING = {"RetrievalPusher", "RankingPusher", "ReleasePusher"}
 METRICS = {"precision", "recall", "f1", "hit_rate", "mrr", "map", "ndcg"}
