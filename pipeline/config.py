@@ -100,7 +100,7 @@ class Negatives(Settings):
         0.0,
         ge=0,
         description="Weight of right answers that the retriever missed. Past its list only sampled items stand beside "
-        "them, and in some lists exposed ones: with none sampled, a ranker would learn to favour what is not retrieved.",
+        "them, and exposed ones in some: with none sampled, a ranker would learn to favour what is not retrieved.",
     )
 
     @model_validator(mode="after")
