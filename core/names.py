@@ -1,6 +1,6 @@
 """Every column, split and artifact file that more than one part knows by name, defined once."""
 
-# ---- canonical columns of the three tables ----
+# ---- canonical columns of the tables ----
 USER_ID = "user_id"
 ITEM_ID = "item_id"
 TIMESTAMP = "timestamp"  # int64, seconds since 1970-01-01 UTC
@@ -25,8 +25,9 @@ K = "k"
 
 # ---- tables ----
 INTERACTIONS, USERS, ITEMS = "interactions", "users", "items"
-TABLES = (INTERACTIONS, USERS, ITEMS)
-NODE_NAMES = {INTERACTIONS: "Interaction", USERS: "User", ITEMS: "Item"}  # what their nodes' ids start with
+TABLES = (INTERACTIONS, USERS, ITEMS)  # which every recommender has
+EXPOSURES = "exposures"  # what users were shown; for candidate lists alone, and no event
+NODE_NAMES = {INTERACTIONS: "Interaction", USERS: "User", ITEMS: "Item", EXPOSURES: "Exposure"}  # how node ids start
 
 # ---- splits ----
 ALL = "all"  # the one split of a table's Examples

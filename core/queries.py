@@ -181,6 +181,13 @@ def catalogue_rows(catalogue: pa.Array, item_ids: pa.ChunkedArray) -> np.ndarray
     return found.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
 
 
+def ranges(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All indices of the ranges [start, end), each with the number of its range."""
+    lengths = ends - starts
+    owner = np.repeat(np.arange(len(starts), dtype=np.int64), lengths)
+    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + np.repeat(starts, lengths)
+
+
 def check_list_length(length: int, n_items: int, key: str) -> None:
     """Raises: DataError when lists of `length`, the configuration's `key`, are longer than the catalogue."""
     if length > n_items:
@@ -194,10 +201,10 @@ def check_list_length(length: int, n_items: int, key: str) -> None:
 
 def _unique_answers(item, asked, answer_end, start, known_end, exclude_seen, n_items):
     """CSR of each query's right items: no item twice, and none that may not be returned."""
-    query, member = _ranges(asked, answer_end)
+    query, member = ranges(asked, answer_end)
     pairs = np.unique(query * n_items + item[member])
     if exclude_seen:
-        query, member = _ranges(start, known_end)
+        query, member = ranges(start, known_end)
         pairs = np.setdiff1d(pairs, query * n_items + item[member], assume_unique=False)
     offsets = np.searchsorted(pairs, np.arange(len(asked) + 1) * n_items)
     return offsets.astype(np.int64), (pairs % n_items).astype(np.int32)
@@ -205,22 +212,15 @@ def _unique_answers(item, asked, answer_end, start, known_end, exclude_seen, n_i
 
 def _ratings(given, item, asked, answer_end, offsets, members, n_items) -> np.ndarray:
     """[nnz] how each right answer was rated, the last time it was."""
-    query, event = _ranges(asked, answer_end)
+    query, event = ranges(asked, answer_end)
     keys = query * n_items + item[event]
     order = np.argsort(keys, kind="stable")
     wanted = np.repeat(np.arange(len(asked)), np.diff(offsets)) * n_items + members
     return given[event[order]][np.searchsorted(keys[order], wanted, side="right") - 1]
 
 
-def _ranges(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All indices of the ranges [start, end), each with the number of its range."""
-    lengths = ends - starts
-    owner = np.repeat(np.arange(len(starts), dtype=np.int64), lengths)
-    return owner, np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + np.repeat(starts, lengths)
-
-
 def _lists(items: pa.Array, starts: np.ndarray, ends: np.ndarray) -> pa.ListArray:
-    _, members = _ranges(starts, ends)
+    _, members = ranges(starts, ends)
     offsets = np.r_[0, np.cumsum(ends - starts)].astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), items.take(pa.array(members)))
 

@@ -1,19 +1,17 @@
 """One YAML file describes a recommender; these models read and check it without TensorFlow."""
 
 import difflib
-import re
 from collections.abc import Callable
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from core import names
 from core.errors import UsageError
 from core.settings import Settings
-from pipeline import datasets
+from pipeline.data import Data
 from pipeline.evaluation import Evaluation
 from serving.rerank import settings as rerank_settings
 from trainer.ranking import registry as ranking_registry
@@ -22,82 +20,6 @@ from trainer.retrieval import needs
 from trainer.retrieval import registry as retrieval_registry
 from transform import names as feature_names
 from transform.features import Features, Raw, raw_columns
-
-Policy = Literal["error", "drop"]
-
-
-class Table(Settings):
-    """Where a table lies and how to read it."""
-
-    path: str = Field(description="File or glob below `data.root`; `{SPAN}` (and `{VERSION}`) mark dated deliveries.")
-    columns: dict[str, str] = Field(
-        default_factory=dict, description="Canonical or feature column -> its name in the file, where they differ."
-    )
-    separator: str = Field(",", min_length=1, max_length=1, description="What stands between the fields of a CSV file.")
-    on_invalid: Policy = Field(
-        "error", description="A row with a missing key or a bad value: `error`, or `drop` and count."
-    )
-    on_duplicate: Literal["error", "drop", "keep"] = Field(
-        "error",
-        description="A repeated key or event: `error`, `drop` all but the first, or `keep` (events only).",
-    )
-
-    @field_validator("path")
-    @classmethod
-    def _below_root(cls, path: str) -> str:
-        if Path(path).is_absolute() or ".." in Path(path).parts:
-            raise ValueError("should be a path below data.root, without '..'")
-        if not re.search(r"\.(csv|tsv|txt|parquet)$", path):
-            raise ValueError("should end in .csv, .tsv, .txt or .parquet, which says how to read it")
-        return path
-
-
-class Interactions(Table):
-    """The events: who met what, and when."""
-
-    rating_range: tuple[float, float] | None = Field(
-        None,
-        description="[lowest, highest] rating; a rating outside is a bad value. Leave out where there are no ratings.",
-    )
-    on_unknown: Policy = Field(
-        "error", description="An event whose user or item is in neither table: `error`, or `drop` and count."
-    )
-
-    @property
-    def has_ratings(self) -> bool:
-        """Whether every event is to have a rating."""
-        return self.rating_range is not None or names.RATING in self.columns
-
-
-class Data(Settings):
-    """The three tables."""
-
-    dataset: str | None = Field(None, description="A dataset fetched by `twostep data get`; takes the place of `root`.")
-    root: str | None = Field(None, description="The folder the tables lie in, from this file's folder.")
-    interactions: Interactions = Field(default=Interactions(path="interactions.parquet"), description="The events.")
-    users: Table = Field(default=Table(path="users.parquet"), description="One row a user.")
-    items: Table = Field(default=Table(path="items.parquet"), description="One row an item: the catalogue.")
-    title: str | None = Field(None, description="The column of items that people read, for reports and answers.")
-    exclude_seen: bool = Field(
-        True, description="Whether an item the user has met may never be recommended to them again."
-    )
-    schema_folder: str | None = Field(
-        None,
-        description="Folder of frozen schemas (`<table>.pbtxt`), from this file's folder; by default inferred.",
-    )
-
-    @model_validator(mode="after")
-    def _one_place(self) -> "Data":
-        if (self.dataset is None) == (self.root is None):
-            raise ValueError("should have either `dataset` or `root`")
-        if self.dataset is not None and self.dataset not in datasets.NAMES:
-            raise ValueError(f"dataset should be one of {', '.join(datasets.NAMES)}; found {self.dataset!r}")
-        for table in (self.users, self.items):
-            if table.on_duplicate == "keep":
-                raise ValueError(
-                    "on_duplicate of users and items should be `error` or `drop`: a key stands for one row"
-                )
-        return self
 
 
 class Split(Settings):
@@ -169,15 +91,28 @@ class Negatives(Settings):
 
     popular: float = Field(0.0, ge=0, le=0.5, description="Share of a list that is drawn by popularity.")
     uniform: float = Field(0.0, ge=0, le=0.5, description="Share of a list that is drawn from all items alike.")
+    exposed: float = Field(
+        0.0,
+        ge=0,
+        le=0.5,
+        description="Share of a list for items that the user was shown in the window asked about and did not choose, "
+        "of `data.exposures`; where there are fewer, places stay empty.",
+    )
     missed_weight: float = Field(
         0.0,
         ge=0,
         description="Weight of right answers that the retriever missed. Past its list only sampled items stand beside "
-        "them: with none of these, a ranker would learn to favour what is not retrieved.",
+        "them, and exposed ones in some: with none sampled, a ranker would learn to favour what is not retrieved.",
     )
 
     @model_validator(mode="after")
-    def _missed_among_others(self) -> "Negatives":
+    def _fit_together(self) -> "Negatives":
+        total = round(self.popular + self.uniform + self.exposed, 9)
+        if total > 0.8:
+            raise ValueError(
+                "popular, uniform and exposed should be at most 0.8 together, so that places stay for the retriever's "
+                f"own candidates; found {total:g}"
+            )
         if self.missed_weight > 0 and self.popular + self.uniform == 0:
             raise ValueError("missed_weight needs sampled items beside what was missed: set `popular` or `uniform`")
         return self
@@ -221,7 +156,7 @@ class Config(Settings):
     run_folder: str | None = Field(
         None, description="Folder of runs, from where the command is started; `runs/<name>` by default."
     )
-    data: Data = Field(description="The three tables.")
+    data: Data = Field(description="The tables.")
     features: Features = Field(default_factory=Features, description="Which columns are features.")
     split: Split = Field(default=Split(), description="How events are divided.")
     retrieval: Retrieval = Field(default=Retrieval(), description="The first step.")
@@ -256,6 +191,7 @@ class Config(Settings):
                 f"evaluation.slices: {unknown} should be features of users with one value each; those are {sliceable}"
             )
         self._check_title()
+        self._check_exposed()
         if self.ranking.earlier_windows and not self.split.in_time:
             raise ValueError(
                 f"ranking.earlier_windows: should be 0 with the split `{self.split.method}`, which knows no earlier"
@@ -271,6 +207,20 @@ class Config(Settings):
                 f"split.column: {column!r} is another column's name. Rename it in data.interactions.columns"
             )
         return self
+
+    def _check_exposed(self) -> None:
+        if not self.ranking.negatives.exposed:
+            return
+        if self.data.exposures is None:
+            raise ValueError(
+                "ranking.negatives.exposed: needs the table of what users were shown. Add it as `data.exposures`, such "
+                "as `exposures: {path: exposures.parquet}`, or set it to 0"
+            )
+        if not self.split.in_time:
+            raise ValueError(
+                f"ranking.negatives.exposed: should be 0 with the split `{self.split.method}`, which knows no later: "
+                "what was shown and not chosen by then may be chosen in test"
+            )
 
     def _check_title(self) -> None:
         title = self.data.title

@@ -17,12 +17,11 @@ from components.event_joiner.component import EventJoiner
 from components.recommender_evaluator.component import RecommenderEvaluator
 from components.recommender_evaluator.last_blessed import LastBlessed
 from components.release_pusher.component import ReleasePusher
-from components.table_example_gen.component import TableExampleGen
-from components.table_example_gen.spec import TableSpec
 from core import names
 from core.code import code_digest
 from pipeline import paths, tfma
 from pipeline.config import Config
+from pipeline.tables import table_nodes
 from trainer.ranking import registry as ranking_registry
 from trainer.retrieval import registry as retrieval_registry
 from transform.features import own_modules
@@ -58,11 +57,13 @@ class Joined:
     Args:
       nodes: all of them, the two below among them.
       joiner, transform: EventJoiner and Transform.
+      exposures: what CandidateGenerator reads beside them, where there are exposures.
     """
 
     nodes: list[Any]
     joiner: Any
     transform: Any
+    exposures: dict[str, Channel]
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,9 @@ def nodes(config: Config, places: Places) -> list[Any]:
 
 def joined_nodes(config: Config, places: Places) -> Joined:
     """From the tables to Transform."""
-    tables, table_nodes = _tables(config, places)
-    joiner = EventJoiner(tables=tables, settings=_json(_join_settings(config))).with_id("EventJoiner")
+    tables, made = table_nodes(config, places.data, places.schemas)
+    joined = {table: tables[table] for table in names.TABLES}
+    joiner = EventJoiner(tables=joined, settings=_json(_join_settings(config))).with_id("EventJoiner")
     transform = tfx.components.Transform(
         examples=joiner.outputs["examples"],
         schema=joiner.outputs["schema"],
@@ -137,7 +139,11 @@ def joined_nodes(config: Config, places: Places) -> Joined:
             "code": code_digest("transform.preprocessing", *own_modules(config.features)),
         },
     ).with_id("Transform")
-    return Joined([*table_nodes, joiner, transform], joiner, transform)
+    exposures = {}
+    if names.EXPOSURES in tables:
+        examples, _, anomalies = tables[names.EXPOSURES]
+        exposures = {names.EXPOSURES: examples, f"{names.EXPOSURES}_anomalies": anomalies}
+    return Joined([*made, joiner, transform], joiner, transform, exposures)
 
 
 def retrieval_nodes(config: Config, joined: Joined) -> Retrieved:
@@ -160,56 +166,16 @@ def retrieval_nodes(config: Config, joined: Joined) -> Retrieved:
             {
                 "features": features,
                 "candidates": config.retrieval.candidates,
-                "negatives": config.ranking.negatives.model_dump(),
+                "negatives": config.ranking.negatives.model_dump(exclude={"exposed"}),
+                **exposed_settings(config),
                 **asked(config),
                 "seed": config.seed,
             }
         ),
+        **joined.exposures,
         code_digest=code_digest("components.candidate_generator.executor"),
     ).with_id("CandidateGenerator")
     return Retrieved(trainer, index, generator)
-
-
-def _tables(config: Config, places: Places) -> tuple[dict[str, tuple], list[Any]]:
-    """For each table its Examples, schema and anomalies, and the nodes that make them."""
-    channels, made = {}, []
-    for table, name in names.NODE_NAMES.items():
-        generator = TableExampleGen(
-            spec=table_spec(config, table),
-            input_base=places.data,
-            pattern=getattr(config.data, table).path,
-            code_digest=code_digest("components.table_example_gen.executor", *own_modules(config.features)),
-        ).with_id(f"{name}Gen")
-        examples = generator.outputs["examples"]
-        statistics = tfx.components.StatisticsGen(examples=examples).with_id(f"{name}StatisticsGen")
-        if table in places.schemas:
-            schema = tfx.components.ImportSchemaGen(schema_file=places.schemas[table]).with_id(f"{name}SchemaGen")
-        else:
-            schema = tfx.components.SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=False)
-            schema = schema.with_id(f"{name}SchemaGen")
-        validator = tfx.components.ExampleValidator(
-            statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
-        ).with_id(f"{name}Validator")
-        channels[table] = (examples, schema.outputs["schema"], validator.outputs["anomalies"])
-        made += [generator, statistics, schema, validator]
-    return channels, made
-
-
-def table_spec(config: Config, table: str) -> TableSpec:
-    """How the files of a table are read."""
-    source = getattr(config.data, table)
-    features = {names.USERS: config.features.user, names.ITEMS: config.features.item}.get(table, {})
-    extra = {names.ITEMS: config.data.title, names.INTERACTIONS: config.split.column}
-    return TableSpec(
-        table=table,
-        columns=source.columns,
-        separator=source.separator,
-        on_invalid=source.on_invalid,
-        on_duplicate=source.on_duplicate,
-        rating_range=config.data.interactions.rating_range if table == names.INTERACTIONS else None,
-        features={name: feature.model_dump() for name, feature in features.items()},
-        extra=tuple(column for column in (extra.get(table),) if column),
-    )
 
 
 def signal_settings(config: Config) -> dict[str, list[str]]:
@@ -321,6 +287,14 @@ def _join_settings(config: Config) -> dict:
         "drop_unknown": config.data.interactions.on_unknown == "drop",
         "seed": config.seed,
     }
+
+
+def exposed_settings(config: Config) -> dict[str, dict]:
+    """What becomes of the exposures, where there are any."""
+    if config.data.exposures is None:
+        return {}
+    drop_unknown = config.data.exposures.on_unknown == "drop"
+    return {"exposed": {"share": config.ranking.negatives.exposed, "drop_unknown": drop_unknown}}
 
 
 def query_settings(config: Config) -> dict:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from core import files, names
+from core import files
 from core.errors import UsageError
 from pipeline import datasets
 from pipeline.config import Config
@@ -68,7 +68,7 @@ def table_files(config: Config, config_file: str | Path) -> dict[str, list[Path]
       UsageError: a table has none; the message says how to get them.
     """
     root = data_root(config, config_file)
-    patterns = {table: getattr(config.data, table).path for table in names.TABLES}
+    patterns = {table: getattr(config.data, table).path for table in config.data.tables}
     matched = {table: sorted(root.glob(_as_glob(pattern))) for table, pattern in patterns.items()}
     missing = [f"  data.{table}: {root / patterns[table]}" for table, found in matched.items() if not found]
     if missing:
@@ -100,7 +100,7 @@ def frozen_schemas(config: Config, config_file: str | Path) -> dict[str, str]:
         return {}
     folder = Path(config_file).absolute().parent / config.data.schema_folder
     copies = {}
-    for table in names.TABLES:
+    for table in config.data.tables:
         frozen = folder / f"{table}.pbtxt"
         if not frozen.is_file():
             raise UsageError(

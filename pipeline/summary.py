@@ -17,7 +17,6 @@ from pipeline.outcome import Outcome
 from pipeline.progress import NodeResult
 
 _REPORTED = {
-    **{f"{name}Gen": "examples" for name in names.NODE_NAMES.values()},
     "EventJoiner": "examples",
     "RetrievalTrainer": "model_run",
     "RankingTrainer": "model_run",
@@ -99,8 +98,9 @@ def _note(config: Config, version: str) -> str:
 
 def _write_report(config: Config, outcome: Outcome, release: dict[str, Any], results: Sequence[NodeResult]) -> None:
     drawing = paths.lineage_file(config) if "version" in release else None
+    tables = {f"{names.NODE_NAMES[table]}Gen": "examples" for table in config.data.tables}
     facts = report.facts_of_run(
-        {node: outcome.folder(node, output) for node, output in _REPORTED.items()},
+        {node: outcome.folder(node, output) for node, output in (tables | _REPORTED).items()},
         name=config.name,
         run_time=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         seed=config.seed,

@@ -9,6 +9,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from components.candidate_generator.executor import Executor
 from components.types import CandidateIndex
+from core import names
 
 
 class CandidateGeneratorSpec(ComponentSpec):
@@ -20,6 +21,8 @@ class CandidateGeneratorSpec(ComponentSpec):
         "model": ChannelParameter(type=standard_artifacts.Model),
         "model_run": ChannelParameter(type=standard_artifacts.ModelRun),
         "candidate_index": ChannelParameter(type=CandidateIndex),
+        names.EXPOSURES: ChannelParameter(type=standard_artifacts.Examples, optional=True),
+        f"{names.EXPOSURES}_anomalies": ChannelParameter(type=standard_artifacts.ExampleAnomalies, optional=True),
     }
     OUTPUTS = {"candidates": ChannelParameter(type=standard_artifacts.Examples)}  # noqa: RUF012
 
@@ -34,7 +37,9 @@ class CandidateGenerator(base_component.BaseComponent):
       examples: of EventJoiner.
       model, model_run: of RetrievalTrainer; the run holds the early model.
       candidate_index: of CandidateIndex.
-      settings: JSON with features, candidates (how many), queries (unit, exclude_seen, max_queries) and seed.
+      exposures, exposures_anomalies: of what users were shown, where that is known.
+      settings: JSON with features, candidates (how many), negatives, queries (unit, exclude_seen, max_queries),
+        windows, seed and, where there are exposures, exposed (share of a list, drop_unknown).
       code_digest: of the code of this component.
     Outputs:
       candidates: Examples, one a query; see `components.candidate_generator.candidates`.
@@ -51,12 +56,16 @@ class CandidateGenerator(base_component.BaseComponent):
         candidate_index: types.BaseChannel,
         settings: str,
         code_digest: str,
+        exposures: types.BaseChannel | None = None,
+        exposures_anomalies: types.BaseChannel | None = None,
     ):
         spec = CandidateGeneratorSpec(
             examples=examples,
             model=model,
             model_run=model_run,
             candidate_index=candidate_index,
+            exposures=exposures,
+            exposures_anomalies=exposures_anomalies,
             settings=settings,
             code_digest=code_digest,
             candidates=types.Channel(type=standard_artifacts.Examples),

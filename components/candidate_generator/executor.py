@@ -14,10 +14,11 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.candidate_generator import candidates, sampling
+from components.candidate_generator import candidates, exposures, sampling
 from components.candidate_index.index import CandidateSource
+from components.event_joiner import schema
 from core import examples, metrics, names, progress, queries
-from core.columns import read_arrow
+from core.columns import event_types, read_arrow
 from core.errors import ModelError
 from core.files import write_json
 from core.windows import windows_before
@@ -35,7 +36,7 @@ class Executor(base_executor.BaseExecutor):
     """See `components.candidate_generator.component.CandidateGenerator`."""
 
     def Do(self, input_dict, output_dict, exec_properties):  # noqa: N802 - TFX's name
-        settings = json.loads(exec_properties["settings"])
+        settings = {"exposed": {"share": 0.0, "drop_unknown": False}} | json.loads(exec_properties["settings"])
         features = Features.model_validate(settings["features"])
         uri = artifact_utils.get_single_uri(input_dict["examples"])
         catalogue = read_arrow(Path(uri) / names.CATALOGUE_FILE)
@@ -54,6 +55,7 @@ class Executor(base_executor.BaseExecutor):
             "history_length": features.history_length,
         }
         common |= settings["queries"] | {"seed": settings["seed"]}
+        shown = _exposures(input_dict, settings, Path(uri) / names.USERS_FOLDER, ids)
         report: dict[str, dict] = {}
 
         def retrieved(source, asked, purpose):
@@ -66,13 +68,16 @@ class Executor(base_executor.BaseExecutor):
             return found
 
         lists: dict[str, list[tuple]] = {names.TRAIN: [], names.EVAL: []}
+        offered = 0
         for window, (known, target) in enumerate(_windows(events, settings["windows"])):
             # An early model has no index: it is asked once, here.
             source = CandidateSource(run / early_model(window), None, ids, features)
             asked = queries.build(known, target, **common)
             found = retrieved(source, asked, f"learn_{window}" if window else "learn")
             counts = np.bincount(queries.catalogue_rows(ids, known[names.ITEM_ID]), minlength=len(ids))
-            found, more = _to_learn_from(source, asked, found, counts, settings)
+            exposed = exposures.not_chosen(shown, asked, target, ids, settings["windows"]["of_each_user"])
+            offered += len(exposed)
+            found, more = _to_learn_from(source, asked, found, counts, exposed, settings)
             users = asked.users[names.USER_ID]
             if not window:
                 chosen_by = users.filter(pa.array(candidates.held_out(users, HELD_OUT, settings["seed"])))
@@ -93,6 +98,8 @@ class Executor(base_executor.BaseExecutor):
         asked = queries.build(known, events[names.TEST], **common)
         found = retrieved(CandidateSource(final, index, ids, features), asked, "test")
         _write(output.uri, names.TEST, [(asked, found, {})], catalogue, features.item, 0.0)
+        if input_dict.get(names.EXPOSURES):
+            report[names.EXPOSURES] = {"rows": len(shown), "dropped": shown.dropped, "not_chosen": offered}
         write_json(Path(output.uri) / names.REPORT_FILE, report)
         output.split_names = artifact_utils.encode_split_names([names.TRAIN, names.EVAL, names.TEST])
         examples_utils.set_payload_format(output, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
@@ -108,12 +115,24 @@ def _windows(events, windows):
             yield train.filter(pa.array(before > window)), train.filter(pa.array(before == window))
 
 
-def _to_learn_from(source, asked, found, counts, settings):
-    """The candidates with sampled negatives and what was missed among them; their ranks, and which were missed."""
+def _exposures(inputs, settings, users_folder, ids):
+    """What users were shown, read a file after the other; nothing where there is no such table."""
+    files = []
+    if inputs.get(names.EXPOSURES):
+        found = artifact_utils.get_single_uri(inputs[f"{names.EXPOSURES}_anomalies"])
+        schema.refuse_anomalies(names.EXPOSURES, schema.read_anomalies(found))
+        files = examples.files(artifact_utils.get_single_uri(inputs[names.EXPOSURES]), names.ALL)
+    parts = (examples.read_files([file], event_types(has_rating=False)) for file in files)
+    users = [read_arrow(path)[names.USER_ID].combine_chunks() for path in sorted(users_folder.glob("*.arrow"))]
+    return exposures.known(parts, pa.concat_arrays(users), ids, settings["exposed"]["drop_unknown"])
+
+
+def _to_learn_from(source, asked, found, counts, exposed, settings):
+    """The candidates with other negatives and what was missed among them; their ranks, and which were missed."""
     negatives = settings["negatives"]
     seen = ask.rows_of(source.catalogue, raw.pad_strings(asked.seen))
-    shares = negatives["popular"], negatives["uniform"]
-    rows, ranks, missed = sampling.learning_rows(found.rows, asked, seen, counts, shares, settings["seed"])
+    shares = negatives["popular"], negatives["uniform"], settings["exposed"]["share"]
+    rows, ranks, missed = sampling.learning_rows(found.rows, asked, seen, counts, exposed, shares, settings["seed"])
     return source.score(asked, rows), {"ranks": ranks, "missed": missed}
 
 

@@ -1,7 +1,8 @@
-"""Which items a ranker learns from: the retriever's near misses, sampled negatives, and what the retriever missed."""
+"""Which items a ranker learns from: the retriever's near misses, other negatives, and what the retriever missed."""
 
 import numpy as np
 
+from components.candidate_generator.exposures import Pairs
 from core.queries import Queries
 
 MISSED_SHARE = 0.1  # of a list's places, for right answers that the retriever missed
@@ -12,29 +13,32 @@ def learning_rows(
     queries: Queries,
     seen: np.ndarray,
     counts: np.ndarray,
-    shares: tuple[float, float],
+    exposed: Pairs,
+    shares: tuple[float, float, float],
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lists of C candidates to learn from: the retriever's first, then sampled negatives, then what it missed.
+    """Lists of C candidates to learn from: the retriever's first, then sampled and exposed items, then what it missed.
 
-    A sampled item that is retrieved, right, seen or drawn before is left out. The last places belong to right answers
-    that are not in the list by then, as many as fit. How many of the retriever's stay is the same for every list: were
-    it only its wrong ones that gave way, to stand far down would tell the answer.
+    A sampled item that is retrieved, right, seen or drawn before is left out, and so is an exposed one. Of more exposed
+    items than places some are drawn, all alike: what was shown last follows most from what was chosen by then. The last
+    places belong to right answers that are not in the list by then, as many as fit. How many of the retriever's stay is
+    the same for every list: were it only its wrong ones that gave way, to stand far down would tell the answer.
 
     Args:
       rows: [Q, C] the retriever's catalogue rows, best first, -1 past the last.
       queries: Q queries.
       seen: [Q, S] catalogue rows that may not be returned, -1 for none.
       counts: [N] events of each item.
-      shares: of the list that is drawn by popularity, and uniformly.
+      exposed: what the users were shown and did not choose.
+      shares: of the list that is drawn by popularity, drawn uniformly, and for exposed items.
       seed: of what is drawn.
     Returns:
       [Q, C] catalogue rows, -1 for padding; [Q, C] their ranks, C for what was not retrieved; [Q, C] whether each is a
       right answer that the retriever missed.
     """
     count, width = rows.shape
-    drawn = [round(share * width) for share in shares]
-    kept = width - sum(drawn) - round(MISSED_SHARE * width)
+    *drawn, most_shown, most_missed = (round(share * width) for share in (*shares, MISSED_SHARE))
+    kept = width - sum(drawn) - most_shown - most_missed
     rng = np.random.default_rng(seed)
     popular = rng.choice(len(counts), (count, drawn[0]), p=counts / max(1, counts.sum())) if drawn[0] else None
     uniform = rng.integers(0, len(counts), (count, drawn[1]))
@@ -43,25 +47,41 @@ def learning_rows(
     _, first = np.unique(keys, return_index=True)
     again = np.ones(keys.size, bool)
     again[first] = False
-    taken = [_keys(rows[:, :kept], len(counts)), _keys(seen, len(counts)), _answers(queries, len(counts))]
-    unfit = again.reshape(keys.shape) | np.isin(keys, np.concatenate([each.ravel() for each in taken]))
-    missed_rows = _missed(rows[:, :kept], queries, width - kept - sum(drawn), len(counts))
-    found = np.concatenate([rows[:, :kept], np.where(unfit, -1, sampled), missed_rows], axis=1)
+    retrieved, out = _keys(rows[:, :kept], len(counts)), _keys(seen, len(counts))
+    taken = np.concatenate([retrieved.ravel(), out.ravel(), _answers(queries, len(counts))])
+    unfit = again.reshape(keys.shape) | np.isin(keys, taken)
+    shown_rows = _shown(exposed, np.r_[taken, keys.ravel()], count, most_shown, len(counts), rng)
+    missed_rows = _missed(rows[:, :kept], queries, most_missed, len(counts))
+    found = np.concatenate([rows[:, :kept], np.where(unfit, -1, sampled), shown_rows, missed_rows], axis=1)
     ranks = np.full((count, width), width, np.float32)
     ranks[:, :kept] = np.arange(kept)
     missed = np.zeros((count, width), bool)
-    missed[:, kept + sum(drawn) :] = missed_rows >= 0
+    missed[:, width - most_missed :] = missed_rows >= 0
     return found, ranks, missed
+
+
+def _shown(
+    exposed: Pairs, taken: np.ndarray, count: int, most: int, n_items: int, rng: np.random.Generator
+) -> np.ndarray:
+    """[count, most] catalogue rows of exposed items that are not taken, drawn; -1 past the last."""
+    free = ~np.isin(exposed.queries * (n_items + 1) + exposed.items, taken)
+    owners, items = exposed.queries[free], exposed.items[free]
+    order = np.lexsort((rng.random(len(owners)), owners))
+    return _first(owners[order], items[order], count, most)
 
 
 def _missed(retrieved: np.ndarray, queries: Queries, most: int, n_items: int) -> np.ndarray:
     """[Q, most] catalogue rows of right answers that were not retrieved, -1 past the last."""
     owners = np.repeat(np.arange(len(queries)), np.diff(queries.relevant_offsets))
     absent = ~np.isin(_answers(queries, n_items), _keys(retrieved, n_items))
-    owners, items = owners[absent], queries.relevant_items[absent]
+    return _first(owners[absent], queries.relevant_items[absent], len(queries), most)
+
+
+def _first(owners: np.ndarray, items: np.ndarray, count: int, most: int) -> np.ndarray:
+    """[count, most] the first items of each owner, -1 past the last; owners are sorted."""
     place = np.arange(len(owners)) - np.searchsorted(owners, owners)  # of an owner's, the first is 0
     fits = place < most
-    found = np.full((len(queries), most), -1, np.int32)
+    found = np.full((count, most), -1, np.int32)
     found[owners[fits], place[fits]] = items[fits]
     return found
 

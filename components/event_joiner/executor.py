@@ -10,7 +10,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 from google.protobuf import text_format
-from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
@@ -34,7 +34,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         uris = {table: artifact_utils.get_single_uri(input_dict[table]) for table in names.TABLES}
         schemas = {}
         for table in names.TABLES:
-            schema.refuse_anomalies(table, _anomalies(input_dict[f"{table}_anomalies"]))
+            found = artifact_utils.get_single_uri(input_dict[f"{table}_anomalies"])
+            schema.refuse_anomalies(table, schema.read_anomalies(found))
             path = Path(artifact_utils.get_single_uri(input_dict[f"{table}_schema"])) / SCHEMA_FILE
             schemas[table] = text_format.Parse(path.read_text(), schema_pb2.Schema())
         types = table_types(
@@ -192,8 +193,3 @@ def _merge_reports(output):
                 report[group][key] = report[group].get(key, 0) + count
         path.unlink()
     return report
-
-
-def _anomalies(artifacts):
-    folder = Path(artifact_utils.get_single_uri(artifacts)) / f"Split-{names.ALL}"
-    return anomalies_pb2.Anomalies.FromString((folder / "SchemaDiff.pb").read_bytes())

@@ -65,16 +65,7 @@ def join(
       DataError: an event names a user or item that no table has, and the spec does not drop it.
       ValueError: the method is unknown, or needs what the spec does not hold.
     """
-    user_row, item_row = _rows(events, users, names.USER_ID), _rows(events, items, names.ITEM_ID)
-    known = (user_row >= 0) & (item_row >= 0)
-    dropped = {
-        "unknown_user": int((user_row < 0).sum()),
-        "unknown_item": int(((item_row < 0) & (user_row >= 0)).sum()),
-    }
-    if not known.all():
-        if not spec.drop_unknown:
-            _refuse_unknown(events, user_row, item_row)
-        events, user_row, item_row = events.filter(pa.array(known)), user_row[known], item_row[known]
+    events, user_row, item_row, dropped = known_rows(names.INTERACTIONS, events, users, items, spec.drop_unknown)
     time = events[names.TIMESTAMP].to_numpy()
     order = np.lexsort((time, user_row))
     events, user_row, item_row, time = events.take(order), user_row[order], item_row[order], time[order]
@@ -90,7 +81,35 @@ def join(
     item_ids = joined[names.ITEM_ID].combine_chunks()
     listed = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), item_ids.take(pa.array(members)))
     joined = joined.append_column(names.HISTORY, listed)
-    return joined, split, {reason: n for reason, n in dropped.items() if n}
+    return joined, split, dropped
+
+
+def known_rows(
+    table: str, events: pa.Table, users: pa.Table, items: pa.Table, drop_unknown: bool
+) -> tuple[pa.Table, np.ndarray, np.ndarray, dict[str, int]]:
+    """The events whose user and item are known, with the row of each in `users` and in `items`.
+
+    Args:
+      table: interactions or exposures.
+      events: user_id, item_id, timestamp and more.
+      users, items: with their ids.
+      drop_unknown: whether the others are dropped and counted, or are an error.
+    Returns:
+      The events, [N] the rows of their users, [N] those of their items; what was dropped, by reason.
+    Raises:
+      DataError: an event's user or item is not known, and it is not to be dropped.
+    """
+    user_row, item_row = _rows(events, users, names.USER_ID), _rows(events, items, names.ITEM_ID)
+    known = (user_row >= 0) & (item_row >= 0)
+    dropped = {
+        "unknown_user": int((user_row < 0).sum()),
+        "unknown_item": int(((item_row < 0) & (user_row >= 0)).sum()),
+    }
+    if not known.all():
+        if not drop_unknown:
+            _refuse_unknown(table, events, user_row, item_row)
+        events, user_row, item_row = events.filter(pa.array(known)), user_row[known], item_row[known]
+    return events, user_row, item_row, {reason: n for reason, n in dropped.items() if n}
 
 
 def runs(sorted_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -206,16 +225,16 @@ def _split(spec: JoinSpec, events: pa.Table, time: np.ndarray, starts: np.ndarra
     raise ValueError(f"the method of a split should be one of {methods}; found {spec.method!r}")
 
 
-def _refuse_unknown(events: pa.Table, user_row: np.ndarray, item_row: np.ndarray) -> None:
-    for rows, key, table in ((user_row, names.USER_ID, names.USERS), (item_row, names.ITEM_ID, names.ITEMS)):
+def _refuse_unknown(table: str, events: pa.Table, user_row: np.ndarray, item_row: np.ndarray) -> None:
+    one = "event" if table == names.INTERACTIONS else "exposure"
+    for rows, key, keyed in ((user_row, names.USER_ID, names.USERS), (item_row, names.ITEM_ID, names.ITEMS)):
         missing = np.flatnonzero(rows < 0)
         if len(missing):
-            event = events.slice(int(missing[0]), 1)
-            user, item, time = (event[column][0] for column in (names.USER_ID, names.ITEM_ID, names.TIMESTAMP))
+            row = events.slice(int(missing[0]), 1)
+            user, item, time = (row[column][0] for column in (names.USER_ID, names.ITEM_ID, names.TIMESTAMP))
             raise DataError(
-                names.INTERACTIONS,
-                f"event of user {user}, item {item}, timestamp {time}",
-                f"its {key} is not in the table {table} ({len(missing):,} such events)",
-                f"Add it to {table}, or set `data.interactions.on_unknown: drop` to leave such events out and count "
-                "them.",
+                table,
+                f"{one} of user {user}, item {item}, timestamp {time}",
+                f"its {key} is not in the table {keyed} ({len(missing):,} such {one}s)",
+                f"Add it to {keyed}, or set `data.{table}.on_unknown: drop` to leave such {one}s out and count them.",
             )

@@ -1,5 +1,7 @@
 """The schema of the joined events, from the schemas of the three tables, and the gate before the join."""
 
+from pathlib import Path
+
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 
 from core import names
@@ -22,6 +24,11 @@ def joined_schema(tables: dict[str, schema_pb2.Schema], without: str | None = No
                 _add(schema, feature.name, feature.type)
     _add(schema, names.HISTORY, schema_pb2.FeatureType.BYTES)
     return schema
+
+
+def read_anomalies(uri: str) -> anomalies_pb2.Anomalies:
+    """What ExampleValidator found in a table."""
+    return anomalies_pb2.Anomalies.FromString((Path(uri) / f"Split-{names.ALL}" / "SchemaDiff.pb").read_bytes())
 
 
 def refuse_anomalies(table: str, anomalies: anomalies_pb2.Anomalies) -> None:

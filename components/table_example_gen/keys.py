@@ -40,11 +40,12 @@ def problem(keys: pa.Table, repeats: np.ndarray, spec: TableSpec) -> Problem:
     count = int(repeats.sum())
     more = f" ({count:,} such rows)" if count > 1 else ""
     policy = f"data.{spec.table}.on_duplicate"
-    if spec.table == names.INTERACTIONS:
+    if names.TIMESTAMP in spec.keys:
+        row = "event" if spec.table == names.INTERACTIONS else "exposure"
         return Problem(
             file,
             place,
-            f"the same event as in {first}: {told}{more}",
+            f"the same {row} as in {first}: {told}{more}",
             f"Deliver it once, or set `{policy}` to drop or keep",
         )
     return Problem(

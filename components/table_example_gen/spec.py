@@ -1,4 +1,4 @@
-"""What each of the three tables holds and how its files are read; and the problems that a file can have."""
+"""What each of the tables holds and how its files are read; and the problems that a file can have."""
 
 from typing import Literal, NamedTuple
 
@@ -16,6 +16,7 @@ KEYS = {
     names.INTERACTIONS: (names.USER_ID, names.ITEM_ID, names.TIMESTAMP),
     names.USERS: (names.USER_ID,),
     names.ITEMS: (names.ITEM_ID,),
+    names.EXPOSURES: (names.USER_ID, names.ITEM_ID, names.TIMESTAMP),
 }
 _MOST_TOLD = 20
 
@@ -23,7 +24,7 @@ _MOST_TOLD = 20
 class TableSpec(Settings):
     """What a table holds and how its files are read."""
 
-    table: Literal["interactions", "users", "items"] = Field(description="Which of the three it is.")
+    table: Literal["interactions", "users", "items", "exposures"] = Field(description="Which of them it is.")
     columns: dict[str, str] = Field(default_factory=dict, description="Our column -> its name in the file.")
     separator: str = Field(",", description="What stands between the fields of a CSV file.")
     on_invalid: Literal["error", "drop"] = Field("error", description="What becomes of a row with a bad value.")
@@ -39,9 +40,9 @@ class TableSpec(Settings):
 
     def types(self) -> dict[str, pa.DataType]:
         """Column → type as written; a rating is written only where the files have one."""
-        types = (
-            event_types(has_rating=True) if self.table == names.INTERACTIONS else dict.fromkeys(self.keys, pa.string())
-        )
+        types = dict.fromkeys(self.keys, pa.string())
+        if names.TIMESTAMP in self.keys:
+            types = event_types(has_rating=self.table == names.INTERACTIONS)
         types |= feature_types(self.features)
         return types | {name: pa.string() for name in self.extra if name not in types}
 

@@ -61,11 +61,11 @@ def freeze(args: argparse.Namespace) -> int:
     store = lineage.open_store(paths.metadata_file(loaded))
     named = loaded.data.schema_folder or "schema"
     folder = args.config.absolute().parent / named
-    for table in names.TABLES:
+    for table in loaded.data.tables:
         source = lineage.latest_output(store, f"{names.NODE_NAMES[table]}SchemaGen", "schema") / "schema.pbtxt"
         with replacing(folder / f"{table}.pbtxt") as partial:
             partial.write_bytes(source.read_bytes())
-    print(f"{folder}: the schemas of {', '.join(names.TABLES)}")
+    print(f"{folder}: the schemas of {', '.join(loaded.data.tables)}")
     if loaded.data.schema_folder is None:
         print(f"To import them, add to {args.config} under `data`:\n  schema_folder: {named}")
     return 0

@@ -7,7 +7,7 @@ from typing import Any
 
 from core import files, names
 
-TABLE_NODES = {"InteractionGen": names.INTERACTIONS, "UserGen": names.USERS, "ItemGen": names.ITEMS}
+TABLE_NODES = {f"{name}Gen": table for table, name in names.NODE_NAMES.items()}
 _FILES = {
     **dict.fromkeys(TABLE_NODES, names.REPORT_FILE),
     "EventJoiner": names.REPORT_FILE,
@@ -39,6 +39,7 @@ class ReportFacts:
       retrieval: training log: model, settings, what was chosen and, where it has one, the curve.
       ranking: the same of the ranker.
       lists: of CandidateGenerator: how many relevant items are among the candidates, for learning and for the test.
+      exposures: of CandidateGenerator: rows that were kept, dropped by reason, and how many items were not chosen.
       index: of CandidateIndex: kind, items, recall against exact search.
       nodes: (node, `done`, `cached`, `skipped` or `failed`, seconds), in the order they ran.
       lineage_svg: the drawing of the release's lineage.
@@ -56,6 +57,7 @@ class ReportFacts:
     retrieval: Json | None = None
     ranking: Json | None = None
     lists: Json | None = None
+    exposures: Json | None = None
     index: Json | None = None
     nodes: Sequence[tuple[str, str, float]] = ()
     lineage_svg: str | None = None
@@ -76,7 +78,7 @@ def facts_of_run(
     """Read the files of a run.
 
     Args:
-      folders: node → the folder of its output: `examples` of the three ExampleGens and of EventJoiner, `model_run` of
+      folders: node → the folder of its output: `examples` of the tables' ExampleGens and of EventJoiner, `model_run` of
         the Trainers, `candidate_index`, `candidates`, and `evaluation` of TwoStepEvaluator. `NODES` names them all; a
         node may be missing, and so may its file.
 
@@ -88,6 +90,8 @@ def facts_of_run(
         return files.read_json(file) if file is not None and file.is_file() else None
 
     tables = {table: read(node) for node, table in TABLE_NODES.items()}
+    lists = read("CandidateGenerator") or {}
+    exposures = lists.pop(names.EXPOSURES, None)
     return ReportFacts(
         name=name,
         run_time=run_time,
@@ -100,7 +104,8 @@ def facts_of_run(
         join=read("EventJoiner"),
         retrieval=read("RetrievalTrainer"),
         ranking=read("RankingTrainer"),
-        lists=read("CandidateGenerator"),
+        lists=lists or None,
+        exposures=exposures,
         index=read("CandidateIndex"),
         nodes=tuple(nodes),
         lineage_svg=lineage_svg,

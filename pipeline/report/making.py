@@ -27,6 +27,10 @@ def data_section(facts: ReportFacts) -> Html:
         parts.append(table(head, rows, "Rows of the tables"))
     if facts.join is not None:
         parts.append(_splits(facts.join))
+    if facts.exposures is not None:
+        dropped, left = _dropped(facts.exposures["dropped"]), f"{facts.exposures['not_chosen']:,}"
+        told = f"Dropped of the exposures: {dropped}. Shown and not chosen, for the ranker to learn from: {left} items"
+        parts.append(el("p", f"{told}, counted once a query.", class_="note"))
     problems = [str(problem) for report in facts.tables.values() for problem in report.get("problems", ())]
     parts.append(el("ul", *(el("li", problem) for problem in problems)) if problems else None)
     return join(parts) if parts[0] is not None else _nothing("The run did not come to its data.")

@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 
 from core import names
 
+# An item that users are shown with each of their events, and that nobody ever meets.
+SHOWN = "planted-shown"
 # An item that every user meets in their last event and at no other time. Before that nobody can know of it.
 FUTURE = "planted-future"
 LATER_S = 1000
@@ -17,6 +19,9 @@ YEAR_S = 31_556_952
 
 def cut(dataset: Path, target: Path, users: int = 150) -> None:
     """Write the tables of the users with a middling number of events, of these events and of the items in them.
+
+    With each event its item was shown, an item drawn, and the one planted to be shown; one more was shown that no table
+    has.
 
     Args:
       dataset: folder of the canonical tables.
@@ -31,18 +36,33 @@ def cut(dataset: Path, target: Path, users: int = 150) -> None:
     events = events.filter(pc.is_in(events[names.USER_ID], chosen))
     people = people.filter(pc.is_in(people[names.USER_ID], chosen))
     items = items.filter(pc.is_in(items[names.ITEM_ID], events[names.ITEM_ID].combine_chunks().unique()))
-    future = pa.Table.from_pylist(
-        [{names.ITEM_ID: FUTURE, "title": "What Nobody Knew", "year": 1998, "genres": ["Drama"]}], items.schema
+    events = pa.concat_tables([events, _last_events(events)])
+    planted = pa.Table.from_pylist(
+        [
+            {names.ITEM_ID: FUTURE, "title": "What Nobody Knew", "year": 1998, "genres": ["Drama"]},
+            {names.ITEM_ID: SHOWN, "title": "What Nobody Chose", "year": 1998, "genres": ["Drama"]},
+        ],
+        items.schema,
     )
     target.mkdir(parents=True)
-    pq.write_table(pa.concat_tables([events, _last_events(events)]), target / f"{names.INTERACTIONS}.parquet")
+    pq.write_table(events, target / f"{names.INTERACTIONS}.parquet")
     pq.write_table(people, target / f"{names.USERS}.parquet")
-    pq.write_table(_dated(pa.concat_tables([items, future])), target / f"{names.ITEMS}.parquet")
+    pq.write_table(_dated(pa.concat_tables([items, planted])), target / f"{names.ITEMS}.parquet")
+    pq.write_table(_exposures(events, items[names.ITEM_ID]), target / f"{names.EXPOSURES}.parquet")
 
 
 def _dated(items: pa.Table) -> pa.Table:
     """With the moment that a film's year began, whole seconds, not known where the year is not."""
     return items.append_column("released", pc.multiply(pc.subtract(items["year"], 1970), YEAR_S))
+
+
+def _exposures(events: pa.Table, items: pa.ChunkedArray) -> pa.Table:
+    events = events.select([names.USER_ID, names.ITEM_ID, names.TIMESTAMP])
+    place = events.schema.get_field_index(names.ITEM_ID)
+    drawn = items.take(pa.array(np.random.default_rng(1).integers(0, len(items), len(events))))
+    shown = [drawn, pa.array([SHOWN] * len(events)), pa.array(["unheard of"])]
+    others = [events.slice(0, len(each)).set_column(place, names.ITEM_ID, each) for each in shown]
+    return pa.concat_tables([events, *others]).cast(events.schema)
 
 
 def _last_events(events: pa.Table) -> pa.Table:

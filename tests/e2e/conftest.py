@@ -25,6 +25,7 @@ CONFIG: dict[str, Any] = {
     "data": {
         "root": "data",
         "interactions": {"path": "interactions.parquet", "rating_range": [1, 5]},
+        "exposures": {"path": "exposures.parquet", "on_unknown": "drop", "on_duplicate": "keep"},
         "title": "title",
     },
     "features": {
@@ -33,7 +34,7 @@ CONFIG: dict[str, Any] = {
     },
     "split": {"method": "temporal_per_user"},
     "retrieval": {"candidates": 50, "params": {"epochs": 6}},
-    "ranking": {"params": {"epochs": 6}, "earlier_windows": 1},
+    "ranking": {"params": {"epochs": 6}, "negatives": {"exposed": 0.1}, "earlier_windows": 1},
     "evaluation": {"slices": ["gender"], "at": [10, 20, 50], "resamples": 200},
 }
 
@@ -137,6 +138,7 @@ class Recommender:
     folder: Path
     base: dict[str, Any]
     future: str
+    shown: str
 
     @property
     def runs(self) -> Path:
@@ -182,7 +184,7 @@ def make_recommender(
     def make(users: int) -> Recommender:
         folder = tmp_path_factory.mktemp("recommender")
         recipe["cut"](movielens, folder / "data", users)
-        return Recommender(folder, CONFIG, recipe["FUTURE"])
+        return Recommender(folder, CONFIG, recipe["FUTURE"], recipe["SHOWN"])
 
     return make
 

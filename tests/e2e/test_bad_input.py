@@ -80,10 +80,10 @@ def put(column, row, value):
 
 
 def test_bad_data_is_told_with_file_place_and_what_to_do_and_harms_no_release(broken, unharmed, finished):
-    # Met by a worker of Beam, in the first node.
+    # Met by a worker of Beam, before any table is looked at as a whole.
     done = broken(names.INTERACTIONS, put(names.RATING, 7, 9.0))
     assert done.code == 1
-    assert done.nodes == {"InteractionGen": "failed"}
+    assert done.nodes == {"ExposureGen": "done", "InteractionGen": "failed"}
     file = finished.folder / "broken" / "interactions.parquet"
     assert done.err.startswith(f"twostep: {file}: row 8, column 'rating': ")
     assert "9" in done.err
@@ -118,7 +118,7 @@ def test_a_later_delivery_is_held_against_a_frozen_schema(twostep, broken, unhar
     assert (done.code, done.err) == (0, "")
     assert "schema_folder: schema" in done.out
     assert {path.name for path in (finished.folder / "schema").iterdir()} == {
-        f"{table}.pbtxt" for table in names.TABLES
+        f"{table}.pbtxt" for table in (*names.TABLES, names.EXPOSURES)
     }
 
     done = broken(names.USERS, put("gender", 3, "unheard of"), data={"root": "broken", "schema_folder": "schema"})

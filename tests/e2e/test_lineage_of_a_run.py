@@ -7,13 +7,13 @@ import pytest
 
 from core.files import sha256
 
-FILES = ("interactions.parquet", "users.parquet", "items.parquet")
+FILES = ("interactions.parquet", "users.parquet", "items.parquet", "exposures.parquet")
 # All that a release is made from: not the statistics of the tables alone, but also the gates that they passed.
 NODES = {
-    "InteractionGen", "UserGen", "ItemGen",
-    "InteractionStatisticsGen", "UserStatisticsGen", "ItemStatisticsGen",
-    "InteractionSchemaGen", "UserSchemaGen", "ItemSchemaGen",
-    "InteractionValidator", "UserValidator", "ItemValidator",
+    "InteractionGen", "UserGen", "ItemGen", "ExposureGen",
+    "InteractionStatisticsGen", "UserStatisticsGen", "ItemStatisticsGen", "ExposureStatisticsGen",
+    "InteractionSchemaGen", "UserSchemaGen", "ItemSchemaGen", "ExposureSchemaGen",
+    "InteractionValidator", "UserValidator", "ItemValidator", "ExposureValidator",
     "EventJoiner", "Transform", "RetrievalTrainer", "CandidateIndex", "CandidateGenerator", "RankingTrainer",
     "RetrievalEvaluator", "TwoStepEvaluator", "RetrievalPusher", "RankingPusher", "ReleasePusher",
 }  # fmt: skip

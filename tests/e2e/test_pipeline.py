@@ -9,15 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 
 NODES = [
-    "InteractionGen", "ItemGen", "UserGen",
-    "InteractionStatisticsGen", "ItemStatisticsGen", "UserStatisticsGen",
-    "InteractionSchemaGen", "ItemSchemaGen", "UserSchemaGen",
-    "InteractionValidator", "ItemValidator", "UserValidator",
+    "InteractionGen", "ItemGen", "UserGen", "ExposureGen",
+    "InteractionStatisticsGen", "ItemStatisticsGen", "UserStatisticsGen", "ExposureStatisticsGen",
+    "InteractionSchemaGen", "ItemSchemaGen", "UserSchemaGen", "ExposureSchemaGen",
+    "InteractionValidator", "ItemValidator", "UserValidator", "ExposureValidator",
     "EventJoiner", "Transform", "RetrievalTrainer", "CandidateIndex", "CandidateGenerator", "RankingTrainer",
     "RetrievalEvaluator", "RankingEvaluator", "TwoStepEvaluator",
     "RetrievalPusher", "RankingPusher", "ReleasePusher",
 ]  # fmt: skip
-OTHER_RANKER = {"params": {"learning_rate": 0.0011}}
+OTHER_RANKER = {"params": {"learning_rate": 0.00033}}
 RESOLVERS = {"LastBlessedRetrieval", "LastBlessedPair"}
 PUBLISHING = {"RetrievalPusher", "RankingPusher", "ReleasePusher"}
 METRICS = {"precision", "recall", "f1", "hit_rate", "mrr", "map", "ndcg"}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from google.protobuf import json_format
 from tfx.dsl.compiler.compiler import Compiler
 
@@ -28,11 +29,12 @@ def here(root) -> Path:
 
 @pytest.fixture
 def compiled(here, tmp_path):
-    """Compiles the DAG of dag.yaml; returns the IR."""
+    """Compiles the DAG of dag.yaml, with changes to its `data` and `ranking`; returns the IR."""
 
-    def compile_() -> Any:
+    def compile_(**changes: dict[str, Any]) -> Any:
         file = tmp_path / "dag.yaml"
-        file.write_text((here / "dag.yaml").read_text().replace("RUNS", str(tmp_path / "runs")))
+        values = yaml.safe_load((here / "dag.yaml").read_text().replace("RUNS", str(tmp_path / "runs")))
+        file.write_text(yaml.safe_dump(values | {key: values[key] | change for key, change in changes.items()}))
         return Compiler().compile(dag.build(config.load(file), file))
 
     return compile_
@@ -55,6 +57,29 @@ def test_the_dag_is_as_recorded(here, compiled, tmp_path):
 def test_built_twice_it_is_the_same(compiled):
     one, other = compiled(), compiled()
     assert one.SerializeToString(deterministic=True) == other.SerializeToString(deterministic=True)
+
+
+def test_exposures_have_nodes_of_their_own_and_reach_the_candidate_generator_alone(compiled):
+    without = _by_node(compiled())
+    exposures = {"path": "shown.csv", "on_unknown": "drop"}
+    found = _by_node(compiled(data={"exposures": exposures}, ranking={"negatives": {"exposed": 0.2}}))
+    own = {"ExposureGen", "ExposureStatisticsGen", "ExposureSchemaGen", "ExposureValidator"}
+    assert set(found) == {*without, *own}
+    assert {node for node in without if found[node] != without[node]} == {"CandidateGenerator"}
+    assert set(found["CandidateGenerator"]) - set(without["CandidateGenerator"]) == {
+        "  after ExposureGen",
+        "  after ExposureValidator",
+        "  in exposures: Examples examples of ExposureGen, this run",
+        "  in exposures_anomalies: ExampleAnomalies anomalies of ExposureValidator, this run",
+        "  parameter settings.exposed.drop_unknown = true",
+        "  parameter settings.exposed.share = 0.2",
+    }
+    assert set(without["CandidateGenerator"]) < set(found["CandidateGenerator"])
+
+
+def _by_node(ir: Any) -> dict[str, list[str]]:
+    parts = [part.split("\n") for part in "\n".join(_lines(ir)).split("\n\n")[1:]]
+    return {lines[0].partition(":")[0]: lines for lines in parts}
 
 
 # ---- the normal form: one line a fact, in an order of its own ----

@@ -6,8 +6,9 @@ import pytest
 import yaml
 
 import core
+from core import names
 from core.errors import UsageError
-from pipeline import config
+from pipeline import config, paths
 
 EXAMPLES = sorted((Path(core.__file__).resolve().parents[1] / "examples").rglob("*.yaml"))
 BASE = {"name": "x", "data": {"root": "."}}
@@ -57,6 +58,9 @@ def test_the_least_a_configuration_says(tmp_path):
         ("data: {root: ., users: {path: users.xls}}", "  data.users.path: should end in .csv"),
         ("data: {root: ., items: {path: a.csv, on_duplicate: keep}}", "on_duplicate of users and items should be"),
         ("data: {root: ., interactions: {path: a.csv, rating_range: [1]}}", "  data.interactions.rating_range"),
+        ("data: {root: ., exposures: {separator: ;}}", "  data.exposures.path: is required but missing"),
+        ("data: {root: ., exposures: {path: shown.xls}}", "  data.exposures.path: should end in .csv"),
+        ("data: {root: ., exposures: {path: e.csv, rating_range: [1, 5]}}", "rating_range: is no known key"),
         # ---- split ----
         (
             "split: {eval: 0.6, test: 0.4}",
@@ -100,6 +104,21 @@ def test_the_least_a_configuration_says(tmp_path):
         ("features: {item: {met: timestamp}}", "  features: 'met' would tell rankers 'days_since_met'"),
         ("retrieval: {model: svd}", "  retrieval.model: svd is fitted on ratings, and nothing says that events have"),
         ("ranking: {model: gbdt9}", "  ranking model should be one of dcn"),
+        (
+            "ranking: {negatives: {exposed: 0.2}}",
+            "  ranking.negatives.exposed: needs the table of what users were shown. Add it as `data.exposures`, such "
+            "as `exposures: {path: exposures.parquet}`, or set it to 0",
+        ),
+        (
+            "{data: {root: ., exposures: {path: e.csv}}, split: {method: random}, "
+            "ranking: {negatives: {exposed: 0.2}}}",
+            "  ranking.negatives.exposed: should be 0 with the split `random`, which knows no later",
+        ),
+        ("ranking: {negatives: {exposed: 0.6}}", "  ranking.negatives.exposed: should be less than or equal to 0.5"),
+        (
+            "ranking: {negatives: {popular: 0.3, uniform: 0.3, exposed: 0.3}}",
+            "  ranking.negatives: popular, uniform and exposed should be at most 0.8 together",
+        ),
         ("ranking: {params: {loss: hinge}}", "  ranking.params of dcn: loss: Input should be 'softmax', 'pointwise'"),
         # ---- features ----
         (
@@ -242,10 +261,25 @@ def test_what_does_not_fit_is_told_with_its_place(tmp_path, text, told):
         "{data: {root: ., interactions: {path: a.csv, rating_range: [1, 5]}}, ranking: {model: mmoe}}",
         "features: {user: {joined: timestamp}, item: {released: {kind: timestamp}}}",
         "split: {method: leave_one_out}",
+        "ranking: {negatives: {popular: 0.3, uniform: 0.5}}",
+        "{data: {root: ., exposures: {path: e.csv, on_unknown: drop}}, ranking: {negatives: {exposed: 0.5}}}",
+        "{data: {root: ., exposures: {path: e.csv}}, split: {method: random}}",
     ],
 )
 def test_what_fits_is_taken(tmp_path, text):
     load(tmp_path, text)
+
+
+def test_exposures_are_a_table_where_they_are_configured(tmp_path):
+    assert load(tmp_path, "{}").data.tables == names.TABLES
+    with_them = load(tmp_path, "data: {root: ., exposures: {path: shown.csv}}")
+    assert with_them.data.tables == (*names.TABLES, "exposures")
+    for name in ("interactions.parquet", "users.parquet", "items.parquet"):
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match=f"no file matches:\n  data.exposures: {tmp_path}/shown.csv\n"):
+        paths.table_files(with_them, tmp_path / "recommender.yaml")
+    (tmp_path / "shown.csv").touch()
+    assert len(paths.table_files(with_them, tmp_path / "recommender.yaml")) == 4
 
 
 def test_a_file_that_is_missing_or_no_text_is_told(tmp_path):

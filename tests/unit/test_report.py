@@ -330,15 +330,31 @@ def test_reads_the_folders_of_a_run(tmp_path, evaluation_json):
         folder.mkdir()
         (folder / facts._FILES[node]).write_text(json.dumps({"of": node}))
     folders["CandidateIndex"] = tmp_path / "gone"
-    del folders["UserGen"]
+    del folders["UserGen"], folders["ExposureGen"]
     found = report.facts_of_run(
         folders, name="demo", run_time="now", seed=1, candidates=10, release=None, held_back="why"
     )
     assert found.evaluation == {"of": "TwoStepEvaluator"}
     assert found.tables == {"interactions": {"of": "InteractionGen"}, "items": {"of": "ItemGen"}}
-    assert (found.join, found.lists) == ({"of": "EventJoiner"}, {"of": "CandidateGenerator"})
+    assert (found.join, found.lists, found.exposures) == ({"of": "EventJoiner"}, {"of": "CandidateGenerator"}, None)
     assert (found.retrieval, found.ranking) == ({"of": "RetrievalTrainer"}, {"of": "RankingTrainer"})
     assert found.index is None
+
+
+def test_what_was_shown_is_told_where_there_is_such_a_table(tmp_path, full):
+    counts = {"rows": 900, "dropped": {"unknown_item": 2}, "not_chosen": 1_234}
+    folders = {"CandidateGenerator": tmp_path / "lists", "ExposureGen": tmp_path / "table"}
+    for node, written in (("CandidateGenerator", full.lists | {"exposures": counts}), ("ExposureGen", {"of": "it"})):
+        folders[node].mkdir()
+        (folders[node] / facts._FILES[node]).write_text(json.dumps(written))
+    found = report.facts_of_run(folders, name="demo", run_time="now", seed=1, candidates=10, release=None)
+    assert (found.lists, found.exposures, found.tables) == (full.lists, counts, {"exposures": {"of": "it"}})
+    told = page.render(replace(full, exposures=counts))
+    assert (
+        "Dropped of the exposures: 2 unknown item. Shown and not chosen, for the ranker to learn from: 1,234 items"
+        in told
+    )
+    assert "exposures" not in page.render(full)
 
 
 def test_writes_whole_or_not_at_all(tmp_path, full):

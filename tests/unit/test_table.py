@@ -287,6 +287,19 @@ def test_repeated_events(tmp_path):
     assert (kept.num_rows, report["dropped"]) == (3, {})
 
 
+def test_exposures_are_who_was_shown_what_and_when(tmp_path):
+    spec = TableSpec(table="exposures", columns={"timestamp": "at"})
+    path = put(tmp_path, "x.csv", "user_id,item_id,at,rating\n1,2,880606923,3\n,2,880606923,3\n1,2,880606923,4\n")
+    message = refused(path, spec)
+    assert "line 3, column 'user_id': is empty" in message
+    assert "`data.exposures.on_invalid: drop`" in message
+    assert "line 4: the same exposure as in line 2: user_id '1', item_id '2', timestamp 880606923" in message
+    assert "`data.exposures.on_duplicate` to drop or keep" in message
+    table, report = read(path, spec.model_copy(update={"on_invalid": "drop", "on_duplicate": "drop"}))
+    assert table.to_pylist() == [{"user_id": "1", "item_id": "2", "timestamp": 880606923}]
+    assert (report["dropped"], report["ignored_columns"]) == ({"missing_id": 1, "duplicate": 1}, ["rating"])
+
+
 def test_an_invalid_row_is_no_first_occurrence(tmp_path):
     path = put(tmp_path, "e.csv", HEADER + "1,2,3,99\n" + "1,2,3,4\n")
     spec = EVENTS.model_copy(update={"on_invalid": "drop", "on_duplicate": "drop"})

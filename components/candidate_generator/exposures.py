@@ -1,0 +1,120 @@
+"""What users were shown and did not choose, which a ranker may learn from. Arrow and NumPy only.
+
+An exposure is no event: it is in no history and no count, and of no split. All that is made of exposures is pairs of a
+query and an item.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.event_joiner.join import known_rows
+from core import names
+from core.queries import Queries, catalogue_rows, ranges
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """P pairs of a query and an item, none twice, sorted by query.
+
+    Args:
+      queries: [P] int64, which query.
+      items: [P] int32 catalogue rows.
+    """
+
+    queries: np.ndarray
+    items: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True)
+class Exposures:
+    """E exposures of known users and items.
+
+    Args:
+      users: [U] ids.
+      user: [E] int32 rows in `users`.
+      item: [E] int32 catalogue rows.
+      time: [E] int64.
+      dropped: reason → how many of unknown users or items were left out.
+    """
+
+    users: pa.Array
+    user: np.ndarray
+    item: np.ndarray
+    time: np.ndarray
+    dropped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.time)
+
+
+def known(parts: Iterable[pa.Table], users: pa.Array, catalogue: pa.Array, drop_unknown: bool) -> Exposures:
+    """The exposures of all parts, which are held as numbers: memory is bounded by a part of strings.
+
+    Args:
+      parts: user_id, item_id and timestamp.
+      users: [U] ids, each once.
+      catalogue: [N] item ids.
+      drop_unknown: whether those of other users and items are dropped and counted, or are an error.
+    Raises:
+      DataError: an exposure's user or item is not known, and it is not to be dropped.
+    """
+    keyed = pa.table({names.USER_ID: users}), pa.table({names.ITEM_ID: catalogue})
+    none = np.zeros(0, np.int32)
+    user, item, time, dropped = [none], [none], [np.zeros(0, np.int64)], Counter[str]()
+    for part in parts:
+        kept, user_row, item_row, unknown = known_rows(names.EXPOSURES, part, *keyed, drop_unknown)
+        user.append(user_row.astype(np.int32))
+        item.append(item_row.astype(np.int32))
+        time.append(kept[names.TIMESTAMP].to_numpy())
+        dropped.update(unknown)
+    return Exposures(users, np.concatenate(user), np.concatenate(item), np.concatenate(time), dict(dropped))
+
+
+def not_chosen(shown: Exposures, asked: Queries, target: pa.Table, catalogue: pa.Array, of_each_user: bool) -> Pairs:
+    """The items that the user of each query was shown in the window asked about and chose at no time of it.
+
+    Shown in the window is what was shown from the query's time to the window's last event, both seconds included. What
+    was shown later may have been chosen in a later split, and is never looked at.
+
+    Args:
+      shown: exposures, in any order.
+      asked: Q queries about the window.
+      target: the events of the window: user_id, item_id, timestamp.
+      catalogue: [N] item ids.
+      of_each_user: whether each user's window ends with their own last event; otherwise with the last of all.
+    """
+    asker, chooser = (_rows(table[names.USER_ID], shown.users) for table in (asked.users, target))
+    begin = np.full(len(shown.users), np.iinfo(np.int64).max)
+    np.minimum.at(begin, asker, asked.time)
+    end = np.full(len(shown.users), np.iinfo(np.int64).min)
+    np.maximum.at(end, chooser, target[names.TIMESTAMP].to_numpy())
+    if not of_each_user:
+        end[:] = end.max()
+    chosen = chooser * len(catalogue) + catalogue_rows(catalogue, target[names.ITEM_ID])
+    inside = np.flatnonzero((shown.time >= begin[shown.user]) & (shown.time <= end[shown.user]))
+    inside = inside[~np.isin(shown.user[inside].astype(np.int64) * len(catalogue) + shown.item[inside], chosen)]
+    user, item, time = shown.user[inside], shown.item[inside], shown.time[inside]
+
+    # Of one user and second the query comes first, so that all from its place on is shown from its time on.
+    is_shown = np.arange(len(asker) + len(user)) >= len(asker)
+    order = np.lexsort((is_shown, np.r_[asked.time, time], np.r_[asker, user]))
+    before = np.cumsum(is_shown[order])
+    starts = np.empty(len(asker), np.int64)
+    starts[order[~is_shown[order]]] = before[~is_shown[order]]
+    sorted_ = order[is_shown[order]] - len(asker)
+    query, member = ranges(starts, np.searchsorted(user[sorted_], asker, side="right"))
+    keys = np.unique(query * len(catalogue) + item[sorted_][member])
+    return Pairs(keys // len(catalogue), (keys % len(catalogue)).astype(np.int32))
+
+
+def _rows(ids: pa.ChunkedArray, users: pa.Array) -> np.ndarray:
+    """[N] int64 the rows in `users`, which has them all."""
+    return pc.index_in(ids.combine_chunks(), value_set=users).to_numpy(zero_copy_only=False).astype(np.int64)

@@ -1,0 +1,131 @@
+"""What was shown stands in the lists that the ranker learns from, marked right where it belongs, and nowhere else."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+from collections import defaultdict
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from core import examples, names
+from core.columns import STRINGS, read_arrow
+from core.files import read_json
+from core.windows import windows_before
+from pipeline import config, lineage, paths
+
+SPLITS = (names.TRAIN, names.EVAL, names.TEST)
+KEPT = 40  # of 50 places, the retriever's: a tenth is kept for what was shown, and one for what was missed
+
+
+@pytest.fixture(scope="module")
+def loaded(finished):
+    return config.load(finished.folder / "slice.yaml")
+
+
+@pytest.fixture(scope="module")
+def folders(loaded):
+    """The folder of an output of a node."""
+    store = lineage.open_store(paths.metadata_file(loaded))
+    return lambda node, output: lineage.latest_output(store, node, output)
+
+
+@pytest.fixture(scope="module")
+def joined(folders):
+    types = {
+        names.USER_ID: pa.string(),
+        names.ITEM_ID: pa.string(),
+        names.TIMESTAMP: pa.int64(),
+        names.HISTORY: STRINGS,
+    }
+    uri = str(folders("EventJoiner", "examples"))
+    return {split: examples.read_examples(uri, split, types) for split in SPLITS}
+
+
+@pytest.fixture(scope="module")
+def lists(folders):
+    """Split → a row a candidate, padding left out: user, query's time, item, rank, label, weight, missed."""
+    numbers = (names.RETRIEVAL_RANK, names.LABEL, names.WEIGHT, names.MISSED)
+    types = {names.USER_ID: pa.string(), names.QUERY_TIME: pa.int64(), names.ITEM_ID: STRINGS}
+    types |= dict.fromkeys(numbers, pa.list_(pa.float32()))
+    uri = str(folders("CandidateGenerator", "candidates"))
+    found = {}
+    for split in SPLITS:
+        table = examples.read_examples(uri, split, types).to_pandas().rename_axis("query").reset_index()
+        rows = table.explode([names.ITEM_ID, *numbers])
+        found[split] = rows[rows[names.ITEM_ID] != ""]
+    return found
+
+
+def exposed(rows):
+    """The candidates that were neither retrieved nor missed; nothing is sampled beside them here."""
+    return rows[(rows[names.RETRIEVAL_RANK] == 50) & (rows[names.MISSED] == 0)]
+
+
+def test_lists_to_learn_from_hold_what_was_shown_in_their_window_and_not_chosen(finished, joined, lists):
+    shown = pq.read_table(finished.folder / "data" / "exposures.parquet").to_pandas()
+    train, evaluation = joined[names.TRAIN], joined[names.EVAL]
+    before = windows_before(train, evaluation, 1, of_each_user=True)
+    windows = [each.to_pandas() for each in (train.filter(pa.array(before == 1)), evaluation)]
+    for split, asked in ((names.TRAIN, windows), (names.EVAL, windows[1:])):
+        # What a query may hold: of its user, shown from its time to the last event of its window, less what was chosen.
+        allowed = defaultdict(list)  # two windows of a user may begin in the same second
+        for window in asked:
+            for user, events in window.groupby(names.USER_ID):
+                begin, end = events[names.TIMESTAMP].min(), events[names.TIMESTAMP].max()
+                mine = shown[(shown[names.USER_ID] == user) & shown[names.TIMESTAMP].between(begin, end)]
+                allowed[user, begin].append(set(mine[names.ITEM_ID]) - set(events[names.ITEM_ID]))
+        found = exposed(lists[split])
+        assert (found[names.LABEL] == 0).all()
+        assert (found[names.WEIGHT] == 1).all()
+        for (user, time, _), items in found.groupby([names.USER_ID, names.QUERY_TIME, "query"])[names.ITEM_ID]:
+            assert any(set(items) <= each for each in allowed[user, time])
+            assert len(set(items)) == len(items) <= 5
+        per_query = found.groupby("query").size().reindex(lists[split]["query"].unique(), fill_value=0)
+        assert per_query.mean() > 3
+        assert finished.shown in set(found[names.ITEM_ID])
+        retrieved = lists[split][lists[split][names.RETRIEVAL_RANK] < 50].groupby("query").size()
+        assert (retrieved == KEPT).all()
+
+
+def test_the_test_lists_are_the_retriever_s_alone(lists):
+    assert not len(exposed(lists[names.TEST]))
+    assert (lists[names.TEST].groupby("query").size() == 50).all()
+
+
+def test_what_was_shown_is_no_event(finished, folders, joined):
+    events = pq.read_table(finished.folder / "data" / "interactions.parquet")
+    assert sum(len(joined[split]) for split in SPLITS) == len(events)
+    for split in SPLITS:
+        assert finished.shown not in joined[split][names.ITEM_ID].to_pylist()
+        assert finished.shown not in joined[split][names.HISTORY].combine_chunks().flatten().to_pylist()
+    uri = folders("EventJoiner", "examples")
+    for path in (uri / names.USERS_FOLDER).glob("*.arrow"):
+        for column in (names.HISTORY, names.EXCLUDE):
+            assert finished.shown not in read_arrow(path)[column].combine_chunks().flatten().to_pylist()
+    catalogue = read_arrow(uri / names.CATALOGUE_FILE).to_pandas().set_index(names.ITEM_ID)
+    assert catalogue.loc[finished.shown, names.EVENT_COUNT] == 0
+    vocabularies = list(finished.runs.glob("pipeline/Transform/transform_graph/*/transform_fn/assets/item_id_voc*"))
+    assert vocabularies
+    assert all(finished.shown not in file.read_text(encoding="utf-8").split() for file in vocabularies)
+
+
+def test_the_reports_tell_of_the_exposures(finished, folders):
+    rows = pq.read_metadata(finished.folder / "data" / "exposures.parquet").num_rows
+    report = read_json(folders("CandidateGenerator", "candidates") / names.REPORT_FILE)[names.EXPOSURES]
+    assert (report["rows"], report["dropped"]) == (rows - 1, {"unknown_item": 1})
+    assert report["not_chosen"] > 1000
+    page = (finished.runs / "report.html").read_text(encoding="utf-8")
+    assert "Dropped of the exposures: 1 unknown item." in page
+    assert "exposures.parquet" in page
+
+
+def test_an_unknown_item_stops_the_run_where_nothing_else_is_done_again(twostep, finished):
+    changed = finished.config("refused.yaml", data={"exposures": {"on_unknown": "error"}})
+    done = twostep.fork("run", changed, folder=finished.folder)
+    assert done.code == 1
+    assert done.named("failed") == {"CandidateGenerator"}
+    assert not done.named("done")
+    assert done.err.startswith("twostep: exposures: exposure of user ")
+    assert "item unheard of" in done.err
+    assert "`data.exposures.on_unknown: drop`" in done.err
