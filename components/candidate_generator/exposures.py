@@ -81,8 +81,9 @@ def known(parts: Iterable[pa.Table], users: pa.Array, catalogue: pa.Array, drop_
 def not_chosen(shown: Exposures, asked: Queries, target: pa.Table, catalogue: pa.Array, of_each_user: bool) -> Pairs:
     """The items that the user of each query was shown in the window asked about and chose at no time of it.
 
-    Shown in the window is what was shown from the query's time to the window's last event, both seconds included. What
-    was shown later may have been chosen in a later split, and is never looked at.
+    Shown in the window is what was shown after the last event of the history, which what led to the first choice was
+    too, and until the window's last event, that second included. What was shown later may have been chosen in a later
+    split, and is never looked at.
 
     Args:
       shown: exposures, in any order.
@@ -92,8 +93,9 @@ def not_chosen(shown: Exposures, asked: Queries, target: pa.Table, catalogue: pa
       of_each_user: whether each user's window ends with their own last event; otherwise with the last of all.
     """
     asker, chooser = (_rows(table[names.USER_ID], shown.users) for table in (asked.users, target))
+    first = _first_not_known(asked)
     begin = np.full(len(shown.users), np.iinfo(np.int64).max)
-    np.minimum.at(begin, asker, asked.time)
+    np.minimum.at(begin, asker, first)
     end = np.full(len(shown.users), np.iinfo(np.int64).min)
     np.maximum.at(end, chooser, target[names.TIMESTAMP].to_numpy())
     if not of_each_user:
@@ -103,9 +105,9 @@ def not_chosen(shown: Exposures, asked: Queries, target: pa.Table, catalogue: pa
     inside = inside[~np.isin(shown.user[inside].astype(np.int64) * len(catalogue) + shown.item[inside], chosen)]
     user, item, time = shown.user[inside], shown.item[inside], shown.time[inside]
 
-    # Of one user and second the query comes first, so that all from its place on is shown from its time on.
+    # Of one user and second the query comes first, so that all from its place on is shown from that second on.
     is_shown = np.arange(len(asker) + len(user)) >= len(asker)
-    order = np.lexsort((is_shown, np.r_[asked.time, time], np.r_[asker, user]))
+    order = np.lexsort((is_shown, np.r_[first, time], np.r_[asker, user]))
     before = np.cumsum(is_shown[order])
     starts = np.empty(len(asker), np.int64)
     starts[order[~is_shown[order]]] = before[~is_shown[order]]
@@ -113,6 +115,18 @@ def not_chosen(shown: Exposures, asked: Queries, target: pa.Table, catalogue: pa
     query, member = ranges(starts, np.searchsorted(user[sorted_], asker, side="right"))
     keys = np.unique(query * len(catalogue) + item[sorted_][member])
     return Pairs(keys // len(catalogue), (keys % len(catalogue)).astype(np.int32))
+
+
+def _first_not_known(asked: Queries) -> np.ndarray:
+    """[Q] int64 the second after the last event of each history; of an empty one the first there is.
+
+    Where nobody knows the times of the history it is that of the query.
+    """
+    if asked.history_time is None:
+        return asked.time
+    ends = asked.history_time.offsets.to_numpy()
+    times = np.r_[np.iinfo(np.int64).min, asked.history_time.values.to_numpy() + 1]
+    return times[np.where(np.diff(ends) > 0, ends[1:], 0)]
 
 
 def _rows(ids: pa.ChunkedArray, users: pa.Array) -> np.ndarray:

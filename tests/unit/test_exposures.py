@@ -47,9 +47,14 @@ PAST = [("ann", "i0", 1), ("bob", "i0", 2)]
 TARGET = [("ann", "i1", 10), ("ann", "i2", 20), ("bob", "i3", 12)]
 
 
-def test_an_item_counts_that_was_shown_from_the_query_s_time_to_the_window_s_last_event():
-    shown = [("ann", "i4", 9), ("ann", "i5", 10), ("ann", "i6", 20), ("ann", "i7", 21), ("bob", "i4", 13)]
-    assert not_chosen(PAST, TARGET, shown) == {("ann", 10): {"i5", "i6"}, ("bob", 12): set()}
+def test_an_item_counts_that_was_shown_after_all_that_is_known_until_the_window_s_last_event():
+    shown = [("ann", "i3", 1), ("ann", "i4", 2), ("ann", "i5", 10), ("ann", "i6", 20), ("ann", "i7", 21)]
+    shown += [("bob", "i4", 2), ("bob", "i5", 13)]
+    assert not_chosen(PAST, TARGET, shown) == {("ann", 10): {"i4", "i5", "i6"}, ("bob", 12): set()}
+
+
+def test_of_a_user_without_a_past_all_counts_that_was_shown_before():
+    assert not_chosen([], TARGET, [("ann", "i4", -5)]) == {("ann", 10): {"i4"}, ("bob", 12): set()}
 
 
 def test_where_the_window_is_of_all_it_ends_with_the_last_event_of_all():
@@ -69,7 +74,7 @@ def test_where_each_event_is_a_query_each_has_what_was_shown_since():
     assert not_chosen(PAST, target, shown, unit="event") == {
         ("ann", 10): {"i4", "i5"},
         ("ann", 20): {"i4", "i5"},
-        ("ann", 30): set(),
+        ("ann", 30): {"i4"},
     }
 
 
@@ -83,13 +88,15 @@ def test_as_a_plain_loop_finds_it(data):
     event = st.tuples(st.sampled_from(USERS.to_pylist()), st.sampled_from(ITEMS.to_pylist()))
     past = [(*row, data.draw(st.integers(0, DAY - 1))) for row in data.draw(st.lists(event, max_size=6))]
     target = [(*row, DAY + data.draw(st.integers(0, 9))) for row in data.draw(st.lists(event, min_size=1, max_size=8))]
-    shown = [(*row, DAY + data.draw(st.integers(-3, 12))) for row in data.draw(st.lists(event, max_size=25))]
+    shown = [(*row, data.draw(st.integers(0, DAY + 12))) for row in data.draw(st.lists(event, max_size=25))]
     of_each_user, unit = data.draw(st.booleans()), data.draw(st.sampled_from(["user", "event"]))
     found = not_chosen_of_each(past, target, shown, of_each_user, unit)
     for user, time, items in found:
+        earlier = [when for who, _, when in past + target if who == user and when < time]
+        since = max(earlier, default=-DAY)
         end = max(when for who, _, when in target if not of_each_user or who == user)
         chosen = {item for who, item, _ in target if who == user}
-        assert items == {item for who, item, when in shown if who == user and time <= when <= end} - chosen
+        assert items == {item for who, item, when in shown if who == user and since < when <= end} - chosen
 
 
 def not_chosen_of_each(past, target, shown, of_each_user, unit):

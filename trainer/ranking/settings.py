@@ -95,17 +95,25 @@ class MMoESettings(NetworkSettings):
 class TreesSettings(RankerSettings):
     """Gradient boosted trees that climb NDCG (LambdaMART; Burges, 2010), by YDF."""
 
-    trees: int = Field(200, ge=1, description="The most trees; held-out queries say how many are kept.")
+    trees: int = Field(300, ge=1, description="The most trees; held-out queries say how many are kept.")
     depth: int = Field(
-        4, ge=1, le=16, description="The most questions on the way to a leaf.", json_schema_extra=between(2, 8)
+        5, ge=1, le=16, description="The most questions on the way to a leaf.", json_schema_extra=between(2, 8)
     )
     shrinkage: float = Field(
         0.1, gt=0, le=1, description="Share of a tree that is added.", json_schema_extra=between(0.02, 0.3, log=True)
     )
     min_examples: int = Field(
-        20, ge=1, description="The fewest candidates in a leaf.", json_schema_extra=between(5, 100, log=True)
+        20, ge=1, description="The fewest candidates in a leaf.", json_schema_extra=between(5, 300, log=True)
     )
+    l2: float = Field(5.0, ge=0, description="Penalty of the squared leaves.", json_schema_extra=between(0, 20))
     subsample: float = Field(
-        1.0, gt=0, le=1, description="Share of the candidates that a tree sees.", json_schema_extra=between(0.5, 1)
+        0.8, gt=0, le=1, description="Share of the candidates that a tree sees.", json_schema_extra=between(0.5, 1)
+    )
+    inputs: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of the inputs that a question is chosen from.",
+        json_schema_extra=between(0.2, 1),
     )
     patience: int = Field(30, ge=1, description="Trees without gain before it stops.")

@@ -22,7 +22,7 @@ from transform.names import outputs
 
 MOST_CATEGORIES = 1_000  # past this many an index is a number: a vocabulary is in the order of frequency
 MOST_INDICATORS = 64  # of the values of a multi-valued column, the most frequent
-WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of the trees beside the retriever's standardised score
+WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # of the trees beside the retriever's standardised score
 THREADS = 4  # which trees are grown depends on it, so it is no matter of the machine
 GROUP, BESIDE = "query", (names.LABEL, names.WEIGHT)  # columns that are no inputs
 PREFIX = "trees_"  # of the model's files
@@ -164,7 +164,7 @@ def _learner(settings: TreesSettings, train: dict[str, np.ndarray], seed: int) -
         features=[
             ydf.Column(name, ydf.Semantic.CATEGORICAL, is_already_integerized=True)
             if name in integers
-            else ydf.Column(name, ydf.Semantic.NUMERICAL)
+            else ydf.Column(name, ydf.Semantic.DISCRETIZED_NUMERICAL)  # into 255 parts, which is faster
             for name in train
             if name not in (*BESIDE, GROUP)
         ],
@@ -172,7 +172,9 @@ def _learner(settings: TreesSettings, train: dict[str, np.ndarray], seed: int) -
         max_depth=settings.depth,
         shrinkage=settings.shrinkage,
         min_examples=settings.min_examples,
+        l2_regularization=settings.l2,
         subsample=settings.subsample,
+        num_candidate_attributes_ratio=settings.inputs,
         early_stopping="LOSS_INCREASE",
         early_stopping_num_trees_look_ahead=settings.patience,
         random_seed=seed,
