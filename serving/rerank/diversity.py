@@ -17,26 +17,30 @@ def unit_rows(vectors: sparse.csr_array) -> sparse.csr_array:
 
 
 class MMR:
-    """Maximal marginal relevance: less the likeness to the most alike of those chosen.
+    """Maximal marginal relevance: less the likeness to those chosen, in the mean or to the most alike.
 
     Source: Carbonell and Goldstein, The use of MMR (SIGIR 1998): argmax λ rel(i) - (1 - λ) max_j sim(i, j), with our
-    weight as 1 - λ.
+    weight as 1 - λ. The mean in the place of the max makes it the greedy solution of max-sum diversification (Borodin,
+    Lee and Ye, PODS 2012).
 
     Args:
       features: of unit length.
+      nearest: whether the most alike alone counts.
     """
 
-    def __init__(self, features: CandidateFeatures):
-        self._features = features
-        self._nearest = np.zeros(features.shape)
+    def __init__(self, features: CandidateFeatures, nearest: bool):
+        self._features, self._nearest = features, nearest
+        self._likeness, self._chosen = np.zeros(features.shape), 0
 
     def gains(self) -> np.ndarray:
         """[Q, C] in [-1, 0] where no feature is negative."""
-        return -self._nearest
+        return -self._likeness if self._nearest else -self._likeness / max(1, self._chosen)
 
     def take(self, places: np.ndarray) -> None:
         """Choose the candidates at `places` [Q]."""
-        np.maximum(self._nearest, self._features.times(self._features.of(places)), out=self._nearest)
+        to_last = self._features.times(self._features.of(places))
+        self._likeness = np.maximum(self._likeness, to_last) if self._nearest else self._likeness + to_last
+        self._chosen += 1
 
 
 class DPP:

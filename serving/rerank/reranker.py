@@ -18,6 +18,9 @@ from serving.rerank.greedy import Term, greedy
 from serving.rerank.settings import Reranking
 from transform.features import Feature
 
+DIVERSE = 50  # diversity chooses among so many of the ranker's first: what lies deeper costs more than it adds
+_DEEPER = 1e3  # above any worth, below what a cap forbids
+
 _AT_ONCE = 1 << 23  # candidates times places, which bounds memory
 
 
@@ -82,6 +85,8 @@ class Reranker:
             relevance += fresh.weight * boost
         if self.settings.popularity:
             relevance -= self.settings.popularity.weight * self._popularity[rows]
+        if self._likeness is not None:
+            relevance[:, DIVERSE:] -= _DEEPER
         caps = [
             Cap(CandidateFeatures(values, rows), cap.most, cap.first)
             for values, cap in zip(self._values, self.settings.caps, strict=True)
@@ -92,7 +97,8 @@ class Reranker:
         terms: list[tuple[float, Term]] = []
         if self._likeness is not None:
             alike = CandidateFeatures(self._likeness, rows)
-            terms.append((self.settings.diversity, MMR(alike) if self.settings.mmr else DPP(alike, k)))
+            mmr = self.settings.mmr
+            terms.append((self.settings.diversity, MMR(alike, mmr.likeness == "nearest") if mmr else DPP(alike, k)))
         if self.settings.calibration:
             wanted = tastes(queries.history, self.item_ids, self._shares)
             terms.append((self.settings.calibrated, Calibration(CandidateFeatures(self._shares, rows), wanted)))

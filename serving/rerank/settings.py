@@ -35,9 +35,14 @@ class Popularity(Settings):
 
 
 class MMR(Settings):
-    """Diversity by maximal marginal relevance: an item loses by its likeness to the nearest item above it."""
+    """Diversity by maximal marginal relevance: an item loses by its likeness to the items above it."""
 
-    weight: float = Field(0.26, ge=0, le=1, description="Of diversity: 0 keeps the ranker's order, 1 ignores it.")
+    weight: float = Field(0.4, ge=0, le=1, description="Of diversity: 0 keeps the ranker's order, 1 ignores it.")
+    likeness: Literal["mean", "nearest"] = Field(
+        "mean",
+        description="To the items above it in the mean, which is what intra-list diversity measures, or to the "
+        "`nearest` of them, which keeps any two apart and costs more.",
+    )
 
 
 class DPP(Settings):
@@ -99,7 +104,8 @@ class Reranking(Settings):
 
     def with_diversity(self, weight: float) -> "Reranking":
         """The same with that weight of diversity. Raises: ValueError, as on construction."""
-        return Reranking.model_validate(self.model_dump() | {self.method: {"weight": weight}})
+        found = self.model_dump()
+        return Reranking.model_validate(found | {self.method: (found[self.method] or {}) | {"weight": weight}})
 
 
 def check(settings: Reranking, features: dict[str, Feature]) -> None:

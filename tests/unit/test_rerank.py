@@ -13,7 +13,7 @@ from core import metrics, names
 from core.queries import Queries
 from serving.rerank import adjust
 from serving.rerank.diversity import OWN
-from serving.rerank.reranker import Reranker
+from serving.rerank.reranker import DIVERSE, Reranker
 from serving.rerank.settings import Reranking
 from transform.features import Features
 
@@ -86,6 +86,10 @@ COSINES = cosines()
 
 
 def mmr_gain(chosen, item):
+    return -sum(COSINES[item, other] for other in chosen) / max(1, len(chosen))
+
+
+def nearest_gain(chosen, item):
     return -max((COSINES[item, other] for other in chosen), default=0.0)
 
 
@@ -120,8 +124,9 @@ def calibration_gain(history):
 @given(LISTS, st.sampled_from([0.0, 0.2, 0.5, 0.9]), st.integers(1, 14))
 def test_mmr_and_dpp_choose_as_their_formulas_do(seed, weight, k):
     queries, rows, scores = drawn(seed)
-    for method, gain in (("mmr", mmr_gain), ("dpp", dpp_gain)):
-        found = reranked({method: {"weight": weight}}, queries, rows, scores, k)
+    nearest = {"likeness": "nearest"}
+    for method, gain, more in (("mmr", mmr_gain, {}), ("mmr", nearest_gain, nearest), ("dpp", dpp_gain, {})):
+        found = reranked({method: {"weight": weight, **more}}, queries, rows, scores, k)
         assert found.shape == (len(rows), min(k, rows.shape[1]))
         for one, row, score in zip(found, rows, scores, strict=True):
             assert one.tolist() == greedily(row, score, found.shape[1], weight, gain), method
@@ -236,3 +241,23 @@ def test_memory_is_bounded_by_parts_of_the_queries_that_change_nothing(monkeypat
     whole = reranked(config, queries, rows, scores, 6)
     monkeypatch.setattr("serving.rerank.reranker._AT_ONCE", 12 * 6 * 7)
     assert (reranked(config, queries, rows, scores, 6) == whole).all()
+
+
+def test_another_weight_changes_nothing_else():
+    nearest = Reranking.model_validate({"mmr": {"likeness": "nearest"}, "popularity": {}})
+    assert nearest.with_diversity(0.5).mmr.model_dump() == {"weight": 0.5, "likeness": "nearest"}
+    assert nearest.with_diversity(0.5).popularity == nearest.popularity
+    assert Reranking().with_diversity(0.5).mmr.weight == 0.5
+
+
+def test_diversity_chooses_among_the_first_and_a_longer_list_goes_on_behind_them():
+    rng = np.random.default_rng(0)
+    catalogue = pa.table({"item_id": [f"i{row}" for row in range(120)], "genres": rng.choice(list("pq"), 120).tolist()})
+    features = Features.model_validate({"item": {"genres": "categorical"}}).item
+    rows, scores = np.arange(120)[None], -np.arange(120.0)[None]
+    queries = drawn(0)[0].take(np.array([0]))
+    reranker = Reranker(Reranking.model_validate({"mmr": {"weight": 0.9}}), catalogue, features)
+    [found] = reranker.rerank(queries, rows, scores, 120)[0]
+    assert sorted(found[:DIVERSE]) == list(range(DIVERSE))
+    assert found[:DIVERSE].tolist() != list(range(DIVERSE))
+    assert sorted(found) == list(range(120))
