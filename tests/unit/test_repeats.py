@@ -59,6 +59,16 @@ def test_against_a_loop(data, half_life):
             assert found[row] == pytest.approx(value, rel=1e-4, abs=1e-9)
 
 
+def test_where_each_meeting_ages_their_sum_counts(data):
+    [found] = scores(data, [["a", "b", "a", "c", "c", ""]], half_life=2.0, aged="each")
+    sums = [0.5 ** (4 / 2) + 0.5 ** (2 / 2), 0.5 ** (3 / 2), 1 + 0.5 ** (1 / 2)]
+    np.testing.assert_allclose(found[:3], np.log1p(sums) + 1e-6 * POPULAR[:3] / 4, rtol=1e-5)
+    without = {"half_life": None}
+    np.testing.assert_array_equal(
+        scores(data, [["a", "b", "a"]], aged="each", **without), scores(data, [["a", "b", "a"]], **without)
+    )
+
+
 def test_like_an_item_is_what_is_popular(data):
     found = repeats.fit(RepeatsSettings(), data, 0).item_scores(tf.constant([0, 3], tf.int64)).numpy()
     assert np.argsort(-found, axis=1, kind="stable").tolist() == [[3, 4, 2, 0, 1, 5]] * 2

@@ -5,6 +5,7 @@ recency tell. An item that stands c times in the history, the last time with a l
 
     ln(1 + c) · ½^(a / half-life)
 
+or, where each of its meetings ages, ln(1 + Σ ½^(a / half-life)) over them;
 of which the order without a half-life is that of the user's own counts. With `of`, a feature of items, it is its values
 that are counted: an item scores what its value does, however new it is to the user.
 """
@@ -31,7 +32,7 @@ class RepeatsRetriever(Retriever):
 
     def __init__(self, data: RetrievalData, settings: RepeatsSettings, counts: np.ndarray, values: np.ndarray):
         super().__init__(data, settings)
-        self.half_life = settings.half_life
+        self.half_life, self.each = settings.half_life, settings.aged == "each"
         self.popularity = tf.constant(1e-6 * counts / max(1, counts.max(initial=0)), tf.float32)
         self.values, self.n_values = tf.constant(values, tf.int64), int(values.max(initial=0)) + 1
 
@@ -42,9 +43,13 @@ class RepeatsRetriever(Retriever):
         where = tf.where(values >= 0)
         places = tf.stack([where[:, 0], tf.gather_nd(values, where)], axis=1)
         nothing = tf.zeros(tf.stack([tf.shape(rows)[0], self.n_values]))
-        counts = tf.tensor_scatter_nd_add(nothing, places, tf.ones(tf.shape(places)[:1]))
-        lately = tf.tensor_scatter_nd_max(nothing, places, tf.gather_nd(decay(ages, self.half_life), where))
-        of_items = tf.gather(tf.math.log1p(counts) * lately, tf.maximum(self.values, 0), axis=1)
+        aged = tf.gather_nd(decay(ages, self.half_life), where)
+        if self.each:
+            found = tf.math.log1p(tf.tensor_scatter_nd_add(nothing, places, aged))
+        else:
+            counts = tf.tensor_scatter_nd_add(nothing, places, tf.ones_like(aged))
+            found = tf.math.log1p(counts) * tf.tensor_scatter_nd_max(nothing, places, aged)
+        of_items = tf.gather(found, tf.maximum(self.values, 0), axis=1)
         return tf.where(self.values >= 0, of_items, 0.0) + self.popularity
 
     def item_scores(self, rows):

@@ -36,6 +36,12 @@ class RepeatsSettings(Settings):
         description="An item last met this many of the user's events ago counts half; null looks at counts alone.",
         json_schema_extra=among(None, 10.0, 50.0, 200.0, 500.0, 2000.0),
     )
+    aged: Literal["latest", "each"] = Field(
+        "latest",
+        description="What the half-life ages: the `latest` of an item's meetings, beside their number, or `each` of "
+        "them, of which the sum counts.",
+        json_schema_extra=among("latest", "each"),
+    )
     of: str | None = Field(
         None,
         description="A feature of items with one value each: its values are counted, such as a product's type, and "
