@@ -34,7 +34,7 @@ def windows_before(train: pa.Table, evaluation: pa.Table, count: int, of_each_us
             "the joined events",
             f"{len(train):,} events of train",
             f"are all within {count} windows as long as eval, so that a retriever has nothing to learn from before",
-            "Lower `ranking.windows` or `split.eval`.",
+            "Lower `ranking.earlier_windows` or `split.eval`.",
         )
     return found
 

@@ -69,7 +69,7 @@ class Executor(base_executor.BaseExecutor):
 
         lists: dict[str, list[tuple]] = {names.TRAIN: [], names.EVAL: []}
         offered = 0
-        for window, (known, target) in enumerate(_windows(events, settings["windows"])):
+        for window, known, target in _windows(events, settings["windows"]):
             # An early model has no index: it is asked once, here.
             source = CandidateSource(run / early_model(window), None, ids, features)
             asked = queries.build(known, target, **common)
@@ -106,13 +106,14 @@ class Executor(base_executor.BaseExecutor):
 
 
 def _windows(events, windows):
-    """What was known and what came then, of eval and of each window of train before it, the latest first."""
+    """0 with what was known and what came then of eval; then the same of each window before it that has events."""
     train, evaluation = events[names.TRAIN], events[names.EVAL]
-    yield train, evaluation
+    yield 0, train, evaluation
     if windows["count"]:
         before = windows_before(train, evaluation, **windows)
         for window in range(1, windows["count"] + 1):
-            yield train.filter(pa.array(before > window)), train.filter(pa.array(before == window))
+            if (before == window).any():
+                yield window, train.filter(pa.array(before > window)), train.filter(pa.array(before == window))
 
 
 def _exposures(inputs, settings, users_folder, ids):

@@ -28,7 +28,7 @@ def test_a_window_of_a_user_has_as_many_events_as_they_have_in_eval():
 
 
 def test_train_that_is_all_in_the_windows_is_refused():
-    with pytest.raises(DataError, match=r"Lower `ranking\.windows`"):
+    with pytest.raises(DataError, match=r"Lower `ranking\.earlier_windows`"):
         windows_before(events(["a"], [99]), events(["a", "a"], [100, 109]), 1, of_each_user=False)
 
 
