@@ -1,11 +1,36 @@
 """Windows of events one before the other, each as long as eval: more for a ranker to learn from than eval alone."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from core import names
 from core.errors import DataError
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of train that has events.
+
+    Args:
+      number: which it is, counted back from eval, the last of train being 1.
+      known, target: [E] bool, the events of train before it, and those in it.
+    """
+
+    number: int
+    known: np.ndarray
+    target: np.ndarray
+
+
+def earlier_windows(train: pa.Table, evaluation: pa.Table, count: int, of_each_user: bool) -> list[Window]:
+    """Those of the last `count` windows of train that have events, the latest first; see `windows_before`."""
+    if not count:
+        return []
+    before = windows_before(train, evaluation, count, of_each_user)
+    found = (Window(number, before > number, before == number) for number in range(1, count + 1))
+    return [window for window in found if window.target.any()]
 
 
 def windows_before(train: pa.Table, evaluation: pa.Table, count: int, of_each_user: bool) -> np.ndarray:

@@ -22,7 +22,7 @@ class Entry:
       events_alone: whether it is fitted on events without features, so that it can stand beside others as a baseline.
       needs: what it cannot do without, of the names above.
       embeddings: whether it compares embeddings, which an index can search.
-      knows_features: whether it knows items by their features, those without events too.
+      knows_features: whether it knows items by their features, those without events too; or the setting that makes it.
       members: the setting that names other models of the step, each with its params, where it is made of such.
     """
 
@@ -32,7 +32,7 @@ class Entry:
     events_alone: bool = False
     needs: tuple[str, ...] = ()
     embeddings: bool = False
-    knows_features: bool = False
+    knows_features: bool | str = False
     members: str | None = None
 
     @property
@@ -96,8 +96,10 @@ class Registry:
 
     def knows_features(self, name: str, params: dict[str, Any]) -> bool:
         """Whether model `name`, or one that it is made of, knows items by their features."""
-        members = self.members(name, self.check(name, params)).values()
-        return self[name].knows_features or any(self.knows_features(*member) for member in members)
+        settings, knows = self.check(name, params), self[name].knows_features
+        if isinstance(knows, str):
+            return getattr(settings, knows) is not None
+        return knows or any(self.knows_features(*member) for member in self.members(name, settings).values())
 
     def signals(self, name: str, params: dict[str, Any]) -> tuple[str, ...]:
         """What model `name` says of a candidate beside its score: the score and the rank of each member."""

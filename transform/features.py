@@ -175,7 +175,8 @@ class Timestamp(Feature):
     """One moment a row, in seconds since 1970 UTC or as a date; a ranker is told how many days before the query it is.
 
     A retriever knows no time of the query: it is given the moment itself, standardised, one that is earlier or later
-    than all of train as the outermost, a missing one as the mean. The age is a signal of `trainer.ranking.context`.
+    than all of train and eval as the outermost, a missing one as the mean. The age is a signal of
+    `trainer.ranking.context`.
     """
 
     kind: Literal["timestamp"] = "timestamp"

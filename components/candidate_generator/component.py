@@ -31,7 +31,8 @@ class CandidateGenerator(base_component.BaseComponent):
     """Asks the retriever for candidates as of each query, items that would not be served left out.
 
     The lists of the splits train and eval answer the events of EventJoiner's eval, from the early model, which has not
-    seen them; users are held out whole for eval. The lists of test come from the model to be released, by its index.
+    seen them; users are held out whole for eval. Those of train answer earlier windows of its train too, each from the
+    model fitted on what came before. The lists of test come from the model to be released, by its index.
 
     Args:
       examples: of EventJoiner.

@@ -21,7 +21,7 @@ from core import examples, metrics, names, progress, queries
 from core.columns import event_types, read_arrow
 from core.errors import ModelError
 from core.files import write_json
-from core.windows import windows_before
+from core.windows import earlier_windows
 from trainer.retrieval import ask
 from trainer.retrieval.run_fn import early_model
 from transform import raw
@@ -76,8 +76,8 @@ class Executor(base_executor.BaseExecutor):
             found = retrieved(source, asked, f"learn_{window}" if window else "learn")
             counts = np.bincount(queries.catalogue_rows(ids, known[names.ITEM_ID]), minlength=len(ids))
             exposed = exposures.not_chosen(shown, asked, target, ids, settings["windows"]["of_each_user"])
-            offered += len(exposed)
             found, more = _to_learn_from(source, asked, found, counts, exposed, settings)
+            offered += int(exposures.placed(exposed, found.rows, len(ids)).sum())
             users = asked.users[names.USER_ID]
             if not window:
                 chosen_by = users.filter(pa.array(candidates.held_out(users, HELD_OUT, settings["seed"])))
@@ -109,11 +109,8 @@ def _windows(events, windows):
     """0 with what was known and what came then of eval; then the same of each window before it that has events."""
     train, evaluation = events[names.TRAIN], events[names.EVAL]
     yield 0, train, evaluation
-    if windows["count"]:
-        before = windows_before(train, evaluation, **windows)
-        for window in range(1, windows["count"] + 1):
-            if (before == window).any():
-                yield window, train.filter(pa.array(before > window)), train.filter(pa.array(before == window))
+    for window in earlier_windows(train, evaluation, **windows):
+        yield window.number, train.filter(pa.array(window.known)), train.filter(pa.array(window.target))
 
 
 def _exposures(inputs, settings, users_folder, ids):
@@ -138,7 +135,7 @@ def _to_learn_from(source, asked, found, counts, exposed, settings):
 
 
 def _write(uri, split, made, catalogue, features, missed_weight):
-    """One file for every so many queries, so that memory is bounded by a file."""
+    """One file for every so many queries: the strings of one file alone are held."""
     starts = [
         (each, start) for each, (asked, _, _) in enumerate(made) for start in range(0, len(asked), QUERIES_A_FILE)
     ]

@@ -82,8 +82,8 @@ def not_chosen(shown: Exposures, asked: Queries, target: pa.Table, catalogue: pa
     """The items that the user of each query was shown in the window asked about and chose at no time of it.
 
     Shown in the window is what was shown after the last event of the history, which what led to the first choice was
-    too, and until the window's last event, that second included. What was shown later may have been chosen in a later
-    split, and is never looked at.
+    too, and until the window's last event. What was shown later may have been chosen in a later split, and is never
+    looked at, nor is the last second of a window that is a user's own, which the next split may begin in.
 
     Args:
       shown: exposures, in any order.
@@ -98,7 +98,9 @@ def not_chosen(shown: Exposures, asked: Queries, target: pa.Table, catalogue: pa
     np.minimum.at(begin, asker, first)
     end = np.full(len(shown.users), np.iinfo(np.int64).min)
     np.maximum.at(end, chooser, target[names.TIMESTAMP].to_numpy())
-    if not of_each_user:
+    if of_each_user:
+        end -= end > np.iinfo(np.int64).min
+    else:
         end[:] = end.max()
     chosen = chooser * len(catalogue) + catalogue_rows(catalogue, target[names.ITEM_ID])
     inside = np.flatnonzero((shown.time >= begin[shown.user]) & (shown.time <= end[shown.user]))
@@ -115,6 +117,12 @@ def not_chosen(shown: Exposures, asked: Queries, target: pa.Table, catalogue: pa
     query, member = ranges(starts, np.searchsorted(user[sorted_], asker, side="right"))
     keys = np.unique(query * len(catalogue) + item[sorted_][member])
     return Pairs(keys // len(catalogue), (keys % len(catalogue)).astype(np.int32))
+
+
+def placed(shown: Pairs, rows: np.ndarray, n_items: int) -> np.ndarray:
+    """[P] bool, which of the pairs stand in lists [Q, C] of catalogue rows, -1 for none."""
+    keys = np.arange(len(rows))[:, None] * (n_items + 1) + np.where(rows < 0, n_items, rows)
+    return np.isin(shown.queries * (n_items + 1) + shown.items, keys)
 
 
 def _first_not_known(asked: Queries) -> np.ndarray:

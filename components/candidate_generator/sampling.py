@@ -3,6 +3,7 @@
 import numpy as np
 
 from components.candidate_generator.exposures import Pairs
+from core.errors import ModelError
 from core.queries import Queries
 
 MISSED_SHARE = 0.1  # of a list's places, for right answers that the retriever missed
@@ -33,12 +34,20 @@ def learning_rows(
       shares: of the list that is drawn by popularity, drawn uniformly, and for exposed items.
       seed: of what is drawn.
     Returns:
-      [Q, C] catalogue rows, -1 for padding; [Q, C] their ranks, C for what was not retrieved; [Q, C] whether each is a
-      right answer that the retriever missed.
+      [Q, C] catalogue rows, -1 for padding; [Q, C] their ranks, NaN in the places of what was not retrieved; [Q, C]
+      whether each is a right answer that is not among the retriever's places.
+    Raises:
+      ModelError: no place is left for the retriever's.
     """
     count, width = rows.shape
     *drawn, most_shown, most_missed = (round(share * width) for share in (*shares, MISSED_SHARE))
     kept = width - sum(drawn) - most_shown - most_missed
+    if kept < 1:
+        raise ModelError(
+            f"a list of {width} candidates has no place left for the retriever's own beside {sum(drawn)} sampled, "
+            f"{most_shown} exposed and {most_missed} missed ones. Raise `retrieval.candidates`, or lower the shares of "
+            "`ranking.negatives`"
+        )
     rng = np.random.default_rng(seed)
     popular = rng.choice(len(counts), (count, drawn[0]), p=counts / max(1, counts.sum())) if drawn[0] else None
     uniform = rng.integers(0, len(counts), (count, drawn[1]))
@@ -53,7 +62,8 @@ def learning_rows(
     shown_rows = _shown(exposed, np.r_[taken, keys.ravel()], count, most_shown, len(counts), rng)
     missed_rows = _missed(rows[:, :kept], queries, most_missed, len(counts))
     found = np.concatenate([rows[:, :kept], np.where(unfit, -1, sampled), shown_rows, missed_rows], axis=1)
-    ranks = np.full((count, width), width, np.float32)
+    # No rank of their own either: one that only they have would tell that they are mostly wrong.
+    ranks = np.full((count, width), np.nan, np.float32)
     ranks[:, :kept] = np.arange(kept)
     missed = np.zeros((count, width), bool)
     missed[:, width - most_missed :] = missed_rows >= 0

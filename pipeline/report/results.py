@@ -280,13 +280,16 @@ def _reach(facts: ReportFacts) -> Html | None:
     if not facts.lists:
         return None
     titles = {"learn": "what the ranker learns from", "test": "the test"}
-    titles |= {f"learn_{window}": f"the same, {window} × as long before" for window in range(1, len(facts.lists))}
     rows = []
     for purpose, counts in facts.lists.items():
         relevant = counts["positives"] + counts["positives_missed"]
         rows.append(
             [
-                el("th", titles.get(purpose, purpose), scope="row"),
+                el(
+                    "th",
+                    titles.get(purpose, f"the same, {purpose.removeprefix('learn_')} × as long before"),
+                    scope="row",
+                ),
                 el("td", f"{relevant:,}"),
                 el("td", f"{counts['positives']:,}", el("small", percent(counts["positives"], relevant))),
                 el("td", f"{counts['positives_missed']:,}"),

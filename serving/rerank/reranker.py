@@ -18,8 +18,7 @@ from serving.rerank.greedy import Term, greedy
 from serving.rerank.settings import Reranking
 from transform.features import Feature
 
-DIVERSE = 50  # diversity chooses among so many of the ranker's first: what lies deeper costs more than it adds
-_DEEPER = 1e3  # above any worth, below what a cap forbids
+DIVERSE = 50  # diversity chooses among so many that are worth most: what lies deeper costs more than it adds
 
 _AT_ONCE = 1 << 23  # candidates times places, which bounds memory
 
@@ -85,17 +84,18 @@ class Reranker:
             relevance += fresh.weight * boost
         if self.settings.popularity:
             relevance -= self.settings.popularity.weight * self._popularity[rows]
-        if self._likeness is not None:
-            relevance[:, DIVERSE:] -= _DEEPER
+        behind = None
+        if self.settings.diversity:
+            behind = np.argsort(np.argsort(-relevance, axis=1, kind="stable"), axis=1, kind="stable") >= DIVERSE
         caps = [
             Cap(CandidateFeatures(values, rows), cap.most, cap.first)
             for values, cap in zip(self._values, self.settings.caps, strict=True)
         ]
-        return greedy(relevance, k, self._terms(queries, rows, k), caps)
+        return greedy(relevance, k, self._terms(queries, rows, k), caps, behind)
 
     def _terms(self, queries: Queries, rows: np.ndarray, k: int) -> Sequence[tuple[float, Term]]:
         terms: list[tuple[float, Term]] = []
-        if self._likeness is not None:
+        if self._likeness is not None and self.settings.diversity:
             alike = CandidateFeatures(self._likeness, rows)
             mmr = self.settings.mmr
             terms.append((self.settings.diversity, MMR(alike, mmr.likeness == "nearest") if mmr else DPP(alike, k)))

@@ -48,9 +48,10 @@ TARGET = [("ann", "i1", 10), ("ann", "i2", 20), ("bob", "i3", 12)]
 
 
 def test_an_item_counts_that_was_shown_after_all_that_is_known_until_the_window_s_last_event():
-    shown = [("ann", "i3", 1), ("ann", "i4", 2), ("ann", "i5", 10), ("ann", "i6", 20), ("ann", "i7", 21)]
+    shown = [("ann", "i3", 1), ("ann", "i4", 2), ("ann", "i5", 10), ("ann", "i6", 20), ("ann", "i6", 21)]
     shown += [("bob", "i4", 2), ("bob", "i5", 13)]
-    assert not_chosen(PAST, TARGET, shown) == {("ann", 10): {"i4", "i5", "i6"}, ("bob", 12): set()}
+    shown += [("ann", "i7", 19)]
+    assert not_chosen(PAST, TARGET, shown) == {("ann", 10): {"i4", "i5", "i7"}, ("bob", 12): set()}
 
 
 def test_of_a_user_without_a_past_all_counts_that_was_shown_before():
@@ -96,7 +97,9 @@ def test_as_a_plain_loop_finds_it(data):
         since = max(earlier, default=-DAY)
         end = max(when for who, _, when in target if not of_each_user or who == user)
         chosen = {item for who, item, _ in target if who == user}
-        assert items == {item for who, item, when in shown if who == user and since < when <= end} - chosen
+        assert (
+            items == {item for who, item, when in shown if who == user and since < when <= end - of_each_user} - chosen
+        )
 
 
 def not_chosen_of_each(past, target, shown, of_each_user, unit):

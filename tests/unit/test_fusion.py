@@ -63,8 +63,9 @@ def test_models_of_events_abstain_from_an_item_without_any(data, cold):
     fused.cold = tf.constant(cold * new, tf.float32)
     found = fused._fused(ranks).numpy()
     np.testing.assert_array_equal(found[:, ~new], plain[:, ~new])
-    gained = cold * (2.0 + 1.0) / (fused.k0 + 1 + ranks[0].numpy()[:, new])
-    np.testing.assert_allclose(found[:, new], plain[:, new] + gained, rtol=1e-5)
+    first, second, third = (1 / (fused.k0 + 1 + rank.numpy()[:, new]) for rank in ranks)
+    expected = (1 + cold * (2 + 1)) * first + (1 - cold) * (2 * second + third)
+    np.testing.assert_allclose(found[:, new], expected + fused.popularity.numpy()[new], rtol=1e-5)
 
 
 def test_popularity_orders_what_no_list_reaches(data):

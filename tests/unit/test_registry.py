@@ -30,6 +30,15 @@ def test_there_are_models_that_can_be_baselines():
     assert not RETRIEVAL.events_alone("fusion", {"models": {"ease": {}, "content": {}}})
 
 
+def test_what_knows_items_by_their_features():
+    knowing = {"content": {}, "two_tower": {}, "kinds": {"model": "repeats", "of": "kind"}}
+    for label, params in {**knowing, "ease": {}, "repeats": {}, "svd": {}}.items():
+        name = params.get("model", label)
+        given = {key: value for key, value in params.items() if key != "model"}
+        assert RETRIEVAL.knows_features(name, given) == (label in knowing), label
+        assert RETRIEVAL.knows_features("fusion", {"models": {label: params, "ials": {}}}) == (label in knowing)
+
+
 def test_params_are_checked_and_applied():
     assert RETRIEVAL.check("item_knn", {"neighbours": 7}).neighbours == 7
 

@@ -250,14 +250,36 @@ def test_another_weight_changes_nothing_else():
     assert Reranking().with_diversity(0.5).mmr.weight == 0.5
 
 
-def test_diversity_chooses_among_the_first_and_a_longer_list_goes_on_behind_them():
+@pytest.fixture(scope="module")
+def wide():
+    """A catalogue, its features, and one list of 120 in the ranker's order."""
     rng = np.random.default_rng(0)
-    catalogue = pa.table({"item_id": [f"i{row}" for row in range(120)], "genres": rng.choice(list("pq"), 120).tolist()})
-    features = Features.model_validate({"item": {"genres": "categorical"}}).item
-    rows, scores = np.arange(120)[None], -np.arange(120.0)[None]
-    queries = drawn(0)[0].take(np.array([0]))
-    reranker = Reranker(Reranking.model_validate({"mmr": {"weight": 0.9}}), catalogue, features)
-    [found] = reranker.rerank(queries, rows, scores, 120)[0]
+    catalogue = pa.table(
+        {
+            "item_id": [f"i{row}" for row in range(120)],
+            "genres": rng.choice(list("pq"), 120).tolist(),
+            "age": pa.array([1e6] * 60 + [0.0] + [1e6] * 59, pa.float32()),
+        }
+    )
+    features = Features.model_validate({"item": {"genres": "categorical", "age": "numeric"}}).item
+    lists = drawn(0)[0].take(np.array([0])), np.arange(120)[None], -np.arange(120.0)[None]
+    return lambda config: Reranker(Reranking.model_validate(config), catalogue, features).rerank(*lists, 120)[0][0]
+
+
+@pytest.mark.parametrize("weight", [0.5, 1.0])
+def test_diversity_chooses_among_the_first_and_a_longer_list_goes_on_behind_them(wide, weight):
+    found = wide({"mmr": {"weight": weight}})
     assert sorted(found[:DIVERSE]) == list(range(DIVERSE))
     assert found[:DIVERSE].tolist() != list(range(DIVERSE))
     assert sorted(found) == list(range(120))
+
+
+def test_what_a_boost_lifts_is_among_the_first(wide):
+    fresh = {"freshness": {"column": "age", "holds": "age_days", "weight": 1.0}}
+    assert wide(fresh)[0] == 60
+    assert wide(fresh | {"mmr": {"weight": 0.01}})[0] == 60
+
+
+def test_without_weight_diversity_changes_nothing(wide):
+    popular = {"freshness": {"column": "age", "holds": "age_days", "weight": 0.01}}
+    np.testing.assert_array_equal(wide(popular | {"mmr": {"weight": 0}}), wide(popular))

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.candidate_generator import sampling
 from components.candidate_generator.exposures import Pairs
 from core import names
+from core.errors import ModelError
 from core.queries import Queries
 
 N = 100
@@ -46,7 +48,7 @@ def test_what_was_missed_takes_the_last_places_and_is_marked():
     assert rows[:, 18:].tolist() == [[5, 7], [99, -1]]
     assert missed[:, 18:].tolist() == [[True, True], [True, False]]
     assert not missed[:, :18].any()
-    assert (ranks[missed] == 20).all()
+    assert np.isnan(ranks[missed]).all()
 
 
 def test_no_more_of_what_was_missed_than_there_are_places():
@@ -71,7 +73,7 @@ def test_negatives_are_drawn_by_their_shares():
     asked = queries([[] for _ in range(500)])
     rows, ranks, _ = learning_rows(many, asked, nobody, COUNTS, (0.25, 0.25), 1)
     np.testing.assert_array_equal(rows[:, :16], many[:, :16])
-    assert (ranks[:, 16:] == 40).all()
+    assert np.isnan(ranks[:, 16:]).all()
     popular, uniform = (part[part >= 0] for part in (rows[:, 16:26], rows[:, 26:36]))
     assert (popular < 10).mean() > 0.9
     assert 0.02 < (uniform < 10).mean() < 0.2
@@ -106,7 +108,7 @@ def test_exposed_items_stand_before_what_was_missed_and_have_no_rank():
     assert sorted(rows[0, 15:18].tolist()) == [-1, 60, 61]
     assert rows[1, 15:18].tolist() == [80, -1, -1]
     assert rows[:, 18:].tolist() == [[5, -1], [99, -1]]
-    assert (ranks[:, 15:] == 20).all()
+    assert np.isnan(ranks[:, 15:]).all()
     assert missed.tolist() == [[False] * 18 + [True, False]] * 2
 
 
@@ -153,7 +155,7 @@ def test_lists_with_exposed_items_tell_nothing_and_hold_nothing_wrong(data):
     kept = width - sum(places)
     np.testing.assert_array_equal(rows[:, :kept], retrieved[:, :kept])
     np.testing.assert_array_equal(ranks[:, :kept], np.broadcast_to(np.arange(kept), (count, kept)))
-    assert (ranks[:, kept:] == width).all()
+    assert np.isnan(ranks[:, kept:]).all()
     start = kept + places[0] + places[1]
     for query, row in enumerate(rows):
         exposed = row[start : start + places[2]]
@@ -166,3 +168,8 @@ def test_lists_with_exposed_items_tell_nothing_and_hold_nothing_wrong(data):
         # A place stays empty only where nothing is left to fill it with.
         left = set(shown) - {*right[query], *seen[query], *filled}
         assert len(exposed) == places[2] or not left
+
+
+def test_a_list_without_a_place_for_the_retriever_is_refused():
+    with pytest.raises(ModelError, match=r"Raise `retrieval\.candidates`"):
+        learning_rows(ROWS[:, :10], queries([[], []]), SEEN, COUNTS, (0.5, 0.5), 1)

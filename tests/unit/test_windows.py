@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core import names
 from core.errors import DataError
-from core.windows import windows_before
+from core.windows import earlier_windows, windows_before
 
 
 def events(users, times):
@@ -25,6 +25,15 @@ def test_a_window_of_a_user_has_as_many_events_as_they_have_in_eval():
     train = events(["a", "b", "a", "a", "b", "a", "c", "a"], [1, 1, 3, 2, 2, 4, 9, 5])
     found = windows_before(train, events(["a", "a", "b"], [6, 7, 8]), 1, of_each_user=True)
     assert found.tolist() == [2, 2, 2, 2, 1, 1, 2, 1]
+
+
+def test_windows_without_events_are_left_out():
+    train = events(["a"] * 3, [0, 75, 76])
+    [window] = earlier_windows(train, events(["b", "a"], [100, 109]), 3, of_each_user=False)
+    assert window.number == 3
+    assert window.known.tolist() == [True, False, False]
+    assert window.target.tolist() == [False, True, True]
+    assert earlier_windows(train, train, 0, of_each_user=False) == []
 
 
 def test_train_that_is_all_in_the_windows_is_refused():

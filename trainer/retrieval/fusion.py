@@ -5,7 +5,8 @@ SIGIR 2009: an item scores Σ over the models of weight / (k0 + its rank, the fi
 learned by coordinate ascent on NDCG (Metzler & Croft, "Linear feature-based models for information retrieval", 2007).
 
 A model that knows items by their events has no opinion of one without any, and puts it behind all others. With `cold`
-above 0 it abstains: that share of its weight goes to the models that know the item by its features.
+above 0 it gives up that share of its vote, in equal parts, to the models that know the item by its features: in equal
+ones, since a weight says how well a model knows the items with events. Weights are learned as if there were none.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -86,7 +87,8 @@ class FusionRetriever(Retriever):
         abstaining = sum(weight for weight, knows in zip(self.weights, self.knowing, strict=True) if not knows)
         given = self.cold * abstaining / max(1, sum(self.knowing))  # to each that knows
         for weight, knows, rank in zip(self.weights, self.knowing, ranks, strict=True):
-            fused += tf.where(rank < self.depth, (weight + given if knows else weight) / (self.k0 + 1.0 + rank), 0.0)
+            vote = weight + given if knows else weight * (1.0 - self.cold)
+            fused += tf.where(rank < self.depth, vote / (self.k0 + 1.0 + rank), 0.0)
         return fused
 
 

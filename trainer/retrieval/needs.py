@@ -42,11 +42,14 @@ def check(name: str, params: dict[str, Any], features: Features, exclude_seen: b
             check_counted(counted, features.item)
     except ModelError as error:
         raise ValueError(str(error)) from None
-    if isinstance(settings, FusionSettings) and settings.cold and not MODELS.knows_features(name, params):
-        raise ValueError(
-            f"{name}'s `cold` goes to models that know items by their features, and none of `models` does. "
-            "Add content or two_tower, or set it to 0"
-        )
+    if isinstance(settings, FusionSettings) and settings.cold:
+        if not features.item:
+            raise ValueError(f"{name}'s `cold` is for items known by their features, and `features.item` is empty")
+        if not MODELS.knows_features(name, params):
+            raise ValueError(
+                f"{name}'s `cold` goes to models that know items by their features, and none of `models` does. "
+                "Add content or two_tower, or set it to 0"
+            )
     for member, of_member in MODELS.members(name, settings).values():
         check(member, of_member, features, exclude_seen, ratings)
 

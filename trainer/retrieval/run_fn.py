@@ -15,7 +15,7 @@ import tensorflow_transform as tft
 
 from core import names, progress, queries
 from core.files import write_json
-from core.windows import windows_before
+from core.windows import earlier_windows
 from trainer import data as training
 from trainer.retrieval.contract import Retriever
 from trainer.retrieval.registry import MODELS
@@ -38,17 +38,17 @@ def run_fn(fn_args) -> None:
     entry = MODELS[config["model"]]
     settings, fit = MODELS.check(config["model"], config["params"]), entry.load()
 
+    windows = earlier_windows(events.read(names.TRAIN), events.read(names.EVAL), **config["windows"])
+
     train = events.data([names.TRAIN], validation)
     progress.report(f"fitting {entry.name} on {len(train.items):,} events of train")
     early: Retriever = fit(settings, train, config["seed"])
     early.save(os.path.join(fn_args.model_run_dir, early_model()))
-    windows = config["windows"]
-    if windows["count"]:
-        before = windows_before(events.read(names.TRAIN), events.read(names.EVAL), **windows)
-        for window in range(1, windows["count"] + 1):
-            known = train.where(before > window)
-            progress.report(f"fitting {entry.name} on {len(known.items):,} events, {window} windows earlier")
-            fit(early.settings, known, config["seed"]).save(os.path.join(fn_args.model_run_dir, early_model(window)))
+    for window in windows:
+        known = train.where(window.known)
+        progress.report(f"fitting {entry.name} on {len(known.items):,} events, {window.number} windows earlier")
+        fitted: Retriever = fit(early.settings, known, config["seed"])
+        fitted.save(os.path.join(fn_args.model_run_dir, early_model(window.number)))
     both = events.data([names.TRAIN, names.EVAL], None)
     progress.report(f"fitting {entry.name} once more on {len(both.items):,} events of train and eval")
     final: Retriever = fit(early.settings, both, config["seed"])

@@ -176,8 +176,8 @@ class FusionSettings(Settings):
         0.0,
         ge=0,
         le=1,
-        description="Of an item without events, the share of the other models' weight that goes to those that know its "
-        "features: with 0 it comes behind all others, with 1 it is ranked as if all thought what these think.",
+        description="Of an item without events, the share of their weight that models which know items by events "
+        "give up, in equal parts, to those that know its features. With 0 they vote too, and put it last.",
     )
 
     @model_validator(mode="after")
