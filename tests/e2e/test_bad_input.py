@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -60,11 +61,15 @@ def unharmed(twostep, finished):
         answer = twostep.fork("recommend", "slice.yaml", "--user", "1", "--json", folder=finished.folder)
         verified = twostep.run("release", "verify", "slice.yaml", folder=finished.folder)
         assert (lineage.code, answer.code, verified.code) == (0, 0, 0)
-        return finished.current(), json.loads(lineage.out), answer.out, verified.out
+        return (finished.current(), json.loads(lineage.out), verified.out), json.loads(answer.out)
 
-    before = state()
+    before, answered = state()
     yield
-    assert state() == before
+    after, answers = state()
+    assert after == before
+    # A ranker is told the hour of the query, which is a little later now.
+    assert [each["item_id"] for each in answers] == [each["item_id"] for each in answered]
+    np.testing.assert_allclose([each["score"] for each in answers], [each["score"] for each in answered], atol=0.02)
 
 
 def put(column, row, value):
