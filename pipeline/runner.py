@@ -10,7 +10,7 @@ import logging
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,9 @@ def new_run_id() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")[:-3] + "Z"
 
 
-def run(pipeline: Any, reporter: Progress, run_id: str | None = None) -> list[NodeResult]:
+def run(
+    pipeline: Any, reporter: Progress, run_id: str | None = None, stop_if_asked: Callable[[], None] = lambda: None
+) -> list[NodeResult]:
     """Run a `tfx.dsl.Pipeline` in this process; a node whose inputs and settings did not change is taken from cache.
 
     A run that was stopped or has failed goes on, when it is run again, at the node it had reached: those before it are
@@ -37,6 +39,7 @@ def run(pipeline: Any, reporter: Progress, run_id: str | None = None) -> list[No
       pipeline: the pipeline; its metadata connection says where the cache is kept. No other run of it is under way.
       reporter: shows each node.
       run_id: names the run in ML Metadata; must be new.
+      stop_if_asked: called before each node, and whenever one tells of its progress; what it raises ends the run.
 
     Returns:
       One result a node, in the order they ran.
@@ -63,7 +66,8 @@ def run(pipeline: Any, reporter: Progress, run_id: str | None = None) -> list[No
     began = time.monotonic()
     with telemetry_utils.scoped_labels({telemetry_utils.LABEL_TFX_RUNNER: "local"}):
         for node in nodes:
-            results.append(_run_node(node, ir, deployment, store, reporter))
+            stop_if_asked()
+            results.append(_run_node(node, ir, deployment, store, reporter, stop_if_asked))
     reporter.ended(results, time.monotonic() - began)
     return results
 
@@ -85,8 +89,15 @@ def _remove_leftovers(store: Any, root: Path) -> None:
             shutil.rmtree(folder)
 
 
-def _run_node(node: Any, ir: Any, deployment: Any, store: Any, reporter: Progress) -> NodeResult:
+def _run_node(
+    node: Any, ir: Any, deployment: Any, store: Any, reporter: Progress, stop_if_asked: Callable[[], None]
+) -> NodeResult:
     """Launch one node and show what became of it."""
+
+    def said(text: str) -> None:
+        stop_if_asked()
+        reporter.say(text)
+
     from tfx.orchestration.local import runner_utils
     from tfx.orchestration.portable import launcher
 
@@ -94,7 +105,7 @@ def _run_node(node: Any, ir: Any, deployment: Any, store: Any, reporter: Progres
     logging.info("---- %s ----", node_id)
     began = time.monotonic()
     try:
-        with reporter.running(node_id), progress.listening(reporter.say):
+        with reporter.running(node_id), progress.listening(said):
             info = launcher.Launcher(
                 pipeline_node=node,
                 mlmd_connection=store,

@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +48,8 @@ def run(arguments: argparse.Namespace) -> int:
         console = Console(file=terminal)
         console.print(f"{loaded.name}: log in {log_file}", soft_wrap=True, highlight=False)
         try:
-            with terminable():
-                _run(loaded, arguments.config, run_id, console)
+            with terminable() as stop_if_asked:
+                _run(loaded, arguments.config, run_id, console, stop_if_asked)
         except KeyboardInterrupt as stop:
             console.print("stopped; the same command goes on from here")
             # At a usual exit Python would wait for Beam's worker threads, which do not know that they should stop.
@@ -57,7 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _run(config: "Config", config_file: Path, run_id: str, console: "Console") -> None:
+def _run(
+    config: "Config", config_file: Path, run_id: str, console: "Console", stop_if_asked: Callable[[], None]
+) -> None:
     from pipeline import runner
     from pipeline.progress import Progress
 
@@ -66,7 +68,7 @@ def _run(config: "Config", config_file: Path, run_id: str, console: "Console") -
         from pipeline import dag, summary
 
         pipeline = dag.build(config, config_file)
-    results = runner.run(pipeline, progress, run_id)
+    results = runner.run(pipeline, progress, run_id, stop_if_asked)
     summary.show(config, config_file, results, console)
 
 
@@ -90,14 +92,27 @@ def alone(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """Let a request to terminate (a container that is stopped) end the run as Ctrl-C does."""
+def terminable() -> Iterator[Callable[[], None]]:
+    """Let a request to terminate (a container that is stopped) end the run as Ctrl-C does.
+
+    What Python raises within a destructor or some callbacks of libraries is lost. So the request is kept as well: the
+    function that the block is given raises it again.
+    """
+    heard: list[int] = []
 
     def stop(number: int, frame: Any) -> None:
+        heard.append(number)
         raise KeyboardInterrupt(number)
 
-    before = signal.signal(signal.SIGTERM, stop)
+    def stop_if_asked() -> None:
+        if heard:
+            raise KeyboardInterrupt(heard[-1])
+
+    # Where Ctrl-C is ignored, as in a shell's background, it stays so.
+    asked = [signal.SIGTERM, *([signal.SIGINT] if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN else [])]
+    before = {each: signal.signal(each, stop) for each in asked}
     try:
-        yield
+        yield stop_if_asked
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)

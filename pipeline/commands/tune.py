@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
         _say(console, f"{loaded.name}: {arguments.step} model {model}, NDCG@10 on eval; log in {log_file}")
         _say(console, "trying " + ", ".join(f"{name} {each}" for name, each in space.items()))
         try:
-            with terminable():
-                _search(arguments, loaded, space, output, run_id, console)
+            with terminable() as stop_if_asked:
+                _search(arguments, loaded, space, output, run_id, console, stop_if_asked)
         except KeyboardInterrupt as stop:
             _say(console, "stopped; the same command goes on from the finished trials")
             # At a usual exit Python would wait for Beam's worker threads, which do not know that they should stop.
@@ -122,6 +123,7 @@ def _search(
     output: Path,
     run_id: str,
     console: "Console",
+    stop_if_asked: Callable[[], None],
 ) -> None:
     from pipeline import paths, runner, tuning_summary
 
@@ -134,7 +136,7 @@ def _search(
         search = tuning.search_for(config, arguments.step, space, trials, arguments.minutes)
         pipeline = tuning.build(config, arguments.config, search)
     try:
-        runner.run(pipeline, progress, run_id)
+        runner.run(pipeline, progress, run_id, stop_if_asked)
         found = tuning.finished(Outcome(paths.metadata_file(config), progress.results), search)
     except (KeyboardInterrupt, TwostepError):
         found = tuning.kept(config, Outcome(paths.metadata_file(config), progress.results), search)

@@ -1,0 +1,31 @@
+"""A request to stop that came at a moment when what Python raises is lost."""
+
+import os
+import signal
+
+import pytest
+
+from pipeline.commands.run import terminable
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_request_that_was_lost_is_raised_again(number):
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt) as told, terminable() as stop_if_asked:
+        stop_if_asked()
+        try:
+            os.kill(os.getpid(), number)
+        except KeyboardInterrupt:
+            pass  # as a destructor loses it
+        stop_if_asked()
+    assert told.value.args == (number,)
+    assert signal.getsignal(number) is before
+
+
+def test_where_ctrl_c_is_ignored_it_stays_so():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with terminable():
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
