@@ -1,5 +1,6 @@
 """A request to stop that came at a moment when what Python raises is lost."""
 
+import contextlib
 import os
 import signal
 
@@ -11,13 +12,12 @@ from pipeline.commands.run import terminable
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_request_that_was_lost_is_raised_again(number):
     before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt) as told, terminable() as stop_if_asked:
+    with terminable() as stop_if_asked:
         stop_if_asked()
-        try:
+        with contextlib.suppress(KeyboardInterrupt):  # as a destructor loses it
             os.kill(os.getpid(), number)
-        except KeyboardInterrupt:
-            pass  # as a destructor loses it
-        stop_if_asked()
+        with pytest.raises(KeyboardInterrupt) as told:
+            stop_if_asked()
     assert told.value.args == (number,)
     assert signal.getsignal(number) is before
 
