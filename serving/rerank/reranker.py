@@ -18,7 +18,7 @@ from serving.rerank.greedy import Term, greedy
 from serving.rerank.settings import Reranking
 from transform.features import Feature
 
-DIVERSE = 50  # diversity chooses among so many that are worth most: what lies deeper costs more than it adds
+DIVERSE = 50  # diversity chooses among so many that are worth most, which bounds what it can cost (docs/reranking.md)
 
 _AT_ONCE = 1 << 23  # candidates times places, which bounds memory
 
