@@ -17,7 +17,7 @@ RETRIEVAL_RANK = "retrieval_rank"  # 0 for the first candidate
 EVENT_COUNT = "event_count"  # of the catalogue: an item's events before test
 LABEL = "label"  # 1.0 for a relevant candidate
 WEIGHT = "weight"  # 0.0 for padding
-MISSED = "missed"  # 1.0 for a right answer that the retriever did not find
+MISSED = "missed"  # 1.0 for a right answer that is not among the places of the retriever's candidates
 
 # ---- inputs of the served signatures that are no column of a table ----
 EXCLUDE = "exclude"  # item ids never to be returned

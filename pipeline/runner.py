@@ -93,13 +93,12 @@ def _run_node(
     node: Any, ir: Any, deployment: Any, store: Any, reporter: Progress, stop_if_asked: Callable[[], None]
 ) -> NodeResult:
     """Launch one node and show what became of it."""
+    from tfx.orchestration.local import runner_utils
+    from tfx.orchestration.portable import launcher
 
     def said(text: str) -> None:
         stop_if_asked()
         reporter.say(text)
-
-    from tfx.orchestration.local import runner_utils
-    from tfx.orchestration.portable import launcher
 
     node_id = node.node_info.id
     logging.info("---- %s ----", node_id)

@@ -26,8 +26,8 @@ def candidate_table(
       found: C candidates each.
       catalogue: the items with their features.
       features: the items' features.
-      ranks: [Q, C] of the candidates, where they do not stand in the retriever's order.
-      missed: [Q, C] whether a candidate is a right answer that the retriever did not find; by default none is.
+      ranks: [Q, C] of the candidates, NaN for none, where they do not stand in the retriever's order.
+      missed: [Q, C] whether a candidate is a right answer that is not among the retriever's; by default none is.
       missed_weight: what such a one weighs.
     Returns:
       The users' columns, query_time, history and its times, and lists of C values: item_id, the item features (C × V

@@ -32,6 +32,10 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.items)
 
+    def keys(self, n_items: int) -> np.ndarray:
+        """[P] the number of each pair, as `list_keys` counts them."""
+        return self.queries * (n_items + 1) + self.items
+
 
 @dataclass(frozen=True)
 class Exposures:
@@ -121,8 +125,12 @@ def not_chosen(shown: Exposures, asked: Queries, target: pa.Table, catalogue: pa
 
 def placed(shown: Pairs, rows: np.ndarray, n_items: int) -> np.ndarray:
     """[P] bool, which of the pairs stand in lists [Q, C] of catalogue rows, -1 for none."""
-    keys = np.arange(len(rows))[:, None] * (n_items + 1) + np.where(rows < 0, n_items, rows)
-    return np.isin(shown.queries * (n_items + 1) + shown.items, keys)
+    return np.isin(shown.keys(n_items), list_keys(rows, n_items))
+
+
+def list_keys(rows: np.ndarray, n_items: int) -> np.ndarray:
+    """[Q, C] a number for each pair of a query and an item of its list; for -1, no item, that of none."""
+    return np.arange(len(rows))[:, None] * (n_items + 1) + np.where(rows < 0, n_items, rows)
 
 
 def _first_not_known(asked: Queries) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from components.candidate_generator.exposures import Pairs
+from components.candidate_generator.exposures import Pairs, list_keys
 from core.errors import ModelError
 from core.queries import Queries
 
@@ -52,11 +52,11 @@ def learning_rows(
     popular = rng.choice(len(counts), (count, drawn[0]), p=counts / max(1, counts.sum())) if drawn[0] else None
     uniform = rng.integers(0, len(counts), (count, drawn[1]))
     sampled = np.concatenate([part for part in (popular, uniform) if part is not None], axis=1).astype(np.int32)
-    keys = _keys(sampled, len(counts))
+    keys = list_keys(sampled, len(counts))
     _, first = np.unique(keys, return_index=True)
     again = np.ones(keys.size, bool)
     again[first] = False
-    retrieved, out = _keys(rows[:, :kept], len(counts)), _keys(seen, len(counts))
+    retrieved, out = list_keys(rows[:, :kept], len(counts)), list_keys(seen, len(counts))
     taken = np.concatenate([retrieved.ravel(), out.ravel(), _answers(queries, len(counts))])
     unfit = again.reshape(keys.shape) | np.isin(keys, taken)
     shown_rows = _shown(exposed, np.r_[taken, keys.ravel()], count, most_shown, len(counts), rng)
@@ -74,7 +74,7 @@ def _shown(
     exposed: Pairs, taken: np.ndarray, count: int, most: int, n_items: int, rng: np.random.Generator
 ) -> np.ndarray:
     """[count, most] catalogue rows of exposed items that are not taken, drawn; -1 past the last."""
-    free = ~np.isin(exposed.queries * (n_items + 1) + exposed.items, taken)
+    free = ~np.isin(exposed.keys(n_items), taken)
     owners, items = exposed.queries[free], exposed.items[free]
     order = np.lexsort((rng.random(len(owners)), owners))
     return _first(owners[order], items[order], count, most)
@@ -83,7 +83,7 @@ def _shown(
 def _missed(retrieved: np.ndarray, queries: Queries, most: int, n_items: int) -> np.ndarray:
     """[Q, most] catalogue rows of right answers that were not retrieved, -1 past the last."""
     owners = np.repeat(np.arange(len(queries)), np.diff(queries.relevant_offsets))
-    absent = ~np.isin(_answers(queries, n_items), _keys(retrieved, n_items))
+    absent = ~np.isin(_answers(queries, n_items), list_keys(retrieved, n_items))
     return _first(owners[absent], queries.relevant_items[absent], len(queries), most)
 
 
@@ -96,12 +96,7 @@ def _first(owners: np.ndarray, items: np.ndarray, count: int, most: int) -> np.n
     return found
 
 
-def _keys(rows: np.ndarray, n_items: int) -> np.ndarray:
-    """[Q, C] a number for each pair of a query and an item; of no item that of none."""
-    return np.arange(len(rows))[:, None] * (n_items + 1) + np.where(rows < 0, n_items, rows)
-
-
 def _answers(queries: Queries, n_items: int) -> np.ndarray:
-    """The numbers, as of `_keys`, of the right answers."""
+    """The numbers, as of `list_keys`, of the right answers."""
     owners = np.repeat(np.arange(len(queries)), np.diff(queries.relevant_offsets))
     return owners * (n_items + 1) + queries.relevant_items

@@ -287,7 +287,7 @@ def _reach(facts: ReportFacts) -> Html | None:
             [
                 el(
                     "th",
-                    titles.get(purpose, f"the same, {purpose.removeprefix('learn_')} × as long before"),
+                    titles.get(purpose, f"the same, window {purpose.removeprefix('learn_')} before eval"),
                     scope="row",
                 ),
                 el("td", f"{relevant:,}"),

@@ -208,3 +208,36 @@ def finished(first: Done, recommender: Recommender) -> Recommender:
     """The recommender after that run."""
     assert first.code == 0, first.out + first.err
     return recommender
+
+
+@pytest.fixture(scope="module")
+def loaded(finished: Recommender) -> Any:
+    """Its configuration."""
+    from pipeline import config
+
+    return config.load(finished.folder / "slice.yaml")
+
+
+@pytest.fixture(scope="module")
+def folders(loaded: Any) -> Callable[[str, str], str]:
+    """The folder of an output of a node."""
+    from pipeline import lineage, paths
+
+    store = lineage.open_store(paths.metadata_file(loaded))
+    return lambda node, output: str(lineage.latest_output(store, node, output))
+
+
+@pytest.fixture(scope="module")
+def joined(folders: Callable[[str, str], str]) -> dict[str, Any]:
+    """The joined events, split by split."""
+    import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+    import pyarrow as pa
+
+    from core import examples, names
+    from core.columns import STRINGS
+
+    types = dict.fromkeys((names.USER_ID, names.ITEM_ID), pa.string())
+    types |= {names.TIMESTAMP: pa.int64(), names.HISTORY: STRINGS}
+    uri = folders("EventJoiner", "examples")
+    return {split: examples.read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL, names.TEST)}

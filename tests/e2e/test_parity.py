@@ -15,10 +15,10 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from core import examples, metrics, names, queries, releases
-from core.columns import STRINGS, read_arrow
+from core.columns import read_arrow
 from core.files import read_json
 from core.windows import windows_before
-from pipeline import config, dag, lineage, paths
+from pipeline import dag
 from serving.engine import TwoStep
 from serving.rerank.reranker import Reranker
 from serving.rerank.settings import MMR, Reranking
@@ -35,18 +35,6 @@ from transform.features import raw_columns
 
 SPLITS = (names.TRAIN, names.EVAL, names.TEST)
 CANDIDATES = 50
-
-
-@pytest.fixture(scope="module")
-def loaded(finished):
-    return config.load(finished.folder / "slice.yaml")
-
-
-@pytest.fixture(scope="module")
-def folders(loaded):
-    """The folder of an output of a node."""
-    store = lineage.open_store(paths.metadata_file(loaded))
-    return lambda node, output: str(lineage.latest_output(store, node, output))
 
 
 @pytest.fixture(scope="module")
@@ -176,18 +164,6 @@ def test_a_list_is_best_first_and_holds_nothing_seen(engine, test_queries):
 def events(finished):
     """The raw events."""
     return pq.read_table(finished.folder / "data" / "interactions.parquet").to_pandas()
-
-
-@pytest.fixture(scope="module")
-def joined(folders):
-    """The joined events, split by split."""
-    types = {
-        names.USER_ID: pa.string(),
-        names.ITEM_ID: pa.string(),
-        names.TIMESTAMP: pa.int64(),
-        names.HISTORY: STRINGS,
-    }
-    return {split: examples.read_examples(folders("EventJoiner", "examples"), split, types) for split in SPLITS}
 
 
 @pytest.mark.parametrize("split", SPLITS)

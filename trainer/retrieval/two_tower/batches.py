@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from core import names
+from core.queries import ranges
 
 Columns = dict[str, np.ndarray]
 
@@ -73,18 +74,11 @@ class Histories:
           events: [B] which.
           candidates: [C] catalogue rows.
         """
-        row, member = _ranges(self.start[events], self.end[events])
+        row, member = ranges(self.start[events], self.end[events])
         order = np.argsort(candidates, kind="stable")
         items, ordered = self.members[member], candidates[order]
-        found, place = _ranges(*(np.searchsorted(ordered, items, side) for side in ("left", "right")))
+        found, place = ranges(*(np.searchsorted(ordered, items, side) for side in ("left", "right")))
         return np.stack([row[found], order[place]], axis=1)
-
-
-def _ranges(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All indices of the ranges [start, end), each with the number of its range before it."""
-    sizes = ends - starts
-    owner = np.repeat(np.arange(len(starts)), sizes)
-    return owner, np.arange(len(owner)) + np.repeat(starts - np.cumsum(sizes) + sizes, sizes)
 
 
 def log_expected(counts: np.ndarray, batch_size: int, uniform: int) -> np.ndarray:
