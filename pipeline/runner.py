@@ -39,7 +39,8 @@ def run(
       pipeline: the pipeline; its metadata connection says where the cache is kept. No other run of it is under way.
       reporter: shows each node.
       run_id: names the run in ML Metadata; must be new.
-      stop_if_asked: called before each node, and whenever one tells of its progress; what it raises ends the run.
+      stop_if_asked: called before each node, when one tells of its progress and when one has failed; what it raises
+        ends the run.
 
     Returns:
       One result a node, in the order they ran.
@@ -118,9 +119,7 @@ def _run_node(
             if state == "done" and node.node_info.type.name == _RESOLVER:
                 state = "resolved"
     except Exception as error:
-        for link in _chain(error):
-            if isinstance(link, KeyboardInterrupt):  # Beam makes a failure of it, where it comes within its code
-                raise link from None
+        stop_if_asked()  # Beam, and C++ that calls Python, make a failure of what the request has raised
         logging.exception("%s failed", node_id)
         reporter.finished(NodeResult(node_id, "failed", time.monotonic() - began))
         raise explained(node_id, error) from error

@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from core.errors import DataError, TwostepError
 from pipeline import cli, lineage, runner
+from pipeline.commands.run import terminable
 from pipeline.progress import Progress
 
 ROOT = Path(cli.__file__).resolve().parents[1]
@@ -19,6 +21,7 @@ ROOT = Path(cli.__file__).resolve().parents[1]
 # Numbers -> Sums -> Report; the environment says how Sums fails.
 LITTLE = """
 import os
+import signal
 from pathlib import Path
 
 import apache_beam as beam
@@ -53,6 +56,12 @@ def Sums(
         os._exit(9)
     if fault == "data":
         raise DataError("a.csv", "row 3", "is empty", "Fill it")
+    if fault == "stop":
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt as stop:
+            said = f"{stop!r} at: a.py(3): f"
+        raise RuntimeError(said)  # as C++ that calls Python tells of it: in words alone
     if fault == "other":
         raise KeyError("no such column")
     with beam_pipeline as pipeline:
@@ -189,6 +198,15 @@ def test_any_other_error_names_the_node_and_what_it_raised(little, tmp_path, mon
     with pytest.raises(TwostepError) as caught:
         run(little.build(tmp_path))
     assert str(caught.value) == "Sums failed with KeyError: 'no such column'\nRun again with -v for the log"
+
+
+def test_a_request_to_stop_that_a_library_made_a_failure_of_stops_the_run(little, tmp_path, monkeypatch):
+    monkeypatch.setenv("FAULT", "stop")
+    out = io.StringIO()
+    with terminable() as stop_if_asked, pytest.raises(KeyboardInterrupt) as told:
+        runner.run(little.build(tmp_path), Progress(Console(file=out)), stop_if_asked=stop_if_asked)
+    assert told.value.args == (signal.SIGTERM,)
+    assert [line.split()[:2] for line in out.getvalue().splitlines()] == [["✓", "Numbers"]]
 
 
 def test_progress_of_an_executor_is_heard(little, tmp_path):
