@@ -38,11 +38,11 @@ class ColdWorld(World):
         self.key = key
         super().__init__(PROTOCOLS["movielens-100k"], SEED)
 
-    def _split(self, history_length: int) -> list[pa.Table]:
+    def _split(self) -> list[pa.Table]:
         table = {names.ITEM_ID: self.catalogue, names.USER_ID: self.users}[self.key]
         ids = table[self.key].combine_chunks()
         hidden = ids.filter(pa.array(np.random.default_rng(self.seed).random(len(ids)) < HIDDEN))
-        parts = super()._split(history_length)
+        parts = super()._split()
         cold = [pc.is_in(part[self.key], value_set=hidden) for part in parts]
         return [part.filter(pc.invert(among)) for part, among in zip(parts[:2], cold, strict=False)] + [
             parts[2].filter(cold[2])

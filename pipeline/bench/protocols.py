@@ -117,7 +117,17 @@ PROTOCOLS = {
             split="temporal",
             exclude_seen=False,
             metrics=("ndcg@10", "recall@100"),
-            features=Features.model_validate({"history_length": 2000}),
+            features=Features.model_validate(
+                {
+                    "item": {
+                        "department": "categorical",
+                        "brand": "categorical",
+                        "product_category": "categorical",
+                        "product_type": {"kind": "categorical", "min_count": 5},
+                    },
+                    "history_length": 2000,
+                }
+            ),
             published={
                 "popularity": (0.181, 0.124),
                 "iALS, 128 factors": (0.143, 0.187),

@@ -45,10 +45,9 @@ class World:
             _read(folder / f"{table}.parquet", {key: pa.string()} | feature_types(features[table]))
             for table, key in ((names.USERS, names.USER_ID), (names.ITEMS, names.ITEM_ID))
         )
-        # Most models need the history of the queries alone; that of every event outweighs all else.
-        self.parts = self._split(history_length=0)
+        self.parts = self._split()
 
-    def _split(self, history_length: int) -> list[pa.Table]:
+    def _split(self) -> list[pa.Table]:
         protocol = self.protocol
         folder = datasets.cache_folder(protocol.dataset)
         keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.TIMESTAMP: pa.int64()}
@@ -60,7 +59,7 @@ class World:
         if protocol.split == "temporal":
             cut = splits.cuts(events[names.TIMESTAMP].to_numpy(), protocol.eval_share, protocol.test_share)
         spec = join.JoinSpec(
-            history_length=history_length,
+            history_length=0,  # models cut histories from the events; written out, they outweigh all else
             method=protocol.split,
             eval_share=protocol.eval_share,
             test_share=protocol.test_share,
@@ -106,14 +105,9 @@ class World:
         if not with_transform:
             return common
         layer, sizes = self._transform
-        whole = pa.concat_tables(self._whole[:until]).combine_chunks()
         return replace(
-            common, transform=layer, sizes=sizes, transformed=lambda: transformed(whole, self.features, layer)
+            common, transform=layer, sizes=sizes, transformed=lambda: transformed(events, self.features, layer)
         )
-
-    @functools.cached_property
-    def _whole(self) -> list[pa.Table]:
-        return self._split(self.features.history_length)
 
     @functools.cached_property
     def _transform(self) -> tuple[Any, dict[str, int]]:
@@ -133,7 +127,7 @@ class World:
         self._folder = tempfile.TemporaryDirectory()
         work = self._folder.name
         examples = f"{work}/examples.gz"
-        write_examples(pa.concat_tables(self._whole[:2]).select(list(spec)), examples)
+        write_examples(pa.concat_tables(self.parts[:2]).select(list(spec)), examples)
         source = tf_example_record.TFExampleRecord(examples, schema=schema_utils.schema_from_feature_spec(spec))
         with beam.Pipeline(runner="FnApiRunner") as pipeline, tft_beam.Context(temp_dir=f"{work}/temp"):
             read = pipeline | source.BeamSource(), source.TensorAdapterConfig()

@@ -1,9 +1,23 @@
-"""What each candidate is worth by itself: by its place in the ranker's order, by its age, and by its popularity."""
+"""What each candidate is worth by itself: by its place in the order, by its age, and by its popularity."""
 
 import numpy as np
 
 DAY = 86_400
 YEAR = 365.2425 * DAY  # the mean year of the Gregorian calendar
+
+
+def order(scores: np.ndarray, unmoved: np.ndarray) -> np.ndarray:
+    """[Q, C] the candidates by falling score, of equals the first; those unmoved at the very place they have.
+
+    Args:
+      scores: [Q, C] -inf for padding, which is behind all others and stays there.
+      unmoved: [Q, C] bool.
+    """
+    ranked = np.argsort(np.where(unmoved, np.nan, -scores), axis=1, kind="stable")  # NaN is last
+    places = np.argsort(unmoved, axis=1, kind="stable")  # those of the others, in their order; then theirs
+    found = np.empty_like(ranked)
+    np.put_along_axis(found, places, ranked, axis=1)
+    return found
 
 
 def relevance(scores: np.ndarray) -> np.ndarray:

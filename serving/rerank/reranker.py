@@ -26,13 +26,13 @@ _AT_ONCE = 1 << 23  # candidates times places, which bounds memory
 class Reranker:
     """The ranker's order made into the one that is served.
 
-    In this order: a candidate is worth what its place in the ranker's order is; new items get their boost and popular
-    ones their malus; then the list is built place by place, diversity and calibration weighing in at each, within the
-    caps.
+    In this order: a candidate is worth what its place in the ranker's order is, or in the retriever's if it is cold and
+    so configured; new items get their boost and popular ones their malus; then the list is built place by place,
+    diversity and calibration weighing in at each, within the caps.
 
     Args:
       settings: what is to be done.
-      catalogue: one row an item: its features and, where popularity counts, its events.
+      catalogue: one row an item: its features and, where popularity counts or cold items do, its events.
       features: the items' features by column.
     """
 
@@ -48,6 +48,8 @@ class Reranker:
         if settings.freshness:
             age = catalogue[settings.freshness.column].combine_chunks().cast(pa.float64())
             self._age = age.to_numpy(zero_copy_only=False)
+        if settings.cold == "retrieved":
+            self._cold = catalogue[names.EVENT_COUNT].to_numpy() == 0
         if settings.popularity:
             self._popularity = adjust.log_popularity(catalogue[names.EVENT_COUNT].to_numpy())
 
@@ -62,14 +64,15 @@ class Reranker:
 
         Args:
           queries: Q queries; their time and history are looked at.
-          rows: [Q, C] candidates, -1 for padding, in the order that ties keep.
+          rows: [Q, C] candidates in the retriever's order, which ties keep; -1 for padding.
           scores: [Q, C] of the ranker, on any scale, -inf for padding.
           k: how many are wanted.
         """
-        order = np.argsort(-scores, axis=1, kind="stable")
+        unmoved = self._cold[rows] & (rows >= 0) if self.settings.cold == "retrieved" else np.zeros(rows.shape, bool)
+        order = adjust.order(scores, unmoved)
         rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
         k = min(k, rows.shape[1])
-        if self.settings == Reranking() or not rows.size:
+        if self.settings == Reranking(cold=self.settings.cold) or not rows.size:
             return rows[:, :k], scores[:, :k]
         step = max(1, _AT_ONCE // (rows.shape[1] * k))
         parts = [np.arange(start, min(start + step, len(rows))) for start in range(0, len(rows), step)]

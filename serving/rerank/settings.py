@@ -69,6 +69,11 @@ class Cap(Settings):
 class Reranking(Settings):
     """What is done to the ranker's order before it is served; by default nothing."""
 
+    cold: Literal["ranked", "retrieved"] = Field(
+        "ranked",
+        description="Where an item without events stands: where the ranker puts it, which learned from events, or at "
+        "the place at which the retriever has `retrieved` it.",
+    )
     freshness: Freshness | None = Field(None, description="A boost for new items.")
     popularity: Popularity | None = Field(None, description="A malus for popular items.")
     mmr: MMR | None = Field(None, description="Diversity by maximal marginal relevance.")

@@ -31,7 +31,7 @@ CATALOGUE = pa.table(
         "genres": pa.array(GENRES, pa.list_(pa.string())),
         "price": pa.array([*RNG.lognormal(size=N_ITEMS - 1), None], pa.float32()),
         "year": pa.array([*RNG.integers(1980, 2000, N_ITEMS - 1), None], pa.float32()),
-        names.EVENT_COUNT: RNG.geometric(0.05, N_ITEMS) - 1,
+        names.EVENT_COUNT: (RNG.geometric(0.05, N_ITEMS) - 1) * (np.arange(N_ITEMS) % 4 > 0),
     }
 )
 LISTS = st.integers(0, 2**32 - 1)
@@ -217,6 +217,31 @@ def test_new_items_gain_and_popular_ones_lose():
     for config, first in (({}, 0), (fresh, 1), ({"popularity": {"weight": 0.5}}, 1)):
         reranker = Reranker(Reranking.model_validate(config), catalogue, {"year": FEATURES["year"]})
         assert reranker.rerank(queries, rows, scores, 1)[0].item() == first
+
+
+@given(LISTS, st.integers(1, 12))
+@settings(max_examples=100, deadline=None)
+def test_cold_items_stand_where_they_were_retrieved_and_the_ranker_has_the_other_places(seed, k):
+    queries, rows, scores = drawn(seed)
+    cold = CATALOGUE[names.EVENT_COUNT].to_numpy() == 0
+    for found, row, score in zip(reranked({"cold": "retrieved"}, queries, rows, scores, k), rows, scores, strict=True):
+        given = row[row >= 0].tolist()
+        ranked = iter(sorted((item for item in given if not cold[item]), key=lambda item: -score[given.index(item)]))
+        expected = [item if cold[item] else next(ranked) for item in given]
+        assert found.tolist() == (expected + [-1] * 12)[:k]
+
+
+def test_what_a_cold_item_is_worth_is_by_its_place():
+    catalogue = pa.table({names.ITEM_ID: list("abc"), names.EVENT_COUNT: [9, 0, 9], "year": [1990.0, 1990.0, None]})
+    lists = asked(1, RNG), np.array([[0, 1, 2]], np.int32), np.array([[1.0, -5.0, 2.0]])
+    fresh = {"column": "year", "holds": "year", "half_life_days": 1e9, "weight": 0.6}
+    for config, expected in (
+        ({}, [2, 0, 1]),
+        ({"cold": "retrieved"}, [2, 1, 0]),
+        ({"cold": "retrieved", "freshness": fresh}, [1, 0, 2]),  # 0.63 + 0.6, 0.5 + 0.6, 1
+    ):
+        reranker = Reranker(Reranking.model_validate(config), catalogue, {"year": FEATURES["year"]})
+        assert reranker.rerank(*lists, 3)[0].tolist() == [expected]
 
 
 def test_freshness_halves_with_every_half_life():
