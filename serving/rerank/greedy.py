@@ -7,8 +7,8 @@ import numpy as np
 
 from serving.rerank.caps import Cap
 
-# Steps far below any score: those told to stay behind come after all others, then what a cap forbids, then padding.
-_BEHIND, _FORBIDDEN, _PADDING = 1e3, 1e6, -1e12
+# Steps far below any score: what a cap forbids comes after all others, then padding.
+_FORBIDDEN, _PADDING = 1e6, -1e12
 
 
 class Term(Protocol):
@@ -26,7 +26,6 @@ def greedy(
     k: int,
     terms: Sequence[tuple[float, Term]],
     caps: Sequence[Cap],
-    behind: np.ndarray | None = None,
 ) -> np.ndarray:
     """[Q, k] the places of the chosen candidates, in the order of their choice; of equals the first.
 
@@ -39,13 +38,10 @@ def greedy(
       k: at most C.
       terms: each with its weight w.
       caps: which candidates are one too many.
-      behind: [Q, C] whether a candidate comes only after all others, whatever it is worth.
     """
     rest = 1.0 - sum(weight for weight, _ in terms)
     given = np.isfinite(relevance)
     worth = np.where(given, rest * np.where(given, relevance, 0.0), _PADDING)
-    if behind is not None:
-        worth -= _BEHIND * behind
     lists = np.arange(len(relevance))
     order = np.empty((len(relevance), k), np.int64)
     for place in range(k):

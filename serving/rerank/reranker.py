@@ -18,7 +18,7 @@ from serving.rerank.greedy import Term, greedy
 from serving.rerank.settings import Reranking
 from transform.features import Feature
 
-DIVERSE = 50  # diversity chooses among so many that are worth most, which bounds what it can cost (docs/reranking.md)
+PAGE = 10  # places that are chosen together and then put in order (docs/reranking.md)
 
 _AT_ONCE = 1 << 23  # candidates times places, which bounds memory
 
@@ -28,7 +28,8 @@ class Reranker:
 
     In this order: a candidate is worth what its place in the ranker's order is, or in the retriever's if it is cold and
     so configured; new items get their boost and popular ones their malus; then the list is built place by place,
-    diversity and calibration weighing in at each, within the caps.
+    diversity and calibration weighing in at each, within the caps. Without caps, that says what is on a page, and on it
+    what is worth most comes first.
 
     Args:
       settings: what is to be done.
@@ -74,9 +75,11 @@ class Reranker:
         k = min(k, rows.shape[1])
         if self.settings == Reranking(cold=self.settings.cold) or not rows.size:
             return rows[:, :k], scores[:, :k]
-        step = max(1, _AT_ONCE // (rows.shape[1] * k))
+        width = min(-(-k // PAGE) * PAGE, rows.shape[1])  # whole pages, so that the first places do not depend on k
+        step = max(1, _AT_ONCE // (rows.shape[1] * width))
         parts = [np.arange(start, min(start + step, len(rows))) for start in range(0, len(rows), step)]
-        places = np.concatenate([self._places(queries.take(part), rows[part], scores[part], k) for part in parts])
+        places = np.concatenate([self._places(queries.take(part), rows[part], scores[part], width) for part in parts])
+        places = places[:, :k]
         return np.take_along_axis(rows, places, axis=1), np.take_along_axis(scores, places, axis=1)
 
     def _places(self, queries: Queries, rows: np.ndarray, scores: np.ndarray, k: int) -> np.ndarray:
@@ -87,14 +90,12 @@ class Reranker:
             relevance += fresh.weight * boost
         if self.settings.popularity:
             relevance -= self.settings.popularity.weight * self._popularity[rows]
-        behind = None
-        if self.settings.diversity:
-            behind = np.argsort(np.argsort(-relevance, axis=1, kind="stable"), axis=1, kind="stable") >= DIVERSE
         caps = [
             Cap(CandidateFeatures(values, rows), cap.most, cap.first)
             for values, cap in zip(self._values, self.settings.caps, strict=True)
         ]
-        return greedy(relevance, k, self._terms(queries, rows, k), caps, behind)
+        chosen = greedy(relevance, k, self._terms(queries, rows, k), caps)
+        return chosen if caps else _by_worth(chosen, relevance)
 
     def _terms(self, queries: Queries, rows: np.ndarray, k: int) -> Sequence[tuple[float, Term]]:
         terms: list[tuple[float, Term]] = []
@@ -106,3 +107,10 @@ class Reranker:
             wanted = tastes(queries.history, self.item_ids, self._shares)
             terms.append((self.settings.calibrated, Calibration(CandidateFeatures(self._shares, rows), wanted)))
         return terms
+
+
+def _by_worth(chosen: np.ndarray, worth: np.ndarray) -> np.ndarray:
+    """[Q, k] the places chosen, on each page in the order of what they are worth [Q, C]; of equals the first chosen."""
+    page = np.broadcast_to(np.arange(chosen.shape[1]) // PAGE, chosen.shape)
+    order = np.lexsort((-np.take_along_axis(worth, chosen, axis=1), page), axis=1)
+    return np.take_along_axis(chosen, order, axis=1)

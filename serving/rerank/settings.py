@@ -37,7 +37,7 @@ class Popularity(Settings):
 class MMR(Settings):
     """Diversity by maximal marginal relevance: an item loses by its likeness to the items above it."""
 
-    weight: float = Field(0.4, ge=0, le=1, description="Of diversity: 0 keeps the ranker's order, 1 ignores it.")
+    weight: float = Field(0.31, ge=0, le=1, description="Of diversity: 0 keeps the ranker's order, 1 ignores it.")
     likeness: Literal["mean", "nearest"] = Field(
         "mean",
         description="To the items above it in the mean, which is what intra-list diversity measures, or to the "

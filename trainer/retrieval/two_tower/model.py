@@ -32,14 +32,17 @@ class TwoTowerRetriever(EmbeddingRetriever):
 
     def __init__(self, data: RetrievalData, settings: TwoTowerSettings, model: TwoTower, of_items: Columns):
         super().__init__(data, settings)
-        self.transform, self.query, self.candidate = data.transform, model.query, model.candidate
+        self.transform, self.weights = data.transform, model.variables
+        # Behind a function, since of a Keras model the export has every layer's own functions too, which nobody calls:
+        # they double what it takes to write and to load.
+        self.towers = lambda: model
         self.embeddings = tf.Variable(embedded(model, of_items), trainable=False, name="embeddings")
 
     def embed_query(self, query):
-        return self.query(self.transform(raw.to_sparse(query)))
+        return self.towers().query(self.transform(raw.to_sparse(query)))
 
     def embed_candidate(self, item):
-        return self.candidate(self.transform(raw.to_sparse(item)))
+        return self.towers().candidate(self.transform(raw.to_sparse(item)))
 
 
 def embedded(model: TwoTower, of_items: Columns) -> tf.Tensor:
