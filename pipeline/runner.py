@@ -119,8 +119,8 @@ def _run_node(
             if state == "done" and node.node_info.type.name == _RESOLVER:
                 state = "resolved"
     except Exception as error:
-        stop_if_asked()  # Beam, and C++ that calls Python, make a failure of what the request has raised
         logging.exception("%s failed", node_id)
+        stop_if_asked()  # Beam, and C++ that calls Python, make a failure of what the request has raised
         reporter.finished(NodeResult(node_id, "failed", time.monotonic() - began))
         raise explained(node_id, error) from error
     result = NodeResult(node_id, state, time.monotonic() - began, outputs, execution_id)

@@ -43,9 +43,10 @@ class Events:
         types = user_types(self.features.user)
         return read_examples(self.uri, split, types | {names.RATING: pa.float32()})  # all null where there are none
 
-    def read_whole(self, split: str) -> pa.Table:
-        """All raw columns, the history of every event among them, which outweighs all else."""
-        keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.HISTORY: STRINGS}
+    def read_whole(self, split: str, histories: bool = True) -> pa.Table:
+        """All raw columns; the events' histories, which outweigh all else, where they are asked for."""
+        keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string()}
+        keys |= {names.HISTORY: STRINGS} if histories else {}
         return read_examples(self.uri, split, keys | feature_types(self.features.user | self.features.item))
 
     def data(self, splits: Sequence[str], validation: Queries | None) -> RetrievalData:
@@ -66,7 +67,8 @@ class Events:
         )
 
     def _transformed(self, splits: Sequence[str]) -> dict[str, np.ndarray]:
-        parts = [transformed(self.read_whole(split), self.features, self.transform) for split in splits]
+        events = (self.read_whole(split, histories=False) for split in splits)
+        parts = [transformed(each, self.features, self.transform) for each in events]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
@@ -81,8 +83,9 @@ def transform_sizes(output: tft.TFTransformOutput, features: Features) -> dict[s
 
 
 def transformed(events: pa.Table, features: Features, transform: tf.Module) -> dict[str, np.ndarray]:
-    """The transformed columns of raw events, [E, …] each."""
+    """The transformed columns of raw events, [E, …] each; that of the history where the events have theirs."""
     apply = tf.function(lambda **columns: transform(raw.to_sparse(columns)), reduce_retracing=True)
+    with_history = names.HISTORY in events.column_names
     parts = []
     for start in range(0, len(events), ROWS_AT_ONCE):
         part = events.slice(start, ROWS_AT_ONCE)
@@ -90,7 +93,10 @@ def transformed(events: pa.Table, features: Features, transform: tf.Module) -> d
             key: tf.constant(part[key].combine_chunks().to_numpy(zero_copy_only=False))
             for key in (names.USER_ID, names.ITEM_ID)
         }
-        history = tf.constant(raw.pad_strings(part[names.HISTORY].combine_chunks(), features.history_length))
+        history = tf.fill([len(part), 1], "")
+        if with_history:
+            history = tf.constant(raw.pad_strings(part[names.HISTORY].combine_chunks(), features.history_length))
         columns = apply(**keys, **{names.HISTORY: history}, **raw.from_table(part, features.user | features.item))
-        parts.append({name: column.numpy() for name, column in columns.items()})
+        kept = (name for name in columns if with_history or name != names.HISTORY)
+        parts.append({name: columns[name].numpy() for name in kept})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -206,7 +206,7 @@ def _judge_two_step(
     )
     rows, scores = engine.ranked(test.queries)
     ranked = {TWO_STEP: engine.reranker.rerank(test.queries, rows, scores, test.longest)[0], **before}
-    if reranking != Reranking():  # what the ranker adds is seen under the same re-ranking
+    if reranking.rearranges:  # what the ranker adds is seen under the same re-ranking
         order = np.where(rows != metrics.PADDING, -np.arange(rows.shape[1], dtype=np.float32), -np.inf)
         ranked[RETRIEVAL] = engine.reranker.rerank(test.queries, rows, order, test.longest)[0]
     if inputs.get("baseline_ranking_model"):

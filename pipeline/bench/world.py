@@ -105,6 +105,7 @@ class World:
         if not with_transform:
             return common
         layer, sizes = self._transform
+        events = events.drop_columns([names.HISTORY])
         return replace(
             common, transform=layer, sizes=sizes, transformed=lambda: transformed(events, self.features, layer)
         )

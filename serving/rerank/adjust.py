@@ -6,13 +6,15 @@ DAY = 86_400
 YEAR = 365.2425 * DAY  # the mean year of the Gregorian calendar
 
 
-def order(scores: np.ndarray, unmoved: np.ndarray) -> np.ndarray:
+def order(scores: np.ndarray, unmoved: np.ndarray | None = None) -> np.ndarray:
     """[Q, C] the candidates by falling score, of equals the first; those unmoved at the very place they have.
 
     Args:
       scores: [Q, C] -inf for padding, which is behind all others and stays there.
-      unmoved: [Q, C] bool.
+      unmoved: [Q, C] bool; None: all move.
     """
+    if unmoved is None:
+        return np.argsort(-scores, axis=1, kind="stable")
     ranked = np.argsort(np.where(unmoved, np.nan, -scores), axis=1, kind="stable")  # NaN is last
     places = np.argsort(unmoved, axis=1, kind="stable")  # those of the others, in their order; then theirs
     found = np.empty_like(ranked)
@@ -21,13 +23,13 @@ def order(scores: np.ndarray, unmoved: np.ndarray) -> np.ndarray:
 
 
 def relevance(scores: np.ndarray) -> np.ndarray:
-    """[Q, C] 1 / log2(1 + place), place 1 the ranker's first: 1, 0.63, 0.5, … whatever the scale of its scores.
+    """[Q, C] 1 / log2(1 + place): 1, 0.63, 0.5, … whatever the scale of the ranker's scores.
 
     It is what an item at that place counts in NDCG, so a weight means the same for every ranker and every list, and the
     ranker's first places, of which it is surest, are given up last.
 
     Args:
-      scores: [Q, C] in falling order, -inf for padding, which stays.
+      scores: [Q, C] of the candidates in order; -inf for padding, which stays.
 
     Source of the discount: Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques (TOIS 2002).
     """

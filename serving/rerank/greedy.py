@@ -26,8 +26,9 @@ def greedy(
     k: int,
     terms: Sequence[tuple[float, Term]],
     caps: Sequence[Cap],
-) -> np.ndarray:
-    """[Q, k] the places of the chosen candidates, in the order of their choice; of equals the first.
+) -> tuple[np.ndarray, np.ndarray]:
+    """[Q, k] the places of the chosen candidates, in the order of their choice, of equals the first; and which were
+    chosen though a cap forbids them.
 
     Each choice is the argmax of (1 - Σ w) relevance + Σ w · gain over the candidates that no cap forbids. Where caps
     forbid all that are left, those that the fewest forbid: a list is never cut short. The first places do not depend
@@ -43,18 +44,18 @@ def greedy(
     given = np.isfinite(relevance)
     worth = np.where(given, rest * np.where(given, relevance, 0.0), _PADDING)
     lists = np.arange(len(relevance))
-    order = np.empty((len(relevance), k), np.int64)
+    order, forced = np.empty((len(relevance), k), np.int64), np.zeros((len(relevance), k), bool)
     for place in range(k):
         total = worth.copy()
         for weight, term in terms:
             total += weight * term.gains()
-        for cap in caps:
-            total -= _FORBIDDEN * cap.exceeded()
+        exceeded = sum((cap.exceeded() for cap in caps), start=np.zeros(relevance.shape, np.int64))
+        total -= _FORBIDDEN * exceeded
         chosen = total.argmax(axis=1)
-        order[:, place] = chosen
+        order[:, place], forced[:, place] = chosen, exceeded[lists, chosen] > 0
         worth[lists, chosen] = -np.inf
         for _, term in terms:
             term.take(chosen)
         for cap in caps:
             cap.take(chosen)
-    return order
+    return order, forced

@@ -18,8 +18,6 @@ from serving.rerank.greedy import Term, greedy
 from serving.rerank.settings import Reranking
 from transform.features import Feature
 
-PAGE = 10  # places that are chosen together and then put in order (docs/reranking.md)
-
 _AT_ONCE = 1 << 23  # candidates times places, which bounds memory
 
 
@@ -28,8 +26,8 @@ class Reranker:
 
     In this order: a candidate is worth what its place in the ranker's order is, or in the retriever's if it is cold and
     so configured; new items get their boost and popular ones their malus; then the list is built place by place,
-    diversity and calibration weighing in at each, within the caps. Without caps, that says what is on a page, and on it
-    what is worth most comes first.
+    diversity and calibration weighing in at each, within the caps. That says what is on a page; on it, what is worth
+    most comes first.
 
     Args:
       settings: what is to be done.
@@ -49,6 +47,7 @@ class Reranker:
         if settings.freshness:
             age = catalogue[settings.freshness.column].combine_chunks().cast(pa.float64())
             self._age = age.to_numpy(zero_copy_only=False)
+        self._cold = None
         if settings.cold == "retrieved":
             self._cold = catalogue[names.EVENT_COUNT].to_numpy() == 0
         if settings.popularity:
@@ -69,13 +68,14 @@ class Reranker:
           scores: [Q, C] of the ranker, on any scale, -inf for padding.
           k: how many are wanted.
         """
-        unmoved = self._cold[rows] & (rows >= 0) if self.settings.cold == "retrieved" else np.zeros(rows.shape, bool)
+        unmoved = None if self._cold is None else self._cold[rows] & (rows >= 0)
         order = adjust.order(scores, unmoved)
         rows, scores = np.take_along_axis(rows, order, axis=1), np.take_along_axis(scores, order, axis=1)
         k = min(k, rows.shape[1])
-        if self.settings == Reranking(cold=self.settings.cold) or not rows.size:
+        if not self.settings.rearranges or not rows.size:
             return rows[:, :k], scores[:, :k]
-        width = min(-(-k // PAGE) * PAGE, rows.shape[1])  # whole pages, so that the first places do not depend on k
+        page = self.settings.page
+        width = min(-(-k // page) * page, rows.shape[1])  # whole pages, so that the first places do not depend on k
         step = max(1, _AT_ONCE // (rows.shape[1] * width))
         parts = [np.arange(start, min(start + step, len(rows))) for start in range(0, len(rows), step)]
         places = np.concatenate([self._places(queries.take(part), rows[part], scores[part], width) for part in parts])
@@ -94,8 +94,13 @@ class Reranker:
             Cap(CandidateFeatures(values, rows), cap.most, cap.first)
             for values, cap in zip(self._values, self.settings.caps, strict=True)
         ]
-        chosen = greedy(relevance, k, self._terms(queries, rows, k), caps)
-        return chosen if caps else _by_worth(chosen, relevance)
+        chosen, forced = greedy(relevance, k, self._terms(queries, rows, k), caps)
+        # What a cap says of the first places stays true where no page goes beyond them and what it forbids is behind.
+        page = np.arange(k) // self.settings.page + sum(np.arange(k) >= cap.first for cap in self.settings.caps)
+        worth = np.take_along_axis(relevance, chosen, axis=1)
+        behind = np.where(np.isfinite(worth), forced, 2)
+        order = np.lexsort((-worth, behind, np.broadcast_to(page, chosen.shape)), axis=1)
+        return np.take_along_axis(chosen, order, axis=1)
 
     def _terms(self, queries: Queries, rows: np.ndarray, k: int) -> Sequence[tuple[float, Term]]:
         terms: list[tuple[float, Term]] = []
@@ -107,10 +112,3 @@ class Reranker:
             wanted = tastes(queries.history, self.item_ids, self._shares)
             terms.append((self.settings.calibrated, Calibration(CandidateFeatures(self._shares, rows), wanted)))
         return terms
-
-
-def _by_worth(chosen: np.ndarray, worth: np.ndarray) -> np.ndarray:
-    """[Q, k] the places chosen, on each page in the order of what they are worth [Q, C]; of equals the first chosen."""
-    page = np.broadcast_to(np.arange(chosen.shape[1]) // PAGE, chosen.shape)
-    order = np.lexsort((-np.take_along_axis(worth, chosen, axis=1), page), axis=1)
-    return np.take_along_axis(chosen, order, axis=1)

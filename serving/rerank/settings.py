@@ -35,27 +35,27 @@ class Popularity(Settings):
 
 
 class MMR(Settings):
-    """Diversity by maximal marginal relevance: an item loses by its likeness to the items above it."""
+    """Diversity by maximal marginal relevance: an item loses by its likeness to the items chosen before it."""
 
-    weight: float = Field(0.31, ge=0, le=1, description="Of diversity: 0 keeps the ranker's order, 1 ignores it.")
+    weight: float = Field(0.31, ge=0, le=1, description="Of diversity: 0 keeps the ranker's choice, 1 ignores it.")
     likeness: Literal["mean", "nearest"] = Field(
         "mean",
-        description="To the items above it in the mean, which is what intra-list diversity measures, or to the "
+        description="To the items chosen before it in the mean, which is what intra-list diversity measures, or to the "
         "`nearest` of them, which keeps any two apart and costs more.",
     )
 
 
 class DPP(Settings):
-    """Diversity by a determinantal point process: an item loses by how well all items above it together resemble it."""
+    """Diversity by a determinantal point process: an item loses by how well all those chosen before it resemble it."""
 
-    weight: float = Field(0.2, ge=0, le=1, description="Of diversity: 0 keeps the ranker's order, 1 ignores it.")
+    weight: float = Field(0.2, ge=0, le=1, description="Of diversity: 0 keeps the ranker's choice, 1 ignores it.")
 
 
 class Calibration(Settings):
     """The list's shares of categories follow those of the user's history."""
 
     column: str = Field(description="A categorical or multi-valued item feature, such as genres.")
-    weight: float = Field(0.2, ge=0, le=1, description="Of calibration: 0 keeps the ranker's order, 1 ignores it.")
+    weight: float = Field(0.2, ge=0, le=1, description="Of calibration: 0 keeps the ranker's choice, 1 ignores it.")
 
 
 class Cap(Settings):
@@ -80,6 +80,12 @@ class Reranking(Settings):
     dpp: DPP | None = Field(None, description="Diversity by a determinantal point process.")
     calibration: Calibration | None = Field(None, description="Calibration to the user's history.")
     caps: tuple[Cap, ...] = Field((), description="The most items of one category, brand or provider.")
+    page: int = Field(
+        10,
+        ge=1,
+        description="How many places are looked at together, as on a screen: what stands there is chosen, then ordered "
+        "by what each item is worth. 1 keeps the order of choice.",
+    )
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Reranking":
@@ -91,6 +97,11 @@ class Reranking(Settings):
                 f"the rest; found {self.diversity:g} + {self.calibrated:g}"
             )
         return self
+
+    @property
+    def rearranges(self) -> bool:
+        """Whether anything is done to the order but that cold items may keep their places."""
+        return self != Reranking(cold=self.cold, page=self.page)
 
     @property
     def diversity(self) -> float:

@@ -169,6 +169,18 @@ def test_rows_are_transformed_alone(world, seen, columns):
         np.testing.assert_allclose(value, columns[name][7:9], rtol=1e-6)
 
 
+def test_events_without_their_histories_have_the_same_columns_else(world, seen, columns):
+    found = transformed(seen.drop_columns([names.HISTORY]), world.features, world.events.transform)
+    assert set(columns) - set(found) == {names.HISTORY}
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, columns[name])
+
+
+def test_the_events_of_a_model_are_transformed_without_their_histories(world):
+    data = world.events.data([TRAIN], None)
+    assert names.HISTORY not in data.transformed()
+
+
 def test_empty_strings_are_missing_wherever_they_stand(world):
     tags = of_raw(world, tags=np.array([["", "t0", ""], ["", "", ""]], object))["tags"]
     assert tags[0, 0] > 0

@@ -13,7 +13,7 @@ from core import metrics, names
 from core.queries import Queries
 from serving.rerank import adjust
 from serving.rerank.diversity import OWN
-from serving.rerank.reranker import PAGE, Reranker
+from serving.rerank.reranker import Reranker
 from serving.rerank.settings import Reranking
 from transform.features import Features
 
@@ -35,6 +35,7 @@ CATALOGUE = pa.table(
     }
 )
 LISTS = st.integers(0, 2**32 - 1)
+PAGE = Reranking().page
 
 
 def asked(n_queries: int, rng: np.random.Generator) -> Queries:
@@ -154,7 +155,14 @@ def test_a_cap_holds_wherever_it_can_and_never_cuts_a_list(seed, most, first):
             same = BRANDS[item] and sum(BRANDS[other] == BRANDS[item] for other in chosen) >= most
             return -1e6 if same and len(chosen) < first else 0.0
 
-        assert one.tolist() == greedily(row, score, 12, 0.5, forbidden)
+        chosen = [item for item in greedily(row, score, 12, 0.5, forbidden) if item >= 0]
+        forced = [forbidden(chosen[:place], item) < 0 for place, item in enumerate(chosen)]
+        worth = dict(zip(row, score, strict=True))
+        expected = sorted(
+            range(len(chosen)),
+            key=lambda place: (place // PAGE + (place >= first), forced[place], -worth[chosen[place]]),
+        )
+        assert one.tolist() == [chosen[place] for place in expected] + [-1] * (12 - len(chosen))
 
 
 def test_an_item_of_several_values_counts_for_each_of_them():
@@ -168,23 +176,26 @@ def test_an_item_of_several_values_counts_for_each_of_them():
 
 
 @settings(max_examples=30, deadline=None)
-@given(LISTS, st.integers(1, 12), st.booleans())
-def test_whatever_is_done_a_list_keeps_its_items_and_its_first_places_do_not_depend_on_k(seed, k, capped):
-    queries, rows, scores = drawn(seed)
+@given(LISTS, st.integers(1, N_ITEMS), st.booleans(), st.sampled_from(["ranked", "retrieved"]), st.integers(1, 11))
+def test_whatever_is_done_a_list_keeps_its_items_and_its_first_places_do_not_depend_on_k(seed, k, capped, cold, page):
+    queries, rows, scores = drawn(seed, width=N_ITEMS)
     everything = {
         "freshness": {"column": "year", "holds": "year", "half_life_days": 3650},
         "popularity": {},
         "dpp": {"weight": 0.3},
         "calibration": {"column": "genres"},
         "caps": [{"column": "brand", "most": 1, "first": 4}] if capped else [],
+        "cold": cold,
+        "page": page,
     }
     reranker = Reranker(Reranking.model_validate(everything), CATALOGUE, FEATURES)
-    found, of_found = reranker.rerank(queries, rows, scores, 12)
+    found, of_found = reranker.rerank(queries, rows, scores, N_ITEMS)
     assert (np.sort(found) == np.sort(rows)).all()
     for one, score, row, scored in zip(found, of_found, rows, scores, strict=True):
         assert dict(zip(one, score, strict=True)) == dict(zip(row, scored, strict=True))
     assert (reranker.rerank(queries, rows, scores, k)[0] == found[:, :k]).all()
-    alone = [reranker.rerank(queries.take(np.array([q])), rows[[q]], scores[[q]], 12)[0][0] for q in range(len(rows))]
+    lists = ((queries.take(np.array([q])), rows[[q]], scores[[q]]) for q in range(len(rows)))
+    alone = [reranker.rerank(*one, N_ITEMS)[0][0] for one in lists]
     assert (np.stack(alone) == found).all()
 
 
@@ -200,15 +211,15 @@ def test_by_default_nothing_changes_and_ties_keep_the_retrievers_order():
 
 @pytest.mark.parametrize("method", ["mmr", "dpp"])
 def test_more_weight_makes_lists_more_diverse_whatever_the_scale_of_the_scores(method):
-    queries, rows, scores = drawn(8, 200, N_ITEMS)
+    queries, rows, scores = drawn(8, 200, 20)
     vectors = item_vectors(CATALOGUE, FEATURES)
 
     def lists(weight, scale=1.0):
-        return reranked({method: {"weight": weight}}, queries, rows, 7 + scale * scores, PAGE)
+        return reranked({method: {"weight": weight}, "page": 5}, queries, rows, 7 + scale * scores, 5)
 
-    found = [np.nanmean(metrics.intra_list_diversity(lists(weight), vectors, PAGE)) for weight in (0.0, 0.3, 0.6, 1.0)]
+    found = [np.nanmean(metrics.intra_list_diversity(lists(weight), vectors, 5)) for weight in (0.0, 0.3, 0.6, 1.0)]
     assert found == sorted(found)
-    assert found[-1] > 1.05 * found[0]
+    assert found[-1] > 1.1 * found[0]
     assert (lists(0.4) == lists(0.4, 1000.0)).all()
 
 
@@ -266,7 +277,7 @@ def test_memory_is_bounded_by_parts_of_the_queries_that_change_nothing(monkeypat
     queries, rows, scores = drawn(5, 40)
     config = {"mmr": {"weight": 0.5}, "calibration": {"column": "genres"}, "freshness": {"column": "price"}}
     whole = reranked(config, queries, rows, scores, 6)
-    monkeypatch.setattr("serving.rerank.reranker._AT_ONCE", 12 * 6 * 7)
+    monkeypatch.setattr("serving.rerank.reranker._AT_ONCE", 12 * PAGE * 7)
     assert (reranked(config, queries, rows, scores, 6) == whole).all()
 
 
@@ -293,11 +304,13 @@ def wide():
     return lambda config: Reranker(Reranking.model_validate(config), catalogue, features).rerank(*lists, 120)[0][0]
 
 
-def test_on_a_page_what_is_worth_most_comes_first(wide):
-    found = wide({"mmr": {"weight": 0.7}})
-    pages = [found[start : start + PAGE].tolist() for start in range(0, 120, PAGE)]
-    assert all(page == sorted(page) for page in pages)
-    assert found.tolist() != list(range(120))
+@pytest.mark.parametrize("caps", [[], [{"column": "genres", "most": 100}]])
+def test_on_a_page_what_is_worth_most_comes_first(wide, caps):
+    chosen = wide({"mmr": {"weight": 0.7}, "page": 1})
+    found = wide({"mmr": {"weight": 0.7}, "page": 5, "caps": caps})
+    for start in range(0, 120, 5):
+        assert found[start : start + 5].tolist() == sorted(chosen[start : start + 5])
+    assert found.tolist() != chosen.tolist()
     assert sorted(found) == list(range(120))
 
 

@@ -46,8 +46,9 @@ class RetrievalData:
       items: [E] int32, the catalogue row of each event's item.
       timestamps: [E] int64 seconds.
       ratings: [E] float32, or None where events have none.
-      transformed: the events' transformed columns, [E, …] each; read when called. Where there are events alone, which
-        do for the models that need no features, it raises ModelError.
+      transformed: the events' transformed columns but their histories, which models cut from the events, [E, …] each;
+        read when called. Where there are events alone, which do for the models that need no features, it raises
+        ModelError.
       transform: the transform graph as a layer, raw sparse columns → transformed ones.
       sizes: transformed column → how many indices it has, 0 included.
       validation: queries to choose by, or None where everything was chosen before.
