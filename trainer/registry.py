@@ -22,8 +22,7 @@ class Entry:
       events_alone: whether it is fitted on events without features, so that it can stand beside others as a baseline.
       needs: what it cannot do without, of the names above.
       embeddings: whether it compares embeddings, which an index can search.
-      knows_features: whether it knows items by their features, those without events too; or the setting that, where it
-        is given, makes it know them.
+      knows_features: whether it knows items by their features, those without events too; or the setting that makes it.
       members: the setting that names other models of the step, each with its params, where it is made of such.
     """
 
@@ -99,7 +98,7 @@ class Registry:
         """Whether model `name`, or one that it is made of, knows items by their features."""
         settings, knows = self.check(name, params), self[name].knows_features
         if isinstance(knows, str):
-            return bool(getattr(settings, knows))
+            return getattr(settings, knows) is not None
         return knows or any(self.knows_features(*member) for member in self.members(name, settings).values())
 
     def signals(self, name: str, params: dict[str, Any]) -> tuple[str, ...]:

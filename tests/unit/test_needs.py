@@ -33,7 +33,7 @@ def test_what_has_all_it_needs_passes(name, params):
         ("popularity", {"segment": "tags"}, FEATURES, "found 'tags', which is a multi_valued one"),
         ("popularity", {"segment": "brand"}, FEATURES, "found 'brand', which is none of users"),
         ("fusion", {"models": {"ease": {}, "two_tower": {}}, "cold": 1}, Features(), "`features.item` is empty"),
-        ("fusion", {"models": {"ease": {}, "ials": {}}, "cold": 0.5}, FEATURES, "two_tower with `id_dropout`"),
+        ("fusion", {"models": {"ease": {}, "ials": {}}, "cold": 0.5}, FEATURES, "Add content or two_tower"),
         ("repeats", {"of": "tags"}, FEATURES, "found 'tags', which is "),
         ("fusion", {"models": {"ease": {}, "repeats": {}}}, FEATURES, "repeats recommends what"),
         ("fusion", {"models": {"ease": {}, "content": {}}}, Features(), "content compares items"),

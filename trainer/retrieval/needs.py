@@ -48,7 +48,7 @@ def check(name: str, params: dict[str, Any], features: Features, exclude_seen: b
         if not MODELS.knows_features(name, params):
             raise ValueError(
                 f"{name}'s `cold` goes to models that know items by their features, and none of `models` does. "
-                "Add content, or two_tower with `id_dropout`, or set it to 0"
+                "Add content or two_tower, or set it to 0"
             )
     for member, of_member in MODELS.members(name, settings).values():
         check(member, of_member, features, exclude_seen, ratings)

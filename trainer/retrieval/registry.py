@@ -35,13 +35,7 @@ MODELS = Registry(
         knows_features=True,
     ),
     Entry("knn_baseline", "trainer.retrieval.knn_baseline:fit", settings.KNNBaselineSettings, needs=(RATINGS,)),
-    Entry(
-        "two_tower",
-        "trainer.retrieval.two_tower.model:fit",
-        TwoTowerSettings,
-        embeddings=True,
-        knows_features="id_dropout",  # without it features are trained beside an id alone
-    ),
+    Entry("two_tower", "trainer.retrieval.two_tower.model:fit", TwoTowerSettings, embeddings=True, knows_features=True),
     Entry("fusion", "trainer.retrieval.fusion:fit", settings.FusionSettings, events_alone=True, members="models"),
 )
 check = MODELS.check

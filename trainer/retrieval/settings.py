@@ -177,8 +177,7 @@ class FusionSettings(Settings):
         ge=0,
         le=1,
         description="Of an item without events, the share of their weight that models which know items by events "
-        "give up, in equal parts, to those that know its features: content, two_tower with `id_dropout`, repeats of a "
-        "feature. With 0 they vote too, and put it last.",
+        "give up, in equal parts, to those that know its features. With 0 they vote too, and put it last.",
     )
 
     @model_validator(mode="after")
