@@ -32,7 +32,7 @@ setup(
         "pip",
     ],
     extras_require={
-        "dev": ["ruff", "mypy", "types-pyyaml", "pytest", "pytest-timeout", "hypothesis"],
+        "dev": ["ruff", "mypy", "types-pyyaml", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis"],
     },
     entry_points={"console_scripts": ["twostep=pipeline.cli:main"]},
 )

@@ -7,6 +7,17 @@ import pytest
 from pipeline import datasets
 
 
+SHARED = {"contract", "e2e"}  # folders whose tests share fitted models, or a run of the DAG
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests for `--dist loadgroup`: a folder that shares its fits is one group, else each file is."""
+    tests = Path(__file__).parent
+    for item in items:
+        folder, *rest = item.path.relative_to(tests).parts
+        item.add_marker(pytest.mark.xdist_group(folder if folder in SHARED else "/".join([folder, *rest])))
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The folder of the code."""
