@@ -29,6 +29,7 @@ setup(
         "ydf==0.16.1",
         "ydf-tf==2.21.0.post1",
         "threadpoolctl",
+        "cryptography",
         "pip",
     ],
     extras_require={

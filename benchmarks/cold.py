@@ -56,7 +56,7 @@ def measured(world: ColdWorld, model: str, params: dict, metric: str) -> np.ndar
     early = fit(settings, world.data(1, world.queries(1), with_transform), SEED)
     final = fit(early.settings, world.data(2, None, with_transform), SEED)
     asked = world.queries(2)
-    rows = ask.retrieve(final.signatures()["retrieve"], asked, world.features.user, world.ids, K).rows
+    rows = ask.retrieve(final.signatures()["retrieve"], asked, world.features.user, len(world.ids), K).rows
     return one.per_query(rows, asked.relevant_offsets, asked.relevant_items, len(world.ids), (metric,))[metric]
 
 

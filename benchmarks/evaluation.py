@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from components.recommender_evaluator import evaluation
-from components.recommender_evaluator.item_vectors import item_vectors
 from core import metrics
+from serving.item_vectors import item_vectors
 from transform.features import Features
 
 KS, LENGTH, RESAMPLES, SEED = (10, 20, 100), 100, 1000, 0
-MODELS = ("two_step", "popularity", "item_knn", "last_blessed")
+MODELS = ("two_step", "popularity", "item_knn", "in_force")
 # Queries, items → most seconds and GB.
 TARGETS = {(6_000, 4_000): (5.0, 2.0), (30_000, 41_000): (90.0, 2.0)}
 FEATURES = Features.model_validate({"item": {"brand": "categorical", "genres": "multi_valued", "price": "numeric"}})

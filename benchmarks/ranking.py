@@ -30,6 +30,8 @@ from core import metrics, names, progress
 from core.queries import Queries
 from pipeline.bench.protocols import PROTOCOLS
 from pipeline.bench.world import World
+from serving.candidates import candidate_table
+from serving.catalogue import Catalogue
 from trainer.ranking.contract import PER_CANDIDATE, RankingData, list_ndcg, lists_of
 from trainer.ranking.registry import MODELS
 from trainer.ranking.run_fn import transformed_lists
@@ -77,10 +79,10 @@ class Lists:
         known = {"features": world.features, "transform": graph.transform, "given": self.given}
         transformed = functools.partial(transformed_lists, **known)
         held_out = candidates.held_out(learn.users[names.USER_ID], HELD_OUT, seed)
-        useful = lists[names.LABEL].any(axis=1)
+        useful = lists[names.LABEL].any(axis=1)  # calibration looks at all held-out lists
         train, validation = (
             transformed({name: values[chosen] for name, values in lists.items()})
-            for chosen in (useful & ~held_out, useful & held_out)
+            for chosen in (useful & ~held_out, held_out)
         )
         self.data = RankingData(world.features, graph.transform, graph.sizes, train, validation, self.given)
         self.raw_test = self.of(self.asked, self.final, width)
@@ -88,9 +90,11 @@ class Lists:
 
     def of(self, asked: Queries, retriever: Retriever, width: int) -> dict[str, np.ndarray]:
         """The raw lists of some queries."""
-        found = ask.retrieve(retriever.signatures()["retrieve"], asked, self.world.features.user, self.world.ids, width)
+        found = ask.retrieve(
+            retriever.signatures()["retrieve"], asked, self.world.features.user, len(self.world.ids), width
+        )
         self.given = (*PER_CANDIDATE, *sorted(found.signals))
-        table = candidates.candidate_table(asked, found, self.world.catalogue, self.world.features.item)
+        table = candidate_table(asked, found, Catalogue(self.world.catalogue, self.world.features.item))
         return lists_of(table, self.world.features, self.given)
 
     def one_query(self) -> dict[str, np.ndarray]:

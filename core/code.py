@@ -1,62 +1,75 @@
 """A digest of the code behind a dotted path: TFX's cache key sees parameters, so our code must be one."""
 
 import ast
+import functools
 import hashlib
+import importlib.metadata
 import importlib.util
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("core", "pipeline", "components", "transform", "trainer", "serving")
 
 
 def code_digest(*modules: str) -> str:
-    """Hex digest of the sources of `modules` and of every module of ours that they import, however deep.
+    """Return a hex digest of the sources of `modules`, of what they import, and of the packages these stand on.
 
-    Of a module that lies elsewhere, such as a feature's kind that a user wrote, what it imports of its own top-level
-    package counts as well. Imports inside functions count too. A change in a file that none of them reaches changes
-    nothing.
+    The sources are those of our packages that are imported, however deep, imports inside functions included. Of a
+    module that lies elsewhere, such as a feature kind that a user wrote, they are those of its own top-level package.
+    Of every other package that one of these sources imports, the name and version of its distribution count. The rest
+    of `site-packages` is never read, also where our packages are installed there.
     """
     homes = _homes(modules)
-    found: dict[str, bytes] = {}
+    sources: dict[str, bytes] = {}
+    others: set[str] = set()
     waiting = list(modules)
     while waiting:
         module = waiting.pop()
-        path = _source(module, homes)
-        if path is None or module in found:
+        if module in sources:
             continue
-        found[module] = path.read_bytes()
+        top = module.partition(".")[0]
+        if top not in homes:
+            others.add(top)
+            continue
+        path = _source(module, homes[top])
+        if path is None:
+            continue
+        sources[module] = path.read_bytes()
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        waiting += _imports(ast.parse(found[module]), package)
+        waiting += _imports(sources[module], package)
     digest = hashlib.sha256()
-    for module in sorted(found):
-        digest.update(f"{module} {len(found[module])}\n".encode() + found[module])
+    for module in sorted(sources):
+        digest.update(f"{module} {len(sources[module])}\n".encode() + sources[module])
+    digest.update("\n".join(_versions(others)).encode())
     return digest.hexdigest()[:16]
 
 
 def _homes(modules: Iterable[str]) -> dict[str, Path]:
-    """Top-level name → the folder it lies in, of the modules that are none of ours."""
-    homes = {}
-    for top in {module.partition(".")[0] for module in modules}:
-        if _source(top, {}) is None and not (ROOT / top).is_dir():
-            spec = importlib.util.find_spec(top)
-            if spec is not None and spec.origin is not None:
-                path = Path(spec.origin)
-                homes[top] = path.parent.parent if path.name == "__init__.py" else path.parent
+    """Return top-level package → the folder it lies in, of our packages and of those of `modules`."""
+    homes = dict.fromkeys(PACKAGES, ROOT)
+    for top in {module.partition(".")[0] for module in modules} - set(PACKAGES):
+        spec = importlib.util.find_spec(top)
+        if spec is not None and spec.origin is not None:
+            path = Path(spec.origin)
+            homes[top] = path.parent.parent if path.name == "__init__.py" else path.parent
     return homes
 
 
-def _source(module: str, homes: dict[str, Path]) -> Path | None:
-    parts = module.split(".")
-    base = homes.get(parts[0], ROOT).joinpath(*parts)
+def _source(module: str, home: Path) -> Path | None:
+    base = home.joinpath(*module.split("."))
     for path in (base.with_suffix(".py"), base / "__init__.py"):
         if path.is_file():
             return path
     return None
 
 
-def _imports(tree: ast.AST, package: str) -> list[str]:
+@functools.lru_cache(maxsize=1024)
+def _imports(source: bytes, package: str) -> list[str]:
+    """Return the dotted names that a source imports, with every package above each."""
     names = []
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -66,3 +79,15 @@ def _imports(tree: ast.AST, package: str) -> list[str]:
             names += [f"{base}.{alias.name}" for alias in node.names]
     # Importing a.b.c runs a and a.b too.
     return [".".join(parts[:end]) for parts in (name.split(".") for name in names) for end in range(1, len(parts) + 1)]
+
+
+def _versions(tops: Iterable[str]) -> list[str]:
+    """Return `name==version` of the distributions that provide top-level packages, sorted."""
+    providers = _distributions()
+    names = {name for top in tops if top not in sys.stdlib_module_names for name in providers.get(top, ())}
+    return sorted(f"{name}=={importlib.metadata.version(name)}" for name in names)
+
+
+@functools.cache
+def _distributions() -> dict[str, list[str]]:
+    return dict(importlib.metadata.packages_distributions())

@@ -9,6 +9,7 @@ numbers, changes both or none. All of this is written under the lock of `core.re
 """
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -71,10 +72,37 @@ def collect(folder: Path, versions: list[str], serving: Path, dry_run: bool) -> 
     return gone
 
 
+def place(folder: Path, step: str, path: Path) -> str:
+    """Return the folder of a pushed model as a manifest names it, from the folder of the releases.
+
+    Args:
+      folder: of the releases.
+      step: of the model.
+      path: of the pushed model: `<any name>/<step>/<number>` beside the folder of the releases.
+    Raises:
+      ReleaseError: it lies elsewhere.
+    """
+    found = os.path.relpath(path, folder)
+    if not _PLACE.fullmatch(found) or Path(found).parent.name != step:
+        raise ReleaseError(
+            f"{path}: a pushed model of {step} should lie in `<name>/{step}/<number>` beside {folder}, so that no "
+            "manifest can name a folder outside the run's"
+        )
+    return found
+
+
+_PLACE = re.compile(r"\.\./[A-Za-z0-9_][A-Za-z0-9_.-]*/[a-z]+/[0-9]+")
+
+
 def _pair(folder: Path, version: str) -> dict[str, Path]:
-    """Step → the absolute folder of the model that was pushed with a release. Raises: ReleaseError."""
+    """Step → the absolute folder of the model that was pushed with a release.
+
+    Raises:
+      ReleaseError: the manifest cannot be read, or names a folder elsewhere; see `place`.
+    """
+    folder = folder.absolute()
     served = releases.manifest(folder, version)["served"]
-    return {step: Path(os.path.normpath(folder.absolute() / path)) for step, path in served.items()}
+    return {step: folder / place(folder, step, folder / path) for step, path in served.items()}
 
 
 def _escaped(path: Path) -> str:

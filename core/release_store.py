@@ -8,12 +8,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core import durable, locks, names, pushed, releases
+from core import durable, locks, names, pushed, releases, signing
 from core.errors import ReleaseError, UsageError
 from core.releases import FILES, FOLDERS, FORMAT, RANKING, RETRIEVAL
 
@@ -26,6 +26,7 @@ def publish(
     facts: dict[str, Any],
     served: dict[str, Path] | None = None,
     created: datetime | None = None,
+    signing_key: Path | None = None,
 ) -> str:
     """Copy `parts` into a new version, make it current and return its name.
 
@@ -34,8 +35,10 @@ def publish(
       parts: what each of `FOLDERS` and `FILES` is copied from. A file that is a part of its own is left out of the
         folder it lies in.
       facts: JSON values that the manifest keeps beside the files: name, seed, metrics, ML Metadata ids.
-      served: step → the folder that its Pusher made for TensorFlow Serving.
+      served: step → the folder that its Pusher made for TensorFlow Serving, beside that of the releases; see
+        `core.pushed.place`.
       created: the time in the version's name; the clock's by default. The digest in it depends on the content alone.
+      signing_key: file of the private key that signs the manifest; None for no signature.
 
     Raises:
       ReleaseError: a part is missing or is no plain file or folder, or the disk refused; what was current still is.
@@ -52,10 +55,12 @@ def publish(
             "created": created.isoformat(timespec="seconds"),
             "content_digest": content,
             "files": found,
-            "served": {step: os.path.relpath(path, folder) for step, path in (served or {}).items()},
+            "served": {step: pushed.place(folder, step, path) for step, path in (served or {}).items()},
             "facts": facts,
         }
         written["seal"] = releases.seal(written)
+        if signing_key is not None:
+            written["signature"] = signing.sign(releases.sealed(written), signing_key)
         durable.write_text(partial / names.MANIFEST_FILE, json.dumps(written, indent=2, sort_keys=True) + "\n")
         durable.sync_folders(partial)
         with locks.alone(folder / _LOCK):
@@ -64,18 +69,22 @@ def publish(
     return version
 
 
-def rollback(folder: Path, to: str | None = None) -> str:
+def rollback(folder: Path, to: str | None = None, trusted: Sequence[Path] = ()) -> str:
     """Make `to` current, by default what was current before the present one, and return its name.
 
     A second call without a name undoes the first, since what was current before is then the newer one.
 
+    Args:
+      folder: of the releases.
+      to: a version's name.
+      trusted: as of `core.releases.manifest`.
     Raises:
       ReleaseError: there is nothing to go back to, or the version is unknown or does not verify.
     """
     folder = _existing(folder)
     with _writing(folder), locks.alone(folder / _LOCK):
         to = releases.previous(folder) if to is None else releases.chosen(folder, to)
-        releases.verify(folder, to)
+        releases.verify(folder, to, trusted)
         _make_current(folder, to)
     return to
 

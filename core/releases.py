@@ -1,28 +1,29 @@
 """The releases on disk, as those see them who read: which there are, which is in force, and whether one is whole.
 
-    releases/<version>/   manifest.json retrieval/ index/ ranking/ catalogue.arrow evaluation.json
+    releases/<version>/   manifest.json retrieval/ index/ ranking/ users/ catalogue.arrow evaluation.json
     releases/current      one line, the version in force; replaced by rename, never edited
     releases/history      every version that was current before, oldest first
 
 `core.release_store` writes them: a version folder is shown by one rename when it is whole, never changes afterwards,
-and is hidden by one rename before it is deleted.
+and is hidden by one rename before it is deleted. Where keys are trusted, only releases that one of them has signed are
+read.
 """
 
 import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from core import durable, files, locks, names
+from core import durable, files, locks, names, signing
 from core.errors import ReleaseError
 
 RETRIEVAL, INDEX, RANKING = "retrieval", "index", "ranking"
-FOLDERS = (RETRIEVAL, INDEX, RANKING)
+FOLDERS = (RETRIEVAL, INDEX, RANKING, names.USERS_FOLDER)
 FILES = (names.CATALOGUE_FILE, names.EVALUATION_FILE)
-FORMAT = 2  # of the manifest; raised when a server of another version could not read it
+FORMAT = 3  # of the manifest; raised when a server of another version could not read it
 
 VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 CURRENT, HISTORY = "current", "history"
@@ -66,56 +67,78 @@ def history(releases: Path) -> list[str]:
     return list(filter(VERSION.fullmatch, lines))
 
 
-def manifest(releases: Path, version: str | None = None) -> dict[str, Any]:
-    """The manifest of `version`, by default of the current one.
+def manifest(releases: Path, version: str | None = None, trusted: Sequence[Path] = ()) -> dict[str, Any]:
+    """Return the manifest of `version`, by default of the current one.
 
+    Args:
+      releases: the folder of the releases.
+      version: a version's name.
+      trusted: files of public keys, one of which should have signed it; where there are none, it need not be signed.
     Returns:
       format, version, created; files, a mapping of paths to sha256 and size; content_digest over them; served, step →
-      the folder of its pushed model from that of the releases; facts; and seal, a digest of all that.
-
+      the folder of its pushed model from that of the releases; facts; seal, a digest of all that; and signature, of a
+      signed one.
     Raises:
-      ReleaseError: there is no such version, or its manifest cannot be read or was changed.
+      ReleaseError: there is no such version, or its manifest cannot be read, was changed or is not signed.
     """
     version = chosen(releases, version)
-    path = Path(releases) / version / names.MANIFEST_FILE
-    try:
-        value = files.read_json(path)
-    except FileNotFoundError:
-        if path.parent.is_dir():
-            raise ReleaseError(f"release {version}: {path} is missing. {_instead(releases, version)}") from None
-        raise ReleaseError(f"{releases}: there is no release {version}. {_known(releases)}") from None
-    except (OSError, ValueError) as error:
-        raise ReleaseError(f"{path}: should be a manifest in JSON: {error}. {_instead(releases, version)}") from error
-    found = value.get("format") if isinstance(value, dict) else None
-    if found != FORMAT:
-        raise ReleaseError(
-            f"{path}: format should be {FORMAT}; found {found!r}. Only the twostep that made it can read it. "
-            f"{_instead(releases, version)}"
-        )
-    if (value.get("version"), value.get("seal")) != (version, seal(value)):
-        raise ReleaseError(f"{path}: was changed after the release was made. {_instead(releases, version)}")
+    folder = Path(releases) / version
+    if not folder.is_dir():
+        raise ReleaseError(f"{releases}: there is no release {version}. {_known(releases)}")
+    value = manifest_of(folder, trusted, _instead(releases, version))
+    if value.get("version") != version:
+        raise ReleaseError(f"{folder}: is the release {value.get('version')}. {_instead(releases, version)}")
     return value
 
 
-def verify(releases: Path, version: str | None = None) -> None:
+def manifest_of(folder: Path, trusted: Sequence[Path] = (), todo: str = "Copy it again.") -> dict[str, Any]:
+    """Return the manifest in the folder of one release, whatever the folder is called.
+
+    Args:
+      folder: of the release.
+      trusted: as of `manifest`.
+      todo: what the user can do where it cannot be used.
+    Raises:
+      ReleaseError: as `manifest`.
+    """
+    path = Path(folder) / names.MANIFEST_FILE
+    try:
+        value = files.read_json(path)
+    except FileNotFoundError:
+        raise ReleaseError(f"release {folder.name}: {path} is missing. {todo}") from None
+    except (OSError, ValueError) as error:
+        raise ReleaseError(f"{path}: should be a manifest in JSON: {error}. {todo}") from error
+    found = value.get("format") if isinstance(value, dict) else None
+    if found != FORMAT:
+        raise ReleaseError(
+            f"{path}: format should be {FORMAT}; found {found!r}. Only the twostep that made it can read it. {todo}"
+        )
+    if value.get("seal") != seal(value):
+        raise ReleaseError(f"{path}: was changed after the release was made. {todo}")
+    if trusted and not signing.is_signed(sealed(value), value.get("signature"), trusted):
+        raise ReleaseError(f"{path}: should be signed with one of the trusted keys, and is not. {todo}")
+    return value
+
+
+def verify(releases: Path, version: str | None = None, trusted: Sequence[Path] = ()) -> None:
     """Check every file of `version`, by default of the current one, against its manifest.
 
     Raises:
-      ReleaseError: names the first file that is damaged, missing or extra.
+      ReleaseError: names the first file that is damaged, missing or extra; or as `manifest`.
     """
-    with reading(releases, version):
+    with reading(releases, version, trusted):
         pass
 
 
 def resolve(releases: Path, version: str | None = None) -> Path:
-    """The folder of `version`, by default of the current one, after `verify`. Raises: ReleaseError."""
+    """Return the folder of `version`, by default of the current one, after `verify`. Raises: ReleaseError."""
     with reading(releases, version) as folder:
         return folder
 
 
 @contextlib.contextmanager
-def reading(releases: Path, version: str | None = None) -> Iterator[Path]:
-    """As `resolve`, and nobody deletes the folder before the block ends: files that are opened in it are all there."""
+def reading(releases: Path, version: str | None = None, trusted: Sequence[Path] = ()) -> Iterator[Path]:
+    """Yield what `resolve` returns; nobody deletes the folder before the block ends. Raises: ReleaseError."""
     name = chosen(releases, version)
     with contextlib.ExitStack() as held:
         while True:
@@ -129,22 +152,37 @@ def reading(releases: Path, version: str | None = None) -> Iterator[Path]:
             except OSError as error:
                 todo = f"should be a folder that can be read: {error}. {_instead(releases, name)}"
                 raise ReleaseError(f"release {name}: {Path(releases) / name} {todo}") from error
-        _check_files(releases, name)
-        yield Path(releases) / name
+        folder = Path(releases) / name
+        _check_files(folder, manifest(releases, name, trusted)["files"], _instead(releases, name))
+        yield folder
 
 
-def _check_files(releases: Path, version: str) -> None:
-    expected = manifest(releases, version)["files"]
-    root = Path(releases) / version
+@contextlib.contextmanager
+def reading_copy(folder: Path, trusted: Sequence[Path] = ()) -> Iterator[Path]:
+    """Yield the folder of one release, whatever it is called, after every file was checked. Raises: ReleaseError."""
+    try:
+        with locks.using(folder):
+            _check_files(folder, manifest_of(folder, trusted)["files"], "Copy it again.")
+            yield folder
+    except FileNotFoundError:
+        raise ReleaseError(f"{folder}: no such folder") from None
+
+
+def is_release(folder: Path) -> bool:
+    """Return whether a folder is that of one release."""
+    return (Path(folder) / names.MANIFEST_FILE).is_file()
+
+
+def _check_files(root: Path, expected: dict[str, Any], todo: str) -> None:
     try:
         found = dict(durable.entries(root))
         found.pop(names.MANIFEST_FILE, None)
         for name in sorted({*expected, *found}):
             problem = _problem(found.get(name), expected.get(name, {}).get("sha256"))
             if problem is not None:
-                raise ReleaseError(f"release {version}: {root / name} {problem}. {_instead(releases, version)}")
+                raise ReleaseError(f"release {root.name}: {root / name} {problem}. {todo}")
     except OSError as error:
-        raise ReleaseError(f"release {version}: cannot be read: {error}. {_instead(releases, version)}") from error
+        raise ReleaseError(f"release {root.name}: cannot be read: {error}. {todo}") from error
 
 
 def _problem(path: Path | None, expected: str | None) -> str | None:
@@ -214,6 +252,11 @@ def content_digest(found: dict[str, dict[str, Any]]) -> str:
 
 
 def seal(values: dict[str, Any]) -> str:
-    """SHA-256 of a manifest, so that a change in what no file's digest covers is seen too."""
-    sealed = {key: value for key, value in values.items() if key != "seal"}
-    return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
+    """Return the SHA-256 of a manifest, so that a change in what no file's digest covers is seen too."""
+    return hashlib.sha256(sealed(values)).hexdigest()
+
+
+def sealed(values: dict[str, Any]) -> bytes:
+    """Return what the seal and the signature of a manifest cover: all but themselves."""
+    covered = {key: value for key, value in values.items() if key not in ("seal", "signature")}
+    return json.dumps(covered, sort_keys=True).encode()

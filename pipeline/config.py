@@ -1,13 +1,14 @@
 """One YAML file describes a recommender; these models read and check it without TensorFlow."""
 
 import difflib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from core.errors import UsageError
 from core.settings import Settings
@@ -65,6 +66,13 @@ class Split(Settings):
         """Whether a user's events of one split all come before those of the next."""
         return self.method not in ("random", "kfold", "given")
 
+    def of_test(self, seed: int) -> dict[str, Any]:
+        """Return what decides which events are test: models judged under another one may know these events."""
+        shares = {} if self.method in ("leave_one_out", "given", "kfold") else {"test": self.test}
+        chosen = {"column": self.column, "fold": self.fold}
+        drawn = {"seed": seed} if self.method in ("random", "kfold") else {}
+        return {"method": self.method, **shares, **{key: each for key, each in chosen.items() if each}, **drawn}
+
 
 class Index(Settings):
     """The index over the catalogue."""
@@ -84,6 +92,11 @@ class Retrieval(Settings):
     )
     candidates: int = Field(100, ge=1, description="How many candidates it hands to the ranker.")
     index: Index = Field(default=Index(), description="The index over the catalogue.")
+    validation_queries: int = Field(
+        10_000,
+        ge=1,
+        description="The maximum number of eval queries, drawn at random, that choose epochs and fusion weights.",
+    )
 
 
 class Negatives(Settings):
@@ -132,6 +145,11 @@ class Ranking(Settings):
         description="How many windows of train, each as long as eval and before it, lists to learn from are made of "
         "beside those of eval; each takes a retriever fitted on what came before it.",
     )
+    max_queries: int = Field(
+        100_000,
+        ge=1,
+        description="The maximum number of queries of a window, drawn at random, that lists to learn from are made of.",
+    )
 
 
 class Release(Settings):
@@ -144,6 +162,27 @@ class Release(Settings):
         description="How many releases stay when one is made, and those that were last in force; older ones are "
         "deleted, with the models pushed for them.",
     )
+    signing_key: str | None = Field(
+        None, description="File of an Ed25519 private key (PEM) that releases are signed with, from this file's folder."
+    )
+    trusted_keys: tuple[str, ...] = Field(
+        (),
+        description="Files of Ed25519 public keys (PEM), from this file's folder. Where there are any, only releases "
+        "signed with one of these keys are loaded.",
+    )
+
+    @field_validator("folder")
+    @classmethod
+    def _one_name(cls, folder: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", folder):
+            raise ValueError("should be the name of a folder, of letters, digits and `_.-`")
+        return folder
+
+    @model_validator(mode="after")
+    def _own_are_trusted(self) -> "Release":
+        if self.trusted_keys and self.signing_key is None:
+            raise ValueError("`trusted_keys` needs a `signing_key`: else no release that a run makes could be loaded")
+        return self
 
 
 class Config(Settings):
@@ -183,13 +222,7 @@ class Config(Settings):
         of_retriever = retrieval_registry.MODELS.signals(self.retrieval.model, self.retrieval.params)
         _checked("features: ", signals.check, self.features, of_retriever)
         _checked("reranking.", rerank_settings.check, self.reranking, self.features.item)
-        users = raw_columns(self.features.user).items()
-        sliceable = [name for name, raw in users if raw.values is None and not raw.words]
-        unknown = sorted(set(self.evaluation.slices) - set(sliceable))
-        if unknown:
-            raise ValueError(
-                f"evaluation.slices: {unknown} should be features of users with one value each; those are {sliceable}"
-            )
+        self._check_slices()
         self._check_title()
         self._check_exposed()
         if self.ranking.earlier_windows and not self.split.in_time:
@@ -207,6 +240,23 @@ class Config(Settings):
                 f"split.column: {column!r} is another column's name. Rename it in data.interactions.columns"
             )
         return self
+
+    def _check_slices(self) -> None:
+        columns = raw_columns(self.features.user) | raw_columns(self.features.item)
+        several = {name for name in raw_columns(self.features.item) if not columns[name].numbers}  # such as genres
+        sliceable = [name for name, raw in columns.items() if not raw.words and (raw.values is None or name in several)]
+        unknown = sorted(set(self.evaluation.slices) - set(sliceable))
+        if unknown:
+            raise ValueError(
+                f"evaluation.slices: {unknown} should be features of users with one value each, or features of items "
+                f"with one value or categories; those are {sliceable}"
+            )
+        for rule in self.evaluation.conditions:
+            column = (rule.slice or "").partition("=")[0]
+            if column in self.features.item and not rule.metric.startswith("recall@"):
+                raise ValueError(
+                    f"evaluation.rules: of slices of items only recall is measured; found {rule.metric} of {rule.slice}"
+                )
 
     def _check_exposed(self) -> None:
         if not self.ranking.negatives.exposed:

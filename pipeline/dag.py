@@ -9,19 +9,21 @@ from typing import Any
 
 from tfx import v1 as tfx
 from tfx.dsl.components.common.resolver import Resolver
-from tfx.types import Channel, standard_artifacts
+from tfx.types import Channel
 
 from components.candidate_generator.component import CandidateGenerator
 from components.candidate_index.component import CandidateIndex
 from components.event_joiner.component import EventJoiner
 from components.recommender_evaluator.component import RecommenderEvaluator
-from components.recommender_evaluator.last_blessed import LastBlessed
+from components.recommender_evaluator.in_force import ReleaseInForce
 from components.release_pusher.component import ReleasePusher
+from components.types import Release
 from core import names
 from core.code import code_digest
 from pipeline import paths, tfma
 from pipeline.config import Config
 from pipeline.tables import table_nodes
+from serving.settings import ServingSettings
 from trainer.ranking import registry as ranking_registry
 from trainer.retrieval import registry as retrieval_registry
 from transform.features import own_modules
@@ -42,12 +44,16 @@ class Places:
       releases: folder of the releases.
       serving: folder of the pushed models, as TensorFlow Serving expects them.
       schemas: table → a frozen schema to import.
+      signing_key: file of the key that releases are signed with; "" for none.
+      trusted_keys: files of the public keys that a release should be signed with; empty for none.
     """
 
     data: str
     releases: str
     serving: str
     schemas: dict[str, str]
+    signing_key: str = ""
+    trusted_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,8 @@ def local_places(config: Config, config_file: str | Path) -> Places:
         releases=str(paths.releases_folder(config)),
         serving=str(paths.serving_folder(config)),
         schemas=paths.frozen_schemas(config, config_file),
+        signing_key=str(paths.signing_key(config, config_file) or ""),
+        trusted_keys=tuple(map(str, paths.trusted_keys(config, config_file))),
     )
 
 
@@ -117,8 +125,10 @@ def nodes(config: Config, places: Places) -> list[Any]:
     ranking = _trainer(
         config, "ranking", retrieved.generator.outputs["candidates"], joined.transform, **signal_settings(config)
     )
-    judges = _judges(config, joined.joiner.outputs["examples"], retrieved, ranking)
-    pushers = _pushers(config, places, retrieved, ranking, judges["TwoStepEvaluator"])
+    judges = _judges(config, places, joined.joiner.outputs["examples"], retrieved, ranking)
+    pushers = _pushers(
+        config, places, joined.joiner.outputs["examples"], retrieved, ranking, judges["TwoStepEvaluator"]
+    )
     return [*joined.nodes, *retrieved.nodes, ranking, *judges.values(), *pushers]
 
 
@@ -149,7 +159,7 @@ def joined_nodes(config: Config, places: Places) -> Joined:
 def retrieval_nodes(config: Config, joined: Joined) -> Retrieved:
     """From the joined events to the candidates that the ranker learns from."""
     features, events = config.features.model_dump(mode="json"), joined.joiner.outputs["examples"]
-    trainer = _trainer(config, "retrieval", events, joined.transform, **asked(config))
+    trainer = _trainer(config, "retrieval", events, joined.transform, **learning_settings(config))
     model = trainer.outputs["model"]
     index = CandidateIndex(
         model=model,
@@ -168,7 +178,10 @@ def retrieval_nodes(config: Config, joined: Joined) -> Retrieved:
                 "candidates": config.retrieval.candidates,
                 "negatives": config.ranking.negatives.model_dump(exclude={"exposed"}),
                 **exposed_settings(config),
-                **asked(config),
+                "queries": query_settings(config),
+                "max_queries": config.ranking.max_queries,
+                "test_queries": config.evaluation.max_queries,
+                "windows": window_settings(config),
                 "seed": config.seed,
             }
         ),
@@ -203,19 +216,16 @@ def _trainer(config: Config, step: str, examples: Channel, transform: Any, **mor
     ).with_id(f"{step.title()}Trainer")
 
 
-def _judges(config: Config, events: Channel, retrieved: Retrieved, ranking: Any) -> dict[str, Any]:
-    """The evaluators, and the resolvers of what they compare with."""
-    # The blessing of earlier runs, which only the last of these nodes makes.
-    blessings = Channel(
-        type=standard_artifacts.ModelBlessing, producer_component_id="TwoStepEvaluator", output_key="blessing"
-    )
+def _judges(config: Config, places: Places, events: Channel, retrieved: Retrieved, ranking: Any) -> dict[str, Any]:
+    """The evaluators, and the resolvers of the release that they compare with."""
+    # The releases of earlier runs: the node that makes them comes after these.
+    made_before = Channel(type=Release, producer_component_id="ReleasePusher", output_key="release")
     features = config.features.model_dump(mode="json")
     retrieval_model, ranking_model = retrieved.trainer.outputs["model"], ranking.outputs["model"]
-    last_retrieval = Resolver(strategy_class=LastBlessed, blessing=blessings, retrieval_model=retrieval_model)
-    last_retrieval = last_retrieval.with_id("LastBlessedRetrieval")
-    last_pair = Resolver(
-        strategy_class=LastBlessed, blessing=blessings, retrieval_model=retrieval_model, ranking_model=ranking_model
-    ).with_id("LastBlessedPair")
+    in_force = {"strategy_class": ReleaseInForce, "config": {"folder": places.releases}, "release": made_before}
+    last_retrieval = Resolver(**in_force, retrieval_model=retrieval_model).with_id("RetrievalInForce")
+    last_pair = Resolver(**in_force, retrieval_model=retrieval_model, ranking_model=ranking_model)
+    last_pair = last_pair.with_id("PairInForce")
     code = code_digest(
         "components.recommender_evaluator.executor",
         *(module for name in config.evaluation.baselines for module in _REGISTRIES["retrieval"].modules(name, {})),
@@ -228,8 +238,8 @@ def _judges(config: Config, events: Channel, retrieved: Retrieved, ranking: Any)
     }
     first = RecommenderEvaluator(
         **common,
-        settings=_json(_judge_settings(config, features, "retrieval")),
-        baseline_retrieval_model=last_retrieval.outputs["retrieval_model"],
+        settings=_json(_judge_settings(config, places, features, "retrieval")),
+        baseline_release=last_retrieval.outputs["release"],
     ).with_id("RetrievalEvaluator")
     ranking_judge = tfx.components.Evaluator(
         examples=retrieved.generator.outputs["candidates"],
@@ -239,17 +249,18 @@ def _judges(config: Config, events: Channel, retrieved: Retrieved, ranking: Any)
     ).with_id("RankingEvaluator")
     both = RecommenderEvaluator(
         **common,
-        settings=_json(_judge_settings(config, features, "retrieval", "two_step")),
+        settings=_json(_judge_settings(config, places, features, "retrieval", "two_step")),
         ranking_model=ranking_model,
         retrieval_evaluation=first.outputs["evaluation"],
-        baseline_retrieval_model=last_pair.outputs["retrieval_model"],
-        baseline_ranking_model=last_pair.outputs["ranking_model"],
+        baseline_release=last_pair.outputs["release"],
     ).with_id("TwoStepEvaluator")
     made = (last_retrieval, first, ranking_judge, last_pair, both)
     return {node.id: node for node in made}
 
 
-def _pushers(config: Config, places: Places, retrieved: Retrieved, ranking: Any, judge: Any) -> list[Any]:
+def _pushers(
+    config: Config, places: Places, events: Channel, retrieved: Retrieved, ranking: Any, judge: Any
+) -> list[Any]:
     pushers = {}
     for step, trainer in (("retrieval", retrieved.trainer), ("ranking", ranking)):
         where = tfx.proto.PushDestination.Filesystem(base_directory=str(Path(places.serving) / step))
@@ -266,11 +277,13 @@ def _pushers(config: Config, places: Places, retrieved: Retrieved, ranking: Any,
         ranking_pushed=pushers["ranking"].outputs["pushed_model"],
         evaluation=judge.outputs["evaluation"],
         blessing=judge.outputs["blessing"],
+        examples=events,
         releases=places.releases,
         name=config.name,
         seed=config.seed,
         keep=config.release.keep,
-        serving=_json(_serving(config)),
+        signing_key=places.signing_key,
+        serving=serving_settings(config).model_dump_json(),
         code_digest=code_digest("components.release_pusher.executor"),
     ).with_id("ReleasePusher")
     return [*pushers.values(), release]
@@ -298,45 +311,56 @@ def exposed_settings(config: Config) -> dict[str, dict]:
 
 
 def query_settings(config: Config) -> dict:
-    """What the queries of a split are built by."""
+    """Return what the queries of a split are built by."""
     return {
         "unit": config.evaluation.unit,
         "exclude_seen": config.data.exclude_seen,
-        "max_queries": config.evaluation.max_queries,
         "in_time": config.split.in_time,
     }
 
 
-def asked(config: Config) -> dict[str, dict]:
-    """What is asked of retrievers: the queries of a split, and the windows of train that are asked about too."""
-    of_each_user = config.split.method != "temporal"
-    windows = {"count": config.ranking.earlier_windows, "of_each_user": of_each_user}
-    return {"queries": query_settings(config), "windows": windows}
+def validation_settings(config: Config) -> dict:
+    """Return what the queries are built by that choose a retriever."""
+    return query_settings(config) | {"max_queries": config.retrieval.validation_queries}
 
 
-def _serving(config: Config) -> dict:
-    return {
-        "features": config.features.model_dump(mode="json"),
-        "candidates": config.retrieval.candidates,
-        "reranking": config.reranking.model_dump(mode="json"),
-        "exclude_seen": config.data.exclude_seen,
-        "title": config.data.title,
-    }
+def window_settings(config: Config) -> dict:
+    """Return the windows of train that lists to learn from are made of beside eval."""
+    return {"count": config.ranking.earlier_windows, "of_each_user": config.split.method != "temporal"}
 
 
-def _judge_settings(config: Config, features: dict, *steps: str) -> dict:
-    """What an evaluator goes by; of the rules those of its steps, so that a change of others leaves it in cache."""
+def learning_settings(config: Config) -> dict[str, dict]:
+    """Return what the retrieval trainer chooses by, and the windows before which it fits further models."""
+    return {"queries": validation_settings(config), "windows": window_settings(config)}
+
+
+def serving_settings(config: Config) -> ServingSettings:
+    """Return how a release answers."""
+    return ServingSettings(
+        name=config.name,
+        features=config.features,
+        candidates=config.retrieval.candidates,
+        reranking=config.reranking,
+        exclude_seen=config.data.exclude_seen,
+        title=config.data.title,
+    )
+
+
+def _judge_settings(config: Config, places: Places, features: dict, *steps: str) -> dict:
+    """Return the settings of an evaluator; of the rules those of its steps, so that others leave it in cache."""
     evaluation = config.evaluation.model_dump(mode="json")
-    kept = ("at", "baselines", "slices", "resamples")
-    reranking = {"reranking": config.reranking.model_dump(mode="json")} if "two_step" in steps else {}
+    both = "two_step" in steps
+    rules = [rule.model_dump(mode="json") for rule in config.evaluation.conditions]
     return {
         "features": features,
-        "queries": query_settings(config),
-        "candidates": config.retrieval.candidates,
+        "queries": query_settings(config) | {"max_queries": config.evaluation.max_queries},
+        "split": config.split.of_test(config.seed),
+        "trusted_keys": places.trusted_keys,
         "seed": config.seed,
-        "rules": [rule for rule in evaluation["rules"] if rule["step"] in steps],
-        **{key: evaluation[key] for key in kept},
-        **reranking,
+        "rules": [rule for rule in rules if rule["step"] in steps],
+        **{key: evaluation[key] for key in ("at", "baselines", "slices", "resamples")},
+        **({"serving": serving_settings(config).model_dump(mode="json")} if both else {}),
+        **({"min_queries": config.evaluation.min_queries} if both else {}),
     }
 
 

@@ -11,7 +11,8 @@ from core.settings import Settings
 from trainer.retrieval import registry as retrieval_registry
 
 _BOUNDS = ("at_least", "at_most", "not_below", "change_at_least", "relative_change_at_least")
-_LAST_BLESSED = "last_blessed"
+_IN_FORCE = "in_force"  # the release in force
+_FLOOR = 0.001  # of the default rule that a list must find anything at all
 _RETRIEVAL = "retrieval"  # the retriever's own order, which a ranker should not make worse
 
 
@@ -31,18 +32,18 @@ class Rule(Settings):
     )
     not_below: str | None = Field(
         None,
-        description="A baseline, `retrieval` (the first step alone) or `last_blessed`: fails when the 95% interval of "
-        "the difference lies below zero.",
+        description="A baseline, `retrieval` (the first step alone) or `in_force` (the release in force): fails when "
+        "the 95% interval of the difference lies below zero.",
     )
     change_at_least: float | None = Field(
         None,
         allow_inf_nan=False,
-        description="The lowest difference from the last blessed release that passes, such as -0.02.",
+        description="The lowest difference from the release in force that passes, such as -0.02.",
     )
     relative_change_at_least: float | None = Field(
         None,
         allow_inf_nan=False,
-        description="The same as a share of the last blessed release's value: -0.02 is 2% less.",
+        description="The same as a share of the value of the release in force: -0.02 is 2% less.",
     )
 
     @model_validator(mode="after")
@@ -77,13 +78,26 @@ class Evaluation(Settings):
         (10, 20, 100), min_length=1, description="The list lengths k of the metrics."
     )
     baselines: tuple[str, ...] = Field(("popularity", "item_knn"), description="Retrieval models to stand beside.")
-    slices: tuple[str, ...] = Field((), description="User features to report by.")
+    slices: tuple[str, ...] = Field((), description="Features of users and of items to report by.")
     resamples: int = Field(1000, ge=100, description="Bootstrap resamples of an interval.")
     max_queries: int = Field(10_000, ge=1, description="A larger test split is sampled down to this many queries.")
-    rules: tuple[Rule, ...] = Field(
-        tuple(Rule(metric="ndcg@10", not_below=other) for other in ("popularity", _RETRIEVAL, _LAST_BLESSED)),
-        description="The conditions of release.",
+    min_queries: int = Field(
+        30, ge=1, description="The minimum number of test queries with a relevant item that a release is judged by."
     )
+    rules: tuple[Rule, ...] = Field(
+        (),
+        description="The conditions of release. By default NDCG at the shortest list should be above zero, and not "
+        "below any of `baselines`, `retrieval` and `in_force`.",
+    )
+
+    @property
+    def conditions(self) -> tuple[Rule, ...]:
+        """The rules given, or the default ones."""
+        if "rules" in self.model_fields_set:
+            return self.rules
+        metric = f"ndcg@{min(self.at)}"
+        compared = (*self.baselines, _RETRIEVAL, _IN_FORCE)
+        return (Rule(metric=metric, at_least=_FLOOR), *(Rule(metric=metric, not_below=each) for each in compared))
 
     @model_validator(mode="after")
     def _rules_can_be_held(self) -> "Evaluation":
@@ -93,7 +107,7 @@ class Evaluation(Settings):
         for name in self.baselines:
             if name not in models:
                 raise ValueError(f"baselines should be of {', '.join(models)}, which need no features; found {name!r}")
-        for rule in self.rules:
+        for rule in self.conditions:
             self._check(rule)
         return self
 
@@ -103,7 +117,9 @@ class Evaluation(Settings):
             raise ValueError(
                 f"a rule is about {rule.metric}, but `at` has no {k}: it is {list(self.at)}. Add it, or set `rules`"
             )
-        known = [*self.baselines, *([_RETRIEVAL] if rule.step == "two_step" else []), _LAST_BLESSED]
+        known = [*self.baselines, *([_RETRIEVAL] if rule.step == "two_step" else []), _IN_FORCE]
+        if rule.not_below == "last_blessed":
+            raise ValueError("a rule's not_below: `last_blessed` is called `in_force`, the release in force")
         if rule.not_below not in (*known, None):
             raise ValueError(
                 f"a rule's not_below should be one of {', '.join(known)}; found {rule.not_below!r}. "

@@ -85,6 +85,25 @@ def _as_glob(pattern: str) -> str:
     return re.sub(r"\{[A-Z]+(:\d+)?\}", "[0-9]*", pattern)
 
 
+def signing_key(config: Config, config_file: str | Path) -> Path | None:
+    """Return the file of the key that releases are signed with. Raises: UsageError where it is missing."""
+    if config.release.signing_key is None:
+        return None
+    return _key_file(config.release.signing_key, config_file, "release.signing_key")
+
+
+def trusted_keys(config: Config, config_file: str | Path) -> list[Path]:
+    """Return the files of the keys that releases may be signed with. Raises: UsageError where one is missing."""
+    return [_key_file(key, config_file, "release.trusted_keys") for key in config.release.trusted_keys]
+
+
+def _key_file(name: str, config_file: str | Path, key: str) -> Path:
+    path = Path(config_file).absolute().parent / name
+    if not path.is_file():
+        raise UsageError(f"{key}: {path} is no file. `twostep release keys FOLDER` makes a pair of keys")
+    return path
+
+
 def serving_folder(config: Config) -> Path:
     """The folder of the pushed models, as TensorFlow Serving expects them: `<name>/<version>/`."""
     return run_folder(config) / "serving"

@@ -100,7 +100,7 @@ def tuner_config(config: Config, search: Search, folder: str | None) -> dict[str
         "minutes": search.minutes,
         "folder": folder,
         "features": json.dumps(config.features.model_dump(mode="json"), sort_keys=True),
-        "queries": dag.query_settings(config),
+        "queries": dag.validation_settings(config),
         **dag.signal_settings(config),
         "seed": config.seed,
         "code": code_digest("trainer.tuning.tuner_fn", *modules),

@@ -1,113 +1,99 @@
-"""The two-step engine: candidates from the retriever, put in order by the ranker. What is judged is what is served."""
+"""The two-step engine: candidates from the retriever, put in order by the ranker, then re-ranked. NumPy and Arrow only.
 
-import core.tf  # Keras 2, before TensorFlow
+What is judged is what is served: the evaluators ask this engine. Inside it an item is a row of the catalogue.
+"""
 
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
-import tensorflow as tf
 
-from components.candidate_generator.candidates import candidate_table
-from components.candidate_index.index import CandidateSource
-from core import names, releases
-from core.columns import read_arrow
-from core.errors import UsageError
-from core.files import read_json
 from core.queries import Candidates, Queries
+from serving.candidates import ranker_inputs
+from serving.catalogue import NO_ITEM, Catalogue
 from serving.rerank.reranker import Reranker
-from serving.rerank.settings import Reranking
-from trainer.ranking.contract import PER_CANDIDATE, lists_of
-from trainer.retrieval import ask
-from transform.features import Features, raw_columns
+from serving.settings import ServingSettings
 
 QUERIES_AT_ONCE = 256
 
 
-class TwoStep:
-    """Both models over one catalogue.
+class Retriever(Protocol):
+    """The first step; `serving.models.CandidateSource` is one."""
 
-    Args:
-      retrieval: folder of the retrieval SavedModel.
-      index: folder of the CandidateIndex, or None to ask the model alone.
-      ranking: folder of the ranking SavedModel.
-      catalogue: the items with their raw features.
-      features: the feature configuration.
-      candidates: how many the retriever hands to the ranker.
-      reranking: what is done to the ranker's order; by default nothing.
-    """
-
-    def __init__(
-        self,
-        retrieval: str | Path,
-        index: str | Path | None,
-        ranking: str | Path,
-        catalogue: pa.Table,
-        features: Features,
-        candidates: int,
-        reranking: Reranking | None = None,
-    ):
-        self.catalogue, self.features, self.candidates = catalogue, features, candidates
-        self.source = CandidateSource(retrieval, index, catalogue[names.ITEM_ID].combine_chunks(), features)
-        core.tf.register_ops()
-        self.ranker = tf.saved_model.load(str(ranking))
-        self.reranker = Reranker(reranking or Reranking(), catalogue, features.item)
-
-    @classmethod
-    def of_release(cls, folder: Path) -> "TwoStep":
-        """The models of a release, which `core.releases.resolve` has verified."""
-        serving = read_json(folder / names.MANIFEST_FILE)["facts"]["serving"]
-        catalogue = read_arrow(folder / names.CATALOGUE_FILE)
-        parts = (folder / releases.RETRIEVAL, folder / releases.INDEX, folder / releases.RANKING)
-        reranking = Reranking.model_validate(serving.get("reranking", {}))  # older releases say nothing
-        return cls(*parts, catalogue, Features.model_validate(serving["features"]), serving["candidates"], reranking)
-
-    def recommend(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """[Q, min(k, candidates)] int32 catalogue rows, best first, -1 past the last; and the ranker's scores."""
-        return self.reranker.rerank(queries, *self.ranked(queries), k)
-
-    def ranked(self, queries: Queries) -> tuple[np.ndarray, np.ndarray]:
-        """[Q, C] candidates in the retriever's order, -1 past the last; and the ranker's scores, -inf past the last."""
-        found = self.source.retrieve(queries, self.candidates)
-        return found.rows, self.rank(queries, found)
-
-    def rank(self, queries: Queries, found: Candidates) -> np.ndarray:
-        """[Q, C] scores of the candidates found, -inf for padding."""
-        scores = []
-        for start in range(0, len(queries), QUERIES_AT_ONCE):
-            part = np.arange(start, min(start + QUERIES_AT_ONCE, len(queries)))
-            table = candidate_table(queries.take(part), found.take(part), self.catalogue, self.features.item)
-            lists = lists_of(table, self.features, self._given())
-            inputs = {name: tf.constant(lists[name]) for name in self._inputs()}
-            scores.append(self.ranker.signatures["rank"](**inputs)[names.SCORE].numpy())
-        return np.concatenate(scores) if scores else np.zeros(found.rows.shape, np.float32)
+    def retrieve(self, queries: Queries, k: int) -> Candidates:
+        """Return the best min(k, N) items of each query."""
+        ...
 
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """[K] catalogue rows of the items most like one, best first, and their likeness.
+        """Return the rows of the items most like one, best first, and their similarity."""
+        ...
 
-        Raises:
-          UsageError: the item is not in the catalogue.
-        """
-        if ask.rows_of(self.source.catalogue, np.array([item_id], object))[0] < 0:
-            raise UsageError(
-                f"item {item_id!r} is not among the {self.catalogue.num_rows:,} items of the catalogue. "
-                "Ids are as in the items table."
+
+class Ranker(Protocol):
+    """The second step; `serving.models.SavedRanker` is one."""
+
+    def rank(self, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores [Q, C], -inf for padding, and probabilities of relevance [Q, C], 0 for padding."""
+        ...
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Candidates with what the ranker says of each.
+
+    Args:
+      candidates: of the retriever, in its order.
+      scores: [Q, C] of the ranker, -inf for padding.
+      probabilities: [Q, C] that a candidate is relevant, 0 for padding.
+    """
+
+    candidates: Candidates
+    scores: np.ndarray
+    probabilities: np.ndarray
+
+
+class TwoStep:
+    """Both steps over one catalogue.
+
+    Args:
+      retriever: the first step.
+      ranker: the second.
+      catalogue: the items.
+      settings: features, number of candidates and re-ranking.
+    """
+
+    def __init__(self, retriever: Retriever, ranker: Ranker, catalogue: Catalogue, settings: ServingSettings):
+        self.retriever, self.ranker, self.catalogue, self.settings = retriever, ranker, catalogue, settings
+        self.reranker = Reranker(settings.reranking, catalogue.table, settings.features.item)
+
+    def recommend(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return [Q, min(k, candidates)] int32 catalogue rows, best first, -1 past the last; and their scores."""
+        return self.rerank(queries, self.ranked(queries), k)
+
+    def ranked(self, queries: Queries) -> Ranked:
+        """Return the candidates of each query in the retriever's order, with what the ranker says of each."""
+        return self.rank(queries, self.retriever.retrieve(queries, self.settings.candidates))
+
+    def rank(self, queries: Queries, candidates: Candidates) -> Ranked:
+        """Return given candidates with what the ranker says of each."""
+        empty: np.ndarray = np.zeros(candidates.rows.shape, np.float32)
+        scores, probabilities = [empty[:0]], [empty[:0]]
+        for start in range(0, len(queries), QUERIES_AT_ONCE):
+            part = np.arange(start, min(start + QUERIES_AT_ONCE, len(queries)))
+            inputs = ranker_inputs(
+                queries.take(part), candidates.take(part), self.catalogue, self.settings.features.user
             )
-        answer = self.source.model.signatures["similar"](item_id=tf.constant([item_id]), k=tf.constant(k, tf.int32))
-        rows = ask.rows_of(self.source.catalogue, answer[names.ITEM_ID].numpy())[0]
-        return rows[rows >= 0], answer[names.SCORE].numpy()[0][rows >= 0]
+            score, probability = self.ranker.rank(inputs)
+            scores.append(score)
+            probabilities.append(probability)
+        return Ranked(candidates, np.concatenate(scores), np.concatenate(probabilities))
 
-    def takes_these_features(self) -> bool:
-        """Whether both models take exactly the features configured now, as one of an earlier release may not."""
-        ranker = set(self.ranker.signatures["rank"].structured_input_signature[1])
-        return self.source.takes_these_features() and ranker == set(self._inputs())
+    def rerank(self, queries: Queries, ranked: Ranked, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the list that is served, as `recommend` does, of ranked candidates."""
+        return self.reranker.rerank(queries, ranked.candidates.rows, ranked.scores, k)
 
-    def _given(self) -> tuple[str, ...]:
-        """The signals that the retriever gives."""
-        answered = self.source.model.signatures["retrieve"].structured_outputs
-        return (*PER_CANDIDATE, *sorted(set(answered) - {names.ITEM_ID, names.SCORE}))
-
-    def _inputs(self) -> list[str]:
-        users, items = raw_columns(self.features.user), raw_columns(self.features.item)
-        asked = [names.USER_ID, names.QUERY_TIME, names.HISTORY, names.HISTORY_TIME]
-        return [*asked, *users, names.ITEM_ID, *items, *self._given()]
+    def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows of the at most k items most like one, best first, and their similarity; none if it is unknown."""
+        if self.catalogue.row(item_id) == NO_ITEM:
+            return np.zeros(0, np.int32), np.zeros(0, np.float32)
+        return self.retriever.similar(item_id, k)

@@ -6,10 +6,10 @@ import pytest
 
 from pipeline import datasets
 
-
 SHARED = {"contract", "e2e"}  # folders whose tests share fitted models, or a run of the DAG
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in this hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Group the tests for `--dist loadgroup`: a folder that shares its fits is one group, else each file is."""
     tests = Path(__file__).parent

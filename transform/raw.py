@@ -7,13 +7,17 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 from collections.abc import Mapping
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import tensorflow as tf
 
 from core import names
+from transform.arrays import pad_integers, pad_numbers, pad_strings, raw_arrays
 from transform.features import Feature, Raw, raw_columns
+
+__all__ = [
+    "dtype", "from_table", "latest", "missing", "pad_integers", "pad_numbers", "pad_strings", "specs", "to_sparse",
+    "user_specs",
+]  # fmt: skip
 
 
 def specs(features: Mapping[str, Feature], *batch: int | None) -> dict[str, tf.TensorSpec]:
@@ -64,37 +68,5 @@ def latest(history: tf.Tensor, length: int) -> tf.Tensor:
 
 
 def from_table(table: pa.Table, features: Mapping[str, Feature]) -> dict[str, tf.Tensor]:
-    """The raw tensors of feature columns of an Arrow table."""
-    found = {}
-    for name, raw in raw_columns(features).items():
-        column = table[name].combine_chunks()
-        if raw.values is not None:
-            found[name] = pad_numbers(column) if raw.numbers else pad_strings(column)
-        elif raw.numbers:
-            found[name] = column.to_numpy(zero_copy_only=False).astype(np.float32)  # None is NaN
-        else:
-            found[name] = column.fill_null("").to_numpy(zero_copy_only=False)
-    return {name: tf.constant(value) for name, value in found.items()}
-
-
-def pad_strings(column: pa.ListArray, width: int | None = None) -> np.ndarray:
-    """Lists of strings → NumPy object array [N, W] padded with ""; W is the longest list, at least 1."""
-    return _padded(column, width, "", object)
-
-
-def pad_numbers(column: pa.ListArray) -> np.ndarray:
-    """Lists of numbers → float32 [N, W] padded with NaN; W is the longest list, at least 1."""
-    return _padded(column, None, np.nan, np.float32)
-
-
-def pad_integers(column: pa.ListArray, width: int) -> np.ndarray:
-    """Lists of at most `width` integers → int64 [N, width] padded with 0."""
-    return _padded(column, width, 0, np.int64)
-
-
-def _padded(column: pa.ListArray, width: int | None, fill: float | str, dtype: type) -> np.ndarray:
-    lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
-    width = width or max(1, int(lengths.max(initial=0)))
-    padded: np.ndarray = np.full((len(column), width), fill, dtype)
-    padded[np.arange(width) < lengths[:, None]] = column.flatten().to_numpy(zero_copy_only=False)
-    return padded
+    """Return the raw tensors of the feature columns of an Arrow table."""
+    return {name: tf.constant(value) for name, value in raw_arrays(table, features).items()}

@@ -31,16 +31,18 @@ class CandidateGenerator(base_component.BaseComponent):
     """Asks the retriever for candidates as of each query, items that would not be served left out.
 
     The lists of the splits train and eval answer the events of EventJoiner's eval, from the early model, which has not
-    seen them; users are held out whole for eval. Those of train answer earlier windows of its train too, each from the
-    model fitted on what came before. The lists of test come from the model to be released, by its index.
+    seen them; users are held out whole for eval, whose lists are as they would be served. Those of train answer earlier
+    windows of its train too, each from the model fitted on what came before. The lists of test come from the model to
+    be released, by its index.
 
     Args:
       examples: of EventJoiner.
       model, model_run: of RetrievalTrainer; the run holds the early model.
       candidate_index: of CandidateIndex.
       exposures, exposures_anomalies: of what users were shown, where that is known.
-      settings: JSON with features, candidates (how many), negatives, queries (unit, exclude_seen, max_queries),
-        windows, seed and, where there are exposures, exposed (share of a list, drop_unknown).
+      settings: JSON with features, candidates (how many), negatives, queries (unit, exclude_seen, in_time),
+        max_queries of a window, test_queries, windows, seed and, where there are exposures, exposed (share of a list,
+        drop_unknown).
       code_digest: of the code of this component.
     Outputs:
       candidates: Examples, one a query; see `components.candidate_generator.candidates`.

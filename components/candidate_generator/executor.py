@@ -15,16 +15,17 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.candidate_generator import candidates, exposures, sampling
-from components.candidate_index.index import CandidateSource
 from components.event_joiner import schema
 from core import examples, metrics, names, progress, queries
 from core.columns import event_types, read_arrow
 from core.errors import ModelError
 from core.files import write_json
 from core.windows import earlier_windows
-from trainer.retrieval import ask
+from serving.candidates import candidate_table
+from serving.catalogue import Catalogue
+from serving.models import CandidateSource
 from trainer.retrieval.run_fn import early_model
-from transform import raw
+from transform.arrays import pad_strings
 from transform.columns import user_types
 from transform.features import Features, raw_columns
 
@@ -55,12 +56,13 @@ class Executor(base_executor.BaseExecutor):
             "history_length": features.history_length,
         }
         common |= settings["queries"] | {"seed": settings["seed"]}
+        items = Catalogue(catalogue, features.item)
         shown = _exposures(input_dict, settings, Path(uri) / names.USERS_FOLDER, ids)
         report: dict[str, dict] = {}
 
         def retrieved(source, asked, purpose):
             found = source.retrieve(asked, settings["candidates"])
-            labels = metrics.hits(found.rows, asked.relevant_offsets, asked.relevant_items, len(ids))
+            labels = metrics.hits(found.rows, asked.relevant_offsets, asked.relevant_items, len(items))
             report[purpose] = candidates.report(labels, asked)
             progress.report(
                 f"{purpose}: {len(asked):,} queries, {report[purpose]['positives']:,} positives among the candidates"
@@ -68,36 +70,42 @@ class Executor(base_executor.BaseExecutor):
             return found
 
         lists: dict[str, list[tuple]] = {names.TRAIN: [], names.EVAL: []}
+        relevant_lists = dict.fromkeys(lists, 0)
         offered = 0
         for window, known, target in _windows(events, settings["windows"]):
             # An early model has no index: it is asked once, here.
-            source = CandidateSource(run / early_model(window), None, ids, features)
-            asked = queries.build(known, target, **common)
+            source = CandidateSource(run / early_model(window), None, items, features)
+            asked = queries.build(known, target, max_queries=settings["max_queries"], **common)
             found = retrieved(source, asked, f"learn_{window}" if window else "learn")
-            counts = np.bincount(queries.catalogue_rows(ids, known[names.ITEM_ID]), minlength=len(ids))
-            exposed = exposures.not_chosen(shown, asked, target, ids, settings["windows"]["of_each_user"])
-            found, more = _to_learn_from(source, asked, found, counts, exposed, settings)
-            offered += int(exposures.placed(exposed, found.rows, len(ids)).sum())
             users = asked.users[names.USER_ID]
             if not window:
                 chosen_by = users.filter(pa.array(candidates.held_out(users, HELD_OUT, settings["seed"])))
             held_out = pc.is_in(users, value_set=chosen_by.combine_chunks()).to_numpy()
-            labels = metrics.hits(found.rows, asked.relevant_offsets, asked.relevant_items, len(ids))
+            if not window:
+                # As they are served, those without a relevant item too: a probability is that of a served candidate.
+                judged, served = asked.take(np.flatnonzero(held_out)), found.take(np.flatnonzero(held_out))
+                labels = metrics.hits(served.rows, judged.relevant_offsets, judged.relevant_items, len(items))
+                relevant_lists[names.EVAL] = int(labels.any(axis=1).sum())
+                lists[names.EVAL].append((judged, served, {}))
+            counts = np.bincount(queries.catalogue_rows(ids, known[names.ITEM_ID]), minlength=len(items))
+            exposed = exposures.not_chosen(shown, asked, target, ids, settings["windows"]["of_each_user"])
+            found, more = _to_learn_from(source, asked, found, counts, exposed, settings)
+            offered += int(exposures.placed(exposed, found.rows, len(items)).sum())
+            labels = metrics.hits(found.rows, asked.relevant_offsets, asked.relevant_items, len(items))
             weighs = ~more["missed"] | (settings["negatives"]["missed_weight"] > 0)
-            useful = (labels & weighs).any(axis=1)  # a list without a positive teaches nothing
-            for split, chosen in ((names.TRAIN, useful & ~held_out), (names.EVAL, useful & held_out)):
-                if split == names.TRAIN or not window:
-                    chosen = np.flatnonzero(chosen)
-                    part = {name: values[chosen] for name, values in more.items()}
-                    lists[split].append((asked.take(chosen), found.take(chosen), part))
+            # A list without a relevant item teaches nothing.
+            chosen = np.flatnonzero((labels & weighs).any(axis=1) & ~held_out)
+            part = {name: values[chosen] for name, values in more.items()}
+            lists[names.TRAIN].append((asked.take(chosen), found.take(chosen), part))
+            relevant_lists[names.TRAIN] += len(chosen)
         for split, made in lists.items():
-            _refuse_none(sum(len(asked) for asked, _, _ in made), split, report["learn"])
+            _refuse_none(relevant_lists[split], split, report["learn"])
             weight = settings["negatives"]["missed_weight"] if split == names.TRAIN else 0.0
-            _write(output.uri, split, made, catalogue, features.item, weight)
+            _write(output.uri, split, made, items, weight)
         known = pa.concat_tables([events[names.TRAIN], events[names.EVAL]])
-        asked = queries.build(known, events[names.TEST], **common)
-        found = retrieved(CandidateSource(final, index, ids, features), asked, "test")
-        _write(output.uri, names.TEST, [(asked, found, {})], catalogue, features.item, 0.0)
+        asked = queries.build(known, events[names.TEST], max_queries=settings["test_queries"], **common)
+        found = retrieved(CandidateSource(final, index, items, features), asked, "test")
+        _write(output.uri, names.TEST, [(asked, found, {})], items, 0.0)
         if input_dict.get(names.EXPOSURES):
             report[names.EXPOSURES] = {"rows": len(shown), "dropped": shown.dropped, "not_chosen": offered}
         write_json(Path(output.uri) / names.REPORT_FILE, report)
@@ -128,13 +136,14 @@ def _exposures(inputs, settings, users_folder, ids):
 def _to_learn_from(source, asked, found, counts, exposed, settings):
     """The candidates with other negatives and what was missed among them; their ranks, and which were missed."""
     negatives = settings["negatives"]
-    seen = ask.rows_of(source.catalogue, raw.pad_strings(asked.seen))
+    seen = pad_strings(asked.seen)
+    seen = source.catalogue.rows(seen.ravel()).reshape(seen.shape)
     shares = negatives["popular"], negatives["uniform"], settings["exposed"]["share"]
     rows, ranks, missed = sampling.learning_rows(found.rows, asked, seen, counts, exposed, shares, settings["seed"])
     return source.score(asked, rows), {"ranks": ranks, "missed": missed}
 
 
-def _write(uri, split, made, catalogue, features, missed_weight):
+def _write(uri, split, made, catalogue, missed_weight):
     """One file for every so many queries: the strings of one file alone are held."""
     starts = [
         (each, start) for each, (asked, _, _) in enumerate(made) for start in range(0, len(asked), QUERIES_A_FILE)
@@ -144,9 +153,7 @@ def _write(uri, split, made, catalogue, features, missed_weight):
         asked, found, more = made[each]
         part = np.arange(start, min(start + QUERIES_A_FILE, len(asked)))
         columns = {name: values[part] for name, values in more.items()}
-        table = candidates.candidate_table(
-            asked.take(part), found.take(part), catalogue, features, missed_weight=missed_weight, **columns
-        )
+        table = candidate_table(asked.take(part), found.take(part), catalogue, missed_weight=missed_weight, **columns)
         examples.write_examples(table, examples.shard_path(uri, split, shard, len(starts)))
 
 

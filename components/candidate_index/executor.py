@@ -17,6 +17,8 @@ from core import names, progress
 from core.columns import read_arrow
 from core.files import write_json
 from core.queries import Queries
+from serving.catalogue import Catalogue
+from serving.models import CandidateSource
 from transform.features import Features
 
 ASKED = 500  # users whose queries measure the index
@@ -35,17 +37,17 @@ class Executor(base_executor.BaseExecutor):
 
         catalogue = read_arrow(events / names.CATALOGUE_FILE)
         shutil.copyfile(events / names.CATALOGUE_FILE, output / names.CATALOGUE_FILE)
-        ids = catalogue[names.ITEM_ID].combine_chunks()
-        source = index.CandidateSource(model, None, ids, features)
+        items = Catalogue(catalogue, features.item)
+        source = CandidateSource(model, None, items, features)
         embeddings = index.embed_catalogue(source.model, catalogue, features)
         index.build(settings["index"]["kind"], embeddings, output)
-        report = {"kind": settings["index"]["kind"], "items": len(ids), "recall": None}
+        report = {"kind": settings["index"]["kind"], "items": len(items), "recall": None}
         if embeddings is not None:
-            source = index.CandidateSource(model, output, ids, features)
+            source = CandidateSource(model, output, items, features)
             users = sample_users(events / names.USERS_FOLDER, ASKED, settings["seed"])
             report["recall"] = index.recall(source, embeddings, users, index.DEPTH)
             index.check(report["recall"], settings["index"]["min_recall"], report["kind"])
-        progress.report(f"{len(ids):,} items, recall {report['recall']}")
+        progress.report(f"{len(items):,} items, recall {report['recall']}")
         write_json(output / names.REPORT_FILE, report)
 
 

@@ -8,7 +8,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.recommender_evaluator.executor import Executor
-from components.types import CandidateIndex, RecommenderEvaluation
+from components.types import CandidateIndex, RecommenderEvaluation, Release
 
 
 class RecommenderEvaluatorSpec(ComponentSpec):
@@ -21,8 +21,7 @@ class RecommenderEvaluatorSpec(ComponentSpec):
         "candidate_index": ChannelParameter(type=CandidateIndex),
         "ranking_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
         "retrieval_evaluation": ChannelParameter(type=RecommenderEvaluation, optional=True),
-        "baseline_retrieval_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
-        "baseline_ranking_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
+        "baseline_release": ChannelParameter(type=Release, optional=True),
     }
     OUTPUTS = {  # noqa: RUF012
         "evaluation": ChannelParameter(type=RecommenderEvaluation),
@@ -31,7 +30,7 @@ class RecommenderEvaluatorSpec(ComponentSpec):
 
 
 class RecommenderEvaluator(base_component.BaseComponent):
-    """Full-catalogue metrics with intervals, by slice, beside the baselines and the last blessed models.
+    """Full-catalogue metrics with intervals, by slice, beside the baselines and the release in force.
 
     Without a ranking model it judges retrieval alone. With one it judges both steps as they will be served, and blesses
     them, or not, by the rules.
@@ -40,11 +39,12 @@ class RecommenderEvaluator(base_component.BaseComponent):
       examples: of EventJoiner.
       model: of RetrievalTrainer.
       candidate_index: of CandidateIndex.
-      settings: JSON with features, queries, at, baselines, slices, resamples, rules, candidates and seed.
+      settings: JSON with features, queries, split, at, baselines, slices, resamples and seed; with a ranking model also
+        serving, rules and min_queries.
       code_digest: of the code of this component.
       ranking_model: of RankingTrainer.
       retrieval_evaluation: of the evaluator of retrieval alone, whose lists are not made again.
-      baseline_retrieval_model, baseline_ranking_model: the models blessed before these.
+      baseline_release: the release in force.
     Outputs:
       evaluation: `evaluation.json` and the lists.
       blessing: of both models together; only with a ranking model.
@@ -62,8 +62,7 @@ class RecommenderEvaluator(base_component.BaseComponent):
         code_digest: str,
         ranking_model: types.BaseChannel | None = None,
         retrieval_evaluation: types.BaseChannel | None = None,
-        baseline_retrieval_model: types.BaseChannel | None = None,
-        baseline_ranking_model: types.BaseChannel | None = None,
+        baseline_release: types.BaseChannel | None = None,
     ):
         spec = RecommenderEvaluatorSpec(
             examples=examples,
@@ -71,8 +70,7 @@ class RecommenderEvaluator(base_component.BaseComponent):
             candidate_index=candidate_index,
             ranking_model=ranking_model,
             retrieval_evaluation=retrieval_evaluation,
-            baseline_retrieval_model=baseline_retrieval_model,
-            baseline_ranking_model=baseline_ranking_model,
+            baseline_release=baseline_release,
             settings=settings,
             code_digest=code_digest,
             evaluation=types.Channel(type=RecommenderEvaluation),

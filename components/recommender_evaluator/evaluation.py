@@ -2,8 +2,8 @@
 
     {
       "subject": "two_step",                    the model that is judged
-      "baselines": ["popularity", …],           the others, in the order given; `last_blessed` is one of them
-      "not_compared": {"last_blessed": "why"},  models that should stand beside it and cannot
+      "baselines": ["popularity", …],           the others, in the order given; `in_force` is one of them
+      "not_compared": {"in_force": "why"},  models that should stand beside it and cannot
       "ks": [10, 20, 100],
       "queries": 943, "queries_with_relevant": 940, "catalogue": 1682,
       "confidence": 0.95, "resamples": 1000, "seed": 42,

@@ -11,22 +11,23 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from scipy import sparse
-from scipy.special import expit
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.candidate_index.index import CandidateSource
-from components.recommender_evaluator import evaluation, rules
-from components.recommender_evaluator.item_vectors import item_vectors
-from components.recommender_evaluator.last_blessed import model_id
+from components.recommender_evaluator import baseline_release, evaluation, rules
+from components.recommender_evaluator.baseline_release import NotComparableError
 from components.recommender_evaluator.trade_off import trade_off
 from core import metrics, names, progress, queries
 from core.columns import read_arrow
 from core.examples import read_examples
 from core.files import read_json, write_json
-from serving.engine import TwoStep
+from serving.catalogue import Catalogue
+from serving.engine import Ranked
+from serving.item_vectors import item_vectors
+from serving.models import CandidateSource, two_step
 from serving.rerank.settings import Reranking
+from serving.settings import ServingSettings
 from trainer.retrieval import ask
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.registry import MODELS
@@ -51,12 +52,16 @@ class Executor(base_executor.BaseExecutor):
             steps, step, predictions, trade_off = {}, RETRIEVAL, None, None
         steps[step] = test.evaluate(ranked, step, not_compared, predictions)
         np.savez_compressed(Path(output.uri) / RANKINGS_FILE, allow_pickle=False, **ranked)
-        report: dict[str, Any] = {"steps": steps, "headline": _headline(steps)}
+        report: dict[str, Any] = {"steps": steps, "headline": _headline(steps), "split": test.settings["split"]}
         if step == TWO_STEP:
-            verdicts = rules.check(test.settings["rules"], steps)
+            verdicts = [
+                rules.enough_queries(test.settings["min_queries"], steps[TWO_STEP]),
+                *rules.check(test.settings["rules"], steps),
+            ]
             report |= {"verdicts": [vars(verdict) for verdict in verdicts], "blessed": all(v.passed for v in verdicts)}
             report["trade_off"] = trade_off
-            _bless(artifact_utils.get_single_instance(output_dict["blessing"]), input_dict, verdicts)
+            blessing = artifact_utils.get_single_instance(output_dict["blessing"])
+            _bless(blessing, input_dict, verdicts, test.settings["split"])
         write_json(Path(output.uri) / names.EVALUATION_FILE, report)
         progress.report(
             ", ".join(
@@ -80,37 +85,43 @@ class Test:
     def __init__(self, uri: str, settings: dict):
         self.settings = settings
         self.features = Features.model_validate(settings["features"])
-        self.catalogue = read_arrow(Path(uri) / names.CATALOGUE_FILE)
-        queries.check_list_length(max(settings["at"]), self.catalogue.num_rows, "evaluation.at")
+        self.catalogue = Catalogue(read_arrow(Path(uri) / names.CATALOGUE_FILE), self.features.item)
+        ids = self.catalogue.table[names.ITEM_ID].combine_chunks()
+        queries.check_list_length(max(settings["at"]), len(self.catalogue), "evaluation.at")
         types = user_types(self.features.user)
         self.known = pa.concat_tables([read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL)])
         self.queries = queries.build(
             self.known,
             read_examples(uri, names.TEST, types),
-            self.catalogue[names.ITEM_ID].combine_chunks(),
+            ids,
             user_columns=[names.USER_ID, *raw_columns(self.features.user)],
             history_length=self.features.history_length,
             seed=settings["seed"],
             **settings["queries"],
         )
-        self.items = queries.catalogue_rows(self.catalogue[names.ITEM_ID].combine_chunks(), self.known[names.ITEM_ID])
+        self.items = queries.catalogue_rows(ids, self.known[names.ITEM_ID])
 
     def baseline(self, name: str) -> np.ndarray:
         """The lists of a registered model with its default settings, fitted on all events before test."""
         data = RetrievalData(
             features=self.features,
-            catalogue=self.catalogue,
+            catalogue=self.catalogue.table,
             users=self.known[names.USER_ID].combine_chunks(),
             items=self.items,
             timestamps=self.known[names.TIMESTAMP].to_numpy(),
         )
         fitted = MODELS[name].load()(MODELS.check(name, {}), data, self.settings["seed"])
-        ids = self.catalogue[names.ITEM_ID].combine_chunks()
-        return ask.retrieve(fitted.signatures()["retrieve"], self.queries, self.features.user, ids, self.longest).rows
+        retrieve, n_items = fitted.signatures()["retrieve"], len(self.catalogue)
+        return ask.retrieve(retrieve, self.queries, self.features.user, n_items, self.longest).rows
+
+    def release_in_force(self, artifact: Any) -> Any:
+        """Return a context with the engine of the release in force. Raises: NotComparableError."""
+        trusted = [Path(file) for file in self.settings["trusted_keys"]]
+        return baseline_release.opened(Path(artifact.uri), self.settings["split"], self.features, trusted)
 
     @functools.cached_property
     def item_vectors(self) -> sparse.csr_array:
-        return item_vectors(self.catalogue, self.features.item)
+        return item_vectors(self.catalogue.table, self.features.item)
 
     @property
     def longest(self) -> int:
@@ -129,7 +140,7 @@ class Test:
             ranked,
             subject,
             relevant=(self.queries.relevant_offsets, self.queries.relevant_items),
-            train_counts=np.bincount(self.items, minlength=self.catalogue.num_rows),
+            train_counts=np.bincount(self.items, minlength=len(self.catalogue)),
             ks=self.settings["at"],
             features=self.queries.users.select(self.settings["slices"]),
             has_history=self.queries.history.value_lengths().to_numpy() > 0,
@@ -138,9 +149,7 @@ class Test:
             users=self.queries.users[names.USER_ID].to_numpy() if by_event else None,
             seen=(
                 np.r_[0, np.cumsum(seen.value_lengths().to_numpy())],
-                queries.catalogue_rows(
-                    self.catalogue[names.ITEM_ID].combine_chunks(), pa.chunked_array([seen.flatten()])
-                ),
+                self.catalogue.rows(seen.flatten().to_pylist()),
             ),
             item_vectors=self.item_vectors,
             predictions=predictions,
@@ -148,90 +157,77 @@ class Test:
             not_compared=not_compared,
         )
 
-    def trade_off(self, reranking: Reranking, rows: np.ndarray, scores: np.ndarray) -> dict[str, Any] | None:
+    def trade_off(self, reranking: Reranking, ranked: Ranked) -> dict[str, Any] | None:
         """What diversity costs, on the shortest list; None where items have no features to compare."""
+        rows, scores = ranked.candidates.rows, ranked.scores
         lists = (self.queries, rows, scores, min(self.settings["at"]), self.settings["seed"])
-        return trade_off(reranking, self.catalogue, self.features.item, self.item_vectors, *lists)
+        return trade_off(reranking, self.catalogue.table, self.features.item, self.item_vectors, *lists)
 
-    def predictions(self, rows: np.ndarray, scores: np.ndarray) -> evaluation.Predictions:
-        """What the ranker says of its candidates [Q, C]: the probability that its `rank_examples` gives."""
-        labels = metrics.hits(rows, self.queries.relevant_offsets, self.queries.relevant_items, self.catalogue.num_rows)
+    def predictions(self, ranked: Ranked) -> evaluation.Predictions:
+        """Return the ranker's probability of each candidate [Q, C], calibrated as it is served."""
+        rows = ranked.candidates.rows
+        labels = metrics.hits(rows, self.queries.relevant_offsets, self.queries.relevant_items, len(self.catalogue))
         given = rows != metrics.PADDING
         query = np.broadcast_to(np.arange(len(rows))[:, None], rows.shape)
-        return evaluation.Predictions(labels[given], expit(scores[given].astype(np.float64)), query[given])
+        return evaluation.Predictions(labels[given], ranked.probabilities[given].astype(np.float64), query[given])
 
 
 def _judge_retrieval(test: Test, inputs: dict) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The lists of the retriever alone, of the baselines and of the last blessed retriever; or why not of that."""
-    not_compared: dict[str, str] = {}
-    ids = test.catalogue[names.ITEM_ID].combine_chunks()
-    source = CandidateSource(
-        _model(inputs["model"]), artifact_utils.get_single_uri(inputs["candidate_index"]), ids, test.features
-    )
+    """The lists of the retriever alone, of the baselines and of the release in force; or why not of that."""
+    index = artifact_utils.get_single_uri(inputs["candidate_index"])
+    source = CandidateSource(_model(inputs["model"]), index, test.catalogue, test.features)
     ranked = {RETRIEVAL: source.retrieve(test.queries, test.longest).rows}
     for name in test.settings["baselines"]:
         progress.report(f"baseline {name}")
         ranked[name] = test.baseline(name)
-    if inputs.get("baseline_retrieval_model"):
-        last = CandidateSource(_model(inputs["baseline_retrieval_model"]), None, ids, test.features)
-        if last.takes_these_features():
-            ranked[rules.LAST_BLESSED] = last.retrieve(test.queries, test.longest).rows
-        else:
-            not_compared[rules.LAST_BLESSED] = _other_features("the last blessed retrieval model takes")
+    not_compared = _beside_the_release(test, inputs, ranked, baseline_release.retrieve)
     return ranked, not_compared
 
 
 def _judge_two_step(
     test: Test, inputs: dict
 ) -> tuple[dict[str, np.ndarray], dict[str, str], evaluation.Predictions, dict[str, Any] | None]:
-    """The lists of both steps as served, beside those that the first evaluator has kept, and of the last blessed pair.
+    """The lists of both steps as served, beside those that the first evaluator has kept, and of the release in force.
 
     And why not of that, if so; what the ranker says of all candidates; and what diversity costs.
     """
-    not_compared: dict[str, str] = {}
-    reranking = Reranking.model_validate(test.settings["reranking"])
+    settings = ServingSettings.model_validate(test.settings["serving"])
     with np.load(
         Path(artifact_utils.get_single_uri(inputs["retrieval_evaluation"])) / RANKINGS_FILE, allow_pickle=False
     ) as kept:
-        before = {name: kept[name] for name in kept.files if name != rules.LAST_BLESSED}
+        before = {name: kept[name] for name in kept.files if name != rules.IN_FORCE}
     index = artifact_utils.get_single_uri(inputs["candidate_index"])
-    engine = TwoStep(
-        _model(inputs["model"]),
-        index,
-        _model(inputs["ranking_model"]),
-        test.catalogue,
-        test.features,
-        test.settings["candidates"],
-        reranking,
-    )
-    rows, scores = engine.ranked(test.queries)
-    ranked = {TWO_STEP: engine.reranker.rerank(test.queries, rows, scores, test.longest)[0], **before}
-    if reranking.rearranges:  # what the ranker adds is seen under the same re-ranking
+    engine = two_step(_model(inputs["model"]), index, _model(inputs["ranking_model"]), test.catalogue, settings)
+    found = engine.ranked(test.queries)
+    ranked = {TWO_STEP: engine.rerank(test.queries, found, test.longest)[0], **before}
+    if settings.reranking.rearranges:  # what the ranker adds is seen under the same re-ranking
+        rows = found.candidates.rows
         order = np.where(rows != metrics.PADDING, -np.arange(rows.shape[1], dtype=np.float32), -np.inf)
         ranked[RETRIEVAL] = engine.reranker.rerank(test.queries, rows, order, test.longest)[0]
-    if inputs.get("baseline_ranking_model"):
-        pair = _model(inputs["baseline_retrieval_model"]), None, _model(inputs["baseline_ranking_model"])
-        last = TwoStep(*pair, test.catalogue, test.features, test.settings["candidates"], reranking)
-        if last.takes_these_features():
-            ranked[rules.LAST_BLESSED] = last.recommend(test.queries, test.longest)[0]
-        else:
-            not_compared[rules.LAST_BLESSED] = _other_features("the last blessed models take")
-    return ranked, not_compared, test.predictions(rows, scores), test.trade_off(reranking, rows, scores)
+    not_compared = _beside_the_release(test, inputs, ranked, baseline_release.recommend)
+    return ranked, not_compared, test.predictions(found), test.trade_off(settings.reranking, found)
 
 
-def _other_features(who: str) -> str:
-    why = f"{who} other features"
-    logging.warning("%s; there is no comparison", why)
-    return why
+def _beside_the_release(test, inputs, ranked, answer) -> dict[str, str]:
+    """Add the lists of the release in force, if there is one, to `ranked`; returns why not, if so."""
+    if not inputs.get("baseline_release"):
+        return {}
+    try:
+        with test.release_in_force(artifact_utils.get_single_instance(inputs["baseline_release"])) as engine:
+            ranked[rules.IN_FORCE] = answer(engine, test.queries, test.longest, test.catalogue)
+    except NotComparableError as error:
+        logging.warning("no comparison with the release in force: %s", error)
+        progress.report(f"no comparison with the release in force: {error}")
+        return {rules.IN_FORCE: str(error)}
+    return {}
 
 
-def _bless(blessing, inputs, verdicts) -> None:
-    """TFX's blessing of the ranking model, with the ids of both models, since they are judged and released as one."""
+def _bless(blessing, inputs, verdicts, split) -> None:
+    """TFX's blessing of the ranking model, with the split that both models were judged under."""
     blessed = all(verdict.passed for verdict in verdicts)
     blessing.set_int_custom_property("blessed", int(blessed))
     blessing.set_string_custom_property("blessing_message", " ".join(v.sentence for v in verdicts if not v.passed))
-    for key, model in (("retrieval_model", "model"), ("ranking_model", "ranking_model")):
-        blessing.set_int_custom_property(model_id(key), artifact_utils.get_single_instance(inputs[model]).id)
+    blessing.set_string_custom_property("split", json.dumps(split, sort_keys=True))
     ranking = artifact_utils.get_single_instance(inputs["ranking_model"])
     blessing.set_string_custom_property("current_model", ranking.uri)
     blessing.set_int_custom_property("current_model_id", ranking.id)

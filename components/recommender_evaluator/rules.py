@@ -7,7 +7,7 @@ from typing import Any
 from core import metrics
 from core.errors import UsageError
 
-LAST_BLESSED = "last_blessed"
+IN_FORCE = "in_force"  # the release in force, as a baseline
 _COMPARING = ("not_below", "change_at_least", "relative_change_at_least")
 _UNMEASURED = "it could not be measured: no query has a value"
 
@@ -39,10 +39,10 @@ def check(rules: Sequence[Mapping[str, Any]], evaluations: Mapping[str, Mapping[
 
     - `at_least`, `at_most`: passes where the mean is not below, or not above, that number;
     - `not_below`: fails only where the 95% interval of subject less that baseline lies wholly below zero;
-    - `change_at_least`: passes where the mean less that of the last blessed release is at least that number, such as
-      -0.02; `relative_change_at_least`: the same as a share of the last blessed one's mean.
+    - `change_at_least`: passes where the mean less that of the release in force is at least that number, such as
+      -0.02; `relative_change_at_least`: the same as a share of the release's mean.
 
-    With a `slice` the rule is about that part of the queries or items alone. Where there is no `last_blessed` to
+    With a `slice` the rule is about that part of the queries or items alone. Where there is no `in_force` to
     compare with, a rule about it passes and says why there is none. What could not be measured fails, for a gate that
     sees nothing stays shut: no query has a relevant item, or the slice is empty or not among those of this evaluation.
 
@@ -56,6 +56,20 @@ def check(rules: Sequence[Mapping[str, Any]], evaluations: Mapping[str, Mapping[
       UsageError: the step, metric or baseline is not in the evaluations; the message names those that are.
     """
     return [_verdict(rule, evaluations) for rule in rules]
+
+
+def enough_queries(least: int, evaluation: Mapping[str, Any]) -> Verdict:
+    """Return whether at least `least` test queries have a relevant item: of fewer no metric says anything.
+
+    Args:
+      least: the bound.
+      evaluation: of both steps.
+    """
+    found = evaluation["queries_with_relevant"]
+    passed, rule = found >= least, f"test queries at least {least:,}"
+    sentence = f"{_word(passed)}: {found:,} test queries have a relevant item and should be at least {least:,}"
+    todo = "." if passed else ". Enlarge `split.test`, or lower `evaluation.min_queries` knowingly."
+    return Verdict(passed, rule, float(found), float(least), sentence + todo)
 
 
 def compared_slices(rules: Sequence[Mapping[str, Any]], step: str) -> set[str]:
@@ -154,19 +168,19 @@ class _Held:
         )
 
     def change(self, bound: float, relative: bool) -> Verdict:
-        """The mean less that of the last blessed release, itself or as a share of that."""
+        """The mean less that of the release in force, itself or as a share of that."""
         told = f"{bound:+.4g}" if not relative else f"{100 * bound:+.4g}%"
         rule, value = f"{self.what} change at least {told}", self._value()
-        if LAST_BLESSED not in self.evaluation["baselines"]:
-            return self._nothing_to_compare(rule, value, LAST_BLESSED)
-        before = self._estimate(self._compared("models")[LAST_BLESSED])["mean"]
+        if IN_FORCE not in self.evaluation["baselines"]:
+            return self._nothing_to_compare(rule, value, IN_FORCE)
+        before = self._estimate(self._compared("models")[IN_FORCE])["mean"]
         if value is None or before is None:
             return Verdict(
                 False, rule, value, before, f"Failed: {self.what} should change by at least {told}, but {_UNMEASURED}."
             )
         if relative and not before:
             return Verdict(
-                False, rule, value, before, f"Failed: {self.what} should change by at least {told}, but {LAST_BLESSED} "
+                False, rule, value, before, f"Failed: {self.what} should change by at least {told}, but {IN_FORCE} "
                 "has 0, of which there is no share; use `change_at_least`."
             )  # fmt: skip
         change = (value - before) / abs(before) if relative else value - before
@@ -177,20 +191,20 @@ class _Held:
             rule,
             value,
             before,
-            f"{_word(passed)}: {self.what} is {value:.6g} and {LAST_BLESSED} has {before:.6g}; the change, {changed}, "
+            f"{_word(passed)}: {self.what} is {value:.6g} and {IN_FORCE} has {before:.6g}; the change, {changed}, "
             f"should be at least {told}.",
         )
 
     def _nothing_to_compare(self, rule: str, value: float | None, baseline: str) -> Verdict:
-        if baseline != LAST_BLESSED:
+        if baseline != IN_FORCE:
             known = ", ".join(self.evaluation["baselines"]) or "none"
             raise UsageError(
                 f"rule on {self.step}: {baseline!r} is no baseline of this evaluation. Those there are: {known}"
             )
         if value is None:
             return Verdict(False, rule, None, None, f"Failed: {rule}: {_UNMEASURED}.")
-        why = self.evaluation.get("not_compared", {}).get(LAST_BLESSED)
-        why = f"nothing to compare with, {why}" if why else "nothing to compare with yet, no release was blessed before"
+        why = self.evaluation.get("not_compared", {}).get(IN_FORCE)
+        why = f"nothing to compare with, {why}" if why else "nothing to compare with yet, no release is in force"
         return Verdict(True, rule, value, None, f"Passed: {rule}: {why}.")
 
     def _value(self) -> float | None:

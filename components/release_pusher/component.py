@@ -21,6 +21,7 @@ class ReleasePusherSpec(ComponentSpec):
         "seed": ExecutionParameter(type=int),
         "keep": ExecutionParameter(type=int),
         "serving": ExecutionParameter(type=str),
+        "signing_key": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -31,23 +32,26 @@ class ReleasePusherSpec(ComponentSpec):
         "ranking_pushed": ChannelParameter(type=standard_artifacts.PushedModel),
         "evaluation": ChannelParameter(type=RecommenderEvaluation),
         "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
     }
     OUTPUTS = {"release": ChannelParameter(type=Release)}  # noqa: RUF012
     TYPE_ANNOTATION = system_executions.Deploy
 
 
 class ReleasePusher(base_component.BaseComponent):
-    """Makes what belongs together visible together, or not at all.
+    """Publish both models, the index, the catalogue and the users as one release, or nothing.
 
     Args:
       retrieval_model, ranking_model, candidate_index, evaluation: what the release is copied from.
       retrieval_pushed, ranking_pushed: what the Pushers of the two models say they did; a release waits for both.
       blessing: of both steps together; without it there is no release.
+      examples: of EventJoiner, for the users as of training.
       releases: the folder of the releases, absolute, on a mounted file system.
       name: of the recommender.
       seed: of everything that was drawn.
       keep: how many releases stay when one is made; see `core.release_store.collect`.
-      serving: JSON of what a server must know beside the models: features, candidates, exclude_seen, title.
+      serving: JSON of `serving.settings.ServingSettings`.
+      signing_key: file of the private key that the manifest is signed with; "" for none.
       code_digest: of the code of this component, so that the cache notices a change in it.
     Outputs:
       release: see `components.types.Release`.
@@ -65,11 +69,13 @@ class ReleasePusher(base_component.BaseComponent):
         ranking_pushed: types.BaseChannel,
         evaluation: types.BaseChannel,
         blessing: types.BaseChannel,
+        examples: types.BaseChannel,
         releases: str,
         name: str,
         seed: int,
         keep: int,
         serving: str,
+        signing_key: str,
         code_digest: str,
     ):
         spec = ReleasePusherSpec(
@@ -80,11 +86,13 @@ class ReleasePusher(base_component.BaseComponent):
             ranking_pushed=ranking_pushed,
             evaluation=evaluation,
             blessing=blessing,
+            examples=examples,
             releases=releases,
             name=name,
             seed=seed,
             keep=keep,
             serving=serving,
+            signing_key=signing_key,
             code_digest=code_digest,
             release=types.Channel(type=Release),
         )

@@ -45,7 +45,9 @@ class Executor(base_executor.BaseExecutor):
             return
         folder = _folder(exec_properties["releases"])
         served = _served(inputs)
-        version = release_store.publish(folder, _parts(inputs), _facts(inputs, exec_properties), served)
+        key = exec_properties["signing_key"]
+        facts, signing_key = _facts(inputs, exec_properties), Path(key) if key else None
+        version = release_store.publish(folder, _parts(inputs), facts, served, signing_key=signing_key)
         content_digest = releases.manifest(folder, version)["content_digest"]
         progress.report(f"release {version}")
         _collect(folder, exec_properties["keep"], served)
@@ -101,6 +103,7 @@ def _parts(inputs: dict[str, Artifact]) -> dict[str, Path]:
         releases.RETRIEVAL: Path(path_utils.serving_model_path(inputs["retrieval_model"].uri)),
         releases.INDEX: index,
         releases.RANKING: Path(path_utils.serving_model_path(inputs["ranking_model"].uri)),
+        names.USERS_FOLDER: Path(inputs["examples"].uri) / names.USERS_FOLDER,
         names.CATALOGUE_FILE: index / names.CATALOGUE_FILE,
         names.EVALUATION_FILE: _evaluation_file(inputs),
     }
@@ -118,5 +121,6 @@ def _facts(inputs: dict[str, Artifact], exec_properties: dict[str, Any]) -> dict
         "seed": exec_properties["seed"],
         "serving": json.loads(exec_properties["serving"]),
         "metrics": evaluation.get("headline", {}),
+        "split": evaluation.get("split"),
         "ml_metadata": {key: artifact.id for key, artifact in sorted(inputs.items())},
     }

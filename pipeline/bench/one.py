@@ -44,7 +44,7 @@ def main(protocol: str, model: str, params: dict[str, Any], seed: int) -> dict[s
     asked = world.queries(2)
     longest = max(metrics.parse(metric)[1] for metric in world.protocol.metrics)
     k = longest if world.protocol.negatives is None else len(world.ids)
-    rows = ask.retrieve(final.signatures()["retrieve"], asked, world.features.user, world.ids, k).rows
+    rows = ask.retrieve(final.signatures()["retrieve"], asked, world.features.user, len(world.ids), k).rows
     if world.protocol.negatives is None:
         values = per_query(rows, asked.relevant_offsets, asked.relevant_items, len(world.ids), world.protocol.metrics)
     else:

@@ -1,17 +1,21 @@
-"""`twostep recommend` and `twostep similar`: one answer of the current release, in the terminal."""
+"""`twostep recommend` and `twostep similar`: one answer of a release, in the terminal."""
 
 import argparse
+import contextlib
 import json
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UsageError
+from pipeline.printable import printable
 
 if TYPE_CHECKING:
-    from core.queries import Queries
-    from pipeline.config import Config
+    import numpy as np
+
     from serving.engine import TwoStep
 
 
@@ -20,59 +24,104 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     recommend = subparsers.add_parser(
         "recommend",
         help="recommendations for one user",
-        description="What the release recommends to one user, by the tables of the latest run.",
+        description="Print what a release recommends to one user, as of its training.",
     )
-    recommend.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
-    recommend.add_argument("--user", metavar="ID", required=True, help="a user; one that no table has counts as new")
+    recommend.add_argument("--user", metavar="ID", required=True, help="a user; one that the release lacks is new")
     recommend.add_argument(
-        "--history", metavar="ITEM,…", help="the items they met, oldest first, instead of those on record"
+        "--history", metavar="ITEM,…", help="the items of their history, oldest first, instead of those on record"
     )
     recommend.set_defaults(func=_recommend)
     similar = subparsers.add_parser(
-        "similar", help="items like one item", description="The items that the release finds like one."
+        "similar", help="items like one item", description="Print the items that a release finds most like one."
     )
-    similar.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
     similar.add_argument("--item", metavar="ID", required=True)
     similar.set_defaults(func=_similar)
     for parser in (recommend, similar):
+        parser.add_argument(
+            "source", metavar="SOURCE", type=Path, help="a release, a folder of releases, or the configuration"
+        )
         parser.add_argument("-k", type=int, default=10, help="how many (10)")
         parser.add_argument("--release", metavar="VERSION", help="instead of the current one")
+        parser.add_argument(
+            "--public-key", metavar="FILE", type=Path, help="the release should be signed with the key to this one"
+        )
         parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _recommend(arguments: argparse.Namespace) -> int:
-    config, engine, serving, quiet = _load(arguments)
-    _check_k(arguments.k, engine.candidates, "the candidates that the release's retriever hands to its ranker")
-    with quiet:
-        queries = query_of(config, engine, serving, arguments.user, arguments.history)
-        rows, scores = engine.recommend(queries, arguments.k)
-    kept = rows[0] >= 0
-    _print(engine, serving, rows[0][kept], scores[0][kept], f"for user {arguments.user}", arguments.json)
+    with _release(arguments) as (folder, modules):
+        from serving import models, users
+
+        engine = models.of_release(folder, modules)
+        _check_k(arguments.k, engine.settings.candidates, "the candidates that the release's retriever returns")
+        known = users.ReleaseUsers(folder / _users_folder()).get(arguments.user)
+        user, strangers = known or users.User(), []
+        if arguments.history is not None:
+            history = [each for each in arguments.history.split(",") if each]
+            user = users.User(user.features, history, (), history)
+            strangers = [each for each in history if engine.catalogue.row(each) < 0]
+        query = users.query(arguments.user, user, engine.settings, int(time.time()))
+        ranked = engine.ranked(query)
+        rows, scores = (found[0] for found in engine.rerank(query, ranked, arguments.k))
+        places = [int((ranked.candidates.rows[0] == row).argmax()) for row in rows]
+        steps = [
+            {
+                "probability": float(ranked.probabilities[0][place]),
+                "retrieval_score": float(ranked.candidates.scores[0][place]),
+                "retrieval_rank": place + 1,
+            }
+            for place in places
+        ]
+        items = _items(engine, rows, scores, steps)
+    answer = {"release": folder.name, "user": arguments.user, "known": known is not None, "unknown_items": strangers}
+    if arguments.json:
+        _print_json(answer | {"items": items})
+        return 0
+    if known is None:
+        _note(f"user {printable(arguments.user)} is new to the release: it knows no features and no history of theirs")
+    if strangers:
+        _note(f"not in the catalogue, and left out of the history: {printable(', '.join(strangers))}")
+    _print_table(items, f"for user {arguments.user}")
     return 0
 
 
 def _similar(arguments: argparse.Namespace) -> int:
-    _, engine, serving, quiet = _load(arguments)
-    _check_k(arguments.k, engine.catalogue.num_rows, "the size of the catalogue")
-    with quiet:
+    with _release(arguments) as (folder, modules):
+        from serving import models
+
+        engine = models.of_release(folder, modules)
+        _check_k(arguments.k, len(engine.catalogue), "the size of the catalogue")
+        if engine.catalogue.row(arguments.item) < 0:
+            raise UsageError(
+                f"item {arguments.item!r} is not among the {len(engine.catalogue):,} items of the catalogue. "
+                "Ids are as in the items table."
+            )
         rows, scores = engine.similar(arguments.item, arguments.k)
-    _print(engine, serving, rows, scores, f"like item {arguments.item}", arguments.json)
+        items = _items(engine, rows, scores, [{}] * len(rows))
+    if arguments.json:
+        _print_json({"release": folder.name, "item": arguments.item, "items": items})
+    else:
+        _print_table(items, f"like item {arguments.item}")
     return 0
 
 
-def _load(arguments: argparse.Namespace) -> tuple["Config", "TwoStep", dict[str, Any], Any]:
-    """The configuration, the release's models, what its manifest says of serving, and a hush for libraries."""
-    from core import files, names, releases
-    from pipeline import config, logs, paths
+@contextlib.contextmanager
+def _release(arguments: argparse.Namespace) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Yield the folder of the release and the modules it may import, with the libraries' messages out of the way."""
+    from pipeline import logs, released
 
-    loaded = config.load(arguments.config)
-    quiet = logs.captured(paths.log_folder(loaded) / "recommend.log", arguments.verbose)
-    with releases.reading(paths.releases_folder(loaded), arguments.release) as folder, quiet:
-        from serving.engine import TwoStep
+    source = released.find(arguments.source, arguments.public_key)
+    with contextlib.ExitStack() as stack:
+        temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder = stack.enter_context(released.reading(source, arguments.release))
+        stack.enter_context(logs.captured(temporary / "log", arguments.verbose))
+        yield folder, source.modules
 
-        engine = TwoStep.of_release(folder)
-        serving = files.read_json(folder / names.MANIFEST_FILE)["facts"]["serving"]
-    return loaded, engine, serving, logs.captured(paths.log_folder(loaded) / "recommend.log", arguments.verbose)
+
+def _users_folder() -> str:
+    from core import names
+
+    return names.USERS_FOLDER
 
 
 def _check_k(k: int, most: int, what: str) -> None:
@@ -80,75 +129,40 @@ def _check_k(k: int, most: int, what: str) -> None:
         raise UsageError(f"-k should be from 1 to {most:,}, {what}; found {k}")
 
 
-def query_of(config: "Config", engine: "TwoStep", serving: dict[str, Any], user: str, history: str | None) -> "Queries":
-    """The query of one user as of the latest run's events; a new user has no features and only the history given."""
-    import numpy as np
-    import pyarrow as pa
-
-    from core import names
-    from core.queries import Queries
-    from transform.columns import feature_types
-
-    state = _state_of(config, user)
-    columns = {names.USER_ID: pa.array([user])}
-    for name, kind in feature_types(engine.features.user).items():
-        columns[name] = pa.array([state.get(name) if state else None], kind)
-    met = history.split(",") if history is not None else (state or {}).get(names.HISTORY, [])
-    seen = met if history is not None else (state or {}).get(names.EXCLUDE, [])
-    times = [] if history is not None else (state or {}).get(names.HISTORY_TIME, [])
-    strings = pa.list_(pa.string())
-    return Queries(
-        users=pa.table(columns),
-        time=np.array([int(time.time())]),
-        history=pa.array([met], strings),
-        seen=pa.array([seen if serving["exclude_seen"] else []], strings),
-        relevant_offsets=np.zeros(2, np.int64),
-        relevant_items=np.zeros(0, np.int32),
-        history_time=pa.array([times], pa.list_(pa.int64())),
-    )
-
-
-def _state_of(config: "Config", user: str) -> dict[str, Any] | None:
-    """What the latest run's EventJoiner keeps of a user."""
-    import pyarrow.compute as pc
-
-    from core import names
-    from core.columns import read_arrow
-    from pipeline import lineage, paths
-
-    folder = lineage.latest_output(lineage.open_store(paths.metadata_file(config)), "EventJoiner", "examples")
-    for path in sorted((folder / names.USERS_FOLDER).glob("*.arrow")):
-        table = read_arrow(path)
-        row = pc.index(table[names.USER_ID], user).as_py()
-        if row >= 0:
-            return table.slice(row, 1).to_pylist()[0]
-    return None
-
-
-def _print(engine: "TwoStep", serving: dict[str, Any], rows: Any, scores: Any, what: str, as_json: bool) -> None:
-    from core import names
-
-    ids = engine.catalogue[names.ITEM_ID].to_pylist()
-    titles = engine.catalogue[serving["title"]].to_pylist() if serving["title"] else None
-    found = [
-        {"rank": place + 1, names.ITEM_ID: ids[row], "title": titles[row] if titles else None, "score": float(score)}
-        for place, (row, score) in enumerate(zip(rows, scores, strict=True))
+def _items(
+    engine: "TwoStep", rows: "np.ndarray", scores: "np.ndarray", more: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return the items of an answer, best first; padding is left out."""
+    title = engine.settings.title
+    titles = engine.catalogue.table[title].take(rows.clip(0)).to_pylist() if title else [None] * len(rows)
+    return [
+        {"rank": place + 1, "item_id": engine.catalogue.ids[row], "title": titles[place], "score": float(scores[place])}
+        | more[place]
+        for place, row in enumerate(rows)
+        if row >= 0
     ]
-    if as_json:
-        json.dump(found, sys.stdout, indent=2, ensure_ascii=False)
-        sys.stdout.write("\n")
-        return
+
+
+def _print_json(answer: dict[str, Any]) -> None:
+    json.dump(answer, sys.stdout, indent=2, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def _print_table(items: list[dict[str, Any]], what: str) -> None:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"{len(found)} items {what}", title_justify="left")
-    table.add_column("", justify="right")
-    table.add_column("item", justify="right")
-    if titles:
-        table.add_column("title")
+    titled = any(item["title"] for item in items)
+    table = Table(title=Text(f"{len(items)} items {printable(what)}"), title_justify="left")
+    for heading, justify in (("", "right"), ("item", "right"), *([("title", "left")] if titled else [])):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     table.add_column("score", justify="right")
-    for each in found:
-        table.add_row(
-            str(each["rank"]), each[names.ITEM_ID], *([each["title"] or ""] if titles else []), f"{each['score']:.3f}"
-        )
+    for item in items:
+        words = [str(item["rank"]), item["item_id"], *([item["title"] or ""] if titled else []), f"{item['score']:.3f}"]
+        table.add_row(*(Text(printable(word)) for word in words))
     Console().print(table)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr)

@@ -1,10 +1,13 @@
-"""`twostep release list|show|verify|rollback|gc`: the releases on disk, and which of them is in force."""
+"""`twostep release list|show|verify|rollback|gc|keys`: the releases on disk, and which of them is in force."""
 
 import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pipeline.released import Source
 
 
 def add_arguments(subparsers: Any) -> None:
@@ -19,7 +22,9 @@ def add_arguments(subparsers: Any) -> None:
         ("gc", _gc, None, "delete old releases, and the pushed models that belong to none that is left"),
     ):
         action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        action.add_argument("config", metavar="CONFIG", help="the configuration, or the folder of the releases")
+        action.add_argument(
+            "config", metavar="CONFIG", type=Path, help="the configuration, or the folder of the releases"
+        )
         if takes_version:
             action.add_argument("version", metavar="VERSION", nargs="?", help=takes_version)
         action.add_argument("--json", action="store_true", help="print JSON")
@@ -27,21 +32,33 @@ def add_arguments(subparsers: Any) -> None:
         if function is _gc:
             action.add_argument("--keep", metavar="N", type=int, help="instead of the configuration's `release.keep`")
             action.add_argument("--dry-run", action="store_true", help="say what would be deleted, and delete nothing")
+    keys = actions.add_parser("keys", help="make a pair of keys to sign releases with", description=_KEYS)
+    keys.add_argument("folder", metavar="FOLDER", type=Path, help="where the two files go")
+    keys.set_defaults(func=_keys)
 
 
-def _folder(arguments: argparse.Namespace) -> Path:
-    """The folder of the releases, which is named itself or by a configuration."""
-    if Path(arguments.config).is_dir():
-        return Path(arguments.config)
-    from pipeline import config, paths
+_KEYS = "Write an Ed25519 private key for `release.signing_key` and its public key for `release.trusted_keys`."
 
-    return paths.releases_folder(config.load(arguments.config))
+
+def _keys(arguments: argparse.Namespace) -> int:
+    from core import signing
+
+    private, public = signing.make_keys(arguments.folder)
+    print(f"{private}  the private key: keep it where only the pipeline can read it\n{public}  the public key")
+    return 0
+
+
+def _source(arguments: argparse.Namespace) -> "Source":
+    """Return where the releases are, which is named itself or by a configuration."""
+    from pipeline import released
+
+    return released.find(arguments.config)
 
 
 def _list(arguments: argparse.Namespace) -> int:
     from core import releases
 
-    folder = _folder(arguments)
+    folder = _source(arguments).folder
     now, known = releases.current(folder), releases.versions(folder)
     if arguments.json:
         print(json.dumps({"current": now, "versions": known}, indent=2))
@@ -56,8 +73,8 @@ def _list(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     from core import releases
 
-    folder = _folder(arguments)
-    manifest = releases.manifest(folder, arguments.version)
+    source = _source(arguments)
+    folder, manifest = source.folder, releases.manifest(source.folder, arguments.version, source.trusted)
     if arguments.json:
         print(json.dumps(manifest, indent=2, sort_keys=True))
         return 0
@@ -69,6 +86,7 @@ def _show(arguments: argparse.Namespace) -> int:
         "folder": str(folder / manifest["version"]),
         "content digest": manifest["content_digest"],
         "files": f"{len(manifest['files']):,}, {size:,} bytes",
+        "signed": "yes" if "signature" in manifest else "no",
         **manifest["facts"],
     }
     print("\n".join(_lines(shown)))
@@ -78,9 +96,9 @@ def _show(arguments: argparse.Namespace) -> int:
 def _verify(arguments: argparse.Namespace) -> int:
     from core import releases
 
-    folder = _folder(arguments)
-    releases.verify(folder, arguments.version)
-    manifest = releases.manifest(folder, arguments.version)
+    source = _source(arguments)
+    releases.verify(source.folder, arguments.version, source.trusted)
+    manifest = releases.manifest(source.folder, arguments.version, source.trusted)
     if arguments.json:
         print(json.dumps({"version": manifest["version"], "files": len(manifest["files"]), "whole": True}, indent=2))
     else:
@@ -91,9 +109,10 @@ def _verify(arguments: argparse.Namespace) -> int:
 def _rollback(arguments: argparse.Namespace) -> int:
     from core import release_store, releases
 
-    folder = _folder(arguments)
+    source = _source(arguments)
+    folder = source.folder
     before = releases.current(folder) if arguments.version is None else None
-    now = release_store.rollback(folder, arguments.version)
+    now = release_store.rollback(folder, arguments.version, source.trusted)
     if arguments.json:
         print(json.dumps({"current": now}, indent=2))
     else:
@@ -105,10 +124,10 @@ def _gc(arguments: argparse.Namespace) -> int:
     from core import release_store, releases
     from pipeline import config, paths
 
-    folder, serving, keep = _folder(arguments), None, config.Release().keep
-    if not Path(arguments.config).is_dir():
-        loaded = config.load(arguments.config)
-        serving, keep = paths.serving_folder(loaded), loaded.release.keep
+    source = _source(arguments)
+    folder, serving, keep = source.folder, None, config.Release().keep
+    if source.config is not None:
+        serving, keep = paths.serving_folder(source.config), source.config.release.keep
     if arguments.keep is not None:
         keep = arguments.keep
     known = releases.versions(folder)

@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple
 
 TWO_STEP, RETRIEVAL = "two_step", "retrieval"  # the steps of an evaluation, and the models they judge
-_MODELS = {TWO_STEP: "two-step", RETRIEVAL: "retrieval alone", "last_blessed": "last blessed release"}
+_MODELS = {TWO_STEP: "two-step", RETRIEVAL: "retrieval alone", "in_force": "release in force"}
 
 
 class Metric(NamedTuple):

@@ -1,8 +1,9 @@
 """How much a candidate brings the list's shares of categories towards those of the user's history."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from scipy import sparse
 
 from serving.rerank.candidates import CandidateFeatures
@@ -10,16 +11,16 @@ from serving.rerank.candidates import CandidateFeatures
 SMOOTHING = 0.01  # α of the paper: what the list lacks is never infinitely wrong
 
 
-def tastes(history: pa.ListArray, item_ids: pa.Array, shares: sparse.csr_array) -> np.ndarray:
-    """[Q, G] each category's share of a user's history, p(g|u); all zero where the history tells none.
+def tastes(history: pa.ListArray, item_rows: Mapping[str, int], shares: sparse.csr_array) -> np.ndarray:
+    """Return [Q, G] each category's share of a user's history, p(g|u); all zero where the history tells none.
 
     Args:
       history: [Q] lists of item ids.
-      item_ids: [N] of the catalogue; others are not looked at.
+      item_rows: item id → row of the catalogue; other items are not looked at.
       shares: [N, G] p(g|i), each category's share of an item.
     """
     lengths = history.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-    rows = pc.index_in(history.flatten(), value_set=item_ids).fill_null(-1).to_numpy(zero_copy_only=False)
+    rows = np.fromiter((item_rows.get(each, -1) for each in history.flatten().to_pylist()), np.int64)
     known = rows >= 0
     owner = np.repeat(np.arange(len(history)), lengths)[known]
     met = sparse.csr_array((np.ones(len(owner)), (owner, rows[known])), shape=(len(history), shares.shape[0]))

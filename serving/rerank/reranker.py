@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from components.recommender_evaluator.item_vectors import item_vectors
 from core import names
 from core.queries import Queries
+from serving.item_vectors import item_vectors
 from serving.rerank import adjust
 from serving.rerank.calibration import Calibration, tastes
 from serving.rerank.candidates import CandidateFeatures
@@ -36,7 +36,7 @@ class Reranker:
     """
 
     def __init__(self, settings: Reranking, catalogue: pa.Table, features: dict[str, Feature]):
-        self.settings, self.item_ids = settings, catalogue[names.ITEM_ID].combine_chunks()
+        self.settings = settings
         self._likeness = unit_rows(item_vectors(catalogue, features)) if settings.mmr or settings.dpp else None
         # A row of `item_vectors` over one column has length 1: squared, its entries are shares.
         capped = [cap.column for cap in settings.caps]
@@ -44,6 +44,7 @@ class Reranker:
         if settings.calibration:
             column = settings.calibration.column
             self._shares = item_vectors(catalogue, {column: features[column]}).power(2)
+            self._rows = {item_id: row for row, item_id in enumerate(catalogue[names.ITEM_ID].to_pylist())}
         if settings.freshness:
             age = catalogue[settings.freshness.column].combine_chunks().cast(pa.float64())
             self._age = age.to_numpy(zero_copy_only=False)
@@ -109,6 +110,6 @@ class Reranker:
             mmr = self.settings.mmr
             terms.append((self.settings.diversity, MMR(alike, mmr.likeness == "nearest") if mmr else DPP(alike, k)))
         if self.settings.calibration:
-            wanted = tastes(queries.history, self.item_ids, self._shares)
+            wanted = tastes(queries.history, self._rows, self._shares)
             terms.append((self.settings.calibrated, Calibration(CandidateFeatures(self._shares, rows), wanted)))
         return terms

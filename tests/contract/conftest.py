@@ -224,7 +224,7 @@ class World:
         """Candidate lists of the eval split, as Arrow rows and as raw arrays, some of them with padding."""
         asked = self.asked([names.TRAIN], names.EVAL)
         retrieve = self.signatures("retrieval", "item_knn")["retrieve"]
-        found = ask.retrieve(retrieve, asked, FEATURES.user, self.ids, LISTED)
+        found = ask.retrieve(retrieve, asked, FEATURES.user, len(self.ids), LISTED)
         found.rows[::3, -4:], found.scores[::3, -4:] = -1, -np.inf
         table = candidates.candidate_table(asked, found, self.items, FEATURES.item)
         write_examples(table, shard_path(str(self.folder / "lists"), names.TRAIN, 0, 1))

@@ -139,10 +139,28 @@ def test_padding_has_no_say_in_calibration():
     assert probability.slope == pytest.approx(calibration.fit("platt", scores, labels, weights)[0].slope)
 
 
-def test_too_few_lists_to_calibrate_are_refused():
+def test_a_half_without_relevant_candidates_leaves_the_error_unmeasured():
     scores, labels, weights = lists(1, 1.0, 0.0)
-    with pytest.raises(ModelError, match=r"both halves of the validation lists; found 1 lists.*calibration: none"):
-        calibration.fit("platt", scores, labels, weights)
+    probability, errors = calibration.fit("platt", scores, labels, weights)
+    assert errors["after"] is None
+    assert np.isfinite(probability.slope)
+
+
+@pytest.mark.parametrize("label", [0.0, 1.0])
+def test_candidates_that_are_all_alike_cannot_be_calibrated(label):
+    scores, labels, weights = lists(3, 1.0, 0.0)
+    with pytest.raises(ModelError, match=r"found 3 lists.*calibration: none"):
+        calibration.fit("platt", scores, np.full_like(labels, label), weights)
+
+
+def test_lists_without_a_relevant_candidate_lower_the_probabilities():
+    scores, labels, weights = lists(400, 1.0, -3.0)
+    every, _ = calibration.fit("platt", scores, labels, weights)
+    some = labels.any(axis=1)
+    without, _ = calibration.fit("platt", scores[some], labels[some], weights[some])
+    mean = every(tf.constant(scores)).numpy().mean()
+    assert mean == pytest.approx(labels.mean(), rel=1e-3)
+    assert without(tf.constant(scores)).numpy().mean() > 1.02 * mean
 
 
 # ---- ages ----

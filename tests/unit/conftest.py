@@ -31,6 +31,7 @@ def make_parts() -> Callable[..., dict[str, Path]]:
             "ranker/saved_model.pb": "ranker",
             "index/items.faiss": "vectors",
             f"index/{names.CATALOGUE_FILE}": "catalogue",
+            "users/00000-of-00001.arrow": "users",
             names.EVALUATION_FILE: "{}",
         }
         for name, value in content.items():
@@ -40,6 +41,7 @@ def make_parts() -> Callable[..., dict[str, Path]]:
             releases.RETRIEVAL: folder / "model",
             releases.INDEX: folder / "index",
             releases.RANKING: folder / "ranker",
+            names.USERS_FOLDER: folder / "users",
             names.CATALOGUE_FILE: folder / "index" / names.CATALOGUE_FILE,
             names.EVALUATION_FILE: folder / names.EVALUATION_FILE,
         }

@@ -19,12 +19,13 @@ ARROWS = {
     "transform": {"core", "transform"},
     "trainer": {"core", "transform", "trainer"},
     "components": {"core", "transform", "trainer", "serving", "components"},
-    "serving": {"core", "transform", "trainer", "components", "serving"},
+    "serving": {"core", "transform", "trainer", "serving"},
     "pipeline": set(OURS),
 }
 # Of a component, what is no pure logic; component.py and executor.py of each are none either.
 ASKS_MODELS = "components/candidate_index/index.py"
-READS_METADATA = "components/recommender_evaluator/last_blessed.py"
+READS_METADATA = "components/recommender_evaluator/in_force.py"
+ASKS_A_RELEASE = "components/recommender_evaluator/baseline_release.py"
 # Runs before anything is installed, so it cannot be cut into modules.
 ALONE = "scripts/bootstrap.py"
 
@@ -43,11 +44,11 @@ def pure() -> list[str]:
         source
         for source in sources("components")
         if Path(source).name not in ("component.py", "executor.py")
-        and source not in (ASKS_MODELS, READS_METADATA, "components/types.py")
+        and source not in (ASKS_MODELS, READS_METADATA, ASKS_A_RELEASE, "components/types.py")
     ]
     names = ("settings.py", "registry.py", "neighbours.py", "features.py", "names.py")
     parts += [source for source in sources("trainer", "transform") if Path(source).name in names]
-    parts += sources("serving/rerank")
+    parts += [source for source in sources("serving") if source != "serving/models.py"]
     # Files of Examples are read and written by TensorFlow, inside the functions that do it.
     return parts + [source for source in sources("core") if source not in ("core/examples.py", "core/tf.py")]
 

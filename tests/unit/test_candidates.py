@@ -7,6 +7,8 @@ import pytest
 from components.candidate_generator import candidates
 from core import names
 from core.queries import Candidates, Queries
+from serving.candidates import candidate_table, ranker_inputs
+from serving.catalogue import Catalogue
 from transform.features import Features
 
 CATALOGUE = pa.table(
@@ -20,6 +22,10 @@ CATALOGUE = pa.table(
 FEATURES = Features.model_validate(
     {"item": {"genres": {"kind": "multi_valued", "max_values": 2}, "brand": "categorical", "price": "numeric"}}
 ).item
+
+
+USER = Features.model_validate({"user": {"age": "numeric"}}).user
+LISTED = (names.ITEM_ID, "genres", "brand", "price", names.RETRIEVAL_SCORE, names.RETRIEVAL_RANK)
 
 
 def queries(users, relevant):
@@ -40,7 +46,7 @@ FOUND = Candidates(ROWS, SCORES)
 
 @pytest.fixture
 def table():
-    return candidates.candidate_table(queries(["ann", "bob"], [[1, 3], []]), FOUND, CATALOGUE, FEATURES)
+    return candidate_table(queries(["ann", "bob"], [[1, 3], []]), FOUND, Catalogue(CATALOGUE, FEATURES))
 
 
 def test_a_row_a_query_with_its_candidates_in_the_retriever_s_order(table):
@@ -79,14 +85,26 @@ def test_a_catalogue_in_several_chunks_or_cut_from_another_reads_the_same(table)
     chunked = pa.concat_tables([CATALOGUE.slice(0, 1), CATALOGUE.slice(1)])
     longer = pa.concat_tables([CATALOGUE, CATALOGUE]).combine_chunks().slice(4, 4)
     for other in (chunked, longer):
-        found = candidates.candidate_table(queries(["ann", "bob"], [[1, 3], []]), FOUND, other, FEATURES)
+        found = candidate_table(queries(["ann", "bob"], [[1, 3], []]), FOUND, Catalogue(other, FEATURES))
         assert str(found.to_pylist()) == str(table.to_pylist())
 
 
 def test_no_queries_make_no_rows_of_the_same_columns(table):
-    none = candidates.candidate_table(queries([], []), FOUND.take(np.arange(0)), CATALOGUE, FEATURES)
+    none = candidate_table(queries([], []), FOUND.take(np.arange(0)), Catalogue(CATALOGUE, FEATURES))
     assert none.num_rows == 0
     assert none.column_names == table.column_names
+
+
+def test_a_ranker_is_given_what_it_learned_from(table):
+    given = ranker_inputs(queries(["ann", "bob"], [[1, 3], []]), FOUND, Catalogue(CATALOGUE, FEATURES), USER)
+    lists = {name: table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False) for name in LISTED}
+    for name, values in lists.items():
+        np.testing.assert_array_equal(given[name].ravel(), values)
+    assert given["genres"].shape == (2, 3, 2)
+    assert given["brand"].shape == given[names.RETRIEVAL_SCORE].shape == (2, 3)
+    assert set(given) == {*LISTED, *table.column_names[:5]}
+    np.testing.assert_array_equal(given["age"], [0, 1])
+    assert given[names.HISTORY].tolist() == [[""], [""]]
 
 
 def test_all_queries_of_a_user_are_held_out_together():
@@ -120,7 +138,7 @@ def test_signals_ratings_and_what_was_missed_stand_beside_the_candidates():
     found = Candidates(ROWS, SCORES, {"score_of_x": np.array([[1, 2, 3], [4, 5, 6]], np.float32)})
     missed = np.array([[False, False, True], [False] * 3])
     ranks = np.array([[0, 1, 9], [0, 9, 9]], np.float32)
-    table = candidates.candidate_table(asked, found, CATALOGUE, FEATURES, ranks, missed, missed_weight=0.5)
+    table = candidate_table(asked, found, Catalogue(CATALOGUE, FEATURES), ranks, missed, missed_weight=0.5)
     ann, bob = table.to_pylist()
     assert ann["score_of_x"] == [1, 2, 3]
     np.testing.assert_array_equal(bob["score_of_x"], [4, np.nan, np.nan])

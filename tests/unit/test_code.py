@@ -1,5 +1,7 @@
 """The digest of code: what it changes with, and what it does not."""
 
+import importlib.metadata
+
 import pytest
 
 from core import code
@@ -9,6 +11,7 @@ from core import code
 def tree(tmp_path, monkeypatch):
     """A few modules; returns a function that (re)writes one."""
     monkeypatch.setattr(code, "ROOT", tmp_path)
+    monkeypatch.setattr(code, "PACKAGES", ("one", "two", "three", "four", "a", "b"))
 
     def write(path, text):
         file = tmp_path / path
@@ -89,6 +92,19 @@ def test_a_module_that_lies_elsewhere_counts_with_its_own_package(tree, tmp_path
     assert code.code_digest("one.start", "mine.kind") == before
     (away / "mine" / "part.py").write_text("x = 2\n")
     assert code.code_digest("one.start", "mine.kind") != before
+
+
+def test_the_version_of_an_imported_package_counts_and_its_sources_do_not(tree, monkeypatch):
+    tree("numpy/__init__.py", "x = 1\n")  # as beside our packages in site-packages
+    tree("ydf/__init__.py", "x = 1\n")
+    before = code.code_digest("one.start")
+    tree("numpy/__init__.py", "import ydf\nx = 2\n")
+    assert code.code_digest("one.start") == before
+    version = importlib.metadata.version
+    for changed, counts in (("numpy", True), ("ydf", False)):
+        with monkeypatch.context() as patch:
+            patch.setattr(importlib.metadata, "version", lambda name, of=changed: "0" if name == of else version(name))
+            assert (code.code_digest("one.start") != before) == counts
 
 
 def test_our_own_code_has_a_digest_by_what_it_reaches():

@@ -181,7 +181,7 @@ def test_the_least_a_configuration_says(tmp_path):
         ("evaluation: {slices: [age]}", "  evaluation.slices: ['age'] should be features of users with one value each"),
         (
             "{evaluation: {slices: [tags]}, features: {user: {tags: multi_valued, sex: categorical}}}",
-            "  evaluation.slices: ['tags'] should be features of users with one value each; those are ['sex']",
+            "  evaluation.slices: ['tags'] should be features of users with one value each",
         ),
         ("evaluation: {resamples: 3}", "  evaluation.resamples: should be greater than or equal to 100"),
         # ---- rules ----
@@ -226,13 +226,22 @@ def test_the_least_a_configuration_says(tmp_path):
             "evaluation: {rules: [{metric: ndcg@10, change_at_least: .nan}]}",
             "  evaluation.rules.0.change_at_least: should be a finite number",
         ),
-        ("evaluation: {at: [5]}", "  evaluation: a rule is about ndcg@10, but `at` has no 10: it is [5]."),
         (
             "evaluation: {rules: [{metric: ndcg@10, not_below: popularty}]}",
-            "  evaluation: a rule's not_below should be one of popularity, item_knn, retrieval, last_blessed; "
+            "  evaluation: a rule's not_below should be one of popularity, item_knn, retrieval, in_force; "
             "found 'popularty'",
         ),
-        ("evaluation: {baselines: [item_knn]}", "found 'popularity'. Add it to `baselines`, or set `rules`"),
+        (
+            "evaluation: {rules: [{metric: ndcg@10, not_below: last_blessed}]}",
+            "  evaluation: a rule's not_below: `last_blessed` is called `in_force`",
+        ),
+        (
+            "{evaluation: {slices: [kind], rules: [{metric: ndcg@10, at_least: 0, slice: kind=a}]}, "
+            "features: {item: {kind: categorical}}}",
+            "  evaluation.rules: of slices of items only recall is measured; found ndcg@10 of kind=a",
+        ),
+        ("release: {trusted_keys: [a.pem]}", "  release: `trusted_keys` needs a `signing_key`"),
+        ("release: {folder: ../elsewhere}", "  release.folder: should be the name of a folder"),
         (
             "evaluation: {rules: [{step: three, metric: ndcg@10, at_least: 0}]}",
             "  evaluation.rules.0.step: should be 'retrieval'",
@@ -290,3 +299,33 @@ def test_a_file_that_is_missing_or_no_text_is_told(tmp_path):
         config.load(tmp_path / "bytes.yaml")
     with pytest.raises(UsageError, match="cannot be read"):
         config.load(tmp_path)
+
+
+def test_by_default_a_release_finds_something_and_is_not_below_any_baseline(tmp_path):
+    rules = load(tmp_path, "evaluation: {at: [5, 20], baselines: [popularity, ease]}").evaluation.conditions
+    assert {rule.metric for rule in rules} == {"ndcg@5"}
+    assert [rule.not_below for rule in rules] == [None, "popularity", "ease", "retrieval", "in_force"]
+    assert rules[0].at_least > 0
+    assert load(tmp_path, "evaluation: {rules: []}").evaluation.conditions == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "other", "same"),
+    [
+        ("{method: temporal, test: 0.1}", "{method: temporal, test: 0.2}", False),
+        ("{method: temporal, test: 0.1}", "{method: temporal_per_user, test: 0.1}", False),
+        ("{method: temporal, eval: 0.1}", "{method: temporal, eval: 0.2}", True),  # no event of test changes
+        ("{method: leave_one_out, test: 0.1}", "{method: leave_one_out, test: 0.2}", True),
+        ("{method: kfold, fold: 1 of 5}", "{method: kfold, fold: 2 of 5}", False),
+        ("{method: given, column: a}", "{method: given, column: b}", False),
+    ],
+)
+def test_what_decides_which_events_are_test(tmp_path, text, other, same):
+    one, two = (load(tmp_path, f"split: {each}").split for each in (text, other))
+    assert (one.of_test(1) == two.of_test(1)) == same
+
+
+@pytest.mark.parametrize(("method", "drawn"), [("temporal", False), ("random", True)])
+def test_the_seed_counts_where_the_test_events_are_drawn(tmp_path, method, drawn):
+    split = load(tmp_path, f"split: {{method: {method}}}").split
+    assert (split.of_test(1) != split.of_test(2)) == drawn

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.recommender_evaluator.item_vectors import item_vectors
 from core import metrics
+from serving.item_vectors import item_vectors
 from transform.features import Features
 
 CATALOGUE = pa.table(

@@ -33,6 +33,7 @@ def test_a_release_holds_its_parts_and_a_manifest_of_them(publish, store):
         "ranking/saved_model.pb",
         "retrieval/saved_model.pb",
         "retrieval/variables/variables.index",
+        "users/00000-of-00001.arrow",
     ]
     written = releases.manifest(store)
     assert sorted(written["files"]) == [name for name in found if name != "manifest.json"]
@@ -159,9 +160,9 @@ def become_a_link(folder: Path) -> None:
         (change_a_fact, "changed after the release was made"),
         (lambda folder: (folder / "manifest.json").unlink(), r"manifest\.json is missing"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "should be a manifest in JSON"),
-        (lambda folder: (folder / "manifest.json").write_text('{"format": 3}'), "Only the twostep that made it"),
-        (lambda folder: (folder / "manifest.json").write_text("{}"), "format should be 2; found None"),
-        (lambda folder: (folder / "manifest.json").write_text('{"format": 2}'), "changed after the release was made"),
+        (lambda folder: (folder / "manifest.json").write_text('{"format": 4}'), "Only the twostep that made it"),
+        (lambda folder: (folder / "manifest.json").write_text("{}"), "format should be 3; found None"),
+        (lambda folder: (folder / "manifest.json").write_text('{"format": 3}'), "changed after the release was made"),
     ],
 )
 def test_a_damaged_release_is_refused(publish, store, damage, message):

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.recommender_evaluator.item_vectors import item_vectors
 from core import metrics, names
 from core.queries import Queries
+from serving.item_vectors import item_vectors
 from serving.rerank import adjust
 from serving.rerank.diversity import OWN
 from serving.rerank.reranker import Reranker

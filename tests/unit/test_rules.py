@@ -63,18 +63,18 @@ def test_not_below(difference, passed):
 
 
 def test_the_first_run_has_nothing_to_compare_with():
-    found = verdict(rule(not_below="last_blessed"))
+    found = verdict(rule(not_below="in_force"))
     assert found.passed
     assert (found.value, found.bound) == (0.15, None)
     assert "nothing to compare with yet" in found.sentence
 
 
-def test_the_last_blessed_release_is_compared_where_there_is_one():
+def test_the_in_force_release_is_compared_where_there_is_one():
     later = evaluation((-0.05, -0.09, -0.01))
     for part in ("models", "differences"):
-        later[part]["last_blessed"] = later[part].pop("popularity")
-    later["baselines"] = ["last_blessed"]
-    assert not verdict(rule(not_below="last_blessed"), later).passed
+        later[part]["in_force"] = later[part].pop("popularity")
+    later["baselines"] = ["in_force"]
+    assert not verdict(rule(not_below="in_force"), later).passed
 
 
 @pytest.mark.parametrize("bound", [{"at_least": 0.0}, {"not_below": "popularity"}])
@@ -94,11 +94,11 @@ def test_at_most(bound, passed):
 
 
 def after(before, now=0.15):
-    """An evaluation with a last blessed release."""
+    """An evaluation with a release in force."""
     later = evaluation(value=now)
-    later["baselines"].append("last_blessed")
-    later["models"]["last_blessed"] = {"ndcg@10": estimate(before), "gini@10": estimate(0.4)}
-    later["differences"]["last_blessed"] = {"ndcg@10": estimate(0.0, 0.0, 0.0)}
+    later["baselines"].append("in_force")
+    later["models"]["in_force"] = {"ndcg@10": estimate(before), "gini@10": estimate(0.4)}
+    later["differences"]["in_force"] = {"ndcg@10": estimate(0.0, 0.0, 0.0)}
     return later
 
 
@@ -116,7 +116,7 @@ def test_change(bound, passed, told):
     found = verdict(rule(**bound), after(0.16))
     assert (found.passed, found.value, found.bound) == (passed, 0.15, 0.16)
     assert found.sentence.startswith("Passed: " if passed else "Failed: ")
-    assert f"is 0.15 and last_blessed has 0.16; {told}" in found.sentence
+    assert f"is 0.15 and in_force has 0.16; {told}" in found.sentence
 
 
 def test_change_of_a_metric_of_all_lists():
@@ -128,7 +128,7 @@ def test_change_of_a_metric_of_all_lists():
 @pytest.mark.parametrize("bound", [{"change_at_least": -0.1}, {"relative_change_at_least": -0.1}])
 def test_change_without_anything_to_compare_with(bound):
     assert verdict(rule(**bound)).passed
-    assert "no release was blessed before" in verdict(rule(**bound)).sentence
+    assert "no release is in force" in verdict(rule(**bound)).sentence
     for now, before in ((None, 0.1), (0.1, None)):
         found = verdict(rule(**bound), after(before, now))
         assert not found.passed
@@ -144,9 +144,9 @@ def test_of_nothing_there_is_no_share():
     assert verdict(rule(change_at_least=-0.5), after(0.0)).passed
 
 
-@pytest.mark.parametrize("bound", [{"not_below": "last_blessed"}, {"change_at_least": 0.0}])
+@pytest.mark.parametrize("bound", [{"not_below": "in_force"}, {"change_at_least": 0.0}])
 def test_why_there_is_no_comparison_is_told(bound):
-    found = verdict(rule(**bound), evaluation() | {"not_compared": {"last_blessed": "it takes other features"}})
+    found = verdict(rule(**bound), evaluation() | {"not_compared": {"in_force": "it takes other features"}})
     assert found.passed
     assert found.sentence.endswith("nothing to compare with, it takes other features.")
 
@@ -154,7 +154,7 @@ def test_why_there_is_no_comparison_is_told(bound):
 def sliced(queries=40, compared=True):
     part = {"name": "user:cold", "of": "queries", "queries": queries, "metrics": {"ndcg@10": estimate(0.05)}}
     if compared:
-        models = {"popularity": {"ndcg@10": estimate(0.09)}, "last_blessed": {"ndcg@10": estimate(0.06)}}
+        models = {"popularity": {"ndcg@10": estimate(0.09)}, "in_force": {"ndcg@10": estimate(0.06)}}
         part |= {"models": {"model": part["metrics"]} | models}
         part |= {"differences": {"popularity": {"ndcg@10": estimate(-0.04, -0.06, -0.02)}}}
     return after(0.16) | {"slices": [part]}
@@ -178,7 +178,7 @@ def test_a_rule_of_a_slice_looks_at_it_alone(bound, passed):
     assert found.rule.startswith("two_step ndcg@10 of user:cold ")
 
 
-@pytest.mark.parametrize("bound", [{"at_least": 0.0}, {"at_most": 9.0}, {"not_below": "last_blessed"}])
+@pytest.mark.parametrize("bound", [{"at_least": 0.0}, {"at_most": 9.0}, {"not_below": "in_force"}])
 def test_an_empty_or_missing_slice_fails(bound):
     for name, one in (("user:cold", sliced(queries=0)), ("gender=F", sliced())):
         found = verdict(rule(**bound) | {"slice": name}, one)

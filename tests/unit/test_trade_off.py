@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from components.recommender_evaluator import trade_off
-from components.recommender_evaluator.item_vectors import item_vectors
 from core import metrics, names
 from core.queries import Queries
+from serving.item_vectors import item_vectors
 from serving.rerank.reranker import Reranker
 from serving.rerank.settings import Reranking
 from transform.features import Features

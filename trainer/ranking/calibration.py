@@ -48,32 +48,36 @@ class Steps(tf.Module):
 def fit(
     kind: Kind, scores: np.ndarray, labels: np.ndarray, weights: np.ndarray
 ) -> tuple[Sigmoid | Steps, dict[str, object]]:
-    """The map from scores to probabilities, and log loss and expected calibration error before and after it.
+    """Return the map from scores to probabilities, and log loss and expected calibration error before and after it.
 
-    "After" is measured on each half of the lists with the map fitted on the other, so that it flatters nobody.
+    "After" is measured on each half of the lists with the map fitted on the other half. It is not measured where a half
+    lacks relevant candidates or others.
 
     Args:
       kind: none, platt or isotonic.
-      scores, labels, weights: [Q, C] of the validation lists; weight 0 is padding.
+      scores, labels, weights: [Q, C] of the validation lists, those without a relevant candidate among them: without
+        these all probabilities would be too high. Weight 0 is padding.
     Raises:
-      ModelError: there are too few lists to fit it.
+      ModelError: all candidates are relevant, or none is.
     """
     filled = weights > 0
     half = np.broadcast_to(np.arange(len(scores))[:, np.newaxis] % 2, scores.shape)[filled]
     flat, right = scores[filled].astype(np.float64), labels[filled] > 0
     if kind == "none":
         return Sigmoid(), {"calibration": kind, "before": _errors(right, _probabilities(Sigmoid(), flat))}
-    for each in (0, 1):
-        if len(np.unique(right[half == each])) < 2:
-            raise ModelError(
-                f"calibration {kind!r} should have right and wrong candidates in both halves of the validation lists; "
-                f"found {len(scores)} lists with {right.sum()} right candidates. "
-                "Hold out more, or set calibration: none."
-            )
+    if len(np.unique(right)) < 2:
+        raise ModelError(
+            f"calibration {kind!r} should have relevant and other candidates in the validation lists; found "
+            f"{len(scores):,} lists with {right.sum():,} relevant of {len(right):,} candidates. Enlarge `split.eval`, "
+            "or set `ranking.params.calibration: none`."
+        )
+    before = _errors(right, _probabilities(Sigmoid(), flat))
+    if any(len(np.unique(right[half == each])) < 2 for each in (0, 1)):
+        return _fitted(kind, flat, right), {"calibration": kind, "before": before, "after": None}
     found = np.empty(len(flat))
     for each in (0, 1):
         found[half == each] = _probabilities(_fitted(kind, flat[half != each], right[half != each]), flat[half == each])
-    before, after = _errors(right, _probabilities(Sigmoid(), flat)), _errors(right, found)
+    after = _errors(right, found)
     progress.report(
         f"calibration error {before['calibration_error']:.4f} before {kind}, {after['calibration_error']:.4f} after"
     )

@@ -4,9 +4,10 @@ Signatures, in ops that TensorFlow Serving has: TensorFlow's own, and YDF's for 
 the retriever's order):
   rank(user_id [B], query_time [B], history [B, H], history_time [B, H], user features…,
        item_id [B, C], item features [B, C] or [B, C, V],
-       retrieval_score [B, C], retrieval_rank [B, C], the retriever's signals [B, C]) → score [B, C]
+       retrieval_score [B, C], retrieval_rank [B, C], the retriever's signals [B, C]) → score, probability [B, C]
   rank_examples(examples [B]) → probability [B, C]      of the Examples of CandidateGenerator, for TFMA
-A candidate with the item id "" is padding and scores -inf. Times are seconds, those of the history 0 where not known.
+A candidate with the item id "" is padding, with a score of -inf and a probability of 0. Times are seconds, those of the
+history 0 where not known.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -94,7 +95,7 @@ class Ranker(tf.Module):
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The served functions by name."""
         specs = {**query_specs(self.features), **candidate_specs(self.features, self.given)}
-        rank = tf.function(lambda **query: {names.SCORE: self.rank(**query)}).get_concrete_function(**specs)
+        rank = tf.function(self._rank).get_concrete_function(**specs)
         examples = tf.TensorSpec([None], tf.string, name="examples")
         rank_examples = tf.function(self._rank_examples).get_concrete_function(examples)
         return {"rank": rank, "rank_examples": rank_examples, "serving_default": rank}
@@ -102,6 +103,13 @@ class Ranker(tf.Module):
     def save(self, folder: str) -> None:
         """Write the SavedModel."""
         tf.saved_model.save(self, folder, signatures=self.signatures())
+
+    def _rank(self, **query: tf.Tensor) -> dict[str, tf.Tensor]:
+        scores = self.rank(**query)
+        return {names.SCORE: scores, names.PROBABILITY: self._probabilities(scores)}
+
+    def _probabilities(self, scores: tf.Tensor) -> tf.Tensor:
+        return tf.where(tf.math.is_inf(scores), 0.0, self.probabilities(scores))
 
     def _rank_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(examples, example_spec(self.features, self.width, self.given))
@@ -114,8 +122,7 @@ class Ranker(tf.Module):
         for name, of_item in raw_columns(self.features.item).items():
             if of_item.values is not None:
                 columns[name] = tf.reshape(columns[name], [-1, self.width, of_item.values])
-        scores = self.rank(**columns)
-        return {"probability": tf.where(tf.math.is_inf(scores), 0.0, self.probabilities(scores))}
+        return {names.PROBABILITY: self._probabilities(self.rank(**columns))}
 
 
 def _timeless(features: dict[str, Feature]) -> dict[str, Feature]:

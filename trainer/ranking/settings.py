@@ -12,7 +12,7 @@ class RankerSettings(Settings):
     """What every ranking model has."""
 
     calibration: Literal["none", "platt", "isotonic"] = Field(
-        "none", description="How scores become probabilities, fitted on held-out lists; none takes their sigmoid."
+        "platt", description="How scores become probabilities, fitted on held-out lists; none takes their sigmoid."
     )
 
 

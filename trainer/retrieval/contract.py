@@ -1,14 +1,16 @@
 """The contract of every retrieval model: what it is given to fit on, and the SavedModel it exports.
 
 Signatures, in stock TensorFlow ops only (B queries, items by id):
-  retrieve(user_id [B], history [B, H], user features…, exclude [B, E], k []) → item_id [B, k], score [B, k], signals
+  retrieve(user_id [B], history [B, H], user features…, exclude [B, E], k [])
+      → item_id [B, k], item_row [B, k], score [B, k], signals
   score(user_id [B], history [B, H], user features…, exclude [B, E], item_id [B, C]) → score [B, C], signals
-  similar(item_id [B], k []) → item_id [B, k], score [B, k]
+  similar(item_id [B], k []) → item_id [B, k], item_row [B, k], score [B, k]
   embed_query(user_id [B], history [B, H], user features…) → embedding [B, D]     embedding models only
   embed_candidate(item_id [B], item features…) → embedding [B, D]                 embedding models only
-Where fewer than k items may be returned, the rest of a row is "" with a score of -inf; k past the catalogue means all
-of it. Of a history a model sees the latest items only, as many as `features.history_length`. Signals are what a model
-made of others has to say of each item beside its score, [B, k] or [B, C] each: a ranker is told them too.
+The row of an item is its place in the catalogue that the model was fitted on. Where fewer than k items may be
+returned, the rest of a list is "" with the row -1 and a score of -inf; k past the catalogue means all of it. Of a
+history a model sees the latest items only, as many as `features.history_length`. Signals are what a model made of
+others says of each item beside its score, [B, k] or [B, C] each: a ranker is told them too.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -177,8 +179,9 @@ class Retriever(tf.Module):
         return tf.math.top_k(scores, tf.minimum(tf.maximum(k, 0), tf.shape(scores)[1]))
 
     def _answer(self, best: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        ids = tf.where(tf.math.is_inf(best), "", tf.gather(self.item_ids, rows))
-        return {names.ITEM_ID: ids, names.SCORE: best}
+        none = tf.math.is_inf(best)
+        ids = tf.where(none, "", tf.gather(self.item_ids, rows))
+        return {names.ITEM_ID: ids, names.ITEM_ROW: tf.where(none, -1, rows), names.SCORE: best}
 
 
 class EmbeddingRetriever(Retriever):

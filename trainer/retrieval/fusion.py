@@ -113,10 +113,10 @@ def fit(settings: FusionSettings, data: RetrievalData, seed: int) -> FusionRetri
 
 def _learned(fused: FusionRetriever, data: RetrievalData) -> tuple[dict[str, float], float]:
     """The weights of the best NDCG@10 on the validation queries that changing one at a time finds, and that NDCG."""
-    ids, asked = data.catalogue[names.ITEM_ID].combine_chunks(), validation_queries(data)
+    asked = validation_queries(data)
     labels = list(fused.members)
-    found = ask.retrieve(fused.signatures()["retrieve"], asked, data.features.user, ids, JUDGED)
-    right = metrics.hits(found.rows, asked.relevant_offsets, asked.relevant_items, len(ids))
+    found = ask.retrieve(fused.signatures()["retrieve"], asked, data.features.user, data.n_items, JUDGED)
+    right = metrics.hits(found.rows, asked.relevant_offsets, asked.relevant_items, data.n_items)
     ranks = np.stack([found.signals[rank_signal(label)] for label in labels], axis=-1)
     shares = np.where(ranks < fused.depth, 1.0 / (fused.k0 + 1.0 + ranks), 0.0)  # [Q, C, models]
     answers = np.diff(asked.relevant_offsets)

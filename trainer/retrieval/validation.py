@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from core import metrics, names
+from core import metrics
 from core.errors import ModelError
 from core.queries import Queries
 from trainer.retrieval.ask import retrieve
@@ -35,12 +35,12 @@ class Judge:
 
     def __init__(self, retriever: Retriever, data: RetrievalData, k: int):
         self.queries, self.k, self.user_features = validation_queries(data), k, data.features.user
-        self.catalogue = data.catalogue[names.ITEM_ID].combine_chunks()
+        self.n_items = data.n_items
         self.signature = retriever.signatures()["retrieve"]
 
     def ndcg(self) -> float:
         """Mean NDCG@k of the validation queries; see `core.metrics.ndcg`."""
-        found = retrieve(self.signature, self.queries, self.user_features, self.catalogue, self.k)
+        found = retrieve(self.signature, self.queries, self.user_features, self.n_items, self.k)
         offsets = self.queries.relevant_offsets
-        hits = metrics.hits(found.rows, offsets, self.queries.relevant_items, len(self.catalogue))
+        hits = metrics.hits(found.rows, offsets, self.queries.relevant_items, self.n_items)
         return float(np.nanmean(metrics.ndcg(hits, np.diff(offsets), self.k)))

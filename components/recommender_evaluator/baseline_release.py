@@ -1,0 +1,93 @@
+"""The release in force as a baseline: it answers the test queries with its own catalogue and settings."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core import names, releases
+from core.errors import ReleaseError
+from core.files import read_json
+from core.queries import Queries
+from serving import models
+from serving.catalogue import Catalogue
+from serving.engine import TwoStep
+from transform.features import Features, own_modules, raw_columns
+
+
+class NotComparableError(Exception):
+    """Why a release cannot stand beside the models under evaluation."""
+
+
+@contextlib.contextmanager
+def opened(folder: Path, split: dict[str, Any], features: Features, trusted: Sequence[Path]) -> Iterator[TwoStep]:
+    """Yield the engine of a release, which nobody deletes before the block ends.
+
+    Args:
+      folder: of the release.
+      split: of the test events that it is to be asked about.
+      features: those configured now, which the queries carry.
+      trusted: as of `core.releases.manifest`.
+    Raises:
+      NotComparableError: the release was judged under another split, so that it may have been fitted on these test
+        events; it takes user features that the queries lack; or it cannot be read.
+    """
+    try:
+        modules = own_modules(features)
+        with releases.reading(folder.parent, folder.name, trusted) as path:
+            before = read_json(path / names.MANIFEST_FILE)["facts"].get("split")
+            if before != split:
+                raise NotComparableError(
+                    f"release {folder.name} was judged under another split ({_in_words(before)}; now "
+                    f"{_in_words(split)}) and may have been fitted on events that are test now"
+                )
+            settings = models.settings_of(path, modules)
+            lacking = _lacking(settings.features, features)
+            if lacking:
+                raise NotComparableError(
+                    f"release {folder.name} takes the user features {', '.join(lacking)}, which are gone or hold "
+                    "values of another kind now"
+                )
+            yield models.of_release(path, modules)
+    except ReleaseError as error:
+        raise NotComparableError(f"release {folder.name} cannot be read: {error}") from error
+
+
+def in_catalogue(rows: np.ndarray, release: Catalogue, catalogue: Catalogue) -> np.ndarray:
+    """Return lists of a release as rows of the present catalogue; items that are gone are left out of a list.
+
+    Args:
+      rows: [Q, K] rows of the release's catalogue, -1 past the last.
+      release: the release's catalogue.
+      catalogue: the present one.
+    Returns:
+      [Q, K] rows of the present catalogue, -1 past the last.
+    """
+    row_now = np.append(catalogue.rows(release.ids), np.int32(-1))  # the last place is of -1
+    found = row_now[rows]
+    order = np.argsort(found < 0, axis=1, kind="stable")
+    return np.take_along_axis(found, order, axis=1)
+
+
+def retrieve(engine: TwoStep, queries: Queries, k: int, catalogue: Catalogue) -> np.ndarray:
+    """Return [Q, K] what the release's retriever alone answers, as rows of the present catalogue."""
+    return in_catalogue(engine.retriever.retrieve(queries, k).rows, engine.catalogue, catalogue)
+
+
+def recommend(engine: TwoStep, queries: Queries, k: int, catalogue: Catalogue) -> np.ndarray:
+    """Return [Q, K] what the release answers, as rows of the present catalogue."""
+    return in_catalogue(engine.recommend(queries, k)[0], engine.catalogue, catalogue)
+
+
+def _lacking(before: Features, now: Features) -> list[str]:
+    """Return the user columns that a release takes and that the queries do not have in the same form."""
+    has = raw_columns(now.user)
+    return sorted(name for name, raw in raw_columns(before.user).items() if has.get(name) != raw)
+
+
+def _in_words(split: dict[str, Any] | None) -> str:
+    return "none recorded" if not split else ", ".join(f"{key} {value}" for key, value in split.items())

@@ -1,0 +1,74 @@
+"""Which release a command means: a release, a folder of releases, or the releases of a configuration."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from core.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.config import Config
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a release is read from, and what it is trusted with.
+
+    Args:
+      folder: of the releases, or of one release.
+      config: the configuration, where one was given.
+      trusted: files of public keys; where there are any, the release should be signed with one of them.
+      modules: the Python modules that a feature kind of the release may come from.
+    """
+
+    folder: Path
+    config: "Config | None" = None
+    trusted: tuple[Path, ...] = ()
+    modules: tuple[str, ...] = ()
+
+
+def find(path: Path, public_key: Path | None = None) -> Source:
+    """Return the source that a path names.
+
+    Args:
+      path: a folder of releases, the folder of one release, or a configuration file.
+      public_key: a file of a public key to trust beside those of the configuration.
+    Raises:
+      UsageError: the path is not there, or is a configuration that is wrong.
+    """
+    keys = () if public_key is None else (public_key,)
+    if path.is_dir():
+        return Source(path, trusted=keys)
+    if not path.exists():
+        raise UsageError(f"{path}: no such file or folder. Give a release, a folder of releases or a configuration")
+    from pipeline import config, paths
+    from transform.features import own_modules
+
+    loaded = config.load(path)
+    keys = (*keys, *paths.trusted_keys(loaded, path))
+    return Source(paths.releases_folder(loaded), loaded, keys, tuple(own_modules(loaded.features)))
+
+
+@contextlib.contextmanager
+def reading(source: Source, version: str | None) -> Iterator[Path]:
+    """Yield the folder of a release whose files were checked, and which nobody deletes before the block ends.
+
+    Args:
+      source: of `find`.
+      version: of the release; by default the current one.
+    Raises:
+      UsageError: a version was asked for of a folder that is one release.
+      ReleaseError: there is no such release, or it is damaged, or not signed as it should be.
+    """
+    from core import releases
+
+    if not releases.is_release(source.folder):
+        with releases.reading(source.folder, version, source.trusted) as folder:
+            yield folder
+        return
+    if version is not None:
+        raise UsageError(f"--release: {source.folder} is one release itself. Leave the option out, or give its parent")
+    with releases.reading_copy(source.folder, source.trusted) as folder:
+        yield folder

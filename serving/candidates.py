@@ -1,0 +1,122 @@
+"""Candidate lists: what a ranker is given of them, and as Arrow rows what it learns from. NumPy and Arrow only."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+
+from core import metrics, names
+from core.queries import Candidates, Queries
+from serving.catalogue import Catalogue
+from transform.arrays import pad_integers, pad_strings, raw_arrays
+from transform.features import Feature, raw_columns
+
+
+def ranker_inputs(
+    queries: Queries, candidates: Candidates, catalogue: Catalogue, user_features: Mapping[str, Feature]
+) -> dict[str, np.ndarray]:
+    """Return the inputs of a ranking model's `rank` signature; see `trainer.ranking.contract`.
+
+    Args:
+      queries: Q queries.
+      candidates: C candidates each, in the retriever's order.
+      catalogue: the items.
+      user_features: the users' features.
+    Returns:
+      Users' columns [Q, …], items' columns [Q, C] or [Q, C, V], retrieval_score, retrieval_rank and the retriever's
+      signals [Q, C]. Padding has the item id "", missing features and the score 0.
+    """
+    rows = candidates.rows
+    history = pad_strings(queries.history)
+    times = np.zeros(history.shape, np.int64)
+    if queries.history_time is not None:
+        times = pad_integers(queries.history_time, history.shape[1])
+    return {
+        names.USER_ID: queries.users[names.USER_ID].to_numpy(),
+        names.QUERY_TIME: queries.time,
+        names.HISTORY: history,
+        names.HISTORY_TIME: times,
+        **raw_arrays(queries.users, user_features),
+        names.ITEM_ID: catalogue.gather(names.ITEM_ID, rows),
+        **{name: catalogue.gather(name, rows) for name in catalogue.values},
+        **_signals(candidates, None),
+    }
+
+
+def candidate_table(
+    queries: Queries,
+    candidates: Candidates,
+    catalogue: Catalogue,
+    ranks: np.ndarray | None = None,
+    missed: np.ndarray | None = None,
+    missed_weight: float = 0.0,
+) -> pa.Table:
+    """Return one row a query, with the user, the history and its candidates.
+
+    Args:
+      queries: Q queries.
+      candidates: C candidates each.
+      catalogue: the items.
+      ranks: [Q, C] of the candidates, NaN for none, where they do not stand in the retriever's order.
+      missed: [Q, C] whether a candidate is a relevant item that is not among the retriever's; by default none is.
+      missed_weight: what such a one weighs.
+    Returns:
+      The users' columns, query_time, history and its times, and lists of C values: item_id, the item features (C × V
+      values, padded with missing ones, where an item has up to V), retrieval_score, retrieval_rank, the retriever's
+      signals, label (1.0 for a relevant item), weight, missed and rating (NaN where there is none). Padding has the
+      item id "", missing features, the score and the weight 0.
+    """
+    rows = candidates.rows
+    count, width = rows.shape
+    table = queries.users.append_column(names.QUERY_TIME, pa.array(queries.time))
+    table = table.append_column(names.HISTORY, queries.history)
+    nothing = pa.array([[]] * count, pa.list_(pa.int64()))
+    table = table.append_column(names.HISTORY_TIME, nothing if queries.history_time is None else queries.history_time)
+    raws = raw_columns(catalogue.features)
+    for name in (names.ITEM_ID, *catalogue.values):
+        numbers = name in raws and raws[name].numbers
+        values = catalogue.gather(name, rows)
+        array = pa.array(values.ravel(), pa.float32() if numbers else pa.string())
+        table = table.append_column(name, _lists(array, width * int(np.prod(values.shape[2:], dtype=int))))
+    missed = np.zeros(rows.shape, bool) if missed is None else missed
+    labels = metrics.hits(rows, queries.relevant_offsets, queries.relevant_items, len(catalogue))
+    for name, column in (
+        *_signals(candidates, ranks).items(),
+        (names.LABEL, labels),
+        (names.WEIGHT, (rows >= 0) * np.where(missed, missed_weight, 1.0)),
+        (names.MISSED, missed),
+        (names.RATING, _ratings(rows, queries, len(catalogue))),
+    ):
+        table = table.append_column(name, _lists(pa.array(column.ravel().astype(np.float32)), width))
+    return table
+
+
+def _signals(candidates: Candidates, ranks: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return what a candidate comes with, float32 [Q, C] each."""
+    filled = candidates.rows >= 0
+    in_order = np.broadcast_to(np.arange(filled.shape[1], dtype=np.float32), filled.shape)
+    return {
+        names.RETRIEVAL_SCORE: np.where(filled, candidates.scores, 0).astype(np.float32),
+        names.RETRIEVAL_RANK: (in_order if ranks is None else ranks).astype(np.float32),
+        **{name: np.where(filled, value, np.nan).astype(np.float32) for name, value in candidates.signals.items()},
+    }
+
+
+def _ratings(rows: np.ndarray, queries: Queries, n_items: int) -> np.ndarray:
+    """Return [Q, C] how the relevant items were rated, NaN for all others."""
+    found = np.full(rows.shape, np.nan, np.float32)
+    if queries.relevant_ratings is None or not len(queries.relevant_items):
+        return found
+    owners = np.repeat(np.arange(len(queries)), np.diff(queries.relevant_offsets))
+    keys = owners * n_items + queries.relevant_items
+    order = np.argsort(keys)
+    wanted = np.arange(len(rows))[:, None] * n_items + rows
+    place = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
+    relevant = (keys[order][place] == wanted) & (rows >= 0)
+    found[relevant] = queries.relevant_ratings[order][place[relevant]]
+    return found
+
+
+def _lists(values: pa.Array, width: int) -> pa.ListArray:
+    offsets = np.arange(0, len(values) + 1, width, dtype=np.int32) if width else np.zeros(1, np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), values)

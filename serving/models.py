@@ -1,0 +1,144 @@
+"""The SavedModels of both steps as the engine asks them, and the release they come from."""
+
+import core.tf  # Keras 2, before TensorFlow
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from core import names, releases
+from core.columns import read_arrow
+from core.files import read_json
+from core.queries import Candidates, Queries
+from serving import settings as serving_settings
+from serving.catalogue import NO_ITEM, Catalogue
+from serving.engine import TwoStep
+from serving.settings import ServingSettings
+from trainer.retrieval import ask
+from transform.arrays import pad_strings
+from transform.features import Features
+
+INDEX_FILE = "index.json"
+GRAPH_FILE = "graph.faiss"
+
+
+class CandidateSource:
+    """A retrieval model with its index: queries in, candidates out.
+
+    A small catalogue needs no index: the model compares all items itself (`exact`). A large one gets a graph (`hnsw`,
+    Malkov & Yashunin 2018, by faiss), searched with the model's query embedding.
+
+    Args:
+      model: folder of the retrieval SavedModel.
+      index: folder of the CandidateIndex, or None to ask the model alone.
+      catalogue: the items, in the order in which the model was fitted on them.
+      features: the feature configuration.
+    """
+
+    def __init__(self, model: str | Path, index: str | Path | None, catalogue: Catalogue, features: Features):
+        self.model = tf.saved_model.load(str(model))
+        self.catalogue, self.features = catalogue, features
+        self.graph: Any = None
+        if index is not None and read_json(Path(index) / INDEX_FILE)["kind"] == "hnsw":
+            import faiss
+
+            self.graph = faiss.read_index(str(Path(index) / GRAPH_FILE))
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """What the model says of a candidate beside its score."""
+        answered = self.model.signatures["retrieve"].structured_outputs
+        return tuple(sorted(set(answered) - {names.ITEM_ID, names.ITEM_ROW, names.SCORE}))
+
+    def retrieve(self, queries: Queries, k: int) -> Candidates:
+        """Return the best min(k, N) items of each query, with what the model says of them."""
+        if self.graph is None:
+            return ask.retrieve(self.model.signatures["retrieve"], queries, self.features.user, len(self.catalogue), k)
+        rows, scores = [], []
+        for part in ask.batches(queries, len(self.catalogue)):
+            found = self._search(part, min(k, len(self.catalogue)))
+            rows.append(found[0])
+            scores.append(found[1])
+        return Candidates(np.concatenate(rows), np.concatenate(scores))
+
+    def score(self, queries: Queries, rows: np.ndarray) -> Candidates:
+        """Return what the model says of the items at catalogue rows [Q, C], -1 for none."""
+        ids = self.catalogue.gather(names.ITEM_ID, rows)
+        return ask.score(self.model.signatures["score"], queries, self.features.user, len(self.catalogue), rows, ids)
+
+    def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows of the items most like one, best first, and their similarity."""
+        answer = self.model.signatures["similar"](item_id=tf.constant([item_id]), k=tf.constant(k, tf.int32))
+        rows, scores = answer[names.ITEM_ROW].numpy()[0], answer[names.SCORE].numpy()[0]
+        return rows[rows != NO_ITEM], scores[rows != NO_ITEM]
+
+    def _search(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Look past the seen items, which the graph does not know of, then leave them out."""
+        seen = pad_strings(queries.seen)
+        wide = min(k + seen.shape[1], len(self.catalogue))
+        embedded = self.model.signatures["embed_query"](**ask.query_tensors(queries, self.features.user))[
+            "embedding"
+        ].numpy()
+        scores, rows = self.graph.search(embedded, wide)
+        excluded = self.catalogue.rows(seen.ravel()).reshape(seen.shape)
+        keyed = np.arange(len(rows))[:, None] * (len(self.catalogue) + 1)
+        free = (rows >= 0) & ~np.isin(keyed + rows, (keyed + excluded)[excluded >= 0])
+        order = np.argsort(~free, axis=1, kind="stable")[:, :k]
+        kept = np.take_along_axis(free, order, axis=1)
+        rows = np.where(kept, np.take_along_axis(rows, order, axis=1), NO_ITEM).astype(np.int32)
+        return rows, np.where(kept, np.take_along_axis(scores, order, axis=1), -np.inf).astype(np.float32)
+
+
+class SavedRanker:
+    """A ranking model.
+
+    Args:
+      folder: of the SavedModel.
+    """
+
+    def __init__(self, folder: str | Path):
+        core.tf.register_ops()
+        self._signature = tf.saved_model.load(str(folder)).signatures["rank"]
+
+    def rank(self, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores [Q, C], -inf for padding, and probabilities of relevance [Q, C], 0 for padding."""
+        answer = self._signature(**{name: tf.constant(value) for name, value in inputs.items()})
+        return answer[names.SCORE].numpy(), answer[names.PROBABILITY].numpy()
+
+
+def two_step(
+    retrieval: str | Path,
+    index: str | Path | None,
+    ranking: str | Path,
+    catalogue: Catalogue,
+    settings: ServingSettings,
+) -> TwoStep:
+    """Return the engine of two SavedModels and an index."""
+    return TwoStep(
+        CandidateSource(retrieval, index, catalogue, settings.features), SavedRanker(ranking), catalogue, settings
+    )
+
+
+def of_release(folder: Path, modules: Collection[str] = ()) -> TwoStep:
+    """Return the engine of a release whose files were verified.
+
+    Args:
+      folder: of the release.
+      modules: see `serving.settings.read`.
+    Raises:
+      ReleaseError: its settings are wrong, or name a module that is not allowed.
+    """
+    settings = settings_of(folder, modules)
+    catalogue = Catalogue(read_arrow(folder / names.CATALOGUE_FILE), settings.features.item)
+    return two_step(
+        folder / releases.RETRIEVAL, folder / releases.INDEX, folder / releases.RANKING, catalogue, settings
+    )
+
+
+def settings_of(folder: Path, modules: Collection[str] = ()) -> ServingSettings:
+    """Return the serving settings of a release. Raises: ReleaseError, as `of_release`."""
+    facts = read_json(folder / names.MANIFEST_FILE)["facts"]
+    return serving_settings.read(facts.get("serving"), modules)

@@ -1,0 +1,156 @@
+"""Releases that someone else may have written: signatures, and paths that stay inside."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core import names, pushed, release_store, releases, signing
+from core.errors import ReleaseError, UsageError
+from pipeline import released
+
+
+@pytest.fixture
+def keys(tmp_path):
+    """A private key and its public key."""
+    return signing.make_keys(tmp_path / "keys")
+
+
+def rewrite(folder: Path, **changes) -> None:
+    """Change a manifest as an attacker would, who can compute the seal and has no key."""
+    path = folder / names.MANIFEST_FILE
+    written = json.loads(path.read_text()) | changes
+    written["seal"] = releases.seal(written)
+    path.write_text(json.dumps(written))
+
+
+# ---- signatures ----
+
+
+@pytest.fixture
+def signed(store, make_parts, tmp_path, keys):
+    return release_store.publish(store, make_parts(tmp_path / "source"), {"name": "films"}, signing_key=keys[0])
+
+
+def test_a_signed_release_is_read_with_its_key_and_without(store, signed, keys):
+    releases.verify(store, signed)
+    releases.verify(store, signed, [keys[1]])
+    assert release_store.rollback(store, signed, [keys[1]]) == signed
+
+
+def test_a_release_signed_with_another_key_is_refused(store, signed, tmp_path):
+    _, other = signing.make_keys(tmp_path / "other")
+    for call in (releases.verify, releases.manifest, release_store.rollback):
+        with pytest.raises(ReleaseError, match="signed with one of the trusted keys"):
+            call(store, signed, [other])
+
+
+def test_one_of_several_trusted_keys_will_do(store, signed, keys, tmp_path):
+    _, other = signing.make_keys(tmp_path / "other")
+    releases.verify(store, signed, [other, keys[1]])
+
+
+def test_an_unsigned_release_is_refused_where_a_key_is_trusted(publish, store, keys):
+    publish("one", 0)
+    with pytest.raises(ReleaseError, match="signed with one of the trusted keys"):
+        releases.verify(store, None, [keys[1]])
+
+
+@pytest.mark.parametrize("change", [{"facts": {"name": "else"}}, {"files": {}}, {"signature": "x"}, {"signature": 3}])
+def test_a_seal_that_anyone_can_compute_is_not_enough(store, signed, keys, change):
+    rewrite(store / signed, **change)
+    with pytest.raises(ReleaseError, match="signed with one of the trusted keys"):
+        releases.manifest(store, signed, [keys[1]])
+
+
+def test_the_private_key_is_its_owners_alone_and_never_overwritten(keys):
+    private, public = keys
+    assert private.stat().st_mode & 0o777 == 0o600
+    before = private.read_bytes()
+    with pytest.raises(ReleaseError, match="is there already"):
+        signing.make_keys(private.parent)
+    assert private.read_bytes() == before
+    assert b"PRIVATE" not in public.read_bytes()
+
+
+def test_a_file_that_is_no_key_is_named(store, make_parts, tmp_path, keys, publish):
+    other = tmp_path / "no-key.pem"
+    other.write_text("garbage")
+    with pytest.raises(ReleaseError, match=r"no-key\.pem: should be an Ed25519 private key"):
+        release_store.publish(store, make_parts(tmp_path / "source"), {}, signing_key=other)
+    assert releases.versions(store) == []
+    publish("one", 0)
+    for wrong in (other, tmp_path / "missing", keys[0]):
+        with pytest.raises(ReleaseError, match="should be an Ed25519 public key"):
+            releases.verify(store, None, [wrong])
+
+
+# ---- paths ----
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../../../etc/retrieval/1",
+        "/etc/retrieval/1",
+        "../../retrieval/1",
+        "../serving/../../elsewhere/retrieval/1",
+        "../serving/ranking/1",
+        "../serving/retrieval/latest",
+        "../serving/retrieval/1/..",
+    ],
+)
+def test_a_manifest_cannot_name_a_folder_outside_the_runs(publish, store, push, path, tmp_path):
+    one = publish("one", 0, served=push(10))
+    publish("two", 1, served=push(20))
+    (tmp_path / "elsewhere" / "retrieval").mkdir(parents=True)
+    pair = releases.manifest(store, one)["served"]
+    rewrite(store / one, served=pair | {"retrieval": path})
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(ReleaseError, match="beside"):
+        release_store.rollback(store, one)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_model_that_was_pushed_elsewhere_makes_no_release(publish, store, tmp_path):
+    with pytest.raises(ReleaseError, match="beside"):
+        publish("one", 0, served={step: tmp_path / "a" / "b" / step / "1" for step in pushed.STEPS})
+    assert releases.versions(store) == []
+
+
+# ---- what a command is given ----
+
+
+def test_a_copied_release_is_read_under_any_name(publish, store, tmp_path):
+    version = publish("one", 0, {"name": "films"})
+    copy = tmp_path / "copy of it"
+    (store / version).rename(copy)
+    source = released.find(copy)
+    with released.reading(source, None) as folder:
+        assert folder == copy
+    with pytest.raises(UsageError, match="one release itself"), released.reading(source, version):
+        pass
+    (copy / "evaluation.json").write_text("changed")
+    with pytest.raises(ReleaseError, match=r"evaluation\.json is damaged"), released.reading(source, None):
+        pass
+
+
+def test_a_folder_of_releases_gives_the_current_one_or_the_one_asked_for(publish, store):
+    one, two = publish("one", 0), publish("two", 1)
+    for version, expected in ((None, two), (one, one)):
+        with released.reading(released.find(store), version) as folder:
+            assert folder.name == expected
+
+
+def test_the_key_given_for_a_folder_counts(store, signed, keys, tmp_path):
+    _, other = signing.make_keys(tmp_path / "other")
+    with released.reading(released.find(store, keys[1]), None):
+        pass
+    for place in (store, store / signed):
+        with pytest.raises(ReleaseError, match="signed"), released.reading(released.find(place, other), None):
+            pass
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(UsageError, match="nowhere: no such file or folder"):
+        released.find(tmp_path / "nowhere")
