@@ -12,13 +12,14 @@ core.tf.register_ops()
 
 
 def eval_config(config: Config) -> tfma.EvalConfig:
-    """AUC and calibration over the candidates of all lists, overall and by the configured slices."""
+    """Return AUC and calibration over the candidates of all lists, overall and by the configured slices of users."""
+    slices = [name for name in config.evaluation.slices if name in config.features.user]
     kinds = ("ExampleCount", "AUC", "AUCPrecisionRecall", "MeanLabel", "MeanPrediction", "Calibration")
     metrics = [tfma.MetricConfig(class_name=kind) for kind in kinds]
     return tfma.EvalConfig(
         model_specs=[
             tfma.ModelSpec(signature_name="rank_examples", label_key=names.LABEL, example_weight_key=names.WEIGHT),
         ],
-        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in config.evaluation.slices)],
+        slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in slices)],
         metrics_specs=[tfma.MetricsSpec(metrics=metrics)],
     )

@@ -63,6 +63,7 @@ def evaluate(
     resamples: int,
     seed: int,
     users: np.ndarray | None = None,
+    item_features: pa.Table | None = None,
     seen: Relevant | None = None,
     item_vectors: sparse.csr_array | None = None,
     predictions: Predictions | None = None,
@@ -79,6 +80,7 @@ def evaluate(
       ks: list lengths.
       features: one row a query, the columns to slice by; see `slices.of_queries`.
       has_history: [Q] bool, whether the query's user has a past.
+      item_features: one row an item, the columns to slice items by; see `slices.of_values`.
       resamples: bootstrap resamples of every interval.
       seed: of the bootstrap.
       users: [Q] the user of each query, where a user has several (unit `event`); see `intervals.of_means`.
@@ -124,7 +126,15 @@ def evaluate(
         "slices": [
             *_of_query_slices(values, slices.of_queries(features, has_history), ks, measure, users, weights,
                               compared_slices),
-            *_of_item_slices(lists, relevant, slices.of_items(train_counts), ks, measure, users, compared_slices),
+            *_of_item_slices(
+                lists,
+                relevant,
+                [*slices.of_items(train_counts), *([] if item_features is None else slices.of_values(item_features))],
+                ks,
+                measure,
+                users,
+                compared_slices,
+            ),
         ],
         "probabilities": None if predictions is None else _of_probabilities(predictions),
     }  # fmt: skip

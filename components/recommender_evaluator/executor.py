@@ -22,6 +22,7 @@ from core import metrics, names, progress, queries
 from core.columns import read_arrow
 from core.examples import read_examples
 from core.files import read_json, write_json
+from core.rating_metrics import RATING
 from serving.catalogue import Catalogue
 from serving.engine import Ranked
 from serving.item_vectors import item_vectors
@@ -29,6 +30,7 @@ from serving.models import CandidateSource, two_step
 from serving.rerank.settings import Reranking
 from serving.settings import ServingSettings
 from trainer.retrieval import ask
+from trainer.retrieval.ask import predict
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.registry import MODELS
 from transform.columns import user_types
@@ -48,9 +50,11 @@ class Executor(base_executor.BaseExecutor):
             ranked, not_compared, predictions, trade_off = _judge_two_step(test, input_dict)
             steps, step = _read_steps(input_dict["retrieval_evaluation"]), TWO_STEP
         else:
-            ranked, not_compared = _judge_retrieval(test, input_dict)
+            ranked, not_compared, ratings = _judge_retrieval(test, input_dict)
             steps, step, predictions, trade_off = {}, RETRIEVAL, None, None
         steps[step] = test.evaluate(ranked, step, not_compared, predictions)
+        if step == RETRIEVAL:
+            steps[step]["ratings"] = ratings
         np.savez_compressed(Path(output.uri) / RANKINGS_FILE, allow_pickle=False, **ranked)
         report: dict[str, Any] = {"steps": steps, "headline": _headline(steps), "split": test.settings["split"]}
         if step == TWO_STEP:
@@ -83,7 +87,7 @@ class Test:
     __test__ = False  # no test of pytest's
 
     def __init__(self, uri: str, settings: dict):
-        self.settings = settings
+        self.uri, self.settings = uri, settings
         self.features = Features.model_validate(settings["features"])
         self.catalogue = Catalogue(read_arrow(Path(uri) / names.CATALOGUE_FILE), self.features.item)
         ids = self.catalogue.table[names.ITEM_ID].combine_chunks()
@@ -119,6 +123,26 @@ class Test:
         trusted = [Path(file) for file in self.settings["trusted_keys"]]
         return baseline_release.opened(Path(artifact.uri), self.settings["split"], self.features, trusted)
 
+    def _slices(self, features: dict[str, Any]) -> list[str]:
+        """Return the columns to slice by that are among some features."""
+        return [name for name in self.settings["slices"] if name in features]
+
+    def ratings(self, model: Any) -> dict[str, Any] | None:
+        """Return RMSE, MAE and R² of the ratings that a model predicts for the events of test.
+
+        None where the model predicts none, or the events have none.
+        """
+        if "predict" not in model.signatures:
+            return None
+        types = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.RATING: pa.float32()}
+        events = read_examples(self.uri, names.TEST, types)
+        if events[names.RATING].null_count:
+            return None
+        predicted = predict(model, events[names.USER_ID], events[names.ITEM_ID])
+        actual = events[names.RATING].to_numpy()
+        found = {name: metric(predicted, actual) for name, metric in RATING.items()}
+        return {"events": len(events)} | {name: None if np.isnan(value) else value for name, value in found.items()}
+
     @functools.cached_property
     def item_vectors(self) -> sparse.csr_array:
         return item_vectors(self.catalogue.table, self.features.item)
@@ -142,7 +166,8 @@ class Test:
             relevant=(self.queries.relevant_offsets, self.queries.relevant_items),
             train_counts=np.bincount(self.items, minlength=len(self.catalogue)),
             ks=self.settings["at"],
-            features=self.queries.users.select(self.settings["slices"]),
+            features=self.queries.users.select(self._slices(self.features.user)),
+            item_features=self.catalogue.table.select(self._slices(self.features.item)),
             has_history=self.queries.history.value_lengths().to_numpy() > 0,
             resamples=self.settings["resamples"],
             seed=self.settings["seed"],
@@ -172,8 +197,11 @@ class Test:
         return evaluation.Predictions(labels[given], ranked.probabilities[given].astype(np.float64), query[given])
 
 
-def _judge_retrieval(test: Test, inputs: dict) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """The lists of the retriever alone, of the baselines and of the release in force; or why not of that."""
+def _judge_retrieval(test: Test, inputs: dict) -> tuple[dict[str, np.ndarray], dict[str, str], dict[str, Any] | None]:
+    """The lists of the retriever alone, of the baselines and of the release in force; or why not of that.
+
+    And how well it predicts ratings, if it does.
+    """
     index = artifact_utils.get_single_uri(inputs["candidate_index"])
     source = CandidateSource(_model(inputs["model"]), index, test.catalogue, test.features)
     ranked = {RETRIEVAL: source.retrieve(test.queries, test.longest).rows}
@@ -181,7 +209,7 @@ def _judge_retrieval(test: Test, inputs: dict) -> tuple[dict[str, np.ndarray], d
         progress.report(f"baseline {name}")
         ranked[name] = test.baseline(name)
     not_compared = _beside_the_release(test, inputs, ranked, baseline_release.retrieve)
-    return ranked, not_compared
+    return ranked, not_compared, test.ratings(source.model)
 
 
 def _judge_two_step(

@@ -19,7 +19,8 @@ class Slice(NamedTuple):
     """A part of the queries, or of the items.
 
     Args:
-      name: `column=value`, or one of `user:warm`, `user:cold`, `item:warm`, `item:cold`, `item:head`, `item:tail`.
+      name: `column=value` of a feature of users or of items, or one of `user:warm`, `user:cold`, `item:warm`,
+        `item:cold`, `item:head`, `item:tail`.
       mask: bool, [Q] for a slice of queries, [n_items] for a slice of items.
     """
 
@@ -47,25 +48,51 @@ def of_queries(features: pa.Table, has_history: np.ndarray) -> list[Slice]:
     warm = np.asarray(has_history, dtype=bool)
     slices = [Slice(slice_names.USER_WARM, warm), Slice(slice_names.USER_COLD, ~warm)]
     for name in features.column_names:
-        slices += _of_column(name, features[name])
+        if pa.types.is_nested(features[name].type):
+            raise UsageError(
+                f"slice {name!r} should have one value a user; found {features[name].type}. "
+                "Leave it out of `evaluation.slices`."
+            )
+        slices += _of_column(name, features[name], np.arange(len(features)), len(features))
     return slices
 
 
-def _of_column(name: str, column: pa.ChunkedArray) -> list[Slice]:
-    if pa.types.is_nested(column.type):
-        raise UsageError(
-            f"slice {name!r} should have one value a user; found {column.type}. Leave it out of `evaluation.slices`."
-        )
+def of_values(features: pa.Table) -> list[Slice]:
+    """Return a slice of each value of each column of items, as `of_queries` does of queries.
+
+    Args:
+      features: one row an item; a column may hold lists, an item of several values being in the slice of each.
+    """
+    slices: list[Slice] = []
+    for name in features.column_names:
+        column, rows = features[name], np.arange(len(features))
+        if pa.types.is_nested(column.type):
+            lists = column.combine_chunks()
+            lengths = lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+            rows = np.r_[np.repeat(rows, lengths), rows[lengths == 0]]
+            nothing = pa.nulls(int((lengths == 0).sum()), pa.string())
+            column = pa.chunked_array([lists.flatten().cast(pa.string()), nothing])
+        slices += _of_column(name, column, rows, len(features))
+    return slices
+
+
+def _of_column(name: str, column: pa.ChunkedArray, rows: np.ndarray, count: int) -> list[Slice]:
+    """Return a slice of each value of a column, the values belonging to `rows` of `count`."""
     text = pc.fill_null(column.cast(pa.string()), "")
     encoded = pc.if_else(pc.equal(text, ""), NONE, text).combine_chunks().dictionary_encode()
     values, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False)
     counts = np.bincount(codes, minlength=len(values))
-    # By number of queries, then by name, so that the order of the queries does not matter.
+    # By number of rows, then by name, so that the order of the rows does not matter.
     order = sorted(range(len(values)), key=lambda code: (-counts[code], values[code]))
     alone = order if len(order) <= MAX_VALUES else order[: MAX_VALUES - 1]
-    slices = [Slice(slice_names.of_value(name, values[code]), codes == code) for code in alone]
+    groups = [(values[code], codes == code) for code in alone]
     if len(alone) < len(order):
-        slices.append(Slice(slice_names.of_value(name, OTHER), ~np.isin(codes, alone)))
+        groups.append((OTHER, ~np.isin(codes, alone)))
+    slices = []
+    for value, chosen in groups:
+        mask: np.ndarray = np.zeros(count, dtype=bool)
+        mask[rows[chosen]] = True
+        slices.append(Slice(slice_names.of_value(name, value), mask))
     return slices
 
 

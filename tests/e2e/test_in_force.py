@@ -1,50 +1,60 @@
-"""Which earlier models are compared with, asked of a real metadata store."""
+"""Which release is compared with, asked of a real metadata store and a real folder of releases."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from ml_metadata import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.recommender_evaluator.last_blessed import LastBlessed, model_id
-
-
-@pytest.fixture
-def store(tmp_path):
-    config = metadata_store_pb2.ConnectionConfig()
-    config.sqlite.filename_uri = str(tmp_path / "metadata.db")
-    config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
-    return metadata_store.MetadataStore(config)
+from components.recommender_evaluator.in_force import ReleaseInForce
+from components.types import Release
+from core import names, release_store, releases
 
 
 class History:
-    """The artifacts of a pipeline that ran before."""
+    """The models and releases that a pipeline made before."""
 
-    def __init__(self, store):
-        self.store, self.blessings = store, []
+    def __init__(self, folder):
+        config = metadata_store_pb2.ConnectionConfig()
+        config.sqlite.filename_uri = str(folder / "metadata.db")
+        config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+        self.store = metadata_store.MetadataStore(config)
+        self.folder, self.parts, self.made = folder / "releases", folder / "parts", []
+        for name in (*releases.FOLDERS, *releases.FILES):
+            (self.parts / name).mkdir(parents=True)
+            (self.parts / name / "content").write_text(name)
 
     def model(self, uri):
         return self._put(standard_artifacts.Model(), uri)
 
-    def judge(self, retrieval, ranking, blessed):
-        blessing = standard_artifacts.ModelBlessing()
-        blessing.set_int_custom_property("blessed", int(blessed))
-        blessing.set_int_custom_property(model_id("retrieval_model"), retrieval.id)
-        blessing.set_int_custom_property(model_id("ranking_model"), ranking.id)
-        self.blessings.append(self._put(blessing, f"/blessing/{len(self.blessings)}"))
-        return self.blessings[-1]
+    def release(self, retrieval, ranking):
+        """Publish a release of two models, as ReleasePusher records it."""
+        parts = {name: self.parts / name for name in releases.FOLDERS}
+        parts |= {name: self.parts / name / "content" for name in releases.FILES}
+        (parts[names.EVALUATION_FILE]).write_text(str(len(self.made)))
+        ids = {"retrieval_model": retrieval.id, "ranking_model": ranking.id}
+        noon = datetime(2025, 1, 31, 12, tzinfo=UTC) + timedelta(minutes=len(self.made))
+        version = release_store.publish(self.folder, parts, {"ml_metadata": ids}, created=noon)
+        artifact = Release()
+        artifact.set_string_custom_property("version", version)
+        self.made.append(self._put(artifact, str(self.folder / version)))
+        return version
 
-    def resolve(self, **current):
-        given = {"blessing": self.blessings, **{key: [model] for key, model in current.items()}}
-        found = LastBlessed().resolve_artifacts(self.store, given)
+    def resolve(self, **models):
+        given = {"release": self.made, **{key: [model] for key, model in models.items()}}
+        found = ReleaseInForce(str(self.folder)).resolve_artifacts(self.store, given)
         assert set(found) == set(given)
-        return {key: [artifact.uri for artifact in artifacts] for key, artifacts in found.items()}
+        return [artifact.get_string_custom_property("version") for artifact in found["release"]]
+
+    def pair(self, number):
+        return {"retrieval_model": self.model(f"r{number}"), "ranking_model": self.model(f"k{number}")}
 
     def _put(self, artifact, uri):
         artifact.uri = uri
-        type_id = self.store.put_artifact_type(artifact.artifact_type)
-        artifact.mlmd_artifact.type_id = type_id
+        artifact.mlmd_artifact.type_id = self.store.put_artifact_type(artifact.artifact_type)
         [artifact_id] = self.store.put_artifacts([artifact.mlmd_artifact])
         [stored] = self.store.get_artifacts_by_id([artifact_id])
         [kind] = self.store.get_artifact_types_by_id([stored.type_id])
@@ -52,51 +62,57 @@ class History:
 
 
 @pytest.fixture
-def history(store):
-    return History(store)
-
-
-NOTHING = {"blessing": [], "retrieval_model": [], "ranking_model": []}
+def history(tmp_path):
+    return History(tmp_path)
 
 
 def test_a_first_run_has_nothing_to_compare_with(history):
-    assert history.resolve(retrieval_model=history.model("r1"), ranking_model=history.model("k1")) == NOTHING
+    assert history.resolve(**history.pair(1)) == []
 
 
 def test_the_models_of_this_very_run_are_not_compared_with_themselves(history):
-    retrieval, ranking = history.model("r1"), history.model("k1")
-    history.judge(retrieval, ranking, blessed=True)
-    assert history.resolve(retrieval_model=retrieval, ranking_model=ranking) == NOTHING
+    pair = history.pair(1)
+    history.release(*pair.values())
+    assert history.resolve(**pair) == []
 
 
-def test_the_newest_pair_that_was_blessed_together_is_found(history):
-    pairs = [(history.model(f"r{n}"), history.model(f"k{n}")) for n in range(4)]
-    for pair, blessed in zip(pairs, (True, True, False, True), strict=True):
-        history.judge(*pair, blessed)
-    now = {"retrieval_model": pairs[3][0], "ranking_model": pairs[3][1]}
-    assert history.resolve(**now) == {"blessing": ["/blessing/1"], "retrieval_model": ["r1"], "ranking_model": ["k1"]}
-    later = {"retrieval_model": history.model("r4"), "ranking_model": history.model("k4")}
-    assert history.resolve(**later) == {"blessing": ["/blessing/3"], "retrieval_model": ["r3"], "ranking_model": ["k3"]}
+def test_the_release_in_force_is_found_and_for_its_own_models_the_one_before(history):
+    pairs = [history.pair(number) for number in range(3)]
+    versions = [history.release(*pair.values()) for pair in pairs]
+    assert history.resolve(**history.pair(3)) == [versions[2]]
+    assert history.resolve(**pairs[2]) == [versions[1]]
+
+
+def test_a_release_that_was_rolled_back_is_no_baseline(history):
+    versions = [history.release(*history.pair(number).values()) for number in range(3)]
+    release_store.rollback(history.folder, versions[0])
+    assert history.resolve(**history.pair(3)) == [versions[0]]
+
+
+def test_a_run_of_the_rolled_back_models_is_compared_as_it_was_before(history):
+    first, second = history.pair(1), history.pair(2)
+    version = history.release(*first.values())
+    history.release(*second.values())
+    assert history.resolve(**second) == [version]
+    release_store.rollback(history.folder)
+    assert history.resolve(**second) == [version]  # so that its evaluators are taken from cache
 
 
 def test_a_new_ranker_over_the_same_retriever_is_compared_with_the_old_pair(history):
     retrieval, old, new = history.model("r"), history.model("k-old"), history.model("k-new")
-    history.judge(retrieval, old, blessed=True)
-    found = history.resolve(retrieval_model=retrieval, ranking_model=new)
-    assert (found["retrieval_model"], found["ranking_model"]) == (["r"], ["k-old"])
+    version = history.release(retrieval, old)
+    assert history.resolve(retrieval_model=retrieval, ranking_model=new) == [version]
     # Of retrieval alone there is nothing new, so nothing to compare with.
-    assert history.resolve(retrieval_model=retrieval) == {"blessing": [], "retrieval_model": []}
+    assert history.resolve(retrieval_model=retrieval) == []
 
 
-def test_models_that_were_held_back_are_never_found(history):
-    for n in range(3):
-        history.judge(history.model(f"r{n}"), history.model(f"k{n}"), blessed=False)
-    assert history.resolve(retrieval_model=history.model("r"), ranking_model=history.model("k")) == NOTHING
+def test_a_release_of_another_store_is_not_known(history, tmp_path):
+    history.release(*history.pair(1).values())
+    history.made.clear()  # such as one that was copied there
+    assert history.resolve(**history.pair(2)) == []
 
 
-def test_artifacts_are_told_by_id_and_not_by_order_given(history):
-    for n in range(3):
-        history.judge(history.model(f"r{n}"), history.model(f"k{n}"), blessed=True)
-    history.blessings.reverse()
-    found = history.resolve(retrieval_model=history.model("r"), ranking_model=history.model("k"))
-    assert found["ranking_model"] == ["k2"]
+def test_a_damaged_store_of_releases_leaves_nothing_to_compare_with(history):
+    history.release(*history.pair(1).values())
+    (history.folder / releases.CURRENT).write_text("nonsense")
+    assert history.resolve(**history.pair(2)) == []

@@ -113,6 +113,23 @@ def test_slices_of_items_restrict_what_is_relevant(data):
     assert set(entry["metrics"]) == {"recall@5", "recall@10"}
 
 
+def test_items_are_sliced_by_their_features(data):
+    half = pa.array(["even" if row % 2 == 0 else "odd" for row in range(N_ITEMS)])
+    found = {one["name"]: one for one in evaluated(data, item_features=pa.table({"half": half}))["slices"]}
+    recalls = []
+    for query, row in enumerate(data["models"]["model"]):
+        relevant = {
+            item
+            for item in data["items"][data["offsets"][query] : data["offsets"][query + 1]].tolist()
+            if item % 2 == 0
+        }
+        if relevant:
+            recalls.append(len(relevant & set(row[:5].tolist())) / len(relevant))
+    assert (found["half=even"]["of"], found["half=even"]["queries"]) == ("items", len(recalls))
+    assert found["half=even"]["metrics"]["recall@5"]["mean"] == pytest.approx(np.mean(recalls))
+    assert found["half=odd"]["queries"] > 0
+
+
 def test_a_compared_slice_is_an_evaluation_of_its_own_queries(data):
     rows = np.flatnonzero(~data["history"])
     sets = [data["items"][data["offsets"][row] : data["offsets"][row + 1]] for row in rows]

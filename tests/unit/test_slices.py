@@ -47,6 +47,19 @@ def test_rare_values_share_one_slice_and_a_column_covers_every_query():
     assert all(name != "zip=(other)" for name, _ in exact)
 
 
+def test_items_by_the_values_of_their_features():
+    table = pa.table({"brand": ["k", None, "k"], "genres": pa.array([["x", "y"], [], None], pa.list_(pa.string()))})
+    found = as_dict(slices.of_values(table))
+    assert found == {
+        "brand=k": [True, False, True],
+        "brand=(none)": [False, True, False],
+        "genres=(none)": [False, True, True],
+        "genres=x": [True, False, False],
+        "genres=y": [True, False, False],
+    }
+    assert slices.of_values(pa.table({})) == []
+
+
 def test_no_columns_and_no_queries():
     assert [name for name, _ in slices.of_queries(pa.table({}), np.ones(3, dtype=bool))] == ["user:warm", "user:cold"]
     empty = pa.table({"x": pa.array([], pa.string())})

@@ -3,8 +3,10 @@
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 
 from core import names
@@ -13,6 +15,7 @@ from transform import raw
 from transform.features import Feature
 
 BATCH = 512
+PAIRS = 1 << 16  # of a user and an item, whose ratings are predicted together
 SCORES_AT_ONCE = 16_000_000  # of all items; with a large catalogue fewer queries are asked together
 
 
@@ -77,6 +80,18 @@ def score(
         start += len(part)
     whole = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     return Candidates(rows, whole.pop(names.SCORE), whole)
+
+
+def predict(model: Any, user_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray) -> np.ndarray:
+    """Return the ratings [E] that a model of ratings predicts for pairs of a user and an item."""
+    parts = [np.zeros(0, np.float32)]
+    for start in range(0, len(user_ids), PAIRS):
+        pair = {
+            name: tf.constant(ids.slice(start, PAIRS).to_numpy())
+            for name, ids in ((names.USER_ID, user_ids), (names.ITEM_ID, item_ids))
+        }
+        parts.append(model.signatures["predict"](**pair)[names.RATING].numpy())
+    return np.concatenate(parts)
 
 
 def batches(queries: Queries, n_items: int) -> Iterator[Queries]:
