@@ -25,13 +25,14 @@ import tensorflow_transform.beam as tft_beam
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx_bsl.tfxio import tf_example_record
 
-from components.candidate_generator import candidates
 from components.event_joiner import join
 from core import names, queries
 from core.columns import write_arrow
 from core.examples import files, shard_path, write_examples
 from core.files import read_json
 from core.queries import Queries
+from serving.candidates import candidate_table
+from serving.catalogue import Catalogue
 from trainer import data as training
 from trainer.ranking import run_fn as ranking
 from trainer.ranking.contract import PER_CANDIDATE, RankingData
@@ -106,6 +107,10 @@ class World:
     @property
     def ids(self) -> pa.Array:
         return self.items[names.ITEM_ID].combine_chunks()
+
+    @functools.cached_property
+    def catalogue(self) -> Catalogue:
+        return Catalogue(self.items, self.features.item)
 
     def asked(self, past: list[str], target: str, **changes: Any) -> Queries:
         """The queries of a split."""
@@ -226,7 +231,7 @@ class World:
         retrieve = self.signatures("retrieval", "item_knn")["retrieve"]
         found = ask.retrieve(retrieve, asked, FEATURES.user, len(self.ids), LISTED)
         found.rows[::3, -4:], found.scores[::3, -4:] = -1, -np.inf
-        table = candidates.candidate_table(asked, found, self.items, FEATURES.item)
+        table = candidate_table(asked, found, self.catalogue)
         write_examples(table, shard_path(str(self.folder / "lists"), names.TRAIN, 0, 1))
         return table, ranking.read_lists(str(self.folder / "lists"), names.TRAIN, FEATURES)
 

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from components.candidate_index import index
-from core import names
 from core.errors import ModelError
 from core.names import EVAL, TRAIN
+from serving.models import GRAPH_FILE, CandidateSource
 from trainer.retrieval.registry import MODELS
 
 BAR = 0.95
@@ -41,7 +41,7 @@ def folder(case, tmp_path_factory, embeddings):
 
 @pytest.fixture(scope="module")
 def source(world, name, folder):
-    return index.CandidateSource(world.saved("retrieval", name), folder, world.ids, world.features)
+    return CandidateSource(world.saved("retrieval", name), folder, world.catalogue, world.features)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_every_item_is_embedded_cold_ones_too(world, name, embeddings):
 
 
 def test_an_index_answers_as_the_model_alone_does(world, name, source, asked):
-    alone = index.CandidateSource(world.saved("retrieval", name), None, world.ids, world.features)
+    alone = CandidateSource(world.saved("retrieval", name), None, world.catalogue, world.features)
     for k in (1, 10, 40, 100):
         found, alike = source.retrieve(asked, k), alone.retrieve(asked, k)
         rows, scores, expected, expected_scores = found.rows, found.scores, alike.rows, alike.scores
@@ -111,7 +111,7 @@ def test_recall_is_measured_against_exact_search(world, source, embeddings, aske
 @embedding_models
 def test_an_index_that_finds_too_little_is_refused(world, name, embeddings, asked, tmp_path):
     index.build("hnsw", np.random.default_rng(0).permutation(embeddings), tmp_path)  # the wrong item at every place
-    wrong = index.CandidateSource(world.saved("retrieval", name), tmp_path, world.ids, world.features)
+    wrong = CandidateSource(world.saved("retrieval", name), tmp_path, world.catalogue, world.features)
     recall = index.recall(wrong, embeddings, everything_allowed(asked), 10)
     assert recall < 0.6
     with pytest.raises(ModelError, match=r"`hnsw` finds 0\.\d{4} .* below retrieval.index.min_recall 0.95"):
@@ -122,7 +122,7 @@ def test_an_index_that_finds_too_little_is_refused(world, name, embeddings, aske
 def test_a_model_that_embeds_another_way_than_it_compares_is_refused(world, name, embeddings, asked, tmp_path):
     """`exact` asks the model itself: what it retrieves must be what its two embeddings say."""
     index.build("exact", embeddings, tmp_path)
-    source = index.CandidateSource(world.saved("retrieval", name), tmp_path, world.ids, world.features)
+    source = CandidateSource(world.saved("retrieval", name), tmp_path, world.catalogue, world.features)
     assert index.recall(source, embeddings[::-1].copy(), everything_allowed(asked), 10) < 0.6
 
 
@@ -132,23 +132,13 @@ def test_the_same_embeddings_give_the_same_graph(tmp_path):
     for attempt in ("first", "second"):
         (tmp_path / attempt).mkdir()
         index.build("hnsw", vectors, tmp_path / attempt)
-        files.append((tmp_path / attempt / index.GRAPH_FILE).read_bytes())
+        files.append((tmp_path / attempt / GRAPH_FILE).read_bytes())
     assert files[0] == files[1]
 
 
 def test_a_graph_needs_embeddings(tmp_path):
     with pytest.raises(ModelError, match="needs a retrieval model with embeddings"):
         index.build("hnsw", None, tmp_path)
-
-
-def test_a_model_of_other_features_is_noticed(world, source):
-    assert source.takes_these_features()
-    fewer = {key: value for key, value in world.features.user.items() if key != "Age"}
-    source = index.CandidateSource(
-        world.saved("retrieval", "popularity"), None, world.ids, world.features.model_copy(update={"user": fewer})
-    )
-    assert not source.takes_these_features()
-    assert names.USER_ID not in fewer
 
 
 def everything_allowed(queries):
