@@ -130,7 +130,9 @@ def _to_learn_from(source, asked, found, counts, exposed, settings):
     negatives = settings["negatives"]
     seen = ask.rows_of(source.catalogue, raw.pad_strings(asked.seen))
     shares = negatives["popular"], negatives["uniform"], settings["exposed"]["share"]
-    rows, ranks, missed = sampling.learning_rows(found.rows, asked, seen, counts, exposed, shares, settings["seed"])
+    rows, ranks, missed = sampling.learning_rows(
+        found.rows, asked, seen, counts, exposed, shares, negatives["missed_weight"], settings["seed"]
+    )
     return source.score(asked, rows), {"ranks": ranks, "missed": missed}
 
 

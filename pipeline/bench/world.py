@@ -66,6 +66,7 @@ class World:
             cut=cut,
             seed=self.seed,
             column=SPLIT if given else None,
+            has_eval=bool(given) and splits.check_given(events[SPLIT], SPLIT),
         )
         joined, split, _ = join.join(events, self.users, self.catalogue, spec)
         return [joined.filter(pa.array(split == index)) for index in range(3)]
