@@ -2,7 +2,8 @@
 
 Source: Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019. With X the 0/1 matrix of who met what
 and P = (XᵀX + λI)⁻¹, least squares with a zero diagonal has the weights B_ij = -P_ij / P_jj (eq. 8), and a history x
-scores x B, where x is 0/1 as X is. A weight below zero speaks against an item, so a row keeps its largest weights whatever their sign.
+scores x B, x being 0/1 as X is. A weight below zero speaks against an item, so a row keeps its largest weights whatever
+their sign.
 """
 
 from trainer.retrieval.contract import NeighbourhoodRetriever, RetrievalData
