@@ -80,7 +80,6 @@ def test_what_was_shown_is_no_event(finished, folders, joined):
     assert sum(len(joined[split]) for split in SPLITS) == len(events)
     for split in SPLITS:
         assert finished.shown not in joined[split][names.ITEM_ID].to_pylist()
-        assert finished.shown not in joined[split][names.HISTORY].combine_chunks().flatten().to_pylist()
     uri = Path(folders("EventJoiner", "examples"))
     for path in (uri / names.USERS_FOLDER).glob("*.arrow"):
         for column in (names.HISTORY, names.EXCLUDE):
