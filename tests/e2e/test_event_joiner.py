@@ -1,4 +1,4 @@
-"""EventJoiner's executor: many small shards hold the same rows as one, and its report counts what stands in no split."""
+"""EventJoiner's executor: many small shards hold the same rows as one; its report counts events of no split."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
