@@ -99,6 +99,11 @@ def read_examples(uri: str, split: str, types: dict[str, pa.DataType]) -> pa.Tab
 
 def read_files(paths: list[str], types: dict[str, pa.DataType]) -> pa.Table:
     """As `read_examples`, of the files named."""
+    return pa.Table.from_batches(read_batches(paths, types), schema=pa.schema(types))
+
+
+def read_batches(paths: list[str], types: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+    """As `read_files`, batch by batch: only one is held."""
     import core.tf  # noqa: F401
 
     import tensorflow as tf
@@ -110,16 +115,20 @@ def read_files(paths: list[str], types: dict[str, pa.DataType]) -> pa.Table:
     features = [schema_pb2.Feature(name=name, type=kinds[_kind(type_)]) for name, type_ in types.items()]
     decoder = ExamplesToRecordBatchDecoder(schema_pb2.Schema(feature=features).SerializeToString())
     schema = pa.schema(types)
-    batches = []
     records = tf.data.TFRecordDataset(paths, compression_type="GZIP", buffer_size=1 << 20).batch(_SLICE).prefetch(2)
-    try:
-        for serialized in records.as_numpy_iterator():
-            decoded = decoder.DecodeBatch(serialized.tolist())
-            columns = [_unwrapped(decoded.column(name), name, type_, folder) for name, type_ in types.items()]
-            batches.append(pa.record_batch(columns, schema=schema))
-    except (RuntimeError, tf.errors.OpError) as error:
-        raise DataError(folder, "its Examples", f"cannot be decoded: {error}", "Check the types asked for") from error
-    return pa.Table.from_batches(batches, schema=schema)
+    serialized = records.as_numpy_iterator()
+    while True:
+        try:
+            encoded = next(serialized, None)
+            if encoded is None:
+                return
+            decoded = decoder.DecodeBatch(encoded.tolist())
+        except (RuntimeError, tf.errors.OpError) as error:
+            raise DataError(
+                folder, "its Examples", f"cannot be decoded: {error}", "Check the types asked for"
+            ) from error
+        columns = [_unwrapped(decoded.column(name), name, type_, folder) for name, type_ in types.items()]
+        yield pa.record_batch(columns, schema=schema)
 
 
 def _kind(type_: pa.DataType) -> str:

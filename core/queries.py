@@ -100,11 +100,11 @@ def build(
       exclude_seen: whether items of earlier events may not be returned, and are not right answers.
       max_queries: a random sample of this many, when there are more.
       seed: of the sample.
-      in_time: whether the splits of a user follow each other in time, as all do but those of published tables; what is
-        known of a user may be later than what is asked only where they do not.
+      in_time: whether the splits of a user follow each other in time, as all do but those of published tables; then
+        no history holds an event of the second of its query or of a later one.
     Raises:
-      DataError: an event's item is not in the catalogue, or `in_time` and a past event is later than a target of
-        its user.
+      DataError: an event's item is not in the catalogue, or `in_time` and a past event is not earlier than all targets
+        of its user.
     """
     rated = names.RATING in past.column_names and names.RATING in target.column_names
     columns = [*user_columns, names.ITEM_ID, names.TIMESTAMP, *([names.RATING] if rated else [])]
@@ -118,7 +118,7 @@ def build(
     if in_time:
         _refuse_later_past(user, time, is_target)
 
-    start = _first_of_run(user)
+    start = first_of_run(user)
     if unit == "user":
         asked = np.flatnonzero(is_target & ~np.r_[False, is_target[:-1] & (user[1:] == user[:-1])])
         known_end = asked
@@ -126,7 +126,7 @@ def build(
     else:
         asked = np.flatnonzero(is_target)
         # Of one user the targets follow the past, so "earlier" is all before the first event of the same second.
-        known_end = _first_of_run(user, time, is_target)[asked]
+        known_end = first_of_run(user, time, is_target)[asked]
         answer_end = asked + 1
     if max_queries is not None and len(asked) > max_queries:
         chosen = np.sort(np.random.default_rng(seed).choice(len(asked), max_queries, replace=False))
@@ -148,15 +148,15 @@ def build(
 
 
 def _refuse_later_past(user: np.ndarray, time: np.ndarray, is_target: np.ndarray) -> None:
-    """Raises: DataError when a user's past, which comes before their targets, goes on after the first of them."""
+    """Raises: DataError when a past event is as late as the first target of its user, or later."""
     last = np.flatnonzero(~is_target[:-1] & is_target[1:] & (user[:-1] == user[1:]))
-    later = last[time[last] > time[last + 1]]
+    later = last[time[last] >= time[last + 1]]
     if len(later):
         raise DataError(
             "the joined events",
             f"past event of timestamp {time[later[0]]}",
-            f"is later than a target of its user, of {time[later[0] + 1]} ({len(later):,} such users)",
-            "Split each user's events by time, so that nobody is asked about the past with the future known.",
+            f"is not earlier than a target of its user, of {time[later[0] + 1]} ({len(later):,} such users)",
+            "Split each user's events by time, those of one second together.",
         )
 
 
@@ -225,8 +225,8 @@ def _lists(items: pa.Array, starts: np.ndarray, ends: np.ndarray) -> pa.ListArra
     return pa.ListArray.from_arrays(pa.array(offsets), items.take(pa.array(members)))
 
 
-def _first_of_run(*keys: np.ndarray) -> np.ndarray:
-    """[N] for each row the first index of the run of rows with equal keys it stands in."""
+def first_of_run(*keys: np.ndarray) -> np.ndarray:
+    """Return for each row [N] the first index of the run of rows with equal keys that it stands in."""
     if not len(keys[0]):
         return np.zeros(0, np.int64)
     changed = np.any([key[1:] != key[:-1] for key in keys], axis=0)

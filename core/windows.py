@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from core import names
 from core.errors import DataError
+from core.queries import first_of_run
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def windows_before(train: pa.Table, evaluation: pa.Table, count: int, of_each_us
       of_each_user: whether a window is as many of a user's events as they have in eval; otherwise it is as much time as
         eval takes, the same for all.
     Returns:
-      [E] int64 in 1 … count, and count + 1 of what is older; events of one second are in one window where it is time.
+      [E] int64 in 1 … count, and count + 1 of what is older; a user's events of one second are in one window.
     Raises:
       DataError: nothing is older.
     """
@@ -65,16 +66,17 @@ def windows_before(train: pa.Table, evaluation: pa.Table, count: int, of_each_us
 
 
 def _of_each_user(train: pa.Table, evaluation: pa.Table) -> np.ndarray:
-    """[E] the window of each event by its place among its user's; beyond all of them where eval has none of the user's.
+    """Return the window [E] of each event by its place among its user's; beyond all where eval has none of the user's.
 
-    Of two events of one second the one that stands later in the table is the later one.
+    Events of one second are all in the window of the first of them, the earlier one.
     """
     users = pa.chunked_array([*train[names.USER_ID].chunks, *evaluation[names.USER_ID].chunks], pa.string())
     user = pc.dictionary_encode(users.combine_chunks()).indices.to_numpy()
     mine, asked = user[: len(train)], np.bincount(user[len(train) :], minlength=user.max(initial=0) + 1)
-    order = np.lexsort((train[names.TIMESTAMP].to_numpy(), mine))
+    time = train[names.TIMESTAMP].to_numpy()
+    order = np.lexsort((time, mine))
     ends = np.cumsum(np.bincount(mine, minlength=len(asked)))
     from_end = np.empty(len(mine), np.int64)
-    from_end[order] = ends[mine[order]] - 1 - np.arange(len(mine))
+    from_end[order] = ends[mine[order]] - 1 - first_of_run(mine[order], time[order])
     each = asked[mine]
     return np.where(each > 0, 1 + from_end // np.maximum(each, 1), np.iinfo(np.int64).max)

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from core import names
-from core.columns import STRINGS, read_arrow
+from core.columns import read_arrow
 from core.examples import read_examples
 from core.queries import Queries, catalogue_rows
 from trainer.retrieval.contract import RetrievalData
@@ -43,10 +43,9 @@ class Events:
         types = user_types(self.features.user)
         return read_examples(self.uri, split, types | {names.RATING: pa.float32()})  # all null where there are none
 
-    def read_whole(self, split: str, histories: bool = True) -> pa.Table:
-        """All raw columns; the events' histories, which outweigh all else, where they are asked for."""
+    def read_whole(self, split: str) -> pa.Table:
+        """Return all raw columns."""
         keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string()}
-        keys |= {names.HISTORY: STRINGS} if histories else {}
         return read_examples(self.uri, split, keys | feature_types(self.features.user | self.features.item))
 
     def data(self, splits: Sequence[str], validation: Queries | None) -> RetrievalData:
@@ -67,7 +66,7 @@ class Events:
         )
 
     def _transformed(self, splits: Sequence[str]) -> dict[str, np.ndarray]:
-        events = (self.read_whole(split, histories=False) for split in splits)
+        events = (self.read_whole(split) for split in splits)
         parts = [transformed(each, self.features, self.transform) for each in events]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
@@ -83,9 +82,8 @@ def transform_sizes(output: tft.TFTransformOutput, features: Features) -> dict[s
 
 
 def transformed(events: pa.Table, features: Features, transform: tf.Module) -> dict[str, np.ndarray]:
-    """The transformed columns of raw events, [E, …] each; that of the history where the events have theirs."""
+    """Return the transformed columns of raw events, [E, …] each, but the history, which models cut from the events."""
     apply = tf.function(lambda **columns: transform(raw.to_sparse(columns)), reduce_retracing=True)
-    with_history = names.HISTORY in events.column_names
     parts = []
     for start in range(0, len(events), ROWS_AT_ONCE):
         part = events.slice(start, ROWS_AT_ONCE)
@@ -93,10 +91,7 @@ def transformed(events: pa.Table, features: Features, transform: tf.Module) -> d
             key: tf.constant(part[key].combine_chunks().to_numpy(zero_copy_only=False))
             for key in (names.USER_ID, names.ITEM_ID)
         }
-        history = tf.fill([len(part), 1], "")
-        if with_history:
-            history = tf.constant(raw.pad_strings(part[names.HISTORY].combine_chunks(), features.history_length))
-        columns = apply(**keys, **{names.HISTORY: history}, **raw.from_table(part, features.user | features.item))
-        kept = (name for name in columns if with_history or name != names.HISTORY)
-        parts.append({name: columns[name].numpy() for name in kept})
+        history = {names.HISTORY: tf.fill([len(part), 1], "")}
+        columns = apply(**keys, **history, **raw.from_table(part, features.user | features.item))
+        parts.append({name: column.numpy() for name, column in columns.items() if name != names.HISTORY})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

@@ -139,7 +139,9 @@ def _to_learn_from(source, asked, found, counts, exposed, settings):
     seen = pad_strings(asked.seen)
     seen = source.catalogue.rows(seen.ravel()).reshape(seen.shape)
     shares = negatives["popular"], negatives["uniform"], settings["exposed"]["share"]
-    rows, ranks, missed = sampling.learning_rows(found.rows, asked, seen, counts, exposed, shares, settings["seed"])
+    rows, ranks, missed = sampling.learning_rows(
+        found.rows, asked, seen, counts, exposed, shares, negatives["missed_weight"], settings["seed"]
+    )
     return source.score(asked, rows), {"ranks": ranks, "missed": missed}
 
 

@@ -6,7 +6,7 @@ from components.candidate_generator.exposures import Pairs, list_keys
 from core.errors import ModelError
 from core.queries import Queries
 
-MISSED_SHARE = 0.1  # of a list's places, for right answers that the retriever missed
+MISSED_SHARE = 0.1  # of a list's places, for relevant items that the retriever missed, where these have a weight
 
 
 def learning_rows(
@@ -16,13 +16,15 @@ def learning_rows(
     counts: np.ndarray,
     exposed: Pairs,
     shares: tuple[float, float, float],
+    missed_weight: float,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Lists of C candidates to learn from: the retriever's first, then sampled and exposed items, then what it missed.
 
     A sampled item that is retrieved, right, seen or drawn before is left out, and so is an exposed one. Of more exposed
-    items than places some are drawn, all alike: what was shown last follows most from what was chosen by then. The last
-    places belong to right answers that are not in the list by then, as many as fit. How many of the retriever's stay is
+    items than places some are drawn, all alike: what was shown last follows most from what was chosen by then. Where
+    missed items have a weight, the last places belong to right answers that are not in the list by then, as many as
+    fit; without one they would take places and teach nothing. How many of the retriever's stay is
     the same for every list: were it only its wrong ones that gave way, to stand far down would tell the answer.
 
     Args:
@@ -32,6 +34,7 @@ def learning_rows(
       counts: [N] events of each item.
       exposed: what the users were shown and did not choose.
       shares: of the list that is drawn by popularity, drawn uniformly, and for exposed items.
+      missed_weight: the weight of a missed right answer; 0 reserves no places for these.
       seed: of what is drawn.
     Returns:
       [Q, C] catalogue rows, -1 for padding; [Q, C] their ranks, NaN in the places of what was not retrieved; [Q, C]
@@ -40,7 +43,8 @@ def learning_rows(
       ModelError: no place is left for the retriever's.
     """
     count, width = rows.shape
-    *drawn, most_shown, most_missed = (round(share * width) for share in (*shares, MISSED_SHARE))
+    missed_share = MISSED_SHARE if missed_weight > 0 else 0.0
+    *drawn, most_shown, most_missed = (round(share * width) for share in (*shares, missed_share))
     kept = width - sum(drawn) - most_shown - most_missed
     if kept < 1:
         raise ModelError(

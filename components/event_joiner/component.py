@@ -31,7 +31,7 @@ class EventJoinerSpec(ComponentSpec):
 
 
 class EventJoiner(base_beam_component.BaseBeamComponent):
-    """Joins each event with its user, its item and the user's earlier events only, and splits by time.
+    """Joins each event with its user and its item, and splits by time.
 
     Args:
       tables: table name → its Examples, schema and anomalies channels.

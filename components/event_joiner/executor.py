@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
+import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.util import examples_utils
@@ -16,7 +16,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
-from components.event_joiner import join, schema, splits
+from components.event_joiner import join, schema, shards, splits
 from core import examples, names, progress
 from core.columns import event_types, read_arrow, write_arrow
 from core.files import read_json, write_json
@@ -24,6 +24,7 @@ from transform.columns import feature_types
 from transform.features import Features
 
 SCHEMA_FILE = "schema.pbtxt"
+COMPRESSION = 8  # about how many bytes of columns a byte of a file of Examples holds
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -47,13 +48,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             source["rows"]
             for source in json.loads(input_dict[names.INTERACTIONS][0].get_string_custom_property("sources"))
         )
-        spec = _spec(settings, examples.files(uris[names.INTERACTIONS], names.ALL), types)
-        shards = join.shards_of(rows, spec.history_length)
-        self._join(spec, uris, types, shards, Path(output.uri))
-        _write_catalogue(uris[names.ITEMS], types[names.ITEMS], Path(output.uri))
+        files = {table: examples.files(uris[table], names.ALL) for table in (names.INTERACTIONS, names.USERS)}
+        spec = _spec(settings, files[names.INTERACTIONS], types)
+        size = sum(tf.io.gfile.stat(path).length for paths in files.values() for path in paths)
+        count = shards.shards_of(rows, COMPRESSION * size)
+        self._join(spec, settings["history_length"], files, uris[names.ITEMS], types, count, Path(output.uri))
 
         report = _merge_reports(Path(output.uri))
         splits.check_none_empty(report["rows"], spec.method)
+        _write_catalogue(uris[names.ITEMS], types[names.ITEMS], Path(output.uri))
         write_json(Path(output.uri) / names.REPORT_FILE, report)
         progress.report(", ".join(f"{split} {count:,}" for split, count in report["rows"].items()) + " events")
         output.split_names = artifact_utils.encode_split_names([*splits.SPLITS, names.CATALOGUE])
@@ -63,20 +66,16 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), SCHEMA_FILE), joined
         )
 
-    def _join(self, spec, uris, types, shards, output):
-        sources = [
-            (table, path)
-            for table in (names.INTERACTIONS, names.USERS)
-            for path in examples.files(uris[table], names.ALL)
-        ]
+    def _join(self, spec, history_length, files, items_uri, types, count, output):
+        sources = [(table, path) for table, paths in files.items() for path in paths]
         with self._make_beam_pipeline() as pipeline:
             _ = (
                 pipeline
                 | "Files" >> beam.Create(sources)
                 | "Spread" >> beam.Reshuffle()
-                | "ByUserShard" >> beam.FlatMap(_by_user_shard, types=types, shards=shards)
+                | "ByUserShard" >> beam.FlatMap(_by_user_shard, types=types, count=count)
                 | "Together" >> beam.GroupByKey()
-                | "Join" >> beam.ParDo(_JoinShard(spec, uris[names.ITEMS], types, shards, str(output)))
+                | "Join" >> beam.ParDo(_JoinShard(spec, history_length, items_uri, types, count, str(output)))
             )
 
 
@@ -95,8 +94,9 @@ def table_types(settings: dict, has_rating: bool) -> dict[str, dict[str, pa.Data
 class _JoinShard(beam.DoFn):
     """Joins all events of one shard of users and writes one file a split."""
 
-    def __init__(self, spec, items_uri, types, shards, output):
-        self.spec, self.items_uri, self.types, self.shards, self.output = spec, items_uri, types, shards, output
+    def __init__(self, spec, history_length, items_uri, types, count, output):
+        self.spec, self.history_length, self.items_uri = spec, history_length, items_uri
+        self.types, self.count, self.output = types, count, output
         self.items: pa.Table | None = None
 
     def process(self, element):
@@ -106,40 +106,34 @@ class _JoinShard(beam.DoFn):
         tables = {}
         for table in (names.INTERACTIONS, names.USERS):
             mine = sorted((order, data) for name, order, data in parts if name == table)
-            batches = [pa.ipc.open_stream(data).read_all() for _, data in mine]
-            tables[table] = pa.concat_tables(batches) if batches else pa.schema(self.types[table].items()).empty_table()
-        joined, split, dropped = join.join(tables[names.INTERACTIONS], tables[names.USERS], self.items, self.spec)
-        output, part = Path(self.output), f"{shard:05d}-of-{self.shards:05d}"
+            streams = [pa.ipc.open_stream(data).read_all() for _, data in mine]
+            tables[table] = pa.concat_tables([pa.schema(self.types[table].items()).empty_table(), *streams])
+        users = shards.compact(tables[names.USERS])
+        joined = join.join(tables[names.INTERACTIONS], users, self.items, self.spec)
+        output, part = Path(self.output), f"{shard:05d}-of-{self.count:05d}"
         for index, name in enumerate(splits.SPLITS):
-            path = examples.shard_path(self.output, name, shard, self.shards)
-            examples.write_examples(joined.filter(pa.array(split == index)), path)
-        states = join.user_states(joined, tables[names.USERS], self.spec.history_length)
+            path = examples.shard_path(self.output, name, shard, self.count)
+            examples.write_examples(joined.tables(joined.split == index), path)
+        states = join.user_states(joined, self.history_length)
         write_arrow(states, output / names.USERS_FOLDER / f"{part}.arrow")
-        known = joined[names.ITEM_ID].filter(pa.array(split < splits.SPLITS.index(names.TEST)))
-        write_arrow(join.event_counts(known), output / f"counts-{part}.arrow")
-        rows = {name: int((split == index).sum()) for index, name in enumerate(splits.SPLITS)}
-        write_json(output / f"shard-{part}.json", {"rows": rows, "dropped": dropped})
+        known = (joined.split >= 0) & (joined.split < splits.SPLITS.index(names.TEST))
+        write_arrow(join.event_counts(joined, known), output / f"counts-{part}.arrow")
+        rows = {name: int((joined.split == index).sum()) for index, name in enumerate(splits.SPLITS)}
+        left_out = int((joined.split == splits.LEFT_OUT).sum())
+        report = {"rows": rows, "dropped": joined.dropped, "left_out": {"same_second": left_out} if left_out else {}}
+        write_json(output / f"shard-{part}.json", report)
         yield shard
 
 
-def _by_user_shard(source, types, shards):
-    """One file → (shard, (table, order, Arrow stream)) for each shard of users it holds."""
+def _by_user_shard(source, types, count):
+    """Yield (shard, (table, (file, block), Arrow stream)) for each block of a file and each shard with rows in it."""
     table, path = source
-    rows = examples.read_files([path], types[table])
-    shard = _shard_of(rows[names.USER_ID], shards)
-    for index in range(shards):
-        mine = rows.filter(pa.array(shard == index)) if shards > 1 else rows
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, mine.schema) as writer:
-            writer.write_table(mine)
-        yield index, (table, path, sink.getvalue().to_pybytes())
-
-
-def _shard_of(user_ids: pa.ChunkedArray, shards: int) -> np.ndarray:
-    """[N] a shard for each user, the same on every worker and in every run."""
-    import pandas as pd
-
-    return (pd.util.hash_array(user_ids.to_numpy(zero_copy_only=False)) % shards).astype(np.int64)
+    for number, block in enumerate(shards.blocks(examples.read_batches([path], types[table]))):
+        for shard, rows in shards.by_shard(block, count):
+            sink = pa.BufferOutputStream()
+            with pa.ipc.new_stream(sink, rows.schema) as writer:
+                writer.write_batch(rows)
+            yield shard, (table, (path, number), sink.getvalue().to_pybytes())
 
 
 def _spec(settings, files, types):
@@ -158,7 +152,6 @@ def _spec(settings, files, types):
     elif split["method"] == "given":
         has_eval = splits.check_given(whole(split["column"]), split["column"])
     return join.JoinSpec(
-        history_length=settings["history_length"],
         method=split["method"],
         eval_share=split["eval"],
         test_share=split["test"],
@@ -186,7 +179,7 @@ def _write_catalogue(uri, types, output):
 
 
 def _merge_reports(output):
-    report: dict[str, dict[str, int]] = {"rows": {}, "dropped": {}}
+    report: dict[str, dict[str, int]] = {"rows": {}, "dropped": {}, "left_out": {}}
     for path in sorted(output.glob("shard-*.json")):
         for group, counts in read_json(path).items():
             for key, count in counts.items():

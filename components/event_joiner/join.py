@@ -1,19 +1,21 @@
-"""The point-in-time join: each event with its user, its item and the user's earlier events. Arrow and NumPy only."""
+"""The point-in-time join: each event with its user and its item, and the split it belongs to. Arrow and NumPy only.
 
+Events are rows of the users and items tables until they are written: ids and features are gathered slice by slice, so
+that no array of strings grows with the number of events.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.event_joiner import splits
+from components.event_joiner import shards, splits
 from core import names
 from core.errors import DataError
-
-ROWS_A_SHARD = 500_000
-# An event's history weighs far more than the event: the histories of a shard must fit into memory, and into one Arrow
-# array of strings, which holds 2 GB.
-MEMBERS_A_SHARD = 50_000_000
+from core.queries import ranges
 
 
 @dataclass(frozen=True)
@@ -21,17 +23,15 @@ class JoinSpec:
     """How events are joined and split.
 
     Args:
-      history_length: the most items in an event's history.
       method, eval_share, test_share: the split; see `components.event_joiner.splits`.
       cut: the two global times, for the method `temporal`.
-      seed: of the methods that draw.
+      seed: of the methods that draw, and of the order of a user's events of one second.
       fold: (i, n), for the method `kfold`.
       column: where the events say their split, for the method `given`; the joined events have it no more.
       has_eval: whether any of them is eval.
       drop_unknown: whether events of unknown users or items are dropped and counted, or are an error.
     """
 
-    history_length: int
     method: str
     eval_share: float
     test_share: float
@@ -43,45 +43,103 @@ class JoinSpec:
     drop_unknown: bool = False
 
 
-def shards_of(rows: int, history_length: int) -> int:
-    """Into how many shards of users so many events are divided."""
-    return max(1, -(-rows // min(ROWS_A_SHARD, max(1, MEMBERS_A_SHARD // history_length))))
-
-
-def join(
-    events: pa.Table, users: pa.Table, items: pa.Table, spec: JoinSpec
-) -> tuple[pa.Table, np.ndarray, dict[str, int]]:
-    """Join the events of some users, who must be complete: all their events are here.
+@dataclass(frozen=True)
+class Joined:
+    """E events of some users, sorted by user id, time and content hash, with the rows of their users and items.
 
     Args:
-      events: user_id, item_id, timestamp and more, in any order; ties in time keep this order.
+      users: user_id and the user features.
+      items: item_id and the item features.
+      events: [E] the other columns of the events: timestamp, rating where there is one.
+      user_row, item_row: [E] rows in `users` and in `items`.
+      split: [E] int8, an index into `splits.SPLITS`, or `splits.LEFT_OUT`.
+      dropped: reason → how many events were dropped.
+    """
+
+    users: pa.Table
+    items: pa.Table
+    events: pa.Table
+    user_row: np.ndarray
+    item_row: np.ndarray
+    split: np.ndarray
+    dropped: dict[str, int]
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def tables(self, chosen: np.ndarray) -> Iterator[pa.Table]:
+        """Yield the chosen events [E] bool in slices of `shards.BYTES_AT_ONCE`, with ids and features; one at least."""
+        rows = np.flatnonzero(chosen)
+        sizes = self._user_bytes[self.user_row[rows]] + self._item_bytes[self.item_row[rows]]
+        sizes += 8 * self.events.num_columns
+        for part in shards.slices(sizes):
+            mine = rows[part]
+            of_user, of_item = (
+                {name: shards.gather(table[name], row[mine]) for name in table.column_names}
+                for table, row in ((self.users, self.user_row), (self.items, self.item_row))
+            )
+            ids = {names.USER_ID: of_user.pop(names.USER_ID), names.ITEM_ID: of_item.pop(names.ITEM_ID)}
+            others = {name: shards.gather(self.events[name], mine) for name in self.events.column_names}
+            yield pa.table({**ids, **others, **of_user, **of_item})
+
+    def table(self, chosen: np.ndarray) -> pa.Table:
+        """Return the chosen events [E] bool as one table."""
+        return pa.concat_tables(self.tables(chosen))
+
+    @functools.cached_property
+    def _user_bytes(self) -> np.ndarray:
+        return shards.row_bytes(self.users)
+
+    @functools.cached_property
+    def _item_bytes(self) -> np.ndarray:
+        return shards.row_bytes(self.items)
+
+
+def join(events: pa.Table, users: pa.Table, items: pa.Table, spec: JoinSpec) -> Joined:
+    """Join the events of some users, who must be complete: all their events are here.
+
+    The order of the rows of `events` changes nothing: of one user and second the content hash orders the events.
+
+    Args:
+      events: user_id, item_id, timestamp and more, in any order.
       users: user_id and the user features.
       items: item_id and the item features.
       spec: how.
-    Returns:
-      The joined events sorted by user and time, with the column `history`; [N] their splits; what was dropped, by
-      reason.
     Raises:
       DataError: an event names a user or item that no table has, and the spec does not drop it.
       ValueError: the method is unknown, or needs what the spec does not hold.
     """
-    events, user_row, item_row, dropped = known_rows(names.INTERACTIONS, events, users, items, spec.drop_unknown)
-    time = events[names.TIMESTAMP].to_numpy()
-    order = np.lexsort((time, user_row))
-    events, user_row, item_row, time = events.take(order), user_row[order], item_row[order], time[order]
+    keys = (names.USER_ID, names.ITEM_ID)
+    others = [events.slice(0, 0).drop_columns(list(keys))]
+    user_rows, item_rows = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    dropped: dict[str, int] = {}
+    for block in shards.blocks(events.to_batches()):
+        known, user_row, item_row, unknown = known_rows(
+            names.INTERACTIONS, pa.Table.from_batches([block]), users, items, spec.drop_unknown
+        )
+        others.append(known.drop_columns(list(keys)))
+        user_rows.append(user_row)
+        item_rows.append(item_row)
+        dropped = {reason: dropped.get(reason, 0) + unknown.get(reason, 0) for reason in {**dropped, **unknown}}
+    rest = pa.concat_tables(others)
+    user_row, item_row = np.concatenate(user_rows), np.concatenate(item_rows)
+    time = rest[names.TIMESTAMP].to_numpy()
+
+    hashes = [splits.hashes(table[key]) for table, key in zip((users, items), keys, strict=True)]
+    drawn = splits.shares(spec.seed, hashes[0][user_row], hashes[1][item_row], time)
+    rank = np.argsort(by_id(users))[user_row]
+    # Equal events but for the rating have one hash.
+    last = [rest[names.RATING].to_numpy()] if names.RATING in rest.column_names else []
+    order = np.lexsort((*last, drawn, time, rank))
+    user_row, item_row, time, drawn = user_row[order], item_row[order], time[order], drawn[order]
+    rest = pa.table({name: shards.gather(rest[name], order) for name in rest.column_names})
 
     starts, counts = runs(user_row)
-    split = _split(spec, events, time, starts, counts)
-    offsets, members = history_rows(user_row, time, split, spec.history_length)
-    joined = events.drop_columns([spec.column]) if spec.column else events
-    for table, rows, key in ((users, user_row, names.USER_ID), (items, item_row, names.ITEM_ID)):
-        features = table.drop_columns([key]).take(pa.array(rows))
-        for name in features.column_names:
-            joined = joined.append_column(name, features[name])
-    item_ids = joined[names.ITEM_ID].combine_chunks()
-    listed = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), item_ids.take(pa.array(members)))
-    joined = joined.append_column(names.HISTORY, listed)
-    return joined, split, dropped
+    seconds = runs(_group_ids(user_row, time))[0]
+    again = functools.partial(splits.shares, spec.seed + 1, hashes[0][user_row], hashes[1][item_row], time)
+    split = _split(spec, rest, starts, counts, seconds, drawn, again)
+    rest = rest.drop_columns([spec.column]) if spec.column else rest
+    return Joined(users, items, rest, user_row, item_row, split, dropped)
 
 
 def known_rows(
@@ -121,56 +179,49 @@ def runs(sorted_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.repeat(first, sizes), np.repeat(sizes, sizes)
 
 
-def history_rows(users: np.ndarray, time: np.ndarray, split: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The events before each event, events sorted by user and time.
+def by_id(users: pa.Table) -> np.ndarray:
+    """Return the rows [U] of the users in the order of their ids, by bytes."""
+    return pc.sort_indices(users[names.USER_ID]).to_numpy().astype(np.int64)
 
-    An event of the same second is not earlier, so it is no part of the history: nobody knows their order. Nor is one of
-    a later split, which a split that is no cut in time may put before it: train must not learn from test.
 
+def user_states(joined: Joined, history_length: int) -> pa.Table:
+    """Return each user as of now, sorted by user_id, in chunks of `shards.BYTES_AT_ONCE`.
+
+    Args:
+      joined: all events of the users, those that are left out of all splits too.
+      history_length: the most items in a history.
     Returns:
-      Offsets [N + 1] and the members, as event indices, oldest first: at most `length` of one user.
+      The users' columns, `history` (the latest items, oldest first), `history_time` (their times) and `exclude` (the
+      items of all events).
     """
-    first, lengths = np.zeros((2, len(users)), dtype=np.int64)
-    visible: list[np.ndarray] = []  # the events of this and earlier splits, one split after the other
-    base = 0
-    for index in range(len(splits.SPLITS)):
-        seen = np.flatnonzero(split <= index)
-        starts, _ = runs(users[seen])
-        before, _ = runs(_group_ids(users[seen], time[seen]))
-        own = split[seen] == index
-        lengths[seen[own]] = np.minimum(before - starts, length)[own]
-        first[seen[own]] = base + before[own] - lengths[seen[own]]
-        visible.append(seen)
-        base += len(seen)
-    offsets = np.r_[0, np.cumsum(lengths)]
-    places = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(first, lengths)
-    return offsets, np.concatenate(visible)[places]
-
-
-def user_states(joined: pa.Table, users: pa.Table, history_length: int) -> pa.Table:
-    """Each user as of now: features, latest items (`history`, oldest first), their times, all items met (`exclude`)."""
-    rows = _rows(joined, users, names.USER_ID)
-    counts = np.bincount(rows, minlength=users.num_rows)
-    order = np.argsort(rows, kind="stable")
+    users, item_ids = joined.users, joined.items[names.ITEM_ID]
+    order = by_id(users)
+    counts = np.bincount(joined.user_row, minlength=users.num_rows)[order]
     ends = np.cumsum(counts)
-    items = joined[names.ITEM_ID].combine_chunks().take(pa.array(order))
-    kept = np.minimum(counts, history_length)
-    offsets = np.r_[0, np.cumsum(kept)]
-    members = np.arange(offsets[-1]) - np.repeat(offsets[:-1], kept) + np.repeat(ends - kept, kept)
-    latest = pa.array(members)
-    history = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items.take(latest))
-    times = joined[names.TIMESTAMP].combine_chunks().take(pa.array(order)).take(latest)
-    history_time = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), times)
-    seen = pa.ListArray.from_arrays(pa.array(np.r_[0, ends], pa.int32()), items)
-    for name, column in ((names.HISTORY, history), (names.HISTORY_TIME, history_time), (names.EXCLUDE, seen)):
-        users = users.append_column(name, column)
-    return users
+    time = joined.events[names.TIMESTAMP].to_numpy()
+    total = np.r_[0, np.cumsum(shards.row_bytes(joined.items.select([names.ITEM_ID]))[joined.item_row])]
+    sizes = shards.row_bytes(users)[order] + 2 * (total[ends] - total[ends - counts])
+    parts = []
+    for part in shards.slices(sizes):
+        states = {name: shards.gather(users[name], order[part]) for name in users.column_names}
+        kept = np.minimum(counts[part], history_length)
+        members = ranges(ends[part] - kept, ends[part])[1]
+        seen = ranges(ends[part] - counts[part], ends[part])[1]
+        for name, lengths, values in (
+            (names.HISTORY, kept, shards.gather(item_ids, joined.item_row[members])),
+            (names.HISTORY_TIME, kept, pa.array(time[members])),
+            (names.EXCLUDE, counts[part], shards.gather(item_ids, joined.item_row[seen])),
+        ):
+            offsets = pa.array(np.r_[0, np.cumsum(lengths)], pa.int32())
+            states[name] = pa.ListArray.from_arrays(offsets, values)
+        parts.append(pa.table(states))
+    return pa.concat_tables(parts)
 
 
-def event_counts(item_ids: pa.ChunkedArray) -> pa.Table:
-    """How many of some events each of their items has: item_id and event_count."""
-    counts = item_ids.value_counts()
-    return pa.table({names.ITEM_ID: counts.field(0), names.EVENT_COUNT: counts.field(1)})
+def event_counts(joined: Joined, chosen: np.ndarray) -> pa.Table:
+    """Return how many of the chosen events [E] bool each of their items has: item_id and event_count."""
+    rows, counts = np.unique(joined.item_row[chosen], return_counts=True)
+    return pa.table({names.ITEM_ID: shards.gather(joined.items[names.ITEM_ID], rows), names.EVENT_COUNT: counts})
 
 
 def counts_of(item_ids: pa.ChunkedArray, counts: pa.Table) -> pa.Array:
@@ -196,29 +247,33 @@ def _group_ids(users: np.ndarray, time: np.ndarray) -> np.ndarray:
     return np.cumsum(np.r_[False, (users[1:] != users[:-1]) | (time[1:] != time[:-1])])
 
 
-def _split(spec: JoinSpec, events: pa.Table, time: np.ndarray, starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    def drawn(seed: int) -> np.ndarray:
-        users, items = (events[key].combine_chunks() for key in (names.USER_ID, names.ITEM_ID))
-        return splits.shares(seed, users, items, time)
-
+def _split(
+    spec: JoinSpec,
+    events: pa.Table,
+    starts: np.ndarray,
+    counts: np.ndarray,
+    seconds: np.ndarray,
+    drawn: np.ndarray,
+    again: Callable[[], np.ndarray],
+) -> np.ndarray:
+    """Return the split [E] of sorted events; `starts`, `counts` and `seconds` as of `splits.leave_one_out`."""
     match spec.method:
         case "temporal" if spec.cut is not None:
-            return splits.temporal(time, spec.cut)
+            return splits.temporal(events[names.TIMESTAMP].to_numpy(), spec.cut)
         case "temporal":
             raise ValueError("a temporal split should have a cut, two times; found None. Take it from `splits.cuts`")
         case "temporal_per_user":
-            return splits.temporal_per_user(starts, counts, spec.eval_share, spec.test_share)
+            return splits.temporal_per_user(starts, counts, seconds, spec.eval_share, spec.test_share)
         case "leave_one_out":
-            return splits.leave_one_out(starts, counts)
+            return splits.leave_one_out(starts, counts, seconds)
         case "random":
-            return splits.random(drawn(spec.seed), spec.eval_share, spec.test_share)
+            return splits.random(drawn, spec.eval_share, spec.test_share)
         case "kfold" if spec.fold is not None:
-            return splits.kfold(drawn(spec.seed), drawn(spec.seed + 1), *spec.fold, spec.eval_share)
+            return splits.kfold(drawn, again(), *spec.fold, spec.eval_share)
         case "kfold":
             raise ValueError("a split by folds should say which, such as (1, 5); found None")
         case "given" if spec.column is not None:
-            column = events[spec.column].combine_chunks()
-            return splits.given(column, drawn(spec.seed), spec.has_eval, spec.eval_share)
+            return splits.given(events[spec.column].combine_chunks(), drawn, spec.has_eval, spec.eval_share)
         case "given":
             raise ValueError("a given split should have its column; found None")
     methods = "random, kfold, given, temporal, temporal_per_user, leave_one_out"

@@ -9,7 +9,9 @@ from core.errors import DataError
 
 
 def joined_schema(tables: dict[str, schema_pb2.Schema], without: str | None = None) -> schema_pb2.Schema:
-    """The features of all tables, plus `history`; none is required, since a catalogue item has no user.
+    """Return the features of all tables, plus `history`, which the transform graph takes when serving.
+
+    None is required: a catalogue item has no user, and no event is written with its history.
 
     Args:
       tables: the schema of interactions, users and items.

@@ -12,6 +12,7 @@ from core import names
 from core.errors import DataError
 
 SPLITS = (names.TRAIN, names.EVAL, names.TEST)  # an event's split is an index into this
+LEFT_OUT = -1  # an event of no split; only what is known of its user as of now holds it
 
 
 def cuts(timestamps: np.ndarray, eval_share: float, test_share: float) -> tuple[int, int]:
@@ -35,15 +36,20 @@ def temporal(timestamps: np.ndarray, cut: tuple[int, int]) -> np.ndarray:
     return np.searchsorted(np.asarray(cut), timestamps, side="right").astype(np.int8)
 
 
-def temporal_per_user(starts: np.ndarray, counts: np.ndarray, eval_share: float, test_share: float) -> np.ndarray:
-    """[N] split by the place of an event among its user's, events sorted by user and time.
+def temporal_per_user(
+    starts: np.ndarray, counts: np.ndarray, seconds: np.ndarray, eval_share: float, test_share: float
+) -> np.ndarray:
+    """Return the split [N] by the place of an event among its user's, events sorted by user and time.
+
+    The events of one second have the split of the first of them.
 
     Args:
       starts: [N] index of the first event of the event's user.
       counts: [N] how many events that user has.
+      seconds: [N] index of the first event of the event's user and second.
       eval_share, test_share: an event at place i of n is in test from i/n ≥ 1 - test_share on.
     """
-    place = (np.arange(len(starts)) - starts) / counts
+    place = (seconds - starts) / counts
     return np.searchsorted(_edges(eval_share, test_share), place, side="right").astype(np.int8)
 
 
@@ -52,24 +58,47 @@ def _edges(eval_share: float, test_share: float) -> np.ndarray:
     return np.round([1 - eval_share - test_share, 1 - test_share], 9)
 
 
-def leave_one_out(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """[N] split: a user's last event is test, the one before it eval; a user's only event is train."""
-    from_end = counts - (np.arange(len(starts)) - starts)
-    return np.select([(from_end == 1) & (counts > 1), (from_end == 2) & (counts > 2)], [2, 1], 0).astype(np.int8)
+def leave_one_out(starts: np.ndarray, counts: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Return the split [N]: of a user's last second one event is test, of the second before it one is eval.
+
+    The last event of a second is the one that is kept; the others of these two seconds are LEFT_OUT, since nobody knows
+    whether they came before it. A user's only second is train, and of two the first is.
+
+    Args:
+      starts, counts, seconds: as of `temporal_per_user`; of one second the events are sorted by their content hash.
+    """
+    last = seconds[starts + counts - 1]
+    before = seconds[np.maximum(last - 1, 0)]
+    closes = np.r_[seconds[1:] != seconds[:-1], np.ones(min(1, len(seconds)), bool)]
+    in_test = (last > starts) & (seconds == last)
+    in_eval = (last > starts) & (before > starts) & (seconds == before)
+    return np.select([in_test & closes, in_eval & closes, in_test | in_eval], [2, 1, LEFT_OUT], 0).astype(np.int8)
 
 
-def shares(seed: int, user_ids: pa.Array, item_ids: pa.Array, timestamps: np.ndarray) -> np.ndarray:
-    """[N] a number in [0, 1) for each event, drawn by what it is alone, whatever stands beside it and in what order.
+def hashes(ids: pa.ChunkedArray) -> np.ndarray:
+    """Return the hash [N] uint64 of each id, the same on every worker and in every run."""
+    import pandas as pd
+
+    parts = [pd.util.hash_array(chunk.to_numpy(zero_copy_only=False)) for chunk in ids.chunks if len(chunk)]
+    return np.concatenate([np.zeros(0, np.uint64), *parts])
+
+
+def shares(seed: int, users: np.ndarray, items: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
+    """Return a number [N] in [0, 1) for each event, drawn by what it is, whatever stands beside it and in what order.
 
     Events of one user, item and second are one event to it, so a repeated event never falls on two sides.
+
+    Args:
+      seed: another one draws other numbers.
+      users, items: [N] `hashes` of the ids.
+      timestamps: [N] int64.
     """
     import pandas as pd
 
     drawn = np.full(len(timestamps), np.uint64(seed), dtype=np.uint64)
-    for part in (user_ids, item_ids, pa.array(timestamps)):
-        values = part.to_numpy(zero_copy_only=False)
+    for part in (users, items, pd.util.hash_array(timestamps)):
         # One after the other, so that user 1 with item 2 is not user 2 with item 1.
-        drawn = pd.util.hash_array(drawn + pd.util.hash_array(values, categorize=len(values) > 0))
+        drawn = pd.util.hash_array(drawn + part)
     return (drawn >> np.uint64(11)) / 2.0**53
 
 

@@ -59,16 +59,16 @@ class World:
         if protocol.split == "temporal":
             cut = splits.cuts(events[names.TIMESTAMP].to_numpy(), protocol.eval_share, protocol.test_share)
         spec = join.JoinSpec(
-            history_length=0,  # models cut histories from the events; written out, they outweigh all else
             method=protocol.split,
             eval_share=protocol.eval_share,
             test_share=protocol.test_share,
             cut=cut,
             seed=self.seed,
             column=SPLIT if given else None,
+            has_eval=bool(given) and splits.check_given(events[SPLIT], SPLIT),
         )
-        joined, split, _ = join.join(events, self.users, self.catalogue, spec)
-        return [joined.filter(pa.array(split == index)) for index in range(3)]
+        joined = join.join(events, self.users, self.catalogue, spec)
+        return [joined.table(joined.split == index) for index in range(len(splits.SPLITS))]
 
     @property
     def ids(self) -> pa.Array:
@@ -105,7 +105,6 @@ class World:
         if not with_transform:
             return common
         layer, sizes = self._transform
-        events = events.drop_columns([names.HISTORY])
         return replace(
             common, transform=layer, sizes=sizes, transformed=lambda: transformed(events, self.features, layer)
         )
@@ -128,7 +127,8 @@ class World:
         self._folder = tempfile.TemporaryDirectory()
         work = self._folder.name
         examples = f"{work}/examples.gz"
-        write_examples(pa.concat_tables(self.parts[:2]).select(list(spec)), examples)
+        written = [name for name in spec if name != names.HISTORY]  # only queries have one
+        write_examples(pa.concat_tables(self.parts[:2]).select(written), examples)
         source = tf_example_record.TFExampleRecord(examples, schema=schema_utils.schema_from_feature_spec(spec))
         with beam.Pipeline(runner="FnApiRunner") as pipeline, tft_beam.Context(temp_dir=f"{work}/temp"):
             read = pipeline | source.BeamSource(), source.TensorAdapterConfig()

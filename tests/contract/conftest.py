@@ -258,12 +258,9 @@ def world(tmp_path_factory) -> World:
     folder = tmp_path_factory.mktemp("world")
     events, users, items = tables(SEED)
     cut = (int(np.quantile(events[names.TIMESTAMP], 0.7)), int(np.quantile(events[names.TIMESTAMP], 0.85)))
-    joined, split, _ = join.join(
-        events, users, items, join.JoinSpec(FEATURES.history_length, "temporal", 0.15, 0.15, cut)
-    )
+    joined = join.join(events, users, items, join.JoinSpec("temporal", 0.15, 0.15, cut))
     parts = {
-        name: joined.filter(pa.array(split == index))
-        for index, name in enumerate((names.TRAIN, names.EVAL, names.TEST))
+        name: joined.table(joined.split == index) for index, name in enumerate((names.TRAIN, names.EVAL, names.TEST))
     }
     uri = folder / "events"
     for name, part in parts.items():

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from core.errors import UsageError
@@ -13,6 +14,7 @@ from core.queries import Queries
 from pipeline import cli
 from pipeline.bench import one
 from pipeline.bench.protocols import PROTOCOLS
+from pipeline.bench.world import World
 
 SEED = 42
 
@@ -38,6 +40,23 @@ def test_the_command_prints_ours_beside_the_published(tmp_path, capfd):
     printed = capfd.readouterr().out
     assert "popularity (publ.)" in printed
     assert f"{json.loads(output.read_text())['rows'][0]['metrics']['ndcg@10']['mean']:.4f}" in printed
+
+
+def test_a_given_split_keeps_the_eval_events_of_the_table_and_draws_no_others(tmp_path, monkeypatch):
+    folder = tmp_path / "gowalla"
+    folder.mkdir()
+    n = 300
+    events = {
+        "user_id": [f"u{row % 20}" for row in range(n)],
+        "item_id": [f"i{row}" for row in range(n)],
+        "timestamp": list(range(n)),
+        "split": ["train"] * (n - 3) + ["eval", "eval", "test"],
+    }
+    pq.write_table(pa.table(events), folder / "interactions.parquet")
+    pq.write_table(pa.table({"user_id": [f"u{row}" for row in range(20)]}), folder / "users.parquet")
+    pq.write_table(pa.table({"item_id": events["item_id"]}), folder / "items.parquet")
+    monkeypatch.setenv("TWOSTEP_CACHE", str(tmp_path))
+    assert [len(part) for part in World(PROTOCOLS["gowalla"], SEED).parts] == [n - 3, 2, 1]
 
 
 def test_an_unknown_protocol_is_refused(capfd):

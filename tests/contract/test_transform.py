@@ -40,16 +40,16 @@ def test_every_output_is_dense_and_counted(world, seen, columns):
     sizes, rows = world.events.sizes, len(seen)
     words = {"about": 3, "silence": 16, "story": 7}
     weights = {f"{name}_weight": width for name, width in words.items()}
-    widths = {names.HISTORY: 5, "tags": 2, "genres": 3, "taste": 2, "picture": 3, "group": 1, "niche": 3}
+    widths = {"tags": 2, "genres": 3, "taste": 2, "picture": 3, "group": 1, "niche": 3}
     widths |= words | weights
     numbers = {"Age", "price", "year", "taste", "picture", "signed_up", "released", *weights}
-    assert set(columns) == set(sizes) | numbers | {names.HISTORY}
+    assert set(columns) == set(sizes) | numbers  # models cut the histories from the events
     for name, value in columns.items():
         assert value.shape == ((rows, widths[name]) if name in widths else (rows,))
         assert value.dtype == (np.float32 if name in numbers else np.int64)
         if name not in numbers:
             assert value.min() >= 0
-            assert value.max() < sizes[names.ITEM_ID if name == names.HISTORY else name]
+            assert value.max() < sizes[name]
 
 
 def test_sizes_count_missing_vocabulary_and_buckets(world, seen):
@@ -96,11 +96,11 @@ def test_values_below_min_count_share_the_buckets_of_their_feature(world, seen):
     assert brand[-1] == 0
 
 
-def test_a_history_is_indexed_as_items_are_oldest_first(world, columns, seen):
-    histories = seen[names.HISTORY].to_pylist()
-    row = next(row for row, history in enumerate(histories) if len(history) == 3)
-    expected = of_items(world, histories[row])
-    np.testing.assert_array_equal(columns[names.HISTORY][row], [*expected, 0, 0])
+def test_a_history_is_indexed_as_items_are_oldest_first(world):
+    met = ["i3", "i1", "i5"]
+    [found] = of_raw(world, history=np.array([met], object))[names.HISTORY]
+    np.testing.assert_array_equal(found, [*of_items(world, met), 0, 0])
+    assert (found[:3] > 0).all()
 
 
 def test_values_past_the_most_are_left_out(world):
@@ -167,18 +167,6 @@ def test_rows_are_transformed_alone(world, seen, columns):
     part = seen.slice(7, 2)
     for name, value in transformed(part, world.features, world.events.transform).items():
         np.testing.assert_allclose(value, columns[name][7:9], rtol=1e-6)
-
-
-def test_events_without_their_histories_have_the_same_columns_else(world, seen, columns):
-    found = transformed(seen.drop_columns([names.HISTORY]), world.features, world.events.transform)
-    assert set(columns) - set(found) == {names.HISTORY}
-    for name, value in found.items():
-        np.testing.assert_array_equal(value, columns[name])
-
-
-def test_the_events_of_a_model_are_transformed_without_their_histories(world):
-    data = world.events.data([TRAIN], None)
-    assert names.HISTORY not in data.transformed()
 
 
 def test_empty_strings_are_missing_wherever_they_stand(world):

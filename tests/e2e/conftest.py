@@ -235,9 +235,7 @@ def joined(folders: Callable[[str, str], str]) -> dict[str, Any]:
     import pyarrow as pa
 
     from core import examples, names
-    from core.columns import STRINGS
 
-    types = dict.fromkeys((names.USER_ID, names.ITEM_ID), pa.string())
-    types |= {names.TIMESTAMP: pa.int64(), names.HISTORY: STRINGS}
+    types = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.TIMESTAMP: pa.int64()}
     uri = folders("EventJoiner", "examples")
     return {split: examples.read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL, names.TEST)}

@@ -33,53 +33,43 @@ def table(rows):
 
 
 def spec(**changes):
-    return join.JoinSpec(
-        **{"history_length": 3, "method": "leave_one_out", "eval_share": 0.1, "test_share": 0.1} | changes
-    )
+    return join.JoinSpec(**{"method": "leave_one_out", "eval_share": 0.1, "test_share": 0.1} | changes)
+
+
+def whole(joined):
+    """All joined events as one table, those of no split too."""
+    return joined.table(np.ones(len(joined), bool))
 
 
 EVENTS = st.lists(
     st.tuples(st.sampled_from(["ann", "bob", "cay"]), st.sampled_from([f"i{n}" for n in range(8)]), st.integers(0, 6)),
     max_size=25,
 )
+METHODS = st.sampled_from(["temporal", "temporal_per_user", "leave_one_out"])
 THOROUGH = settings(max_examples=150, deadline=None)
 
 
 # ---- by hand ----
 
 
-def test_an_event_gets_its_user_its_item_and_what_came_before():
+def test_an_event_gets_its_user_and_its_item():
     events = table([("bob", "i5", 7), ("ann", "i2", 20), ("ann", "i0", 10), ("ann", "i3", 30)])
-    joined, split, dropped = join.join(events, USERS, ITEMS, spec())
-    assert joined.select([names.USER_ID, names.ITEM_ID, names.HISTORY, "age", "genres"]).to_pylist() == [
-        {"user_id": "ann", "item_id": "i0", "history": [], "age": 30.0, "genres": ["x"]},
-        {"user_id": "ann", "item_id": "i2", "history": ["i0"], "age": 30.0, "genres": ["x", "y"]},
-        {"user_id": "ann", "item_id": "i3", "history": ["i0", "i2"], "age": 30.0, "genres": None},
-        {"user_id": "bob", "item_id": "i5", "history": [], "age": None, "genres": ["z"]},
+    joined = join.join(events, USERS, ITEMS, spec())
+    assert whole(joined).select([names.USER_ID, names.ITEM_ID, names.TIMESTAMP, "age", "genres"]).to_pylist() == [
+        {"user_id": "ann", "item_id": "i0", "timestamp": 10, "age": 30.0, "genres": ["x"]},
+        {"user_id": "ann", "item_id": "i2", "timestamp": 20, "age": 30.0, "genres": ["x", "y"]},
+        {"user_id": "ann", "item_id": "i3", "timestamp": 30, "age": 30.0, "genres": None},
+        {"user_id": "bob", "item_id": "i5", "timestamp": 7, "age": None, "genres": ["z"]},
     ]
-    assert split.tolist() == [0, 1, 2, 0]
-    assert dropped == {}
-
-
-def test_a_history_keeps_the_latest_oldest_first_and_no_event_of_the_same_second():
-    events = table([("ann", f"i{n}", time) for n, time in enumerate([1, 2, 3, 4, 5, 5, 6])])
-    joined, _, _ = join.join(events, USERS, ITEMS, spec())
-    assert joined[names.HISTORY].to_pylist() == [
-        [],
-        ["i0"],
-        ["i0", "i1"],
-        ["i0", "i1", "i2"],
-        ["i1", "i2", "i3"],
-        ["i1", "i2", "i3"],
-        ["i3", "i4", "i5"],
-    ]
+    assert joined.split.tolist() == [0, 1, 2, 0]
+    assert joined.dropped == {}
 
 
 def test_no_events_join_to_no_events():
-    joined, split, dropped = join.join(table([]), USERS, ITEMS, spec())
-    assert joined.num_rows == len(split) == 0
-    assert dropped == {}
-    assert {names.HISTORY, "age", "genres"} <= set(joined.column_names)
+    joined = join.join(table([]), USERS, ITEMS, spec())
+    assert len(joined) == whole(joined).num_rows == 0
+    assert joined.dropped == {}
+    assert {names.USER_ID, names.ITEM_ID, names.TIMESTAMP, "age", "genres"} <= set(whole(joined).column_names)
 
 
 @pytest.mark.parametrize(
@@ -95,15 +85,15 @@ def test_an_event_of_nobody_or_nothing_is_refused_or_dropped_and_counted(row, to
         join.join(events, USERS, ITEMS, spec())
     assert str(caught.value).startswith(f"interactions: {told}")
     assert "data.interactions.on_unknown: drop" in caught.value.todo
-    joined, split, dropped = join.join(events, USERS, ITEMS, spec(drop_unknown=True))
-    assert joined[names.HISTORY].to_pylist() == [[], ["i0"]]
-    assert len(split) == 2
-    assert dropped == {"unknown_user" if row[0] == "zoe" else "unknown_item": 1}
+    joined = join.join(events, USERS, ITEMS, spec(drop_unknown=True))
+    assert whole(joined)[names.ITEM_ID].to_pylist() == ["i0", "i1"]
+    assert joined.split.tolist() == [0, 2]
+    assert joined.dropped == {"unknown_user" if row[0] == "zoe" else "unknown_item": 1}
 
 
 def test_an_event_of_neither_is_counted_once():
-    _, _, dropped = join.join(table([("zoe", "i99", 1), ("zoe", "i1", 1)]), USERS, ITEMS, spec(drop_unknown=True))
-    assert dropped == {"unknown_user": 2}
+    joined = join.join(table([("zoe", "i99", 1), ("zoe", "i1", 1)]), USERS, ITEMS, spec(drop_unknown=True))
+    assert joined.dropped == {"unknown_user": 2}
 
 
 def test_a_split_that_cannot_be_made_is_refused():
@@ -115,78 +105,101 @@ def test_a_split_that_cannot_be_made_is_refused():
 
 def test_a_user_s_state_is_all_they_met_and_the_latest_of_it():
     events = table([("cay", f"i{n}", n) for n in range(5)] + [("ann", "i7", 1)])
-    joined, _, _ = join.join(events, USERS, ITEMS, spec())
-    states = join.user_states(joined, USERS, 3)
+    states = join.user_states(join.join(events, USERS, ITEMS, spec()), 3)
     assert states[names.USER_ID].to_pylist() == ["ann", "bob", "cay"]
     assert states[names.HISTORY].to_pylist() == [["i7"], [], ["i2", "i3", "i4"]]
+    assert states[names.HISTORY_TIME].to_pylist() == [[1], [], [2, 3, 4]]
     assert states[names.EXCLUDE].to_pylist() == [["i7"], [], ["i0", "i1", "i2", "i3", "i4"]]
     assert states["age"].to_pylist() == USERS["age"].to_pylist()
+
+
+def test_states_are_sorted_by_user_id_whatever_the_order_of_the_users():
+    users = USERS.take(pa.array([2, 0, 1]))
+    states = join.user_states(join.join(table([("bob", "i1", 1), ("ann", "i2", 1)]), users, ITEMS, spec()), 3)
+    assert states[names.USER_ID].to_pylist() == ["ann", "bob", "cay"]
+    assert states["age"].to_pylist() == [30.0, None, 50.0]
+    assert states[names.EXCLUDE].to_pylist() == [["i2"], ["i1"], []]
+
+
+def test_events_that_are_left_out_are_known_of_the_user_and_counted_nowhere():
+    events = table([("ann", "i0", 1), ("ann", "i1", 2), *(("ann", f"i{n}", 3) for n in range(2, 6))])
+    joined = join.join(events, USERS, ITEMS, spec())
+    assert joined.split.tolist() == [0, 1, -1, -1, -1, 2]
+    [state] = join.user_states(joined, 5).slice(0, 1).to_pylist()
+    assert sorted(state[names.EXCLUDE]) == [f"i{n}" for n in range(6)]
+    assert len(state[names.HISTORY]) == 5
+    counts = join.event_counts(joined, joined.split >= 0)
+    assert sum(counts[names.EVENT_COUNT].to_pylist()) == 3
 
 
 # ---- against an oracle ----
 
 
-def expected(rows, length):
-    """Row by row: (number, history), in the order of the join."""
-    numbered = [(user, item, time, number) for number, (user, item, time) in enumerate(rows)]
-    ordered = sorted(numbered, key=lambda row: (["ann", "bob", "cay"].index(row[0]), row[2], row[3]))
-    found = []
-    for user, _, time, number in ordered:
-        earlier = [item for who, item, when, _ in ordered if who == user and when < time]
-        found.append((number, earlier[max(0, len(earlier) - length) :]))
-    return found
-
-
 @THOROUGH
-@given(EVENTS, st.integers(1, 5), st.sampled_from(["temporal", "temporal_per_user", "leave_one_out"]))
-def test_every_history_is_what_the_oracle_says(rows, length, method):
-    joined, split, _ = join.join(table(rows), USERS, ITEMS, spec(history_length=length, method=method, cut=(2, 4)))
-    assert list(zip(joined["number"].to_pylist(), joined[names.HISTORY].to_pylist(), strict=True)) == expected(
-        rows, length
-    )
-    assert len(split) == len(rows)
-    for row in joined.to_pylist():
-        [item] = ITEMS.filter(pa.compute.equal(ITEMS[names.ITEM_ID], row[names.ITEM_ID])).to_pylist()
-        assert row["genres"] == item["genres"]
+@given(EVENTS, METHODS)
+def test_every_event_stands_once_with_its_item_in_the_order_of_users_and_time(rows, method):
+    joined = join.join(table(rows), USERS, ITEMS, spec(method=method, cut=(2, 4)))
+    found = whole(joined).to_pylist()
+    assert sorted(row["number"] for row in found) == list(range(len(rows)))
+    for row in found:
+        assert (row[names.USER_ID], row[names.ITEM_ID], row[names.TIMESTAMP]) == rows[row["number"]]
+        assert row["genres"] == ITEMS["genres"][int(row[names.ITEM_ID][1:])].as_py()
+    keys = [(row[names.USER_ID], row[names.TIMESTAMP]) for row in found]
+    assert keys == sorted(keys)
 
 
 @THOROUGH
 @given(EVENTS, st.integers(1, 5))
 def test_states_are_what_the_oracle_says(rows, length):
-    joined, _, _ = join.join(table(rows), USERS, ITEMS, spec())
-    states = join.user_states(joined, USERS, length)
+    joined = join.join(table(rows), USERS, ITEMS, spec())
+    ordered = whole(joined).to_pylist()
+    states = join.user_states(joined, length)
     for user, history, met in zip(
         *(states[name].to_pylist() for name in (names.USER_ID, names.HISTORY, names.EXCLUDE)), strict=True
     ):
-        ordered = sorted(((time, n, item) for n, (who, item, time) in enumerate(rows) if who == user))
-        assert met == [item for _, _, item in ordered]
+        assert met == [row[names.ITEM_ID] for row in ordered if row[names.USER_ID] == user]
         assert history == met[-length:]
 
 
-# ---- a planted future ----
+# ---- one second, and the order of the rows ----
 
 
 @THOROUGH
-@given(EVENTS, EVENTS, st.integers(0, 6), st.integers(1, 5), st.randoms(use_true_random=False))
-def test_a_planted_future_is_never_found(rows, later, now, length, random):
-    """Events after `now`, of items and with features that no earlier event has, leave every earlier event as it was."""
-    planted = [(user, f"future-{item}", now + 1 + time) for user, item, time in later]
-    marked = pa.table(
-        {
-            names.ITEM_ID: [f"future-i{row}" for row in range(8)],
-            "genres": pa.array([["future"]] * 8, pa.list_(pa.string())),
-        }
-    )
-    items = pa.concat_tables([marked, ITEMS])
-    past = [row for row in rows if row[2] <= now]
-    mixed = list(past)
-    for row in planted:  # anywhere between the others, whose order stays, since ties keep it
-        mixed.insert(random.randint(0, len(mixed)), row)
-    joined, _, _ = join.join(table(mixed), USERS, items, spec(history_length=length))
-    kept = joined.filter(pa.compute.less_equal(joined[names.TIMESTAMP], now)).drop_columns(["number"])
-    alone, _, _ = join.join(table(past), USERS, items, spec(history_length=length))
-    assert "future" not in str(kept.to_pylist())
-    assert kept.to_pylist() == alone.drop_columns(["number"]).to_pylist()
+@given(EVENTS, METHODS, st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_changes_nothing(rows, method, random):
+    shuffled = random.sample(rows, len(rows))
+    first, second = (join.join(table(each), USERS, ITEMS, spec(method=method, cut=(2, 4))) for each in (rows, shuffled))
+    assert first.split.tolist() == second.split.tolist()
+    assert whole(first).drop_columns(["number"]) == whole(second).drop_columns(["number"])
+    assert join.user_states(first, 3) == join.user_states(second, 3)
+
+
+@THOROUGH
+@given(EVENTS, METHODS, st.sampled_from([(0.1, 0.1), (0.3, 0.3), (0.2, 0.5)]))
+def test_events_of_one_user_and_second_stand_on_one_side(rows, method, shares):
+    changes = {"method": method, "cut": (2, 4), "eval_share": shares[0], "test_share": shares[1]}
+    joined = join.join(table(rows), USERS, ITEMS, spec(**changes))
+    sides = {}
+    for user, time, split in zip(
+        joined.user_row, joined.events[names.TIMESTAMP].to_pylist(), joined.split, strict=True
+    ):
+        if split >= 0:
+            sides.setdefault((user, time), set()).add(split)
+    assert all(len(found) == 1 for found in sides.values())
+    if method != "leave_one_out":
+        assert (joined.split >= 0).all()
+
+
+def test_of_equal_events_with_several_ratings_the_order_of_the_rows_changes_nothing():
+    events = table([("ann", "i0", 1), ("ann", "i1", 3), ("ann", "i1", 3), ("ann", "i2", 2)])
+    events = events.append_column(names.RATING, pa.array([1.0, 5.0, 2.0, 3.0], pa.float32()))
+    backwards = events.take(pa.array([3, 2, 1, 0]))
+    for each in (events, backwards):
+        joined = join.join(each, USERS, ITEMS, spec())
+        assert joined.table(joined.split == 2)[names.RATING].to_pylist() == [5.0]
+
+
+# ---- a planted future ----
 
 
 @THOROUGH
@@ -194,8 +207,8 @@ def test_a_planted_future_is_never_found(rows, later, now, length, random):
 def test_with_one_cut_in_time_train_knows_nothing_of_what_comes_after(rows, eval_share, test_share):
     events = table(rows)
     cut = splits.cuts(events[names.TIMESTAMP].to_numpy(), eval_share, test_share)
-    joined, split, _ = join.join(events, USERS, ITEMS, spec(method="temporal", cut=cut))
-    time = joined[names.TIMESTAMP].to_numpy()
+    joined = join.join(events, USERS, ITEMS, spec(method="temporal", cut=cut))
+    time, split = joined.events[names.TIMESTAMP].to_numpy(), joined.split
     for before, after in ((0, 1), (1, 2), (0, 2)):
         if (split == before).any() and (split == after).any():
             assert time[split == before].max() < time[split == after].min()
@@ -204,11 +217,6 @@ def test_with_one_cut_in_time_train_knows_nothing_of_what_comes_after(rows, eval
 
 def test_the_events_of_an_item_are_counted_over_all_shards():
     shards = [table([("ann", "i1", 1), ("ann", "i1", 2), ("ann", "i7", 3)]), table([("bob", "i1", 1)]), table([])]
-    parts = pa.concat_tables([join.event_counts(shard[names.ITEM_ID]) for shard in shards])
+    joined = [join.join(shard, USERS, ITEMS, spec(method="temporal", cut=(9, 9))) for shard in shards]
+    parts = pa.concat_tables([join.event_counts(each, each.split == 0) for each in joined])
     assert join.counts_of(ITEMS[names.ITEM_ID], parts).to_pylist() == [0, 3, 0, 0, 0, 0, 0, 1]
-
-
-def test_a_shard_holds_no_more_than_memory_and_one_array_of_strings():
-    assert [join.shards_of(rows, 50) for rows in (0, 1, 500_000, 500_001)] == [1, 1, 1, 2]
-    assert join.shards_of(1_469_293, 2_000) == 59  # 25,000 events with up to 50 million members
-    assert join.shards_of(10, 10**9) == 10

@@ -24,11 +24,11 @@ def queries(relevant):
     return Queries(users, np.zeros(len(relevant), np.int64), nothing, nothing, offsets, items)
 
 
-def learning_rows(rows, asked, seen, counts, shares, seed, exposed=((), ())):
+def learning_rows(rows, asked, seen, counts, shares, seed, exposed=((), ()), missed_weight=0.5):
     """With exposures where they are given: (queries, items)."""
     pairs = Pairs(np.array(exposed[0], np.int64), np.array(exposed[1], np.int32))
     shares = (*shares, 0.0)[:3]
-    return sampling.learning_rows(rows, asked, seen, counts, pairs, shares, seed)
+    return sampling.learning_rows(rows, asked, seen, counts, pairs, shares, missed_weight, seed)
 
 
 ROWS = np.stack([np.arange(20, 40), np.arange(50, 70)]).astype(np.int32)
@@ -55,6 +55,16 @@ def test_no_more_of_what_was_missed_than_there_are_places():
     rows, _, missed = learning_rows(ROWS, queries([range(70, 90), []]), SEEN, COUNTS, (0.0, 0.0), 1)
     assert missed.sum(axis=1).tolist() == [2, 0]
     assert rows[0, 18:].tolist() == [70, 71]
+
+
+def test_missed_items_without_a_weight_take_no_places():
+    asked = queries([[5, 21, 7], [99]])
+    rows, ranks, missed = learning_rows(ROWS, asked, SEEN, COUNTS, (0.0, 0.0), 1, missed_weight=0.0)
+    np.testing.assert_array_equal(rows, ROWS)
+    np.testing.assert_array_equal(ranks, np.broadcast_to(np.arange(20), (2, 20)))
+    assert not missed.any()
+    sampled = learning_rows(ROWS, asked, SEEN, COUNTS, (0.1, 0.1), 1, missed_weight=0.0)[0]
+    np.testing.assert_array_equal(sampled[:, :16], ROWS[:, :16])
 
 
 def test_which_of_the_retriever_s_stay_does_not_tell_what_is_right():

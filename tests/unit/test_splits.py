@@ -13,8 +13,15 @@ SIZES = st.lists(st.integers(1, 30), max_size=6)
 
 
 def grouped(sizes):
-    """The starts and counts of events grouped by users of these sizes."""
-    return join.runs(np.repeat(np.arange(len(sizes)), sizes))
+    """The starts, counts and seconds of events grouped by users of these sizes, each event in a second of its own."""
+    starts, counts = join.runs(np.repeat(np.arange(len(sizes)), sizes))
+    return starts, counts, np.arange(len(starts))
+
+
+def by_second(users):
+    """The starts, counts and seconds of users who have so many events in each of their seconds."""
+    starts, counts = join.runs(np.repeat(np.arange(len(users)), [sum(each) for each in users]))
+    return starts, counts, join.runs(np.repeat(np.arange(sum(map(len, users))), [n for each in users for n in each]))[0]
 
 
 # ---- one cut in time ----
@@ -62,22 +69,35 @@ def test_shares_are_met_to_one_event(times, shares):
 
 
 def test_the_last_share_of_each_user_s_events():
-    starts, counts = grouped([10, 3, 1])
-    assert splits.temporal_per_user(starts, counts, 0.1, 0.1).tolist() == [0] * 8 + [1, 2] + [0, 0, 0] + [0]
-    assert splits.temporal_per_user(starts, counts, 0.2, 0.1).tolist() == [0] * 7 + [1, 1, 2] + [0, 0, 0] + [0]
+    events = grouped([10, 3, 1])
+    assert splits.temporal_per_user(*events, 0.1, 0.1).tolist() == [0] * 8 + [1, 2] + [0, 0, 0] + [0]
+    assert splits.temporal_per_user(*events, 0.2, 0.1).tolist() == [0] * 7 + [1, 1, 2] + [0, 0, 0] + [0]
+
+
+def test_a_second_has_the_split_of_its_first_event():
+    # Eval begins at place 8 of 10, test at place 9.
+    assert splits.temporal_per_user(*by_second([[7, 3]]), 0.1, 0.1).tolist() == [0] * 10
+    assert splits.temporal_per_user(*by_second([[8, 2]]), 0.1, 0.1).tolist() == [0] * 8 + [1, 1]
+    assert splits.temporal_per_user(*by_second([[9, 1], [10]]), 0.1, 0.1).tolist() == [0] * 9 + [2] + [0] * 10
+
+
+def test_of_the_last_two_seconds_one_event_each_is_kept():
+    assert splits.leave_one_out(*by_second([[2, 3, 2]])).tolist() == [0, 0, -1, -1, 1, -1, 2]
+    assert splits.leave_one_out(*by_second([[2, 3]])).tolist() == [0, 0, -1, -1, 2]
+    assert splits.leave_one_out(*by_second([[4], [1, 1, 1], [3]])).tolist() == [0] * 4 + [0, 1, 2] + [0] * 3
+    assert splits.leave_one_out(*by_second([])).tolist() == []
 
 
 @settings(max_examples=200, deadline=None)
 @given(SIZES, SHARES)
 def test_per_user_shares_are_what_the_oracle_says(sizes, shares):
-    starts, counts = grouped(sizes)
     expected = []
     for size in sizes:
         for place in range(size):
             quantile = place / size
             in_test, in_eval = quantile >= round(1 - shares[1], 9), quantile >= round(1 - sum(shares), 9)
             expected.append(2 if in_test else int(in_eval))
-    assert splits.temporal_per_user(starts, counts, *shares).tolist() == expected
+    assert splits.temporal_per_user(*grouped(sizes), *shares).tolist() == expected
 
 
 @settings(max_examples=200, deadline=None)
@@ -89,15 +109,33 @@ def test_leave_one_out_is_what_the_oracle_says(sizes):
     assert splits.leave_one_out(*grouped(sizes)).tolist() == expected
 
 
-@settings(max_examples=100, deadline=None)
-@given(SIZES, SHARES)
-def test_of_one_user_the_splits_follow_each_other_and_train_is_never_empty(sizes, shares):
-    starts, counts = grouped(sizes)
-    for split in (splits.temporal_per_user(starts, counts, *shares), splits.leave_one_out(starts, counts)):
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=6), max_size=5), SHARES)
+def test_of_one_user_the_splits_follow_each_other_and_train_is_never_empty(users, shares):
+    starts, counts, seconds = by_second(users)
+    for split in (
+        splits.temporal_per_user(starts, counts, seconds, *shares),
+        splits.leave_one_out(starts, counts, seconds),
+    ):
+        for second in np.unique(seconds):
+            assert len(set(split[seconds == second]) - {splits.LEFT_OUT}) == 1
         for start in np.unique(starts):
-            mine = split[starts == start]
+            mine = split[(starts == start) & (split != splits.LEFT_OUT)]
             assert mine[0] == 0
             assert (np.diff(mine) >= 0).all()
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=6), max_size=5))
+def test_leave_one_out_has_one_test_event_of_each_user_with_two_seconds(users):
+    starts, counts, seconds = by_second(users)
+    split = splits.leave_one_out(starts, counts, seconds)
+    for start, each in zip(np.unique(starts), users, strict=True):
+        mine = split[starts == start]
+        assert (mine == 2).sum() == (len(each) > 1)
+        assert (mine == 1).sum() == (len(each) > 2)
+        left_out = (each[-1] - 1 if len(each) > 1 else 0) + (each[-2] - 1 if len(each) > 2 else 0)
+        assert (mine == splits.LEFT_OUT).sum() == left_out
 
 
 # ---- nothing may be empty ----

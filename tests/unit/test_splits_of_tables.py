@@ -1,4 +1,4 @@
-"""Splits that are no cut in time: random, by folds, given; and that train knows nothing of test all the same."""
+"""Splits that are no cut in time: random, by folds, given."""
 
 import numpy as np
 import pyarrow as pa
@@ -27,15 +27,22 @@ def events():
 
 
 def spec(method, **more):
-    return join.JoinSpec(
-        **{"history_length": 5, "method": method, "eval_share": 0.1, "test_share": 0.2, "seed": 7} | more
-    )
+    return join.JoinSpec(**{"method": method, "eval_share": 0.1, "test_share": 0.2, "seed": 7} | more)
 
 
-def by_event(joined, split):
+def by_event(joined):
     """(user, item, time) → split, whatever the order."""
+    return by_key(joined.table(np.ones(len(joined), bool)), joined.split)
+
+
+def by_key(joined, split):
+    """(user, item, time) of each row → its split."""
     keys = zip(*(joined[key].to_pylist() for key in (names.USER_ID, names.ITEM_ID, names.TIMESTAMP)), strict=True)
     return dict(zip(keys, split.tolist(), strict=True))
+
+
+def drawn_of(users, items, times):
+    return splits.shares(3, *(splits.hashes(pa.chunked_array([ids])) for ids in (users, items)), times)
 
 
 METHODS = [("random", {}), ("kfold", {"fold": (2, 5)}), ("given", {"column": "part"})]
@@ -44,20 +51,18 @@ METHODS = [("random", {}), ("kfold", {"fold": (2, 5)}), ("given", {"column": "pa
 @pytest.mark.parametrize(("method", "more"), METHODS)
 def test_neither_order_nor_shards_change_an_event_s_split(events, method, more):
     events = events.select([name for name in events.column_names if name != "part" or method == "given"])
-    whole = by_event(*join.join(events, USERS, ITEMS, spec(method, **more))[:2])
+    whole = by_event(join.join(events, USERS, ITEMS, spec(method, **more)))
     shuffled = events.take(pa.array(np.random.default_rng(1).permutation(N)))
-    assert by_event(*join.join(shuffled, USERS, ITEMS, spec(method, **more))[:2]) == whole
+    assert by_event(join.join(shuffled, USERS, ITEMS, spec(method, **more))) == whole
     sharded = {}
     for remainder in range(3):
         mine = np.array([int(user[1:]) % 3 == remainder for user in events[names.USER_ID].to_pylist()])
-        sharded |= by_event(*join.join(events.filter(pa.array(mine)), USERS, ITEMS, spec(method, **more))[:2])
+        sharded |= by_event(join.join(events.filter(pa.array(mine)), USERS, ITEMS, spec(method, **more)))
     assert sharded == whole
 
 
 def test_another_seed_is_another_split_and_shares_are_met(events):
-    first, second = (
-        join.join(events, USERS, ITEMS, spec("random", seed=seed))[1] for seed in (7, 8)
-    )  # fmt: skip
+    first, second = (join.join(events, USERS, ITEMS, spec("random", seed=seed)).split for seed in (7, 8))
     assert np.bincount(first) / N == pytest.approx([0.7, 0.1, 0.2], abs=0.01)
     # Independent: as many agree as chance makes agree.
     assert (first == second).mean() == pytest.approx(0.7**2 + 0.1**2 + 0.2**2, abs=0.015)
@@ -72,19 +77,17 @@ def test_no_column_decides_alone(events):
         (items, several, times),
         (items, items, np.arange(6000, dtype=np.int64)),
     ):
-        drawn = splits.shares(3, users, things, when)
+        drawn = drawn_of(users, things, when)
         assert np.histogram(drawn, 10, (0, 1))[0] / 600 == pytest.approx(np.ones(10), abs=0.15)
-    pair = splits.shares(3, pa.array(["1", "2"]), pa.array(["2", "1"]), np.zeros(2, np.int64))
+    pair = drawn_of(pa.array(["1", "2"]), pa.array(["2", "1"]), np.zeros(2, np.int64))
     assert pair[0] != pair[1]
-    twice = splits.shares(3, pa.array(["1", "1"]), pa.array(["2", "2"]), np.zeros(2, np.int64))
+    twice = drawn_of(pa.array(["1", "1"]), pa.array(["2", "2"]), np.zeros(2, np.int64))
     assert twice[0] == twice[1]
-    assert len(splits.shares(3, pa.array([], pa.string()), pa.array([], pa.string()), np.zeros(0, np.int64))) == 0
+    assert len(drawn_of(pa.array([], pa.string()), pa.array([], pa.string()), np.zeros(0, np.int64))) == 0
 
 
 def test_every_event_is_test_in_one_fold_and_eval_is_a_share_of_the_rest(events):
-    found = [
-        by_event(*join.join(events, USERS, ITEMS, spec("kfold", fold=(fold, 5)))[:2]) for fold in range(1, 6)
-    ]  # fmt: skip
+    found = [by_event(join.join(events, USERS, ITEMS, spec("kfold", fold=(fold, 5)))) for fold in range(1, 6)]
     parts = np.array([[one[key] for key in found[0]] for one in found])
     assert ((parts == 2).sum(axis=0) == 1).all()
     assert (parts == 2).mean(axis=1) == pytest.approx(np.full(5, 0.2), abs=0.01)
@@ -92,26 +95,15 @@ def test_every_event_is_test_in_one_fold_and_eval_is_a_share_of_the_rest(events)
 
 
 def test_a_given_split_is_kept_and_its_column_goes(events):
-    joined, split, _ = join.join(events, USERS, ITEMS, spec("given", column="part"))
-    assert "part" not in joined.column_names
-    found = by_event(joined, split)
-    sure = by_event(events, np.array([["train", "eval", "test"].index(one) for one in events["part"].to_pylist()]))
+    joined = join.join(events, USERS, ITEMS, spec("given", column="part"))
+    split = joined.split
+    assert "part" not in joined.table(split == 0).column_names
+    found = by_event(joined)
+    sure = by_key(events, np.array([["train", "eval", "test"].index(one) for one in events["part"].to_pylist()]))
     assert all((found[key] == 2) == (part == 2) for key, part in sure.items())
     assert (split == 1).sum() / (split != 2).sum() == pytest.approx(0.1, abs=0.01)
-    _, split, _ = join.join(events, USERS, ITEMS, spec("given", column="part", has_eval=True))
+    split = join.join(events, USERS, ITEMS, spec("given", column="part", has_eval=True)).split
     assert set(split.tolist()) == {0, 2}
-
-
-@pytest.mark.parametrize(("method", "more"), METHODS)
-def test_no_history_holds_an_event_of_a_later_split(events, method, more):
-    joined, split, _ = join.join(events, USERS, ITEMS, spec(method, **more))
-    users, items, times = (joined[key].to_pylist() for key in (names.USER_ID, names.ITEM_ID, names.TIMESTAMP))
-    for row in range(0, N, 97):
-        start = users.index(users[row])
-        earlier = [
-            items[other] for other in range(start, row) if split[other] <= split[row] and times[other] < times[row]
-        ]
-        assert joined[names.HISTORY][row].as_py() == earlier[-5:]
 
 
 def test_a_column_of_the_given_split_is_checked():

@@ -56,6 +56,34 @@ def test_no_users_no_weights(name):
     assert weighting.weighted(sp.csr_matrix((0, 3), dtype=np.float32), name).shape == (0, 3)
 
 
+@pytest.mark.parametrize("name", ["tf_idf", "bm25"])
+def test_a_column_that_every_row_has_stores_no_entry(name):
+    found = weighting.weighted(COUNTS, name)
+    assert (found.data > 0).all()
+    assert found.nnz == COUNTS.nnz - 3
+
+
+@pytest.mark.parametrize("name", ["none", "tf_idf", "bm25"])
+@pytest.mark.parametrize("similarity", ["cosine", "jaccard"])
+def test_a_user_who_met_every_item_leaves_neighbours_of_every_item(name, similarity):
+    # item_knn weighs items as rows: user 0, who met all, is the column that every row has.
+    counts = sp.csr_matrix(np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32))
+    table = weighting.weighted(counts.T.tocsr(), name).T.tocsr()
+    found, alike = neighbours.nearest(table, 2, 0.0, similarity)
+    assert np.isfinite(alike).all()
+    assert found[0, 0] == 1
+    assert found[1, 0] == 0
+    assert alike[2].any() == (name == "none")
+
+
+def test_stored_zeros_do_not_change_the_blocks_of_items():
+    table = sp.csr_matrix(np.array([[1, 1, 0], [0, 1, 1]], np.float32))
+    stored = table.copy()
+    stored.data[0] = 0.0
+    parts = list(neighbours.blocks(stored.T.tocsr(), stored))
+    assert sorted(np.concatenate(parts).tolist()) == [0, 1, 2]
+
+
 # ---- the largest entries of rows ----
 
 MATRICES = st.tuples(st.integers(1, 5), st.integers(1, 7), st.integers(0, 2**32 - 1)).map(

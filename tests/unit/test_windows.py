@@ -27,6 +27,12 @@ def test_a_window_of_a_user_has_as_many_events_as_they_have_in_eval():
     assert found.tolist() == [2, 2, 2, 2, 1, 1, 2, 1]
 
 
+def test_a_second_of_a_user_is_in_the_window_of_its_first_event():
+    train = events(["a"] * 5, [1, 2, 2, 2, 3])
+    found = windows_before(train, events(["a", "a"], [6, 7]), 2, of_each_user=True)
+    assert found.tolist() == [3, 2, 2, 2, 1]
+
+
 def test_windows_without_events_are_left_out():
     train = events(["a"] * 3, [0, 75, 76])
     [window] = earlier_windows(train, events(["b", "a"], [100, 109]), 3, of_each_user=False)
@@ -50,3 +56,5 @@ def test_of_a_user_an_older_event_is_in_no_later_window(drawn, count, of_each_us
         mine = np.array(users) == user
         order = np.argsort(np.array(times)[mine], kind="stable")
         assert (np.diff(found[mine][order]) <= 0).all()
+        for time in set(np.array(times)[mine]):
+            assert len(set(found[mine & (np.array(times) == time)])) == 1

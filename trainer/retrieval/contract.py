@@ -234,6 +234,8 @@ class NeighbourhoodRetriever(Retriever):
       weights: [N, M] float32, 0 where an item has fewer than M neighbours.
       counts: [N] events of each item.
       half_life: after this many later events an item of the history counts half; None: all alike.
+      distinct: whether an item counts once however often it stands in the history, as the latest of its events; so for
+        weights that were fitted on a 0/1 matrix.
     """
 
     def __init__(
@@ -244,9 +246,10 @@ class NeighbourhoodRetriever(Retriever):
         weights: np.ndarray,
         counts: np.ndarray,
         half_life: float | None = None,
+        distinct: bool = False,
     ):
         super().__init__(data, settings)
-        self.half_life = half_life
+        self.half_life, self.distinct = half_life, distinct
         # Variables, since constants stand in the graph, which may not be larger than 2 GB.
         self.neighbours = tf.Variable(neighbours, trainable=False, dtype=tf.int32)
         self.weights = tf.Variable(weights, trainable=False, dtype=tf.float32)
@@ -266,6 +269,8 @@ class NeighbourhoodRetriever(Retriever):
     def _sum(self, rows: tf.Tensor) -> tf.Tensor:
         """[H] catalogue rows, -1 for none → [N]."""
         known = tf.boolean_mask(rows, rows >= 0)
+        if self.distinct:
+            known = tf.unique(known[::-1]).y[::-1]
         neighbours = tf.reshape(tf.gather(self.neighbours, known), [-1])
         ages = tf.cast(tf.range(tf.shape(known)[0])[::-1], tf.float32)
         weights = tf.gather(self.weights, known) * decay(ages, self.half_life)[:, tf.newaxis]

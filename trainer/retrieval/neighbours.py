@@ -52,7 +52,8 @@ def blocks(by_item: sp.csr_matrix, table: sp.csr_matrix) -> Iterator[np.ndarray]
 
     Items of a part have about as many pairs each, so that a dense matrix of them is little larger than they are.
     """
-    pairs = np.bincount(by_item.nonzero()[0], np.diff(table.indptr)[by_item.indices], by_item.shape[0])
+    items = np.repeat(np.arange(by_item.shape[0]), np.diff(by_item.indptr))
+    pairs = np.bincount(items, np.diff(table.indptr)[by_item.indices], by_item.shape[0])
     order = np.argsort(-pairs, kind="stable")
     start = 0
     while start < len(order):

@@ -19,4 +19,4 @@ def fit(settings: SLIMSettings, data: RetrievalData, seed: int) -> Neighbourhood
     found = sparse_weights(met, settings.l1, settings.l2)
     width = min(settings.neighbours, max(data.n_items - 1, 0))
     neighbours, weights = first_of_rows(found.row, found.col, found.data, data.n_items, width)
-    return NeighbourhoodRetriever(data, settings, neighbours, weights, data.counts())
+    return NeighbourhoodRetriever(data, settings, neighbours, weights, data.counts(), distinct=True)

@@ -39,7 +39,7 @@ def weighted(counts: sp.csr_matrix, weighting: Weighting) -> sp.csr_matrix:
       counts: [R, T].
       weighting: which.
     Returns:
-      [R, T] float32, the same entries.
+      [R, T] float32 without stored zeros: a column that every row has (idf 0) has no entries.
     """
     found = counts.copy()
     if weighting == "none":
@@ -48,9 +48,11 @@ def weighted(counts: sp.csr_matrix, weighting: Weighting) -> sp.csr_matrix:
     rare = idf(counts)[counts.indices]
     if weighting == "tf_idf":
         found.data = np.sqrt(counts.data) * rare
+        found.eliminate_zeros()
         return found
     lengths = np.asarray(counts.sum(axis=1), np.float32).ravel()
     relative = 1 - B + B * lengths / max(counts.sum() / max(counts.shape[0], 1), 1e-9)
     held_back = K1 * np.repeat(relative, np.diff(counts.indptr))
     found.data = counts.data * (K1 + 1) / (held_back + counts.data) * rare
+    found.eliminate_zeros()
     return found
