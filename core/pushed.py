@@ -102,7 +102,7 @@ def _pair(folder: Path, version: str) -> dict[str, Path]:
     """
     folder = folder.absolute()
     served = releases.manifest(folder, version)["served"]
-    return {step: folder / place(folder, step, folder / path) for step, path in served.items()}
+    return {step: Path(os.path.normpath(folder / place(folder, step, folder / path))) for step, path in served.items()}
 
 
 def _escaped(path: Path) -> str:

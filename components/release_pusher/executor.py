@@ -3,7 +3,6 @@
 import core.tf  # noqa: F401  before TFX, which imports TensorFlow
 
 # isort: split
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from tfx.utils import path_utils
 from core import names, progress, release_store, releases
 from core.errors import ReleaseError
 from core.files import read_json
+from serving.settings import ServingSettings
 
 _REASON = "blessing_message"  # where TFX's Evaluator, too, says why
 
@@ -119,7 +119,7 @@ def _facts(inputs: dict[str, Artifact], exec_properties: dict[str, Any]) -> dict
     return {
         "name": exec_properties["name"],
         "seed": exec_properties["seed"],
-        "serving": json.loads(exec_properties["serving"]),
+        "serving": ServingSettings.model_validate_json(exec_properties["serving"]).model_dump(mode="json"),
         "metrics": evaluation.get("headline", {}),
         "split": evaluation.get("split"),
         "ml_metadata": {key: artifact.id for key, artifact in sorted(inputs.items())},

@@ -19,7 +19,7 @@ from core.columns import read_arrow
 from core.files import read_json
 from core.windows import windows_before
 from pipeline import dag
-from serving.engine import TwoStep
+from serving import models
 from serving.rerank.reranker import Reranker
 from serving.rerank.settings import MMR, Reranking
 from trainer.data import transform_sizes
@@ -45,7 +45,7 @@ def release(finished):
 
 @pytest.fixture(scope="module")
 def engine(release):
-    return TwoStep.of_release(release)
+    return models.of_release(release)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_queries(loaded, folders, engine):
     return queries.build(
         pa.concat_tables(events[:2]),
         events[2],
-        engine.catalogue[names.ITEM_ID].combine_chunks(),
+        engine.catalogue.table[names.ITEM_ID].combine_chunks(),
         unit=loaded.evaluation.unit,
         user_columns=[names.USER_ID, *raw_columns(loaded.features.user)],
         history_length=loaded.features.history_length,
@@ -75,25 +75,27 @@ def lists(loaded, folders):
 
 
 def test_the_ranker_is_tested_on_the_candidates_that_are_served(engine, test_queries, lists):
-    found = engine.source.retrieve(test_queries, CANDIDATES)
+    found = engine.retriever.retrieve(test_queries, CANDIDATES)
     rows = found.rows
     assert rows.shape == (150, CANDIDATES)
     assert lists[names.USER_ID].tolist() == test_queries.users[names.USER_ID].to_pylist()
-    ids = np.append(engine.catalogue[names.ITEM_ID].to_numpy(zero_copy_only=False), "")
+    ids = np.append(engine.catalogue.table[names.ITEM_ID].to_numpy(zero_copy_only=False), "")
     np.testing.assert_array_equal(lists[names.ITEM_ID], ids[rows])
     np.testing.assert_allclose(lists[names.RETRIEVAL_SCORE], found.scores, atol=1e-5)
 
 
 def test_trainer_evaluator_and_server_score_alike(loaded, folders, release, engine, test_queries, lists):
-    served = engine.rank(test_queries, engine.source.retrieve(test_queries, CANDIDATES))
+    ranked = engine.rank(test_queries, engine.retriever.retrieve(test_queries, CANDIDATES))
+    served = ranked.scores
     assert np.isfinite(served).all()
     assert served.std(axis=1).min() > 1e-3  # numbers that differ, so that equal ones mean something
 
     # As TFMA asks: the signature that takes the Examples of CandidateGenerator as they are.
     files = examples.files(folders("CandidateGenerator", "candidates"), names.TEST)
     records = next(tf.data.TFRecordDataset(files, "GZIP").batch(1000).as_numpy_iterator())
-    judged = engine.ranker.signatures["rank_examples"](examples=tf.constant(records))["probability"].numpy()
-    np.testing.assert_allclose(judged, 1 / (1 + np.exp(-served)), atol=1e-5)
+    ranker = tf.saved_model.load(str(release / "ranking"))
+    judged = ranker.signatures["rank_examples"](examples=tf.constant(records))["probability"].numpy()
+    np.testing.assert_allclose(judged, ranked.probabilities, atol=1e-5)
 
     # As the trainer does: features by Transform's own graph, and the network that is fitted on them.
     output = tft.TFTransformOutput(folders("Transform", "transform_graph"))
@@ -130,11 +132,14 @@ def test_what_is_said_of_diversity_is_what_would_be_served(release, engine, test
     assert curve["points"][0]["weight"] == curve["served"] == 0.0
     for name in ("ndcg", "intra_list_diversity", "catalogue_coverage"):
         assert curve["points"][0][name] == pytest.approx(measured[f"{name}@10"]["mean"]), name
-    candidates = engine.ranked(test_queries)
-    n_relevant, n_items = np.diff(test_queries.relevant_offsets), engine.catalogue.num_rows
+    ranked = engine.ranked(test_queries)
+    candidates = ranked.candidates.rows, ranked.scores
+    n_relevant, n_items = np.diff(test_queries.relevant_offsets), len(engine.catalogue)
     for point in curve["points"]:
         reranking = Reranking(mmr=MMR(weight=point["weight"]))
-        lists = Reranker(reranking, engine.catalogue, engine.features.item).rerank(test_queries, *candidates, 10)[0]
+        lists = Reranker(reranking, engine.catalogue.table, engine.settings.features.item).rerank(
+            test_queries, *candidates, 10
+        )[0]
         hits = metrics.hits(lists, test_queries.relevant_offsets, test_queries.relevant_items, n_items)
         assert point["ndcg"] == pytest.approx(np.nanmean(metrics.ndcg(hits, n_relevant, 10)))
     assert curve["points"][-1]["intra_list_diversity"] > 1.1 * curve["points"][0]["intra_list_diversity"]
@@ -143,15 +148,15 @@ def test_what_is_said_of_diversity_is_what_would_be_served(release, engine, test
 def test_the_catalogue_knows_the_events_of_each_item_before_test(engine, folders):
     uri, types = folders("EventJoiner", "examples"), {names.ITEM_ID: pa.string()}
     events = pa.concat_tables([examples.read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL)])
-    rows = queries.catalogue_rows(engine.catalogue[names.ITEM_ID].combine_chunks(), events[names.ITEM_ID])
-    counts = np.bincount(rows, minlength=engine.catalogue.num_rows)
-    assert engine.catalogue[names.EVENT_COUNT].to_pylist() == counts.tolist()
+    rows = queries.catalogue_rows(engine.catalogue.table[names.ITEM_ID].combine_chunks(), events[names.ITEM_ID])
+    counts = np.bincount(rows, minlength=len(engine.catalogue))
+    assert engine.catalogue.table[names.EVENT_COUNT].to_pylist() == counts.tolist()
 
 
 def test_a_list_is_best_first_and_holds_nothing_seen(engine, test_queries):
     rows, scores = engine.recommend(test_queries, 10)
     assert (np.diff(scores, axis=1) <= 0).all()
-    ids = engine.catalogue[names.ITEM_ID].to_numpy(zero_copy_only=False)[rows]
+    ids = engine.catalogue.table[names.ITEM_ID].to_numpy(zero_copy_only=False)[rows]
     for user, seen in zip(ids.tolist(), test_queries.seen.to_pylist(), strict=True):
         assert len(set(user)) == 10
         assert set(user).isdisjoint(seen)
@@ -170,7 +175,7 @@ def events(finished):
 def asked(joined, loaded, engine):
     """Split → a query for each of its events, with what was known before the event."""
     common = {"unit": "event", "user_columns": [names.USER_ID], "exclude_seen": False}
-    ids, length = engine.catalogue[names.ITEM_ID].combine_chunks(), loaded.features.history_length
+    ids, length = engine.catalogue.table[names.ITEM_ID].combine_chunks(), loaded.features.history_length
     past = [
         joined[names.TRAIN].slice(0, 0),
         joined[names.TRAIN],

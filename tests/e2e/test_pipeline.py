@@ -2,11 +2,14 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 
 import pyarrow.parquet as pq
 import pytest
+
+from serving.users import ReleaseUsers
 
 NODES = [
     "InteractionGen", "ItemGen", "UserGen", "ExposureGen",
@@ -18,7 +21,7 @@ NODES = [
     "RetrievalPusher", "RankingPusher", "ReleasePusher",
 ]  # fmt: skip
 OTHER_RANKER = {"params": {"learning_rate": 0.00033}}
-RESOLVERS = {"LastBlessedRetrieval", "LastBlessedPair"}
+RESOLVERS = {"RetrievalInForce", "PairInForce"}
 PUBLISHING = {"RetrievalPusher", "RankingPusher", "ReleasePusher"}
 METRICS = {"precision", "recall", "f1", "hit_rate", "mrr", "map", "ndcg"}
 
@@ -93,14 +96,14 @@ def test_another_ranker_runs_what_depends_on_it_and_nothing_else(changed, finish
     assert f"released    {finished.current()}   (current)" in done.out
 
 
-def test_the_last_blessed_release_is_compared_with(changed, finished):
+def test_the_release_in_force_is_compared_with(changed, finished):
     before, _ = changed
-    assert "last_blessed" not in evaluation(finished, before)["steps"]["two_step"]["models"]
+    assert "in_force" not in evaluation(finished, before)["steps"]["two_step"]["models"]
     now = evaluation(finished, finished.current())["steps"]["two_step"]
     earlier = evaluation(finished, before)["steps"]["two_step"]
-    assert "last_blessed" in now["baselines"]
+    assert "in_force" in now["baselines"]
     # What the earlier release was measured at then, it is measured at again.
-    assert now["models"]["last_blessed"]["ndcg@10"]["mean"] == pytest.approx(
+    assert now["models"]["in_force"]["ndcg@10"]["mean"] == pytest.approx(
         earlier["models"]["two_step"]["ndcg@10"]["mean"]
     )
 
@@ -209,11 +212,14 @@ print(json.dumps({"ours": ours, "list": [[ids[place], float(scores[place])] for 
 def test_the_released_models_answer_without_our_code_as_the_command_does(twostep, root, finished, tmp_path):
     events = pq.read_table(finished.folder / "data" / "interactions.parquet").to_pandas()
     user = pq.read_table(finished.folder / "data" / "users.parquet").slice(0, 1).to_pylist()[0]
-    events = events[events.user_id == user["user_id"]].sort_values("timestamp", kind="stable")
-    met, times = events.item_id.tolist(), events.timestamp.tolist()
-    ours = [path.parent.name for path in root.glob("*/__init__.py")]
-    asked = {**user, "history": met[-50:], "history_time": times[-50:], "seen": met, "ours": ours}
+    events = events[events.user_id == user["user_id"]]
     folder = finished.releases / finished.current()
+    known = ReleaseUsers(folder / "users").get(user["user_id"])
+    assert sorted(known.seen) == sorted(events.item_id)
+    when = dict(zip(events.item_id, events.timestamp, strict=True))
+    assert known.history_time == [when[item] for item in known.history] == sorted(events.timestamp)[-50:]
+    ours = [path.parent.name for path in root.glob("*/__init__.py")]
+    asked = {**user, "history": known.history, "history_time": known.history_time, "seen": known.seen, "ours": ours}
     done = subprocess.run(
         [sys.executable, "-I", "-c", BY_HAND, str(folder), json.dumps(asked)],
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
@@ -226,6 +232,9 @@ def test_the_released_models_answer_without_our_code_as_the_command_does(twostep
     answer = twostep.run("recommend", "slice.yaml", "--user", user["user_id"], "--json", folder=finished.folder)
     assert (answer.code, answer.err) == (0, "")
     shown = json.loads(answer.out)
+    assert (shown["release"], shown["user"], shown["known"]) == (finished.current(), user["user_id"], True)
+    shown = shown["items"]
+    assert all(0 < each["probability"] < 1 and 1 <= each["retrieval_rank"] <= 50 for each in shown)
     assert [each["item_id"] for each in shown] == [item for item, _ in by_hand["list"]]
     # Asked some seconds later, which a ranker that knows the hour may notice.
     assert [each["score"] for each in shown] == pytest.approx([score for _, score in by_hand["list"]], abs=1e-3)
@@ -233,7 +242,22 @@ def test_the_released_models_answer_without_our_code_as_the_command_does(twostep
     titles = {item["item_id"]: item["title"] for item in items}
     assert [each["rank"] for each in shown] == list(range(1, 11))
     assert [each["title"] for each in shown] == [titles[each["item_id"]] for each in shown]
-    assert not set(met) & {each["item_id"] for each in shown}
+    assert not set(known.seen) & {each["item_id"] for each in shown}
+
+
+def test_a_copied_release_answers_without_configuration_and_metadata(twostep, finished, tmp_path):
+    user = pq.read_table(finished.folder / "data" / "users.parquet").slice(3, 1)["user_id"].to_pylist()[0]
+    shutil.copytree(finished.releases / finished.current(), tmp_path / "copy")
+    known = twostep.fork("recommend", "slice.yaml", "--user", user, "--json", folder=finished.folder)
+    copied = twostep.fork("recommend", "copy", "--user", user, "--json", folder=tmp_path)
+    of_folder = twostep.fork("recommend", finished.releases, "--user", user, "--json", folder=tmp_path)
+    assert (copied.code, copied.err) == (of_folder.code, of_folder.err) == (0, "")
+    expected = json.loads(known.out)
+    assert [each["item_id"] for each in json.loads(copied.out)["items"]] == [
+        each["item_id"] for each in expected["items"]
+    ]
+    assert json.loads(of_folder.out)["items"][0]["item_id"] == expected["items"][0]["item_id"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
 
 
 # ---- what is answered ----
@@ -242,20 +266,26 @@ def test_the_released_models_answer_without_our_code_as_the_command_does(twostep
 def test_an_unknown_user_gets_an_answer(twostep, finished):
     done = twostep.fork("recommend", "slice.yaml", "--user", "nobody", "-k", "7", "--json", folder=finished.folder)
     assert (done.code, done.err) == (0, "")
-    assert len({each["item_id"] for each in json.loads(done.out)}) == 7
+    answer = json.loads(done.out)
+    assert answer["known"] is False
+    assert len({each["item_id"] for each in answer["items"]}) == 7
     with_history = twostep.fork(
         "recommend",
         "slice.yaml",
         "--user",
         "nobody",
         "--history",
-        "50,181",
+        "50,181,no such film",
         "-k",
         "7",
         "--json",
         folder=finished.folder,
     )
-    assert {each["item_id"] for each in json.loads(with_history.out)}.isdisjoint({"50", "181"})
+    answer = json.loads(with_history.out)
+    assert answer["unknown_items"] == ["no such film"]
+    assert {each["item_id"] for each in answer["items"]}.isdisjoint({"50", "181"})
+    as_text = twostep.fork("recommend", "slice.yaml", "--user", "nobody", folder=finished.folder)
+    assert "nobody is new to the release" in as_text.err
     assert with_history.out != done.out
 
 
@@ -272,7 +302,7 @@ def test_more_than_there_is_to_choose_from_is_wrong_use(twostep, finished):
 def test_similar_items(twostep, finished):
     done = twostep.fork("similar", "slice.yaml", "--item", "50", "-k", "5", "--json", folder=finished.folder)
     assert (done.code, done.err) == (0, "")
-    found = json.loads(done.out)
+    found = json.loads(done.out)["items"]
     assert len({each["item_id"] for each in found} - {"50"}) == 5
     assert all(each["title"] for each in found)
     assert [each["score"] for each in found] == sorted((each["score"] for each in found), reverse=True)

@@ -17,9 +17,11 @@ from tfx.types import standard_artifacts
 from components.release_pusher.component import ReleasePusher
 from components.release_pusher.executor import Executor
 from components.types import CandidateIndex, RecommenderEvaluation, Release
-from core import names, pushed, releases
+from core import names, pushed, releases, signing
 from core.errors import ReleaseError
 from core.files import write_json
+from serving.settings import ServingSettings
+from transform.features import Features
 
 INPUTS = {
     "retrieval_model": standard_artifacts.Model,
@@ -29,7 +31,10 @@ INPUTS = {
     "ranking_pushed": standard_artifacts.PushedModel,
     "evaluation": RecommenderEvaluation,
     "blessing": standard_artifacts.ModelBlessing,
+    "examples": standard_artifacts.Examples,
 }
+SERVING = ServingSettings(name="films", features=Features(), candidates=50, exclude_seen=True)
+EVALUATION = {"headline": {"ndcg@10": 0.25}, "split": {"method": "temporal", "test": 0.1}, "more": list(range(9))}
 PROPERTIES = {"retrieval_pushed": {"pushed": 1}, "ranking_pushed": {"pushed": 1}, "blessing": {"blessed": 1}}
 
 
@@ -51,11 +56,18 @@ def artifacts(tmp_path):
         tf.saved_model.save(Doubler(), str(folders[key] / "Format-Serving"))
     (folders["candidate_index"] / "items.faiss").write_text("vectors")
     (folders["candidate_index"] / names.CATALOGUE_FILE).write_text("catalogue")
-    write_json(folders["evaluation"] / names.EVALUATION_FILE, {"headline": {"ndcg@10": 0.25}, "more": list(range(9))})
+    write_json(folders["evaluation"] / names.EVALUATION_FILE, EVALUATION)
+    (folders["examples"] / names.USERS_FOLDER).mkdir()
+    (folders["examples"] / names.USERS_FOLDER / "00000-of-00001.arrow").write_text("users")
     return folders
 
 
-def do(artifacts: dict[str, Path], store: Path | str, properties: dict[str, dict[str, object]] = PROPERTIES) -> Release:
+def do(
+    artifacts: dict[str, Path],
+    store: Path | str,
+    properties: dict[str, dict[str, object]] = PROPERTIES,
+    signing_key: str = "",
+) -> Release:
     inputs: dict[str, list[types.Artifact]] = {}
     for number, (key, artifact_type) in enumerate(INPUTS.items(), start=1):
         artifact = artifact_type()
@@ -73,7 +85,8 @@ def do(artifacts: dict[str, Path], store: Path | str, properties: dict[str, dict
         "name": "films",
         "seed": 7,
         "keep": 2,
-        "serving": '{"candidates": 50}',
+        "serving": SERVING.model_dump_json(),
+        "signing_key": signing_key,
         "code_digest": "x",
     }
     Executor().Do(inputs, {"release": [release]}, parameters)
@@ -92,8 +105,9 @@ def test_a_blessed_release_is_published(artifacts, tmp_path):
     assert written["facts"] == {
         "name": "films",
         "seed": 7,
-        "serving": {"candidates": 50},
+        "serving": SERVING.model_dump(mode="json"),
         "metrics": {"ndcg@10": 0.25},
+        "split": {"method": "temporal", "test": 0.1},
         "ml_metadata": {key: number for number, key in enumerate(INPUTS, start=1)},
     }
     assert {path.name for path in (folder / "index").iterdir()} == {"items.faiss"}
@@ -101,6 +115,13 @@ def test_a_blessed_release_is_published(artifacts, tmp_path):
     shutil.rmtree(tmp_path / "artifacts")
     for step in (releases.RETRIEVAL, releases.RANKING):
         assert tf.saved_model.load(str(folder / step))(tf.constant([3.0])).numpy() == [6.0]
+
+
+def test_a_release_is_signed_with_the_key_that_is_configured(artifacts, tmp_path):
+    private, public = signing.make_keys(tmp_path / "keys")
+    do(artifacts, tmp_path / "releases", signing_key=str(private))
+    releases.verify(tmp_path / "releases", None, [public])
+    assert (releases.resolve(tmp_path / "releases") / "users/00000-of-00001.arrow").read_text() == "users"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +206,14 @@ def test_the_cache_notices_a_release_that_was_deleted(artifacts, tmp_path):
         }
         channels = {key: importer.outputs["result"] for key, importer in importers.items()}
         pusher = ReleasePusher(
-            **channels, releases=str(store), name="films", seed=7, keep=5, serving="{}", code_digest="x"
+            **channels,
+            releases=str(store),
+            name="films",
+            seed=7,
+            keep=5,
+            serving=SERVING.model_dump_json(),
+            signing_key="",
+            code_digest="x",
         )
         tfx.orchestration.LocalDagRunner().run(
             tfx.dsl.Pipeline(
