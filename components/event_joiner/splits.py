@@ -41,7 +41,8 @@ def temporal_per_user(
 ) -> np.ndarray:
     """Return the split [N] by the place of an event among its user's, events sorted by user and time.
 
-    The events of one second have the split of the first of them.
+    The events of one second have the split of the last of them, as those of the second of a `temporal` cut fall behind
+    it. A user's first second is train, so that something is known of each user.
 
     Args:
       starts: [N] index of the first event of the event's user.
@@ -49,7 +50,9 @@ def temporal_per_user(
       seconds: [N] index of the first event of the event's user and second.
       eval_share, test_share: an event at place i of n is in test from i/n ≥ 1 - test_share on.
     """
-    place = (seconds - starts) / counts
+    ends = np.flatnonzero(np.r_[seconds[1:] != seconds[:-1], np.ones(min(1, len(seconds)), bool)])
+    last = ends[np.searchsorted(ends, np.arange(len(seconds)))] if len(seconds) else seconds
+    place = np.where(seconds == starts, 0, (last - starts) / counts)
     return np.searchsorted(_edges(eval_share, test_share), place, side="right").astype(np.int8)
 
 

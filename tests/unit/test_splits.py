@@ -74,10 +74,14 @@ def test_the_last_share_of_each_user_s_events():
     assert splits.temporal_per_user(*events, 0.2, 0.1).tolist() == [0] * 7 + [1, 1, 2] + [0, 0, 0] + [0]
 
 
-def test_a_second_has_the_split_of_its_first_event():
+def test_a_second_has_the_split_of_its_last_event():
     # Eval begins at place 8 of 10, test at place 9.
-    assert splits.temporal_per_user(*by_second([[7, 3]]), 0.1, 0.1).tolist() == [0] * 10
-    assert splits.temporal_per_user(*by_second([[8, 2]]), 0.1, 0.1).tolist() == [0] * 8 + [1, 1]
+    assert splits.temporal_per_user(*by_second([[7, 3]]), 0.1, 0.1).tolist() == [0] * 7 + [2] * 3
+    assert splits.temporal_per_user(*by_second([[6, 3, 1]]), 0.1, 0.1).tolist() == [0] * 6 + [1] * 3 + [2]
+    assert splits.temporal_per_user(*by_second([[6, 2, 2]]), 0.1, 0.1).tolist() == [0] * 8 + [2] * 2
+
+
+def test_the_first_second_of_a_user_is_train():
     assert splits.temporal_per_user(*by_second([[9, 1], [10]]), 0.1, 0.1).tolist() == [0] * 9 + [2] + [0] * 10
 
 
