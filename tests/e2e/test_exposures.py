@@ -45,33 +45,34 @@ def test_lists_to_learn_from_hold_what_was_shown_in_their_window_and_not_chosen(
         (train.filter(pa.array(before == 1)).to_pandas(), train.filter(pa.array(before > 1)).to_pandas()),
         (evaluation.to_pandas(), train.to_pandas()),
     ]
-    for split, asked in ((names.TRAIN, windows), (names.EVAL, windows[1:])):
-        # What a query may hold: of its user, shown after all that was known and before the last event of its window,
-        # less what was chosen.
-        allowed = {}
-        for window, known in asked:
-            last = known.groupby(names.USER_ID)[names.TIMESTAMP].max()
-            for user, events in window.groupby(names.USER_ID):
-                begin, end = last[user] + 1, events[names.TIMESTAMP].max() - 1
-                mine = shown[(shown[names.USER_ID] == user) & shown[names.TIMESTAMP].between(begin, end)]
-                items = set(mine[names.ITEM_ID]) - set(events[names.ITEM_ID])
-                allowed[user, events[names.TIMESTAMP].min()] = items
-        found = exposed(lists[split])
-        assert (found[names.LABEL] == 0).all()
-        assert (found[names.WEIGHT] == 1).all()
-        for (user, time, _), items in found.groupby([names.USER_ID, names.QUERY_TIME, "query"])[names.ITEM_ID]:
-            assert set(items) <= allowed[user, time]
-            assert len(set(items)) == len(items) <= 5
-        per_query = found.groupby("query").size().reindex(lists[split]["query"].unique(), fill_value=0)
-        assert per_query.mean() > 3
-        assert finished.shown in set(found[names.ITEM_ID])
-        retrieved = lists[split][lists[split][names.RETRIEVAL_RANK].notna()].groupby("query").size()
-        assert (retrieved == KEPT).all()
+    # What a query may hold: of its user, shown after all that was known and before the last event of its window,
+    # less what was chosen.
+    allowed = {}
+    for window, known in windows:
+        last = known.groupby(names.USER_ID)[names.TIMESTAMP].max()
+        for user, events in window.groupby(names.USER_ID):
+            begin, end = last[user] + 1, events[names.TIMESTAMP].max() - 1
+            mine = shown[(shown[names.USER_ID] == user) & shown[names.TIMESTAMP].between(begin, end)]
+            items = set(mine[names.ITEM_ID]) - set(events[names.ITEM_ID])
+            allowed[user, events[names.TIMESTAMP].min()] = items
+    found = exposed(lists[names.TRAIN])
+    assert (found[names.LABEL] == 0).all()
+    assert (found[names.WEIGHT] == 1).all()
+    for (user, time, _), items in found.groupby([names.USER_ID, names.QUERY_TIME, "query"])[names.ITEM_ID]:
+        assert set(items) <= allowed[user, time]
+        assert len(set(items)) == len(items) <= 5
+    per_query = found.groupby("query").size().reindex(lists[names.TRAIN]["query"].unique(), fill_value=0)
+    assert per_query.mean() > 3
+    assert finished.shown in set(found[names.ITEM_ID])
+    retrieved = lists[names.TRAIN][lists[names.TRAIN][names.RETRIEVAL_RANK].notna()].groupby("query").size()
+    assert (retrieved == KEPT).all()
 
 
-def test_the_test_lists_are_the_retriever_s_alone(lists):
-    assert not len(exposed(lists[names.TEST]))
-    assert (lists[names.TEST].groupby("query").size() == 50).all()
+@pytest.mark.parametrize("split", [names.EVAL, names.TEST])
+def test_lists_to_choose_and_to_judge_by_are_those_that_are_served(lists, split):
+    assert not len(exposed(lists[split]))
+    assert (lists[split].groupby("query").size() == 50).all()
+    assert not lists[split].groupby("query")[names.LABEL].any().all()  # some hold no relevant item
 
 
 def test_what_was_shown_is_no_event(finished, folders, joined):

@@ -1,0 +1,68 @@
+"""Artifacts of old runs are deleted, and what a run took from cache is not; asked of a real metadata store."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import pytest
+from ml_metadata import metadata_store
+from ml_metadata.proto import metadata_store_pb2 as mlmd
+
+from pipeline import retention
+
+
+class Runs:
+    """Runs of a pipeline whose nodes put out one artifact each."""
+
+    def __init__(self, folder):
+        config = mlmd.ConnectionConfig()
+        config.sqlite.filename_uri = str(folder / "metadata.db")
+        config.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+        self.store, self.root = metadata_store.MetadataStore(config), folder / "pipeline"
+        self.model = self.store.put_artifact_type(mlmd.ArtifactType(name="Model"))
+        self.execution = self.store.put_execution_type(mlmd.ExecutionType(name="Trainer"))
+        self.context = self.store.put_context_type(mlmd.ContextType(name="pipeline_run"))
+
+    def run(self, name, *, makes=0, takes=()):
+        """Record a run that makes some artifacts and takes others from cache; returns those made."""
+        [context] = self.store.put_contexts([mlmd.Context(type_id=self.context, name=name)])
+        made = []
+        for cached in [*[None] * makes, *takes]:
+            [execution] = self.store.put_executions([mlmd.Execution(type_id=self.execution)])
+            artifact = cached
+            if artifact is None:
+                folder = self.root / "Trainer" / "model" / str(execution)
+                folder.mkdir(parents=True)
+                (folder / "weights").write_text(name)
+                (self.root / "Trainer" / ".system" / "executor_execution" / str(execution)).mkdir(parents=True)
+                [artifact] = self.store.put_artifacts([mlmd.Artifact(type_id=self.model, uri=str(folder))])
+                made.append((artifact, folder))
+            event = mlmd.Event(execution_id=execution, artifact_id=artifact, type=mlmd.Event.OUTPUT)
+            self.store.put_events([event])
+            association = mlmd.Association(execution_id=execution, context_id=context)
+            self.store.put_attributions_and_associations([], [association])
+        return made
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return Runs(tmp_path)
+
+
+def test_what_the_latest_runs_made_or_took_from_cache_stays(runs):
+    [(old, old_folder), (_, unused)] = runs.run("1", makes=2)
+    [(_, second)] = runs.run("2", makes=1)
+    [(_, third)] = runs.run("3", makes=1, takes=[old])
+    [(_, fourth)] = runs.run("4", makes=1)
+    gone = retention.collect(runs.store, runs.root, 2)
+    assert old_folder.exists()
+    assert third.exists()
+    assert fourth.exists()
+    assert not unused.exists()
+    assert not second.exists()
+    assert {unused, second} <= set(gone)
+    left = {path.name for path in (runs.root / "Trainer" / ".system" / "executor_execution").iterdir()}
+    assert left == {third.name, fourth.name}
+    assert retention.collect(runs.store, runs.root, 2) == []
+
+
+def test_before_any_run_there_is_nothing_to_delete(runs):
+    assert retention.collect(runs.store, runs.root, 1) == []
