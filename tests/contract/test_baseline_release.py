@@ -1,0 +1,101 @@
+"""The release in force as a baseline: when it is comparable, and what it answers over another catalogue."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from components.candidate_index import index
+from components.recommender_evaluator import baseline_release
+from components.recommender_evaluator.baseline_release import NotComparableError
+from core import names, release_store, releases, signing
+from core.columns import write_arrow
+from core.names import EVAL, TRAIN
+from serving.catalogue import Catalogue
+from serving.settings import ServingSettings
+from transform.features import Features
+
+SPLIT = {"method": "temporal", "test": 0.1}
+
+
+@pytest.fixture(scope="module")
+def release(world, tmp_path_factory):
+    """The folder of a release of real models over the whole catalogue."""
+    folder = tmp_path_factory.mktemp("release")
+    for name in ("index", "users"):
+        (folder / name).mkdir()
+    index.build("exact", None, folder / "index")
+    write_arrow(
+        world.items.append_column(names.EVENT_COUNT, pa.array([1] * len(world.ids))), folder / "catalogue.arrow"
+    )
+    (folder / "evaluation.json").write_text("{}")
+    settings = ServingSettings(name="x", features=world.features, candidates=15, exclude_seen=True)
+    parts = {
+        releases.RETRIEVAL: world.saved("retrieval", "item_knn"),
+        releases.INDEX: folder / "index",
+        releases.RANKING: world.saved("ranking", "logistic"),
+        names.USERS_FOLDER: folder / "users",
+        names.CATALOGUE_FILE: folder / "catalogue.arrow",
+        names.EVALUATION_FILE: folder / "evaluation.json",
+    }
+    facts = {"serving": settings.model_dump(mode="json"), "split": SPLIT}
+    version = release_store.publish(folder / "releases", parts, facts)
+    return folder / "releases" / version
+
+
+def test_it_answers_as_it_is_served(world, release):
+    asked = world.asked([TRAIN], EVAL)
+    with baseline_release.opened(release, SPLIT, world.features, ()) as engine:
+        rows = baseline_release.recommend(engine, asked, 10, world.catalogue)
+        np.testing.assert_array_equal(rows, engine.recommend(asked, 10)[0])
+        first = baseline_release.retrieve(engine, asked, 10, world.catalogue)
+        np.testing.assert_array_equal(first, engine.retriever.retrieve(asked, 10).rows)
+    assert (rows >= 0).all()
+
+
+def test_over_a_later_catalogue_its_items_keep_their_identity_and_gone_ones_are_left_out(world, release):
+    asked = world.asked([TRAIN], EVAL)
+    with baseline_release.opened(release, SPLIT, world.features, ()) as engine:
+        before = engine.recommend(asked, 10)[0]
+        gone = before[0, 0]
+        order = np.array([row for row in reversed(range(len(world.ids))) if row != gone])
+        later = Catalogue(world.items.take(pa.array(order)), world.features.item)
+        rows = baseline_release.recommend(engine, asked, 10, later)
+    for now, then in zip(rows, before, strict=True):
+        left = [world.catalogue.ids[row] for row in then if row != gone]
+        assert [later.ids[row] for row in now if row >= 0] == left
+        assert (now[len(left) :] == -1).all()
+
+
+@pytest.mark.parametrize("split", [SPLIT | {"test": 0.2}, {"method": "leave_one_out"}])
+def test_another_split_is_refused_and_both_are_named(world, release, split):
+    with pytest.raises(NotComparableError) as caught, baseline_release.opened(release, split, world.features, ()):
+        pass
+    for part in (release.name, "method temporal, test 0.1", f"method {split['method']}"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["categorical", {"kind": "multi_valued"}, None])
+def test_a_user_feature_that_is_gone_or_of_another_kind_is_named(world, release, kind):
+    changed = {name: each.model_dump() for name, each in world.features.user.items() if name not in ("Age", "group")}
+    changed |= {} if kind is None else {"Age": kind}
+    features = Features.model_validate(world.features.model_dump() | {"user": changed})
+    with pytest.raises(NotComparableError, match="takes the user features Age, which"):
+        with baseline_release.opened(release, SPLIT, features, ()):
+            pass
+
+
+def test_a_release_that_is_not_signed_or_not_whole_is_told(world, release, tmp_path):
+    _, public = signing.make_keys(tmp_path)
+    with pytest.raises(NotComparableError, match="signed"):
+        with baseline_release.opened(release, SPLIT, world.features, [public]):
+            pass
+    file = release / names.EVALUATION_FILE
+    file.write_text(json.dumps({"changed": True}))
+    try:
+        with pytest.raises(NotComparableError, match=r"evaluation\.json is damaged"):
+            with baseline_release.opened(release, SPLIT, world.features, ()):
+                pass
+    finally:
+        file.write_text("{}")
