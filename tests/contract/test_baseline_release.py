@@ -81,21 +81,21 @@ def test_a_user_feature_that_is_gone_or_of_another_kind_is_named(world, release,
     changed = {name: each.model_dump() for name, each in world.features.user.items() if name not in ("Age", "group")}
     changed |= {} if kind is None else {"Age": kind}
     features = Features.model_validate(world.features.model_dump() | {"user": changed})
-    with pytest.raises(NotComparableError, match="takes the user features Age, which"):
-        with baseline_release.opened(release, SPLIT, features, ()):
-            pass
+    opened = baseline_release.opened(release, SPLIT, features, ())
+    with pytest.raises(NotComparableError, match="takes the user features Age, which"), opened:
+        pass
 
 
 def test_a_release_that_is_not_signed_or_not_whole_is_told(world, release, tmp_path):
     _, public = signing.make_keys(tmp_path)
-    with pytest.raises(NotComparableError, match="signed"):
-        with baseline_release.opened(release, SPLIT, world.features, [public]):
-            pass
+    opened = baseline_release.opened(release, SPLIT, world.features, [public])
+    with pytest.raises(NotComparableError, match="signed"), opened:
+        pass
     file = release / names.EVALUATION_FILE
     file.write_text(json.dumps({"changed": True}))
+    opened = baseline_release.opened(release, SPLIT, world.features, ())
     try:
-        with pytest.raises(NotComparableError, match=r"evaluation\.json is damaged"):
-            with baseline_release.opened(release, SPLIT, world.features, ()):
-                pass
+        with pytest.raises(NotComparableError, match=r"evaluation\.json is damaged"), opened:
+            pass
     finally:
         file.write_text("{}")
