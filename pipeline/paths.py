@@ -1,11 +1,11 @@
 """Where everything of a recommender lies: its runs, its metadata, its releases, its tables."""
 
-import re
 from pathlib import Path
 
-from core import files
+from components.table_example_gen.sources import TableSource, folder_todo, matching
+from core import files, names
 from core.errors import UsageError
-from pipeline import datasets
+from pipeline import datasets, spans
 from pipeline.config import Config
 
 
@@ -61,28 +61,42 @@ def data_root(config: Config, config_file: str | Path) -> Path:
     return (Path(config_file).absolute().parent / (config.data.root or "")).resolve()
 
 
-def table_files(config: Config, config_file: str | Path) -> dict[str, list[Path]]:
-    """Table -> the files that its pattern matches, sorted.
+def table_sources(config: Config, config_file: str | Path) -> dict[str, TableSource]:
+    """Table → where its files lie, with the spans chosen; looks for files only of tables whose paths mark spans.
 
     Raises:
-      UsageError: a table has none; the message says how to get them.
+      UsageError: the spans do not fit together; see `pipeline.spans.choose`.
+    """
+    root = str(data_root(config, config_file))
+    return spans.choose(config.data.paths, config.data.spans, root, matching)
+
+
+def table_files(config: Config, config_file: str | Path) -> dict[str, list[Path]]:
+    """Table → its files, sorted; of dated tables those of the chosen spans.
+
+    Raises:
+      UsageError: a table has none, or a folder in place of one; the message says how to get them.
     """
     root = data_root(config, config_file)
-    patterns = {table: getattr(config.data, table).path for table in config.data.tables}
-    matched = {table: sorted(root.glob(_as_glob(pattern))) for table, pattern in patterns.items()}
-    missing = [f"  data.{table}: {root / patterns[table]}" for table, found in matched.items() if not found]
+    sources = table_sources(config, config_file)
+    matched = {
+        table: [Path(file) for pattern in source.patterns for file in matching(root, pattern)]
+        for table, source in sources.items()
+    }
+    missing = [f"  data.{table}: {root / config.data.paths[table]}" for table, found in matched.items() if not found]
     if missing:
         if config.data.dataset is not None:
             todo = f"Fetch the dataset first: twostep data get {config.data.dataset}"
         else:
             todo = "Put the files there, or correct `data.root` and the tables' `path`."
+            if not matched.get(names.USERS, True):
+                todo += " Where there is no table of users, set `data.users: null`."
         raise UsageError("no file matches:\n" + "\n".join(missing) + f"\n{todo}")
+    for table, found in matched.items():
+        folder = next((path for path in found if path.is_dir()), None)
+        if folder is not None:
+            raise UsageError(f"data.{table}: {folder} is a folder. {folder_todo(str(folder))}.")
     return matched
-
-
-def _as_glob(pattern: str) -> str:
-    """A TFX input pattern as a glob: `{SPAN}`, `{SPAN:3}`, `{YYYY}` and the like stand for digits."""
-    return re.sub(r"\{[A-Z]+(:\d+)?\}", "[0-9]*", pattern)
 
 
 def serving_folder(config: Config) -> Path:

@@ -206,7 +206,12 @@ def vector(raw: pa.Array, separator: str, size: int) -> Converted:
     missing = (np.bincount(row[_mask(values.is_null())], minlength=len(lists)) > 0) & ~known_bad
     wrong = (lengths > 0) & (lengths != size)
     faults += _faults(
-        ("missing_number", missing, "{value} lacks a number", "Give all of a vector's numbers, or leave it empty"),
+        (
+            "missing_number",
+            missing,
+            "{value} has a number that is missing or NaN",
+            "Give all of a vector's numbers, or leave it empty",
+        ),
         ("wrong_size", wrong & ~known_bad & ~missing, f"{{value}} should have {size} numbers", "Correct it, or `size`"),
     )
     good = (lengths == size) & ~known_bad & ~missing
