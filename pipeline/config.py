@@ -10,8 +10,8 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from core.errors import UsageError
-from core.settings import PathText, Settings
-from pipeline.data import Data
+from core.settings import Settings
+from pipeline.data import Data, PathText
 from pipeline.evaluation import Evaluation
 from serving.rerank import settings as rerank_settings
 from trainer.ranking import registry as ranking_registry

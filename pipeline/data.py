@@ -3,15 +3,24 @@
 import datetime
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from core import names
-from core.settings import PathText, Settings
+from core.settings import Settings
 from pipeline import datasets
 
 Policy = Literal["error", "drop"]
+
+
+def _without_zero(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("should have no NUL character, which no file system takes in a path")
+    return text
+
+
+PathText = Annotated[str, AfterValidator(_without_zero)]
 _MARK = re.compile(r"\{([^{}]*)\}")
 _DATE = ("YYYY", "MM", "DD")
 

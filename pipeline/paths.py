@@ -1,5 +1,6 @@
 """Where everything of a recommender lies: its runs, its metadata, its releases, its tables."""
 
+import os
 from pathlib import Path
 
 from components.table_example_gen.sources import TableSource, folder_todo, matching
@@ -108,7 +109,7 @@ def frozen_schemas(config: Config, config_file: str | Path) -> dict[str, str]:
     """Table -> its frozen schema, as a copy under its digest: TFX's cache sees a path, never what stands in the file.
 
     Raises:
-      UsageError: `data.schema_folder` is set and a table's schema is not in it.
+      UsageError: `data.schema_folder` is set, and a table's schema is not in it or cannot be read.
     """
     if config.data.schema_folder is None:
         return {}
@@ -116,13 +117,46 @@ def frozen_schemas(config: Config, config_file: str | Path) -> dict[str, str]:
     copies = {}
     for table in config.data.tables:
         frozen = folder / f"{table}.pbtxt"
-        if not frozen.is_file():
-            raise UsageError(
-                f"data.schema_folder: {frozen} is missing. Freeze it with `twostep data freeze`, or remove the key."
-            )
+        check_schema(frozen)
         copy = run_folder(config) / "schemas" / files.sha256(frozen)[:16] / frozen.name
         if not copy.is_file():
             with files.replacing(copy) as partial:
                 partial.write_bytes(frozen.read_bytes())
         copies[table] = str(copy)
     return copies
+
+
+def check_schema(file: Path) -> None:
+    """Raises: UsageError when a frozen schema is missing or cannot be read."""
+    if not file.is_file():
+        raise UsageError(
+            f"data.schema_folder: {file} is missing. Freeze it with `twostep data freeze`, or remove the key."
+        )
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    try:
+        schema = text_format.Parse(file.read_text(encoding="utf-8"), schema_pb2.Schema())
+        found = "" if schema.feature else "it has no feature"
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        found = str(error)[:200]
+    if found:
+        raise UsageError(
+            f"data.schema_folder: {file} should hold a schema of TensorFlow Metadata as text; {found}. Freeze it again "
+            "with `twostep data freeze`, or remove the key."
+        )
+
+
+def check_run_folder(folder: Path) -> None:
+    """Check that a run folder can be written to, without making it.
+
+    Raises:
+      UsageError: it, or a folder above it, is a file or may not be written to.
+    """
+    existing = next(each for each in (folder, *folder.parents) if each.exists() or each.is_symlink())
+    if not existing.is_dir():
+        raise UsageError(f"run_folder: {existing} is a file where a folder should be. Set another `run_folder`.")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"run_folder: {existing} may not be written to. Change its rights, or set another `run_folder`."
+        )

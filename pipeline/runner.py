@@ -6,7 +6,9 @@ It does what `tfx.orchestration.local.LocalDagRunner` does, and tells its caller
 import core.tf  # before TFX, which imports TensorFlow
 
 import datetime
+import errno
 import logging
+import os
 import re
 import shutil
 import time
@@ -17,8 +19,10 @@ from typing import Any
 import core.errors
 from core import progress
 from core.errors import TwostepError
+from pipeline import lineage
 from pipeline.progress import NodeResult, Progress, State
 
+_DISK_FULL = os.strerror(errno.ENOSPC)  # libraries in C++ pass on the text alone
 _RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
 
 
@@ -59,6 +63,8 @@ def run(
     runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = deployment.metadata_connection_config
+    if connection.HasField("sqlite"):
+        lineage.check_store(Path(connection.sqlite.filename_uri))
     store = metadata.Metadata(getattr(connection, connection.WhichOneof("connection_config")))
     _remove_leftovers(store, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
     nodes = [node.pipeline_node for node in ir.nodes if not node.pipeline_node.execution_options.HasField("skip")]
@@ -158,6 +164,11 @@ def explained(node_id: str, error: BaseException) -> TwostepError:
         if told is not None:
             return told
     text = str(error).strip() or "no message"
+    if any(isinstance(link, OSError) and link.errno == errno.ENOSPC for link in chain) or _DISK_FULL in text:
+        return TwostepError(
+            f"{node_id} could not write: the disk is full ({_DISK_FULL}). Free some space, of the run folder or the "
+            "temporary folder, and run again: the nodes before it are in the cache"
+        )
     return TwostepError(
         f"{node_id} failed with {type(error).__name__}: {_shortened(text)}\nRun again with -v for the log"
     )
