@@ -27,6 +27,13 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         "freeze", help="keep the schemas that the latest run inferred, to hold later tables against"
     )
     freezing.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
+    freezing.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="the share of values not seen before, and of missing values, that is no anomaly (0 by default)",
+    )
     freezing.set_defaults(func=freeze)
 
 
@@ -48,24 +55,41 @@ def get(args: argparse.Namespace) -> int:
 
 
 def freeze(args: argparse.Namespace) -> int:
-    """Copy the latest run's schemas beside the configuration, whose `data.schema_folder` imports them.
+    """Write the latest run's schemas, relaxed, beside the configuration, whose `data.schema_folder` imports them.
 
     Raises:
-      UsageError: no run has inferred schemas yet.
+      UsageError: no run has inferred schemas yet, or the tolerance is no share.
     """
     from core import names
+    from core.errors import UsageError
     from core.files import replacing
     from pipeline import config, lineage, paths
 
+    if not 0 <= args.tolerance < 1:
+        raise UsageError(f"--tolerance should be a share from 0 to below 1; found {args.tolerance:g}")
     loaded = config.load(args.config)
     store = lineage.open_store(paths.metadata_file(loaded))
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+
+    from pipeline import frozen
+
     named = loaded.data.schema_folder or "schema"
     folder = args.config.absolute().parent / named
     for table in loaded.data.tables:
-        source = lineage.latest_output(store, f"{names.NODE_NAMES[table]}SchemaGen", "schema") / "schema.pbtxt"
+        node = names.NODE_NAMES[table]
+        inferred = lineage.latest_output(store, f"{node}SchemaGen", "schema") / "schema.pbtxt"
+        counted = lineage.latest_output(store, f"{node}StatisticsGen", "statistics")
+        statistics = statistics_pb2.DatasetFeatureStatisticsList.FromString(
+            (counted / f"Split-{names.ALL}" / "FeatureStats.pb").read_bytes()
+        )
+        schema = text_format.Parse(inferred.read_text(encoding="utf-8"), schema_pb2.Schema())
+        schema = frozen.relaxed(schema, statistics.datasets[0], loaded, table, args.tolerance)
         with replacing(folder / f"{table}.pbtxt") as partial:
-            partial.write_bytes(source.read_bytes())
-    print(f"{folder}: the schemas of {', '.join(loaded.data.tables)}")
+            partial.write_text(text_format.MessageToString(schema), encoding="utf-8")
+        sizes = frozen.domain_sizes(schema).items()
+        listed = ", ".join(f"{column} ({size} values)" for column, size in sizes) or "no column's values"
+        print(f"{folder / table}.pbtxt: holds later deliveries to {listed}")
     if loaded.data.schema_folder is None:
         print(f"To import them, add to {args.config} under `data`:\n  schema_folder: {named}")
     return 0
