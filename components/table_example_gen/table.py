@@ -152,6 +152,7 @@ def _report(checks: list[FileCheck], repeats: dict[str, np.ndarray], spec: Table
         "rows_written": rows - total.total(),
         "dropped": dict(total),
         "dropped_share": round(total.total() / max(rows, 1), 6),
+        "columns": [name for name in spec.types() if any(name in check.columns for check in checks)],
         "ignored_columns": sorted({column for check in checks for column in check.ignored}),
         "files": told,
     }

@@ -106,6 +106,7 @@ def test_the_first_of_a_key_stays_across_files(tmp_path):
         "rows_written": 3,
         "dropped": {"duplicate": 3, "not_a_number": 1},
         "dropped_share": 0.571429,
+        "columns": ["user_id", "age"],
         "ignored_columns": ["x"],
         "files": [
             {"file": paths[0], "sha256": sha256(paths[0]), "rows": 3, "dropped": {"duplicate": 1}},
