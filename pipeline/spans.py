@@ -35,17 +35,17 @@ def choose(
       match: (base, glob) → paths that match.
 
     Returns:
-      Table → where its files lie.
+      Table → where its files lie; where no dated table has any file, with the paths as they are.
 
     Raises:
       UsageError: a file's span is no number or no date, there is no span to choose, or a table lacks a span that
         another has.
     """
     found = {table: _deliveries(table, path, base, match) for table, path in paths.items() if is_dated(path)}
-    chosen = _chosen(found, spans, base, paths) if found else []
+    chosen = _chosen(found, spans, base, paths) if any(found.values()) else []
     sources = {}
     for table, path in paths.items():
-        if table not in found:
+        if table not in found or not chosen:
             sources[table] = TableSource(base, (path,))
             continue
         deliveries = [found[table][number] for number in chosen]
@@ -64,11 +64,8 @@ def _chosen(found: Mapping[str, dict[int, _Delivery]], spans: Spans, base: str, 
     else:
         chosen = numbers[-(spans.newest or 1) :]
     if not chosen:
-        has = f"there are {_listed(found[owners[n]][n].label for n in numbers)}" if numbers else "no file matches"
-        where = "\n".join(f"  data.{table}: {base}/{paths[table]}" for table in found)
-        raise UsageError(
-            f"data.spans: chooses no span; {has}:\n{where}\nDeliver one, or choose others in `data.spans`."
-        )
+        there = _listed(found[owners[number]][number].label for number in numbers)
+        raise UsageError(f"data.spans: chooses no span; below {base} there are {there}. Choose among these.")
     lacking = [
         f"  data.{table}: lacks span {found[owners[number]][number].label}, which data.{owners[number]} has: "
         f"{base}/{_filled(paths[table], found[owners[number]][number])}"

@@ -1,4 +1,4 @@
-"""`twostep data check`: bad inputs from the command line, each answered by one clear error, and good ones by a table."""
+"""`twostep data check`: bad inputs from the command line, each answered by one clear error; good ones by a table."""
 
 import gzip
 import json

@@ -351,10 +351,8 @@ def test_what_was_shown_is_told_where_there_is_such_a_table(tmp_path, full):
     found = report.facts_of_run(folders, name="demo", run_time="now", seed=1, candidates=10, release=None)
     assert (found.lists, found.exposures, found.tables) == (full.lists, counts, {"exposures": {"of": "it"}})
     told = page.render(replace(full, exposures=counts))
-    assert (
-        "Dropped of the exposures: 2 unknown item (0.2%). Shown and not chosen, for the ranker to learn from: 1,234 items"
-        in told
-    )
+    assert "Dropped of the exposures: 2 unknown item (0.2%). Shown and not chosen" in told
+    assert "for the ranker to learn from: 1,234 items" in told
     assert "exposures" not in page.render(full)
 
 

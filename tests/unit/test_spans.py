@@ -89,10 +89,11 @@ def test_a_span_that_is_no_number_is_an_error(tmp_path, name, path):
 
 
 def test_no_span_to_choose(tmp_path):
-    with pytest.raises(UsageError, match=r"data\.spans: chooses no span; no file matches:\n  data.users: "):
-        choose(tmp_path, {"users": USERS})
+    assert choose(tmp_path, {"users": USERS}) == {"users": TableSource(str(tmp_path), (USERS,))}
+    with pytest.raises(DataError, match="no file matches"):
+        choose(tmp_path, {"users": USERS})["users"].files()
     deliver(tmp_path, "users-001.csv", "users-002.csv")
-    with pytest.raises(UsageError, match="chooses no span; there are 001, 002"):
+    with pytest.raises(UsageError, match="chooses no span; below .* there are 001, 002"):
         choose(tmp_path, {"users": USERS}, first=3, last=4)
 
 
