@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from components.table_example_gen import keys
 from components.table_example_gen.files import open_file
 from components.table_example_gen.sources import TableSource
-from components.table_example_gen.spec import Problem, TableSpec, dropped_problem
+from components.table_example_gen.spec import Problem, TableSpec, dropped_problem, shortened
 from components.table_example_gen.table import Plan, check_table
 from core import names
 from core.errors import DataError
@@ -131,6 +131,6 @@ def _unknown(rows: pa.Table, spec: TableSpec, keyed: str, key: str, missing: np.
     return Problem(
         file,
         f"{place}, column {spec.name_in_file(key)!r}",
-        f"{keys.shortened(rows[key][at].as_py())} is not in the table {keyed}{more}",
+        f"{shortened(rows[key][at].as_py())} is not in the table {keyed}{more}",
         f"Add it to {keyed}, or set `data.{spec.table}.on_unknown: drop` to leave such rows out",
     )

@@ -98,15 +98,19 @@ def open_store(file: Path) -> Any:
     return ml_metadata.MetadataStore(connection)
 
 
-def check_store(file: Path) -> None:
+def check_store(file: Path, deep: bool = False) -> None:
     """Check that a file, where there is one, is an SQLite store of ML Metadata; ML Metadata itself names no file.
+
+    Args:
+      file: the file.
+      deep: whether to read every page of it.
 
     Raises:
       UsageError: it is damaged or of another program.
     """
     if not file.exists() or (file.is_file() and file.stat().st_size == 0):
         return
-    found = _damage(file)
+    found = _damage(file, deep) if file.is_file() else "is no file"
     if found:
         raise UsageError(
             f"{file}: {found}; it should be the SQLite file in which ML Metadata records the runs. Put back a copy of "
@@ -114,17 +118,18 @@ def check_store(file: Path) -> None:
         )
 
 
-def _damage(file: Path) -> str:
-    if not file.is_file():
-        return "is no file"
+def _damage(file: Path, deep: bool) -> str:
+    """What is wrong with an SQLite file; empty where nothing is."""
     try:
-        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        # Not read-only: what a killed run was writing is undone on opening.
+        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)) as database:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if tables and not {"MLMDEnv", "Artifact", "Execution"} <= tables:
                 return f"is an SQLite file of another program, with the tables {', '.join(sorted(tables)[:3])}"
-            [(state,)] = database.execute("PRAGMA quick_check(1)").fetchall()
+            [(state,)] = database.execute("PRAGMA quick_check(1)").fetchall() if deep else [("ok",)]
     except sqlite3.Error as error:
-        return f"is damaged ({error})"
+        # A run that is under way holds the lock now and then; that is no damage.
+        return "" if "locked" in str(error) else f"is damaged ({error})"
     return "" if state == "ok" else f"is damaged ({state.splitlines()[-1]})"
 
 

@@ -22,7 +22,8 @@ from core.errors import TwostepError
 from pipeline import lineage
 from pipeline.progress import NodeResult, Progress, State
 
-_DISK_FULL = os.strerror(errno.ENOSPC)  # libraries in C++ pass on the text alone
+# As libraries in C++ and SQLite say it, which pass on no error number.
+_DISK_FULL = re.compile(f"{os.strerror(errno.ENOSPC)}|database or disk is full")
 _RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
 
 
@@ -64,7 +65,7 @@ def run(
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = deployment.metadata_connection_config
     if connection.HasField("sqlite"):
-        lineage.check_store(Path(connection.sqlite.filename_uri))
+        lineage.check_store(Path(connection.sqlite.filename_uri), deep=True)
     store = metadata.Metadata(getattr(connection, connection.WhichOneof("connection_config")))
     _remove_leftovers(store, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
     nodes = [node.pipeline_node for node in ir.nodes if not node.pipeline_node.execution_options.HasField("skip")]
@@ -164,10 +165,10 @@ def explained(node_id: str, error: BaseException) -> TwostepError:
         if told is not None:
             return told
     text = str(error).strip() or "no message"
-    if any(isinstance(link, OSError) and link.errno == errno.ENOSPC for link in chain) or _DISK_FULL in text:
+    if any(isinstance(link, OSError) and link.errno == errno.ENOSPC for link in chain) or _DISK_FULL.search(text):
         return TwostepError(
-            f"{node_id} could not write: the disk is full ({_DISK_FULL}). Free some space, of the run folder or the "
-            "temporary folder, and run again: the nodes before it are in the cache"
+            f"{node_id} could not write: the disk is full ({os.strerror(errno.ENOSPC)}). Free some space where the run "
+            "folder and the temporary folder are, and run again: the nodes before it are in the cache"
         )
     return TwostepError(
         f"{node_id} failed with {type(error).__name__}: {_shortened(text)}\nRun again with -v for the log"

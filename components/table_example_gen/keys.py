@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from components.table_example_gen.files import open_file
 from components.table_example_gen.sources import require_file
-from components.table_example_gen.spec import Problem, TableSpec
+from components.table_example_gen.spec import Problem, TableSpec, shortened
 from core import names
 from core.errors import DataError
 
@@ -133,12 +133,6 @@ def _problem(file: str, repeat: Repeat, count: int, spec: TableSpec) -> Problem:
     return Problem(
         file, place, f"{key} stands in {first} already{more}", f"Leave one row a key, or set `{policy}: drop`"
     )
-
-
-def shortened(value: object) -> str:
-    """Return a value as an error shows it, at most 80 characters."""
-    text = repr(value.decode(errors="backslashreplace") if isinstance(value, bytes) else value)
-    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def _repeat(keys: pa.Table, at: int, spec: TableSpec) -> Repeat:

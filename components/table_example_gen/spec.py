@@ -111,3 +111,9 @@ def as_error(problems: list[Problem]) -> DataError:
     if len(problems) > _MOST_TOLD:
         lines.append(f"and {len(problems) - _MOST_TOLD} problems more")
     return DataError(first.file, first.place, first.found, "\n  ".join([first.todo, *lines]))
+
+
+def shortened(value: object) -> str:
+    """Return a value as an error shows it, at most 80 characters."""
+    text = repr(value.decode(errors="backslashreplace") if isinstance(value, bytes) else value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -15,7 +15,7 @@ import pyarrow as pa
 from components.table_example_gen import columns, keys
 from components.table_example_gen.files import TableFile, open_file
 from components.table_example_gen.header import find_columns
-from components.table_example_gen.spec import Problem, TableSpec, dropped_problem
+from components.table_example_gen.spec import Problem, TableSpec, dropped_problem, shortened
 from core import files, names
 from core.errors import DataError
 from transform.features import Raw, raw_columns
@@ -245,7 +245,7 @@ class _Tally:
         bad = np.zeros(len(rows), bool)
         for column, fault, raw in faults:
             at = int(fault.bad.argmax())
-            found = fault.found.format(value=keys.shortened(raw[at].as_py()))
+            found = fault.found.format(value=shortened(raw[at].as_py()))
             kind = _Kind(int(rows[at]), found, fault.todo, fault.fatal)
             self._kinds.setdefault((column, fault.reason), kind).count += int(fault.bad.sum())
             self.dropped[fault.reason] += int((fault.bad & ~bad).sum())

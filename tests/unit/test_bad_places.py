@@ -3,6 +3,8 @@
 import errno
 import os
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -91,12 +93,40 @@ def test_a_metadata_file_with_a_damaged_page(tmp_path):
         for table in ("MLMDEnv", "Artifact", "Execution"):
             store.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, text TEXT)")
         store.executemany("INSERT INTO Artifact (text) VALUES (?)", [("x" * 500,)] * 100)
-    lineage.check_store(file)
+    lineage.check_store(file, deep=True)
     content = bytearray(file.read_bytes())
     content[-4096 * 2 :] = b"\xee" * (4096 * 2)
     file.write_bytes(content)
     with pytest.raises(UsageError, match="is damaged"):
-        lineage.check_store(file)
+        lineage.check_store(file, deep=True)
+
+
+def test_a_metadata_file_that_is_in_use_is_not_damaged(tmp_path, monkeypatch):
+    file = tmp_path / "metadata.sqlite"
+    store = sqlite3.connect(file)
+    for table in ("MLMDEnv", "Artifact", "Execution"):
+        store.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, text TEXT)")
+    store.commit()
+    store.execute("BEGIN EXCLUSIVE")
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *arguments, **keywords: connect(*arguments, timeout=0, **keywords))
+    lineage.check_store(file, deep=True)
+
+
+def test_what_a_killed_run_left_half_written_is_undone(tmp_path):
+    file = tmp_path / "metadata.sqlite"
+    with sqlite3.connect(file) as store:
+        for table in ("MLMDEnv", "Artifact", "Execution"):
+            store.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, text TEXT)")
+        store.executemany("INSERT INTO Artifact (text) VALUES (?)", [("x" * 500,)] * 100)
+    store.close()
+    write = "import os, sqlite3, sys; s = sqlite3.connect(sys.argv[1]); s.execute('PRAGMA cache_size = 1');"
+    write += "s.execute('UPDATE Artifact SET text = ' + chr(39) + 'y' * 900 + chr(39)); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", write, str(file)], check=False)
+    assert (tmp_path / "metadata.sqlite-journal").stat().st_size > 0
+    lineage.check_store(file, deep=True)
+    with sqlite3.connect(file) as store:
+        assert store.execute("SELECT DISTINCT substr(text, 1, 1) FROM Artifact").fetchall() == [("x",)]
 
 
 # ---- frozen schemas ----

@@ -93,7 +93,7 @@ def test_no_span_to_choose(tmp_path):
     with pytest.raises(DataError, match="no file matches"):
         choose(tmp_path, {"users": USERS})["users"].files()
     deliver(tmp_path, "users-001.csv", "users-002.csv")
-    with pytest.raises(UsageError, match="chooses no span; below .* there are 001, 002"):
+    with pytest.raises(UsageError, match=r"chooses no span; below .* there are 001, 002"):
         choose(tmp_path, {"users": USERS}, first=3, last=4)
 
 
