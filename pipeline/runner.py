@@ -64,8 +64,8 @@ def run(
     runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = deployment.metadata_connection_config
-    if connection.HasField("sqlite"):
-        lineage.check_store(Path(connection.sqlite.filename_uri), deep=True)
+    if connection.database_connection_config.HasField("sqlite"):
+        lineage.check_store(Path(connection.database_connection_config.sqlite.filename_uri), deep=True)
     store = metadata.Metadata(getattr(connection, connection.WhichOneof("connection_config")))
     _remove_leftovers(store, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
     nodes = [node.pipeline_node for node in ir.nodes if not node.pipeline_node.execution_options.HasField("skip")]
