@@ -14,6 +14,7 @@ from components.recommender_evaluator import evaluation, rules
 from core import metrics
 from pipeline import report
 from pipeline.report import charts, facts, glossary, markup, page
+from pipeline.report.data_lines import data_lines
 
 N_QUERIES, N_ITEMS, KS = 60, 40, (5, 10)
 HOSTILE = "<script>alert('&\"x\"')</script>"
@@ -354,6 +355,17 @@ def test_what_was_shown_is_told_where_there_is_such_a_table(tmp_path, full):
     assert "Dropped of the exposures: 2 unknown item (0.2%). Shown and not chosen" in told
     assert "for the ranker to learn from: 1,234 items" in told
     assert "exposures" not in page.render(full)
+
+
+def test_what_the_terminal_says_of_the_tables(full):
+    assert data_lines(full) == [
+        "spans       7, 8   (interactions)",
+        "dropped     interactions: 7 of 1,204 rows (0.58%: 4 invalid_key, 3 unknown_item)",
+    ]
+    clean = {"rows_read": 9, "dropped": {}, "spans": []}
+    shown = {"rows": 5, "dropped": {"unknown_user": 2}, "not_chosen": 1}
+    exposed = replace(full, tables={"users": clean, "exposures": clean}, exposures=shown)
+    assert data_lines(exposed) == ["dropped     exposures: 2 of 9 rows (22.22%: 2 unknown_user)"]
 
 
 def test_writes_whole_or_not_at_all(tmp_path, full):
