@@ -5,12 +5,14 @@ It does what `tfx.orchestration.local.LocalDagRunner` does, and tells its caller
 
 import core.tf  # before TFX, which imports TensorFlow
 
+import contextlib
 import datetime
 import errno
 import logging
 import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -72,12 +74,22 @@ def run(
     reporter.nodes([node.node_info.id for node in nodes])
     results: list[NodeResult] = []
     began = time.monotonic()
-    with telemetry_utils.scoped_labels({telemetry_utils.LABEL_TFX_RUNNER: "local"}):
+    with telemetry_utils.scoped_labels({telemetry_utils.LABEL_TFX_RUNNER: "local"}), _no_arguments():
         for node in nodes:
             stop_if_asked()
             results.append(_run_node(node, ir, deployment, store, reporter, stop_if_asked))
     reporter.ended(results, time.monotonic() - began)
     return results
+
+
+@contextlib.contextmanager
+def _no_arguments() -> Iterator[None]:
+    """Hide the arguments of this process: TFX's Beam executors parse them as flags of absl, whose -v is a number."""
+    before, sys.argv = sys.argv, sys.argv[:1]
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 def _remove_leftovers(store: Any, root: Path) -> None:

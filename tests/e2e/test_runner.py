@@ -230,6 +230,14 @@ def test_lineage_of_what_the_runner_recorded(little, tmp_path):
     assert found.maker(report.artifact_id).id == results[-1].execution_id
 
 
+@pytest.mark.parametrize("arguments", [["-v", "run", "shop.yaml"], ["run", "shop.yaml", "-v"]])
+def test_the_arguments_of_the_command_are_no_flags_of_a_library(little, tmp_path, monkeypatch, arguments):
+    monkeypatch.setattr(sys, "argv", ["twostep", *arguments])
+    results, _ = run(little.build(tmp_path))
+    assert [each.state for each in results] == ["done"] * 3
+    assert sys.argv == ["twostep", *arguments]
+
+
 def test_damaged_metadata_is_named_before_any_node_runs(little, tmp_path):
     results, _ = run(little.build(tmp_path))
     file = tmp_path / "metadata.sqlite"
