@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
-from components.table_example_gen.sources import is_text, looks_like, require_file
+from components.table_example_gen.sources import looks_like, require_file
 from core.errors import DataError
 
 _BLOCK = 1 << 23  # bytes of CSV parsed at once; no record may be longer
@@ -61,13 +61,12 @@ def open_file(path: str, separator: str) -> TableFile:
         raise DataError(path, "its name", f"ends in {Path(path).suffix!r}", f"Use a file that ends in {known}")
     require_file(path)
     found = looks_like(path)
-    if kind is ParquetFile and found != "Parquet" and (found or is_text(path)):
-        found = found or "text, such as CSV"
+    if kind is ParquetFile and found not in ("Parquet", None):
+        found = "text, such as CSV" if found == "text" else found
         raise DataError(path, "the file", f"looks like {found}, not Parquet", f"Name it by what it is, or {_EXPORT}")
-    if kind is CsvFile and found not in (None, "JSON"):  # a header may begin with a bracket
-        raise DataError(
-            path, "the file", f"looks like {found}, not CSV", f"Unpack it or name it by what it is, or {_EXPORT}"
-        )
+    if kind is CsvFile and found not in ("text", None):
+        todo = f"Unpack it or name it by what it is, or {_EXPORT}"
+        raise DataError(path, "the file", f"looks like {found}, not CSV", todo)
     return CsvFile(path, separator) if kind is CsvFile else ParquetFile(path)
 
 

@@ -101,17 +101,23 @@ BAD_FILES = {
     "utf-16": ("e.csv", HEADER.encode("utf-16"), "the file", "is UTF-16 text", "Save it as UTF-8"),
     "no parquet": (
         "e.parquet",
-        b"PAR1 and then nothing of use",
+        b"PAR1\x15 and then nothing of use",
         "the file",
         "is no whole Parquet file",
         "copy or export",
     ),
     "gzip as csv": ("e.csv", b"\x1f\x8b\x08" + b"x" * 20, "the file", "looks like gzip, not CSV", "Unpack it"),
-    "parquet as csv": ("e.csv", b"PAR1" + b"x" * 20, "the file", "looks like Parquet, not CSV", "export"),
+    "parquet as csv": ("e.csv", b"PAR1\x15" + b"x" * 20, "the file", "looks like Parquet, not CSV", "export"),
     "excel as csv": ("e.csv", b"PK\x03\x04" + b"x" * 20, "the file", "an Excel workbook, not CSV", "export"),
     "page as csv": ("e.csv", "<!DOCTYPE html><html>", "the file", "looks like HTML or XML, not CSV", "export"),
     "csv as parquet": ("e.parquet", HEADER + GOOD, "the file", "looks like text, such as CSV, not Parquet", "Name it"),
-    "json as parquet": ("e.parquet", '{"user_id": 1}', "the file", "looks like JSON, not Parquet", "Name it"),
+    "json as parquet": (
+        "e.parquet",
+        '{"user_id": 1}',
+        "the file",
+        "looks like text, such as CSV, not Parquet",
+        "Name it",
+    ),
     "pointer": ("e.parquet", "version https://git-lfs.github.com/spec/v1\n", "the file", "a Git LFS pointer", "export"),
     "ending": ("e.xlsx", b"x", "its name", "ends in '.xlsx'", ".csv, .tsv, .txt or .parquet"),
 }
@@ -177,6 +183,12 @@ def test_rows_are_dropped_up_to_a_share(tmp_path):
     message = refused(path, spec.model_copy(update={"max_dropped": 0.049}))
     assert "5 of 100 rows (5.00%: 1 duplicate, 4 not_a_time) would be dropped" in message
     assert "`data.interactions.max_dropped` is 0.049" in message
+
+
+def test_a_header_may_begin_as_other_formats_do(tmp_path):
+    for column in ("ORC", "PAR1", "BZh", "{id}", "[id]"):
+        path = put(tmp_path, "u.csv", f"{column},user_id\n1,2\n")
+        assert read(path, TableSpec(table="users"))[0].num_rows == 1
 
 
 def test_missing_file(tmp_path):
