@@ -84,6 +84,13 @@ class Table(Settings):
         _check_marks(path)
         return path
 
+    @field_validator("separator")
+    @classmethod
+    def _separates(cls, separator: str) -> str:
+        if separator in '"\r\n\0':
+            raise ValueError("should be no quote, no end of a line and no NUL")
+        return separator
+
 
 class Events(Table):
     """Rows of who, what and when."""
@@ -100,6 +107,13 @@ class Interactions(Events):
         None,
         description="[lowest, highest] rating; a rating outside is a bad value. Leave out where there are no ratings.",
     )
+
+    @field_validator("rating_range")
+    @classmethod
+    def _ascends(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+        if bounds is not None and not bounds[0] < bounds[1]:
+            raise ValueError("should be [lowest, highest], the lowest below the highest")
+        return bounds
 
     @property
     def has_ratings(self) -> bool:

@@ -38,12 +38,23 @@ def find_columns(file: TableFile, spec: TableSpec) -> tuple[list[str], list[str]
     return present, ignored, problems
 
 
+def unknown_columns(spec: TableSpec) -> list[Problem]:
+    """Return a problem for each column that the configuration renames and the table does not have."""
+    key = f"data.{spec.table}.columns"
+    found = "is renamed, but no column of that name is read"
+    return [
+        Problem(key, name, found, f"Those that are: {', '.join(spec.types())}. Declare it, or remove it there")
+        for name in spec.columns
+        if name not in spec.types()
+    ]
+
+
 def _nothing_known(file: TableFile, spec: TableSpec, expected: list[str], key: str) -> Problem:
     """No column at all is known: no header, another separator, or other names."""
     lacks = f"there is none of the columns {', '.join(map(repr, expected))}"
     if not isinstance(file, CsvFile):
         more = ", …" if len(file.columns) > _MOST_COLUMNS else ""
-        found = f"{lacks}; there are {', '.join(map(repr, file.columns[:_MOST_COLUMNS]))}{more}"
+        found = f"{lacks}; there are {', '.join(map(repr, file.columns[:_MOST_COLUMNS])) or 'none'}{more}"
         return Problem(file.path, "its columns", found, f"Name the right ones in {key}")
     shown = shortened(file.first_line)
     if len(file.columns) == 1:

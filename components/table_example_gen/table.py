@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from components.table_example_gen import columns, keys
 from components.table_example_gen.files import TableFile, open_file
-from components.table_example_gen.header import find_columns
+from components.table_example_gen.header import find_columns, unknown_columns
 from components.table_example_gen.spec import Problem, TableSpec, dropped_problem, shortened
 from core import files, names
 from core.errors import DataError
@@ -101,7 +101,8 @@ def make_plan(checks: list[FileCheck], repeats: keys.Repeats, spec: TableSpec) -
       spec: of the table.
     """
     checks = sorted(checks, key=lambda check: check.path)
-    problems = [problem for check in checks for problem in check.problems] + keys.problems(repeats, spec)
+    problems = unknown_columns(spec) + [problem for check in checks for problem in check.problems]
+    problems += keys.problems(repeats, spec)
     rows = {check.path: repeats.rows.get(check.path, _NONE) for check in checks}
     report = _report(checks, rows, spec)
     if not problems:

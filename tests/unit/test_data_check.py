@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
@@ -186,6 +187,30 @@ BAD = {
         lambda shop: (shop.add("shown.csv", "9,a,5"), shop.set("exposures", on_unknown="drop")),
         1,
         ["exposures: the table: 1 of 3 rows (33.33%: 1 unknown_user) would be dropped"],
+    ),
+    "renamed to nothing": (
+        change("set", "users", columns={"agee": "age"}),
+        1,
+        ["data.users.columns: agee: is renamed, but no column", "Those that are: user_id, age"],
+    ),
+    "blank id": (change("add", "users.csv", " ,3"), 1, ["line 5, column 'user_id': is empty or blank"]),
+    "a date far away": (
+        change(
+            "parquet",
+            "e.parquet",
+            "interactions",
+            {"user_id": ["1"], "item_id": ["a"], "timestamp": [date(9999, 12, 31)], "rating": [3.0]},
+        ),
+        1,
+        ["e.parquet: row 1, column 'timestamp': datetime.date(9999, 12, 31) is after the year 2100"],
+    ),
+    "no bytes of a path": (change("set", "users", path="a\0.csv"), 2, ["data.users.path: should have no NUL"]),
+    "separator is a quote": (change("set", "users", separator='"'), 2, ["data.users.separator: should be no quote"]),
+    "range": (change("set", "interactions", rating_range=[5, 1]), 2, ["data.interactions.rating_range: ", "[5, 1]"]),
+    "loop": (
+        lambda shop: ((shop.data / "users.csv").unlink(), os.symlink("users.csv", shop.data / "users.csv")),
+        1,
+        ["users.csv: the file: cannot be opened: Too many levels of symbolic links"],
     ),
     "no span": (spans, 2, ["events-new.csv: should have digits"]),
     "lacking span": (lacking, 2, ["data.users: lacks span 2, which data.interactions has"]),
