@@ -27,7 +27,7 @@ K = "k"
 
 # ---- tables ----
 INTERACTIONS, USERS, ITEMS = "interactions", "users", "items"
-TABLES = (INTERACTIONS, USERS, ITEMS)  # which every recommender has
+TABLES = (INTERACTIONS, USERS, ITEMS)  # what is joined; without users they are those of the interactions
 EXPOSURES = "exposures"  # what users were shown; for candidate lists alone, and no event
 NODE_NAMES = {INTERACTIONS: "Interaction", USERS: "User", ITEMS: "Item", EXPOSURES: "Exposure"}  # how node ids start
 

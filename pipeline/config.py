@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from core.errors import UsageError
 from core.settings import Settings
-from pipeline.data import Data
+from pipeline.data import Data, PathText
 from pipeline.evaluation import Evaluation
 from serving.rerank import settings as rerank_settings
 from trainer.ranking import registry as ranking_registry
@@ -155,7 +155,7 @@ class Ranking(Settings):
 class Release(Settings):
     """Where releases go."""
 
-    folder: str = Field("releases", description="Folder of the releases, below `run_folder`.")
+    folder: PathText = Field("releases", description="Folder of the releases, below `run_folder`.")
     keep: int = Field(
         5,
         ge=1,
@@ -192,7 +192,7 @@ class Config(Settings):
     seed: int = Field(
         42, ge=0, lt=2**32, description="Of everything that is drawn; the same data and seed give the same models."
     )
-    run_folder: str | None = Field(
+    run_folder: PathText | None = Field(
         None, description="Folder of runs, from where the command is started; `runs/<name>` by default."
     )
     data: Data = Field(description="The tables.")
@@ -224,6 +224,11 @@ class Config(Settings):
         _checked("reranking.", rerank_settings.check, self.reranking, self.features.item)
         self._check_slices()
         self._check_title()
+        if self.data.users is None and self.features.user:
+            raise ValueError(
+                f"features.user: should be empty where `data.users` is null; found {sorted(self.features.user)}. "
+                "Add the table of users, or remove these features"
+            )
         self._check_exposed()
         if self.ranking.earlier_windows and not self.split.in_time:
             raise ValueError(

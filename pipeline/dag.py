@@ -17,6 +17,7 @@ from components.event_joiner.component import EventJoiner
 from components.recommender_evaluator.component import RecommenderEvaluator
 from components.recommender_evaluator.in_force import ReleaseInForce
 from components.release_pusher.component import ReleasePusher
+from components.table_example_gen.sources import TableSource
 from components.types import Release
 from core import names
 from core.code import code_digest
@@ -40,7 +41,7 @@ class Places:
     """Where a runner reads from and writes to.
 
     Args:
-      data: folder of the tables.
+      tables: table → where its files lie.
       releases: folder of the releases.
       serving: folder of the pushed models, as TensorFlow Serving expects them.
       schemas: table → a frozen schema to import.
@@ -48,7 +49,7 @@ class Places:
       trusted_keys: files of the public keys that a release should be signed with; empty for none.
     """
 
-    data: str
+    tables: dict[str, TableSource]
     releases: str
     serving: str
     schemas: dict[str, str]
@@ -94,7 +95,7 @@ def build(config: Config, config_file: str | Path) -> tfx.dsl.Pipeline:
 def local_places(config: Config, config_file: str | Path) -> Places:
     """Where the pipeline of this machine reads and writes."""
     return Places(
-        data=str(paths.data_root(config, config_file)),
+        tables=paths.table_sources(config, config_file),
         releases=str(paths.releases_folder(config)),
         serving=str(paths.serving_folder(config)),
         schemas=paths.frozen_schemas(config, config_file),
@@ -134,8 +135,8 @@ def nodes(config: Config, places: Places) -> list[Any]:
 
 def joined_nodes(config: Config, places: Places) -> Joined:
     """From the tables to Transform."""
-    tables, made = table_nodes(config, places.data, places.schemas)
-    joined = {table: tables[table] for table in names.TABLES}
+    tables, made = table_nodes(config, places.tables, places.schemas)
+    joined = {table: tables[table] for table in names.TABLES if table in tables}
     joiner = EventJoiner(tables=joined, settings=_json(_join_settings(config))).with_id("EventJoiner")
     transform = tfx.components.Transform(
         examples=joiner.outputs["examples"],
@@ -298,6 +299,7 @@ def _join_settings(config: Config) -> dict:
         "history_length": config.features.history_length,
         "split": config.split.model_dump(),
         "drop_unknown": config.data.interactions.on_unknown == "drop",
+        "max_dropped": config.data.interactions.max_dropped,
         "seed": config.seed,
     }
 
@@ -306,8 +308,14 @@ def exposed_settings(config: Config) -> dict[str, dict]:
     """What becomes of the exposures, where there are any."""
     if config.data.exposures is None:
         return {}
-    drop_unknown = config.data.exposures.on_unknown == "drop"
-    return {"exposed": {"share": config.ranking.negatives.exposed, "drop_unknown": drop_unknown}}
+    exposures = config.data.exposures
+    return {
+        "exposed": {
+            "share": config.ranking.negatives.exposed,
+            "drop_unknown": exposures.on_unknown == "drop",
+            "max_dropped": exposures.max_dropped,
+        }
+    }
 
 
 def query_settings(config: Config) -> dict:

@@ -1,5 +1,6 @@
 """Every configuration key with its type, default and meaning, read off the models that check a configuration."""
 
+import datetime
 import difflib
 import json
 import textwrap
@@ -97,9 +98,10 @@ def _key(name: str, field: FieldInfo) -> Key:
     bounds = ", ".join(filter(None, map(_bound, field.metadata)))
     required = field.is_required()
     group = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    if group and not required:
-        below = _with_defaults(below, field.get_default(call_default_factory=True))
-    default = "" if required or group else _yaml(field.get_default(call_default_factory=True))
+    value = None if required else field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        group, below = True, _with_defaults(below, value)
+    default = "" if required or group else _yaml(value)
     return Key(name, f"{kind}, {bounds}" if bounds else kind, default, field.description or "", below, required)
 
 
@@ -131,7 +133,9 @@ def _kind(annotation: Any) -> tuple[str, tuple[Key, ...]]:
         return f"list of {kind}", below
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "group", _keys(annotation)
-    return {str: "text", int: "integer", float: "number", bool: "true or false"}.get(annotation, str(annotation)), ()
+    return {str: "text", int: "integer", float: "number", bool: "true or false", datetime.date: "date"}.get(
+        annotation, str(annotation)
+    ), ()
 
 
 def _union_kind(parts: list[Any], optional: bool) -> tuple[str, tuple[Key, ...]]:

@@ -3,7 +3,9 @@
 Reads ML Metadata alone, so no TensorFlow and no TFX are needed.
 """
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -82,10 +84,11 @@ def open_store(file: Path) -> Any:
     """The `ml_metadata.MetadataStore` in a SQLite file, for reading.
 
     Raises:
-      UsageError: there is no such file.
+      UsageError: there is no such file, or it is damaged or of another program.
     """
     if not file.is_file():
         raise UsageError(f"{file}: no runs are recorded there. Run the pipeline first: twostep run CONFIG")
+    check_store(file)
     import ml_metadata
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
@@ -93,6 +96,41 @@ def open_store(file: Path) -> Any:
     connection.sqlite.filename_uri = str(file)
     connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE
     return ml_metadata.MetadataStore(connection)
+
+
+def check_store(file: Path, deep: bool = False) -> None:
+    """Check that a file, where there is one, is an SQLite store of ML Metadata; ML Metadata itself names no file.
+
+    Args:
+      file: the file.
+      deep: whether to read every page of it.
+
+    Raises:
+      UsageError: it is damaged or of another program.
+    """
+    if not file.exists() or (file.is_file() and file.stat().st_size == 0):
+        return
+    found = _damage(file, deep) if file.is_file() else "is no file"
+    if found:
+        raise UsageError(
+            f"{file}: {found}; it should be the SQLite file in which ML Metadata records the runs. Put back a copy of "
+            "it, or move it away: the next run then starts without cache and lineage; releases stay as they are."
+        )
+
+
+def _damage(file: Path, deep: bool) -> str:
+    """What is wrong with an SQLite file; empty where nothing is."""
+    try:
+        # Not read-only: what a killed run was writing is undone on opening.
+        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)) as database:
+            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if tables and not {"MLMDEnv", "Artifact", "Execution"} <= tables:
+                return f"is an SQLite file of another program, with the tables {', '.join(sorted(tables)[:3])}"
+            [(state,)] = database.execute("PRAGMA quick_check(1)").fetchall() if deep else [("ok",)]
+    except sqlite3.Error as error:
+        # A run that is under way holds the lock now and then; that is no damage.
+        return "" if "locked" in str(error) else f"is damaged ({error})"
+    return "" if state == "ok" else f"is damaged ({state.splitlines()[-1]})"
 
 
 def trace(store: Any, roots: int | Sequence[int], direction: Direction = "back") -> Lineage:

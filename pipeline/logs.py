@@ -26,7 +26,8 @@ def captured(log_file: Path, verbose: bool = False) -> Iterator[TextIO]:
     old_out, old_err = os.dup(1), os.dup(2)
     encoding = sys.stdout.encoding or "utf-8"
     with contextlib.ExitStack() as stack:
-        log = stack.enter_context(open(log_file, "a", buffering=1, encoding="utf-8", errors="backslashreplace"))
+        log = open(log_file, "a", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+        stack.callback(_close, log)
         ours = stack.enter_context(os.fdopen(old_out, "w", buffering=1, encoding=encoding, errors="replace"))
         stack.callback(os.close, old_err)
         if verbose:
@@ -38,6 +39,12 @@ def captured(log_file: Path, verbose: bool = False) -> Iterator[TextIO]:
         stack.enter_context(contextlib.redirect_stderr(log))
         stack.enter_context(_python_logging(log))
         yield ours
+
+
+def _close(log: TextIO) -> None:
+    """Close the log; what a full disk does not take is lost, and must not hide the error that ended the run."""
+    with contextlib.suppress(OSError):
+        log.close()
 
 
 def _point_descriptors(out: int, err: int) -> None:

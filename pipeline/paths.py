@@ -1,11 +1,12 @@
 """Where everything of a recommender lies: its runs, its metadata, its releases, its tables."""
 
-import re
+import os
 from pathlib import Path
 
-from core import files
+from components.table_example_gen.sources import TableSource, folder_todo, matching
+from core import files, names
 from core.errors import UsageError
-from pipeline import datasets
+from pipeline import datasets, spans
 from pipeline.config import Config
 
 
@@ -61,28 +62,42 @@ def data_root(config: Config, config_file: str | Path) -> Path:
     return (Path(config_file).absolute().parent / (config.data.root or "")).resolve()
 
 
-def table_files(config: Config, config_file: str | Path) -> dict[str, list[Path]]:
-    """Table -> the files that its pattern matches, sorted.
+def table_sources(config: Config, config_file: str | Path) -> dict[str, TableSource]:
+    """Table → where its files lie, with the spans chosen; looks for files only of tables whose paths mark spans.
 
     Raises:
-      UsageError: a table has none; the message says how to get them.
+      UsageError: the spans do not fit together; see `pipeline.spans.choose`.
+    """
+    root = str(data_root(config, config_file))
+    return spans.choose(config.data.paths, config.data.spans, root, matching)
+
+
+def table_files(config: Config, config_file: str | Path) -> dict[str, list[Path]]:
+    """Table → its files, sorted; of dated tables those of the chosen spans.
+
+    Raises:
+      UsageError: a table has none, or a folder in place of one; the message says how to get them.
     """
     root = data_root(config, config_file)
-    patterns = {table: getattr(config.data, table).path for table in config.data.tables}
-    matched = {table: sorted(root.glob(_as_glob(pattern))) for table, pattern in patterns.items()}
-    missing = [f"  data.{table}: {root / patterns[table]}" for table, found in matched.items() if not found]
+    sources = table_sources(config, config_file)
+    matched = {
+        table: [Path(file) for pattern in source.patterns for file in matching(root, pattern)]
+        for table, source in sources.items()
+    }
+    missing = [f"  data.{table}: {root / config.data.paths[table]}" for table, found in matched.items() if not found]
     if missing:
         if config.data.dataset is not None:
             todo = f"Fetch the dataset first: twostep data get {config.data.dataset}"
         else:
             todo = "Put the files there, or correct `data.root` and the tables' `path`."
+            if not matched.get(names.USERS, True):
+                todo += " Where there is no table of users, set `data.users: null`."
         raise UsageError("no file matches:\n" + "\n".join(missing) + f"\n{todo}")
+    for table, found in matched.items():
+        folder = next((path for path in found if path.is_dir()), None)
+        if folder is not None:
+            raise UsageError(f"data.{table}: {folder} is a folder. {folder_todo(str(folder))}.")
     return matched
-
-
-def _as_glob(pattern: str) -> str:
-    """A TFX input pattern as a glob: `{SPAN}`, `{SPAN:3}`, `{YYYY}` and the like stand for digits."""
-    return re.sub(r"\{[A-Z]+(:\d+)?\}", "[0-9]*", pattern)
 
 
 def signing_key(config: Config, config_file: str | Path) -> Path | None:
@@ -113,7 +128,7 @@ def frozen_schemas(config: Config, config_file: str | Path) -> dict[str, str]:
     """Table -> its frozen schema, as a copy under its digest: TFX's cache sees a path, never what stands in the file.
 
     Raises:
-      UsageError: `data.schema_folder` is set and a table's schema is not in it.
+      UsageError: `data.schema_folder` is set, and a table's schema is not in it or cannot be read.
     """
     if config.data.schema_folder is None:
         return {}
@@ -121,13 +136,46 @@ def frozen_schemas(config: Config, config_file: str | Path) -> dict[str, str]:
     copies = {}
     for table in config.data.tables:
         frozen = folder / f"{table}.pbtxt"
-        if not frozen.is_file():
-            raise UsageError(
-                f"data.schema_folder: {frozen} is missing. Freeze it with `twostep data freeze`, or remove the key."
-            )
+        check_schema(frozen)
         copy = run_folder(config) / "schemas" / files.sha256(frozen)[:16] / frozen.name
         if not copy.is_file():
             with files.replacing(copy) as partial:
                 partial.write_bytes(frozen.read_bytes())
         copies[table] = str(copy)
     return copies
+
+
+def check_schema(file: Path) -> None:
+    """Raises: UsageError when a frozen schema is missing or cannot be read."""
+    if not file.is_file():
+        raise UsageError(
+            f"data.schema_folder: {file} is missing. Freeze it with `twostep data freeze`, or remove the key."
+        )
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2
+
+    try:
+        schema = text_format.Parse(file.read_text(encoding="utf-8"), schema_pb2.Schema())
+        found = "" if schema.feature else "it has no feature"
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        found = str(error)[:200]
+    if found:
+        raise UsageError(
+            f"data.schema_folder: {file} should hold a schema of TensorFlow Metadata as text; {found}. Freeze it again "
+            "with `twostep data freeze`, or remove the key."
+        )
+
+
+def check_run_folder(folder: Path) -> None:
+    """Check that a run folder can be written to, without making it.
+
+    Raises:
+      UsageError: it, or a folder above it, is a file or may not be written to.
+    """
+    existing = next(each for each in (folder, *folder.parents) if each.exists() or each.is_symlink())
+    if not existing.is_dir():
+        raise UsageError(f"run_folder: {existing} is a file where a folder should be. Set another `run_folder`.")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"run_folder: {existing} may not be written to. Change its rights, or set another `run_folder`."
+        )

@@ -5,10 +5,14 @@ It does what `tfx.orchestration.local.LocalDagRunner` does, and tells its caller
 
 import core.tf  # before TFX, which imports TensorFlow
 
+import contextlib
 import datetime
+import errno
 import logging
+import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +21,11 @@ from typing import Any
 import core.errors
 from core import progress
 from core.errors import TwostepError
+from pipeline import lineage
 from pipeline.progress import NodeResult, Progress, State
 
+# As libraries in C++ and SQLite say it, which pass on no error number.
+_DISK_FULL = re.compile(f"{os.strerror(errno.ENOSPC)}|database or disk is full")
 _RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
 
 
@@ -59,18 +66,30 @@ def run(
     runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = deployment.metadata_connection_config
+    if connection.database_connection_config.HasField("sqlite"):
+        lineage.check_store(Path(connection.database_connection_config.sqlite.filename_uri), deep=True)
     store = metadata.Metadata(getattr(connection, connection.WhichOneof("connection_config")))
     _remove_leftovers(store, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
     nodes = [node.pipeline_node for node in ir.nodes if not node.pipeline_node.execution_options.HasField("skip")]
     reporter.nodes([node.node_info.id for node in nodes])
     results: list[NodeResult] = []
     began = time.monotonic()
-    with telemetry_utils.scoped_labels({telemetry_utils.LABEL_TFX_RUNNER: "local"}):
+    with telemetry_utils.scoped_labels({telemetry_utils.LABEL_TFX_RUNNER: "local"}), _no_arguments():
         for node in nodes:
             stop_if_asked()
             results.append(_run_node(node, ir, deployment, store, reporter, stop_if_asked))
     reporter.ended(results, time.monotonic() - began)
     return results
+
+
+@contextlib.contextmanager
+def _no_arguments() -> Iterator[None]:
+    """Hide the arguments of this process: TFX's Beam executors parse them as flags of absl, whose -v is a number."""
+    before, sys.argv = sys.argv, sys.argv[:1]
+    try:
+        yield
+    finally:
+        sys.argv = before
 
 
 def _remove_leftovers(store: Any, root: Path) -> None:
@@ -158,6 +177,11 @@ def explained(node_id: str, error: BaseException) -> TwostepError:
         if told is not None:
             return told
     text = str(error).strip() or "no message"
+    if any(isinstance(link, OSError) and link.errno == errno.ENOSPC for link in chain) or _DISK_FULL.search(text):
+        return TwostepError(
+            f"{node_id} could not write: the disk is full ({os.strerror(errno.ENOSPC)}). Free some space where the run "
+            "folder and the temporary folder are, and run again: the nodes before it are in the cache"
+        )
     return TwostepError(
         f"{node_id} failed with {type(error).__name__}: {_shortened(text)}\nRun again with -v for the log"
     )

@@ -15,6 +15,7 @@ from pipeline import lineage, lineage_views, paths, report
 from pipeline.config import Config
 from pipeline.outcome import Outcome
 from pipeline.progress import NodeResult
+from pipeline.report.data_lines import data_lines
 
 _REPORTED = {
     "EventJoiner": "examples",
@@ -41,7 +42,9 @@ def show(config: Config, config_file: str | Path, results: Sequence[NodeResult],
     if version is not None:
         _say(console, f"released    {version}{_note(config, version)}")
         _draw_lineage(config, version)
-    _write_report(config, outcome, release, results)
+    facts = _write_report(config, outcome, release, results)
+    for line in data_lines(facts):
+        _say(console, line)
     _say(console, f"report      {paths.report_file(config)}")
     if version is None:
         raise HeldBackError(f"no release: {release.get('reason', 'the evaluation did not bless it')}")
@@ -96,7 +99,9 @@ def _note(config: Config, version: str) -> str:
     return f"   (not current: that is {current}; `twostep release rollback CONFIG {version}` makes this one current)"
 
 
-def _write_report(config: Config, outcome: Outcome, release: dict[str, Any], results: Sequence[NodeResult]) -> None:
+def _write_report(
+    config: Config, outcome: Outcome, release: dict[str, Any], results: Sequence[NodeResult]
+) -> report.ReportFacts:
     drawing = paths.lineage_file(config) if "version" in release else None
     tables = {f"{names.NODE_NAMES[table]}Gen": "examples" for table in config.data.tables}
     facts = report.facts_of_run(
@@ -111,6 +116,7 @@ def _write_report(config: Config, outcome: Outcome, release: dict[str, Any], res
         lineage_svg=drawing.read_text(encoding="utf-8") if drawing else None,
     )
     report.write(paths.report_file(config), facts)
+    return facts
 
 
 def _draw_lineage(config: Config, version: str) -> None:

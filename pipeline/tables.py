@@ -7,19 +7,22 @@ from typing import Any
 from tfx import v1 as tfx
 
 from components.table_example_gen.component import TableExampleGen
-from components.table_example_gen.spec import TableSpec
+from components.table_example_gen.sources import TableSource
 from core import names
 from core.code import code_digest
 from pipeline.config import Config
+from pipeline.table_spec import table_spec
 from transform.features import own_modules
 
 
-def table_nodes(config: Config, data: str, schemas: dict[str, str]) -> tuple[dict[str, tuple], list[Any]]:
-    """For each table its Examples, schema and anomalies, and the nodes that make them.
+def table_nodes(
+    config: Config, sources: dict[str, TableSource], schemas: dict[str, str]
+) -> tuple[dict[str, tuple], list[Any]]:
+    """Return each table's Examples, schema and anomalies, and the nodes that make them.
 
     Args:
       config: the recommender's.
-      data: folder of the tables.
+      sources: table → where its files lie.
       schemas: table → a frozen schema to import.
     """
     channels, made = {}, []
@@ -27,8 +30,7 @@ def table_nodes(config: Config, data: str, schemas: dict[str, str]) -> tuple[dic
         name = names.NODE_NAMES[table]
         generator = TableExampleGen(
             spec=table_spec(config, table),
-            input_base=data,
-            pattern=getattr(config.data, table).path,
+            source=sources[table],
             code_digest=code_digest("components.table_example_gen.executor", *own_modules(config.features)),
         ).with_id(f"{name}Gen")
         examples = generator.outputs["examples"]
@@ -44,20 +46,3 @@ def table_nodes(config: Config, data: str, schemas: dict[str, str]) -> tuple[dic
         channels[table] = (examples, schema.outputs["schema"], validator.outputs["anomalies"])
         made += [generator, statistics, schema, validator]
     return channels, made
-
-
-def table_spec(config: Config, table: str) -> TableSpec:
-    """How the files of a table are read."""
-    source = getattr(config.data, table)
-    features = {names.USERS: config.features.user, names.ITEMS: config.features.item}.get(table, {})
-    extra = {names.ITEMS: config.data.title, names.INTERACTIONS: config.split.column}
-    return TableSpec(
-        table=table,
-        columns=source.columns,
-        separator=source.separator,
-        on_invalid=source.on_invalid,
-        on_duplicate=source.on_duplicate,
-        rating_range=config.data.interactions.rating_range if table == names.INTERACTIONS else None,
-        features={name: feature.model_dump() for name, feature in features.items()},
-        extra=tuple(column for column in (extra.get(table),) if column),
-    )

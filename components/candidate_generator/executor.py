@@ -16,6 +16,7 @@ from tfx.utils import path_utils
 
 from components.candidate_generator import candidates, exposures, sampling
 from components.event_joiner import schema
+from components.table_example_gen.spec import check_dropped, dropped_text
 from core import examples, metrics, names, progress, queries
 from core.columns import event_types, read_arrow
 from core.errors import ModelError
@@ -37,7 +38,9 @@ class Executor(base_executor.BaseExecutor):
     """See `components.candidate_generator.component.CandidateGenerator`."""
 
     def Do(self, input_dict, output_dict, exec_properties):  # noqa: N802 - TFX's name
-        settings = {"exposed": {"share": 0.0, "drop_unknown": False}} | json.loads(exec_properties["settings"])
+        settings = {"exposed": {"share": 0.0, "drop_unknown": False, "max_dropped": 0.0}} | json.loads(
+            exec_properties["settings"]
+        )
         features = Features.model_validate(settings["features"])
         uri = artifact_utils.get_single_uri(input_dict["examples"])
         catalogue = read_arrow(Path(uri) / names.CATALOGUE_FILE)
@@ -130,7 +133,12 @@ def _exposures(inputs, settings, users_folder, ids):
         files = examples.files(artifact_utils.get_single_uri(inputs[names.EXPOSURES]), names.ALL)
     parts = (examples.read_files([file], event_types(has_rating=False)) for file in files)
     users = [read_arrow(path)[names.USER_ID].combine_chunks() for path in sorted(users_folder.glob("*.arrow"))]
-    return exposures.known(parts, pa.concat_arrays(users), ids, settings["exposed"]["drop_unknown"])
+    shown = exposures.known(parts, pa.concat_arrays(users), ids, settings["exposed"]["drop_unknown"])
+    rows = len(shown) + sum(shown.dropped.values())
+    check_dropped(names.EXPOSURES, shown.dropped, rows, settings["exposed"]["max_dropped"])
+    if shown.dropped:
+        progress.report(f"exposures: dropped {dropped_text(shown.dropped, rows)}")
+    return shown
 
 
 def _to_learn_from(source, asked, found, counts, exposed, settings):

@@ -20,9 +20,13 @@ class EventJoinerSpec(ComponentSpec):
         "code": ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
-        **{table: ChannelParameter(type=standard_artifacts.Examples) for table in names.TABLES},
-        **{f"{table}_schema": ChannelParameter(type=standard_artifacts.Schema) for table in names.TABLES},
-        **{f"{table}_anomalies": ChannelParameter(type=standard_artifacts.ExampleAnomalies) for table in names.TABLES},
+        f"{table}{suffix}": ChannelParameter(type=kind, optional=table == names.USERS)
+        for suffix, kind in (
+            ("", standard_artifacts.Examples),
+            ("_schema", standard_artifacts.Schema),
+            ("_anomalies", standard_artifacts.ExampleAnomalies),
+        )
+        for table in names.TABLES
     }
     OUTPUTS = {  # noqa: RUF012
         "examples": ChannelParameter(type=standard_artifacts.Examples),
@@ -34,8 +38,8 @@ class EventJoiner(base_beam_component.BaseBeamComponent):
     """Joins each event with its user and its item, and splits by time.
 
     Args:
-      tables: table name → its Examples, schema and anomalies channels.
-      settings: JSON with title, user_features, item_features, history_length, split and drop_unknown.
+      tables: table name → its Examples, schema and anomalies channels; users may be missing.
+      settings: JSON with title, user_features, item_features, history_length, split, drop_unknown and max_dropped.
     Outputs:
       examples: splits train, eval, test (events) and catalogue (items), with each user's state beside them.
       schema: of the joined events.

@@ -17,6 +17,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components.event_joiner import join, schema, shards, splits
+from components.table_example_gen.spec import check_dropped, dropped_text
 from core import examples, names, progress
 from core.columns import event_types, read_arrow, write_arrow
 from core.files import read_json, write_json
@@ -32,9 +33,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
     def Do(self, input_dict, output_dict, exec_properties):  # noqa: N802 - TFX's name
         settings = json.loads(exec_properties["settings"])
-        uris = {table: artifact_utils.get_single_uri(input_dict[table]) for table in names.TABLES}
+        tables = [table for table in names.TABLES if input_dict.get(table)]
+        uris = {table: artifact_utils.get_single_uri(input_dict[table]) for table in tables}
+        uris.setdefault(names.USERS, uris[names.INTERACTIONS])  # without a table of users, those with events are all
         schemas = {}
-        for table in names.TABLES:
+        for table in tables:
             found = artifact_utils.get_single_uri(input_dict[f"{table}_anomalies"])
             schema.refuse_anomalies(table, schema.read_anomalies(found))
             path = Path(artifact_utils.get_single_uri(input_dict[f"{table}_schema"])) / SCHEMA_FILE
@@ -55,10 +58,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         self._join(spec, settings["history_length"], files, uris[names.ITEMS], types, count, Path(output.uri))
 
         report = _merge_reports(Path(output.uri))
+        dropped = report["dropped"]
+        joined_rows = sum(sum(report[group].values()) for group in ("rows", "dropped", "left_out"))
+        check_dropped(names.INTERACTIONS, dropped, joined_rows, settings["max_dropped"])
         splits.check_none_empty(report["rows"], spec.method)
         _write_catalogue(uris[names.ITEMS], types[names.ITEMS], Path(output.uri))
         write_json(Path(output.uri) / names.REPORT_FILE, report)
-        progress.report(", ".join(f"{split} {count:,}" for split, count in report["rows"].items()) + " events")
+        told = ", ".join(f"{split} {count:,}" for split, count in report["rows"].items()) + " events"
+        progress.report(f"{told}, dropped {dropped_text(dropped, joined_rows)}" if dropped else told)
         output.split_names = artifact_utils.encode_split_names([*splits.SPLITS, names.CATALOGUE])
         examples_utils.set_payload_format(output, 6)  # FORMAT_TF_EXAMPLE
         joined = schema.joined_schema(schemas, without=spec.column)
@@ -108,7 +115,7 @@ class _JoinShard(beam.DoFn):
             mine = sorted((order, data) for name, order, data in parts if name == table)
             streams = [pa.ipc.open_stream(data).read_all() for _, data in mine]
             tables[table] = pa.concat_tables([pa.schema(self.types[table].items()).empty_table(), *streams])
-        users = shards.compact(tables[names.USERS])
+        users = shards.compact(_distinct(tables[names.USERS]))
         joined = join.join(tables[names.INTERACTIONS], users, self.items, self.spec)
         output, part = Path(self.output), f"{shard:05d}-of-{self.count:05d}"
         for index, name in enumerate(splits.SPLITS):
@@ -123,6 +130,13 @@ class _JoinShard(beam.DoFn):
         report = {"rows": rows, "dropped": joined.dropped, "left_out": {"same_second": left_out} if left_out else {}}
         write_json(output / f"shard-{part}.json", report)
         yield shard
+
+
+def _distinct(users):
+    """Return users without features, each once: without a table of users they are those of the interactions."""
+    if users.column_names != [names.USER_ID]:
+        return users
+    return users.group_by([names.USER_ID], use_threads=False).aggregate([])
 
 
 def _by_user_shard(source, types, count):

@@ -14,12 +14,12 @@ def joined_schema(tables: dict[str, schema_pb2.Schema], without: str | None = No
     None is required: a catalogue item has no user, and no event is written with its history.
 
     Args:
-      tables: the schema of interactions, users and items.
+      tables: the schema of interactions, items and, where there is such a table, users.
       without: a column that the join takes away.
     """
     schema = schema_pb2.Schema()
     seen = {without}
-    for table in names.TABLES:
+    for table in filter(tables.__contains__, names.TABLES):
         for feature in tables[table].feature:
             if feature.name not in seen:
                 seen.add(feature.name)

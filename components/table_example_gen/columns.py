@@ -69,13 +69,13 @@ def identifier(raw: pa.Array) -> Converted:
     if any(fault.fatal for fault in faults):
         return values, faults
     known_bad = np.logical_or.reduce([fault.bad for fault in faults] or [np.zeros(len(raw), bool)])
-    missing = _mask(values.is_null()) & ~known_bad
+    missing = _mask(pc.or_kleene(values.is_null(), pc.utf8_is_space(values))) & ~known_bad
     floats = _mask(pc.fill_null(pc.match_substring_regex(values, r"^-?\d+\.0+$"), False))
     keep_whole = (
         "Write ids as text or whole numbers; a column of floats often comes from missing values in a data frame"
     )
     return values, faults + _faults(
-        ("missing_id", missing, "is empty", "Every row needs an id: fill it in"),
+        ("missing_id", missing, "is empty or blank", "Every row needs an id: fill it in"),
         ("float_id", floats, "{value} is an id written as a float", keep_whole),
     )
 
@@ -148,7 +148,7 @@ def timestamp(raw: pa.Array, now: int) -> Converted:
         ("not_a_time", wrong, "{value} is no time", todo),
         ("missing_timestamp", _mask(values.is_null()) & ~known_bad, "is empty", todo),
     )
-    return values, faults + _implausible(values.fill_null(0).to_numpy(zero_copy_only=False), now)
+    return values, faults + _implausible(values.fill_null(0).to_numpy(zero_copy_only=False), now, _is_time(raw.type))
 
 
 def moment(raw: pa.Array) -> Converted:
@@ -169,7 +169,7 @@ def moment(raw: pa.Array) -> Converted:
         values, faults = number(raw)
     todo = "Give seconds since 1970-01-01 UTC, or ISO-8601 such as 2024-05-01, or leave it empty where it is not known"
     faults += _faults(("not_a_time", wrong, "{value} is no time", todo))
-    return values, faults + _wrong_unit(values.fill_null(0).to_numpy(zero_copy_only=False))
+    return values, faults + _wrong_unit(values.fill_null(0).to_numpy(zero_copy_only=False), _is_time(raw.type))
 
 
 def strings(raw: pa.Array, separator: str, max_values: int) -> Converted:
@@ -206,7 +206,12 @@ def vector(raw: pa.Array, separator: str, size: int) -> Converted:
     missing = (np.bincount(row[_mask(values.is_null())], minlength=len(lists)) > 0) & ~known_bad
     wrong = (lengths > 0) & (lengths != size)
     faults += _faults(
-        ("missing_number", missing, "{value} lacks a number", "Give all of a vector's numbers, or leave it empty"),
+        (
+            "missing_number",
+            missing,
+            "{value} has a number that is missing or NaN",
+            "Give all of a vector's numbers, or leave it empty",
+        ),
         ("wrong_size", wrong & ~known_bad & ~missing, f"{{value}} should have {size} numbers", "Correct it, or `size`"),
     )
     good = (lengths == size) & ~known_bad & ~missing
@@ -280,20 +285,24 @@ def _cast(strings: pa.Array, to: pa.DataType) -> pa.Array:
 # ---- faults ----
 
 
-def _implausible(seconds: np.ndarray, now: int) -> list[Fault]:
+def _implausible(seconds: np.ndarray, now: int, unit_known: bool) -> list[Fault]:
     """Times before 1970, in another unit, or in the future."""
     faults = _faults(
         ("before_1970", seconds < 0, "{value} is before 1970", "Correct it: times count from 1970-01-01 UTC"),
     )
     future = (seconds > now + _DAY) & (seconds <= _YEAR_2100)
     todo = "Correct it, or the clock of this machine"
-    return faults + _wrong_unit(seconds) + _faults(("future", future, "{value} lies in the future", todo))
+    return faults + _wrong_unit(seconds, unit_known) + _faults(("future", future, "{value} lies in the future", todo))
 
 
-def _wrong_unit(seconds: np.ndarray) -> list[Fault]:
+def _wrong_unit(seconds: np.ndarray, unit_known: bool) -> list[Fault]:
+    """Times so late that they are in another unit; of dates and Arrow times, whose unit is known, just too late."""
     wrong = (seconds > _YEAR_2100) & np.isfinite(seconds)
     if not wrong.any():
         return []
+    if unit_known:
+        todo = "Correct it; where no time is known, leave it empty instead of a date far away"
+        return _faults(("time_unit", wrong, "{value} is after the year 2100", todo))
     first = int(seconds[wrong][0])
     scale = next((scale for scale in _UNITS if first // scale <= _YEAR_2100), 10**9)
     year = 1970 + first // 31_556_952

@@ -1,4 +1,7 @@
-"""The component: our executor under TFX's FileBasedExampleGen, which brings spans, versions and caching."""
+"""The component: our executor under TFX's FileBasedExampleGen, which brings its artifact type and its cache.
+
+The spans are chosen before the DAG is built (`pipeline.spans`), since TFX takes one span and of one table alone.
+"""
 
 import core.tf  # noqa: F401
 
@@ -7,7 +10,8 @@ from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2
 
-from components.table_example_gen.executor import CODE, SPEC, Driver, Executor
+from components.table_example_gen.executor import CODE, SPAN, SPANS, SPEC, Driver, Executor
+from components.table_example_gen.sources import TableSource
 from components.table_example_gen.spec import TableSpec
 from core import names
 
@@ -18,24 +22,25 @@ class TableExampleGen(FileBasedExampleGen):
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
     DRIVER_CLASS = Driver
 
-    def __init__(self, spec: TableSpec, input_base: str, pattern: str, code_digest: str):
+    def __init__(self, spec: TableSpec, source: TableSource, code_digest: str):
         """Wire the component.
 
         Args:
           spec: what the table holds.
-          input_base: the folder that `pattern` starts from.
-          pattern: a file or a glob; `{SPAN}` and `{VERSION}` stand for the newest delivery's.
+          source: where its files lie, the spans chosen.
           code_digest: of the code that reads it; another digest is another entry in TFX's cache.
         """
         settings = struct_pb2.Struct()
         settings.update({SPEC: spec.model_dump_json(), CODE: code_digest})
+        if source.spans:
+            settings.update({SPANS: list(source.spans), SPAN: source.span})
         custom_config = example_gen_pb2.CustomConfig()
         custom_config.custom_config.Pack(settings)
         one_split = example_gen_pb2.SplitConfig.Split(name=names.ALL, hash_buckets=1)
         super().__init__(
-            input_base=input_base,
+            input_base=source.base,
             input_config=example_gen_pb2.Input(
-                splits=[example_gen_pb2.Input.Split(name=names.ALL, pattern=pattern)],
+                splits=[example_gen_pb2.Input.Split(name=names.ALL, pattern="\n".join(source.patterns))],
             ),
             output_config=example_gen_pb2.Output(split_config=example_gen_pb2.SplitConfig(splits=[one_split])),
             custom_config=custom_config,

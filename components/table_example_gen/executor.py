@@ -1,6 +1,7 @@
 """Reads a table's files in Beam, a file a worker: first every file is checked, then what stays is written.
 
-Beam carries what was found as data; the executor turns it into one error, so a user never meets a Beam traceback.
+Keys that repeat are found shard by shard, after a shuffle by their hash. Beam carries problems as data; the executor
+turns them into one error, so a user never meets a Beam traceback.
 """
 
 import core.tf  # noqa: F401
@@ -9,12 +10,13 @@ import functools
 import json
 import os
 import time
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import apache_beam as beam
 from google.protobuf import struct_pb2
 from tfx import types
-from tfx.components.example_gen import driver, write_split
+from tfx.components.example_gen import driver, utils, write_split
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
@@ -22,26 +24,31 @@ from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
-from components.table_example_gen.spec import Problem, TableSpec, as_error
+from components.table_example_gen import keys
+from components.table_example_gen.sources import TableSource, fingerprint
+from components.table_example_gen.spec import Problem, TableSpec, as_error, dropped_text
 from components.table_example_gen.table import FileCheck, Plan, check_file, clean_tables, make_plan
-from core import names
-from core.errors import DataError
+from core import names, progress
 from core.examples import shard_path, split_folder, write_examples
 
-SPEC, CODE = "spec", "code"  # keys of the custom configuration
+SPEC, CODE, SPANS, SPAN = "spec", "code", "spans", "span"  # keys of the custom configuration
 SOURCES = "sources"  # the artifact's property where lineage ends
 
 
 class Driver(driver.FileBasedDriver):
-    """TFX's own, with an error that names the folder where no delivery matches the pattern."""
+    """TFX's own, but the spans are chosen already, and the cache is keyed by what the files hold."""
 
     def resolve_exec_properties(self, exec_properties: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
-        try:
-            return super().resolve_exec_properties(exec_properties, *args, **kwargs)
-        except ValueError as error:
-            if "Cannot find matching" not in str(error):
-                raise
-            raise _no_file(*_inputs(exec_properties)) from error
+        """Add the span and the fingerprint of the files.
+
+        Raises:
+          DataError: no file matches, or one cannot be read.
+        """
+        source = source_of(exec_properties)
+        exec_properties[utils.SPAN_PROPERTY_NAME] = source.span
+        exec_properties[utils.VERSION_PROPERTY_NAME] = None
+        exec_properties[utils.FINGERPRINT_PROPERTY_NAME] = fingerprint(source.base, source.files())
+        return exec_properties
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -60,12 +67,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
-        base, pattern = _inputs(exec_properties)
-        paths = sorted(path for path in fileio.glob(os.path.join(base, pattern)) if not fileio.isdir(path))
-        if not paths:
-            raise _no_file(base, pattern)
+        source, spec = source_of(exec_properties), _spec(exec_properties)
         report_path = os.path.join(examples.uri, names.REPORT_FILE)
-        self._run(paths, _spec(exec_properties), examples.uri, report_path)
+        self._run(source.files(), spec, source.spans, examples.uri, report_path)
         with fileio.open(report_path) as file:
             report = json.loads(file.read())
         if report["problems"]:
@@ -76,28 +80,74 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples_utils.set_file_format(examples, write_split.to_file_format_str(file_format))
         sources = [{key: file[key] for key in ("file", "sha256", "rows")} for file in report["files"]]
         examples.set_string_custom_property(SOURCES, json.dumps(sources))
+        if source.spans:
+            examples.set_string_custom_property(SPANS, ", ".join(source.spans))
+        _say(report)
 
-    def _run(self, paths: list[str], spec: TableSpec, uri: str, report_path: str) -> None:
-        """One pipeline: check each file | plan for all | write each file."""
+    def _run(self, paths: list[str], spec: TableSpec, spans: tuple[str, ...], uri: str, report_path: str) -> None:
+        """One pipeline: check each file, and the keys of each shard | plan for all | write each file."""
         fileio.makedirs(split_folder(uri, names.ALL))
         now = int(time.time())
         shards = {path: shard_path(uri, names.ALL, shard, len(paths)) for shard, path in enumerate(paths)}
-        check = functools.partial(check_file, spec=spec, now=now, keep_keys=len(paths) > 1)
+        find = functools.partial(keys.repeats_of, spec=spec)
         with self._make_beam_pipeline() as pipeline:
             files = pipeline | "Files" >> beam.Create(paths) | "Spread" >> beam.Reshuffle()
-            plan = (
-                files
-                | "Check" >> beam.Map(check).with_output_types(FileCheck)
-                | "Gather" >> beam.combiners.ToList()
-                | "Plan" >> beam.Map(make_plan, spec).with_output_types(Plan)
+            checked = files | "Check" >> beam.ParDo(_Check(spec, now, keys.shards_for(paths))).with_outputs(
+                _Check.KEYS, main="checks"
             )
-            plan | "Report" >> beam.Map(_write_report, report_path)
+            repeats = (
+                checked[_Check.KEYS]
+                | "ByShard" >> beam.GroupByKey()
+                | "Repeats" >> beam.MapTuple(lambda _, parts: find(parts))
+                | "GatherRepeats" >> beam.combiners.ToList()
+                | "Merge" >> beam.Map(keys.merged)
+            )
+            plan = (
+                checked["checks"]
+                | "Gather" >> beam.combiners.ToList()
+                | "Plan" >> beam.Map(make_plan, beam.pvalue.AsSingleton(repeats), spec).with_output_types(Plan)
+            )
+            plan | "Report" >> beam.Map(_write_report, report_path, spans)
             files | "Write" >> beam.Map(_write_shard, beam.pvalue.AsSingleton(plan), spec, now, shards)
 
 
-def _write_report(plan: Plan, path: str) -> None:
+class _Check(beam.DoFn):
+    """Checks a file; its keys go by shard to the output `KEYS`."""
+
+    KEYS = "keys"
+
+    def __init__(self, spec: TableSpec, now: int, shards: int):
+        self.spec, self.now, self.shards = spec, now, shards
+
+    def process(self, path: str) -> Iterator[Any]:  # FileCheck, and what is tagged
+        check = yield from self._keys(path)
+        yield check
+
+    def _keys(self, path: str) -> Generator[Any, None, FileCheck]:
+        batches = check_file(path, self.spec, self.now)
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration as stop:
+                return stop.value
+            if self.spec.on_duplicate != "keep":
+                for shard, part in keys.by_shard(batch, self.spec, self.shards):
+                    yield beam.pvalue.TaggedOutput(self.KEYS, (shard, part))
+
+
+def _say(report: dict[str, Any]) -> None:
+    """Tell the terminal what was read, and what share was dropped."""
+    spans = f"spans {', '.join(report['spans'])}: " if report["spans"] else ""
+    text = f"{spans}{report['rows_written']:,} rows"
+    if report["dropped"]:
+        text += f", dropped {dropped_text(report['dropped'], report['rows_read'])}"
+    progress.report(text)
+
+
+def _write_report(plan: Plan, path: str, spans: tuple[str, ...]) -> None:
+    report = plan.report | {"spans": list(spans), "problems": plan.problems}
     with fileio.open(path, "w") as file:
-        file.write(json.dumps(plan.report | {"problems": plan.problems}, indent=2, ensure_ascii=False) + "\n")
+        file.write(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
 
 
 def _write_shard(path: str, plan: Plan, spec: TableSpec, now: int, shards: dict[str, str]) -> None:
@@ -105,21 +155,26 @@ def _write_shard(path: str, plan: Plan, spec: TableSpec, now: int, shards: dict[
         write_examples(clean_tables(path, spec, now, plan.repeats[path]), shards[path])
 
 
-def _inputs(exec_properties: dict[str, Any]) -> tuple[str, str]:
-    """The folder and the pattern in it; the driver has put the span's number into the pattern."""
+def source_of(exec_properties: dict[str, Any]) -> TableSource:
+    """Return where the files lie."""
     config = example_gen_pb2.Input()
     proto_utils.json_to_proto(exec_properties[standard_component_specs.INPUT_CONFIG_KEY], config)
-    return exec_properties[standard_component_specs.INPUT_BASE_KEY], config.splits[0].pattern
+    settings = _settings(exec_properties)
+    return TableSource(
+        exec_properties[standard_component_specs.INPUT_BASE_KEY],
+        tuple(config.splits[0].pattern.split("\n")),
+        tuple(settings[SPANS]) if SPANS in settings else (),
+        int(settings[SPAN]) if SPAN in settings else 0,
+    )
 
 
 def _spec(exec_properties: dict[str, Any]) -> TableSpec:
+    return TableSpec.model_validate_json(_settings(exec_properties)[SPEC])
+
+
+def _settings(exec_properties: dict[str, Any]) -> struct_pb2.Struct:
     config = example_gen_pb2.CustomConfig()
     proto_utils.json_to_proto(exec_properties[standard_component_specs.CUSTOM_CONFIG_KEY], config)
     settings = struct_pb2.Struct()
     config.custom_config.Unpack(settings)
-    return TableSpec.model_validate_json(settings[SPEC])
-
-
-def _no_file(base: str, pattern: str) -> DataError:
-    todo = "Put the table there, or correct its `path` or `data.root` in the configuration"
-    return DataError(base, "the folder", f"no file matches {pattern!r}", todo)
+    return settings

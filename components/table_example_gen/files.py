@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from components.table_example_gen.sources import looks_like, require_file
 from core.errors import DataError
 
 _BLOCK = 1 << 23  # bytes of CSV parsed at once; no record may be longer
@@ -58,15 +59,18 @@ def open_file(path: str, separator: str) -> TableFile:
     if kind is None:
         known = ".csv, .tsv, .txt or .parquet"
         raise DataError(path, "its name", f"ends in {Path(path).suffix!r}", f"Use a file that ends in {known}")
-    try:
-        size = Path(path).stat().st_size
-    except OSError as error:
-        raise DataError(
-            path, "the file", f"cannot be opened: {error.strerror}", "Check the path and its rights"
-        ) from None
-    if size == 0:
-        raise DataError(path, "the file", "is empty (0 bytes)", "Deliver it again, or take it away")
+    require_file(path)
+    found = looks_like(path)
+    if kind is ParquetFile and found not in ("Parquet", None):
+        found = "text, such as CSV" if found == "text" else found
+        raise DataError(path, "the file", f"looks like {found}, not Parquet", f"Name it by what it is, or {_EXPORT}")
+    if kind is CsvFile and found not in ("text", None):
+        todo = f"Unpack it or name it by what it is, or {_EXPORT}"
+        raise DataError(path, "the file", f"looks like {found}, not CSV", todo)
     return CsvFile(path, separator) if kind is CsvFile else ParquetFile(path)
+
+
+_EXPORT = "export the table again"
 
 
 class ParquetFile(TableFile):

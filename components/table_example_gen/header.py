@@ -5,7 +5,9 @@ import re
 from collections import Counter
 
 from components.table_example_gen.files import CsvFile, TableFile
-from components.table_example_gen.spec import Problem, TableSpec
+from components.table_example_gen.spec import Problem, TableSpec, shortened
+
+_MOST_COLUMNS = 20  # that an error names
 
 
 def find_columns(file: TableFile, spec: TableSpec) -> tuple[list[str], list[str], list[Problem]]:
@@ -36,13 +38,25 @@ def find_columns(file: TableFile, spec: TableSpec) -> tuple[list[str], list[str]
     return present, ignored, problems
 
 
+def unknown_columns(spec: TableSpec) -> list[Problem]:
+    """Return a problem for each column that the configuration renames and the table does not have."""
+    key = f"data.{spec.table}.columns"
+    found = "is renamed, but no column of that name is read"
+    return [
+        Problem(key, name, found, f"Those that are: {', '.join(spec.types())}. Declare it, or remove it there")
+        for name in spec.columns
+        if name not in spec.types()
+    ]
+
+
 def _nothing_known(file: TableFile, spec: TableSpec, expected: list[str], key: str) -> Problem:
     """No column at all is known: no header, another separator, or other names."""
     lacks = f"there is none of the columns {', '.join(map(repr, expected))}"
     if not isinstance(file, CsvFile):
-        found = f"{lacks}; there are {', '.join(map(repr, file.columns))}"
+        more = ", …" if len(file.columns) > _MOST_COLUMNS else ""
+        found = f"{lacks}; there are {', '.join(map(repr, file.columns[:_MOST_COLUMNS])) or 'none'}{more}"
         return Problem(file.path, "its columns", found, f"Name the right ones in {key}")
-    shown = repr(file.first_line[:200])
+    shown = shortened(file.first_line)
     if len(file.columns) == 1:
         other = next((mark for mark in "\t;|," if mark in file.columns[0]), None)
         if other and set(expected) & set(file.columns[0].split(other)):

@@ -1,24 +1,99 @@
-"""Keys that stand twice, in one file or in two."""
+"""Keys that stand twice, in one file or in several: found shard by shard, so that memory is bounded by a shard."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from components.table_example_gen.files import open_file
-from components.table_example_gen.spec import Problem, TableSpec
+from components.table_example_gen.sources import require_file
+from components.table_example_gen.spec import Problem, TableSpec, shortened
 from core import names
+from core.errors import DataError
 
 ROW, FILE = "row", "file"  # where a key stands
+KEYS_A_SHARD = 4_000_000
+_BYTES_A_ROW = 8  # of CSV, at least: the number of shards is chosen before the rows are counted
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """The first row of a file whose key an earlier row has, and that row."""
+
+    row: int
+    key: dict[str, str | int]
+    first_file: str
+    first_row: int
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """The rows whose key an earlier row has, files in the order of their names.
+
+    Args:
+      rows: file → those of its rows, ascending.
+      first: file → the first of them.
+    """
+
+    rows: dict[str, np.ndarray] = field(default_factory=dict)
+    first: dict[str, Repeat] = field(default_factory=dict)
 
 
 def key_table(table: pa.Table, rows: np.ndarray, file: str, spec: TableSpec) -> pa.Table:
-    """The key columns of `table` and where they stand."""
+    """Return the key columns of `table` and where they stand."""
     places = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int32)), pa.array([file]))
     return table.select(spec.keys).append_column(ROW, pa.array(rows)).append_column(FILE, places)
 
 
+def shards_for(paths: Iterable[str]) -> int:
+    """Return how many shards the keys of these files are divided into."""
+    return max(1, -(-sum(map(_most_rows, paths)) // KEYS_A_SHARD))
+
+
+def by_shard(table: pa.Table, spec: TableSpec, shards: int) -> Iterator[tuple[int, pa.Table]]:
+    """Divide the keys of a batch among shards by their hash, which is the same on every worker."""
+    if shards == 1:
+        yield 0, table
+        return
+    import pandas as pd
+
+    shard = pd.util.hash_pandas_object(table.select(spec.keys).to_pandas(), index=False).to_numpy() % shards
+    for index in np.unique(shard):
+        yield int(index), table.filter(pa.array(shard == index))
+
+
+def repeats_of(parts: Iterable[pa.Table], spec: TableSpec) -> Repeats:
+    """Return the repeats among all keys of a shard.
+
+    Args:
+      parts: key tables, in any order; each of one file, with its rows ascending.
+      spec: of the table.
+    """
+    tables = sorted((part for part in parts if part.num_rows), key=lambda part: (_file(part, 0), part[ROW][0].as_py()))
+    if not tables:
+        return Repeats()
+    keys = pa.concat_tables(tables)
+    again = np.flatnonzero(repeated(keys, spec))
+    bounds = np.cumsum([0, *(table.num_rows for table in tables)])
+    owner = np.searchsorted(bounds, again, side="right") - 1  # of each repeat, its part
+    numbers = keys[ROW].to_numpy()
+    rows: dict[str, np.ndarray] = {}
+    first: dict[str, Repeat] = {}
+    files = [_file(table, 0) for table in tables]
+    for part in np.unique(owner):
+        mine, file = again[owner == part], files[part]
+        rows[file] = np.concatenate([rows[file], numbers[mine]]) if file in rows else numbers[mine]
+        if file not in first and spec.on_duplicate == "error":
+            first[file] = _repeat(keys, int(mine[0]), spec)
+    return Repeats(rows, first)
+
+
 def repeated(keys: pa.Table, spec: TableSpec) -> np.ndarray:
-    """bool, the rows whose key an earlier row has."""
+    """Return bool, the rows whose key an earlier row has."""
     numbered = keys.select(spec.keys).append_column("ordinal", pa.array(np.arange(keys.num_rows)))
     first = numbered.group_by(list(spec.keys)).aggregate([("ordinal", "min")]).column("ordinal_min").to_numpy()
     out = np.ones(keys.num_rows, bool)
@@ -26,33 +101,58 @@ def repeated(keys: pa.Table, spec: TableSpec) -> np.ndarray:
     return out
 
 
-def problem(keys: pa.Table, repeats: np.ndarray, spec: TableSpec) -> Problem:
-    """Tells the first repeated key, and where it stands first."""
-    again = int(repeats.argmax())
-    key = {name: keys.column(name)[again] for name in spec.keys}
-    same = np.ones(keys.num_rows, bool)
-    for name, value in key.items():
-        same &= pc.equal(keys.column(name), value).to_numpy()
-    file, place = _where(keys, again, spec)
-    first_file, first_place = _where(keys, int(same.argmax()), spec)
-    first = first_place if first_file == file else f"{first_place} of {first_file}"
-    told = ", ".join(f"{name} {value.as_py()!r}" for name, value in key.items())
-    count = int(repeats.sum())
+def merged(shards: Iterable[Repeats]) -> Repeats:
+    """Put the repeats of all shards together."""
+    rows: dict[str, list[np.ndarray]] = {}
+    first: dict[str, Repeat] = {}
+    for shard in shards:
+        for file, own in shard.rows.items():
+            rows.setdefault(file, []).append(own)
+        for file, repeat in shard.first.items():
+            if file not in first or repeat.row < first[file].row:
+                first[file] = repeat
+    return Repeats({file: np.sort(np.concatenate(rows[file])) for file in sorted(rows)}, dict(sorted(first.items())))
+
+
+def problems(repeats: Repeats, spec: TableSpec) -> list[Problem]:
+    """Return one problem for each file that repeats keys: the first such row, and where its key stands first."""
+    return [_problem(file, repeat, len(repeats.rows[file]), spec) for file, repeat in repeats.first.items()]
+
+
+def _problem(file: str, repeat: Repeat, count: int, spec: TableSpec) -> Problem:
+    [place] = open_file(file, spec.separator).places([repeat.row])
+    [first] = open_file(repeat.first_file, spec.separator).places([repeat.first_row])
+    first = first if repeat.first_file == file else f"{first} of {repeat.first_file}"
+    key = ", ".join(f"{name} {shortened(value)}" for name, value in repeat.key.items())
     more = f" ({count:,} such rows)" if count > 1 else ""
     policy = f"data.{spec.table}.on_duplicate"
     if names.TIMESTAMP in spec.keys:
         row = "event" if spec.table == names.INTERACTIONS else "exposure"
-        return Problem(
-            file,
-            place,
-            f"the same {row} as in {first}: {told}{more}",
-            f"Deliver it once, or set `{policy}` to drop or keep",
-        )
+        todo = f"Deliver it once, or set `{policy}` to drop or keep"
+        return Problem(file, place, f"the same {row} as in {first}: {key}{more}", todo)
     return Problem(
-        file, place, f"{told} stands in {first} already{more}", f"Leave one row a key, or set `{policy}: drop`"
+        file, place, f"{key} stands in {first} already{more}", f"Leave one row a key, or set `{policy}: drop`"
     )
 
 
-def _where(keys: pa.Table, at: int, spec: TableSpec) -> tuple[str, str]:
-    file = keys.column(FILE)[at].as_py()
-    return file, open_file(file, spec.separator).places([keys.column(ROW)[at].as_py()])[0]
+def _repeat(keys: pa.Table, at: int, spec: TableSpec) -> Repeat:
+    key = {name: keys[name][at] for name in spec.keys}
+    same = np.ones(keys.num_rows, bool)
+    for name, value in key.items():
+        same &= pc.equal(keys[name], value).to_numpy()
+    first = int(same.argmax())
+    values = {name: value.as_py() for name, value in key.items()}
+    return Repeat(keys[ROW][at].as_py(), values, _file(keys, first), keys[ROW][first].as_py())
+
+
+def _file(keys: pa.Table, at: int) -> str:
+    return keys[FILE][at].as_py()
+
+
+def _most_rows(path: str) -> int:
+    """At most how many rows a file has; 0 of one that cannot be read, which `check_file` says."""
+    try:
+        require_file(path)
+        return pq.read_metadata(path).num_rows if path.endswith(".parquet") else os.path.getsize(path) // _BYTES_A_ROW
+    except (DataError, pa.ArrowException, OSError):
+        return 0

@@ -1,5 +1,6 @@
 """What each of the tables holds and how its files are read; and the problems that a file can have."""
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ class TableSpec(Settings):
     separator: str = Field(",", description="What stands between the fields of a CSV file.")
     on_invalid: Literal["error", "drop"] = Field("error", description="What becomes of a row with a bad value.")
     on_duplicate: Literal["error", "drop", "keep"] = Field("error", description="What becomes of a repeated key.")
+    max_dropped: float = Field(0.05, ge=0, le=1, description="The largest share of rows that may be dropped.")
     rating_range: tuple[float, float] | None = Field(None, description="[lowest, highest] rating, of interactions.")
     features: dict[str, AnyFeature] = Field(default_factory=dict, description="Feature -> its kind and settings.")
     extra: tuple[str, ...] = Field((), description="Further columns to carry as strings, such as the title.")
@@ -37,6 +39,11 @@ class TableSpec(Settings):
     def keys(self) -> tuple[str, ...]:
         """The columns that say which row it is."""
         return KEYS[self.table]
+
+    @property
+    def feature_columns(self) -> tuple[str, ...]:
+        """The columns that hold features."""
+        return tuple(feature_types(self.features))
 
     def types(self) -> dict[str, pa.DataType]:
         """Column → type as written; a rating is written only where the files have one."""
@@ -63,6 +70,40 @@ class Problem(NamedTuple):
     todo: str
 
 
+def check_dropped(table: str, dropped: Mapping[str, int], rows: int, bound: float) -> None:
+    """Check the share of rows that were dropped.
+
+    Args:
+      table: whose rows.
+      dropped: reason → rows.
+      rows: how many there were, those dropped included.
+      bound: the largest share that may be dropped.
+
+    Raises:
+      DataError: more were dropped.
+    """
+    problem = dropped_problem(table, dropped, rows, bound)
+    if problem is not None:
+        raise as_error([problem])
+
+
+def dropped_problem(table: str, dropped: Mapping[str, int], rows: int, bound: float) -> Problem | None:
+    """As `check_dropped`, but return what is wrong."""
+    total = sum(dropped.values())
+    if total <= bound * rows:
+        return None
+    found = f"{dropped_text(dropped, rows)} would be dropped; `data.{table}.max_dropped` is {bound:g}"
+    todo = f"Correct the data, or raise `data.{table}.max_dropped` if so many rows are to be left out"
+    return Problem(table, "the table", found, todo)
+
+
+def dropped_text(dropped: Mapping[str, int], rows: int) -> str:
+    """Return how many rows were dropped, their share and the reasons, in words."""
+    total = sum(dropped.values())
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(dropped.items()) if count)
+    return f"{total:,} of {rows:,} rows ({total / max(rows, 1):.2%}: {reasons})"
+
+
 def as_error(problems: list[Problem]) -> DataError:
     """One error that tells all problems, a line each."""
     first, *rest = problems
@@ -70,3 +111,9 @@ def as_error(problems: list[Problem]) -> DataError:
     if len(problems) > _MOST_TOLD:
         lines.append(f"and {len(problems) - _MOST_TOLD} problems more")
     return DataError(first.file, first.place, first.found, "\n  ".join([first.todo, *lines]))
+
+
+def shortened(value: object) -> str:
+    """Return a value as an error shows it, at most 80 characters."""
+    text = repr(value.decode(errors="backslashreplace") if isinstance(value, bytes) else value)
+    return text if len(text) <= 80 else text[:77] + "..."

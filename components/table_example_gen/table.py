@@ -1,12 +1,12 @@
 """A file of a table read into canonical columns, with everything that is wrong with it. Pure Arrow and NumPy.
 
 A table is read twice: `check_file` and `make_plan` find every problem first, and nothing is written before that;
-`clean_tables` then gives the rows that stay, batch by batch.
+`clean_tables` then yields the rows that stay, batch by batch.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from components.table_example_gen import columns, keys
 from components.table_example_gen.files import TableFile, open_file
-from components.table_example_gen.header import find_columns
-from components.table_example_gen.spec import Problem, TableSpec
+from components.table_example_gen.header import find_columns, unknown_columns
+from components.table_example_gen.spec import Problem, TableSpec, dropped_problem, shortened
 from core import files, names
 from core.errors import DataError
 from transform.features import Raw, raw_columns
@@ -35,8 +35,7 @@ class FileCheck:
       dropped: reason → rows.
       ignored: its columns that nobody declared.
       columns: the canonical columns it has.
-      repeats: its rows whose key an earlier row of it has.
-      keys: the keys of its other good rows, as `keys.key_table` makes them; None unless asked for.
+      valued: those of them in which a good row has a value.
     """
 
     path: str
@@ -46,8 +45,7 @@ class FileCheck:
     dropped: Counter = field(default_factory=Counter)
     ignored: list[str] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
-    repeats: np.ndarray = field(default_factory=lambda: _NONE)
-    keys: pa.Table | None = None
+    valued: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -59,62 +57,79 @@ class Plan:
     report: dict[str, Any]
 
 
-def check_file(path: str, spec: TableSpec, now: int, keep_keys: bool = False) -> FileCheck:
+def check_file(path: str, spec: TableSpec, now: int) -> Generator[pa.Table, None, FileCheck]:
     """Read one file and find what is wrong with it.
 
     Args:
       path: a .csv, .tsv, .txt or .parquet file.
       spec: of its table.
       now: seconds; an event more than a day later is a fault.
-      keep_keys: whether to return the keys too, for a table of several files.
+
+    Yields:
+      The keys of its good rows and where they stand, batch by batch, as `keys.key_table` makes them.
+
+    Returns:
+      What it holds.
     """
+    valued: set[str] = set()
     try:
         file = open_file(path, spec.separator)
         present, ignored, problems = find_columns(file, spec)
         if problems:
             return FileCheck(path, problems, ignored=ignored)
-        tally, parts = _Tally(file, spec), []
+        tally = _Tally(file, spec)
         for rows, table, faults in _scan(file, spec, present, now):
-            good = ~tally.add(rows, faults)
-            if spec.on_duplicate != "keep":
-                parts.append(keys.key_table(table, rows, path, spec).filter(pa.array(good)))
+            good = pa.array(~tally.add(rows, faults))
+            table = table.filter(good)
+            valued |= {name for name in present if table[name].null_count < table.num_rows}
+            yield keys.key_table(table, rows[good.to_numpy(zero_copy_only=False)], path, spec)
+        tally.add_malformed()
+        problems = tally.problems()
+        return FileCheck(
+            path, problems, files.sha256(path), file.rows(), tally.dropped, ignored, present, sorted(valued)
+        )
     except DataError as error:
         return FileCheck(path, [Problem(error.file, error.place, error.found, error.todo)])
-    tally.add_malformed()
-    check = FileCheck(path, tally.problems(), files.sha256(path), file.rows(), tally.dropped, ignored, present)
-    if not parts:
-        return check
-    table = pa.concat_tables(parts)
-    again = keys.repeated(table, spec)
-    if again.any() and spec.on_duplicate == "error":
-        check.problems.append(keys.problem(table, again, spec))
-    repeats = table.column(keys.ROW).to_numpy()[again]
-    return replace(check, repeats=repeats, keys=table.filter(pa.array(~again)) if keep_keys else None)
 
 
-def make_plan(checks: list[FileCheck], spec: TableSpec) -> Plan:
-    """Put the files of a table together, in the order of their names: keys across files, sums, and the report."""
+def make_plan(checks: list[FileCheck], repeats: keys.Repeats, spec: TableSpec) -> Plan:
+    """Put the files of a table together, in the order of their names.
+
+    Args:
+      checks: of all files, in any order.
+      repeats: of all their keys.
+      spec: of the table.
+    """
     checks = sorted(checks, key=lambda check: check.path)
-    problems = [problem for check in checks for problem in check.problems]
-    repeats = {check.path: check.repeats for check in checks}
-    tables = [check.keys for check in checks if check.keys is not None]
-    if tables:
-        table = pa.concat_tables(tables)
-        again = keys.repeated(table, spec)
-        if again.any() and spec.on_duplicate == "error":
-            problems.append(keys.problem(table, again, spec))
-        across = table.filter(pa.array(again))
-        files_of = across.column(keys.FILE).cast(pa.string()).to_numpy()
-        rows = across.column(keys.ROW).to_numpy()
-        repeats = {path: np.union1d(own, rows[files_of == path]) for path, own in repeats.items()}
-    report = _report(checks, repeats, spec)
+    problems = unknown_columns(spec) + [problem for check in checks for problem in check.problems]
+    problems += keys.problems(repeats, spec)
+    rows = {check.path: repeats.rows.get(check.path, _NONE) for check in checks}
+    report = _report(checks, rows, spec)
     if not problems:
         problems = _of_whole_table(checks, report, spec)
-    return Plan(problems, repeats, report)
+    return Plan(problems, rows, report)
+
+
+def check_table(paths: Iterable[str], spec: TableSpec, now: int) -> tuple[Plan, list[pa.Table]]:
+    """Check all files of a table in this process, without Beam.
+
+    Returns:
+      The plan; the keys of the good rows, which are all held in memory.
+    """
+    checks: list[FileCheck] = []
+    parts: list[pa.Table] = []
+
+    def kept(path: str) -> Iterator[pa.Table]:
+        checks.append((yield from check_file(path, spec, now)))
+
+    for path in sorted(paths):
+        parts += kept(path)
+    repeats = keys.Repeats() if spec.on_duplicate == "keep" else keys.repeats_of(parts, spec)
+    return make_plan(checks, repeats, spec), parts
 
 
 def clean_tables(path: str, spec: TableSpec, now: int, repeats: np.ndarray) -> Iterator[pa.Table]:
-    """The rows of a checked file that stay, in their order, batch by batch, with the types of `spec.types()`."""
+    """Yield the rows of a checked file that stay, in their order, batch by batch, with the types of `spec.types()`."""
     file = open_file(path, spec.separator)
     present, _, _ = find_columns(file, spec)
     for rows, table, faults in _scan(file, spec, present, now):
@@ -137,13 +152,15 @@ def _report(checks: list[FileCheck], repeats: dict[str, np.ndarray], spec: Table
         "rows_read": rows,
         "rows_written": rows - total.total(),
         "dropped": dict(total),
+        "dropped_share": round(total.total() / max(rows, 1), 6),
+        "columns": [name for name in spec.types() if any(name in check.columns for check in checks)],
         "ignored_columns": sorted({column for check in checks for column in check.ignored}),
         "files": told,
     }
 
 
 def _of_whole_table(checks: list[FileCheck], report: dict[str, Any], spec: TableSpec) -> list[Problem]:
-    """Problems that no single file shows: no rows at all, or ratings in some files only."""
+    """Problems that no single file shows: no rows, too many dropped, columns without a value, ratings in some files."""
     file = checks[0].path if len(checks) == 1 else f"the {len(checks)} files of {spec.table}"
     if not report["rows_read"]:
         return [Problem(file, "the table", "has columns but no rows", "Deliver it with its rows")]
@@ -151,11 +168,21 @@ def _of_whole_table(checks: list[FileCheck], report: dict[str, Any], spec: Table
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in report["dropped"].items())
         todo = f"Look at them with `data.{spec.table}.on_invalid: error`"
         return [Problem(file, "the table", f"no row is left; dropped were {reasons}", todo)]
+    problems = []
+    too_many = dropped_problem(spec.table, report["dropped"], report["rows_read"], spec.max_dropped)
+    if too_many is not None:
+        problems.append(too_many._replace(file=file))
+    valued = {column for check in checks for column in check.valued}
+    for column in spec.feature_columns:
+        if column not in valued:
+            found = f"the column {spec.name_in_file(column)!r} of {spec.table} has no value in any row"
+            todo = f"Deliver its values, or take {column!r} out of `features`"
+            problems.append(Problem(file, "the table", found, todo))
     unrated = [check.path for check in checks if check.rows and names.RATING not in check.columns]
     if spec.table == names.INTERACTIONS and 0 < len(unrated) < sum(check.rows > 0 for check in checks):
         found = f"there is no column {spec.name_in_file(names.RATING)!r}, but other files have one"
-        return [Problem(unrated[0], "its columns", found, "Give all files the same columns")]
-    return []
+        problems.append(Problem(unrated[0], "its columns", found, "Give all files the same columns"))
+    return problems
 
 
 # ---- reading ----
@@ -219,7 +246,7 @@ class _Tally:
         bad = np.zeros(len(rows), bool)
         for column, fault, raw in faults:
             at = int(fault.bad.argmax())
-            found = fault.found.format(value=_shown(raw[at].as_py()))
+            found = fault.found.format(value=shortened(raw[at].as_py()))
             kind = _Kind(int(rows[at]), found, fault.todo, fault.fatal)
             self._kinds.setdefault((column, fault.reason), kind).count += int(fault.bad.sum())
             self.dropped[fault.reason] += int((fault.bad & ~bad).sum())
@@ -250,9 +277,3 @@ class _Tally:
             drop = "" if kind.fatal else f", or drop such rows with `data.{self.spec.table}.on_invalid: drop`"
             problems.append(Problem(self.file.path, where, kind.found + more, kind.todo + drop))
         return problems
-
-
-def _shown(value: Any) -> str:
-    """A value as an error tells it."""
-    told = repr(value.decode(errors="backslashreplace") if isinstance(value, bytes) else value)
-    return told if len(told) <= 80 else told[:77] + "..."

@@ -1,16 +1,23 @@
-"""`twostep data`: public datasets as canonical tables, and the schemas that later deliveries are held against."""
+"""`twostep data`: public datasets as tables, checks of tables, and schemas that later deliveries should follow."""
 
 import argparse
+import json
+import sys
 import textwrap
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from pipeline import datasets
 
+if TYPE_CHECKING:
+    from pipeline.checking import TableCheck
+
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
-    """Register `data list`, `data get` and `data freeze`; each sets `func`, arguments -> exit code."""
-    data = subparsers.add_parser("data", help="public datasets as tables, and frozen schemas")
-    commands = data.add_subparsers(dest="data_command", required=True, metavar="list|get|freeze")
+    """Register `data list`, `data get`, `data check` and `data freeze`; each sets `func`, arguments -> exit code."""
+    data = subparsers.add_parser("data", help="public datasets as tables, checks of tables, and frozen schemas")
+    commands = data.add_subparsers(dest="data_command", required=True, metavar="list|get|check|freeze")
     listing = commands.add_parser("list", help="the datasets, their size and terms, and which are here")
     listing.set_defaults(func=show)
     getting = commands.add_parser("get", help="fetch, check and convert one; nothing to do when it is here")
@@ -23,10 +30,27 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         help="the source that you have already: the file, or its folder",
     )
     getting.set_defaults(func=get)
+    checking = commands.add_parser(
+        "check",
+        help="read the tables and list all their problems, in seconds and without a run",
+        description="Read all tables and list every problem that would stop a run before anything is learnt: bad "
+        "rows and files, repeated keys, unknown users and items, and more rows dropped than `max_dropped` allows. "
+        "Exit code 0: there are none; 1: there are; 2: the configuration is wrong.",
+    )
+    checking.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
+    checking.add_argument("--json", action="store_true", help="print one JSON object")
+    checking.set_defaults(func=check)
     freezing = commands.add_parser(
         "freeze", help="keep the schemas that the latest run inferred, to hold later tables against"
     )
     freezing.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
+    freezing.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="the share of values not seen before, and of missing values, that is no anomaly (0 by default)",
+    )
     freezing.set_defaults(func=freeze)
 
 
@@ -47,25 +71,74 @@ def get(args: argparse.Namespace) -> int:
     return 0
 
 
+def check(args: argparse.Namespace) -> int:
+    """Print what the tables hold, and to standard error their problems. Returns: 1 where there are problems."""
+    from core.errors import DataError
+    from pipeline import checking, config
+
+    loaded = config.load(args.config)
+    checks = checking.check(loaded, args.config)
+    problems = [problem for each in checks for problem in each.problems]
+    if args.json:
+        print(json.dumps({"ok": not problems, "tables": [_as_json(each) for each in checks]}, indent=2))
+        return 1 if problems else 0
+    rows = [("table", "rows", "dropped", "files", "spans", "columns")]
+    for each in checks:
+        count = sum(each.dropped.values())
+        dropped = f"{count:,} ({count / each.rows:.2%})" if count else "0"
+        spans = ", ".join(each.spans) or "-"
+        rows.append((each.table, f"{each.rows:,}", dropped, str(each.files), spans, ", ".join(each.columns) or "-"))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    for row in rows:
+        cells = [row[0].ljust(widths[0]), *(row[column].rjust(widths[column]) for column in range(1, 5)), row[5]]
+        print("  ".join(cells))
+    for problem in problems:
+        print(f"twostep: {DataError(*problem)}", file=sys.stderr)
+    found = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    print(f"{args.config}: {'ok' if not problems else found}")
+    return 1 if problems else 0
+
+
+def _as_json(found: "TableCheck") -> dict[str, Any]:
+    return asdict(found) | {"problems": [problem._asdict() for problem in found.problems]}
+
+
 def freeze(args: argparse.Namespace) -> int:
-    """Copy the latest run's schemas beside the configuration, whose `data.schema_folder` imports them.
+    """Write the latest run's schemas, relaxed, beside the configuration, whose `data.schema_folder` imports them.
 
     Raises:
-      UsageError: no run has inferred schemas yet.
+      UsageError: no run has inferred schemas yet, or the tolerance is no share.
     """
     from core import names
+    from core.errors import UsageError
     from core.files import replacing
     from pipeline import config, lineage, paths
 
+    if not 0 <= args.tolerance < 1:
+        raise UsageError(f"--tolerance should be a share from 0 to below 1; found {args.tolerance:g}")
     loaded = config.load(args.config)
     store = lineage.open_store(paths.metadata_file(loaded))
+    from google.protobuf import text_format
+    from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
+
+    from pipeline import frozen
+
     named = loaded.data.schema_folder or "schema"
     folder = args.config.absolute().parent / named
     for table in loaded.data.tables:
-        source = lineage.latest_output(store, f"{names.NODE_NAMES[table]}SchemaGen", "schema") / "schema.pbtxt"
+        node = names.NODE_NAMES[table]
+        inferred = lineage.latest_output(store, f"{node}SchemaGen", "schema") / "schema.pbtxt"
+        counted = lineage.latest_output(store, f"{node}StatisticsGen", "statistics")
+        statistics = statistics_pb2.DatasetFeatureStatisticsList.FromString(
+            (counted / f"Split-{names.ALL}" / "FeatureStats.pb").read_bytes()
+        )
+        schema = text_format.Parse(inferred.read_text(encoding="utf-8"), schema_pb2.Schema())
+        schema = frozen.relaxed(schema, statistics.datasets[0], loaded, table, args.tolerance)
         with replacing(folder / f"{table}.pbtxt") as partial:
-            partial.write_bytes(source.read_bytes())
-    print(f"{folder}: the schemas of {', '.join(loaded.data.tables)}")
+            partial.write_text(text_format.MessageToString(schema), encoding="utf-8")
+        sizes = frozen.domain_sizes(schema).items()
+        listed = ", ".join(f"{column} ({size} values)" for column, size in sizes) or "no column's values"
+        print(f"{folder / table}.pbtxt: holds later deliveries to {listed}")
     if loaded.data.schema_folder is None:
         print(f"To import them, add to {args.config} under `data`:\n  schema_folder: {named}")
     return 0

@@ -80,6 +80,9 @@ def alone(folder: Path) -> Iterator[None]:
     """
     import fcntl
 
+    from pipeline import paths
+
+    paths.check_run_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:
         try:

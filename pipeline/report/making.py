@@ -28,7 +28,8 @@ def data_section(facts: ReportFacts) -> Html:
     if facts.join is not None:
         parts.append(_splits(facts.join))
     if facts.exposures is not None:
-        dropped, left = _dropped(facts.exposures["dropped"]), f"{facts.exposures['not_chosen']:,}"
+        shown = facts.exposures["rows"] + sum(facts.exposures["dropped"].values())
+        dropped, left = _dropped(facts.exposures["dropped"], shown), f"{facts.exposures['not_chosen']:,}"
         told = f"Dropped of the exposures: {dropped}. Shown and not chosen, for the ranker to learn from: {left} items"
         parts.append(el("p", f"{told}, counted once a query.", class_="note"))
     problems = [str(problem) for report in facts.tables.values() for problem in report.get("problems", ())]
@@ -45,11 +46,13 @@ def _table_row(name: str, report: Json) -> list[Html]:
         )
         for each in report["files"]
     ]
+    if report.get("spans"):
+        files.insert(0, el("div", f"spans {', '.join(report['spans'])}"))
     return [
         el("th", name, scope="row"),
         el("td", f"{report['rows_read']:,}"),
         el("td", f"{report['rows_written']:,}"),
-        el("td", _dropped(report["dropped"]), class_="words"),
+        el("td", _dropped(report["dropped"], report["rows_read"]), class_="words"),
         el("td", ", ".join(report["ignored_columns"]) or "none", class_="words"),
         el("td", *files, class_="words"),
     ]
@@ -59,14 +62,18 @@ def _words_head(title: str) -> Html:
     return el("th", title, scope="col", class_="words")
 
 
-def _dropped(reasons: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in reasons.items()) or "none"
+def _dropped(reasons: Mapping[str, int], rows: int) -> str:
+    """How many of `rows` were dropped, by reason, and their share."""
+    if not sum(reasons.values()):
+        return "none"
+    counts = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in reasons.items())
+    return f"{counts} ({percent(sum(reasons.values()), rows)})"
 
 
 def _splits(report: Json) -> Html:
     order = [split for split in (names.TRAIN, names.EVAL, names.TEST) if split in report["rows"]]
     counts = {split: report["rows"][split] for split in [*order, *sorted(report["rows"].keys() - set(order))]}
-    total = sum(counts.values())
+    total, left_out = sum(counts.values()), sum(report["dropped"].values())
     told = [f"{split} {count:,} ({percent(count, total)})" for split, count in counts.items()]
     bars = [
         el("span", class_=f"part shade{place % _SHADES}", style=f"width:{100 * count / total:.2f}%")
@@ -82,7 +89,7 @@ def _splits(report: Json) -> Html:
         el("h3", "Events by split"),
         el("div", *bars, class_="bar", role="img", aria_label=", ".join(told)),
         el("ul", *keys, class_="keys"),
-        el("p", f"Dropped in the join: {_dropped(report['dropped'])}.", class_="note"),
+        el("p", f"Dropped in the join: {_dropped(report['dropped'], total + left_out)}.", class_="note"),
     )
 
 

@@ -97,7 +97,7 @@ def test_the_reports_tell_of_the_exposures(finished, folders):
     assert (report["rows"], report["dropped"]) == (rows - 1, {"unknown_item": 1})
     assert report["not_chosen"] > 1000
     page = (finished.runs / "report.html").read_text(encoding="utf-8")
-    assert "Dropped of the exposures: 1 unknown item." in page
+    assert "Dropped of the exposures: 1 unknown item (0" in page
     assert "exposures.parquet" in page
 
 

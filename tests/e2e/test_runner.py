@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from core.errors import DataError, TwostepError
+from core.errors import DataError, TwostepError, UsageError
 from pipeline import cli, lineage, runner
 from pipeline.commands.run import terminable
 from pipeline.progress import Progress
@@ -228,6 +228,26 @@ def test_lineage_of_what_the_runner_recorded(little, tmp_path):
     found = lineage.trace(store, report.artifact_id)
     assert [execution.node for execution in found.executions.values()] == ["Numbers", "Sums", "Report"]
     assert found.maker(report.artifact_id).id == results[-1].execution_id
+
+
+@pytest.mark.parametrize("arguments", [["-v", "run", "shop.yaml"], ["run", "shop.yaml", "-v"]])
+def test_the_arguments_of_the_command_are_no_flags_of_a_library(little, tmp_path, monkeypatch, arguments):
+    monkeypatch.setattr(sys, "argv", ["twostep", *arguments])
+    results, _ = run(little.build(tmp_path))
+    assert [each.state for each in results] == ["done"] * 3
+    assert sys.argv == ["twostep", *arguments]
+
+
+def test_damaged_metadata_is_named_before_any_node_runs(little, tmp_path):
+    results, _ = run(little.build(tmp_path))
+    file = tmp_path / "metadata.sqlite"
+    file.write_bytes(b"not SQLite" * 1000)
+    out = io.StringIO()
+    with pytest.raises(UsageError, match=f"{file}: is damaged"):
+        runner.run(little.build(tmp_path), Progress(Console(file=out)))
+    assert out.getvalue() == ""
+    file.unlink()
+    assert [each.state for each in run(little.build(tmp_path))[0]] == [each.state for each in results]
 
 
 def test_a_beam_message_without_an_error_of_ours_is_cut_to_its_end():

@@ -41,7 +41,6 @@ def recommender(tmp_path) -> Path:
         "events/1/a.csv",
         "events/1/b.csv",
         "events/2/a.csv",
-        "events/new/a.csv",
         "users.csv",
         "items.parquet",
     ):
@@ -123,7 +122,7 @@ def test_config_check_says_what_it_found(recommender, capsys):
     told = capsys.readouterr().out
     assert told.startswith(f"{recommender}: ok\n")
     assert f"{recommender.parent}/data\n" in told
-    assert "events/{SPAN}/*.csv: 3 files\n" in told  # `new` is no span
+    assert "events/{SPAN}/*.csv: 1 file\n" in told  # of the newest span
     assert "users.csv: 1 file\n" in told
 
 

@@ -14,6 +14,7 @@ from components.recommender_evaluator import evaluation, rules
 from core import metrics
 from pipeline import report
 from pipeline.report import charts, facts, glossary, markup, page
+from pipeline.report.data_lines import data_lines
 
 N_QUERIES, N_ITEMS, KS = 60, 40, (5, 10)
 HOSTILE = "<script>alert('&\"x\"')</script>"
@@ -64,6 +65,7 @@ def full(evaluation_json) -> report.ReportFacts:
     table = {"rows_read": 1_204, "rows_written": 1_200, "dropped": {"invalid_key": 4}, "ignored_columns": ["zip"]}
     table |= {
         "problems": [],
+        "spans": ["7", "8"],
         "files": [{"file": "/data/events.csv", "sha256": "ab" * 32, "rows": 1_204, "dropped": {}}],
     }
     settings = {"dim": 16, "hidden": [64, 32], "epochs": 30}
@@ -133,7 +135,7 @@ def test_tells_everything_of_a_full_run(full):
         assert text.count(glossary.METRICS[name].title) >= 3  # two tables, and how to read it
     told = (
         "Released", full.release, "seed 7", full.evaluation["verdicts"][0]["sentence"], "gender=M", "90",
-        "1,204", "4 invalid key", "3 unknown item", "train 600 (60.0%)",
+        "1,204", "4 invalid key (0.3%)", "spans 7, 8", "3 unknown item (", "train 600 (60.0%)",
         "two_tower", "dcn", "64, 32", "98.7%", "NDCG@10 by epoch", "12.3 s", "Transform 0.2 s from cache",
     )  # fmt: skip
     assert [each for each in told if each not in text] == []
@@ -350,11 +352,20 @@ def test_what_was_shown_is_told_where_there_is_such_a_table(tmp_path, full):
     found = report.facts_of_run(folders, name="demo", run_time="now", seed=1, candidates=10, release=None)
     assert (found.lists, found.exposures, found.tables) == (full.lists, counts, {"exposures": {"of": "it"}})
     told = page.render(replace(full, exposures=counts))
-    assert (
-        "Dropped of the exposures: 2 unknown item. Shown and not chosen, for the ranker to learn from: 1,234 items"
-        in told
-    )
+    assert "Dropped of the exposures: 2 unknown item (0.2%). Shown and not chosen" in told
+    assert "for the ranker to learn from: 1,234 items" in told
     assert "exposures" not in page.render(full)
+
+
+def test_what_the_terminal_says_of_the_tables(full):
+    assert data_lines(full) == [
+        "spans       7, 8   (interactions)",
+        "dropped     interactions: 7 of 1,204 rows (0.58%: 4 invalid_key, 3 unknown_item)",
+    ]
+    clean = {"rows_read": 9, "dropped": {}, "spans": []}
+    shown = {"rows": 5, "dropped": {"unknown_user": 2}, "not_chosen": 1}
+    exposed = replace(full, tables={"users": clean, "exposures": clean}, exposures=shown)
+    assert data_lines(exposed) == ["dropped     exposures: 2 of 9 rows (22.22%: 2 unknown_user)"]
 
 
 def test_writes_whole_or_not_at_all(tmp_path, full):

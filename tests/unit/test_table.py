@@ -10,10 +10,10 @@ import pytest
 
 from components.table_example_gen import files
 from components.table_example_gen.spec import TableSpec, as_error
-from components.table_example_gen.table import check_file, clean_tables, make_plan
+from components.table_example_gen.table import check_table, clean_tables
 
 NOW = 1_700_000_000
-EVENTS = TableSpec(table="interactions", rating_range=(1, 5))
+EVENTS = TableSpec(table="interactions", rating_range=(1, 5), max_dropped=1)
 ITEMS = TableSpec(
     table="items",
     features={
@@ -43,7 +43,7 @@ def events(**columns) -> pa.Table:
 
 
 def read(path: Path, spec: TableSpec) -> tuple[pa.Table, dict]:
-    plan = make_plan([check_file(str(path), spec, NOW)], spec)
+    plan, _ = check_table([str(path)], spec, NOW)
     assert not plan.problems, as_error(plan.problems)
     tables = list(clean_tables(str(path), spec, NOW, plan.repeats[str(path)]))
     table = pa.concat_tables(tables)
@@ -52,7 +52,7 @@ def read(path: Path, spec: TableSpec) -> tuple[pa.Table, dict]:
 
 
 def refused(path: Path, spec: TableSpec) -> str:
-    plan = make_plan([check_file(str(path), spec, NOW)], spec)
+    plan, _ = check_table([str(path)], spec, NOW)
     assert plan.problems
     assert all(problem.file == str(path) and problem.todo for problem in plan.problems)
     return str(as_error(plan.problems))
@@ -266,7 +266,7 @@ def test_line_numbers_past_dropped_rows_and_blocks(tmp_path, monkeypatch):
 
 
 def test_repeated_users(tmp_path):
-    spec = TableSpec(table="users")
+    spec = TableSpec(table="users", max_dropped=0.5)
     path = put(tmp_path, "u.csv", "user_id\n1\n2\n1\n1\n")
     message = refused(path, spec)
     assert f"{path}: line 4: user_id '1' stands in line 2 already (2 such rows)" in message
@@ -288,7 +288,7 @@ def test_repeated_events(tmp_path):
 
 
 def test_exposures_are_who_was_shown_what_and_when(tmp_path):
-    spec = TableSpec(table="exposures", columns={"timestamp": "at"})
+    spec = TableSpec(table="exposures", columns={"timestamp": "at"}, max_dropped=1)
     path = put(tmp_path, "x.csv", "user_id,item_id,at,rating\n1,2,880606923,3\n,2,880606923,3\n1,2,880606923,4\n")
     message = refused(path, spec)
     assert "line 3, column 'user_id': is empty" in message
@@ -304,89 +304,3 @@ def test_an_invalid_row_is_no_first_occurrence(tmp_path):
     path = put(tmp_path, "e.csv", HEADER + "1,2,3,99\n" + "1,2,3,4\n")
     spec = EVENTS.model_copy(update={"on_invalid": "drop", "on_duplicate": "drop"})
     assert read(path, spec)[0]["rating"].to_pylist() == [4.0]
-
-
-# ---- whole files ----
-
-BAD_FILES = {
-    "empty": ("e.csv", b"", "the file", "is empty (0 bytes)", "Deliver it again"),
-    "blank": ("e.csv", b"\n\n", "the file", "only blank lines", "Deliver it again"),
-    "header only": ("e.csv", HEADER, "the table", "has columns but no rows", "Deliver it with its rows"),
-    "half a header": ("e.csv", HEADER.strip(), "the table", "has columns but no rows", "Deliver it with its rows"),
-    "no rows": ("e.parquet", events().slice(0, 0), "the table", "has columns but no rows", "Deliver it with its rows"),
-    "no header": ("e.csv", GOOD * 2, "the header", "seems to have no header: its first line is '1,2,880", "names of"),
-    "other names": (
-        "e.csv",
-        "a,b\nx,y\n",
-        "the header",
-        "'user_id', 'item_id', 'timestamp', 'rating' in 'a,b'",
-        "Name",
-    ),
-    "other separator": ("e.csv", HEADER.replace(",", ";"), "the header", "but ';'", "`data.interactions.separator`"),
-    "case": (
-        "e.csv",
-        HEADER.replace("user_id", "UserID"),
-        "the header",
-        "the closest is 'UserID'",
-        "{user_id: UserID}",
-    ),
-    "missing": (
-        "e.csv",
-        "user_id,item_id,timestamp\n",
-        "the header",
-        "no column 'rating'",
-        "data.interactions.columns",
-    ),
-    "missing in parquet": ("e.parquet", events().drop(["rating"]), "its columns", "no column 'rating'", "columns`"),
-    "twice": ("e.csv", "user_id," + HEADER, "the header", "'user_id' stands there 2 times", "Rename"),
-    "open quote": (
-        "e.csv",
-        HEADER + GOOD + '1,"2,3,4\n' + GOOD,
-        "line 3",
-        "a quote opens and never closes",
-        "truncated",
-    ),
-    "open last quote": ("e.csv", HEADER + GOOD + '1,2,3,"4\n', "line 3", "a quote opens and never closes", "truncated"),
-    "cut row": ("e.csv", HEADER + GOOD + "1,2", "line 3", "2 fields where the header has 4", "cut off"),
-    "utf-16": ("e.csv", HEADER.encode("utf-16"), "the file", "is UTF-16 text", "Save it as UTF-8"),
-    "no parquet": (
-        "e.parquet",
-        b"PAR1 and then nothing of use",
-        "the file",
-        "is no whole Parquet file",
-        "copy or export",
-    ),
-    "ending": ("e.xlsx", b"x", "its name", "ends in '.xlsx'", ".csv, .tsv, .txt or .parquet"),
-}
-
-
-@pytest.mark.parametrize(("name", "content", "place", "found", "todo"), BAD_FILES.values(), ids=list(BAD_FILES))
-def test_bad_file(tmp_path, name, content, place, found, todo):
-    path = put(tmp_path, name, content)
-    for policy in ("error",) if found.endswith("has 4") else ("error", "drop"):
-        message = refused(path, EVENTS.model_copy(update={"on_invalid": policy}))
-        assert message.startswith(f"{path}: {place}: ")
-        assert found in message
-        assert todo in message
-
-
-def test_truncated_parquet(tmp_path):
-    whole = put(tmp_path, "whole.parquet", events()).read_bytes()
-    assert "magic bytes" in refused(put(tmp_path, "e.parquet", whole[:-20]), EVENTS)
-    damaged = whole[:4] + b"\x15" * 60 + whole[64:]
-    assert "is no whole Parquet file" in refused(put(tmp_path, "d.parquet", damaged), EVENTS)
-
-
-def test_missing_file(tmp_path):
-    assert "cannot be opened: No such file" in refused(tmp_path / "e.csv", EVENTS)
-
-
-def test_a_quote_mark_inside_a_field_is_no_open_quote(tmp_path):
-    path = put(tmp_path, "i.csv", 'item_id,genres,year,maker,title\n1,a,1,x,5" disk\n')
-    assert read(path, ITEMS)[0]["title"].to_pylist() == ['5" disk']
-
-
-def test_a_quote_that_swallows_a_large_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_BLOCK", 1 << 12)
-    path = put(tmp_path, "e.csv", HEADER + GOOD + '1,"2,3,4\n' + "1,2,3,4\n" * 20_000)
-    assert f"{path}: line 3: field larger than" in refused(path, EVENTS)

@@ -1,25 +1,87 @@
 """Several files of one table: keys across them, the report, and that what was planned is what is written."""
 
 import pickle
+import random
+from collections import defaultdict
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
 
-from components.table_example_gen.spec import Problem, TableSpec, as_error
+from components.table_example_gen import keys
+from components.table_example_gen.spec import Problem, TableSpec, as_error, check_dropped
 from components.table_example_gen.table import Plan, check_file, clean_tables, make_plan
+from core.errors import DataError
 from core.files import sha256
 
 NOW = 1_700_000_000
-USERS = TableSpec(table="users", features={"age": {"kind": "numeric"}})
+USERS = TableSpec(table="users", features={"age": {"kind": "numeric"}}, max_dropped=1)
 
 
-def plan_for(contents: dict[str, str], folder: Path, spec: TableSpec) -> tuple[Plan, list[str]]:
+def plan_for(contents: dict[str, str], folder: Path, spec: TableSpec, shards: int = 1) -> tuple[Plan, list[str]]:
+    """As the executor makes a plan: Beam promises no order, and carries everything as bytes."""
     paths = []
     for name, content in contents.items():
         (folder / name).write_text(content)
         paths.append(str(folder / name))
-    checks = [check_file(path, spec, NOW, keep_keys=True) for path in reversed(paths)]  # Beam promises no order
-    return make_plan(pickle.loads(pickle.dumps(checks)), spec), paths
+    return plan_of(paths, spec, shards), paths
+
+
+def plan_of(paths: list[str], spec: TableSpec, shards: int) -> Plan:
+    checks, parts = [], defaultdict(list)
+    for path in random.Random(shards).sample(paths, len(paths)):
+        batches = check_file(path, spec, NOW)
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration as stop:
+                checks.append(stop.value)
+                break
+            for shard, part in keys.by_shard(batch, spec, shards):
+                parts[shard].insert(0, part)
+    repeats = [keys.repeats_of(pickle.loads(pickle.dumps(part)), spec) for part in parts.values()]
+    return make_plan(pickle.loads(pickle.dumps(checks)), keys.merged(reversed(repeats)), spec)
+
+
+@pytest.mark.parametrize("policy", ["error", "drop"])
+def test_shards_change_nothing(tmp_path, policy):
+    rng = random.Random(0)
+    rows = [f"{rng.randrange(300)},{rng.randrange(2)},{rng.randrange(2)}" for _ in range(1000)]
+    contents = {f"{n}.csv": "user_id,item_id,timestamp\n" + "\n".join(rows[n::5]) + "\n" for n in range(5)}
+    spec = TableSpec(table="interactions", on_duplicate=policy, max_dropped=1)
+    whole, paths = plan_for(contents, tmp_path, spec)
+    assert whole.report["rows_written"] == len(set(rows))
+    assert len(whole.problems) == (5 if policy == "error" else 0)
+    written = set()
+    for path in paths:
+        for table in clean_tables(path, spec, NOW, whole.repeats[path]):
+            written |= {",".join(map(str, row.values())) for row in table.to_pylist()}
+    assert written == set(rows)
+    for shards in (2, 7, 100):
+        found = plan_of(paths, spec, shards)
+        assert (found.problems, found.report) == (whole.problems, whole.report)
+        assert {path: rows.tolist() for path, rows in found.repeats.items()} == {
+            path: rows.tolist() for path, rows in whole.repeats.items()
+        }
+
+
+def test_the_number_of_shards_follows_from_the_rows(tmp_path, monkeypatch):
+    pq.write_table(pa.table({"user_id": [str(n) for n in range(100)]}), tmp_path / "u.parquet")
+    (tmp_path / "u.csv").write_text("user_id\n" + "1234567\n" * 99)
+    files = [str(tmp_path / name) for name in ("u.parquet", "u.csv")]
+    assert keys.shards_for(files) == 1
+    monkeypatch.setattr(keys, "KEYS_A_SHARD", 50)
+    assert keys.shards_for(files) == 4
+    assert keys.shards_for([files[0], str(tmp_path / "none.csv")]) == 2
+
+
+def test_dropped_rows_of_a_join(tmp_path):
+    check_dropped("exposures", {"unknown_user": 3, "unknown_item": 2}, 100, 0.05)
+    with pytest.raises(DataError) as caught:
+        check_dropped("exposures", {"unknown_user": 3, "unknown_item": 3}, 100, 0.05)
+    assert caught.value.file == "exposures"
+    assert "6 of 100 rows (6.00%: 3 unknown_item, 3 unknown_user)" in caught.value.found
 
 
 def test_a_key_in_two_files(tmp_path):
@@ -43,6 +105,8 @@ def test_the_first_of_a_key_stays_across_files(tmp_path):
         "rows_read": 7,
         "rows_written": 3,
         "dropped": {"duplicate": 3, "not_a_number": 1},
+        "dropped_share": 0.571429,
+        "columns": ["user_id", "age"],
         "ignored_columns": ["x"],
         "files": [
             {"file": paths[0], "sha256": sha256(paths[0]), "rows": 3, "dropped": {"duplicate": 1}},

@@ -1,0 +1,142 @@
+"""The files of a table: which of them its patterns match, what kind each is by its first bytes, and their digest."""
+
+import glob
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from core import files
+from core.errors import DataError
+
+# How the content of other formats begins; letters alone could be the first column of a CSV file.
+_MAGIC = {
+    rb"PAR1[\x00-\x1f]": "Parquet",
+    rb"\x1f\x8b": "gzip",
+    rb"PK\x03\x04": "a zip archive or an Excel workbook",
+    rb"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    rb"\x28\xb5\x2f\xfd": "zstandard",
+    rb"BZh[1-9]1AY&SY": "bzip2",
+    rb"\xfd7zXZ\x00": "xz",
+    rb"ORC[\x00-\x1f]": "ORC",
+    rb"ARROW1\x00": "Arrow",
+    rb"SQLite format 3\x00": "an SQLite database",
+    rb"\x89HDF": "HDF5",
+    rb"version https://git-lfs": "a Git LFS pointer and not the file itself",
+    rb"(\xef\xbb\xbf)?\s*(?i:<!doctype|<html|<\?xml)": "HTML or XML",
+}
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Where a table's files lie.
+
+    Args:
+      base: the folder that the patterns start from.
+      patterns: globs below `base`, one for each chosen span; one where the path marks no span.
+      spans: the chosen spans as the file names write them, oldest first.
+      span: number of the newest of them, as TFX counts spans; 0 where the path marks none.
+    """
+
+    base: str
+    patterns: tuple[str, ...]
+    spans: tuple[str, ...] = ()
+    span: int = 0
+
+    def files(self) -> list[str]:
+        """The files of all patterns, sorted.
+
+        Raises:
+          DataError: a pattern matches no file.
+        """
+        matched = []
+        for pattern in self.patterns:
+            paths = matching(self.base, pattern)
+            if not paths:
+                todo = "Put the table there, or correct its `path` or `data.root` in the configuration"
+                raise DataError(self.base, "the folder", f"no file matches {pattern!r}", todo)
+            matched += paths
+        return sorted(set(matched))
+
+
+def matching(base: str | Path, pattern: str) -> list[str]:
+    """Return the paths below `base` that match a glob, sorted.
+
+    Hidden files, and files and folders whose names begin with `_` (Spark's `_SUCCESS` and `_temporary`), are left out
+    unless the pattern names them.
+    """
+    hidden = any(part.startswith("_") for part in pattern.split("/"))
+    relative = glob.glob(pattern, root_dir=base, recursive=True)
+    return sorted(
+        os.path.join(base, each)
+        for each in relative
+        if hidden or not any(part.startswith("_") for part in each.split("/"))
+    )
+
+
+def require_file(path: str) -> None:
+    """Check that `path` is a regular file with content, without opening anything else: opening a FIFO would wait.
+
+    Raises:
+      DataError: it is not.
+    """
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        todo = "Check the path and its rights"
+        raise DataError(path, "the file", f"cannot be opened: {error.strerror}", todo) from None
+    if stat.S_ISDIR(status.st_mode):
+        raise DataError(path, "the file", "is a folder", folder_todo(path))
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((name for name, test in _KINDS.items() if test(status.st_mode)), "a special file")
+        raise DataError(path, "the file", f"is {kind}, not a regular file", "Put a file with the table there")
+    if status.st_size == 0:
+        raise DataError(path, "the file", "is empty (0 bytes)", "Deliver it again, or take it away")
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        todo = "Check its rights"
+        raise DataError(path, "the file", f"cannot be opened: {error.strerror}", todo) from None
+
+
+_KINDS = {
+    "a FIFO": stat.S_ISFIFO,
+    "a socket": stat.S_ISSOCK,
+    "a character device": stat.S_ISCHR,
+    "a block device": stat.S_ISBLK,
+}
+
+
+def folder_todo(path: str) -> str:
+    """Return what to do about a folder where a file is expected; Spark writes a table as a folder of part files."""
+    suffix = Path(path).suffix or ".parquet"
+    pattern = f"{Path(path).name}/*{suffix}"
+    return f"If its part files are the table, as Spark writes one, let the table's `path` end in `{pattern}`"
+
+
+def looks_like(path: str) -> str | None:
+    """Return the format that a file's first bytes stand for; `text` where they are text, None where it is not known."""
+    with open(path, "rb") as file:
+        head = file.read(512)
+    for magic, name in _MAGIC.items():
+        if re.match(magic, head):
+            return name
+    # The last character may be cut.
+    return None if b"\0" in head or "\ufffd" in head.decode(errors="replace")[:-1] else "text"
+
+
+def fingerprint(base: str, paths: Iterable[str]) -> str:
+    """Return a digest of the names below `base` and the content of files; TFX's own sees names, sizes and times only.
+
+    Raises:
+      DataError: a file is missing, empty, no regular file or cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        require_file(path)
+        digest.update(f"{os.path.relpath(path, base)}\0{files.sha256(path)}\n".encode())
+    return f"sha256:{digest.hexdigest()}"

@@ -1,0 +1,136 @@
+"""`twostep data check`: every problem of the tables, found in this process with Arrow alone, without TFX."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.table_example_gen import keys
+from components.table_example_gen.files import open_file
+from components.table_example_gen.sources import TableSource
+from components.table_example_gen.spec import Problem, TableSpec, dropped_problem, shortened
+from components.table_example_gen.table import Plan, check_table
+from core import names
+from core.errors import DataError
+from pipeline import paths
+from pipeline.config import Config
+from pipeline.table_spec import table_spec
+
+
+@dataclass
+class TableCheck:
+    """What a table holds.
+
+    Args:
+      table: its name.
+      spans: the chosen spans; none where its path marks none.
+      files: how many files it has.
+      rows: how many they have.
+      dropped: reason → rows that a run would leave out.
+      columns: the columns that are read.
+      ignored: further columns of the files.
+      problems: what would stop a run.
+    """
+
+    table: str
+    spans: Sequence[str] = ()
+    files: int = 0
+    rows: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    columns: Sequence[str] = ()
+    ignored: Sequence[str] = ()
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass
+class _Read:
+    """A table as it was read: its keys are those of its good rows, of repeats the first."""
+
+    spec: TableSpec
+    check: TableCheck
+    keys: pa.Table | None = None
+
+
+def check(config: Config, config_file: str | Path) -> list[TableCheck]:
+    """Check all tables; the keys of all of them are held in memory.
+
+    Raises:
+      UsageError: the spans do not fit together, the run folder cannot be written to, or a frozen schema is damaged.
+    """
+    paths.check_run_folder(paths.run_folder(config))
+    if config.data.schema_folder is not None:
+        folder = Path(config_file).absolute().parent / config.data.schema_folder
+        for table in config.data.tables:
+            paths.check_schema(folder / f"{table}.pbtxt")
+    sources = paths.table_sources(config, config_file)
+    now = int(time.time())
+    read = {table: _read(table_spec(config, table), source, now) for table, source in sources.items()}
+    for table in (names.INTERACTIONS, names.EXPOSURES):
+        if table in read:
+            drop = getattr(config.data, table).on_unknown == "drop"
+            _check_known(read[table], read.get(names.USERS, read[names.INTERACTIONS]), read[names.ITEMS], drop)
+    return [each.check for each in read.values()]
+
+
+def _read(spec: TableSpec, source: TableSource, now: int) -> _Read:
+    found = TableCheck(spec.table, source.spans)
+    try:
+        files = source.files()
+    except DataError as error:
+        found.problems.append(Problem(error.file, error.place, error.found, error.todo))
+        return _Read(spec, found)
+    plan, parts = check_table(files, spec, now)
+    found.files, found.rows = len(files), plan.report["rows_read"]
+    found.problems, found.dropped = list(plan.problems), dict(plan.report["dropped"])
+    found.columns, found.ignored = plan.report["columns"], plan.report["ignored_columns"]
+    return _Read(spec, found, _kept(parts, plan) if parts else None)
+
+
+def _kept(parts: list[pa.Table], plan: Plan) -> pa.Table:
+    """The keys of the rows that stay."""
+    kept = []
+    for part in parts:
+        repeats = plan.repeats[part[keys.FILE][0].as_py()] if part.num_rows else ()
+        kept.append(part.filter(pa.array(~np.isin(part[keys.ROW].to_numpy(), repeats))) if len(repeats) else part)
+    return pa.concat_tables(kept)
+
+
+def _check_known(events: _Read, users: _Read, items: _Read, drop: bool) -> None:
+    """Add what is wrong with rows whose user or item is in no table; they are compared with faultless tables alone."""
+    rows = events.keys
+    if rows is None:
+        return
+    unknown = np.zeros(rows.num_rows, bool)
+    dropped: dict[str, int] = {}
+    for keyed, key in ((users, names.USER_ID), (items, names.ITEM_ID)):
+        if keyed is events or keyed.keys is None or keyed.check.problems:
+            continue
+        known = pc.is_in(rows[key], value_set=keyed.keys[key].combine_chunks())
+        missing = ~known.to_numpy(zero_copy_only=False).astype(bool)
+        if missing.any() and not drop:
+            events.check.problems.append(_unknown(rows, events.spec, keyed.spec.table, key, missing))
+        count = int((missing & ~unknown).sum())
+        if count:
+            dropped[f"unknown_{key.removesuffix('_id')}"] = count
+        unknown |= missing
+    if drop and dropped:
+        events.check.dropped.update(dropped)
+        problem = dropped_problem(events.spec.table, dropped, len(unknown), events.spec.max_dropped)
+        events.check.problems += [problem] if problem else []
+
+
+def _unknown(rows: pa.Table, spec: TableSpec, keyed: str, key: str, missing: np.ndarray) -> Problem:
+    at, count = int(missing.argmax()), int(missing.sum())
+    file = rows[keys.FILE][at].as_py()
+    [place] = open_file(file, spec.separator).places([rows[keys.ROW][at].as_py()])
+    more = f" ({count:,} such rows)" if count > 1 else ""
+    return Problem(
+        file,
+        f"{place}, column {spec.name_in_file(key)!r}",
+        f"{shortened(rows[key][at].as_py())} is not in the table {keyed}{more}",
+        f"Add it to {keyed}, or set `data.{spec.table}.on_unknown: drop` to leave such rows out",
+    )

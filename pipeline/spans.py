@@ -1,0 +1,154 @@
+"""Which deliveries of dated tables are read: `{SPAN}`, `{VERSION}` and dates in a path, and the choice among them."""
+
+import datetime
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from components.table_example_gen.sources import TableSource
+from core.errors import UsageError
+from pipeline.data import Spans, is_dated
+
+_EPOCH = datetime.date(1970, 1, 1)
+_PLACEHOLDER = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::(\d+))?\}")
+_DIGITS = {"YYYY": 4, "MM": 2, "DD": 2}
+
+
+@dataclass
+class _Delivery:
+    """A span of a table: how its file names write it, and its versions as they write them."""
+
+    label: str
+    tokens: dict[str, str]
+    versions: dict[int, str] = field(default_factory=dict)
+
+
+def choose(
+    paths: Mapping[str, str], spans: Spans, base: str, match: Callable[[str, str], list[str]]
+) -> dict[str, TableSource]:
+    """Choose the spans, the same for every table whose path marks spans, and of each its newest version.
+
+    Args:
+      paths: table → its configured path.
+      spans: which spans to take.
+      base: the folder that the paths start from.
+      match: (base, glob) → paths that match.
+
+    Returns:
+      Table → where its files lie; where no dated table has any file, with the paths as they are.
+
+    Raises:
+      UsageError: a file's span is no number or no date, there is no span to choose, or a table lacks a span that
+        another has.
+    """
+    found = {table: _deliveries(table, path, base, match) for table, path in paths.items() if is_dated(path)}
+    chosen = _chosen(found, spans, base, paths) if any(found.values()) else []
+    sources = {}
+    for table, path in paths.items():
+        if table not in found or not chosen:
+            sources[table] = TableSource(base, (path,))
+            continue
+        deliveries = [found[table][number] for number in chosen]
+        patterns = tuple(_filled(path, delivery) for delivery in deliveries)
+        sources[table] = TableSource(base, patterns, tuple(each.label for each in deliveries), chosen[-1])
+    return sources
+
+
+def _chosen(found: Mapping[str, dict[int, _Delivery]], spans: Spans, base: str, paths: Mapping[str, str]) -> list[int]:
+    """The numbers of the chosen spans, ascending."""
+    owners = {number: table for table, deliveries in found.items() for number in deliveries}
+    numbers = sorted(owners)
+    if spans.first is not None and spans.last is not None:
+        first, last = _number(spans.first), _number(spans.last)
+        chosen = [number for number in numbers if first <= number <= last]
+    else:
+        chosen = numbers[-(spans.newest or 1) :]
+    if not chosen:
+        there = _listed(found[owners[number]][number].label for number in numbers)
+        raise UsageError(f"data.spans: chooses no span; below {base} there are {there}. Choose among these.")
+    lacking = [
+        f"  data.{table}: lacks span {found[owners[number]][number].label}, which data.{owners[number]} has: "
+        f"{base}/{_filled(paths[table], found[owners[number]][number])}"
+        for table, deliveries in found.items()
+        for number in chosen
+        if number not in deliveries
+    ]
+    if lacking:
+        raise UsageError(
+            "the tables whose paths mark spans should be of the same spans:\n"
+            + "\n".join(lacking)
+            + "\nDeliver what is missing, or choose other spans in `data.spans`, such as {first: 2, last: 5}."
+        )
+    return chosen
+
+
+def _deliveries(table: str, path: str, base: str, match: Callable[[str, str], list[str]]) -> dict[int, _Delivery]:
+    """The spans of a table by their numbers."""
+    pattern = re.compile(_regex(path))
+    deliveries: dict[int, _Delivery] = {}
+    for file in match(base, _PLACEHOLDER.sub("*", path)):
+        name = file.removeprefix(base).lstrip("/")
+        matched = pattern.fullmatch(name)
+        tokens = matched.groupdict() if matched else {}
+        number = _span_number(tokens)
+        if number is None:
+            raise UsageError(
+                f"data.{table}: {file}: should have digits in place of the marks of {path!r}"
+                + (", and a date that exists" if "{YYYY}" in path else "")
+                + ". Rename the file, or move it out of the way of the pattern."
+            )
+        version = tokens.pop("VERSION", None)
+        label = tokens.get("SPAN") or "-".join(tokens[part] for part in _DIGITS)
+        delivery = deliveries.setdefault(number, _Delivery(label, tokens))
+        if delivery.label != label:
+            raise UsageError(
+                f"data.{table}: span {number} is there twice, as {delivery.label!r} and as {label!r}, below {base}. "
+                "Keep one of them."
+            )
+        if version is not None:
+            delivery.versions[int(version)] = version
+    return deliveries
+
+
+def _span_number(tokens: Mapping[str, str]) -> int | None:
+    """The number of a span, None where there is none; a date counts the days since 1970-01-01, as TFX does."""
+    if "SPAN" in tokens:
+        return int(tokens["SPAN"])
+    try:
+        return _number(datetime.date(*(int(tokens[part]) for part in _DIGITS)))
+    except (KeyError, ValueError):
+        return None
+
+
+def _number(span: int | datetime.date) -> int:
+    return (span - _EPOCH).days if isinstance(span, datetime.date) else span
+
+
+def _regex(path: str) -> str:
+    """A path with marks as a regular expression with a group a mark."""
+    out, end = "", 0
+    for mark in _PLACEHOLDER.finditer(path):
+        name, width = mark[1], mark[2] or _DIGITS.get(mark[1])
+        out += _glob_regex(path[end : mark.start()]) + f"(?P<{name}>[0-9]{f'{{{width}}}' if width else '+'})"
+        end = mark.end()
+    return out + _glob_regex(path[end:])
+
+
+def _glob_regex(part: str) -> str:
+    pieces = {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    split = re.split(r"(\*\*/|\*|\?|\[[^\]]+\])", part)
+    return "".join(
+        pieces.get(each, each.replace("[!", "[^", 1) if each[:1] == "[" else re.escape(each)) for each in split
+    )
+
+
+def _filled(path: str, delivery: _Delivery) -> str:
+    """A path with the marks of a span filled in; of its versions the newest."""
+    newest = delivery.versions[max(delivery.versions)] if delivery.versions else None
+    tokens = delivery.tokens | ({"VERSION": newest} if newest is not None else {})
+    return _PLACEHOLDER.sub(lambda mark: tokens.get(mark[1], mark[0]), path)
+
+
+def _listed(labels: Iterable[str]) -> str:
+    shown = list(labels)
+    return ", ".join(shown if len(shown) <= 6 else [*shown[:3], "…", *shown[-3:]])

@@ -1,0 +1,206 @@
+"""Whole files of a table that cannot be read, or not as they are: each says what it is and what to do."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from components.table_example_gen import files
+from components.table_example_gen.spec import TableSpec, as_error
+from components.table_example_gen.table import check_table, clean_tables
+
+NOW = 1_700_000_000
+EVENTS = TableSpec(table="interactions", rating_range=(1, 5), max_dropped=1)
+ITEMS = TableSpec(
+    table="items",
+    features={
+        "genres": {"kind": "multi_valued", "separator": "|", "max_values": 2},
+        "year": {"kind": "numeric"},
+        "maker": {"kind": "categorical"},
+    },
+    extra=("title",),
+)
+HEADER = "user_id,item_id,timestamp,rating\n"
+GOOD = "1,2,880606923,3\n"
+
+
+def put(folder: Path, name: str, content: str | bytes | pa.Table) -> Path:
+    path = folder / name
+    if isinstance(content, pa.Table):
+        pq.write_table(content, path)
+    else:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def events(**columns) -> pa.Table:
+    """Two good events, with some columns exchanged."""
+    good = {"user_id": ["1", "2"], "item_id": ["7", "7"], "timestamp": [1, 2], "rating": [3.0, 4.0]}
+    return pa.table(good | columns)
+
+
+def read(path: Path, spec: TableSpec) -> tuple[pa.Table, dict]:
+    plan, _ = check_table([str(path)], spec, NOW)
+    assert not plan.problems, as_error(plan.problems)
+    tables = list(clean_tables(str(path), spec, NOW, plan.repeats[str(path)]))
+    table = pa.concat_tables(tables)
+    assert table.num_rows == plan.report["rows_written"]
+    return table, plan.report
+
+
+def refused(path: Path, spec: TableSpec) -> str:
+    plan, _ = check_table([str(path)], spec, NOW)
+    assert plan.problems
+    assert all(problem.file == str(path) and problem.todo for problem in plan.problems)
+    return str(as_error(plan.problems))
+
+
+BAD_FILES = {
+    "empty": ("e.csv", b"", "the file", "is empty (0 bytes)", "Deliver it again"),
+    "blank": ("e.csv", b"\n\n", "the file", "only blank lines", "Deliver it again"),
+    "header only": ("e.csv", HEADER, "the table", "has columns but no rows", "Deliver it with its rows"),
+    "half a header": ("e.csv", HEADER.strip(), "the table", "has columns but no rows", "Deliver it with its rows"),
+    "no rows": ("e.parquet", events().slice(0, 0), "the table", "has columns but no rows", "Deliver it with its rows"),
+    "no header": ("e.csv", GOOD * 2, "the header", "seems to have no header: its first line is '1,2,880", "names of"),
+    "other names": (
+        "e.csv",
+        "a,b\nx,y\n",
+        "the header",
+        "'user_id', 'item_id', 'timestamp', 'rating' in 'a,b'",
+        "Name",
+    ),
+    "other separator": ("e.csv", HEADER.replace(",", ";"), "the header", "but ';'", "`data.interactions.separator`"),
+    "case": (
+        "e.csv",
+        HEADER.replace("user_id", "UserID"),
+        "the header",
+        "the closest is 'UserID'",
+        "{user_id: UserID}",
+    ),
+    "missing": (
+        "e.csv",
+        "user_id,item_id,timestamp\n",
+        "the header",
+        "no column 'rating'",
+        "data.interactions.columns",
+    ),
+    "missing in parquet": ("e.parquet", events().drop(["rating"]), "its columns", "no column 'rating'", "columns`"),
+    "twice": ("e.csv", "user_id," + HEADER, "the header", "'user_id' stands there 2 times", "Rename"),
+    "open quote": (
+        "e.csv",
+        HEADER + GOOD + '1,"2,3,4\n' + GOOD,
+        "line 3",
+        "a quote opens and never closes",
+        "truncated",
+    ),
+    "open last quote": ("e.csv", HEADER + GOOD + '1,2,3,"4\n', "line 3", "a quote opens and never closes", "truncated"),
+    "cut row": ("e.csv", HEADER + GOOD + "1,2", "line 3", "2 fields where the header has 4", "cut off"),
+    "utf-16": ("e.csv", HEADER.encode("utf-16"), "the file", "is UTF-16 text", "Save it as UTF-8"),
+    "no parquet": (
+        "e.parquet",
+        b"PAR1\x15 and then nothing of use",
+        "the file",
+        "is no whole Parquet file",
+        "copy or export",
+    ),
+    "gzip as csv": ("e.csv", b"\x1f\x8b\x08" + b"x" * 20, "the file", "looks like gzip, not CSV", "Unpack it"),
+    "parquet as csv": ("e.csv", b"PAR1\x15" + b"x" * 20, "the file", "looks like Parquet, not CSV", "export"),
+    "excel as csv": ("e.csv", b"PK\x03\x04" + b"x" * 20, "the file", "an Excel workbook, not CSV", "export"),
+    "page as csv": ("e.csv", "<!DOCTYPE html><html>", "the file", "looks like HTML or XML, not CSV", "export"),
+    "csv as parquet": ("e.parquet", HEADER + GOOD, "the file", "looks like text, such as CSV, not Parquet", "Name it"),
+    "json as parquet": (
+        "e.parquet",
+        '{"user_id": 1}',
+        "the file",
+        "looks like text, such as CSV, not Parquet",
+        "Name it",
+    ),
+    "pointer": ("e.parquet", "version https://git-lfs.github.com/spec/v1\n", "the file", "a Git LFS pointer", "export"),
+    "ending": ("e.xlsx", b"x", "its name", "ends in '.xlsx'", ".csv, .tsv, .txt or .parquet"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "place", "found", "todo"), BAD_FILES.values(), ids=list(BAD_FILES))
+def test_bad_file(tmp_path, name, content, place, found, todo):
+    path = put(tmp_path, name, content)
+    for policy in ("error",) if found.endswith("has 4") else ("error", "drop"):
+        message = refused(path, EVENTS.model_copy(update={"on_invalid": policy}))
+        assert message.startswith(f"{path}: {place}: ")
+        assert found in message
+        assert todo in message
+
+
+def test_truncated_parquet(tmp_path):
+    whole = put(tmp_path, "whole.parquet", events()).read_bytes()
+    assert "magic bytes" in refused(put(tmp_path, "e.parquet", whole[:-20]), EVENTS)
+    damaged = whole[:4] + b"\x15" * 60 + whole[64:]
+    assert "is no whole Parquet file" in refused(put(tmp_path, "d.parquet", damaged), EVENTS)
+
+
+def test_what_is_no_regular_file_is_never_opened(tmp_path):
+    for name in ("e.csv", "e.parquet"):
+        os.mkfifo(tmp_path / name)  # opening it would wait for a writer
+        assert f"{tmp_path / name}: the file: is a FIFO" in refused(tmp_path / name, EVENTS)
+    os.symlink("/dev/zero", tmp_path / "zero.csv")
+    assert "is a character device" in refused(tmp_path / "zero.csv", EVENTS)
+    (tmp_path / "x.parquet").mkdir()
+    assert "is a folder" in refused(tmp_path / "x.parquet", EVENTS)
+    assert "end in `x.parquet/*.parquet`" in refused(tmp_path / "x.parquet", EVENTS)
+
+
+def test_a_number_of_a_vector_that_is_no_number(tmp_path):
+    spec = TableSpec(table="items", features={"picture": {"kind": "embedding", "size": 2}})
+    for lists in (pa.list_(pa.float32()), pa.list_(pa.float64(), 2), pa.large_list(pa.float64())):
+        number = lists.value_type.to_pandas_dtype()
+        rows = [[1, 2], [np.nan, 1], [0, 0], [np.inf, 0]]
+        picture = pa.array([[number(value) for value in row] for row in rows], lists)
+        path = put(tmp_path, "i.parquet", pa.table({"item_id": ["1", "2", "3", "4"], "picture": picture}))
+        message = refused(path, spec)
+        assert f"{path}: row 2, column 'picture': [nan, 1.0] has a number that is missing or NaN" in message
+        assert "row 4, column 'picture': [inf, 0.0] is too large" in message
+    path = put(tmp_path, "i.csv", "item_id,picture\n1,1|2\n2,NaN|1\n")
+    assert f"{path}: line 3, column 'picture': 'NaN|1' has a number that is missing or NaN" in refused(path, spec)
+
+
+def test_a_feature_without_any_value(tmp_path):
+    for content in ("item_id,genres,year,maker,title\n1,,NaN,x,\n2,a,null,y,\n", None):
+        if content is None:
+            columns = {"item_id": ["1"], "genres": [["a"]], "year": pa.nulls(1), "maker": ["x"], "title": ["t"]}
+            path = put(tmp_path, "i.parquet", pa.table(columns))
+        else:
+            path = put(tmp_path, "i.csv", content)
+        assert refused(path, ITEMS).startswith(f"{path}: the table: the column 'year' of items has no value in any row")
+
+
+def test_rows_are_dropped_up_to_a_share(tmp_path):
+    rows = [f"u{n},i,{n},3" for n in range(100)]
+    path = put(tmp_path, "e.csv", HEADER + "\n".join([*rows[:95], *["u,i,x,3"] * 4, rows[0]]) + "\n")
+    spec = EVENTS.model_copy(update={"on_invalid": "drop", "on_duplicate": "drop", "max_dropped": 0.05})
+    assert read(path, spec)[1]["dropped_share"] == 0.05
+    message = refused(path, spec.model_copy(update={"max_dropped": 0.049}))
+    assert "5 of 100 rows (5.00%: 1 duplicate, 4 not_a_time) would be dropped" in message
+    assert "`data.interactions.max_dropped` is 0.049" in message
+
+
+def test_a_header_may_begin_as_other_formats_do(tmp_path):
+    for column in ("ORC", "PAR1", "BZh", "{id}", "[id]"):
+        path = put(tmp_path, "u.csv", f"{column},user_id\n1,2\n")
+        assert read(path, TableSpec(table="users"))[0].num_rows == 1
+
+
+def test_missing_file(tmp_path):
+    assert "cannot be opened: No such file" in refused(tmp_path / "e.csv", EVENTS)
+
+
+def test_a_quote_mark_inside_a_field_is_no_open_quote(tmp_path):
+    path = put(tmp_path, "i.csv", 'item_id,genres,year,maker,title\n1,a,1,x,5" disk\n')
+    assert read(path, ITEMS)[0]["title"].to_pylist() == ['5" disk']
+
+
+def test_a_quote_that_swallows_a_large_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_BLOCK", 1 << 12)
+    path = put(tmp_path, "e.csv", HEADER + GOOD + '1,"2,3,4\n' + "1,2,3,4\n" * 20_000)
+    assert f"{path}: line 3: field larger than" in refused(path, EVENTS)
