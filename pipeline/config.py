@@ -1,16 +1,14 @@
 """One YAML file describes a recommender; these models read and check it without TensorFlow."""
 
-import difflib
 from collections.abc import Callable
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from core.errors import UsageError
 from core.settings import Settings
+from pipeline import mistakes, yaml_file
 from pipeline.data import Data
 from pipeline.evaluation import Evaluation
 from serving.rerank import settings as rerank_settings
@@ -245,19 +243,10 @@ def load(path: str | Path) -> Config:
     """Read and check a configuration file.
 
     Raises:
-      UsageError: the file is missing, is no YAML, or a key or value in it is wrong.
+      UsageError: the file cannot be read, is not plain YAML, or a key or value in it is wrong.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file. `examples/` holds configurations to start from.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: is not valid YAML: {error}") from error
+    values = yaml_file.read(path)
     if not isinstance(values, dict):
         raise UsageError(
             f"{path}: should be a mapping with the keys {', '.join(Config.model_fields)}; found {type(values).__name__}"
@@ -265,61 +254,6 @@ def load(path: str | Path) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise UsageError(f"{path}:\n" + "\n".join(map(_explained, error.errors()))) from None
-
-
-def _explained(error: Any) -> str:
-    """One line on one mistake: where it is, what was found, what would be right."""
-    place, known = _place(error["loc"])
-    found, context = error["input"], error.get("ctx", {})
-    match error["type"]:
-        case "extra_forbidden":
-            return f"  {place}: is no known key.{_did_you_mean(str(error['loc'][-1]), known)}"
-        case "missing":
-            return f"  {place}: is required but missing"
-        case "union_tag_not_found":
-            return f"  {place}: has no `kind`. `twostep config explain {place}` says which there are"
-        case "union_tag_invalid":
-            return f"  {place}: kind should be one of {context['expected_tags']}; found {context['tag']!r}"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return f"  {place}: should be a mapping of keys to values; found {found!r}"
-        case "value_error" if not place:  # of the whole configuration: such a message names its place itself
-            return f"  {context['error']}"
-        case "value_error":
-            message = str(context["error"])
-        case _:
-            message = error["msg"].replace("Input should", "should", 1).replace("Tuple should", "list should", 1)
-            message = message.replace("valid tuple", "list", 1)
-    return f"  {place}: {message}" + ("" if isinstance(found, dict | Settings) else f"; found {found!r}")
-
-
-def _place(location: tuple[int | str, ...]) -> tuple[str, list[str]]:
-    """Where a mistake is as a dotted key, and the keys that are known beside the last part."""
-    inside: Any = Config
-    parts: list[str] = []
-    known: list[str] = []
-    for part in location:
-        while get_origin(inside) is Annotated:
-            inside = get_args(inside)[0]
-        models = [each for each in get_args(inside) if hasattr(each, "model_fields")]
-        if len(models) == 1 and get_origin(inside) in (Union, UnionType):  # a group that may be left out
-            inside = models[0]
-        known = []
-        if hasattr(inside, "model_fields"):
-            known = list(inside.model_fields)
-            inside = inside.model_fields[part].annotation if part in inside.model_fields else None
-        elif get_origin(inside) in (Union, UnionType) and len(models) > 1:
-            # The checker puts a feature's kind into the location, which is no key of the file.
-            inside = next((model for model in models if model.model_fields["kind"].default == part), None)
-            continue
-        else:
-            inside = next(iter(get_args(inside)[-1 if get_origin(inside) is dict else 0 :]), None)
-        parts.append(str(part))
-    return ".".join(parts), known
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f" Did you mean `{close[0]}`?"
-    return f" Known keys: {', '.join(known)}" if known else " `twostep config explain` lists the known keys."
+        raise UsageError(
+            f"{path}:\n" + "\n".join(mistakes.explained(Config, each) for each in error.errors())
+        ) from None

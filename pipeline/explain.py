@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from core.errors import UsageError
+from core.settings import allowed_range
 from pipeline.config import Config
 from trainer.ranking.registry import MODELS as RANKING_MODELS
 from trainer.registry import Registry
@@ -94,7 +95,7 @@ def _keys(model: type[BaseModel]) -> tuple[Key, ...]:
 
 def _key(name: str, field: FieldInfo) -> Key:
     kind, below = _kind(field.annotation)
-    bounds = ", ".join(filter(None, map(_bound, field.metadata)))
+    bounds = _constraints(field.metadata)
     required = field.is_required()
     group = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
     if group and not required:
@@ -161,14 +162,10 @@ def _choices(names: list[str], models: list[type[BaseModel]]) -> Iterator[str]:
         yield f"{name}: {first[:1].lower()}{first[1:]}"
 
 
-def _bound(constraint: Any) -> str:
-    """A constraint of a field in words; those that say nothing to a user are left out."""
-    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    for name, word in words.items():
-        if (value := getattr(constraint, name, None)) is not None:
-            return f"{word} {value:g}"
-    pattern = getattr(constraint, "pattern", None)
-    return f"matching {pattern}" if pattern else ""
+def _constraints(metadata: Sequence[Any]) -> str:
+    """Return the constraints of a field in words; those that say nothing to a user are left out."""
+    patterns = [f"matching {pattern}" for each in metadata if (pattern := getattr(each, "pattern", None))]
+    return ", ".join(filter(None, [allowed_range(metadata), *patterns]))
 
 
 def _yaml(value: Any) -> str:

@@ -6,7 +6,6 @@ import pytest
 
 from pipeline import datasets
 
-
 SHARED = {"contract", "e2e"}  # folders whose tests share fitted models, or a run of the DAG
 
 
