@@ -4,11 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from core import mistakes
 from core.errors import UsageError
 from core.settings import Settings
-from pipeline import mistakes, yaml_file
+from pipeline import columns, yaml_file
 from pipeline.data import Data
 from pipeline.evaluation import Evaluation
 from serving.rerank import settings as rerank_settings
@@ -80,7 +81,7 @@ class Retrieval(Settings):
     params: dict[str, Any] = Field(
         default_factory=dict, description="Settings of that model; see `twostep config explain`."
     )
-    candidates: int = Field(100, ge=1, description="How many candidates it hands to the ranker.")
+    candidates: int = Field(100, ge=1, le=10_000, description="How many candidates it hands to the ranker.")
     index: Index = Field(default=Index(), description="The index over the catalogue.")
 
 
@@ -99,6 +100,7 @@ class Negatives(Settings):
     missed_weight: float = Field(
         0.0,
         ge=0,
+        le=1000,
         description="Weight of right answers that the retriever missed. Past its list only sampled items stand beside "
         "them, and exposed ones in some: with none sampled, a ranker would learn to favour what is not retrieved.",
     )
@@ -127,6 +129,7 @@ class Ranking(Settings):
     earlier_windows: int = Field(
         0,
         ge=0,
+        le=100,
         description="How many windows of train, each as long as eval and before it, lists to learn from are made of "
         "beside those of eval; each takes a retriever fitted on what came before it.",
     )
@@ -135,19 +138,30 @@ class Ranking(Settings):
 class Release(Settings):
     """Where releases go."""
 
-    folder: str = Field("releases", description="Folder of the releases, below `run_folder`.")
+    folder: str = Field("releases", min_length=1, description="Folder of the releases, below `run_folder`.")
     keep: int = Field(
         5,
         ge=1,
+        le=10_000,
         description="How many releases stay when one is made, and those that were last in force; older ones are "
         "deleted, with the models pushed for them.",
     )
+
+    @field_validator("folder")
+    @classmethod
+    def _below_run_folder(cls, folder: str) -> str:
+        path = Path(folder)
+        if path.is_absolute() or ".." in path.parts or not path.parts:
+            raise ValueError("should be a folder below `run_folder`, without '..'")
+        return folder
 
 
 class Config(Settings):
     """A recommender."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Lower-case letters, digits and dashes.")
+    name: str = Field(
+        max_length=100, pattern=r"^[a-z0-9][a-z0-9-]*$", description="Lower-case letters, digits and dashes."
+    )
     seed: int = Field(
         42, ge=0, lt=2**32, description="Of everything that is drawn; the same data and seed give the same models."
     )
@@ -194,6 +208,7 @@ class Config(Settings):
             raise ValueError(
                 f"ranking.earlier_windows: should be 0 with the split `{self.split.method}`, which knows no earlier"
             )
+        columns.check(self.data, self.features, self.split.column)
         column = self.split.column
         if column is not None and column in {
             *feature_names.RESERVED,
@@ -254,6 +269,5 @@ def load(path: str | Path) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise UsageError(
-            f"{path}:\n" + "\n".join(mistakes.explained(Config, each) for each in error.errors())
-        ) from None
+        lines = [f"  {mistakes.explained(Config, each)}" for each in error.errors()]
+        raise UsageError("\n".join([f"{path}:", *lines])) from None

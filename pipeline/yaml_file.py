@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from core.errors import UsageError
-from pipeline.printable import one_line
+from core.printable import one_line
 
 MOST_BYTES = 1_000_000
 MOST_NODES = 10_000
@@ -31,10 +31,10 @@ def read(path: Path) -> Any:
         if node is None:
             return None
         for problem in _problems(node, set()):
-            raise _Refused(*problem)
+            raise _RefusedError(*problem)
         _check_expansion(node, {})
         return yaml.safe_load(text)
-    except _Refused as refused:
+    except _RefusedError as refused:
         raise UsageError(f"{path}: line {refused.line}: {refused.reason}") from None
     except yaml.MarkedYAMLError as error:
         raise UsageError(f"{path}: is not valid YAML: {_explained(error)}") from None
@@ -44,7 +44,7 @@ def read(path: Path) -> Any:
         raise UsageError(f"{path}: holds a value that cannot be read: {one_line(error, 200)}") from None
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     """YAML that is valid and not allowed here."""
 
     def __init__(self, line: int, reason: str):
@@ -77,11 +77,11 @@ def _check_size(text: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         nodes += isinstance(event, yaml.NodeEvent)
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark else 1
         if depth > MOST_DEPTH:
-            raise _Refused(line, f"is nested deeper than {MOST_DEPTH} levels")
+            raise _RefusedError(line, f"is nested deeper than {MOST_DEPTH} levels")
         if nodes > MOST_NODES:
-            raise _Refused(line, f"the file should hold at most {MOST_NODES:,} keys and values; it holds more")
+            raise _RefusedError(line, f"the file should hold at most {MOST_NODES:,} keys and values; it holds more")
 
 
 def _problems(node: yaml.Node, seen: set[int]) -> Iterator[tuple[int, str]]:
@@ -135,7 +135,7 @@ def _check_expansion(node: yaml.Node, sizes: dict[int, tuple[int, int] | None]) 
     if id(node) in sizes:
         found = sizes[id(node)]
         if found is None:
-            raise _Refused(line, "an anchor holds an alias of itself")
+            raise _RefusedError(line, "an anchor holds an alias of itself")
         return found
     sizes[id(node)] = None
     if isinstance(node, yaml.MappingNode):
@@ -145,7 +145,7 @@ def _check_expansion(node: yaml.Node, sizes: dict[int, tuple[int, int] | None]) 
     parts = [_check_expansion(each, sizes) for each in below]
     size, depth = 1 + sum(size for size, _ in parts), 1 + max((depth for _, depth in parts), default=0)
     if size > MOST_NODES or depth > MOST_DEPTH:
-        raise _Refused(
+        raise _RefusedError(
             line, f"its aliases, written out, make more than {MOST_NODES:,} values or {MOST_DEPTH} levels. Remove some"
         )
     sizes[id(node)] = size, depth

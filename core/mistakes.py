@@ -1,4 +1,4 @@
-"""The mistakes that pydantic finds in a configuration, each as one line: the key, what is right, what was found."""
+"""The mistakes that pydantic finds in settings, each as one line: the key, what is right, what was found."""
 
 import difflib
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
+from core.printable import one_line
 from core.settings import Settings, allowed_range
-from pipeline.printable import one_line
 
 _MOST_SHOWN = 60  # characters of a wrong value
 _NUMBER_ERRORS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
@@ -22,25 +22,25 @@ def explained(model: type[BaseModel], error: Any) -> str:
     shown = one_line(repr(found), _MOST_SHOWN)
     match error["type"]:
         case "extra_forbidden":
-            return f"  {place}: is no known key.{_did_you_mean(str(error['loc'][-1]), known)}"
+            return f"{place}: is no known key.{_did_you_mean(str(error['loc'][-1]), known)}"
         case "missing":
-            return f"  {place}: is required but missing"
+            return f"{place}: is required but missing"
         case "union_tag_not_found":
-            return f"  {place}: has no `kind`. `twostep config explain {place}` says which there are"
+            return f"{place}: has no `kind`. `twostep config explain {place}` says which there are"
         case "union_tag_invalid":
             tag = one_line(repr(context["tag"]), _MOST_SHOWN)
-            return f"  {place}: kind should be one of {context['expected_tags']}; found {tag}"
+            return f"{place}: kind should be one of {context['expected_tags']}; found {tag}"
         case "model_type" | "model_attributes_type" | "dict_type":
-            return f"  {place}: should be a mapping of keys to values; found {shown}"
+            return f"{place}: should be a mapping of keys to values; found {shown}"
         case "value_error" if not place:  # of the whole configuration: such a message names its place itself
-            return f"  {context['error']}"
+            return f"{context['error']}"
         case "value_error":
             message = str(context["error"])
         case _:
             message = error["msg"].replace("Input should", "should", 1).replace("Tuple should", "list should", 1)
             message = message.replace("valid tuple", "list", 1)
     allowed = f". Allowed: {bounds}" if error["type"] in _NUMBER_ERRORS and bounds else ""
-    return f"  {place}: {message}" + ("" if isinstance(found, dict | Settings) else f"; found {shown}{allowed}")
+    return f"{place}: {message}" + ("" if isinstance(found, dict | Settings) else f"; found {shown}{allowed}")
 
 
 def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, list[str], str]:
