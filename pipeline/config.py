@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from core import mistakes
 from core.errors import UsageError
@@ -166,7 +166,10 @@ class Config(Settings):
         42, ge=0, lt=2**32, description="Of everything that is drawn; the same data and seed give the same models."
     )
     run_folder: str | None = Field(
-        None, description="Folder of runs, from where the command is started; `runs/<name>` by default."
+        None,
+        min_length=1,
+        description="Folder of runs, from this file's folder; by default `runs/<name>` in the nearest folder above this "
+        "file that holds `.git` or `runs`, else beside this file.",
     )
     data: Data = Field(description="The tables.")
     features: Features = Field(default_factory=Features, description="Which columns are features.")
@@ -178,6 +181,12 @@ class Config(Settings):
     )
     evaluation: Evaluation = Field(default=Evaluation(), description="What is measured and what must be reached.")
     release: Release = Field(default=Release(), description="Where releases go.")
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the file that this was loaded from; None where it was loaded from none."""
+        return self._folder
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
@@ -267,7 +276,9 @@ def load(path: str | Path) -> Config:
             f"{path}: should be a mapping with the keys {', '.join(Config.model_fields)}; found {type(values).__name__}"
         )
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
         lines = [f"  {mistakes.explained(Config, each)}" for each in error.errors()]
         raise UsageError("\n".join([f"{path}:", *lines])) from None
+    config._folder = path.absolute().parent
+    return config

@@ -18,10 +18,12 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
 
 def check(arguments: argparse.Namespace) -> int:
     """Load a configuration, look for its data, and print the paths it stands for."""
-    from pipeline import config, paths
+    from core import names
+    from pipeline import catalogue, config, paths
 
     loaded = config.load(arguments.config)
     files = paths.table_files(loaded, arguments.config)
+    catalogue.check_files(loaded, files[names.ITEMS])
     print(f"{arguments.config}: ok")
     print(f"  data      {paths.data_root(loaded, arguments.config)}")
     for table, found in files.items():

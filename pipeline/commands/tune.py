@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core import names
 from core.errors import TwostepError, UsageError
 
 if TYPE_CHECKING:
@@ -52,11 +53,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from pipeline import config, logs, paths, runner
+    from pipeline import catalogue, config, logs, paths, runner
     from pipeline.commands.run import alone, terminable
 
     loaded = config.load(arguments.config)
-    paths.table_files(loaded, arguments.config)
+    catalogue.check_files(loaded, paths.table_files(loaded, arguments.config)[names.ITEMS])
     output = _output(arguments, loaded)
     space = _space(arguments, loaded)
     run_id = runner.new_run_id()
@@ -84,10 +85,12 @@ def _output(arguments: argparse.Namespace, config: "Config") -> Path:
         raise UsageError(f"{output} is the configuration itself. Give another --output")
     if output.exists() and not arguments.force:
         raise UsageError(f"{output} is there already. Give another --output, or --force to overwrite it")
-    from_here = [key for key in ("root", "schema_folder") if getattr(config.data, key) is not None]
-    if from_here and output.absolute().parent != source.absolute().parent:
+    relative = [f"data.{key}" for key in ("root", "schema_folder") if getattr(config.data, key) is not None]
+    if config.run_folder is not None and not Path(config.run_folder).is_absolute():
+        relative.append("run_folder")
+    if relative and output.absolute().parent != source.absolute().parent:
         raise UsageError(
-            f"--output should be in {source.absolute().parent}: data.{from_here[0]} starts from the file's folder"
+            f"--output should be in {source.absolute().parent}: {relative[0]} starts from the file's folder"
         )
     return output
 
@@ -166,4 +169,4 @@ def _write(
 
 
 def _say(console: "Console", line: str) -> None:
-    console.print(line, highlight=False, soft_wrap=True)
+    console.print(line, highlight=False, soft_wrap=True, markup=False)
