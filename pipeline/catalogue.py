@@ -2,13 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from core.errors import UsageError
 from pipeline.config import Config
-
-if TYPE_CHECKING:
-    from pipeline.outcome import Outcome
 
 _BLOCK = 1 << 20  # bytes
 
@@ -40,8 +36,12 @@ def check_files(config: Config, files: Sequence[Path]) -> None:
         raise UsageError("lists are longer than the catalogue:\n" + "\n".join(wrong))
 
 
-def check_joined(config: Config, outcome: "Outcome") -> None:
+def check_joined(config: Config, examples: Path) -> None:
     """Check the configured list lengths against the joined catalogue.
+
+    Args:
+      config: the recommender's.
+      examples: the folder of EventJoiner's output `examples`.
 
     Raises:
       DataError: the catalogue has fewer items than a list is long.
@@ -49,7 +49,7 @@ def check_joined(config: Config, outcome: "Outcome") -> None:
     from core import names, queries
     from core.columns import read_arrow
 
-    items = read_arrow(outcome.folder("EventJoiner", "examples") / names.CATALOGUE_FILE).num_rows
+    items = read_arrow(examples / names.CATALOGUE_FILE).num_rows
     for key, length in list_lengths(config).items():
         queries.check_list_length(length, items, key)
 

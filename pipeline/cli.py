@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.errors import TwostepError
+from core.printable import printable
 
 COMMANDS = ("run", "tune", "recommend", "lineage", "release", "data", "config", "bench")
 
@@ -79,4 +80,5 @@ def _parser() -> argparse.ArgumentParser:
 def _say(message: str, with_traceback: bool = False) -> None:
     if with_traceback:
         traceback.print_exc()
-    print(f"twostep: {message}", file=sys.stderr)
+    first, *rest = map(printable, message.split("\n"))
+    print("\n".join([f"twostep: {first}", *rest]), file=sys.stderr)

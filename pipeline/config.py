@@ -168,8 +168,8 @@ class Config(Settings):
     run_folder: str | None = Field(
         None,
         min_length=1,
-        description="Folder of runs, from this file's folder; by default `runs/<name>` in the nearest folder above this "
-        "file that holds `.git` or `runs`, else beside this file.",
+        description="Folder of runs, from this file's folder. By default `runs/<name>` in the nearest folder above "
+        "this file that holds `.git` or `runs`, else beside this file.",
     )
     data: Data = Field(description="The tables.")
     features: Features = Field(default_factory=Features, description="Which columns are features.")

@@ -28,7 +28,7 @@ _REPORTED = {
 }
 _TITLES = {"two_step": "two-step"}
 _WIDTH = 80  # columns of the summary
-_LOWER_IS_BETTER = ("average_popularity", "gini")
+_HEADING = 15  # columns of a line of a heading
 
 
 def show(config: Config, config_file: str | Path, results: Sequence[NodeResult], console: Console) -> None:
@@ -93,12 +93,10 @@ def metrics_table(evaluation: dict[str, Any]) -> Table:
     both = evaluation["steps"]["two_step"]
     first, second = shown_metrics(evaluation)
     title = f"{both['queries_with_relevant']:,} test queries over {both['catalogue']:,} items; 95% intervals"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("", _heading(first), _heading(second), "two-step − other"):
         table.add_column(heading, no_wrap=True)
-    upwards = -1 if first.startswith(_LOWER_IS_BETTER) else 1
-    order = sorted(both["models"].items(), key=lambda item: -upwards * (item[1][first]["mean"] or 0))
-    for model, measured in order:
+    for model, measured in sorted(both["models"].items(), key=lambda item: -(item[1][first]["mean"] or 0)):
         difference = both["differences"].get(model, {}).get(first)
         table.add_row(
             as_text(_TITLES.get(model, model)),
@@ -135,9 +133,8 @@ def rule_lines(evaluation: dict[str, Any]) -> list[str]:
 
 
 def _evaluation(outcome: Outcome) -> dict[str, Any]:
-    evaluation: dict[str, Any] = files.read_json(
-        outcome.folder("TwoStepEvaluator", "evaluation") / names.EVALUATION_FILE
-    )
+    folder = outcome.folder("TwoStepEvaluator", "evaluation")
+    evaluation: dict[str, Any] = files.read_json(folder / names.EVALUATION_FILE)
     return evaluation
 
 
@@ -149,7 +146,10 @@ def _heading(metric: str) -> str:
     """Return a metric as the heading of a column, its words below each other."""
     name, _, k = metric.partition("@")
     words = name.upper() if name == "ndcg" else name.replace("_", " ").capitalize()
-    return textwrap.fill(f"{words}@{k}", 16, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(words, _HEADING, break_long_words=False, break_on_hyphens=False)
+    if len(f"{lines[-1]}@{k}") > _HEADING:
+        return "\n".join([*lines, f"@{k}"])
+    return "\n".join([*lines[:-1], f"{lines[-1]}@{k}"])
 
 
 def estimate(value: dict[str, Any], form: str, bounds: str) -> str:
@@ -160,12 +160,12 @@ def estimate(value: dict[str, Any], form: str, bounds: str) -> str:
 
 
 def _interval(value: dict[str, Any], sign: str = "") -> str:
-    """Return a mean with its interval, in at most 23 columns up to a million."""
+    """Return a mean with its interval, in at most 23 columns below 100,000."""
     if value["mean"] is None:
         return "—"
     size = max(abs(value[key]) for key in ("mean", "low", "high"))
-    digits = 3 if size < 10 else 1 if size < 1000 else 0
-    mean = f"{value['mean']:{sign},.{4 if size < 10 else digits}f}"
+    digits = 3 if size < 1 else 2 if size < 10 else 1 if size < 1000 else 0
+    mean = f"{value['mean']:{sign},.{digits + (size < 10)}f}"
     low, high = (_short(value[key], f"{sign},.{digits}f") for key in ("low", "high"))
     return f"{mean} [{low}, {high}]"
 

@@ -108,7 +108,8 @@ def _run(
 
     def check(results: list["NodeResult"]) -> None:
         if results[-1].node == "EventJoiner":
-            catalogue.check_joined(config, Outcome(paths.metadata_file(config), results))
+            outcome = Outcome(paths.metadata_file(config), results)
+            catalogue.check_joined(config, outcome.folder("EventJoiner", "examples"))
 
     try:
         runner.run(pipeline, progress, run_id, stop_if_asked, arguments.until, check)

@@ -89,9 +89,8 @@ def _output(arguments: argparse.Namespace, config: "Config") -> Path:
     if config.run_folder is not None and not Path(config.run_folder).is_absolute():
         relative.append("run_folder")
     if relative and output.absolute().parent != source.absolute().parent:
-        raise UsageError(
-            f"--output should be in {source.absolute().parent}: {relative[0]} starts from the file's folder"
-        )
+        folder = source.absolute().parent
+        raise UsageError(f"--output should be in {folder}: {relative[0]} starts from the file's folder")
     return output
 
 
