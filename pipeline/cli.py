@@ -82,3 +82,7 @@ def _say(message: str, with_traceback: bool = False) -> None:
         traceback.print_exc()
     first, *rest = map(printable, message.split("\n"))
     print("\n".join([f"twostep: {first}", *rest]), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
