@@ -4,14 +4,12 @@ A kind is one class: its settings, what a row of its column holds (`raw`), what 
 (`outputs`), and how (`transform`). All other code asks a feature for these and knows no kind.
 """
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, ValidationError, WrapValidator
+from pydantic import Field, SerializeAsAny, WrapValidator
 
-from core import mistakes
 from core.settings import Settings
 
 
@@ -285,26 +283,9 @@ def _read(value: Any, known: Callable[[Any], Feature]) -> Feature:
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or ":" not in kind:
         return value if isinstance(value, Feature) else known(value)
-    model = _imported(kind)
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        wrong = "; ".join(mistakes.explained(model, each) for each in error.errors())
-        raise ValueError(f"a setting of {kind} is wrong: {wrong}") from None
+    from transform import own_kinds
 
-
-def _imported(path: str) -> type[Feature]:
-    module, _, name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"kind {path!r} should be `module:Class` of a module on the Python path, put there by installing it or by "
-            f"PYTHONPATH; importing it says: {error}"
-        ) from None
-    if not (isinstance(found, type) and issubclass(found, Feature)):
-        raise ValueError(f"kind {path!r} should be a subclass of transform.features.Feature; found {found!r}")
-    return found
+    return own_kinds.feature(kind, value)
 
 
 if TYPE_CHECKING:
