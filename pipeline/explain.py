@@ -22,6 +22,7 @@ from transform.features import Feature
 
 ANY_KEY = "<column>"  # stands for the keys of a mapping whose names the user chooses
 _WIDTH = 100
+_REGISTRIES: dict[str, Registry] = {"retrieval": RETRIEVAL_MODELS, "ranking": RANKING_MODELS}
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ def explain(key: str | None = None) -> str:
     Raises:
       UsageError: there is no such key.
     """
+    if key is not None and (of_model := _of_model(key)) is not None:
+        return "\n".join(of_model) + "\n"
     keys: Sequence[Key] = tree()
     indent, lines = 0, []
     if key is not None:
@@ -66,6 +69,32 @@ def explain(key: str | None = None) -> str:
     return "\n".join([*lines, *_rendered(keys, indent)]) + "\n"
 
 
+def _of_model(key: str) -> list[str] | None:
+    """Return the lines on `STEP.params.MODEL` or `STEP.params.MODEL.SETTING`; None where `key` names no model.
+
+    A name that a model and a setting share, such as `ranking.params.trees`, is the model, which has that setting.
+
+    Raises:
+      UsageError: the model has no such setting.
+    """
+    step, _, rest = key.partition(".params.")
+    model, _, setting = rest.partition(".")
+    if step not in _REGISTRIES or model not in _REGISTRIES[step].entries:
+        return None
+    settings = _REGISTRIES[step].entries[model].settings
+    keys = _keys(settings)
+    if setting:
+        keys = tuple(each for each in keys if each.name == setting)
+        if not keys:
+            close = difflib.get_close_matches(setting, settings.model_fields, n=1)
+            hint = f"Did you mean `{close[0]}`? " if close else ""
+            raise UsageError(
+                f"{key}: is no known key. {hint}The settings of {model} are {', '.join(settings.model_fields)}"
+            )
+    meaning = (settings.__doc__ or "").strip().splitlines()[0]
+    return [f"{step}:", f"  # {meaning}", f"  model: {model}", "  params:", *_rendered(keys, 2)]
+
+
 def tree() -> tuple[Key, ...]:
     """All keys of a configuration."""
     return tuple(_with_params(key) for key in _keys(Config))
@@ -73,10 +102,9 @@ def tree() -> tuple[Key, ...]:
 
 def _with_params(key: Key) -> Key:
     """Fill in the settings of every registered model below `retrieval.params` and `ranking.params`."""
-    registries: dict[str, Registry] = {"retrieval": RETRIEVAL_MODELS, "ranking": RANKING_MODELS}
-    if key.name not in registries:
+    if key.name not in _REGISTRIES:
         return key
-    registry = registries[key.name]
+    registry = _REGISTRIES[key.name]
     settings = tuple(
         replace(below, where=f"model: {name}")
         for name, entry in registry.entries.items()
@@ -212,6 +240,8 @@ def _matching(keys: Sequence[Key], parts: list[str], depth: int) -> list[Key]:
         return [replace(key, name=name) for key in found]
     place = ".".join(parts[:depth])
     known = list(dict.fromkeys(key.name for key in keys))
+    if parts[1:depth] == ["params"] and parts[0] in _REGISTRIES:
+        known += _REGISTRIES[parts[0]].entries
     elsewhere = [path for path in _paths(tree()) if path.rpartition(".")[2] == name]
     close = elsewhere or [".".join([*parts[:depth], each]) for each in difflib.get_close_matches(name, known, n=1)]
     if close:
