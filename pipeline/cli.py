@@ -11,7 +11,7 @@ from typing import Any
 from core.errors import TwostepError
 from core.printable import printable
 
-COMMANDS = ("run", "tune", "recommend", "lineage", "release", "data", "config", "bench")
+COMMANDS = ("run", "tune", "recommend", "lineage", "release", "data", "config", "bench", "completion")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     verbose = False
     try:
-        arguments = _parser().parse_args(argv)
+        arguments = parser().parse_args(argv)
         verbose = arguments.verbose
         code = arguments.func(arguments)
         sys.stdout.flush()
@@ -67,7 +67,8 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
     parser = _Parser(prog="twostep", description="A production recommender in two steps: retrieval, then ranking.")
     parser.set_defaults(verbose=False)
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")

@@ -99,7 +99,7 @@ def test_one_setting_of_one_model(key, value, words):
     text = explain(key)
     step, _, model, setting = key.split(".")
     assert yaml.safe_load(text)[step] == {"model": model, "params": {setting: value}}
-    assert words in text
+    assert words in " ".join(text.replace("#", "").split())
 
 
 def test_a_required_key_says_so():
