@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+_MOST_SHOWN = 1500  # characters of a line of a message
+
+
 def printable(value: object) -> str:
     r"""Return `value` as text with each control or direction character written out, such as `\x1b` or `\u202e`."""
     return _UNSAFE.sub(_written_out, str(value))
@@ -27,6 +30,12 @@ def one_line(value: object, most: int = 80) -> str:
     """Return `value` printable and at most `most` characters long, for an error message."""
     text = printable(" ".join(str(value)[: 4 * most].split()))
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def shown(line: str) -> str:
+    """Return a line of a message printable, without the middle of a very long one."""
+    text = printable(line)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 300]} … {text[-250:]}"
 
 
 def _written_out(match: re.Match[str]) -> str:

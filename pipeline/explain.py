@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from core.errors import UsageError
+from core.printable import one_line
 from core.settings import allowed_range
 from pipeline.config import Config
 from trainer.ranking.registry import MODELS as RANKING_MODELS
@@ -77,16 +78,18 @@ def _of_model(key: str) -> list[str] | None:
     Raises:
       UsageError: the model has no such setting.
     """
-    step, _, rest = key.partition(".params.")
-    model, _, setting = rest.partition(".")
-    if step not in _REGISTRIES or model not in _REGISTRIES[step].entries:
+    parts = key.split(".")
+    if len(parts) < 3 or parts[0] not in _REGISTRIES or parts[1] != "params":
+        return None
+    step, _, model, *setting = parts
+    if model not in _REGISTRIES[step].entries:
         return None
     settings = _REGISTRIES[step].entries[model].settings
     keys = _keys(settings)
     if setting:
-        keys = tuple(each for each in keys if each.name == setting)
+        keys = tuple(each for each in keys if [each.name] == setting)
         if not keys:
-            close = difflib.get_close_matches(setting, settings.model_fields, n=1)
+            close = difflib.get_close_matches(".".join(setting), settings.model_fields, n=1)
             hint = f"Did you mean `{close[0]}`? " if close else ""
             raise UsageError(
                 f"{key}: is no known key. {hint}The settings of {model} are {', '.join(settings.model_fields)}"
@@ -250,7 +253,7 @@ def _matching(keys: Sequence[Key], parts: list[str], depth: int) -> list[Key]:
         hint = f"Known keys{f' of {place}' if place else ''}: {', '.join(known)}"
     else:
         hint = f"`{place}` has no keys below it."
-    raise UsageError(f"{'.'.join(parts)}: is no known key. {hint}")
+    raise UsageError(f"{one_line('.'.join(parts))}: is no known key. {hint}")
 
 
 def _paths(keys: Sequence[Key], above: str = "") -> Iterator[str]:

@@ -124,7 +124,9 @@ def rule_lines(evaluation: dict[str, Any]) -> list[str]:
     lines = []
     for verdict in evaluation["verdicts"]:
         figures = _figure(verdict["value"])
-        if verdict["bound"] is not None:
+        if verdict["bound"] is None and verdict["passed"]:
+            figures += ", nothing to compare with"
+        elif verdict["bound"] is not None:
             figures += f" against {_figure(verdict['bound'])}"
         words = printable(f"{verdict['rule']}: {figures}")
         mark = "passed      " if verdict["passed"] else "failed      "

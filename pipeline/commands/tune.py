@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core import names
 from core.errors import TwostepError, UsageError
+from core.printable import one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.tuning import Search
 
 TRIALS, WHILE_THERE_IS_TIME = 20, 10_000
+MOST_MINUTES = 100_000
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
@@ -100,13 +102,13 @@ def _space(arguments: argparse.Namespace, config: "Config") -> dict[str, Any]:
     from trainer.retrieval.registry import MODELS as RETRIEVAL
     from trainer.tuning import space
 
-    for key in ("trials", "minutes"):
+    for key, most in (("trials", WHILE_THERE_IS_TIME), ("minutes", MOST_MINUTES)):
         value = getattr(arguments, key)
-        if value is not None and value <= 0:
-            raise UsageError(f"--{key} should be above 0; found {value:g}")
+        if value is not None and not 0 < value <= most:
+            raise UsageError(f"--{key} should be above 0 and at most {most:,}; found {one_line(value)}")
     try:
         changes = json.loads(arguments.params)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--params: is not JSON: {error}") from None
     if not isinstance(changes, dict):
         raise UsageError("--params: should be a JSON object: setting → what to try of it")

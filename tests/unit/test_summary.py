@@ -115,5 +115,7 @@ def test_nothing_measured_is_a_dash():
     for model in found["steps"]["two_step"]["models"].values():
         model["ndcg@10"] = estimate(None)
     found["verdicts"][0] |= {"value": None, "bound": None}
-    assert summary.rule_lines(found) == ["passed      two_step ndcg@10 not below popularity: —"]
+    assert summary.rule_lines(found) == [
+        "passed      two_step ndcg@10 not below popularity: —, nothing to compare with"
+    ]
     assert max(map(len, lines_of(json.loads(json.dumps(found))))) <= 80
