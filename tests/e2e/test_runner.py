@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from core.errors import DataError, TwostepError
+from core.errors import DataError, TwostepError, UsageError
 from pipeline import cli, lineage, runner
 from pipeline.commands.run import terminable
 from pipeline.progress import Progress
@@ -151,6 +151,32 @@ def test_nodes_run_in_order_and_a_second_time_from_cache(little, tmp_path):
     assert lines[3].endswith(", 3 from cache")
     results, _ = run(little.build(tmp_path, count=4))
     assert states(results) == [("Numbers", "done"), ("Sums", "done"), ("Report", "done")]
+
+
+def test_a_run_until_a_node_runs_it_and_what_it_needs(little, tmp_path):
+    progress = Progress(Console(file=io.StringIO()))
+    results = runner.run(little.build(tmp_path), progress, until="Sums")
+    assert states(results) == [("Numbers", "done"), ("Sums", "done")]
+    assert progress.results == results
+    assert states(run(little.build(tmp_path))[0]) == [("Numbers", "cached"), ("Sums", "cached"), ("Report", "done")]
+
+
+def test_an_unknown_node_ends_the_run_before_it_begins(little, tmp_path):
+    with pytest.raises(UsageError, match=r"`Sums`\?.*Numbers, Sums, Report"):
+        runner.run(little.build(tmp_path), Progress(Console(file=io.StringIO())), until="Sum")
+    assert not (tmp_path / "pipeline").exists()
+
+
+def test_a_check_after_a_node_ends_the_run_there(little, tmp_path):
+    def check(results):
+        if results[-1].node == "Numbers":
+            raise DataError("items", "the catalogue", "3 items", "Set less")
+
+    for state in ("done", "cached"):
+        progress = Progress(Console(file=io.StringIO()))
+        with pytest.raises(DataError):
+            runner.run(little.build(tmp_path), progress, check=check)
+        assert states(progress.results) == [("Numbers", state)]
 
 
 def test_a_killed_run_goes_on_at_its_node_and_libraries_say_nothing(little, tmp_path):
