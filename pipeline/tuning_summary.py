@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core import files
-from core.printable import as_text
+from core.printable import as_text, printable
 from pipeline.progress import Progress
 from pipeline.report import charts
 from pipeline.report.markup import Html, el, figure, number, table
@@ -27,7 +27,7 @@ class TrialLines(Progress):
     def say(self, text: str) -> None:
         """A finished trial is printed; all else passes."""
         if text.startswith(LINE):
-            self._print(Text(f"  {text}"))
+            self._print(Text(f"  {printable(text)}"))
         else:
             super().say(text)
 

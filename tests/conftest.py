@@ -6,6 +6,7 @@ import pytest
 
 from pipeline import datasets
 
+
 SHARED = {"contract", "e2e"}  # folders whose tests share fitted models, or a run of the DAG
 
 

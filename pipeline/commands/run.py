@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from core import names
 from core.errors import TwostepError, UsageError
+from core.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,7 +80,7 @@ def _checked_run(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
         logs.captured(log_file, arguments.verbose, to_error=arguments.json) as terminal,
     ):
         console = Console(file=terminal)
-        console.print(f"{loaded.name}: log in {log_file}", soft_wrap=True, highlight=False, markup=False)
+        console.print(printable(f"{loaded.name}: log in {log_file}"), soft_wrap=True, highlight=False, markup=False)
         try:
             with terminable() as stop_if_asked:
                 _run(loaded, arguments, run_id, console, stop_if_asked, answer)
@@ -169,7 +170,7 @@ def answering(answer: dict[str, Any], as_json: bool) -> Iterator[None]:
         raise
     finally:
         if as_json:
-            print(json.dumps({**answer, "exit_code": code, "error": reason}, indent=2, ensure_ascii=False))
+            print(json.dumps({**answer, "exit_code": code, "error": reason}, indent=2))
 
 
 def _code_of(stop: KeyboardInterrupt) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from core import names
 from core.errors import TwostepError, UsageError
-from core.printable import one_line
+from core.printable import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -170,4 +170,4 @@ def _write(
 
 
 def _say(console: "Console", line: str) -> None:
-    console.print(line, highlight=False, soft_wrap=True, markup=False)
+    console.print(printable(line), highlight=False, soft_wrap=True, markup=False)
