@@ -31,6 +31,13 @@ TABLES = (INTERACTIONS, USERS, ITEMS)  # what is joined; without users they are 
 EXPOSURES = "exposures"  # what users were shown; for candidate lists alone, and no event
 NODE_NAMES = {INTERACTIONS: "Interaction", USERS: "User", ITEMS: "Item", EXPOSURES: "Exposure"}  # how node ids start
 
+KEYS = {  # table -> the columns that every file of it has
+    INTERACTIONS: (USER_ID, ITEM_ID, TIMESTAMP),
+    USERS: (USER_ID,),
+    ITEMS: (ITEM_ID,),
+    EXPOSURES: (USER_ID, ITEM_ID, TIMESTAMP),
+}
+
 # ---- splits ----
 ALL = "all"  # the one split of a table's Examples
 TRAIN, EVAL, TEST = "train", "eval", "test"

@@ -1,9 +1,52 @@
-"""The base of every configuration model: frozen, and unknown keys are errors."""
+"""The base of every configuration model: frozen, finite, and unknown keys are errors."""
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Iterable
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic.fields import FieldInfo
+
+_GROUPED_FROM = 10_000  # numbers are written with commas from here on
 
 
 class Settings(BaseModel):
     """A frozen group of settings; each field says in one sentence what it means."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_truth_value_for_a_number(cls, values: Any) -> Any:
+        """Refuse `true` where a number is expected, which pydantic would take for 1. Raises: ValueError."""
+        for name, value in values.items() if isinstance(values, dict) else ():
+            several = value if isinstance(value, list | tuple) else [value]
+            field = cls.model_fields.get(name)
+            if field and any(isinstance(each, bool) for each in several) and _holds_numbers(field.annotation):
+                raise ValueError(f"{name}: should be a number; found {str(value).lower()}")
+        return values
+
+
+def allowed_range(metadata: Iterable[Any]) -> str:
+    """Return the bounds among a field's constraints in words: `at least 1, at most 500`; empty without bounds."""
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    return ", ".join(
+        f"{word} {_number(bound)}"
+        for constraint in metadata
+        for each in (constraint.metadata if isinstance(constraint, FieldInfo) else [constraint])
+        for name, word in words.items()
+        if (bound := getattr(each, name, None)) is not None
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) and abs(value) >= _GROUPED_FROM else f"{value:g}"
+
+
+def _holds_numbers(annotation: Any) -> bool:
+    """Return whether an annotation is made of numbers alone, null aside."""
+    if get_origin(annotation) is Annotated:
+        return _holds_numbers(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType, tuple, list):
+        return all(_holds_numbers(part) for part in get_args(annotation) if part not in (type(None), Ellipsis))
+    return annotation in (int, float)

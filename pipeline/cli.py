@@ -6,22 +6,26 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from core.errors import TwostepError
+from core.errors import TwostepError, UsageError
+from core.printable import shown
 
-COMMANDS = ("run", "tune", "recommend", "lineage", "release", "data", "config", "bench")
+COMMANDS = ("run", "tune", "recommend", "lineage", "release", "data", "config", "bench", "completion")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-      0: done; 1: it failed; 2: wrong use; 3: a gate held back the release; 130: interrupted.
+      0: done; 1: it failed; 2: wrong use; 3: a rule held back the release; 130: interrupted; 143: terminated.
     """
     verbose = False
     try:
-        arguments = _parser().parse_args(argv)
+        given = list(sys.argv[1:] if argv is None else argv)
+        if any("\0" in argument for argument in given):  # no file, release or key has such a name
+            raise UsageError("an argument should hold no NUL character")
+        arguments = parser().parse_args(given)
         verbose = arguments.verbose
         code = arguments.func(arguments)
         sys.stdout.flush()
@@ -38,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except TwostepError as error:
         _say(str(error), verbose)
         return error.exit_code
+    except OSError as error:  # a folder that is missing, a right, a full disk
+        place = error.filename2 or error.filename
+        _say(f"{place}: {error.strerror}" if place is not None and error.strerror else str(error), verbose)
+        return 1
     except Exception as error:
         _say(
             f"unexpected {type(error).__name__}: {error}" + ("" if verbose else "\nRun again with -v for more"), verbose
@@ -55,6 +63,9 @@ class _Parser(argparse.ArgumentParser):
             "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="show logs and tracebacks"
         )
 
+    def error(self, message: str) -> NoReturn:
+        super().error(shown(message))
+
 
 class _Version(argparse.Action):
     """Looks the version up only where it is asked for: that takes longer than all else here."""
@@ -66,8 +77,14 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="twostep", description="A production recommender in two steps: retrieval, then ranking.")
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
+    parser = _Parser(
+        prog="twostep",
+        description="A production recommender in two steps: retrieval, then ranking.",
+        epilog="Exit codes: 0 done; 1 failed; 2 wrong use; 3 a rule held back the release; 130 interrupted; "
+        "143 terminated. docs/cli.md says when.",
+    )
     parser.set_defaults(verbose=False)
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -79,4 +96,9 @@ def _parser() -> argparse.ArgumentParser:
 def _say(message: str, with_traceback: bool = False) -> None:
     if with_traceback:
         traceback.print_exc()
-    print(f"twostep: {message}", file=sys.stderr)
+    first, *rest = map(shown, message.split("\n"))
+    print("\n".join([f"twostep: {first}", *rest]), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,17 +1,16 @@
 """One YAML file describes a recommender; these models read and check it without TensorFlow."""
 
-import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal
 
-import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from core import mistakes
 from core.errors import UsageError
 from core.settings import Settings
+from pipeline import columns, yaml_file
 from pipeline.data import Data, PathText
 from pipeline.evaluation import Evaluation
 from serving.rerank import settings as rerank_settings
@@ -90,11 +89,12 @@ class Retrieval(Settings):
     params: dict[str, Any] = Field(
         default_factory=dict, description="Settings of that model; see `twostep config explain`."
     )
-    candidates: int = Field(100, ge=1, description="How many candidates it hands to the ranker.")
+    candidates: int = Field(100, ge=1, le=10_000, description="How many candidates it hands to the ranker.")
     index: Index = Field(default=Index(), description="The index over the catalogue.")
     validation_queries: int = Field(
         10_000,
         ge=1,
+        le=10_000_000,
         description="The maximum number of eval queries, drawn at random, that choose epochs and fusion weights.",
     )
 
@@ -114,6 +114,7 @@ class Negatives(Settings):
     missed_weight: float = Field(
         0.0,
         ge=0,
+        le=1000,
         description="Weight of right answers that the retriever missed. Past its list only sampled items stand beside "
         "them, and exposed ones in some: with none sampled, a ranker would learn to favour what is not retrieved.",
     )
@@ -142,12 +143,14 @@ class Ranking(Settings):
     earlier_windows: int = Field(
         0,
         ge=0,
+        le=100,
         description="How many windows of train, each as long as eval and before it, lists to learn from are made of "
         "beside those of eval; each takes a retriever fitted on what came before it.",
     )
     max_queries: int = Field(
         100_000,
         ge=1,
+        le=10_000_000,
         description="The maximum number of queries of a window, drawn at random, that lists to learn from are made of.",
     )
 
@@ -159,6 +162,7 @@ class Release(Settings):
     keep: int = Field(
         5,
         ge=1,
+        le=10_000,
         description="How many releases stay when one is made, and those that were last in force; older ones are "
         "deleted, with the models pushed for them.",
     )
@@ -188,7 +192,9 @@ class Release(Settings):
 class Config(Settings):
     """A recommender."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$", description="Lower-case letters, digits and dashes.")
+    name: str = Field(
+        max_length=100, pattern=r"^[a-z0-9][a-z0-9-]*$", description="Lower-case letters, digits and dashes."
+    )
     seed: int = Field(
         42, ge=0, lt=2**32, description="Of everything that is drawn; the same data and seed give the same models."
     )
@@ -205,6 +211,12 @@ class Config(Settings):
     )
     evaluation: Evaluation = Field(default=Evaluation(), description="What is measured and what must be reached.")
     release: Release = Field(default=Release(), description="Where releases go.")
+    _folder: Path | None = PrivateAttr(None)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the file that this was loaded from; None where it was loaded from none."""
+        return self._folder
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Config":
@@ -234,6 +246,7 @@ class Config(Settings):
             raise ValueError(
                 f"ranking.earlier_windows: should be 0 with the split `{self.split.method}`, which knows no earlier"
             )
+        columns.check(self.data, self.features, self.split.column)
         column = self.split.column
         if column is not None and column in {
             *feature_names.RESERVED,
@@ -300,81 +313,18 @@ def load(path: str | Path) -> Config:
     """Read and check a configuration file.
 
     Raises:
-      UsageError: the file is missing, is no YAML, or a key or value in it is wrong.
+      UsageError: the file cannot be read, is not plain YAML, or a key or value in it is wrong.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise UsageError(f"{path}: no such file. `examples/` holds configurations to start from.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: cannot be read as UTF-8 text: {error}") from error
-    try:
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: is not valid YAML: {error}") from error
+    values = yaml_file.read(path)
     if not isinstance(values, dict):
         raise UsageError(
             f"{path}: should be a mapping with the keys {', '.join(Config.model_fields)}; found {type(values).__name__}"
         )
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
-        raise UsageError(f"{path}:\n" + "\n".join(map(_explained, error.errors()))) from None
-
-
-def _explained(error: Any) -> str:
-    """One line on one mistake: where it is, what was found, what would be right."""
-    place, known = _place(error["loc"])
-    found, context = error["input"], error.get("ctx", {})
-    match error["type"]:
-        case "extra_forbidden":
-            return f"  {place}: is no known key.{_did_you_mean(str(error['loc'][-1]), known)}"
-        case "missing":
-            return f"  {place}: is required but missing"
-        case "union_tag_not_found":
-            return f"  {place}: has no `kind`. `twostep config explain {place}` says which there are"
-        case "union_tag_invalid":
-            return f"  {place}: kind should be one of {context['expected_tags']}; found {context['tag']!r}"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return f"  {place}: should be a mapping of keys to values; found {found!r}"
-        case "value_error" if not place:  # of the whole configuration: such a message names its place itself
-            return f"  {context['error']}"
-        case "value_error":
-            message = str(context["error"])
-        case _:
-            message = error["msg"].replace("Input should", "should", 1).replace("Tuple should", "list should", 1)
-            message = message.replace("valid tuple", "list", 1)
-    return f"  {place}: {message}" + ("" if isinstance(found, dict | Settings) else f"; found {found!r}")
-
-
-def _place(location: tuple[int | str, ...]) -> tuple[str, list[str]]:
-    """Where a mistake is as a dotted key, and the keys that are known beside the last part."""
-    inside: Any = Config
-    parts: list[str] = []
-    known: list[str] = []
-    for part in location:
-        while get_origin(inside) is Annotated:
-            inside = get_args(inside)[0]
-        models = [each for each in get_args(inside) if hasattr(each, "model_fields")]
-        if len(models) == 1 and get_origin(inside) in (Union, UnionType):  # a group that may be left out
-            inside = models[0]
-        known = []
-        if hasattr(inside, "model_fields"):
-            known = list(inside.model_fields)
-            inside = inside.model_fields[part].annotation if part in inside.model_fields else None
-        elif get_origin(inside) in (Union, UnionType) and len(models) > 1:
-            # The checker puts a feature's kind into the location, which is no key of the file.
-            inside = next((model for model in models if model.model_fields["kind"].default == part), None)
-            continue
-        else:
-            inside = next(iter(get_args(inside)[-1 if get_origin(inside) is dict else 0 :]), None)
-        parts.append(str(part))
-    return ".".join(parts), known
-
-
-def _did_you_mean(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f" Did you mean `{close[0]}`?"
-    return f" Known keys: {', '.join(known)}" if known else " `twostep config explain` lists the known keys."
+        lines = [f"  {mistakes.explained(Config, each)}" for each in error.errors()]
+        raise UsageError("\n".join([f"{path}:", *lines])) from None
+    config._folder = path.absolute().parent
+    return config

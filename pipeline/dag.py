@@ -92,6 +92,20 @@ def build(config: Config, config_file: str | Path) -> tfx.dsl.Pipeline:
     return local_pipeline(config, nodes(config, places))
 
 
+def upstream(config: Config, config_file: str | Path) -> dict[str, list[str]]:
+    """Return node -> the nodes that it reads from, in the order in which they run; nothing is written."""
+    places = Places(
+        tables=paths.table_sources(config, config_file),
+        releases=str(paths.releases_folder(config)),
+        serving=str(paths.serving_folder(config)),
+        schemas={table: str(file) for table, file in paths.schema_files(config, config_file).items()},
+    )
+    pipeline = tfx.dsl.Pipeline(
+        pipeline_name=config.name, pipeline_root=str(paths.pipeline_root(config)), components=nodes(config, places)
+    )
+    return {node.id: sorted(each.id for each in node.upstream_nodes) for node in pipeline.components}
+
+
 def local_places(config: Config, config_file: str | Path) -> Places:
     """Where the pipeline of this machine reads and writes."""
     return Places(

@@ -74,15 +74,20 @@ class Evaluation(Settings):
         "user",
         description="`user`: all test items of a user at once; `event`: each test event with the history up to it.",
     )
-    at: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (10, 20, 100), min_length=1, description="The list lengths k of the metrics."
+    at: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = Field(
+        (10, 20, 100), min_length=1, max_length=50, description="The list lengths k of the metrics."
     )
     baselines: tuple[str, ...] = Field(("popularity", "item_knn"), description="Retrieval models to stand beside.")
     slices: tuple[str, ...] = Field((), description="Features of users and of items to report by.")
-    resamples: int = Field(1000, ge=100, description="Bootstrap resamples of an interval.")
-    max_queries: int = Field(10_000, ge=1, description="A larger test split is sampled down to this many queries.")
+    resamples: int = Field(1000, ge=100, le=100_000, description="Bootstrap resamples of an interval.")
+    max_queries: int = Field(
+        10_000, ge=1, le=10_000_000, description="A larger test split is sampled down to this many queries."
+    )
     min_queries: int = Field(
-        30, ge=1, description="The minimum number of test queries with a relevant item that a release is judged by."
+        30,
+        ge=1,
+        le=10_000_000,
+        description="The minimum number of test queries with a relevant item that a release is judged by.",
     )
     rules: tuple[Rule, ...] = Field(
         (),

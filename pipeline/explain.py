@@ -14,6 +14,8 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from core.errors import UsageError
+from core.printable import one_line
+from core.settings import allowed_range
 from pipeline.config import Config
 from trainer.ranking.registry import MODELS as RANKING_MODELS
 from trainer.registry import Registry
@@ -22,6 +24,7 @@ from transform.features import Feature
 
 ANY_KEY = "<column>"  # stands for the keys of a mapping whose names the user chooses
 _WIDTH = 100
+_REGISTRIES: dict[str, Registry] = {"retrieval": RETRIEVAL_MODELS, "ranking": RANKING_MODELS}
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,8 @@ def explain(key: str | None = None) -> str:
     Raises:
       UsageError: there is no such key.
     """
+    if key is not None and (of_model := _of_model(key)) is not None:
+        return "\n".join(of_model) + "\n"
     keys: Sequence[Key] = tree()
     indent, lines = 0, []
     if key is not None:
@@ -66,6 +71,34 @@ def explain(key: str | None = None) -> str:
     return "\n".join([*lines, *_rendered(keys, indent)]) + "\n"
 
 
+def _of_model(key: str) -> list[str] | None:
+    """Return the lines on `STEP.params.MODEL` or `STEP.params.MODEL.SETTING`; None where `key` names no model.
+
+    A name that a model and a setting share, such as `ranking.params.trees`, is the model, which has that setting.
+
+    Raises:
+      UsageError: the model has no such setting.
+    """
+    parts = key.split(".")
+    if len(parts) < 3 or parts[0] not in _REGISTRIES or parts[1] != "params":
+        return None
+    step, _, model, *setting = parts
+    if model not in _REGISTRIES[step].entries:
+        return None
+    settings = _REGISTRIES[step].entries[model].settings
+    keys = _keys(settings)
+    if setting:
+        keys = tuple(each for each in keys if [each.name] == setting)
+        if not keys:
+            close = difflib.get_close_matches(".".join(setting), settings.model_fields, n=1)
+            hint = f"Did you mean `{close[0]}`? " if close else ""
+            raise UsageError(
+                f"{key}: is no known key. {hint}The settings of {model} are {', '.join(settings.model_fields)}"
+            )
+    meaning = (settings.__doc__ or "").strip().splitlines()[0]
+    return [f"{step}:", f"  # {meaning}", f"  model: {model}", "  params:", *_rendered(keys, 2)]
+
+
 def tree() -> tuple[Key, ...]:
     """All keys of a configuration."""
     return tuple(_with_params(key) for key in _keys(Config))
@@ -73,10 +106,9 @@ def tree() -> tuple[Key, ...]:
 
 def _with_params(key: Key) -> Key:
     """Fill in the settings of every registered model below `retrieval.params` and `ranking.params`."""
-    registries: dict[str, Registry] = {"retrieval": RETRIEVAL_MODELS, "ranking": RANKING_MODELS}
-    if key.name not in registries:
+    if key.name not in _REGISTRIES:
         return key
-    registry = registries[key.name]
+    registry = _REGISTRIES[key.name]
     settings = tuple(
         replace(below, where=f"model: {name}")
         for name, entry in registry.entries.items()
@@ -95,7 +127,7 @@ def _keys(model: type[BaseModel]) -> tuple[Key, ...]:
 
 def _key(name: str, field: FieldInfo) -> Key:
     kind, below = _kind(field.annotation)
-    bounds = ", ".join(filter(None, map(_bound, field.metadata)))
+    bounds = _constraints(field.metadata)
     required = field.is_required()
     group = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
     value = None if required else field.get_default(call_default_factory=True)
@@ -165,14 +197,10 @@ def _choices(names: list[str], models: list[type[BaseModel]]) -> Iterator[str]:
         yield f"{name}: {first[:1].lower()}{first[1:]}"
 
 
-def _bound(constraint: Any) -> str:
-    """A constraint of a field in words; those that say nothing to a user are left out."""
-    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
-    for name, word in words.items():
-        if (value := getattr(constraint, name, None)) is not None:
-            return f"{word} {value:g}"
-    pattern = getattr(constraint, "pattern", None)
-    return f"matching {pattern}" if pattern else ""
+def _constraints(metadata: Sequence[Any]) -> str:
+    """Return the constraints of a field in words; those that say nothing to a user are left out."""
+    patterns = [f"matching {pattern}" for each in metadata if (pattern := getattr(each, "pattern", None))]
+    return ", ".join(filter(None, [allowed_range(metadata), *patterns]))
 
 
 def _yaml(value: Any) -> str:
@@ -219,6 +247,8 @@ def _matching(keys: Sequence[Key], parts: list[str], depth: int) -> list[Key]:
         return [replace(key, name=name) for key in found]
     place = ".".join(parts[:depth])
     known = list(dict.fromkeys(key.name for key in keys))
+    if parts[1:depth] == ["params"] and parts[0] in _REGISTRIES:
+        known += _REGISTRIES[parts[0]].entries
     elsewhere = [path for path in _paths(tree()) if path.rpartition(".")[2] == name]
     close = elsewhere or [".".join([*parts[:depth], each]) for each in difflib.get_close_matches(name, known, n=1)]
     if close:
@@ -227,7 +257,7 @@ def _matching(keys: Sequence[Key], parts: list[str], depth: int) -> list[Key]:
         hint = f"Known keys{f' of {place}' if place else ''}: {', '.join(known)}"
     else:
         hint = f"`{place}` has no keys below it."
-    raise UsageError(f"{'.'.join(parts)}: is no known key. {hint}")
+    raise UsageError(f"{one_line('.'.join(parts))}: is no known key. {hint}")
 
 
 def _paths(keys: Sequence[Key], above: str = "") -> Iterator[str]:

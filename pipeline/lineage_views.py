@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 from core.names import RELEASE_TYPE
+from core.printable import printable
 from pipeline.lineage import VERSION, Artifact, Lineage, Source
 
 # Of the drawing, in pixels.
@@ -68,7 +69,7 @@ def _line(lineage: Lineage, artifact_id: int) -> str:
     version = artifact.properties.get(VERSION) if artifact.type == RELEASE_TYPE else None
     name = f"{_kind(artifact)} {version}" if version is not None else _kind(artifact)
     made = f"  by {maker.node}, {maker.started[:16].replace('T', ' ')}" if maker else ""
-    return f"{name} (artifact:{artifact_id}){made}"
+    return printable(f"{name} (artifact:{artifact_id}){made}")
 
 
 def _source_line(source: Source) -> str:
@@ -77,7 +78,7 @@ def _source_line(source: Source) -> str:
         f"sha256 {source.sha256[:12]}" if source.sha256 else "",
     ]
     told = ", ".join(filter(None, details))
-    return f"file {source.file}" + (f"  {told}" if told else "")
+    return printable(f"file {source.file}" + (f"  {told}" if told else ""))
 
 
 @dataclass

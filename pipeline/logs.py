@@ -13,8 +13,10 @@ _FOLLOW_EVERY_S = 0.2
 
 
 @contextlib.contextmanager
-def captured(log_file: Path, verbose: bool = False) -> Iterator[TextIO]:
+def captured(log_file: Path, verbose: bool = False, to_error: bool = False) -> Iterator[TextIO]:
     """Send all that the process writes to `log_file`; yield a stream that still reaches standard output.
+
+    With `to_error` the stream reaches standard error instead.
 
     TensorFlow's C++ parts write to file descriptor 2 themselves, past `sys.stderr`, and some of it before logging is
     set up; child processes inherit the descriptors. So descriptors 1 and 2 themselves are turned to the file, and our
@@ -28,7 +30,9 @@ def captured(log_file: Path, verbose: bool = False) -> Iterator[TextIO]:
     with contextlib.ExitStack() as stack:
         log = open(log_file, "a", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         stack.callback(_close, log)
-        ours = stack.enter_context(os.fdopen(old_out, "w", buffering=1, encoding=encoding, errors="replace"))
+        shown = os.dup(old_err if to_error else old_out)
+        ours = stack.enter_context(os.fdopen(shown, "w", buffering=1, encoding=encoding, errors="replace"))
+        stack.callback(os.close, old_out)
         stack.callback(os.close, old_err)
         if verbose:
             stack.enter_context(_following(log_file, old_err))

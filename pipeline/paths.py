@@ -12,7 +12,26 @@ from pipeline.config import Config
 
 def run_folder(config: Config) -> Path:
     """The folder of all that runs leave behind; absolute, because ML Metadata keeps the paths below it."""
-    return Path(config.run_folder or Path("runs", config.name)).absolute()
+    return folder_of_runs(config.run_folder, config.name, config.folder or Path())
+
+
+def folder_of_runs(run_folder: str | None, name: str, config_folder: Path) -> Path:
+    """Return the folder of a recommender's runs, the same wherever a command is started.
+
+    Args:
+      run_folder: as configured; a relative one starts from the configuration's folder. None for the default, which is
+        `runs/<name>` in the nearest folder, from the configuration's upwards, that holds `.git` or a folder `runs`;
+        where there is none, in the configuration's folder.
+      name: of the recommender.
+      config_folder: the folder that the configuration lies in.
+    """
+    config_folder = config_folder.absolute()
+    if run_folder is not None:
+        return Path(os.path.normpath(config_folder / run_folder))
+    for folder in (config_folder, *config_folder.parents):
+        if (folder / ".git").exists() or (folder / "runs").is_dir():
+            return folder / "runs" / name
+    return config_folder / "runs" / name
 
 
 def metadata_file(config: Config) -> Path:
@@ -124,8 +143,8 @@ def serving_folder(config: Config) -> Path:
     return run_folder(config) / "serving"
 
 
-def frozen_schemas(config: Config, config_file: str | Path) -> dict[str, str]:
-    """Table -> its frozen schema, as a copy under its digest: TFX's cache sees a path, never what stands in the file.
+def schema_files(config: Config, config_file: str | Path) -> dict[str, Path]:
+    """Return table -> its frozen schema; empty where schemas are inferred.
 
     Raises:
       UsageError: `data.schema_folder` is set, and a table's schema is not in it or cannot be read.
@@ -133,10 +152,20 @@ def frozen_schemas(config: Config, config_file: str | Path) -> dict[str, str]:
     if config.data.schema_folder is None:
         return {}
     folder = Path(config_file).absolute().parent / config.data.schema_folder
+    found = {table: folder / f"{table}.pbtxt" for table in config.data.tables}
+    for file in found.values():
+        check_schema(file)
+    return found
+
+
+def frozen_schemas(config: Config, config_file: str | Path) -> dict[str, str]:
+    """Table -> its frozen schema, as a copy under its digest: TFX's cache sees a path, never what stands in the file.
+
+    Raises:
+      UsageError: `data.schema_folder` is set and a table's schema is not in it.
+    """
     copies = {}
-    for table in config.data.tables:
-        frozen = folder / f"{table}.pbtxt"
-        check_schema(frozen)
+    for table, frozen in schema_files(config, config_file).items():
         copy = run_folder(config) / "schemas" / files.sha256(frozen)[:16] / frozen.name
         if not copy.is_file():
             with files.replacing(copy) as partial:

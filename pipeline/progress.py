@@ -11,6 +11,8 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
+from core.printable import printable
+
 State = Literal["done", "cached", "resolved", "skipped", "failed"]
 _MARKS: dict[State, tuple[str, str]] = {
     "done": ("✓", "green"),
@@ -43,10 +45,14 @@ class NodeResult:
 
 
 class Progress:
-    """Shows a run on `console`: redrawn in a terminal, line by line elsewhere (a pipe, a log of CI)."""
+    """Shows a run on `console`: redrawn in a terminal, line by line elsewhere (a pipe, a log of CI).
+
+    `results` are the nodes that have ended so far.
+    """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
         self._console, self._clock = console, clock
+        self.results: list[NodeResult] = []
         self._width = 0
         self._live: Live | None = None
         self._spinner = Spinner("dots", style="blue")
@@ -81,14 +87,15 @@ class Progress:
 
     def say(self, text: str) -> None:
         """What the running node does just now; for `core.progress.listening`."""
-        self._text = " ".join(text.split())
+        self._text = printable(" ".join(text.split()))
         now = self._clock()
         if self._live is None and now - self._said_at >= _PLAIN_EVERY_S:
             self._said_at = now
             self._print(Text(f"  {self._name:<{self._width}}  {duration(now - self._since):>12}  {self._text}"))
 
     def finished(self, result: NodeResult) -> None:
-        """The line of a node that has ended."""
+        """Keep the result of a node that has ended, and print its line."""
+        self.results.append(result)
         mark, style = _MARKS[result.state]
         words = {"cached": "from cache", "resolved": "looked up", "skipped": "skipped"}.get(result.state) or duration(
             result.seconds

@@ -22,6 +22,7 @@ import core.errors
 from core import progress
 from core.errors import TwostepError
 from pipeline import lineage
+from pipeline.plan import needed_by
 from pipeline.progress import NodeResult, Progress, State
 
 # As libraries in C++ and SQLite say it, which pass on no error number.
@@ -35,7 +36,12 @@ def new_run_id() -> str:
 
 
 def run(
-    pipeline: Any, reporter: Progress, run_id: str | None = None, stop_if_asked: Callable[[], None] = lambda: None
+    pipeline: Any,
+    reporter: Progress,
+    run_id: str | None = None,
+    stop_if_asked: Callable[[], None] = lambda: None,
+    until: str | None = None,
+    check: Callable[[list[NodeResult]], None] = lambda results: None,
 ) -> list[NodeResult]:
     """Run a `tfx.dsl.Pipeline` in this process; a node whose inputs and settings did not change is taken from cache.
 
@@ -48,11 +54,14 @@ def run(
       run_id: names the run in ML Metadata; must be new.
       stop_if_asked: called before each node, when one tells of its progress and when one has failed; what it raises
         ends the run.
+      until: the node to end with; only it and the nodes that it needs run.
+      check: called with the results so far after each node; what it raises ends the run.
 
     Returns:
       One result a node, in the order they ran.
 
     Raises:
+      UsageError: there is no node `until`.
       TwostepError: a node failed. Its own error where it raised one of ours, else one that names the node.
     """
     from tfx.dsl.compiler import compiler, constants
@@ -62,6 +71,10 @@ def run(
     from tfx.utils import telemetry_utils
 
     ir = compiler.Compiler().compile(pipeline)
+    nodes = [node.pipeline_node for node in ir.nodes if not node.pipeline_node.execution_options.HasField("skip")]
+    if until is not None:
+        needed = needed_by(until, {node.node_info.id: list(node.upstream_nodes) for node in nodes})
+        nodes = [node for node in nodes if node.node_info.id in needed]
     run_id = run_id or new_run_id()
     runtime_parameter_utils.substitute_runtime_parameter(ir, {constants.PIPELINE_RUN_ID_PARAMETER_NAME: run_id})
     deployment = runner_utils.extract_local_deployment_config(ir)
@@ -70,7 +83,6 @@ def run(
         lineage.check_store(Path(connection.database_connection_config.sqlite.filename_uri), deep=True)
     store = metadata.Metadata(getattr(connection, connection.WhichOneof("connection_config")))
     _remove_leftovers(store, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
-    nodes = [node.pipeline_node for node in ir.nodes if not node.pipeline_node.execution_options.HasField("skip")]
     reporter.nodes([node.node_info.id for node in nodes])
     results: list[NodeResult] = []
     began = time.monotonic()
@@ -78,6 +90,7 @@ def run(
         for node in nodes:
             stop_if_asked()
             results.append(_run_node(node, ir, deployment, store, reporter, stop_if_asked))
+            check(results)
     reporter.ended(results, time.monotonic() - began)
     return results
 

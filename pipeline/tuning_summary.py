@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from core import files
-from pipeline.progress import NodeResult, Progress
+from core.printable import as_text, printable
+from pipeline.progress import Progress
 from pipeline.report import charts
 from pipeline.report.markup import Html, el, figure, number, table
 from pipeline.report.style import STYLE
@@ -21,26 +22,14 @@ _SHOWN = 5  # trials, the best first
 
 
 class TrialLines(Progress):
-    """The progress of a run, with a line that stays for each trial.
-
-    `results` are the nodes that have ended so far.
-    """
-
-    def __init__(self, console: Console):
-        super().__init__(console)
-        self.results: list[NodeResult] = []
+    """The progress of a run, with a line that stays for each trial."""
 
     def say(self, text: str) -> None:
         """A finished trial is printed; all else passes."""
         if text.startswith(LINE):
-            self._print(Text(f"  {text}"))
+            self._print(Text(f"  {printable(text)}"))
         else:
             super().say(text)
-
-    def finished(self, result: NodeResult) -> None:
-        """The line of a node that has ended."""
-        self.results.append(result)
-        super().finished(result)
 
 
 def show(step: str, trials: Sequence[Trial], configured: dict[str, Any], console: Console) -> None:
@@ -52,13 +41,13 @@ def show(step: str, trials: Sequence[Trial], configured: dict[str, Any], console
     for heading in ("trial", "NDCG@10", *configured, ""):
         found.add_column(heading, no_wrap=True)
     for trial in shown:
-        values = [_text(trial.params[name]) for name in configured]
+        values = [as_text(_text(trial.params[name])) for name in configured]
         note = "configured" if trial.params == configured else ""
         style = "bold" if trial is ranked[0] else None
         found.add_row(str(trial.number), f"{trial.score:.4f}", *values, note, style=style)
     console.print(found)
     gain = _gain(ranked[0], trials, configured)
-    console.print(gain, highlight=False, soft_wrap=True)
+    console.print(gain, highlight=False, soft_wrap=True, markup=False)
 
 
 def write_page(path: Path, name: str, step: str, trials: Sequence[Trial], configured: dict[str, Any]) -> None:

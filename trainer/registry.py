@@ -5,6 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
+from core import mistakes
+from core.printable import one_line
 from core.settings import Settings
 
 # What a model may need of a configuration.
@@ -54,8 +58,10 @@ class Registry:
 
     def __getitem__(self, name: str) -> Entry:
         """The entry called `name`. Raises: ValueError, with the known names."""
-        if name not in self.entries:
-            raise ValueError(f"{self.step} model should be one of {', '.join(self.entries)}; found {name!r}")
+        if not isinstance(name, str) or name not in self.entries:
+            raise ValueError(
+                f"{self.step} model should be one of {', '.join(self.entries)}; found {one_line(repr(name))}"
+            )
         return self.entries[name]
 
     def check(self, name: str, params: dict[str, Any]) -> Settings:
@@ -63,9 +69,8 @@ class Registry:
         entry = self[name]
         try:
             settings = entry.settings.model_validate(params)
-        except ValueError as error:
-            errors: list[dict[str, Any]] = getattr(error, "errors", list)()
-            told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}, found {e['input']!r}" for e in errors)
+        except ValidationError as error:
+            told = "; ".join(mistakes.explained(entry.settings, each) for each in error.errors())
             known = ", ".join(entry.settings.model_fields) or "none"
             raise ValueError(f"{self.step}.params of {name}: {told}. Its settings: {known}") from None
         for model, params_of in self.members(name, settings).values():

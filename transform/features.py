@@ -4,12 +4,11 @@ A kind is one class: its settings, what a row of its column holds (`raw`), what 
 (`outputs`), and how (`transform`). All other code asks a feature for these and knows no kind.
 """
 
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, ValidationError, WrapValidator
+from pydantic import Field, SerializeAsAny, WrapValidator
 
 from core.settings import Settings
 
@@ -109,8 +108,12 @@ class Categorical(Feature):
     """One string a row; each frequent value gets an embedding, the rest share hashed buckets."""
 
     kind: Literal["categorical"] = "categorical"
-    min_count: int = Field(1, ge=1, description="Values seen fewer times in train share the out-of-vocabulary buckets.")
-    oov_buckets: int = Field(1, ge=1, description="How many hashed buckets the rare and unknown values share.")
+    min_count: int = Field(
+        1, ge=1, le=1_000_000_000, description="Values seen fewer times in train share the out-of-vocabulary buckets."
+    )
+    oov_buckets: int = Field(
+        1, ge=1, le=1_000_000, description="How many hashed buckets the rare and unknown values share."
+    )
 
     @property
     def raw(self) -> Raw:
@@ -132,9 +135,13 @@ class MultiValued(Feature):
     separator: str = Field(
         "|", min_length=1, description="What stands between the values where the column is one string."
     )
-    max_values: int = Field(8, ge=1, description="Values past this many are left out.")
-    min_count: int = Field(1, ge=1, description="Values seen fewer times in train share the out-of-vocabulary buckets.")
-    oov_buckets: int = Field(1, ge=1, description="How many hashed buckets the rare and unknown values share.")
+    max_values: int = Field(8, ge=1, le=1000, description="Values past this many are left out.")
+    min_count: int = Field(
+        1, ge=1, le=1_000_000_000, description="Values seen fewer times in train share the out-of-vocabulary buckets."
+    )
+    oov_buckets: int = Field(
+        1, ge=1, le=1_000_000, description="How many hashed buckets the rare and unknown values share."
+    )
 
     @property
     def raw(self) -> Raw:
@@ -154,7 +161,9 @@ class Numeric(Feature):
 
     kind: Literal["numeric"] = "numeric"
     log: bool = Field(False, description="Take log(1 + x) first; for counts, prices and other long tails.")
-    buckets: int = Field(0, ge=0, description="Quantile buckets, each with an embedding; 0 keeps the z-score alone.")
+    buckets: int = Field(
+        0, ge=0, le=10_000, description="Quantile buckets, each with an embedding; 0 keeps the z-score alone."
+    )
 
     @property
     def raw(self) -> Raw:
@@ -202,9 +211,11 @@ class Text(Feature):
     """
 
     kind: Literal["text"] = "text"
-    max_words: int = Field(16, ge=1, description="Words past this many are left out.")
-    max_vocabulary: int = Field(10_000, ge=1, description="How many words are told apart, the most frequent of train.")
-    min_count: int = Field(2, ge=1, description="Words seen fewer times in train are left out.")
+    max_words: int = Field(16, ge=1, le=1000, description="Words past this many are left out.")
+    max_vocabulary: int = Field(
+        10_000, ge=1, le=10_000_000, description="How many words are told apart, the most frequent of train."
+    )
+    min_count: int = Field(2, ge=1, le=1_000_000_000, description="Words seen fewer times in train are left out.")
 
     @property
     def raw(self) -> Raw:
@@ -225,7 +236,7 @@ class Embedding(Feature):
     """A given vector a row, such as one of a text or a picture; a missing one is zeros."""
 
     kind: Literal["embedding"] = "embedding"
-    size: int = Field(ge=1, description="How many numbers each vector has.")
+    size: int = Field(ge=1, le=16_384, description="How many numbers each vector has.")
     normalize: bool = Field(False, description="Whether each vector is divided by its length.")
     separator: str = Field(
         "|", min_length=1, description="What stands between the numbers where the column is one string."
@@ -251,7 +262,7 @@ class Cross(Feature):
     columns: tuple[str, ...] = Field(
         min_length=2, description="Two or more features of the same table: categorical, multi-valued or with buckets."
     )
-    buckets: int = Field(1000, ge=1, description="How many hashed buckets the combinations share.")
+    buckets: int = Field(1000, ge=1, le=1_000_000, description="How many hashed buckets the combinations share.")
 
     @property
     def raw(self) -> None:
@@ -272,25 +283,9 @@ def _read(value: Any, known: Callable[[Any], Feature]) -> Feature:
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or ":" not in kind:
         return value if isinstance(value, Feature) else known(value)
-    try:
-        return _imported(kind).model_validate(value)
-    except ValidationError as error:
-        told = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}".lstrip(": ") for each in error.errors()]
-        raise ValueError(f"a setting of {kind} is wrong: {'; '.join(told)}") from None
+    from transform import own_kinds
 
-
-def _imported(path: str) -> type[Feature]:
-    module, _, name = path.partition(":")
-    try:
-        found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"kind {path!r} should be `module:Class` of a module on the Python path, put there by installing it or by "
-            f"PYTHONPATH; importing it says: {error}"
-        ) from None
-    if not (isinstance(found, type) and issubclass(found, Feature)):
-        raise ValueError(f"kind {path!r} should be a subclass of transform.features.Feature; found {found!r}")
-    return found
+    return own_kinds.feature(kind, value)
 
 
 if TYPE_CHECKING:
@@ -311,9 +306,13 @@ class Features(Settings):
 
     user: dict[str, AnyFeature] = Field(default_factory=dict, description="Columns of the users table.")
     item: dict[str, AnyFeature] = Field(default_factory=dict, description="Columns of the items table.")
-    id_min_count: int = Field(1, ge=1, description="Ids seen fewer times in train share the out-of-vocabulary buckets.")
-    id_oov_buckets: int = Field(16, ge=1, description="How many hashed buckets the rare and unknown ids share.")
-    history_length: int = Field(50, ge=1, description="How many of the user's latest events a model sees.")
+    id_min_count: int = Field(
+        1, ge=1, le=1_000_000_000, description="Ids seen fewer times in train share the out-of-vocabulary buckets."
+    )
+    id_oov_buckets: int = Field(
+        16, ge=1, le=10_000_000, description="How many hashed buckets the rare and unknown ids share."
+    )
+    history_length: int = Field(50, ge=1, le=10_000, description="How many of the user's latest events a model sees.")
 
 
 def own_modules(features: Features) -> list[str]:

@@ -13,12 +13,7 @@ from core.settings import Settings
 from transform.columns import feature_types
 from transform.features import AnyFeature
 
-KEYS = {
-    names.INTERACTIONS: (names.USER_ID, names.ITEM_ID, names.TIMESTAMP),
-    names.USERS: (names.USER_ID,),
-    names.ITEMS: (names.ITEM_ID,),
-    names.EXPOSURES: (names.USER_ID, names.ITEM_ID, names.TIMESTAMP),
-}
+KEYS = names.KEYS
 _MOST_TOLD = 20
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import TwostepError, UsageError
+from core.printable import one_line
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
@@ -36,18 +37,38 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.protocol not in PROTOCOLS:
         raise UsageError(f"protocol should be one of {', '.join(PROTOCOLS)}; found {arguments.protocol!r}")
     protocol = PROTOCOLS[arguments.protocol]
-    models = {name: {} for name in arguments.models.split(",")} if arguments.models else dict(protocol.models)
+    models = _models(arguments, dict(protocol.models))
     rows = []
     for name, params in models.items():
         print(f"{name} …", end=" ", flush=True)
-        rows.append(
-            _one(protocol.name, name, {**params, **json.loads(arguments.params)}, arguments.seed, arguments.verbose)
-        )
+        rows.append(_one(protocol.name, name, params, arguments.seed, arguments.verbose))
         print(f"{rows[-1]['fit_seconds']} s", flush=True)
     _show(protocol, rows)
     if arguments.output:
         write_json(arguments.output, {"protocol": protocol.name, "rows": rows})
     return 0
+
+
+def _models(arguments: argparse.Namespace, default: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return model -> params. Raises: UsageError, where a model, a setting or the seed is none."""
+    from trainer.retrieval.registry import MODELS
+
+    if not 0 <= arguments.seed < 2**32:
+        raise UsageError(f"--seed should be from 0 to {2**32 - 1:,}; found {one_line(arguments.seed)}")
+    try:
+        common = json.loads(arguments.params)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--params: is not JSON: {error}") from None
+    if not isinstance(common, dict):
+        raise UsageError("--params: should be a JSON object: setting → value")
+    chosen = default if arguments.models is None else {name: {} for name in arguments.models.split(",")}
+    models = {name: {**params, **common} for name, params in chosen.items()}
+    for name, params in models.items():
+        try:
+            MODELS.check(name, params)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+    return models
 
 
 def _one(protocol: str, model: str, params: dict[str, Any], seed: int, verbose: bool) -> dict[str, Any]:

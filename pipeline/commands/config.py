@@ -18,18 +18,19 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
 
 def check(arguments: argparse.Namespace) -> int:
     """Load a configuration, look for its data, and print the paths it stands for."""
-    from pipeline import config, paths
+    from core import names
+    from core.printable import printable
+    from pipeline import catalogue, config, paths
 
     loaded = config.load(arguments.config)
     files = paths.table_files(loaded, arguments.config)
-    print(f"{arguments.config}: ok")
-    print(f"  data      {paths.data_root(loaded, arguments.config)}")
+    catalogue.check_files(loaded, files[names.ITEMS])
+    lines = [f"{arguments.config}: ok", f"  data      {paths.data_root(loaded, arguments.config)}"]
     for table, found in files.items():
-        print(
-            f"    {table:<14}{getattr(loaded.data, table).path}: {len(found)} {'file' if len(found) == 1 else 'files'}"
-        )
-    print(f"  runs      {paths.run_folder(loaded)}")
-    print(f"  releases  {paths.releases_folder(loaded)}")
+        pattern = getattr(loaded.data, table).path
+        lines.append(f"    {table:<14}{pattern}: {len(found)} {'file' if len(found) == 1 else 'files'}")
+    lines += [f"  runs      {paths.run_folder(loaded)}", f"  releases  {paths.releases_folder(loaded)}"]
+    print("\n".join(map(printable, lines)))
     return 0
 
 

@@ -1,11 +1,13 @@
 """`twostep lineage`: from a release back to the source files, or from a file forward."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UsageError
+from core.printable import one_line
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -58,8 +60,8 @@ def _trace(config: "Config", ref: str | None, forward: bool) -> "Lineage":
     store = lineage.open_store(paths.metadata_file(config))
     if ref is not None and ref.startswith("artifact:"):
         number = ref.removeprefix("artifact:")
-        if not number.isdecimal():
-            raise UsageError(f"{ref}: should be `artifact:` and a number, such as artifact:12")
+        if not re.fullmatch("[0-9]{1,18}", number):
+            raise UsageError(f"{one_line(ref)}: should be `artifact:` and a number, such as artifact:12")
         return lineage.trace(store, int(number), "forward" if forward else "back")
     if ref is not None and (Path(ref).suffix or "/" in ref or Path(ref).is_file()):
         return lineage.trace(store, lineage.artifacts_of_file(store, ref), "forward")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UsageError
-from pipeline.printable import printable
+from core.printable import printable
 
 if TYPE_CHECKING:
     import numpy as np

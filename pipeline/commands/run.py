@@ -2,18 +2,24 @@
 
 import argparse
 import contextlib
+import json
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UsageError
+from core import names
+from core.errors import TwostepError, UsageError
+from core.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.config import Config
+    from pipeline.progress import NodeResult
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
@@ -25,6 +31,11 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         "cache; a run that was stopped goes on where it was.",
     )
     parser.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
+    parser.add_argument("--dry-run", action="store_true", help="show the nodes, tables and folders, and run nothing")
+    parser.add_argument("--until", metavar="NODE", help="run this node and those that it needs, and stop")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object on stdout at the end, and the progress on stderr"
+    )
     parser.set_defaults(func=run)
 
 
@@ -36,40 +47,135 @@ def run(arguments: argparse.Namespace) -> int:
       HeldBackError: a gate held back the release.
       TwostepError: a node failed.
     """
-    from rich.console import Console
-
-    from pipeline import config, logs, paths, runner
-
-    loaded = config.load(arguments.config)
-    paths.table_files(loaded, arguments.config)
-    run_id = runner.new_run_id()
-    log_file = paths.log_folder(loaded) / f"{run_id}.log"
-    with alone(paths.run_folder(loaded)), logs.captured(log_file, arguments.verbose) as terminal:
-        console = Console(file=terminal)
-        console.print(f"{loaded.name}: log in {log_file}", soft_wrap=True, highlight=False)
-        try:
-            with terminable() as stop_if_asked:
-                _run(loaded, arguments.config, run_id, console, stop_if_asked)
-        except KeyboardInterrupt as stop:
-            console.print("stopped; the same command goes on from here")
-            # At a usual exit Python would wait for Beam's worker threads, which do not know that they should stop.
-            os._exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
+    answer: dict[str, Any] = {}
+    try:
+        with answering(answer, arguments.json):
+            _checked_run(arguments, answer)
+    except KeyboardInterrupt as stop:
+        if "run" not in answer:
+            raise
+        # At a usual exit Python would wait for Beam's worker threads, which do not know that they should stop.
+        sys.stdout.flush()
+        os._exit(_code_of(stop))
     return 0
 
 
+def _checked_run(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    from pipeline import catalogue, config, logs, paths, runner
+
+    loaded = config.load(arguments.config)
+    files = paths.table_files(loaded, arguments.config)
+    catalogue.check_files(loaded, files[names.ITEMS])
+    answer |= {"name": loaded.name, "run_folder": str(paths.run_folder(loaded))}
+    if arguments.dry_run:
+        _dry_run(loaded, arguments, files, answer)
+        return
+    run_id = runner.new_run_id()
+    log_file = paths.log_folder(loaded) / f"{run_id}.log"
+    answer |= {"run": run_id, "log": str(log_file)}
+    with (
+        alone(paths.run_folder(loaded)),
+        logs.captured(log_file, arguments.verbose, to_error=arguments.json) as terminal,
+    ):
+        console = Console(file=terminal)
+        console.print(printable(f"{loaded.name}: log in {log_file}"), soft_wrap=True, highlight=False, markup=False)
+        try:
+            with terminable() as stop_if_asked:
+                _run(loaded, arguments, run_id, console, stop_if_asked, answer)
+        except KeyboardInterrupt:
+            console.print("stopped; the same command goes on from here")
+            raise
+
+
 def _run(
-    config: "Config", config_file: Path, run_id: str, console: "Console", stop_if_asked: Callable[[], None]
+    config: "Config",
+    arguments: argparse.Namespace,
+    run_id: str,
+    console: "Console",
+    stop_if_asked: Callable[[], None],
+    answer: dict[str, Any],
 ) -> None:
-    from pipeline import runner
+    from pipeline import catalogue, paths, runner
     from pipeline.progress import Progress
 
     progress = Progress(console)
     with progress.running("loading TensorFlow and TFX"):
         from pipeline import dag, summary
+        from pipeline.outcome import Outcome
 
-        pipeline = dag.build(config, config_file)
-    results = runner.run(pipeline, progress, run_id, stop_if_asked)
-    summary.show(config, config_file, results, console)
+        pipeline = dag.build(config, arguments.config)
+
+    def check(results: list["NodeResult"]) -> None:
+        if results[-1].node == "EventJoiner":
+            outcome = Outcome(paths.metadata_file(config), results)
+            catalogue.check_joined(config, outcome.folder("EventJoiner", "examples"))
+
+    try:
+        runner.run(pipeline, progress, run_id, stop_if_asked, arguments.until, check)
+        answer |= summary.facts(config, progress.results)
+        summary.show(config, arguments.config, progress.results, console)
+    finally:
+        answer["nodes"] = [
+            {"node": each.node, "state": each.state, "seconds": round(each.seconds, 3)} for each in progress.results
+        ]
+
+
+def _dry_run(
+    config: "Config", arguments: argparse.Namespace, files: dict[str, list[Path]], answer: dict[str, Any]
+) -> None:
+    """Print what a run would do. Raises: UsageError, when there is no node `--until`."""
+    import tempfile
+
+    from core import releases
+    from pipeline import logs, paths, plan
+
+    with tempfile.TemporaryDirectory() as folder, logs.captured(Path(folder, "log"), arguments.verbose):
+        from pipeline import dag
+
+        upstream = dag.upstream(config, arguments.config)
+    needed = upstream if arguments.until is None else plan.needed_by(arguments.until, upstream)
+    nodes = [node for node in upstream if node in needed]
+    root = paths.data_root(config, arguments.config)
+    tables = {}
+    for table, matched in files.items():
+        pattern = getattr(config.data, table).path
+        tables[table] = plan.Deliveries(pattern, len(matched), plan.newest_span(pattern, root, matched))
+    release = releases.current(paths.releases_folder(config))
+    answer |= {
+        "dry_run": True,
+        "nodes": nodes,
+        "tables": {table: asdict(each) for table, each in tables.items()},
+        "release_in_force": release,
+    }
+    if not arguments.json:
+        print("\n".join(plan.lines(config.name, tables, nodes, paths.run_folder(config), release)))
+
+
+@contextlib.contextmanager
+def answering(answer: dict[str, Any], as_json: bool) -> Iterator[None]:
+    """Print `answer` as one JSON object when the block ends, however it ends, with its exit code and the error."""
+    code, reason = 0, None
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        code, reason = _code_of(stop), "interrupted"
+        raise
+    except TwostepError as error:
+        code, reason = error.exit_code, str(error)
+        raise
+    except Exception as error:
+        code, reason = 1, f"unexpected {type(error).__name__}: {error}"
+        raise
+    finally:
+        if as_json:
+            print(json.dumps({**answer, "exit_code": code, "error": reason}, indent=2))
+
+
+def _code_of(stop: KeyboardInterrupt) -> int:
+    """Return the exit code of a process that a signal ended: 130 after Ctrl-C, 143 after a request to terminate."""
+    return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
 
 
 @contextlib.contextmanager

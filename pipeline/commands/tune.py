@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core import names
 from core.errors import TwostepError, UsageError
+from core.printable import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.tuning import Search
 
 TRIALS, WHILE_THERE_IS_TIME = 20, 10_000
+MOST_MINUTES = 100_000
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
@@ -52,11 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from pipeline import config, logs, paths, runner
+    from pipeline import catalogue, config, logs, paths, runner
     from pipeline.commands.run import alone, terminable
 
     loaded = config.load(arguments.config)
-    paths.table_files(loaded, arguments.config)
+    catalogue.check_files(loaded, paths.table_files(loaded, arguments.config)[names.ITEMS])
     output = _output(arguments, loaded)
     space = _space(arguments, loaded)
     run_id = runner.new_run_id()
@@ -84,11 +87,12 @@ def _output(arguments: argparse.Namespace, config: "Config") -> Path:
         raise UsageError(f"{output} is the configuration itself. Give another --output")
     if output.exists() and not arguments.force:
         raise UsageError(f"{output} is there already. Give another --output, or --force to overwrite it")
-    from_here = [key for key in ("root", "schema_folder") if getattr(config.data, key) is not None]
-    if from_here and output.absolute().parent != source.absolute().parent:
-        raise UsageError(
-            f"--output should be in {source.absolute().parent}: data.{from_here[0]} starts from the file's folder"
-        )
+    relative = [f"data.{key}" for key in ("root", "schema_folder") if getattr(config.data, key) is not None]
+    if config.run_folder is not None and not Path(config.run_folder).is_absolute():
+        relative.append("run_folder")
+    if relative and output.absolute().parent != source.absolute().parent:
+        folder = source.absolute().parent
+        raise UsageError(f"--output should be in {folder}: {relative[0]} starts from the file's folder")
     return output
 
 
@@ -98,13 +102,13 @@ def _space(arguments: argparse.Namespace, config: "Config") -> dict[str, Any]:
     from trainer.retrieval.registry import MODELS as RETRIEVAL
     from trainer.tuning import space
 
-    for key in ("trials", "minutes"):
+    for key, most in (("trials", WHILE_THERE_IS_TIME), ("minutes", MOST_MINUTES)):
         value = getattr(arguments, key)
-        if value is not None and value <= 0:
-            raise UsageError(f"--{key} should be above 0; found {value:g}")
+        if value is not None and not 0 < value <= most:
+            raise UsageError(f"--{key} should be above 0 and at most {most:,}; found {one_line(value)}")
     try:
         changes = json.loads(arguments.params)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"--params: is not JSON: {error}") from None
     if not isinstance(changes, dict):
         raise UsageError("--params: should be a JSON object: setting → what to try of it")
@@ -166,4 +170,4 @@ def _write(
 
 
 def _say(console: "Console", line: str) -> None:
-    console.print(line, highlight=False, soft_wrap=True)
+    console.print(printable(line), highlight=False, soft_wrap=True, markup=False)

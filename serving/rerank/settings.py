@@ -17,9 +17,9 @@ class Freshness(Settings):
         description="What stands there: `timestamp`, seconds since 1970-01-01 UTC; `year`, a calendar year; "
         "`age_days`, days of age when the items table was made.",
     )
-    half_life_days: float = Field(30.0, gt=0, description="After so many days the boost is half.")
+    half_life_days: float = Field(30.0, gt=0, le=100_000, description="After so many days the boost is half.")
     weight: float = Field(
-        0.1, ge=0, description="The boost of a new item; the ranker's first counts 1, its tenth 0.29."
+        0.1, ge=0, le=1000, description="The boost of a new item; the ranker's first counts 1, its tenth 0.29."
     )
 
 
@@ -29,6 +29,7 @@ class Popularity(Settings):
     weight: float = Field(
         0.1,
         ge=0,
+        le=1000,
         description="What the most popular item of the catalogue loses; others in proportion to the logarithm of their "
         "events. The ranker's first counts 1, its tenth 0.29.",
     )
@@ -62,8 +63,8 @@ class Cap(Settings):
     """At most so many items of one category, brand or provider."""
 
     column: str = Field(description="A categorical or multi-valued item feature.")
-    most: int = Field(ge=1, description="How many items may have the same value of it.")
-    first: int = Field(10, ge=1, description="In how many of the first places.")
+    most: int = Field(ge=1, le=10_000, description="How many items may have the same value of it.")
+    first: int = Field(10, ge=1, le=10_000, description="In how many of the first places.")
 
 
 class Reranking(Settings):
@@ -83,6 +84,7 @@ class Reranking(Settings):
     page: int = Field(
         10,
         ge=1,
+        le=10_000,
         description="How many places are looked at together, as on a screen: what stands there is chosen, then ordered "
         "by what each item is worth. 1 keeps the order of choice.",
     )

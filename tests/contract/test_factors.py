@@ -14,9 +14,10 @@ from core import names
 from trainer.retrieval import ials, knn_baseline, rating_neighbours
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.rating_retriever import RatingRetriever
+from trainer.retrieval.rating_settings import KNNBaselineSettings, SVDSettings
 from trainer.retrieval.ratings import factors_of, rated, trainset
 from trainer.retrieval.registry import MODELS
-from trainer.retrieval.settings import IALSSettings, KNNBaselineSettings, SVDSettings
+from trainer.retrieval.settings import IALSSettings
 from transform.features import Features
 
 N_USERS, N_ITEMS, SEED = 50, 30, 3

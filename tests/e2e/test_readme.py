@@ -21,6 +21,7 @@ RUN = [command for command in COMMANDS if not command.startswith("make ")]
 def folder(finished, tmp_path_factory):
     """A place with the examples; the one on MovieLens is the slice that is released already."""
     folder = tmp_path_factory.mktemp("readme")
+    (folder / "runs").mkdir()  # as in a checkout, the examples' runs lie below it
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("data"))
     slice_ = finished.config("readme.yaml", data={"root": str(finished.folder / "data")})
     shutil.copyfile(slice_, folder / "examples" / "movielens-100k.yaml")

@@ -153,6 +153,32 @@ def test_nodes_run_in_order_and_a_second_time_from_cache(little, tmp_path):
     assert states(results) == [("Numbers", "done"), ("Sums", "done"), ("Report", "done")]
 
 
+def test_a_run_until_a_node_runs_it_and_what_it_needs(little, tmp_path):
+    progress = Progress(Console(file=io.StringIO()))
+    results = runner.run(little.build(tmp_path), progress, until="Sums")
+    assert states(results) == [("Numbers", "done"), ("Sums", "done")]
+    assert progress.results == results
+    assert states(run(little.build(tmp_path))[0]) == [("Numbers", "cached"), ("Sums", "cached"), ("Report", "done")]
+
+
+def test_an_unknown_node_ends_the_run_before_it_begins(little, tmp_path):
+    with pytest.raises(UsageError, match=r"`Sums`\?.*Numbers, Sums, Report"):
+        runner.run(little.build(tmp_path), Progress(Console(file=io.StringIO())), until="Sum")
+    assert not (tmp_path / "pipeline").exists()
+
+
+def test_a_check_after_a_node_ends_the_run_there(little, tmp_path):
+    def check(results):
+        if results[-1].node == "Numbers":
+            raise DataError("items", "the catalogue", "3 items", "Set less")
+
+    for state in ("done", "cached"):
+        progress = Progress(Console(file=io.StringIO()))
+        with pytest.raises(DataError):
+            runner.run(little.build(tmp_path), progress, check=check)
+        assert states(progress.results) == [("Numbers", state)]
+
+
 def test_a_killed_run_goes_on_at_its_node_and_libraries_say_nothing(little, tmp_path):
     environment = {**os.environ, "FAULT": "exit", "PYTHONPATH": search_path(little)}
     killed = subprocess.run(

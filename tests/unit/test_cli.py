@@ -200,6 +200,21 @@ def test_the_noise_of_libraries_goes_to_the_log(tmp_path, verbose):
     assert "late" not in log.read_text()
 
 
+def test_our_own_words_can_go_to_standard_error(tmp_path):
+    noise = NOISE.replace('verbose=sys.argv[2] == "True"', "to_error=True")
+    done = shell("-c", noise, str(tmp_path / "1.log"))
+    assert done.stdout == "afterwards\n"
+    assert done.stderr == "ours\nlate\n"
+
+
+def test_the_module_is_the_same_program_as_the_command():
+    done = shell("-m", "pipeline.cli", "config", "explain", "nonsense")
+    assert done.returncode == 2
+    assert done.stderr.startswith("twostep: nonsense: is no known key")
+    assert shell("-m", "pipeline.cli", "ruin").stderr.startswith("usage: twostep ")
+    assert shell("-m", "pipeline.cli", "--version").stdout.startswith("twostep 0.")
+
+
 def noisy_failure(log: Path) -> None:
     with logs.captured(log):
         os.write(2, b"inside")

@@ -61,6 +61,41 @@ def test_the_least_a_configuration_says(tmp_path):
         ("data: {root: ., exposures: {separator: ;}}", "  data.exposures.path: is required but missing"),
         ("data: {root: ., exposures: {path: shown.xls}}", "  data.exposures.path: should end in .csv"),
         ("data: {root: ., exposures: {path: e.csv, rating_range: [1, 5]}}", "rating_range: is no known key"),
+        # ---- columns ----
+        ("data: {root: ., users: {path: u.csv, columns: {usr_id: uid}}}", "data.users.columns.usr_id: is no column"),
+        (
+            "data: {root: ., users: {path: u.csv, columns: {customer: user_id}}}",
+            "Our name comes first: `user_id: customer`",
+        ),
+        ("data: {root: ., users: {path: u.csv, columns: {age: Age}}}", "data.users.columns.age: is no column"),
+        ("data: {root: ., users: {path: u.csv, columns: {rating: stars}}}", "data.users.columns.rating: is no column"),
+        (
+            "data: {root: ., exposures: {path: e.csv, columns: {rating: stars}}}",
+            "data.exposures.columns.rating: is no column",
+        ),
+        (
+            "data: {root: ., interactions: {path: i.csv, columns: {user_id: id, item_id: id}}}",
+            "data.interactions.columns: `user_id` and `item_id` should come from different columns of the file; both "
+            "are 'id'",
+        ),
+        (
+            "{data: {root: ., items: {path: i.csv, columns: {item_id: genre}}}, "
+            "features: {item: {genre: categorical}}}",
+            "data.items.columns: `item_id` and `genre`",
+        ),
+        (
+            "data: {root: ., title: name, items: {path: i.csv, columns: {name: item_id}}}",
+            "data.items.columns: `item_id` and `name`",
+        ),
+        # ---- numbers ----
+        ("evaluation: {rules: [{metric: ndcg@10, at_least: .inf}]}", "at_least: should be a finite number"),
+        ("retrieval: {params: {temperature: .inf}}", "temperature: should be a finite number"),
+        ("split: {eval: .nan}", "  split.eval: should be a finite number"),
+        ("data: {root: ., interactions: {path: i.csv, rating_range: [1, .inf]}}", "rating_range.1: should be a finite"),
+        ("reranking: {freshness: {column: a, half_life_days: .inf}}", "half_life_days: should be a finite number"),
+        ("seed: true", "  seed: should be a number; found true"),
+        ("retrieval: {candidates: true}", "  retrieval: candidates: should be a number; found true"),
+        ("evaluation: {at: [10, true]}", "  evaluation: at: should be a number; found [10, true]"),
         # ---- split ----
         (
             "split: {eval: 0.6, test: 0.4}",
@@ -84,11 +119,11 @@ def test_the_least_a_configuration_says(tmp_path):
         ("retrieval: {model: tow_tower}", "  retrieval model should be one of popularity, item_knn, "),
         (
             "retrieval: {params: {dims: 3}}",
-            "  retrieval.params of two_tower: dims: Extra inputs are not permitted, found 3",
+            "  retrieval.params of two_tower: dims: is no known key. Did you mean `dim`?",
         ),
         (
             "retrieval: {params: {dim: 0}}",
-            "  retrieval.params of two_tower: dim: Input should be greater than or equal to 2",
+            "  retrieval.params of two_tower: dim: should be greater than or equal to 2; found 0",
         ),
         (
             "retrieval: {model: ease, index: {kind: hnsw}}",
@@ -119,7 +154,7 @@ def test_the_least_a_configuration_says(tmp_path):
             "ranking: {negatives: {popular: 0.3, uniform: 0.3, exposed: 0.3}}",
             "  ranking.negatives: popular, uniform and exposed should be at most 0.8 together",
         ),
-        ("ranking: {params: {loss: hinge}}", "  ranking.params of dcn: loss: Input should be 'softmax', 'pointwise'"),
+        ("ranking: {params: {loss: hinge}}", "  ranking.params of dcn: loss: should be 'softmax', 'pointwise'"),
         # ---- features ----
         (
             "features: {user: {a: numeric}, item: {a: numeric}}",
@@ -265,6 +300,10 @@ def test_what_does_not_fit_is_told_with_its_place(tmp_path, text, told):
         "evaluation: {rules: [{metric: gini@100, at_least: 0.1, step: retrieval}]}",
         "evaluation: {rules: [{metric: novelty@20, not_below: item_knn}]}",
         "{data: {root: ., title: name}, features: {item: {name: categorical}}}",
+        "{data: {root: ., title: name, items: {path: i.csv, columns: {name: Name, item_id: id, g: Genre}}}, "
+        "features: {item: {name: categorical, g: categorical}}}",
+        "{data: {root: ., interactions: {path: i.csv, columns: {rating: stars, part: fold}}}, "
+        "split: {method: given, column: part}}",
         "{evaluation: {slices: [age, sex]}, features: {user: {age: numeric, sex: categorical}}}",
         "retrieval: {model: item_knn, params: {neighbours: 5}}",
         "{data: {root: ., interactions: {path: a.csv, rating_range: [1, 5]}}, ranking: {model: mmoe}}",

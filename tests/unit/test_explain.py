@@ -6,6 +6,8 @@ import yaml
 from core.errors import UsageError
 from pipeline import config
 from pipeline.explain import Key, explain, tree
+from trainer.ranking.settings import TreesSettings
+from trainer.retrieval.two_tower.settings import TwoTowerSettings
 
 
 def paths(keys: tuple[Key, ...], above: str = "") -> list[tuple[str, Key]]:
@@ -71,6 +73,35 @@ def test_settings_of_every_model_are_told_apart():
     assert all(name in explain("retrieval.model") for name in ("item_knn", "ease", "two_tower"))
 
 
+@pytest.mark.parametrize(
+    ("key", "model", "settings"),
+    [("retrieval.params.two_tower", "two_tower", TwoTowerSettings), ("ranking.params.trees", "trees", TreesSettings)],
+)
+def test_the_settings_of_one_model_are_a_configuration_of_its_defaults(key, model, settings):
+    text = explain(key)
+    step = yaml.safe_load(text)[key.partition(".")[0]]
+    assert step["model"] == model
+    assert settings.model_validate(step["params"]) == settings()
+    assert step["params"].keys() == settings.model_fields.keys()
+    for field in settings.model_fields.values():
+        assert field.description.split(";")[0].split()[0] in text
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("retrieval.params.two_tower.dim", 64, "(integer, at least 2, at most 4096)"),
+        ("ranking.params.trees.trees", 300, "(integer, at least 1, at most 100,000)"),
+        ("retrieval.params.two_tower.history", "mean", "(one of mean, gru, sasrec)"),
+    ],
+)
+def test_one_setting_of_one_model(key, value, words):
+    text = explain(key)
+    step, _, model, setting = key.split(".")
+    assert yaml.safe_load(text)[step] == {"model": model, "params": {setting: value}}
+    assert words in " ".join(text.replace("#", "").split())
+
+
 def test_a_required_key_says_so():
     assert "Required.\nname:\n" in explain("name")
     assert "Required." not in explain("data.users.path")  # the table as a whole has a default
@@ -82,6 +113,9 @@ def test_a_required_key_says_so():
         ("retrieval.indx", "Did you mean `retrieval.index`"),
         ("retreival", "Did you mean `retrieval`"),
         ("temperature", "Did you mean `retrieval.params.temperature`"),
+        ("retrieval.params.two_towr", "Did you mean `retrieval.params.two_tower`"),
+        ("retrieval.params.two_tower.dimm", "Did you mean `dim`? The settings of two_tower are dim, hidden"),
+        ("ranking.params.trees.dim", "The settings of trees are calibration, trees"),
         ("name.given", "`name` has no keys below it"),
         ("split.zzz", "Known keys of split: method, column, fold, eval, test"),
     ],

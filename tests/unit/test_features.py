@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from core.columns import event_types
+from pipeline import cli
 from transform import names
 from transform.columns import feature_types, user_types
 from transform.features import Feature, Features, Indices, Numbers, Raw, moments, own_modules, raw_columns
@@ -28,6 +29,22 @@ class Length(Feature):
 
 class NoFeature:
     pass
+"""
+
+
+BAD = """
+from transform.features import Feature, Indices, Raw
+
+class Base(Feature):
+    @property
+    def raw(self):
+        return Raw()
+
+    def outputs(self, name):
+        return [Indices(name, 3)]
+
+class Bad(Base):
+    {body}
 """
 
 
@@ -103,10 +120,10 @@ def test_a_kind_may_be_a_class_of_the_user_s_own(own):
     ("feature", "told"),
     [
         ("own_kinds:Width", "should be `module:Class` of a module on the Python path"),
-        ("no_such_module:Kind", "importing it says: No module named 'no_such_module'"),
+        ("no_such_module:Kind", "importing 'no_such_module' gives ModuleNotFoundError: No module named"),
         ("own_kinds:NoFeature", "should be a subclass of transform.features.Feature"),
-        ({"kind": "own_kinds:Length", "most": 0}, "most: Input should be greater than or equal to 1"),
-        ({"kind": "own_kinds:Length", "least": 0}, "least: Extra inputs are not permitted"),
+        ({"kind": "own_kinds:Length", "most": 0}, "most: should be greater than or equal to 1"),
+        ({"kind": "own_kinds:Length", "least": 0}, "least: is no known key"),
         ("picture", "does not match any of the expected tags"),
         ({"kind": "embedding"}, "Field required"),
         ({"kind": "cross", "columns": ["a"]}, "at least 2 items"),
@@ -117,6 +134,47 @@ def test_what_is_no_kind_is_refused(own, feature, told):
     with pytest.raises(ValidationError) as caught:
         features(item={"x": feature})
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("raise RuntimeError('no licence')", ("importing 'bad_kinds'", "RuntimeError: no licence")),
+        ("import sys; sys.exit(0)", ("importing 'bad_kinds'", "SystemExit: 0")),
+        ("raise BaseException('gone')", ("importing 'bad_kinds'", "BaseException: gone")),
+        ("def broken(:", ("importing 'bad_kinds'", "SyntaxError")),
+        ("Bad = 1 / 0", ("importing 'bad_kinds'", "ZeroDivisionError")),
+        (
+            BAD.format(body="def model_post_init(self, context): raise SystemExit(0)"),
+            ("cannot be used", "SystemExit: 0"),
+        ),
+        (
+            BAD.format(body="def model_post_init(self, context): raise KeyError('k')"),
+            ("cannot be used", "KeyError: 'k'"),
+        ),
+        (BAD.format(body="def outputs(self, name): raise SystemExit(0)"), ("cannot be used", "SystemExit: 0")),
+        (BAD.format(body="def outputs(self, name): return 'x'"), ("cannot be used", "`outputs`", "found 'x'")),
+        (BAD.format(body="raw = property(lambda self: 3)"), ("cannot be used", "`raw`", "found 3")),
+        (BAD.format(body="pass").replace("Bad(Base)", "Bad(Feature)"), ("cannot be used", "NotImplementedError")),
+    ],
+)
+def test_a_module_of_the_user_s_own_that_fails_is_named_with_its_key(tmp_path, monkeypatch, capsys, source, parts):
+    (tmp_path / "bad_kinds.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "bad_kinds", raising=False)
+    file = tmp_path / "x.yaml"
+    file.write_text("name: x\ndata: {root: .}\nfeatures: {item: {colour: {kind: 'bad_kinds:Bad'}}}\n")
+    assert cli.main(["config", "check", str(file)]) == 2
+    message = capsys.readouterr().err
+    assert all(part in message for part in ("features.item.colour: ", "bad_kinds:Bad", *parts)), message
+
+
+def test_what_a_module_prints_when_imported_is_no_output(tmp_path, monkeypatch, capsys):
+    (tmp_path / "loud_kinds.py").write_text("print('hello')\n" + OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    features(item={"length": "loud_kinds:Length"})
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "hello\n")
 
 
 # ---- crosses ----

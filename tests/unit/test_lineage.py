@@ -1,6 +1,7 @@
 """Lineage over a store that is made here, shaped as TFX writes it."""
 
 import json
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import ml_metadata
@@ -129,6 +130,14 @@ def test_the_text_shows_a_subtree_once(recorder, ids):
     assert sum("file users.parquet" in line for line in lines) == 1
     again = [line for line in lines if f"artifact:{ids['joined']})" in line]
     assert [line.endswith("(above)") for line in again] == [False, True]
+
+
+def test_a_file_s_name_is_printed_as_text(recorder, ids, tmp_path):
+    found = lineage.trace(recorder.store, lineage.artifacts_of_file(recorder.store, tmp_path / "users.parquet"))
+    users = replace(found.artifacts[ids["users"]], sources=(lineage.Source("[bold]x\x1b[2J.csv"),))
+    text = lineage_views.as_text(replace(found, artifacts={**found.artifacts, ids["users"]: users}))
+    assert "file [bold]x\\x1b[2J.csv" in text
+    assert "\x1b" not in text
 
 
 def test_json_holds_the_graph(recorder, ids):

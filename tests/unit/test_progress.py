@@ -87,6 +87,13 @@ def test_where_nothing_can_be_redrawn_a_long_node_speaks_every_ten_seconds(plain
     assert lines == [f"  Trainer        {s}.0 s  epoch {s}/35, loss 1" for s in (10, 20, 30)]
 
 
+def test_what_a_node_says_is_printed_as_text(plain, out, clock):
+    with plain.running("Trainer"):
+        clock.now += 11
+        plain.say("[bold]x\x1b[2J\u202e")
+    assert out.getvalue().splitlines()[0].endswith("[bold]x\\x1b[2J\\u202e")
+
+
 def test_a_short_node_says_nothing_before_its_end(plain, out, clock):
     with plain.running("Trainer"):
         plain.say("epoch 1/2")

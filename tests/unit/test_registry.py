@@ -50,10 +50,14 @@ def test_params_are_checked_and_applied():
         (
             "item_knn",
             {"neighbors": 7},
-            "retrieval.params of item_knn: neighbors: .*not permitted, found 7. Its settings: neighb",
+            "retrieval.params of item_knn: neighbors: is no known key. Did you mean `neighbours`.*Its settings: neighb",
         ),
-        ("item_knn", {"neighbours": 0}, "neighbours: Input should be greater than or equal to 1, found 0"),
-        ("popularity", {"x": 1}, "popularity: x: .*found 1. Its settings: "),
+        (
+            "item_knn",
+            {"neighbours": 0},
+            "neighbours: should be greater than or equal to 1; found 0. Allowed: at least 1",
+        ),
+        ("popularity", {"x": 1}, "popularity: x: is no known key.*Its settings: "),
         ("two_tower", {"dim": "wide", "epochs": 0}, "dim: .*found 'wide'; epochs: .*found 0"),
     ],
 )

@@ -23,7 +23,7 @@ def file(tmp_path):
 
 
 def refused(*argv):
-    arguments = cli._parser().parse_args(["tune", *map(str, argv)])
+    arguments = cli.parser().parse_args(["tune", *map(str, argv)])
     with pytest.raises(UsageError) as told:
         tune.run(arguments)
     return str(told.value)
@@ -34,8 +34,8 @@ def test_what_is_wrong_is_said_before_anything_runs(file):
     assert "--params: should be a JSON object" in refused(file, "--params", "[]")
     assert "--params of ease: 'factors' should be one of l2, " in refused(file, "--params", '{"factors": [1]}')
     assert "--params of ease: l2: cannot be -1" in refused(file, "--params", '{"l2": [-1]}')
-    assert "--trials should be above 0; found 0" in refused(file, "--trials", 0)
-    assert "--minutes should be above 0; found -1" in refused(file, "--minutes", -1)
+    assert "--trials should be above 0 and at most 10,000; found 0" in refused(file, "--trials", 0)
+    assert "--minutes should be above 0 and at most 100,000; found -1" in refused(file, "--minutes", -1)
     assert not (file.parent / "runs").exists()
 
 

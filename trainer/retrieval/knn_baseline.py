@@ -18,8 +18,8 @@ from core import names
 from trainer.retrieval.contract import RetrievalData, Retriever
 from trainer.retrieval.rating_neighbours import Baseline, baseline, nearest, residuals
 from trainer.retrieval.rating_retriever import predict_signature, user_table
+from trainer.retrieval.rating_settings import KNNBaselineSettings
 from trainer.retrieval.ratings import Ratings, rated
-from trainer.retrieval.settings import KNNBaselineSettings
 
 
 class KNNBaselineRetriever(Retriever):

@@ -7,7 +7,7 @@ multiplying every factor by the ratio of what the ratings ask of it to what it g
 
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.rating_retriever import RatingRetriever, fit_with
-from trainer.retrieval.settings import NMFSettings
+from trainer.retrieval.rating_settings import NMFSettings
 
 
 def fit(settings: NMFSettings, data: RetrievalData, seed: int) -> RatingRetriever:

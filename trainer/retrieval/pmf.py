@@ -6,7 +6,7 @@ error with a penalty λ (‖q_i‖² + ‖p_u‖²) a rating, by stochastic grad
 
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.rating_retriever import RatingRetriever, fit_with
-from trainer.retrieval.settings import PMFSettings
+from trainer.retrieval.rating_settings import PMFSettings
 
 
 def fit(settings: PMFSettings, data: RetrievalData, seed: int) -> RatingRetriever:

@@ -1,7 +1,7 @@
 """The settings of each retrieval model, apart from the models so that a check needs no TensorFlow."""
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,6 +18,7 @@ class PopularitySettings(Settings):
     window_days: float | None = Field(
         None,
         gt=0,
+        le=100_000,
         description="Only the events of this many days before the last one count first; null counts all.",
         json_schema_extra=among(None, 7.0, 30.0, 90.0, 365.0),
     )
@@ -33,6 +34,7 @@ class RepeatsSettings(Settings):
     half_life: float | None = Field(
         500.0,
         gt=0,
+        le=1_000_000,
         description="An item last met this many of the user's events ago counts half; null looks at counts alone.",
         json_schema_extra=among(None, 10.0, 50.0, 200.0, 500.0, 2000.0),
     )
@@ -53,11 +55,16 @@ class ItemKNNSettings(Settings):
     """Items met by the same users (Deshpande & Karypis, 2004)."""
 
     neighbours: int = Field(
-        50, ge=1, description="How many neighbours of an item are kept.", json_schema_extra=between(10, 500, log=True)
+        50,
+        ge=1,
+        le=10_000,
+        description="How many neighbours of an item are kept.",
+        json_schema_extra=between(10, 500, log=True),
     )
     shrinkage: float = Field(
         10.0,
         ge=0,
+        le=1_000_000,
         description="Events of mean weight added to the denominator, against chance.",
         json_schema_extra=between(0, 100),
     )
@@ -74,6 +81,7 @@ class ItemKNNSettings(Settings):
     half_life: float | None = Field(
         None,
         gt=0,
+        le=1_000_000,
         description="After this many later events an item met counts half; null counts all the same.",
         json_schema_extra=among(None, 1.0, 3.0, 10.0, 30.0, 100.0),
     )
@@ -83,11 +91,12 @@ class UserKNNSettings(Settings):
     """What users with a history like this one met (Resnick et al., 1994)."""
 
     neighbours: int = Field(
-        50, ge=1, description="How many like users are asked.", json_schema_extra=between(10, 500, log=True)
+        50, ge=1, le=10_000, description="How many like users are asked.", json_schema_extra=between(10, 500, log=True)
     )
     shrinkage: float = Field(
         10.0,
         ge=0,
+        le=1_000_000,
         description="Events of mean weight added to the denominator, against chance.",
         json_schema_extra=between(0, 100),
     )
@@ -109,13 +118,17 @@ class EASESettings(Settings):
     l2: float = Field(
         300.0,
         gt=0,
+        le=1_000_000_000,
         description="Penalty of the squared weights; less where events are few.",
         json_schema_extra=between(10, 5000, log=True),
     )
-    neighbours: int = Field(800, ge=1, description="How many weights of an item are kept, the largest of either sign.")
+    neighbours: int = Field(
+        800, ge=1, le=10_000, description="How many weights of an item are kept, the largest of either sign."
+    )
     memory_gb: float = Field(
         4.0,
         gt=0,
+        le=10_000,
         description="The most that the matrix of all items or all users, the fewer, may take; 4 GB hold 31,000.",
     )
 
@@ -126,13 +139,20 @@ class SLIMSettings(Settings):
     l1: float = Field(
         1.0,
         ge=0,
+        le=1_000_000,
         description="Penalty of the weights; more of it makes fewer of them.",
         json_schema_extra=between(0.01, 10, log=True),
     )
     l2: float = Field(
-        100.0, gt=0, description="Penalty of the squared weights.", json_schema_extra=between(1, 1000, log=True)
+        100.0,
+        gt=0,
+        le=1_000_000_000,
+        description="Penalty of the squared weights.",
+        json_schema_extra=between(1, 1000, log=True),
     )
-    neighbours: int = Field(200, ge=1, description="How many weights of an item are kept, the largest first.")
+    neighbours: int = Field(
+        200, ge=1, le=10_000, description="How many weights of an item are kept, the largest first."
+    )
 
 
 class ContentSettings(Settings):
@@ -141,12 +161,14 @@ class ContentSettings(Settings):
     dim: int = Field(
         64,
         ge=2,
+        le=4096,
         description="The most that an embedding has; with more values of features than this it is narrowed.",
         json_schema_extra=between(16, 256, log=True),
     )
     half_life: float | None = Field(
         5.0,
         gt=0,
+        le=1_000_000,
         description="After this many later events an item met counts half; null counts all the same.",
         json_schema_extra=among(None, 2.0, 5.0, 10.0, 50.0),
     )
@@ -161,17 +183,22 @@ class FusionSettings(Settings):
         description="Retrieval model -> its params; or any label -> params with `model` among them, so that one model "
         "can stand here twice.",
     )
-    weights: dict[str, float] = Field(default_factory=dict, description="Retrieval model -> its weight, where not 1.")
+    weights: dict[str, Annotated[float, Field(ge=-1_000_000, le=1_000_000)]] = Field(
+        default_factory=dict, description="Retrieval model -> its weight, where not 1."
+    )
     learned: bool = Field(
         False, description="Whether the weights are learned from eval by coordinate ascent, from the ones given."
     )
     k0: float = Field(
         60.0,
         ge=0,
+        le=1_000_000,
         description="Added to a rank; more of it makes the first ranks less outstanding.",
         json_schema_extra=between(0, 100),
     )
-    depth: int = Field(1000, ge=1, description="How far down a list ranks count; popularity orders what lies below.")
+    depth: int = Field(
+        1000, ge=1, le=100_000, description="How far down a list ranks count; popularity orders what lies below."
+    )
     cold: float = Field(
         0.0,
         ge=0,
@@ -195,23 +222,30 @@ class IALSSettings(Settings):
     """Implicit matrix factorisation by alternating least squares (Hu, Koren & Volinsky, 2008)."""
 
     factors: int = Field(
-        64, ge=1, description="Size of the users' and items' vectors.", json_schema_extra=between(16, 256, log=True)
+        64,
+        ge=1,
+        le=4096,
+        description="Size of the users' and items' vectors.",
+        json_schema_extra=between(16, 256, log=True),
     )
     regularization: float = Field(
         0.1,
         gt=0,
+        le=1_000_000,
         description="The penalty λ over the mean number of events of a user.",
         json_schema_extra=between(0.005, 1, log=True),
     )
     alpha: float = Field(
         0.5,
         gt=0,
+        le=1_000_000,
         description="How much each event adds to the confidence, which is 1 without any.",
         json_schema_extra=between(0.05, 20, log=True),
     )
     iterations: int = Field(
         10,
         ge=1,
+        le=10_000,
         description="Times that users and items are each solved for.",
         json_schema_extra=between(5, 30, log=True),
     )
@@ -221,113 +255,24 @@ class BPRSettings(Settings):
     """Matrix factorisation by Bayesian personalised ranking (Rendle et al., 2009)."""
 
     factors: int = Field(
-        64, ge=1, description="Size of the items' vectors.", json_schema_extra=between(16, 256, log=True)
+        64, ge=1, le=4096, description="Size of the items' vectors.", json_schema_extra=between(16, 256, log=True)
     )
     regularization: float = Field(
-        0.01, ge=0, description="Penalty of vectors and biases.", json_schema_extra=between(0.0003, 0.1, log=True)
+        0.01,
+        ge=0,
+        le=1_000_000,
+        description="Penalty of vectors and biases.",
+        json_schema_extra=between(0.0003, 0.1, log=True),
     )
     learning_rate: float = Field(
-        0.05, gt=0, description="Of the stochastic gradient steps.", json_schema_extra=between(0.005, 0.2, log=True)
-    )
-    iterations: int = Field(
-        200, ge=1, description="Passes over the events.", json_schema_extra=between(50, 400, log=True)
-    )
-
-
-class SVDSettings(Settings):
-    """Matrix factorisation of ratings with biases (Koren, Bell & Volinsky, 2009)."""
-
-    factors: int = Field(
-        100, ge=1, description="Size of the users' and items' vectors.", json_schema_extra=between(20, 200, log=True)
-    )
-    regularization: float = Field(
-        0.1,
-        ge=0,
-        description="Penalty of vectors and biases, a rating.",
-        json_schema_extra=between(0.01, 0.5, log=True),
-    )
-    learning_rate: float = Field(
-        0.01, gt=0, description="Of the stochastic gradient steps.", json_schema_extra=between(0.002, 0.05, log=True)
-    )
-    iterations: int = Field(
-        50, ge=1, description="Passes over the ratings.", json_schema_extra=between(10, 100, log=True)
-    )
-
-
-class SVDppSettings(Settings):
-    """SVD with what was rated as evidence of its own (Koren, 2008)."""
-
-    factors: int = Field(
-        20, ge=1, description="Size of the users' and items' vectors.", json_schema_extra=between(10, 100, log=True)
-    )
-    regularization: float = Field(
-        0.08,
-        ge=0,
-        description="Penalty of vectors and biases, a rating.",
-        json_schema_extra=between(0.01, 0.5, log=True),
-    )
-    implicit_regularization: float = Field(
-        0.02,
-        ge=0,
-        description="Penalty of the vectors y of what was rated; each rating shrinks all its user's.",
-        json_schema_extra=between(0.002, 0.2, log=True),
-    )
-    learning_rate: float = Field(
-        0.007, gt=0, description="Of the stochastic gradient steps.", json_schema_extra=between(0.002, 0.03, log=True)
-    )
-    iterations: int = Field(
-        30, ge=1, description="Passes over the ratings.", json_schema_extra=between(10, 60, log=True)
-    )
-
-
-class PMFSettings(Settings):
-    """Probabilistic matrix factorisation of ratings, without biases (Salakhutdinov & Mnih, 2007)."""
-
-    factors: int = Field(
-        100, ge=1, description="Size of the users' and items' vectors.", json_schema_extra=between(20, 200, log=True)
-    )
-    regularization: float = Field(
-        0.1, ge=0, description="Penalty of the vectors, a rating.", json_schema_extra=between(0.01, 0.5, log=True)
-    )
-    learning_rate: float = Field(
-        0.005, gt=0, description="Of the stochastic gradient steps.", json_schema_extra=between(0.001, 0.03, log=True)
-    )
-    iterations: int = Field(
-        100, ge=1, description="Passes over the ratings.", json_schema_extra=between(20, 200, log=True)
-    )
-
-
-class NMFSettings(Settings):
-    """Non-negative matrix factorisation of ratings (Luo et al., 2014)."""
-
-    factors: int = Field(
-        100, ge=1, description="Size of the users' and items' vectors.", json_schema_extra=between(20, 200, log=True)
-    )
-    regularization: float = Field(
-        0.1, ge=0, description="Penalty of the vectors, a rating.", json_schema_extra=between(0.01, 0.5, log=True)
-    )
-    iterations: int = Field(
-        60, ge=1, description="Passes over the ratings.", json_schema_extra=between(10, 120, log=True)
-    )
-
-
-class KNNBaselineSettings(Settings):
-    """Item-based neighbours for ratings, over the baselines of user and item (Koren, 2010)."""
-
-    neighbours: int = Field(
-        200, ge=1, description="How many neighbours of an item are kept.", json_schema_extra=between(20, 500, log=True)
-    )
-    shrinkage: float = Field(
-        100.0,
-        ge=0,
-        description="How many common users count half of a similarity.",
-        json_schema_extra=between(1, 500, log=True),
-    )
-    damping: float = Field(
-        0.3,
+        0.05,
         gt=0,
-        description="Added to the sum of similarities that a correction is divided by.",
-        json_schema_extra=between(0.01, 10, log=True),
+        le=10,
+        description="Of the stochastic gradient steps.",
+        json_schema_extra=between(0.005, 0.2, log=True),
+    )
+    iterations: int = Field(
+        200, ge=1, le=10_000, description="Passes over the events.", json_schema_extra=between(50, 400, log=True)
     )
 
 
@@ -337,12 +282,14 @@ class GraphFilterSettings(Settings):
     patterns: int = Field(
         256,
         ge=1,
+        le=4096,
         description="How many of the graph's smoothest patterns are kept.",
         json_schema_extra=between(32, 1024, log=True),
     )
     strength: float = Field(
         0.3,
         ge=0,
+        le=1_000_000,
         description="Weight of the patterns against the neighbours at one step.",
         json_schema_extra=between(0, 1),
     )

@@ -7,7 +7,7 @@ and 5: r̂_ui = μ + b_u + b_i + q_i · p_u, fitted by stochastic gradient desce
 
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.rating_retriever import RatingRetriever, fit_with
-from trainer.retrieval.settings import SVDSettings
+from trainer.retrieval.rating_settings import SVDSettings
 
 
 def fit(settings: SVDSettings, data: RetrievalData, seed: int) -> RatingRetriever:

@@ -6,7 +6,7 @@ r̂_ui = μ + b_u + b_i + q_i · (p_u + |N(u)|^-½ Σ_{j in N(u)} y_j). A step c
 
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.rating_retriever import RatingRetriever, fit_with
-from trainer.retrieval.settings import SVDppSettings
+from trainer.retrieval.rating_settings import SVDppSettings
 
 
 def fit(settings: SVDppSettings, data: RetrievalData, seed: int) -> RatingRetriever:

@@ -162,4 +162,6 @@ def _check(settings: Settings, name: str, dimension: Dimension) -> None:
         try:
             type(settings).model_validate({**settings.model_dump(), name: value})
         except ValidationError as error:
-            raise ValueError(f"{name}: cannot be {label(value)}: {error.errors()[0]['msg']}") from None
+            raise ValueError(
+                f"{name}: cannot be {label(value)}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
+            ) from None

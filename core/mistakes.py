@@ -1,0 +1,79 @@
+"""The mistakes that pydantic finds in settings, each as one line: the key, what is right, what was found."""
+
+import difflib
+from collections.abc import Sequence
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from core.printable import one_line
+from core.settings import Settings, allowed_range
+
+_MOST_SHOWN = 60  # characters of a wrong value
+_NUMBER_ERRORS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
+
+
+def explained(model: type[BaseModel], error: Any) -> str:
+    """Return one line on one of the errors of `ValidationError.errors()` of `model`."""
+    place, known, bounds = _place(model, error["loc"])
+    place = one_line(place, 200)
+    found, context = error["input"], error.get("ctx", {})
+    shown = one_line(repr(found), _MOST_SHOWN)
+    match error["type"]:
+        case "extra_forbidden":
+            return f"{place}: is no known key.{_did_you_mean(str(error['loc'][-1]), known)}"
+        case "missing":
+            return f"{place}: is required but missing"
+        case "union_tag_not_found":
+            return f"{place}: has no `kind`. `twostep config explain {place}` says which there are"
+        case "union_tag_invalid":
+            tag = one_line(repr(context["tag"]), _MOST_SHOWN)
+            return f"{place}: kind should be one of {context['expected_tags']}; found {tag}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{place}: should be a mapping of keys to values; found {shown}"
+        case "value_error" if not place:  # of the whole configuration: such a message names its place itself
+            return f"{context['error']}"
+        case "value_error":
+            message = str(context["error"])
+        case _:
+            message = error["msg"].replace("Input should", "should", 1).replace("Tuple should", "list should", 1)
+            message = message.replace("valid tuple", "list", 1)
+    allowed = f". Allowed: {bounds}" if error["type"] in _NUMBER_ERRORS and bounds else ""
+    return f"{place}: {message}" + ("" if isinstance(found, dict | Settings) else f"; found {shown}{allowed}")
+
+
+def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, list[str], str]:
+    """Return a mistake's place as a dotted key, the keys known beside its last part, and the range of its number."""
+    inside: Any = model
+    parts: list[str] = []
+    known: list[str] = []
+    bounds = ""
+    for part in location:
+        while get_origin(inside) is Annotated:
+            inside = get_args(inside)[0]
+        models = [each for each in get_args(inside) if hasattr(each, "model_fields")]
+        if len(models) == 1 and get_origin(inside) in (Union, UnionType):  # a group that may be left out
+            inside = models[0]
+        known = []
+        if hasattr(inside, "model_fields"):
+            known = list(inside.model_fields)
+            field = inside.model_fields.get(part)
+            bounds = allowed_range(field.metadata) if field is not None else ""
+            inside = field.annotation if field is not None else None
+        elif get_origin(inside) in (Union, UnionType) and len(models) > 1:
+            # The checker puts a feature's kind into the location, which is no key of the file.
+            inside = next((model for model in models if model.model_fields["kind"].default == part), None)
+            continue
+        else:
+            inside = next(iter(get_args(inside)[-1 if get_origin(inside) is dict else 0 :]), None)
+            bounds = allowed_range(get_args(inside)[1:]) if get_origin(inside) is Annotated else ""
+        parts.append(str(part))
+    return ".".join(parts), known, bounds
+
+
+def _did_you_mean(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f" Did you mean `{close[0]}`?"
+    return f" Known keys: {', '.join(known)}" if known else " `twostep config explain` lists the known keys."

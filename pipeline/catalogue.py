@@ -1,0 +1,91 @@
+"""Whether the catalogue is long enough for the configured lists: before a run, and again when the events are joined."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from core.errors import UsageError
+from pipeline.config import Config
+
+_BLOCK = 1 << 20  # bytes
+
+
+def list_lengths(config: Config) -> dict[str, int]:
+    """Return key -> the longest list that it makes of the catalogue."""
+    return {"retrieval.candidates": config.retrieval.candidates, "evaluation.at": max(config.evaluation.at)}
+
+
+def check_files(config: Config, files: Sequence[Path]) -> None:
+    """Check the configured list lengths against the rows of the items table's files.
+
+    Rows are counted as an upper bound and only as far as needed. Files that cannot be counted pass: `ItemGen` says
+    what is wrong with them.
+
+    Raises:
+      UsageError: the files have fewer rows than a list is long.
+    """
+    lengths = list_lengths(config)
+    rows = rows_up_to(files, max(lengths.values()))
+    if rows is None:
+        return
+    wrong = [
+        f"  {key}: should be at most {rows:,}, the rows of the items table; found {length:,}"
+        for key, length in lengths.items()
+        if length > rows
+    ]
+    if wrong:
+        raise UsageError("lists are longer than the catalogue:\n" + "\n".join(wrong))
+
+
+def check_joined(config: Config, examples: Path) -> None:
+    """Check the configured list lengths against the joined catalogue.
+
+    Args:
+      config: the recommender's.
+      examples: the folder of EventJoiner's output `examples`.
+
+    Raises:
+      DataError: the catalogue has fewer items than a list is long.
+    """
+    from core import names, queries
+    from core.columns import read_arrow
+
+    items = read_arrow(examples / names.CATALOGUE_FILE).num_rows
+    for key, length in list_lengths(config).items():
+        queries.check_list_length(length, items, key)
+
+
+def rows_up_to(files: Iterable[Path], enough: int) -> int | None:
+    """Return an upper bound of the rows of some files, counted until there are `enough`; None where unknown."""
+    rows = 0
+    for file in files:
+        count = _parquet_rows(file) if file.suffix == ".parquet" else _csv_rows(file, enough)
+        if count is None:
+            return None
+        rows += count
+        if rows >= enough:
+            break
+    return rows
+
+
+def _parquet_rows(file: Path) -> int | None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    try:
+        rows: int = pa.parquet.read_metadata(file).num_rows
+        return rows
+    except (OSError, pa.ArrowException):
+        return None
+
+
+def _csv_rows(file: Path, enough: int) -> int | None:
+    """Return at least as many rows as a file has below its header; blank lines and quoted line ends count too."""
+    ends, last = 0, b""
+    try:
+        with open(file, "rb") as lines:
+            while ends <= enough and (block := lines.read(_BLOCK)):
+                ends += block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
+                last = block[-1:]
+    except OSError:
+        return None
+    return ends - (last in b"\r\n") if last else None

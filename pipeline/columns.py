@@ -1,0 +1,51 @@
+"""Checks which columns of a table a configuration may rename, and that each has a file column of its own."""
+
+import difflib
+from collections.abc import Mapping
+
+from core import names
+from pipeline.data import Data
+from transform.features import Feature, Features, raw_columns
+
+
+def check(data: Data, features: Features, split_column: str | None) -> None:
+    """Check `columns` of every table against the columns that are read of it.
+
+    Raises:
+      ValueError: a key is no column of that table, or two columns come from one column of the file.
+    """
+    for table in data.tables:
+        renamed = getattr(data, table).columns
+        read = _read_columns(table, data, features, split_column)
+        known = list(dict.fromkeys([*read, *([names.RATING] if table == names.INTERACTIONS else [])]))
+        for column in renamed:
+            if column not in known:
+                raise ValueError(f"data.{table}.columns.{column}: {_hint(column, known, table, renamed)}")
+        sources: dict[str, str] = {}
+        for column in read:
+            source = renamed.get(column, column)
+            if source in sources:
+                raise ValueError(
+                    f"data.{table}.columns: `{sources[source]}` and `{column}` should come from different columns of "
+                    f"the file; both are {source!r}"
+                )
+            sources[source] = column
+
+
+def _read_columns(table: str, data: Data, features: Features, split_column: str | None) -> list[str]:
+    """Return the columns that are read of a table, by our names."""
+    of_table: Mapping[str, Feature] = {names.USERS: features.user, names.ITEMS: features.item}.get(table, {})
+    more = {
+        names.ITEMS: [data.title],
+        names.INTERACTIONS: [split_column, names.RATING if data.interactions.has_ratings else None],
+    }.get(table, [])
+    every = [*names.KEYS[table], *raw_columns(of_table), *(column for column in more if column is not None)]
+    return list(dict.fromkeys(every))
+
+
+def _hint(column: str, known: list[str], table: str, renamed: Mapping[str, str]) -> str:
+    message = f"is no column that is read of {table}; those are {', '.join(known)}."
+    if renamed[column] in known and renamed[column] not in renamed:
+        return f"{message} Our name comes first: `{renamed[column]}: {column}`"
+    close = difflib.get_close_matches(column, known, n=1)
+    return f"{message} Did you mean `{close[0]}`?" if close else f"{message} Declare it in `features`, or remove it"

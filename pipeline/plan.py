@@ -1,0 +1,98 @@
+"""What a run would do: its nodes in order, the part up to one node, and the newest span of each table."""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UsageError
+from core.printable import one_line, printable
+
+
+@dataclass(frozen=True)
+class Deliveries:
+    """The files of a table: its pattern, how many files match it, and the newest span, None without spans."""
+
+    pattern: str
+    files: int
+    newest_span: int | None
+
+
+_SPAN = re.compile(r"\{SPAN(?::\d+)?\}")
+_OTHER_FIELD = re.compile(r"\{[A-Z]+(?::\d+)?\}")
+
+
+def needed_by(node: str, upstream: Mapping[str, Sequence[str]]) -> set[str]:
+    """Return `node` and all nodes that it needs, directly or not.
+
+    Args:
+      node: its id.
+      upstream: node -> the nodes that it reads from.
+
+    Raises:
+      UsageError: there is no such node; the message lists those there are.
+    """
+    if node not in upstream:
+        close = difflib.get_close_matches(node, upstream, n=1)
+        hint = f"Did you mean `{close[0]}`? " if close else ""
+        raise UsageError(f"--until: {one_line(node)} is no node. {hint}The nodes are {', '.join(upstream)}")
+    needed, waiting = set(), [node]
+    while waiting:
+        each = waiting.pop()
+        if each not in needed:
+            needed.add(each)
+            waiting += upstream[each]
+    return needed
+
+
+def newest_span(pattern: str, root: Path, files: Sequence[Path]) -> int | None:
+    """Return the highest number that stands for `{SPAN}` in the files of a table; None for a pattern without spans.
+
+    Args:
+      pattern: the table's `path`.
+      root: the folder that it starts from.
+      files: those that it matches.
+    """
+    if not _SPAN.search(pattern):
+        return None
+    # What stands between the fields is a glob: `*` and `?` stay inside one folder, `**` does not.
+    parts = re.split(r"(\{[A-Z]+(?::\d+)?\}|\*\*/|\*|\?)", pattern)
+    expression = re.compile("".join(map(_as_expression, parts)))
+    matches = [expression.fullmatch(file.relative_to(root).as_posix()) for file in files]
+    return max((int(match.group("span")) for match in matches if match), default=None)
+
+
+def _as_expression(part: str) -> str:
+    if _SPAN.fullmatch(part):
+        return r"(?P<span>\d+)"
+    if _OTHER_FIELD.fullmatch(part):
+        return r"\d+"
+    return {"**/": r"(?:.*/)?", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
+
+
+def lines(
+    name: str, tables: Mapping[str, Deliveries], nodes: Sequence[str], run_folder: Path, release: str | None
+) -> Iterator[str]:
+    """Yield the lines of `twostep run --dry-run`.
+
+    Args:
+      name: of the recommender.
+      tables: table -> its files.
+      nodes: the ids of the nodes in the order in which they would run.
+      run_folder: the folder that the run would write to.
+      release: the version in force; None for none.
+    """
+    yield f"{name}: {_counted(len(nodes), 'node')} would run; nothing was run"
+    yield f"run folder  {printable(run_folder)}"
+    yield f"release     {release or 'none yet'}"
+    yield "tables"
+    for table, found in tables.items():
+        newest = f", newest span {found.newest_span}" if found.newest_span is not None else ""
+        yield f"  {table:<14}{printable(found.pattern)}: {_counted(found.files, 'file')}{newest}"
+    yield "nodes"
+    yield from (f"  {node}" for node in nodes)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
