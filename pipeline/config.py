@@ -11,7 +11,7 @@ from core import mistakes
 from core.errors import UsageError
 from core.settings import Settings
 from pipeline import columns, yaml_file
-from pipeline.data import Data, PathText
+from pipeline.data import Data
 from pipeline.evaluation import Evaluation
 from serving.rerank import settings as rerank_settings
 from trainer.ranking import registry as ranking_registry
@@ -158,7 +158,7 @@ class Ranking(Settings):
 class Release(Settings):
     """Where releases go."""
 
-    folder: PathText = Field("releases", description="Folder of the releases, below `run_folder`.")
+    folder: str = Field("releases", description="Folder of the releases, below `run_folder`.")
     keep: int = Field(
         5,
         ge=1,
@@ -198,7 +198,7 @@ class Config(Settings):
     seed: int = Field(
         42, ge=0, lt=2**32, description="Of everything that is drawn; the same data and seed give the same models."
     )
-    run_folder: PathText | None = Field(
+    run_folder: str | None = Field(
         None, description="Folder of runs, from where the command is started; `runs/<name>` by default."
     )
     data: Data = Field(description="The tables.")

@@ -3,9 +3,9 @@
 import datetime
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from core import names
 from core.settings import Settings
@@ -14,13 +14,6 @@ from pipeline import datasets
 Policy = Literal["error", "drop"]
 
 
-def _without_zero(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("should have no NUL character, which no file system takes in a path")
-    return text
-
-
-PathText = Annotated[str, AfterValidator(_without_zero)]
 _MARK = re.compile(r"\{([^{}]*)\}")
 _DATE = ("YYYY", "MM", "DD")
 
@@ -51,7 +44,7 @@ def _check_marks(path: str) -> None:
 class Table(Settings):
     """Where a table lies and how to read it."""
 
-    path: PathText = Field(
+    path: str = Field(
         description="File or glob below `data.root`; `{SPAN}` (and `{VERSION}`), or `{YYYY}`, `{MM}` and `{DD}`, mark "
         "dated deliveries, of which `data.spans` are read."
     )
@@ -124,7 +117,9 @@ class Interactions(Events):
 class Spans(Settings):
     """Which deliveries are read, of the tables whose paths mark spans."""
 
-    newest: int | None = Field(None, ge=1, description="How many of the newest spans are read together; 1 by default.")
+    newest: int | None = Field(
+        None, ge=1, le=10_000, description="How many of the newest spans are read together; 1 by default."
+    )
     first: int | datetime.date | None = Field(
         None, description="The first span of a range that is read together; a date where the paths mark dates."
     )
@@ -146,7 +141,7 @@ class Data(Settings):
     """The tables."""
 
     dataset: str | None = Field(None, description="A dataset fetched by `twostep data get`; takes the place of `root`.")
-    root: PathText | None = Field(None, description="The folder the tables lie in, from this file's folder.")
+    root: str | None = Field(None, description="The folder the tables lie in, from this file's folder.")
     spans: Spans = Field(
         default=Spans(), description="Which deliveries are read, the same of every table whose path marks spans."
     )
@@ -166,7 +161,7 @@ class Data(Settings):
     exclude_seen: bool = Field(
         True, description="Whether an item the user has met may never be recommended to them again."
     )
-    schema_folder: PathText | None = Field(
+    schema_folder: str | None = Field(
         None,
         description="Folder of frozen schemas (`<table>.pbtxt`), from this file's folder; by default inferred.",
     )

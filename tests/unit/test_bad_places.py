@@ -27,10 +27,10 @@ def load(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"run_folder": "a\0b"}, "run_folder: should have no NUL character"),
+        ({"run_folder": "a\0b"}, "line 4: text should hold no NUL"),
         ({"run_folder": [1]}, "run_folder: should be a valid string; found [1]"),
-        ({"data": {"root": "a\0b"}}, "data.root: should have no NUL character"),
-        ({"data": {"root": ".", "users": {"path": "a\0.csv"}}}, "data.users.path: should have no NUL character"),
+        ({"data": {"root": "a\0b"}}, "line 2: text should hold no NUL"),
+        ({"data": {"root": ".", "users": {"path": "a\0.csv"}}}, "line 4: text should hold no NUL"),
         ({"data": {"root": ".", "schema_folder": 7}}, "data.schema_folder: should be a valid string; found 7"),
         (
             {"data": {"root": ".", "users": None}, "features": {"user": {"age": "numeric"}}},

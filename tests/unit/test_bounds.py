@@ -20,6 +20,8 @@ UNBOUNDED = {
     "Rule.change_at_least",
     "Rule.relative_change_at_least",
     "Interactions.rating_range",
+    "Spans.first",
+    "Spans.last",
 }
 
 

@@ -105,7 +105,7 @@ def test_its_signals_are_the_scores_and_ranks_of_its_models(data):
     exclude = tf.constant([["i0"], ["i9"], [""]])
     answer = found.signatures()["retrieve"](**query(), exclude=exclude, k=tf.constant(10))
     names_of = MODELS.signals("fusion", {"models": MEMBERS})
-    assert set(answer) == {"item_id", "score", *names_of}
+    assert set(answer) == {"item_id", "item_row", "score", *names_of}
     ids = [f"i{row}" for row in range(N_ITEMS)]
     for label, member in found.members.items():
         scores = member.scores(query()).numpy()

@@ -247,7 +247,7 @@ def test_cold_items_stand_where_they_were_retrieved_and_the_ranker_has_the_other
 def test_what_a_cold_item_is_worth_is_by_its_place():
     catalogue = pa.table({names.ITEM_ID: list("abc"), names.EVENT_COUNT: [9, 0, 9], "year": [1990.0, 1990.0, None]})
     lists = asked(1, RNG), np.array([[0, 1, 2]], np.int32), np.array([[1.0, -5.0, 2.0]])
-    fresh = {"column": "year", "holds": "year", "half_life_days": 1e9, "weight": 0.6}
+    fresh = {"column": "year", "holds": "year", "half_life_days": 1e5, "weight": 0.6}
     for config, expected in (
         ({}, [2, 0, 1]),
         ({"cold": "retrieved"}, [2, 1, 0]),
