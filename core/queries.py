@@ -148,7 +148,11 @@ def build(
 
 
 def _refuse_later_past(user: np.ndarray, time: np.ndarray, is_target: np.ndarray) -> None:
-    """Raises: DataError when a past event is as late as the first target of its user, or later."""
+    """Refuse a past event that is as late as the first target of its user, or later.
+
+    Raises:
+      DataError: there is one.
+    """
     last = np.flatnonzero(~is_target[:-1] & is_target[1:] & (user[:-1] == user[1:]))
     later = last[time[last] >= time[last + 1]]
     if len(later):
