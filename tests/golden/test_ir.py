@@ -72,6 +72,7 @@ def test_exposures_have_nodes_of_their_own_and_reach_the_candidate_generator_alo
         "  in exposures: Examples examples of ExposureGen, this run",
         "  in exposures_anomalies: ExampleAnomalies anomalies of ExposureValidator, this run",
         "  parameter settings.exposed.drop_unknown = true",
+        "  parameter settings.exposed.max_dropped = 0.05",
         "  parameter settings.exposed.share = 0.2",
     }
     assert set(without["CandidateGenerator"]) < set(found["CandidateGenerator"])
