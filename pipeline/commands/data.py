@@ -137,8 +137,10 @@ def freeze(args: argparse.Namespace) -> int:
         with replacing(folder / f"{table}.pbtxt") as partial:
             partial.write_text(text_format.MessageToString(schema), encoding="utf-8")
         sizes = frozen.domain_sizes(schema).items()
-        listed = ", ".join(f"{column} ({size} values)" for column, size in sizes) or "no column's values"
-        print(f"{folder / table}.pbtxt: holds later deliveries to {listed}")
+        values = ", ".join(f"{column} ({size})" for column, size in sizes)
+        print(
+            f"{folder / table}.pbtxt: {len(schema.feature)} columns" + (f", with values of {values}" if values else "")
+        )
     if loaded.data.schema_folder is None:
         print(f"To import them, add to {args.config} under `data`:\n  schema_folder: {named}")
     return 0

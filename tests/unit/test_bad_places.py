@@ -152,6 +152,13 @@ def test_a_frozen_schema_that_is_none(tmp_path, content, found):
     assert "twostep data freeze" in str(caught.value)
 
 
+@pytest.mark.parametrize("tolerance", ["-0.1", "1", "nan"])
+def test_a_tolerance_that_is_no_share(tmp_path, capsys, tolerance):
+    load(tmp_path)
+    assert cli.main(["data", "freeze", str(tmp_path / "shop.yaml"), f"--tolerance={tolerance}"]) == 2
+    assert "--tolerance should be a share from 0 to below 1" in capsys.readouterr().err
+
+
 # ---- a full disk ----
 
 
