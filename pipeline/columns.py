@@ -1,4 +1,4 @@
-"""Checks which columns of a table a configuration may rename, and that each has a file column of its own."""
+"""Checks which columns of a table a configuration may rename, and that keys have file columns of their own."""
 
 import difflib
 from collections.abc import Mapping
@@ -12,7 +12,8 @@ def check(data: Data, features: Features, split_column: str | None) -> None:
     """Check `columns` of every table against the columns that are read of it.
 
     Raises:
-      ValueError: a key is no column of that table, or two columns come from one column of the file.
+      ValueError: a key is no column of that table, or a column that says who, what, when, how or which split comes from
+        the same column of the file as another. Features and the title may share one.
     """
     for table in data.tables:
         renamed = getattr(data, table).columns
@@ -22,25 +23,34 @@ def check(data: Data, features: Features, split_column: str | None) -> None:
             if column not in known:
                 raise ValueError(f"data.{table}.columns.{column}: {_hint(column, known, table, renamed)}")
         sources: dict[str, str] = {}
+        shared = set(_features(table, features)) | {data.title}
         for column in read:
             source = renamed.get(column, column)
-            if source in sources:
+            if source in sources and not {column, sources[source]} <= shared:
                 raise ValueError(
                     f"data.{table}.columns: `{sources[source]}` and `{column}` should come from different columns of "
                     f"the file; both are {source!r}"
                 )
-            sources[source] = column
+            sources.setdefault(source, column)
 
 
 def _read_columns(table: str, data: Data, features: Features, split_column: str | None) -> list[str]:
     """Return the columns that are read of a table, by our names."""
-    of_table: Mapping[str, Feature] = {names.USERS: features.user, names.ITEMS: features.item}.get(table, {})
     more = {
         names.ITEMS: [data.title],
         names.INTERACTIONS: [split_column, names.RATING if data.interactions.has_ratings else None],
     }.get(table, [])
-    every = [*names.KEYS[table], *raw_columns(of_table), *(column for column in more if column is not None)]
+    every = [
+        *names.KEYS[table],
+        *raw_columns(_features(table, features)),
+        *(column for column in more if column is not None),
+    ]
     return list(dict.fromkeys(every))
+
+
+def _features(table: str, features: Features) -> Mapping[str, Feature]:
+    """Return the features of a table, by column."""
+    return {names.USERS: features.user, names.ITEMS: features.item}.get(table, {})
 
 
 def _hint(column: str, known: list[str], table: str, renamed: Mapping[str, str]) -> str:

@@ -72,7 +72,9 @@ class Registry:
         except ValidationError as error:
             told = "; ".join(mistakes.explained(entry.settings, each) for each in error.errors())
             known = ", ".join(entry.settings.model_fields) or "none"
-            raise ValueError(f"{self.step}.params of {name}: {told}. Its settings: {known}") from None
+            more = "" if "Known keys" in told else f" Its settings: {known}"
+            end = "" if told.endswith("?") else "."
+            raise ValueError(f"{self.step}.params of {name}: {told}{end}{more}") from None
         for model, params_of in self.members(name, settings).values():
             try:
                 self.check(model, params_of)

@@ -59,7 +59,7 @@ def _check_contract(made: Feature) -> None:
     raw, outputs = made.raw, made.outputs("x")
     if not isinstance(raw, Raw | None):
         raise ValueError(f"`raw` should be transform.features.Raw or None; found {one_line(repr(raw))}")
-    if not isinstance(outputs, list) or not all(isinstance(each, Indices | Numbers) for each in outputs):
+    if not isinstance(outputs, list | tuple) or not all(isinstance(each, Indices | Numbers) for each in outputs):
         raise ValueError(f"`outputs` should be a list of Indices and Numbers; found {one_line(repr(outputs))}")
 
 

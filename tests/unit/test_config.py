@@ -302,6 +302,8 @@ def test_what_does_not_fit_is_told_with_its_place(tmp_path, text, told):
         "{data: {root: ., title: name}, features: {item: {name: categorical}}}",
         "{data: {root: ., title: name, items: {path: i.csv, columns: {name: Name, item_id: id, g: Genre}}}, "
         "features: {item: {name: categorical, g: categorical}}}",
+        "{data: {root: ., title: name, items: {path: i.csv, columns: {name: brand, maker: brand, words: brand}}}, "
+        "features: {item: {maker: categorical, words: text}}}",
         "{data: {root: ., interactions: {path: i.csv, columns: {rating: stars, part: fold}}}, "
         "split: {method: given, column: part}}",
         "{evaluation: {slices: [age, sex]}, features: {user: {age: numeric, sex: categorical}}}",
