@@ -211,6 +211,12 @@ class Config(Settings):
     )
     evaluation: Evaluation = Field(default=Evaluation(), description="What is measured and what must be reached.")
     release: Release = Field(default=Release(), description="Where releases go.")
+    keep_runs: int = Field(
+        5,
+        ge=1,
+        le=10_000,
+        description="The number of latest runs whose artifacts stay in `run_folder`; older ones are deleted.",
+    )
     _folder: Path | None = PrivateAttr(None)
 
     @property

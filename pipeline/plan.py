@@ -1,7 +1,6 @@
-"""What a run would do: its nodes in order, the part up to one node, and the newest span of each table."""
+"""What a run would do: its nodes in order, the part up to one node, and the spans of each table."""
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,11 @@ from core.printable import one_line, printable
 
 @dataclass(frozen=True)
 class Deliveries:
-    """The files of a table: its pattern, how many files match it, and the newest span, None without spans."""
+    """The files of a table: its pattern, how many files match it, and the spans that are read, oldest first."""
 
     pattern: str
     files: int
-    newest_span: int | None
-
-
-_SPAN = re.compile(r"\{SPAN(?::\d+)?\}")
-_OTHER_FIELD = re.compile(r"\{[A-Z]+(?::\d+)?\}")
+    spans: tuple[str, ...] = ()
 
 
 def needed_by(node: str, upstream: Mapping[str, Sequence[str]]) -> set[str]:
@@ -46,31 +41,6 @@ def needed_by(node: str, upstream: Mapping[str, Sequence[str]]) -> set[str]:
     return needed
 
 
-def newest_span(pattern: str, root: Path, files: Sequence[Path]) -> int | None:
-    """Return the highest number that stands for `{SPAN}` in the files of a table; None for a pattern without spans.
-
-    Args:
-      pattern: the table's `path`.
-      root: the folder that it starts from.
-      files: those that it matches.
-    """
-    if not _SPAN.search(pattern):
-        return None
-    # What stands between the fields is a glob: `*` and `?` stay inside one folder, `**` does not.
-    parts = re.split(r"(\{[A-Z]+(?::\d+)?\}|\*\*/|\*|\?)", pattern)
-    expression = re.compile("".join(map(_as_expression, parts)))
-    matches = [expression.fullmatch(file.relative_to(root).as_posix()) for file in files]
-    return max((int(match.group("span")) for match in matches if match), default=None)
-
-
-def _as_expression(part: str) -> str:
-    if _SPAN.fullmatch(part):
-        return r"(?P<span>\d+)"
-    if _OTHER_FIELD.fullmatch(part):
-        return r"\d+"
-    return {"**/": r"(?:.*/)?", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
-
-
 def lines(
     name: str, tables: Mapping[str, Deliveries], nodes: Sequence[str], run_folder: Path, release: str | None
 ) -> Iterator[str]:
@@ -88,8 +58,8 @@ def lines(
     yield f"release     {release or 'none yet'}"
     yield "tables"
     for table, found in tables.items():
-        newest = f", newest span {found.newest_span}" if found.newest_span is not None else ""
-        yield f"  {table:<14}{printable(found.pattern)}: {_counted(found.files, 'file')}{newest}"
+        spans = f", spans {printable(', '.join(found.spans))}" if found.spans else ""
+        yield f"  {table:<14}{printable(found.pattern)}: {_counted(found.files, 'file')}{spans}"
     yield "nodes"
     yield from (f"  {node}" for node in nodes)
 

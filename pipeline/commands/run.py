@@ -97,7 +97,7 @@ def _run(
     stop_if_asked: Callable[[], None],
     answer: dict[str, Any],
 ) -> None:
-    from pipeline import catalogue, paths, runner
+    from pipeline import catalogue, lineage, paths, retention, runner
     from pipeline.progress import Progress
 
     progress = Progress(console)
@@ -114,6 +114,8 @@ def _run(
 
     try:
         runner.run(pipeline, progress, run_id, stop_if_asked, arguments.until, check)
+        store = lineage.open_store(paths.metadata_file(config))
+        retention.collect(store, paths.pipeline_root(config), config.keep_runs)
         answer |= summary.facts(config, progress.results)
         summary.show(config, arguments.config, progress.results, console)
     finally:
@@ -137,11 +139,11 @@ def _dry_run(
         upstream = dag.upstream(config, arguments.config)
     needed = upstream if arguments.until is None else plan.needed_by(arguments.until, upstream)
     nodes = [node for node in upstream if node in needed]
-    root = paths.data_root(config, arguments.config)
-    tables = {}
-    for table, matched in files.items():
-        pattern = getattr(config.data, table).path
-        tables[table] = plan.Deliveries(pattern, len(matched), plan.newest_span(pattern, root, matched))
+    sources = paths.table_sources(config, arguments.config)
+    tables = {
+        table: plan.Deliveries(config.data.paths[table], len(matched), sources[table].spans)
+        for table, matched in files.items()
+    }
     release = releases.current(paths.releases_folder(config))
     answer |= {
         "dry_run": True,

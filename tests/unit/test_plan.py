@@ -1,4 +1,4 @@
-"""What a run would do: the nodes up to one, the newest spans, the folder of runs, and lists within the catalogue."""
+"""What a run would do: the nodes up to one, the spans, the folder of runs, and lists within the catalogue."""
 
 import os
 from pathlib import Path
@@ -31,30 +31,18 @@ def test_an_unknown_node_lists_those_there_are():
         plan.needed_by("Joinr", UPSTREAM)
 
 
-@pytest.mark.parametrize(
-    ("pattern", "files", "span"),
-    [
-        ("items.csv", ["items.csv"], None),
-        ("events/{SPAN}/*.csv", ["events/9/a.csv", "events/10/a.csv", "events/10/b.csv"], 10),
-        ("events/{SPAN:3}/v{VERSION}/*.csv", ["events/009/v1/a.csv", "events/011/v2/a.csv"], 11),
-        ("e-{SPAN}.part?.csv", ["e-3.part1.csv", "e-12.part2.csv"], 12),
-        ("**/day{SPAN}.csv", ["a/b/day4.csv", "day5.csv"], 5),
-        ("e{SPAN}.csv", [], None),
-    ],
-)
-def test_the_newest_span_is_the_highest_number(tmp_path, pattern, files, span):
-    assert plan.newest_span(pattern, tmp_path, [tmp_path / file for file in files]) == span
-
-
 def test_the_lines_of_a_dry_run_name_everything():
-    deliveries = {"interactions": plan.Deliveries("e/{SPAN}.csv", 2, 7), "users": plan.Deliveries("u\x1b.csv", 1, None)}
+    deliveries = {
+        "interactions": plan.Deliveries("e/{SPAN}.csv", 2, ("6", "7")),
+        "users": plan.Deliveries("u\x1b.csv", 1),
+    }
     lines = list(plan.lines("shop", deliveries, ["Gen", "Joiner"], Path("/r"), None))
     assert lines == [
         "shop: 2 nodes would run; nothing was run",
         "run folder  /r",
         "release     none yet",
         "tables",
-        "  interactions  e/{SPAN}.csv: 2 files, newest span 7",
+        "  interactions  e/{SPAN}.csv: 2 files, spans 6, 7",
         "  users         u\\x1b.csv: 1 file",
         "nodes",
         "  Gen",
