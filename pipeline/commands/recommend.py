@@ -78,9 +78,9 @@ def _recommend(arguments: argparse.Namespace) -> int:
         _print_json(answer | {"items": items})
         return 0
     if known is None:
-        _note(f"user {printable(arguments.user)} is new to the release: it knows no features and no history of theirs")
+        print(f"user {printable(arguments.user)} is new to the release: it knows no features and no history of theirs")
     if strangers:
-        _note(f"not in the catalogue, and left out of the history: {printable(', '.join(strangers))}")
+        print(f"not in the catalogue, and left out of the history: {printable(', '.join(strangers))}")
     _print_table(items, f"for user {arguments.user}")
     return 0
 
@@ -162,7 +162,3 @@ def _print_table(items: list[dict[str, Any]], what: str) -> None:
         words = [str(item["rank"]), item["item_id"], *([item["title"] or ""] if titled else []), f"{item['score']:.3f}"]
         table.add_row(*(Text(printable(word)) for word in words))
     Console().print(table)
-
-
-def _note(text: str) -> None:
-    print(text, file=sys.stderr)

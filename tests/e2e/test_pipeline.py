@@ -285,7 +285,7 @@ def test_an_unknown_user_gets_an_answer(twostep, finished):
     assert answer["unknown_items"] == ["no such film"]
     assert {each["item_id"] for each in answer["items"]}.isdisjoint({"50", "181"})
     as_text = twostep.fork("recommend", "slice.yaml", "--user", "nobody", folder=finished.folder)
-    assert "nobody is new to the release" in as_text.err
+    assert "nobody is new to the release" in as_text.out
     assert with_history.out != done.out
 
 

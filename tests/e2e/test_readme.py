@@ -25,6 +25,7 @@ def folder(finished, tmp_path_factory):
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("data"))
     slice_ = finished.config("readme.yaml", data={"root": str(finished.folder / "data")})
     shutil.copyfile(slice_, folder / "examples" / "movielens-100k.yaml")
+    shutil.copytree(finished.releases, folder / "runs" / "movielens-100k" / "releases")
     return folder
 
 
@@ -61,7 +62,7 @@ def test_command(said, command):
 
 def test_the_readme_shows_every_kind_of_block():
     assert {"demo", "test"} <= set(MAKE)
-    assert sum(command.startswith("twostep run ") for command in RUN) == 2
+    assert sum(command.startswith("twostep run ") for command in RUN) == 3
 
 
 def test_the_printed_configuration_is_the_example(root):
@@ -71,7 +72,7 @@ def test_the_printed_configuration_is_the_example(root):
 
 def test_everything_of_a_recommender_lies_below_runs(said, folder):
     assert {path.name for path in folder.iterdir()} == {"examples", "runs"}
-    assert {path.name for path in (folder / "runs").iterdir()} == {"shop"}
+    assert {path.name for path in (folder / "runs").iterdir()} == {"shop", "movielens-100k"}
     found = {path.name for path in (folder / "runs" / "shop").iterdir() if not path.name.startswith(".")}
     assert found == {"releases", "serving", "pipeline", "logs", "metadata.sqlite", "report.html", "lineage.svg"}
 
