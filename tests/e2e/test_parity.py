@@ -17,6 +17,7 @@ import tensorflow_transform as tft
 from core import examples, metrics, names, queries, releases
 from core.columns import read_arrow
 from core.files import read_json
+from core.metrics.probabilities import calibration_error
 from core.windows import windows_before
 from pipeline import dag
 from serving import models
@@ -114,6 +115,20 @@ def test_trainer_evaluator_and_server_score_alike(loaded, folders, release, engi
     tf.train.Checkpoint(model=network).read(weights).assert_existing_objects_matched()
     np.testing.assert_allclose(ranker.scores(columns).numpy(), served, atol=1e-5)
     assert np.abs(scrambled - served).max() > 1e-3
+
+
+def test_the_probabilities_that_are_judged_are_those_that_are_served(release, engine, test_queries):
+    ranked = engine.ranked(test_queries)
+    rows, n_items = ranked.candidates.rows, len(engine.catalogue)
+    labels = metrics.hits(rows, test_queries.relevant_offsets, test_queries.relevant_items, n_items)
+    given = rows >= 0
+    measured = read_json(release / names.EVALUATION_FILE)["steps"]["two_step"]["probabilities"]
+    error = calibration_error(labels[given], ranked.probabilities[given])
+    assert measured["calibration_error"] == pytest.approx(error, abs=1e-6)
+    # Calibrated on lists as they are served, those without a relevant item too, they are not far off on average.
+    assert 0.5 < ranked.probabilities[given].mean() / labels[given].mean() < 2
+    raw = 1 / (1 + np.exp(-ranked.scores[given].astype(float)))
+    assert calibration_error(labels[given], raw) > 3 * error
 
 
 def test_an_age_is_that_of_the_item_in_its_table_when_the_query_is_asked(finished, loaded, folders, lists):

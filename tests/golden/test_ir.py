@@ -59,6 +59,22 @@ def test_built_twice_it_is_the_same(compiled):
     assert one.SerializeToString(deterministic=True) == other.SerializeToString(deterministic=True)
 
 
+@pytest.mark.parametrize(
+    ("key", "setting", "nodes"),
+    [
+        ("evaluation", "max_queries", {"CandidateGenerator", "RetrievalEvaluator", "TwoStepEvaluator"}),
+        ("retrieval", "validation_queries", {"RetrievalTrainer"}),
+        ("ranking", "max_queries", {"CandidateGenerator"}),
+    ],
+)
+def test_a_cap_of_queries_is_that_of_one_purpose(compiled, key, setting, nodes):
+    before, after = _by_node(compiled()), _by_node(compiled(**{key: {setting: 77}}))
+    changed = {node: set(after[node]) - set(before[node]) for node in before if after[node] != before[node]}
+    assert set(changed) == nodes
+    if key == "evaluation":  # of the lists, those that TFMA judges the ranker by and no others
+        assert changed["CandidateGenerator"] == {"  parameter settings.test_queries = 77"}
+
+
 def test_exposures_have_nodes_of_their_own_and_reach_the_candidate_generator_alone(compiled):
     without = _by_node(compiled())
     exposures = {"path": "shown.csv", "on_unknown": "drop"}

@@ -4,6 +4,7 @@ import pytest
 
 from components.recommender_evaluator import rules
 from core.errors import UsageError
+from pipeline.evaluation import Evaluation
 
 
 def estimate(mean, low=None, high=None):
@@ -224,3 +225,40 @@ def test_a_verdict_a_rule_in_order_each_of_its_own_step():
 def test_a_rule_that_cannot_be_held_names_what_is_there(wrong, message):
     with pytest.raises(UsageError, match=message):
         verdict(wrong)
+
+
+@pytest.mark.parametrize(("least", "passed"), [(29, True), (30, True), (31, False)])
+def test_a_release_is_judged_by_enough_queries(least, passed):
+    found = rules.enough_queries(least, {"queries": 99, "queries_with_relevant": 30})
+    assert (found.passed, found.value, found.bound) == (passed, 30, least)
+    assert ("evaluation.min_queries" in found.sentence) != passed
+
+
+def test_lists_that_find_nothing_are_held_back():
+    nothing = {"ndcg@10": estimate(0.0, 0.0, 0.0)}
+    found = evaluation() | {
+        "models": {"two_step": nothing, "popularity": nothing, "item_knn": nothing, "retrieval": nothing},
+        "differences": {"popularity": nothing, "item_knn": nothing, "retrieval": nothing},
+        "baselines": ["popularity", "item_knn", "retrieval"],
+        "subject": "two_step",
+    }
+    conditions = [each.model_dump() for each in Evaluation(at=(10,)).conditions]
+    verdicts = rules.check(conditions, {"two_step": found})
+    assert [verdict.passed for verdict in verdicts] == [False, True, True, True, True]
+
+
+def test_lists_that_are_worse_than_item_knn_are_held_back():
+    def row(mean):
+        return {"ndcg@10": estimate(mean)}
+
+    worse = {"ndcg@10": estimate(-0.02, -0.03, -0.01)}
+    even = {"ndcg@10": estimate(0.0, -0.01, 0.01)}
+    found = evaluation() | {
+        "models": {"two_step": row(0.1), "popularity": row(0.1), "item_knn": row(0.12), "retrieval": row(0.1)},
+        "differences": {"popularity": even, "item_knn": worse, "retrieval": even},
+        "baselines": ["popularity", "item_knn", "retrieval"],
+        "subject": "two_step",
+    }
+    conditions = [each.model_dump() for each in Evaluation(at=(10,)).conditions]
+    verdicts = rules.check(conditions, {"two_step": found})
+    assert {verdict.rule for verdict in verdicts if not verdict.passed} == {"two_step ndcg@10 not below item_knn"}
