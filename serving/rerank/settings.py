@@ -17,7 +17,7 @@ class Freshness(Settings):
         description="What stands there: `timestamp`, seconds since 1970-01-01 UTC; `year`, a calendar year; "
         "`age_days`, days of age when the items table was made.",
     )
-    half_life_days: float = Field(30.0, gt=0, le=100_000, description="After so many days the boost is half.")
+    half_life_days: float = Field(30.0, gt=0, le=1_000_000_000, description="After so many days the boost is half.")
     weight: float = Field(
         0.1, ge=0, le=1000, description="The boost of a new item; the ranker's first counts 1, its tenth 0.29."
     )
