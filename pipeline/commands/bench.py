@@ -95,6 +95,9 @@ def _one(protocol: str, model: str, params: dict[str, Any], seed: int, verbose: 
         return read_json(output)
 
 
+_WIDTH = 100  # of a table that goes to a file, so that no figure is cut
+
+
 def _show(protocol: Any, rows: list[dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
@@ -115,4 +118,4 @@ def _show(protocol: Any, rows: list[dict[str, Any]]) -> None:
         lines.append((figures[0], [f"{who} (publ.)", *(f"{figure:.4f}" for figure in figures)], "dim"))
     for _, cells, style in sorted(lines, key=lambda line: -line[0]):
         table.add_row(*cells, style=style)
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
