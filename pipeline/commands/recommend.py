@@ -108,8 +108,11 @@ def _similar(arguments: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _release(arguments: argparse.Namespace) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """Yield the folder of the release and the modules it may import, with the libraries' messages out of the way."""
+    import core.tf
+
     from pipeline import logs, released
 
+    core.tf.without_keras()
     source = released.find(arguments.source, arguments.public_key)
     with contextlib.ExitStack() as stack:
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
