@@ -69,7 +69,7 @@ def ids(recorder: Recorder) -> dict[str, int]:
     [items] = run("ItemGen", outputs=[table(recorder, "items")])
     run("EventJoiner", inputs=[events, users, items], state=mlmd.Execution.FAILED)
     run("InteractionGen", outputs=[events], state=mlmd.Execution.CACHED)
-    run("LastBlessed", outputs=[users], out=mlmd.Event.INTERNAL_OUTPUT)
+    run("ReleaseInForce", outputs=[users], out=mlmd.Event.INTERNAL_OUTPUT)
     [joined] = run("EventJoiner", inputs=[events, users, items], outputs=[artifact("Examples")])
     graph, statistics = run("Transform", inputs=[joined], outputs=[artifact("TransformGraph"), artifact("Statistics")])
     [old] = run("OldTrainer", outputs=[artifact("Model")])

@@ -20,7 +20,7 @@ def measured(scale, metrics):
 
 def evaluation(rules=("ndcg@10 not below popularity",), scale=1.0, more=(), items=12_345_678):
     metrics = ["ndcg@10", "recall@100", *more]
-    models = {"two_step": 1.0, "retrieval": 0.9, "knn_baseline": 0.5, "last_blessed": 0.8, "popularity": 0.4}
+    models = {"two_step": 1.0, "retrieval": 0.9, "knn_baseline": 0.5, "in_force": 0.8, "popularity": 0.4}
     both = {
         "subject": "two_step",
         "ks": [10, 100],
@@ -55,10 +55,10 @@ LONG = ("intra_list_diversity@10", "average_popularity@10", "personalisation@10"
 @pytest.mark.parametrize(
     ("rules", "scale", "more"),
     [
-        (("ndcg@10 not below popularity", "ndcg@10 not below last_blessed"), 1, ()),
+        (("ndcg@10 not below popularity", "ndcg@10 not below in_force"), 1, ()),
         (("recall@100 at least 0.2",), 1, ()),
         (("average_popularity@10 at least 3", "personalisation@10 at least 1"), 100_000, LONG),
-        (("average_popularity@10 at least 3", "intra_list_diversity@10 not below last_blessed"), 100_000, LONG),
+        (("average_popularity@10 at least 3", "intra_list_diversity@10 not below in_force"), 100_000, LONG),
         (("intra_list_diversity@10 at least 3", "serendipity@10 at least 1"), 50, (*LONG, "serendipity@10")),
         (("ndcg@10 of occupation=" + "a very long value " * 6 + "not below popularity",), 1, ()),
         ((), 1, ()),
@@ -89,7 +89,7 @@ def test_models_stand_best_first_with_the_difference_of_the_two_steps():
     assert [row.split()[0] for row in rows[:5]] == [
         "two-step",
         "retrieval",
-        "last_blessed",
+        "in_force",
         "knn_baseline",
         "popularity",
     ]
