@@ -14,8 +14,10 @@ demo: setup  ## a released two-step recommender on MovieLens-100K
 	@$(TWOSTEP) run examples/movielens-100k.yaml
 	@$(TWOSTEP) recommend examples/movielens-100k.yaml --user 196
 
-test: setup  ## the whole test suite, on all cores; tests that share fitted models or a run of the DAG stay together
-	@$(PY) -m pytest tests -n auto --maxprocesses 4 --dist loadgroup
+# Three workers: one for the tests that share fitted models, one for those that share a run of the DAG and mostly wait for
+# it, one for all others.
+test: setup  ## the whole test suite, side by side
+	@$(PY) -m pytest tests -n 3 --dist loadgroup
 
 lint: setup  ## style and types
 	@$(PY) -m ruff check .
