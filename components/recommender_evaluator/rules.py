@@ -69,7 +69,7 @@ def enough_queries(least: int, evaluation: Mapping[str, Any]) -> Verdict:
     passed, rule = found >= least, f"test queries at least {least:,}"
     sentence = f"{_word(passed)}: {found:,} test queries have a relevant item and should be at least {least:,}"
     todo = "." if passed else ". Enlarge `split.test`, or lower `evaluation.min_queries` knowingly."
-    return Verdict(passed, rule, float(found), float(least), sentence + todo)
+    return Verdict(passed, rule, found, least, sentence + todo)
 
 
 def compared_slices(rules: Sequence[Mapping[str, Any]], step: str) -> set[str]:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from core import names
 from core.errors import ModelError
 from trainer.ranking import calibration
-from trainer.ranking.contract import PER_CANDIDATE, RankingData, list_ndcg
+from trainer.ranking.contract import PER_CANDIDATE, RankingData, list_ndcg, simplest_of_the_best
 from trainer.ranking.deepfm import Pairs
 from trainer.ranking.inputs import Attention, Mean, Seen, Signals
 from trainer.ranking.registry import MODELS
@@ -331,3 +331,22 @@ def test_without_ratings_relevance_is_the_only_task_and_the_log_says_so(world):
     data = with_columns(world.ranking_data, lambda columns: {names.RATING: np.full_like(columns[names.LABEL], np.nan)})
     _, log = fit("mmoe", data)
     assert log["tasks"] == ["relevance"]
+
+
+# ---- what is kept of several ----
+
+
+def test_the_simplest_of_those_that_are_as_good_but_for_chance_is_kept():
+    rng = np.random.default_rng(0)
+    base = rng.random(200)
+    noise = rng.normal(0, 0.3, 200)
+    by_chance = base + noise - noise.mean() + 0.01  # the standard error of the difference is 0.02
+    clearly = base + 0.05 + 0.1 * noise
+    assert simplest_of_the_best(np.stack([base, by_chance])) == 0
+    assert simplest_of_the_best(np.stack([base, clearly])) == 1
+    assert simplest_of_the_best(np.stack([base, clearly, clearly + 0.001 * noise])) == 1
+    assert simplest_of_the_best(np.stack([base + 0.2, clearly])) == 0
+    assert simplest_of_the_best(np.stack([base, base])) == 0
+    unknown = np.where(np.arange(200) < 20, np.nan, clearly)  # lists without a relevant item
+    assert simplest_of_the_best(np.stack([np.where(np.isnan(unknown), np.nan, base), unknown])) == 1
+    assert simplest_of_the_best(np.array([[0.1], [0.2]])) == 1

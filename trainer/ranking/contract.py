@@ -213,10 +213,31 @@ def transform_lists(
 
 
 def list_ndcg(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, k: int) -> float:
-    """Mean NDCG@k of lists ordered by score, ties in the retriever's order.
+    """Return the mean NDCG@k of lists ordered by score, ties in the retriever's order.
 
-    Right answers that were not retrieved don't count.
+    Relevant items that were not retrieved don't count.
     """
+    return float(np.nanmean(ndcg_by_list(scores, labels, weights, k)))
+
+
+def ndcg_by_list(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
+    """Return [Q] the NDCG@k of each list, as of `list_ndcg`; NaN for a list without a relevant item."""
     order = np.argsort(np.where(weights > 0, -scores, np.inf), axis=1, kind="stable")
     hits = np.take_along_axis(labels, order, axis=1) > 0
-    return float(np.nanmean(metrics.ndcg(hits, (labels > 0).sum(axis=1), k)))
+    return metrics.ndcg(hits, (labels > 0).sum(axis=1), k)
+
+
+def simplest_of_the_best(values: np.ndarray) -> int:
+    """Return the first of several rankers, the simplest first, that is as good as the best but for chance.
+
+    As good is a mean that is at most one standard error of the paired difference below the best one's. The best of
+    several on a few hundred held-out lists owes part of its lead to chance, and a ranker that changes nothing is safe.
+
+    Args:
+      values: [M, Q] the NDCG of each of M rankers on each held-out list; NaN for a list without a relevant item.
+    Source: Breiman, Friedman, Olshen and Stone, Classification and Regression Trees (1984), section 3.4.3.
+    """
+    known = values[:, ~np.isnan(values).any(axis=0)]
+    behind = known[known.mean(axis=1).argmax()] - known
+    error = behind.std(axis=1, ddof=1) / np.sqrt(known.shape[1]) if known.shape[1] > 1 else np.zeros(len(values))
+    return int((behind.mean(axis=1) <= error).argmax())

@@ -11,7 +11,7 @@ import tensorflow as tf
 from core import names, progress
 from trainer.layers import seed_everything, shuffled_batches
 from trainer.ranking import calibration
-from trainer.ranking.contract import Ranker, RankingData, list_ndcg
+from trainer.ranking.contract import Ranker, RankingData, list_ndcg, ndcg_by_list, simplest_of_the_best
 from trainer.ranking.losses import LOSSES, Loss
 from trainer.ranking.settings import TrainedSettings
 
@@ -54,9 +54,10 @@ class NetworkRanker(Ranker):
 def fit(
     make: Callable[[Any, RankingData], Network], settings: TrainedSettings, data: RankingData, seed: int
 ) -> tuple[NetworkRanker, dict]:
-    """Train until the validation lists' NDCG@10 no longer grows; returns the best, and the training log.
+    """Train until the validation lists' NDCG@10 no longer grows; return the best epoch and the training log.
 
-    The retriever's own order is the first to be judged: a ranker that has nothing to add changes nothing.
+    The retriever's own order is kept where the best epoch does not beat it by more than chance; see
+    `simplest_of_the_best`.
     """
     seed_everything(seed)
     model = make(settings, data)
@@ -64,8 +65,9 @@ def fit(
     scores_of = tf.function(lambda **columns: model(columns), reduce_retracing=True)
     batches = shuffled_batches(data.train, settings.batch_size, seed)
     truth = data.validation[names.LABEL], data.validation[names.WEIGHT]
-    scores = in_parts(scores_of, data.validation)
-    best, weights = (list_ndcg(scores, *truth, 10), 0), model.get_weights()
+    first = scores = in_parts(scores_of, data.validation)
+    best, unchanged = (list_ndcg(scores, *truth, 10), 0), model.get_weights()
+    weights = unchanged
     curve: list[dict[str, float]] = [{"epoch": 0, "ndcg@10": best[0]}]
     progress.report(f"NDCG@10 of the lists in the retriever's order {best[0]:.4f}")
     for epoch in range(1, settings.epochs + 1):
@@ -78,11 +80,14 @@ def fit(
             best, weights, scores = (value, epoch), model.get_weights(), latest
         if epoch - best[1] >= settings.patience:
             break
+    learned = simplest_of_the_best(np.stack([ndcg_by_list(each, *truth, 10) for each in (first, scores)]))
+    epoch = best[1] if learned else 0
+    if not epoch:
+        weights, scores = unchanged, first
+        progress.report("nothing learned was better than the retriever's order but by chance; the order is kept")
     model.set_weights(weights)
-    if best[1] == 0:
-        progress.report("nothing learned was better than the retriever's order, which is kept")
     probability, errors = calibration.fit(settings.calibration, scores, *truth)
-    log = {"epoch": best[1], "kept_retrievers_order": best[1] == 0, "curve": curve, "probabilities": errors}
+    log = {"epoch": epoch, "kept_retrievers_order": not epoch, "curve": curve, "probabilities": errors}
     return NetworkRanker(data, model, probability), log
 
 

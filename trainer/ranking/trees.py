@@ -16,7 +16,7 @@ import ydf
 
 from core import names, progress
 from trainer.ranking import calibration
-from trainer.ranking.contract import Ranker, RankingData, list_ndcg
+from trainer.ranking.contract import Ranker, RankingData, ndcg_by_list, simplest_of_the_best
 from trainer.ranking.settings import TreesSettings
 from transform.names import outputs
 
@@ -104,7 +104,8 @@ class TreesRanker(Ranker):
 def fit(settings: TreesSettings, data: RankingData, seed: int) -> tuple[TreesRanker, dict]:
     """Grow trees until the validation lists' NDCG@10 no longer grows, then choose their weight by the same lists.
 
-    With the weight 0 the retriever's order stands: it is kept where no weight of the trees is better.
+    The weight is the smallest that is as good as the best but for chance; see `simplest_of_the_best`. With the weight 0
+    the retriever's order stands.
     """
     progress.report(f"growing up to {settings.trees} trees")
     inputs = TreeInputs(data)
@@ -116,8 +117,10 @@ def fit(settings: TreesSettings, data: RankingData, seed: int) -> tuple[TreesRan
     grown = np.zeros(truth[0].shape, np.float32)
     grown[truth[1] > 0] = model.predict(validation)
     retrieval = (data.validation[names.RETRIEVAL_SCORE] - standardise[0]) / standardise[1]
-    values = [list_ndcg(retrieval + weight * grown, *truth, 10) for weight in WEIGHTS]
-    weight, value = max(zip(WEIGHTS, values, strict=True), key=lambda each: each[1])
+    by_list = np.stack([ndcg_by_list(retrieval + weight * grown, *truth, 10) for weight in WEIGHTS])
+    values = np.nanmean(by_list, axis=1)
+    chosen = simplest_of_the_best(by_list)
+    weight, value = WEIGHTS[chosen], values[chosen]
     progress.report(
         f"{model.num_trees()} trees; NDCG@10 of the lists {values[0]:.4f} in the retriever's order, "
         f"{value:.4f} with the trees at weight {weight:g}"
@@ -125,7 +128,7 @@ def fit(settings: TreesSettings, data: RankingData, seed: int) -> tuple[TreesRan
     probability, errors = calibration.fit(settings.calibration, retrieval + weight * grown, *truth)
     log = {"trees": model.num_trees(), "weight": weight, "kept_retrievers_order": not weight}
     log |= {"importance": _importance(model, data)} if weight else {}
-    curve = [{"weight": weight, "ndcg@10": value} for weight, value in zip(WEIGHTS, values, strict=True)]
+    curve = [{"weight": weight, "ndcg@10": float(value)} for weight, value in zip(WEIGHTS, values, strict=True)]
     ranker = TreesRanker(data, model, weight, standardise, probability)
     return ranker, log | {"curve": curve, "probabilities": errors}
 
