@@ -176,9 +176,11 @@ def _interval(value: dict[str, Any], sign: str = "") -> str:
 
 
 def _figure(value: float | None) -> str:
-    """Return a number in four digits or so; a dash where nothing could be measured."""
+    """Return a count as it is, another number in four digits or so; a dash where nothing could be measured."""
     if value is None:
         return "—"
+    if isinstance(value, int):
+        return f"{value:,}"
     return f"{value:,.{4 if abs(value) < 10 else 1 if abs(value) < 1000 else 0}f}"
 
 
