@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pipeline.report.markup import Html, decimals, el, number
 
 # In pixels.
-_WIDTH, _ROW, _HEAD, _AXIS, _CHARACTER = 560, 22, 26, 30, 7.2
+_WIDTH, _ROW, _HEAD, _AXIS, _CHARACTER = 420, 22, 26, 30, 7.2
 _LABEL = (90, 190)  # narrowest and widest column of labels
-_CURVE = (500, 240)
+_CURVE = (420, 220)
 
 
 @dataclass(frozen=True)
