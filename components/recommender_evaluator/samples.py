@@ -1,4 +1,4 @@
-"""What people look at beside the metrics: the lists of some test users, and how dense the events are. Pure functions."""
+"""What an evaluation shows beside metrics: lists of some test users, and the density of the events. Pure functions."""
 
 from typing import Any
 
@@ -40,8 +40,9 @@ def sample(
     for place, user in enumerate(users[chosen].tolist()):
         history = drawn.history[place].as_py()[: -LATEST - 1 : -1]
         known = titles.take(pc.index_in(pa.array(history, pa.string()), ids)).to_pylist()
-        listed = rows[place][rows[place] != metrics.PADDING]
-        items = zip(ids.take(listed).to_pylist(), titles.take(listed).to_pylist(), scores[place], hits[place])
+        filled = rows[place] != metrics.PADDING
+        listed = rows[place][filled]
+        columns = (ids.take(listed).to_pylist(), titles.take(listed).to_pylist(), scores[place][filled])
         found.append(
             {
                 "user_id": _shortened(user),
@@ -54,7 +55,7 @@ def sample(
                         "score": float(score),
                         "relevant": bool(hit),
                     }
-                    for item, text, score, hit in items
+                    for item, text, score, hit in zip(*columns, hits[place][filled], strict=True)
                 ],
             }
         )

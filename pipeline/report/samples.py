@@ -10,8 +10,8 @@ Json = dict[str, Any]
 def section(lists: list[Json]) -> Html:
     """Return the latest items and the recommended ones of each user."""
     about = (
-        "Test users drawn at random by the seed: their latest items before test, the latest first, and the first places "
-        "of their list. ✓ marks an item that the user took in test."
+        "Test users, drawn at random by the seed: their latest items before test, the latest first, and the first "
+        "places of their list. ✓ marks a relevant item."
     )
     return join([el("p", about), *map(_user, lists)])
 

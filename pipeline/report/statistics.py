@@ -6,7 +6,7 @@ from typing import Any
 from core import names
 
 _MOST_VALUES, _MOST_CHARACTERS = 3, 40
-_TYPES = {"num_stats": "numbers", "string_stats": "strings", "bytes_stats": "bytes", "struct_stats": "structure"}
+_TYPES = {"num_stats": "numbers", "string_stats": "strings"}
 
 
 def columns(folder: Path) -> list[dict[str, Any]]:
@@ -15,9 +15,9 @@ def columns(folder: Path) -> list[dict[str, Any]]:
     Args:
       folder: of the artifact of StatisticsGen.
     Returns:
-      name; type; missing, the share of rows without a value; distinct, how many values (None of numbers, of which TFDV
-      counts none); low, median and high of numbers; top, the most frequent strings that occur more than once, each with
-      its share.
+      name; type; missing, the share of rows without a value; distinct, the number of values (None of numbers, whose
+      distinct values TFDV does not count); low, median and high (None of strings); top, the most frequent strings that
+      occur more than once, each with its share.
     """
     file = folder / f"Split-{names.ALL}" / names.STATISTICS_FILE
     if not file.is_file():
@@ -30,22 +30,17 @@ def columns(folder: Path) -> list[dict[str, Any]]:
 
 def _column(feature: Any, rows: int) -> dict[str, Any]:
     kind = feature.WhichOneof("stats")
-    common = getattr(feature, kind) if kind else None
-    column: dict[str, Any] = {
-        "name": feature.name or ".".join(feature.path.step),
-        "type": _TYPES.get(kind, "unknown"),
-        "missing": 1 - common.common_stats.num_non_missing / rows if common is not None and rows else 0.0,
-        "distinct": None,
-        "top": [],
-    }
+    column: dict[str, Any] = {"name": feature.name or ".".join(feature.path.step), "type": _TYPES.get(kind, "unknown")}
     if kind == "num_stats":
-        column |= {"low": common.min, "median": common.median, "high": common.max}
-    if kind == "string_stats":
-        buckets = common.rank_histogram.buckets
-        total = common.common_stats.tot_num_values or 1
-        top = [(_shortened(each.label), each.sample_count / total) for each in buckets if each.sample_count > 1]
-        column |= {"distinct": common.unique, "top": top[:_MOST_VALUES]}
-    return column
+        found = feature.num_stats
+        column |= {"distinct": None, "low": found.min, "median": found.median, "high": found.max, "top": []}
+    else:
+        found = feature.string_stats  # empty for other kinds, of which the tables have none
+        values = found.common_stats.tot_num_values or 1
+        buckets = [each for each in found.rank_histogram.buckets if each.sample_count > 1][:_MOST_VALUES]
+        top = [(_shortened(each.label), each.sample_count / values) for each in buckets]
+        column |= {"distinct": found.unique, "low": None, "median": None, "high": None, "top": top}
+    return column | {"missing": 1 - found.common_stats.num_non_missing / max(rows, 1)}
 
 
 def _shortened(value: str) -> str:

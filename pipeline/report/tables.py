@@ -1,5 +1,6 @@
 """The parts of the report about the tables: drift, dropped rows, density of the events, and columns."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from core import names
@@ -8,7 +9,6 @@ from pipeline.report.markup import Html, el, join, number, percent, table
 
 Json = dict[str, Any]
 _MOST_FINDINGS = 200
-_SHARES = ("missing share", "distance")
 
 
 def section(facts: ReportFacts) -> Html:
@@ -79,7 +79,7 @@ def _density(density: Json) -> Html:
     return join([el("h3", "Density of the events"), el("p", about), table(head, rows, "Events of a user and an item")])
 
 
-def _columns(name: str, columns: list[Json]) -> Html:
+def _columns(name: str, columns: Sequence[Json]) -> Html:
     """Return a table of the columns, folded."""
     rows = [
         [
@@ -87,7 +87,7 @@ def _columns(name: str, columns: list[Json]) -> Html:
             el("td", each["type"], class_="words"),
             el("td", percent(each["missing"])),
             el("td", "–" if each["distinct"] is None else f"{each['distinct']:,}"),
-            *(el("td", _figure(each.get(key))) for key in ("low", "median", "high")),
+            *(el("td", _figure(each[key])) for key in ("low", "median", "high")),
             el("td", *(el("div", f"{value} ({percent(share)})") for value, share in each["top"]), class_="words"),
         ]
         for each in columns

@@ -16,7 +16,8 @@ NODES = [
     "InteractionStatisticsGen", "ItemStatisticsGen", "UserStatisticsGen", "ExposureStatisticsGen",
     "InteractionSchemaGen", "ItemSchemaGen", "UserSchemaGen", "ExposureSchemaGen",
     "InteractionValidator", "ItemValidator", "UserValidator", "ExposureValidator",
-    "DriftDetector", "EventJoiner", "Transform", "RetrievalTrainer", "CandidateIndex", "CandidateGenerator", "RankingTrainer",
+    "DriftDetector",
+    "EventJoiner", "Transform", "RetrievalTrainer", "CandidateIndex", "CandidateGenerator", "RankingTrainer",
     "RetrievalEvaluator", "RankingEvaluator", "TwoStepEvaluator",
     "RetrievalPusher", "RankingPusher", "ReleasePusher",
 ]  # fmt: skip

@@ -1,5 +1,6 @@
 """Drift between two deliveries, on small statistics made by hand."""
 
+import itertools
 import math
 
 import numpy as np
@@ -23,7 +24,7 @@ def table(rows=100, prices=1.0, regions=REGIONS, without_price=0, price=True):
         number.num_stats.common_stats.num_non_missing = rows - without_price
         number.num_stats.median = 51 * prices
         histogram = number.num_stats.histograms.add(type="STANDARD")
-        for low, high in zip(EDGES[:-1], EDGES[1:], strict=True):
+        for low, high in itertools.pairwise(EDGES):
             histogram.buckets.add(low_value=low * prices, high_value=high * prices, sample_count=rows / 10)
     text = statistics.features.add()
     text.path.step.append("region")
