@@ -169,10 +169,10 @@ def test_predicted_ratings_are_shown_where_they_were_measured(r2, shown):
 def test_a_page_fits_a_phone(full):
     document = page.render(full)
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in document
-    for start in re.finditer("<table", document.partition("<main>")[2]):
-        before = document.partition("<main>")[2][: start.start()]
-        assert before.endswith(('aria-label="' + before.rpartition('aria-label="')[2],))
-        assert 'class="scroll"' in before.rpartition("<div")[2]  # a table scrolls inside its box
+    starts = [match.start() for match in re.finditer("<table", document)]
+    assert len(starts) >= 5
+    for start in starts:
+        assert 'class="scroll"' in document[:start].rpartition("<div")[2]  # a table scrolls inside its box
     drawing = charts.intervals("t", [("", [charts.Dot("a" * 60, 0.25, 0.2, 0.3)])])
     width = float(re.search(r'viewBox="0 0 (\d+) ', drawing)[1])
     assert 12 * (360 - 2 * 16) / width >= 9  # pixels of its text when as wide as a phone
