@@ -29,62 +29,77 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Write `drift.json`: the release compared with, why there is none, and every finding.
+        """Write `drift.json`: the release compared with, what was not compared and why, and every finding.
 
         Raises:
           DataError: a finding is beyond a bound and the action is `stop`.
         """
         settings = DetectorSettings.model_validate_json(exec_properties["settings"])
-        release, why, findings = None, None, []
-        if not input_dict.get("baseline_release"):
-            why = "there is no earlier release of another delivery to compare with"
-        else:
+        release: str | None = None
+        findings: list[drift.Finding] = []
+        not_compared: str | None = "there is no earlier release of another delivery to compare with"
+        if input_dict.get("baseline_release"):
             folder = Path(artifact_utils.get_single_uri(input_dict["baseline_release"]))
             release = folder.name
             try:
-                findings = _compare(folder, input_dict, settings)
+                findings, lacking = _compare(folder, input_dict, settings)
             except ReleaseError as error:
-                why = str(error)
-                logging.warning("drift was not measured: %s", why)
+                not_compared = str(error)
+            else:
+                tables = ", ".join(lacking)
+                not_compared = f"the release {release} has no statistics of {tables}" if lacking else None
+            if not_compared is not None:
+                logging.warning("drift was not measured: %s", not_compared)
         beyond = [finding for finding in findings if finding.beyond]
         report = {
             "release": release,
-            "not_compared": why,
+            "not_compared": not_compared,
             "action": settings.bounds.action,
             "findings": [finding.to_json() for finding in findings],
         }
         write_json(Path(artifact_utils.get_single_uri(output_dict["drift"])) / names.DRIFT_FILE, report)
-        progress.report(_line(release, why, findings, beyond))
+        progress.report(_line(release, not_compared, findings, beyond))
         for finding in beyond:
             logging.warning("drift: %s: %s", _place(finding), finding.sentence())
         if beyond and settings.bounds.action == "stop":
             raise _error(str(release), beyond)
 
 
-def _compare(folder: Path, inputs: dict[str, list[Artifact]], settings: DetectorSettings) -> list[drift.Finding]:
-    """Return the findings of all tables, the largest against its bound first. Raises: ReleaseError."""
-    findings = []
+def _compare(
+    folder: Path, inputs: dict[str, list[Artifact]], settings: DetectorSettings
+) -> tuple[list[drift.Finding], list[str]]:
+    """Return the findings of all tables, the largest against its bound first; and the tables not in the release.
+
+    Raises:
+      ReleaseError: the release is damaged, or not signed as it should be.
+    """
+    findings, lacking = [], []
     with releases.reading_copy(folder, [Path(file) for file in settings.trusted_keys]) as release:
         for table, columns in settings.columns.items():
             before = release / releases.STATISTICS / table / names.STATISTICS_FILE
             if not before.is_file():  # made by an earlier version, or without this table
-                logging.warning("drift of %s was not measured: the release %s has no %s", table, release.name, before)
+                lacking.append(table)
                 continue
             uri = artifact_utils.get_single_uri(inputs[names.STATISTICS_INPUTS[table]])
             now = Path(uri) / f"Split-{names.ALL}" / names.STATISTICS_FILE
             findings += drift.compare(table, _read(before), _read(now), columns, settings.bounds)
-    return sorted(findings, key=lambda finding: -finding.excess)
+    return sorted(findings, key=lambda finding: -finding.excess), lacking
 
 
 def _read(file: Path) -> statistics_pb2.DatasetFeatureStatistics:
     return statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read_bytes()).datasets[0]
 
 
-def _line(release: str | None, why: str | None, findings: list[drift.Finding], beyond: list[drift.Finding]) -> str:
-    if why is not None:
-        return f"not compared: {why}"
-    shown = "; ".join(f"{_place(finding)} {finding.sentence()}" for finding in findings[:_MOST_SHOWN])
-    return f"{len(beyond)} of {len(findings)} measures beyond their bound, against release {release}: {shown}"
+def _line(
+    release: str | None, not_compared: str | None, findings: list[drift.Finding], beyond: list[drift.Finding]
+) -> str:
+    """Return the line of progress: what was not compared, and the largest drifts."""
+    words = [] if not_compared is None else [f"not compared: {not_compared}"]
+    if findings:
+        shown = [f"{_place(finding)} {finding.sentence()}" for finding in findings[:_MOST_SHOWN]]
+        against = f"{len(beyond)} of {len(findings)} measures beyond their bound, against release {release}"
+        words.append(f"{against}: {'; '.join(shown)}")
+    return "; ".join(words)
 
 
 def _place(finding: drift.Finding) -> str:

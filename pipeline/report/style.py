@@ -27,6 +27,7 @@ h1 { font-size: 2rem; margin: 0; }
 h2 { font-size: 1.4rem; margin: 0 0 1rem; }
 h3 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
 p { margin: .5rem 0; max-width: 46rem; }
+h1, h3, p, li > span, dd { overflow-wrap: anywhere; }
 section { padding: 2.25rem 0; border-top: 1px solid var(--rule); }
 section:first-child { border-top: 0; }
 a { color: var(--accent); }

@@ -25,13 +25,15 @@ def section(facts: ReportFacts) -> Html:
 def _drift(report: Json) -> Html:
     """Return every measure of drift, those beyond a bound first."""
     heading, findings = el("h3", "Drift from the release in force"), report["findings"]
-    if report["not_compared"] is not None:
-        return join([heading, el("p", f"Not compared: {report['not_compared']}.", class_="note")])
+    lacking = report["not_compared"]
+    note = None if lacking is None else el("p", f"Not compared: {lacking.rstrip('.')}.", class_="note")
+    if not findings:
+        return join([heading, note])
     beyond = sum(each["beyond"] for each in findings)
     about = f"{beyond} of {len(findings)} measures are beyond their bound, against the release {report['release']}."
     ordered = sorted(findings, key=lambda each: not each["beyond"])[:_MOST_FINDINGS]
     head = ["", "table", "column", "measure", "before", "now", "change", "bound"]
-    return join([heading, el("p", about), table(head, map(_finding, ordered), "Drift of each table and column")])
+    return join([heading, el("p", about), note, table(head, map(_finding, ordered), "Drift by table and column")])
 
 
 def _finding(found: Json) -> list[Html]:
