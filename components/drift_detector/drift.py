@@ -64,17 +64,12 @@ class Finding:
 
     def sentence(self) -> str:
         """Return the finding in words: measure, before, now, and the change against its bound."""
-        of_value = f" of {self.value!r}" if self.value is not None else ""
+        between = f"{_short(self.before)} before, {_short(self.now)} now"
+        limit = f"{_short(self.change)}, bound {_short(self.bound)}"
         if self.measure == DISTANCE:
-            shown = f"share{of_value}" if self.value is not None else "median"
-            return f"distance {self.change:.3g}, bound {self.bound:g} ({shown} {_short(self.before)} before, " + (
-                f"{_short(self.now)} now)"
-            )
-        name = "change" if self.measure == MISSING else "ratio"
-        return (
-            f"{self.measure} {_short(self.before)} before, {_short(self.now)} now; {name} {self.change:.3g}, "
-            f"bound {self.bound:g}"
-        )
+            shown = "median" if self.value is None else f"share of {self.value!r}"
+            return f"distance {limit} ({shown} {between})"
+        return f"{self.measure} {between}; {'change' if self.measure == MISSING else 'ratio'} {limit}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the finding as values of JSON."""

@@ -62,7 +62,7 @@ def test_until_runs_no_further_and_releases_nothing(twostep, finished):
     assert (done.code, done.err) == (0, "")
     assert list(done.nodes)[-1] == "Transform"
     assert "RetrievalTrainer" not in done.nodes
-    assert "ExposureGen" not in done.nodes  # Transform does not need it
+    assert "ExposureValidator" not in done.nodes  # Transform does not need it
     assert "stopped     after Transform; no release was made" in done.out
     assert "released" not in done.out
     assert finished.current() == before
@@ -88,7 +88,7 @@ def test_a_dry_run_names_everything_and_writes_nothing(twostep, finished):
     done = twostep.fork("run", config, "--dry-run", folder=finished.folder)
     assert (done.code, done.err) == (0, "")
     lines = [line.strip() for line in done.out.splitlines()]
-    assert "slice: 30 nodes would run; nothing was run" in lines
+    assert "slice: 32 nodes would run; nothing was run" in lines
     assert f"run folder  {finished.folder / 'dry'}" in lines
     assert lines.index("EventJoiner") < lines.index("RetrievalTrainer") < lines.index("ReleasePusher")
     assert not (finished.folder / "dry").exists()
