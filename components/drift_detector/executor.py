@@ -71,10 +71,11 @@ def _compare(
     """Return the findings of all tables, the largest against its bound first; and the tables not in the release.
 
     Raises:
-      ReleaseError: the release is damaged, or not signed as it should be.
+      ReleaseError: the release is missing or damaged, or not signed as it should be.
     """
     findings, lacking = [], []
-    with releases.reading_copy(folder, [Path(file) for file in settings.trusted_keys]) as release:
+    trusted = [Path(file) for file in settings.trusted_keys]
+    with releases.reading(folder.parent, folder.name, trusted) as release:
         for table, columns in settings.columns.items():
             before = release / releases.STATISTICS / table / names.STATISTICS_FILE
             if not before.is_file():  # made by an earlier version, or without this table
