@@ -9,6 +9,8 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.drift_detector import drift
 from components.drift_detector.settings import Drift
+from pipeline.config import Config
+from pipeline.table_spec import compared_columns
 
 REGIONS = {"north": 40, "south": 35, "east": 25}
 EDGES = np.linspace(1, 101, 11)
@@ -127,3 +129,26 @@ def test_the_divergence_of_histograms_with_points_and_gaps():
 def test_a_long_value_is_shortened():
     found = beyond(table(), table(regions={"x" * 999: 100}))["region", "distance"]
     assert len(found.value) == 40
+
+
+def test_values_are_compared_of_features_and_ratings_alone():
+    config = Config.model_validate(
+        {
+            "name": "shop",
+            "data": {
+                "root": ".",
+                "title": "title",
+                "interactions": {"rating_range": [1, 5]},
+                "exposures": {"path": "e.csv"},
+            },
+            "features": {
+                "user": {"age": "numeric"},
+                "item": {"price": "numeric", "brand": "categorical", "about": "text", "released": "timestamp"},
+            },
+        }
+    )
+    compared = compared_columns(config)
+    of_values = {table: {name for name, what in each.items() if what == "values"} for table, each in compared.items()}
+    assert of_values == {"interactions": {"rating"}, "users": {"age"}, "items": {"price", "brand"}, "exposures": set()}
+    assert {"item_id", "title", "about", "released"} <= set(compared["items"])
+    assert "timestamp" in compared["interactions"]
