@@ -138,8 +138,8 @@ def test_values_are_compared_of_features_and_ratings_alone():
             "data": {
                 "root": ".",
                 "title": "title",
-                "interactions": {"rating_range": [1, 5]},
-                "exposures": {"path": "e.csv"},
+                "interactions": {"path": "events.csv", "rating_range": [1, 5]},
+                "exposures": {"path": "exposures.csv"},
             },
             "features": {
                 "user": {"age": "numeric"},
