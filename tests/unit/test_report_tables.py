@@ -1,5 +1,6 @@
 """The report's parts about the tables, the sample lists and the short table; and that a page fits a phone."""
 
+import itertools
 import re
 from dataclasses import replace
 
@@ -179,3 +180,12 @@ def test_a_page_fits_a_phone(full):
     rule = re.search(r"\nsvg \{(.*?)\}", style.STYLE, flags=re.DOTALL)[1]
     assert "width: 100%" in rule
     assert "min-width" not in rule
+
+
+def test_numbers_of_an_axis_do_not_run_into_each_other():
+    dots = [charts.Dot("a" * 60, 0.031, 0.02, 0.184, note="n = 10,000,000")]
+    drawing = charts.intervals("t", [("", dots)])
+    ticks = [(float(x), text) for x, text in re.findall(r'<text x="([\d.]+)"[^>]*class="tick">([^<]*)<', drawing)]
+    assert len(ticks) >= 2
+    for (x, text), (after, following) in itertools.pairwise(ticks):
+        assert after - x >= 6.6 * (len(text) + len(following)) / 2
