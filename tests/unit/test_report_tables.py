@@ -183,7 +183,7 @@ def test_a_page_fits_a_phone(full):
 
 
 def test_numbers_of_an_axis_do_not_run_into_each_other():
-    dots = [charts.Dot("a" * 60, 0.031, 0.02, 0.184, note="n = 10,000,000")]
+    dots = [charts.Dot("a" * 60, 3_100, 2_000, 18_400, note="n = 10,000,000")]
     drawing = charts.intervals("t", [("", dots)])
     ticks = [(float(x), text) for x, text in re.findall(r'<text x="([\d.]+)"[^>]*class="tick">([^<]*)<', drawing)]
     assert len(ticks) >= 2
