@@ -10,6 +10,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from core import names
 from pipeline import report
 from pipeline.report import charts, page, short, statistics, style
+from pipeline.report.data_lines import data_lines
 
 HOSTILE = "<script>alert('&')</script>"
 
@@ -104,6 +105,15 @@ def test_without_a_release_in_force_the_report_says_why(full):
 def test_dropped_rows_stand_by_reason_with_their_share_from_reading_and_joining(full):
     text = text_of(page.render(full))
     assert "interactions unknown item 6 0.6% interactions invalid key 4 0.4%" in text
+
+
+def test_the_terminal_names_the_columns_that_drifted(full):
+    line = "drift       2 of 3 measures: items.price median, items.region distance"
+    assert line in data_lines(full)
+    rows = finding(column=None, measure="rows", beyond=True)
+    [many] = data_lines(replace(full, tables={}, drift=DRIFT | {"findings": [rows, *DRIFT["findings"], rows]}))
+    assert many == "drift       4 of 5 measures: items rows, items.price median, items.region distance, …"
+    assert data_lines(replace(full, tables={}, drift=DRIFT | {"findings": [finding()]})) == []
 
 
 def test_density_and_columns(full):
