@@ -28,7 +28,7 @@ def test_json_has_every_node_and_what_the_gate_judged(answered):
     states = {node["node"]: node["state"] for node in answer["nodes"]}
     assert states["EventJoiner"] == "cached"
     assert states["ReleasePusher"] in ("cached", "done")
-    assert len(states) == 30
+    assert len(states) == 32
     assert all(node["seconds"] >= 0 for node in answer["nodes"])
     assert set(answer["metrics"]) == {"retrieval", "two_step"}
     estimate = answer["metrics"]["two_step"]["ndcg@10"]
@@ -45,7 +45,7 @@ def test_json_of_a_run_that_is_held_back(twostep, finished):
     assert (done.code, answer["exit_code"]) == (3, 3)
     assert answer["release"] is None
     assert "0.99" in answer["reason"]
-    assert [rule["passed"] for rule in answer["rules"]] == [False]
+    assert [rule["passed"] for rule in answer["rules"] if "ndcg@10" in rule["rule"]] == [False]
 
 
 def test_json_of_wrong_use(twostep, finished):
