@@ -25,6 +25,13 @@ class RecommenderEvaluation(Artifact):
     TYPE_ANNOTATION = system_artifacts.Metrics
 
 
+class DriftReport(Artifact):
+    """How far each table is from the one that the release in force was made from (`core.names.DRIFT_FILE`)."""
+
+    TYPE_NAME = "components.DriftReport"
+    TYPE_ANNOTATION = system_artifacts.Metrics
+
+
 class Release(Artifact):
     """A release, or why there is none.
 

@@ -31,6 +31,8 @@ TABLES = (INTERACTIONS, USERS, ITEMS)  # what is joined; without users they are 
 EXPOSURES = "exposures"  # what users were shown; for candidate lists alone, and no event
 NODE_NAMES = {INTERACTIONS: "Interaction", USERS: "User", ITEMS: "Item", EXPOSURES: "Exposure"}  # how node ids start
 
+STATISTICS_INPUTS = {table: f"{table}_statistics" for table in NODE_NAMES}  # table -> a component's input of them
+
 KEYS = {  # table -> the columns that every file of it has
     INTERACTIONS: (USER_ID, ITEM_ID, TIMESTAMP),
     USERS: (USER_ID,),
@@ -46,6 +48,9 @@ CATALOGUE = "catalogue"  # every item once, with its features and no user
 # ---- files inside artifacts and releases ----
 REPORT_FILE = "report.json"  # what a component counted, dropped and measured
 EVALUATION_FILE = "evaluation.json"
+STATISTICS_FILE = "FeatureStats.pb"  # of StatisticsGen
+DRIFT_FILE = "drift.json"  # of DriftDetector: every measure beside its bound
+SAMPLES_FILE = "samples.json"  # of TwoStepEvaluator: lists of some test users, and how dense the events are
 TRAINING_FILE = "training.json"  # of a Trainer's model run: settings and curve
 CATALOGUE_FILE = "catalogue.arrow"
 MANIFEST_FILE = "manifest.json"

@@ -1,6 +1,6 @@
 """The releases on disk, as those see them who read: which there are, which is in force, and whether one is whole.
 
-    releases/<version>/   manifest.json retrieval/ index/ ranking/ users/ catalogue.arrow evaluation.json
+    releases/<version>/   manifest.json retrieval/ index/ ranking/ users/ statistics/ catalogue.arrow evaluation.json
     releases/current      one line, the version in force; replaced by rename, never edited
     releases/history      every version that was current before, oldest first
 
@@ -20,8 +20,8 @@ from typing import Any
 from core import durable, files, locks, names, signing
 from core.errors import ReleaseError
 
-RETRIEVAL, INDEX, RANKING = "retrieval", "index", "ranking"
-FOLDERS = (RETRIEVAL, INDEX, RANKING, names.USERS_FOLDER)
+RETRIEVAL, INDEX, RANKING, STATISTICS = "retrieval", "index", "ranking", "statistics"
+FOLDERS = (RETRIEVAL, INDEX, RANKING, names.USERS_FOLDER, STATISTICS)
 FILES = (names.CATALOGUE_FILE, names.EVALUATION_FILE)
 FORMAT = 3  # of the manifest; raised when a server of another version could not read it
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from components.drift_detector.settings import Drift
 from core import mistakes
 from core.errors import UsageError
 from core.settings import Settings
@@ -210,6 +211,9 @@ class Config(Settings):
         default=rerank_settings.Reranking(), description="What is done to the ranker's order before it is served."
     )
     evaluation: Evaluation = Field(default=Evaluation(), description="What is measured and what must be reached.")
+    drift: Drift = Field(
+        default=Drift(), description="How far a delivery may be from that of the release in force, and what then."
+    )
     release: Release = Field(default=Release(), description="Where releases go.")
     keep_runs: int = Field(
         5,

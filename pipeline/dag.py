@@ -23,7 +23,7 @@ from core import names
 from core.code import code_digest
 from pipeline import paths, tfma
 from pipeline.config import Config
-from pipeline.tables import table_nodes
+from pipeline.tables import drift_nodes, table_nodes
 from serving.settings import ServingSettings
 from trainer.ranking import registry as ranking_registry
 from trainer.retrieval import registry as retrieval_registry
@@ -65,12 +65,14 @@ class Joined:
       nodes: all of them, the two below among them.
       joiner, transform: EventJoiner and Transform.
       exposures: what CandidateGenerator reads beside them, where there are exposures.
+      statistics: table → its statistics.
     """
 
     nodes: list[Any]
     joiner: Any
     transform: Any
     exposures: dict[str, Channel]
+    statistics: dict[str, Channel]
 
 
 @dataclass(frozen=True)
@@ -136,20 +138,20 @@ def local_pipeline(config: Config, components: list[Any]) -> tfx.dsl.Pipeline:
 def nodes(config: Config, places: Places) -> list[Any]:
     """Every node of the DAG, wired."""
     joined = joined_nodes(config, places)
+    drift = drift_nodes(config, places.releases, places.trusted_keys, joined.statistics)
+    joined.joiner.add_upstream_node(drift[-1])  # no input, so that another release in force leaves the cache as it is
     retrieved = retrieval_nodes(config, joined)
     ranking = _trainer(
         config, "ranking", retrieved.generator.outputs["candidates"], joined.transform, **signal_settings(config)
     )
     judges = _judges(config, places, joined.joiner.outputs["examples"], retrieved, ranking)
-    pushers = _pushers(
-        config, places, joined.joiner.outputs["examples"], retrieved, ranking, judges["TwoStepEvaluator"]
-    )
-    return [*joined.nodes, *retrieved.nodes, ranking, *judges.values(), *pushers]
+    pushers = _pushers(config, places, joined, retrieved, ranking, judges["TwoStepEvaluator"])
+    return [*joined.nodes, *drift, *retrieved.nodes, ranking, *judges.values(), *pushers]
 
 
 def joined_nodes(config: Config, places: Places) -> Joined:
     """From the tables to Transform."""
-    tables, made = table_nodes(config, places.tables, places.schemas)
+    tables, statistics, made = table_nodes(config, places.tables, places.schemas)
     joined = {table: tables[table] for table in names.TABLES if table in tables}
     joiner = EventJoiner(tables=joined, settings=_json(_join_settings(config))).with_id("EventJoiner")
     transform = tfx.components.Transform(
@@ -168,7 +170,7 @@ def joined_nodes(config: Config, places: Places) -> Joined:
     if names.EXPOSURES in tables:
         examples, _, anomalies = tables[names.EXPOSURES]
         exposures = {names.EXPOSURES: examples, f"{names.EXPOSURES}_anomalies": anomalies}
-    return Joined([*made, joiner, transform], joiner, transform, exposures)
+    return Joined([*made, joiner, transform], joiner, transform, exposures, statistics)
 
 
 def retrieval_nodes(config: Config, joined: Joined) -> Retrieved:
@@ -274,7 +276,7 @@ def _judges(config: Config, places: Places, events: Channel, retrieved: Retrieve
 
 
 def _pushers(
-    config: Config, places: Places, events: Channel, retrieved: Retrieved, ranking: Any, judge: Any
+    config: Config, places: Places, joined: Joined, retrieved: Retrieved, ranking: Any, judge: Any
 ) -> list[Any]:
     pushers = {}
     for step, trainer in (("retrieval", retrieved.trainer), ("ranking", ranking)):
@@ -292,7 +294,8 @@ def _pushers(
         ranking_pushed=pushers["ranking"].outputs["pushed_model"],
         evaluation=judge.outputs["evaluation"],
         blessing=judge.outputs["blessing"],
-        examples=events,
+        examples=joined.joiner.outputs["examples"],
+        statistics=joined.statistics,
         releases=places.releases,
         name=config.name,
         seed=config.seed,

@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from core import files, metrics, names, releases
+from core import files, names, releases
 from core.errors import HeldBackError
 from core.printable import as_text, printable
 from pipeline import lineage, lineage_views, paths, report
@@ -18,6 +18,7 @@ from pipeline.config import Config
 from pipeline.outcome import Outcome
 from pipeline.progress import NodeResult
 from pipeline.report.data_lines import data_lines
+from pipeline.report.short import shown_metrics
 
 _REPORTED = {
     "EventJoiner": "examples",
@@ -26,6 +27,7 @@ _REPORTED = {
     "CandidateIndex": "candidate_index",
     "CandidateGenerator": "candidates",
     "TwoStepEvaluator": "evaluation",
+    "DriftDetector": "drift",
 }
 _TITLES = {"two_step": "two-step"}
 _WIDTH = 80  # columns of the summary
@@ -109,17 +111,6 @@ def metrics_table(evaluation: dict[str, Any]) -> Table:
             style="bold" if model == both["subject"] else None,
         )
     return table
-
-
-def shown_metrics(evaluation: dict[str, Any]) -> tuple[str, str]:
-    """Return the two metrics of the summary's table."""
-    both = evaluation["steps"]["two_step"]
-    rules = [verdict["rule"].split() for verdict in evaluation["verdicts"]]
-    judged = [words[1] for words in rules if words[0] == "two_step"]
-    by_query = [metric for metric in judged if metric.partition("@")[0] in metrics.BY_QUERY]
-    every = [*by_query, f"ndcg@{min(both['ks'])}", f"recall@{max(both['ks'])}", *judged]
-    first, second = list(dict.fromkeys(metric for metric in every if metric in both["models"][both["subject"]]))[:2]
-    return first, second
 
 
 def rule_lines(evaluation: dict[str, Any]) -> list[str]:
@@ -206,6 +197,7 @@ def _write_report(
 ) -> report.ReportFacts:
     drawing = paths.lineage_file(config) if "version" in release else None
     tables = {f"{names.NODE_NAMES[table]}Gen": "examples" for table in config.data.tables}
+    tables |= {f"{names.NODE_NAMES[table]}StatisticsGen": "statistics" for table in config.data.tables}
     facts = report.facts_of_run(
         {node: outcome.folder(node, output) for node, output in (tables | _REPORTED).items()},
         name=config.name,

@@ -1,8 +1,11 @@
 """What a table holds and how its files are read, from the configuration; no TensorFlow and no TFX here."""
 
+from typing import Literal
+
 from components.table_example_gen.spec import TableSpec
 from core import names
 from pipeline.config import Config
+from transform.features import raw_columns
 
 
 def table_spec(config: Config, table: str) -> TableSpec:
@@ -21,3 +24,21 @@ def table_spec(config: Config, table: str) -> TableSpec:
         features={name: feature.model_dump() for name, feature in features.items()},
         extra=tuple(column for column in (extra.get(table),) if column),
     )
+
+
+def compared_columns(config: Config) -> dict[str, dict[str, Literal["values", "missing"]]]:
+    """Return table → column → what of it is compared between deliveries.
+
+    Keys, times, text and what is carried but no feature differ from delivery to delivery by nature, so of them only the
+    share of missing values is compared.
+    """
+    compared: dict[str, dict[str, Literal["values", "missing"]]] = {}
+    for table in config.data.tables:
+        spec = table_spec(config, table)
+        raw = raw_columns(spec.features)
+        of_values = {name for name, each in raw.items() if not (each.words or each.moment)} | {names.RATING}
+        compared[table] = {
+            column: "values" if column in of_values and column not in spec.keys else "missing"
+            for column in spec.types()
+        }
+    return compared

@@ -5,27 +5,33 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 from typing import Any
 
 from tfx import v1 as tfx
+from tfx.dsl.components.common.resolver import Resolver
+from tfx.types import Channel
 
+from components.drift_detector.component import DriftDetector
+from components.drift_detector.settings import DetectorSettings
+from components.recommender_evaluator.in_force import ReleaseInForce
 from components.table_example_gen.component import TableExampleGen
 from components.table_example_gen.sources import TableSource
+from components.types import Release
 from core import names
 from core.code import code_digest
 from pipeline.config import Config
-from pipeline.table_spec import table_spec
+from pipeline.table_spec import compared_columns, table_spec
 from transform.features import own_modules
 
 
 def table_nodes(
     config: Config, sources: dict[str, TableSource], schemas: dict[str, str]
-) -> tuple[dict[str, tuple], list[Any]]:
-    """Return each table's Examples, schema and anomalies, and the nodes that make them.
+) -> tuple[dict[str, tuple], dict[str, Channel], list[Any]]:
+    """Return each table's Examples, schema and anomalies, its statistics, and the nodes that make them.
 
     Args:
       config: the recommender's.
       sources: table → where its files lie.
       schemas: table → a frozen schema to import.
     """
-    channels, made = {}, []
+    channels, counted, made = {}, {}, []
     for table in config.data.tables:
         name = names.NODE_NAMES[table]
         generator = TableExampleGen(
@@ -44,5 +50,32 @@ def table_nodes(
             statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
         ).with_id(f"{name}Validator")
         channels[table] = (examples, schema.outputs["schema"], validator.outputs["anomalies"])
+        counted[table] = statistics.outputs["statistics"]
         made += [generator, statistics, schema, validator]
-    return channels, made
+    return channels, counted, made
+
+
+def drift_nodes(
+    config: Config, releases: str, trusted_keys: tuple[str, ...], statistics: dict[str, Channel]
+) -> list[Any]:
+    """Return the resolver of the release to compare with, and DriftDetector.
+
+    Args:
+      config: the recommender's.
+      releases: folder of the releases.
+      trusted_keys: files of the public keys that a release should be signed with.
+      statistics: table → its statistics.
+    """
+    inputs = {names.STATISTICS_INPUTS[table]: channel for table, channel in statistics.items()}
+    made_before = Channel(type=Release, producer_component_id="ReleasePusher", output_key="release")
+    in_force = Resolver(
+        strategy_class=ReleaseInForce, config={"folder": releases}, release=made_before, **inputs
+    ).with_id("DeliveryInForce")
+    settings = DetectorSettings(bounds=config.drift, columns=compared_columns(config), trusted_keys=trusted_keys)
+    detector = DriftDetector(
+        statistics=statistics,
+        baseline_release=in_force.outputs["release"],
+        settings=settings.model_dump_json(),
+        code_digest=code_digest("components.drift_detector.executor"),
+    ).with_id("DriftDetector")
+    return [in_force, detector]

@@ -15,7 +15,7 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
-from components.recommender_evaluator import baseline_release, evaluation, rules
+from components.recommender_evaluator import baseline_release, evaluation, rules, samples
 from components.recommender_evaluator.baseline_release import NotComparableError
 from components.recommender_evaluator.trade_off import trade_off
 from core import metrics, names, progress, queries
@@ -47,7 +47,8 @@ class Executor(base_executor.BaseExecutor):
         test = Test(artifact_utils.get_single_uri(input_dict["examples"]), json.loads(exec_properties["settings"]))
         output = artifact_utils.get_single_instance(output_dict["evaluation"])
         if input_dict.get("ranking_model"):
-            ranked, not_compared, predictions, trade_off = _judge_two_step(test, input_dict)
+            ranked, not_compared, predictions, trade_off, lists = _judge_two_step(test, input_dict)
+            write_json(Path(output.uri) / names.SAMPLES_FILE, {"density": test.density(), "lists": lists})
             steps, step = _read_steps(input_dict["retrieval_evaluation"]), TWO_STEP
         else:
             ranked, not_compared, ratings = _judge_retrieval(test, input_dict)
@@ -182,6 +183,15 @@ class Test:
             not_compared=not_compared,
         )
 
+    def density(self) -> dict[str, Any]:
+        """Return how dense the events before test are."""
+        return samples.density(self.known[names.USER_ID], self.items, len(self.catalogue))
+
+    def samples(self, rows: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
+        """Return the lists of some users, of those of all queries."""
+        title = self.settings["serving"]["title"]
+        return samples.sample(self.queries, rows, scores, self.catalogue.table, title, self.settings["seed"])
+
     def trade_off(self, reranking: Reranking, ranked: Ranked) -> dict[str, Any] | None:
         """What diversity costs, on the shortest list; None where items have no features to compare."""
         rows, scores = ranked.candidates.rows, ranked.scores
@@ -214,10 +224,11 @@ def _judge_retrieval(test: Test, inputs: dict) -> tuple[dict[str, np.ndarray], d
 
 def _judge_two_step(
     test: Test, inputs: dict
-) -> tuple[dict[str, np.ndarray], dict[str, str], evaluation.Predictions, dict[str, Any] | None]:
-    """The lists of both steps as served, beside those that the first evaluator has kept, and of the release in force.
+) -> tuple[dict[str, np.ndarray], dict[str, str], evaluation.Predictions, dict[str, Any] | None, list[dict[str, Any]]]:
+    """Return the lists of both steps as served, of the retriever and the baselines, and of the release in force.
 
-    And why not of that, if so; what the ranker says of all candidates; and what diversity costs.
+    Then why there are none of that release, where so; the ranker's probabilities of all candidates; accuracy and
+    diversity by the weight of diversity; and the lists of some users.
     """
     settings = ServingSettings.model_validate(test.settings["serving"])
     with np.load(
@@ -227,13 +238,15 @@ def _judge_two_step(
     index = artifact_utils.get_single_uri(inputs["candidate_index"])
     engine = two_step(_model(inputs["model"]), index, _model(inputs["ranking_model"]), test.catalogue, settings)
     found = engine.ranked(test.queries)
-    ranked = {TWO_STEP: engine.rerank(test.queries, found, test.longest)[0], **before}
+    rows, scores = engine.rerank(test.queries, found, test.longest)
+    lists = test.samples(rows, scores)
+    ranked = {TWO_STEP: rows, **before}
     if settings.reranking.rearranges:  # what the ranker adds is seen under the same re-ranking
         rows = found.candidates.rows
         order = np.where(rows != metrics.PADDING, -np.arange(rows.shape[1], dtype=np.float32), -np.inf)
         ranked[RETRIEVAL] = engine.reranker.rerank(test.queries, rows, order, test.longest)[0]
     not_compared = _beside_the_release(test, inputs, ranked, baseline_release.recommend)
-    return ranked, not_compared, test.predictions(found), test.trade_off(settings.reranking, found)
+    return ranked, not_compared, test.predictions(found), test.trade_off(settings.reranking, found), lists
 
 
 def _beside_the_release(test, inputs, ranked, answer) -> dict[str, str]:

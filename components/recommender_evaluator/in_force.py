@@ -1,4 +1,6 @@
-"""Which release the evaluators compare with: the one in force, unless it holds the very models under evaluation.
+"""Which release is compared with: the one in force, unless it was made of the very artifacts of this run.
+
+The evaluators compare models, DriftDetector the statistics of the tables.
 
 TFX's own strategy would answer with the newest blessed models: those of this very pipeline once they are blessed, so
 that a run with nothing changed would compare them with themselves and take nothing from the cache, and those of a
@@ -20,7 +22,7 @@ RELEASE = "release"
 
 
 class ReleaseInForce(resolver.ResolverStrategy):
-    """The models of this run in, the release to compare them with out, or nothing.
+    """Resolve artifacts of this run, models or statistics, to the release to compare them with, or to nothing.
 
     Args:
       folder: of the releases.
@@ -30,18 +32,19 @@ class ReleaseInForce(resolver.ResolverStrategy):
         self.folder = Path(folder)
 
     def resolve_artifacts(self, store, input_dict):
-        """Return the release in force; where it holds the models of this run, what was in force before it.
+        """Return the release in force; where it was made of the artifacts of this run, what was in force before it.
 
         Args:
           store: ML Metadata.
-          input_dict: `release`: all releases that this pipeline made; other keys: the models of this run.
+          input_dict: `release`: all releases that this pipeline made; other keys: artifacts of this run, under the keys
+            of ReleasePusher's inputs.
         Returns:
           The same keys: the release, or nothing.
         """
-        models = {key: artifact.id for key in input_dict if key != RELEASE for artifact in input_dict[key]}
+        own = {key: artifact.id for key in input_dict if key != RELEASE for artifact in input_dict[key]}
         made = {each.get_string_custom_property("version"): each for each in input_dict[RELEASE]}
         for version in self._in_force():
-            if version in made and not self._holds(version, models):
+            if version in made and not self._holds(version, own):
                 return {**{key: [] for key in input_dict}, RELEASE: [made[version]]}
         return {key: [] for key in input_dict}
 
@@ -54,10 +57,10 @@ class ReleaseInForce(resolver.ResolverStrategy):
         except ReleaseError as error:
             logging.warning("there is no release to compare with: %s", error)
 
-    def _holds(self, version: str, models: dict[str, int]) -> bool:
-        """Return whether a release was made of these models, by their ids in ML Metadata."""
+    def _holds(self, version: str, own: dict[str, int]) -> bool:
+        """Return whether a release was made of these artifacts, by their ids in ML Metadata."""
         try:
             ids = releases.manifest(self.folder, version)["facts"]["ml_metadata"]
         except (ReleaseError, KeyError):
-            return False  # the evaluator says what is wrong with it
-        return all(ids.get(key) == id_ for key, id_ in models.items())
+            return False  # the component that compares says what is wrong with it
+        return all(ids.get(key) == id_ for key, id_ in own.items())

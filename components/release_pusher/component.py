@@ -10,6 +10,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from components.release_pusher.executor import Executor
 from components.types import CandidateIndex, RecommenderEvaluation, Release
+from core import names
 
 
 class ReleasePusherSpec(ComponentSpec):
@@ -33,6 +34,10 @@ class ReleasePusherSpec(ComponentSpec):
         "evaluation": ChannelParameter(type=RecommenderEvaluation),
         "blessing": ChannelParameter(type=standard_artifacts.ModelBlessing),
         "examples": ChannelParameter(type=standard_artifacts.Examples),
+        **{
+            key: ChannelParameter(type=standard_artifacts.ExampleStatistics, optional=True)
+            for key in names.STATISTICS_INPUTS.values()
+        },
     }
     OUTPUTS = {"release": ChannelParameter(type=Release)}  # noqa: RUF012
     TYPE_ANNOTATION = system_executions.Deploy
@@ -46,6 +51,7 @@ class ReleasePusher(base_component.BaseComponent):
       retrieval_pushed, ranking_pushed: what the Pushers of the two models say they did; a release waits for both.
       blessing: of both steps together; without it there is no release.
       examples: of EventJoiner, for the users as of training.
+      statistics: table → its statistics, which the next delivery is compared with.
       releases: the folder of the releases, absolute, on a mounted file system.
       name: of the recommender.
       seed: of everything that was drawn.
@@ -70,6 +76,7 @@ class ReleasePusher(base_component.BaseComponent):
         evaluation: types.BaseChannel,
         blessing: types.BaseChannel,
         examples: types.BaseChannel,
+        statistics: dict[str, types.BaseChannel],
         releases: str,
         name: str,
         seed: int,
@@ -87,6 +94,7 @@ class ReleasePusher(base_component.BaseComponent):
             evaluation=evaluation,
             blessing=blessing,
             examples=examples,
+            **{names.STATISTICS_INPUTS[table]: channel for table, channel in statistics.items()},
             releases=releases,
             name=name,
             seed=seed,

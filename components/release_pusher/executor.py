@@ -4,6 +4,8 @@ import core.tf  # noqa: F401  before TFX, which imports TensorFlow
 
 # isort: split
 import logging
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,9 @@ class Executor(base_executor.BaseExecutor):
         Raises:
           ReleaseError: the release could not be written, or `releases` is no folder of a mounted file system.
         """
-        inputs = {key: artifact_utils.get_single_instance(artifacts) for key, artifacts in input_dict.items()}
+        inputs = {
+            key: artifact_utils.get_single_instance(artifacts) for key, artifacts in input_dict.items() if artifacts
+        }
         release = artifact_utils.get_single_instance(output_dict["release"])
         reason = _held_back(inputs)
         if reason is not None:
@@ -47,7 +51,9 @@ class Executor(base_executor.BaseExecutor):
         served = _served(inputs)
         key = exec_properties["signing_key"]
         facts, signing_key = _facts(inputs, exec_properties), Path(key) if key else None
-        version = release_store.publish(folder, _parts(inputs), facts, served, signing_key=signing_key)
+        with tempfile.TemporaryDirectory() as temporary:
+            parts = _parts(inputs) | {releases.STATISTICS: _statistics(inputs, Path(temporary))}
+            version = release_store.publish(folder, parts, facts, served, signing_key=signing_key)
         content_digest = releases.manifest(folder, version)["content_digest"]
         progress.report(f"release {version}")
         _collect(folder, exec_properties["keep"], served)
@@ -107,6 +113,16 @@ def _parts(inputs: dict[str, Artifact]) -> dict[str, Path]:
         names.CATALOGUE_FILE: index / names.CATALOGUE_FILE,
         names.EVALUATION_FILE: _evaluation_file(inputs),
     }
+
+
+def _statistics(inputs: dict[str, Artifact], folder: Path) -> Path:
+    """Copy the statistics of each table to `<table>/FeatureStats.pb` below a folder; return the folder."""
+    for table, key in names.STATISTICS_INPUTS.items():
+        if key in inputs:
+            (folder / table).mkdir()
+            source = Path(inputs[key].uri) / f"Split-{names.ALL}" / names.STATISTICS_FILE
+            shutil.copyfile(source, folder / table / names.STATISTICS_FILE)
+    return folder
 
 
 def _evaluation_file(inputs: dict[str, Artifact]) -> Path:

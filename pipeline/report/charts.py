@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pipeline.report.markup import Html, decimals, el, number
 
 # In pixels.
-_WIDTH, _ROW, _HEAD, _AXIS, _CHARACTER = 560, 22, 26, 30, 7.2
-_LABEL = (90, 190)  # narrowest and widest column of labels
-_CURVE = (500, 240)
+_WIDTH, _ROW, _HEAD, _AXIS, _CHARACTER = 420, 22, 26, 30, 7.2
+_LABEL = (90, 170)  # narrowest and widest column of labels
+_TICK = 45  # narrowest distance of two ticks, whose numbers stand side by side
+_CURVE = (420, 220)
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ def intervals(title: str, groups: Sequence[tuple[str, Sequence[Dot]]], mark: flo
     """
     dots = [dot for _, group in groups for dot in group]
     ends = [end for dot in dots for end in (dot.mean, dot.low, dot.high, mark, 0.0) if end is not None]
-    ticks = _ticks(min(ends), max(ends))
     places = decimals(dot.mean for dot in dots)
     notes = [number(dot.mean, places) if dot.note is None else dot.note for dot in dots]
     left = min(max(_width([dot.label for dot in dots]), _LABEL[0]), _LABEL[1]) + 12
     right = _WIDTH - _width(notes) - 16
+    ticks = _ticks(min(ends), max(ends), min(5, max(2, int((right - left) / _TICK))))
     height = sum(_HEAD * bool(heading) + _ROW * len(group) for heading, group in groups) + _AXIS
 
     def x(value: float) -> float:

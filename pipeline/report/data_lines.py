@@ -1,14 +1,17 @@
-"""What the terminal says of the tables at the end of a run: the spans that were read, and the rows left out."""
+"""What the terminal says of the tables at the end of a run: the spans read, the rows left out, and the drift."""
 
 from collections import Counter
+from typing import Any
 
 from components.table_example_gen.spec import dropped_text
 from core import names
 from pipeline.report.facts import ReportFacts
 
+_MOST_DRIFTS = 3
+
 
 def data_lines(facts: ReportFacts) -> list[str]:
-    """Return a line for the chosen spans, and one for each table of which rows were dropped; often none."""
+    """Return a line for the chosen spans, one for each table with dropped rows, and one for drift beyond a bound."""
     lines = []
     spans: dict[str, list[str]] = {}
     for table, report in facts.tables.items():
@@ -20,4 +23,13 @@ def data_lines(facts: ReportFacts) -> list[str]:
         dropped: Counter[str] = Counter(report["dropped"]) + Counter((later.get(table) or {}).get("dropped", {}))
         if dropped:
             lines.append(f"dropped     {table}: {dropped_text(dropped, report['rows_read'])}")
-    return lines
+    return lines + _drift_lines((facts.drift or {}).get("findings", []))
+
+
+def _drift_lines(findings: list[dict[str, Any]]) -> list[str]:
+    beyond = [each for each in findings if each["beyond"]]
+    if not beyond:
+        return []
+    places = [".".join(filter(None, (each["table"], each["column"]))) + f" {each['measure']}" for each in beyond]
+    more = ", …" if len(places) > _MOST_DRIFTS else ""
+    return [f"drift       {len(beyond)} of {len(findings)} measures: {', '.join(places[:_MOST_DRIFTS])}{more}"]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core import files, names
+from pipeline.report import statistics
 
 TABLE_NODES = {f"{name}Gen": table for table, name in names.NODE_NAMES.items()}
 _FILES = {
@@ -16,7 +17,9 @@ _FILES = {
     "CandidateGenerator": names.REPORT_FILE,
     "RankingTrainer": names.TRAINING_FILE,
     "TwoStepEvaluator": names.EVALUATION_FILE,
+    "DriftDetector": names.DRIFT_FILE,
 }
+STATISTICS_NODES = {f"{name}StatisticsGen": table for table, name in names.NODE_NAMES.items()}
 NODES = tuple(_FILES)  # whose folders `facts_of_run` reads
 
 Json = dict[str, Any]
@@ -41,6 +44,9 @@ class ReportFacts:
       lists: of CandidateGenerator: how many relevant items are among the candidates, for learning and for the test.
       exposures: of CandidateGenerator: rows that were kept, dropped by reason, and how many items were not chosen.
       index: of CandidateIndex: kind, items, recall against exact search.
+      columns: table → what `pipeline.report.statistics.columns` says of each of its columns.
+      drift: of DriftDetector: the release compared with, and every measure with its bound.
+      samples: of TwoStepEvaluator: how dense the events are, and the lists of some test users.
       nodes: (node, `done`, `cached`, `skipped` or `failed`, seconds), in the order they ran.
       lineage_svg: the drawing of the release's lineage.
     """
@@ -59,6 +65,9 @@ class ReportFacts:
     lists: Json | None = None
     exposures: Json | None = None
     index: Json | None = None
+    columns: Mapping[str, Sequence[Json]] = field(default_factory=dict)
+    drift: Json | None = None
+    samples: Json | None = None
     nodes: Sequence[tuple[str, str, float]] = ()
     lineage_svg: str | None = None
 
@@ -79,14 +88,14 @@ def facts_of_run(
 
     Args:
       folders: node → the folder of its output: `examples` of the tables' ExampleGens and of EventJoiner, `model_run` of
-        the Trainers, `candidate_index`, `candidates`, and `evaluation` of TwoStepEvaluator. `NODES` names them all; a
-        node may be missing, and so may its file.
+        the Trainers, `candidate_index`, `candidates`, `evaluation` of TwoStepEvaluator, `drift`, and `statistics` of
+        the tables. `NODES` and `STATISTICS_NODES` name them all; a node may be missing, and so may its file.
 
     The other arguments are as in `ReportFacts`.
     """
 
-    def read(node: str) -> Json | None:
-        file = folders[node] / _FILES[node] if node in folders else None
+    def read(node: str, name: str | None = None) -> Json | None:
+        file = folders[node] / (name or _FILES[node]) if node in folders else None
         return files.read_json(file) if file is not None and file.is_file() else None
 
     tables = {table: read(node) for node, table in TABLE_NODES.items()}
@@ -107,6 +116,11 @@ def facts_of_run(
         lists=lists or None,
         exposures=exposures,
         index=read("CandidateIndex"),
+        columns={
+            table: statistics.columns(folders[node]) for node, table in STATISTICS_NODES.items() if node in folders
+        },
+        drift=read("DriftDetector"),
+        samples=read("TwoStepEvaluator", names.SAMPLES_FILE),
         nodes=tuple(nodes),
         lineage_svg=lineage_svg,
     )

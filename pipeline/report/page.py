@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from core import files
-from pipeline.report import making, results, trade_off
+from pipeline.report import making, results, samples, tables, trade_off
 from pipeline.report.facts import ReportFacts
 from pipeline.report.glossary import RETRIEVAL, TWO_STEP
 from pipeline.report.markup import Html, el, join
@@ -60,8 +60,10 @@ def _sections(facts: ReportFacts) -> dict[str, tuple[str, Html]]:
         }
         if facts.evaluation.get("trade_off"):
             sections["diversity"] = ("What diversity costs", trade_off.section(facts.evaluation["trade_off"]))
+    if facts.samples is not None and facts.samples["lists"]:
+        sections["samples"] = ("Sample recommendations", samples.section(facts.samples["lists"]))
     return sections | {
-        "data": ("Data", making.data_section(facts)),
+        "data": ("Data", join([making.data_section(facts), tables.section(facts)])),
         "training": ("Training", making.training_section(facts)),
         "nodes": ("Nodes", making.nodes_section(facts.nodes)),
         "lineage": ("Lineage", making.lineage_section(facts.lineage_svg)),

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from pipeline.report import charts
+from pipeline.report import charts, short
 from pipeline.report.facts import ReportFacts
 from pipeline.report.glossary import (
     METRICS,
@@ -36,6 +36,7 @@ def headline(facts: ReportFacts) -> Html:
     ranking = [label for name in ("ndcg", "recall") for label in _at_every_k(step, name)]
     by_metric = {name: [label for label in ranking if label.startswith(name)] for name in ("ndcg", "recall")}
     parts += [
+        short.section(facts.evaluation),
         el("div", *(_tile(step, label) for label in dict.fromkeys(tiles)), class_="tiles"),
         el("ul", *(_finding(step, baseline, f"ndcg@{first}") for baseline in step["baselines"]), class_="findings"),
         el("div", *(_models_chart(step, name, labels) for name, labels in by_metric.items()), class_="pair"),

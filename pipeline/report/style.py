@@ -27,6 +27,7 @@ h1 { font-size: 2rem; margin: 0; }
 h2 { font-size: 1.4rem; margin: 0 0 1rem; }
 h3 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
 p { margin: .5rem 0; max-width: 46rem; }
+h1, h3, p, li > span, dd { overflow-wrap: anywhere; }
 section { padding: 2.25rem 0; border-top: 1px solid var(--rule); }
 section:first-child { border-top: 0; }
 a { color: var(--accent); }
@@ -104,7 +105,7 @@ dt { font-weight: 600; } dd { margin: 0; }
 figure { margin: 1.25rem 0; }
 figcaption { font-size: .95rem; margin-bottom: .4rem; }
 svg {
-  display: block; max-width: 100%; min-width: 26rem; height: auto;
+  display: block; width: 100%; max-width: 32rem; height: auto;
   font: 12px system-ui, "Segoe UI", Roboto, sans-serif;
 }
 svg text { fill: var(--text); font-variant-numeric: tabular-nums; }
@@ -126,6 +127,9 @@ svg .kept { stroke: var(--ground); stroke-width: 2; }
   overflow: auto;
 }
 .drawing img { display: block; margin: 0 auto; }
-@media (max-width: 40rem) { .scroll th:first-child { position: static; } }
+@media (max-width: 40rem) {
+  header, main { padding: 0 1rem; }
+  .scroll th:first-child { position: static; }
+}
 @media print { .scroll { overflow: visible; } section { break-inside: auto; } nav { display: none; } }
 """

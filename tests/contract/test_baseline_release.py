@@ -23,7 +23,7 @@ SPLIT = {"method": "temporal", "test": 0.1}
 def release(world, tmp_path_factory):
     """The folder of a release of real models over the whole catalogue."""
     folder = tmp_path_factory.mktemp("release")
-    for name in ("index", "users"):
+    for name in ("index", "users", "statistics"):
         (folder / name).mkdir()
     index.build("exact", None, folder / "index")
     write_arrow(
@@ -36,6 +36,7 @@ def release(world, tmp_path_factory):
         releases.INDEX: folder / "index",
         releases.RANKING: world.saved("ranking", "logistic"),
         names.USERS_FOLDER: folder / "users",
+        releases.STATISTICS: folder / "statistics",
         names.CATALOGUE_FILE: folder / "catalogue.arrow",
         names.EVALUATION_FILE: folder / "evaluation.json",
     }

@@ -30,12 +30,13 @@ class History:
     def model(self, uri):
         return self._put(standard_artifacts.Model(), uri)
 
-    def release(self, retrieval, ranking):
-        """Publish a release of two models, as ReleasePusher records it."""
+    def release(self, retrieval, ranking, **more):
+        """Publish a release of two models, and more artifacts by key, as ReleasePusher records it."""
         parts = {name: self.parts / name for name in releases.FOLDERS}
         parts |= {name: self.parts / name / "content" for name in releases.FILES}
         (parts[names.EVALUATION_FILE]).write_text(str(len(self.made)))
         ids = {"retrieval_model": retrieval.id, "ranking_model": ranking.id}
+        ids |= {key: artifact.id for key, artifact in more.items()}
         noon = datetime(2025, 1, 31, 12, tzinfo=UTC) + timedelta(minutes=len(self.made))
         version = release_store.publish(self.folder, parts, {"ml_metadata": ids}, created=noon)
         artifact = Release()
@@ -104,6 +105,18 @@ def test_a_new_ranker_over_the_same_retriever_is_compared_with_the_old_pair(hist
     assert history.resolve(retrieval_model=retrieval, ranking_model=new) == [version]
     # Of retrieval alone there is nothing new, so nothing to compare with.
     assert history.resolve(retrieval_model=retrieval) == []
+
+
+def test_a_delivery_is_compared_with_the_release_in_force_of_another_one(history):
+    first, second = (
+        {f"{table}_statistics": history.model(f"{table}{n}") for table in ("items", "users")} for n in "12"
+    )
+    old = history.release(*history.pair(1).values(), **first)
+    new = history.release(*history.pair(2).values(), **second)
+    assert history.resolve(**second) == [old]  # not with itself, so that the same run again is taken from cache
+    assert history.resolve(**first) == [new]
+    assert history.resolve(**second | {"items_statistics": history.model("items3")}) == [new]
+    assert history.resolve(**second, interactions_statistics=history.model("events")) == [new]
 
 
 def test_a_release_of_another_store_is_not_known(history, tmp_path):

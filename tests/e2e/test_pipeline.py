@@ -16,12 +16,13 @@ NODES = [
     "InteractionStatisticsGen", "ItemStatisticsGen", "UserStatisticsGen", "ExposureStatisticsGen",
     "InteractionSchemaGen", "ItemSchemaGen", "UserSchemaGen", "ExposureSchemaGen",
     "InteractionValidator", "ItemValidator", "UserValidator", "ExposureValidator",
+    "DriftDetector",
     "EventJoiner", "Transform", "RetrievalTrainer", "CandidateIndex", "CandidateGenerator", "RankingTrainer",
     "RetrievalEvaluator", "RankingEvaluator", "TwoStepEvaluator",
     "RetrievalPusher", "RankingPusher", "ReleasePusher",
 ]  # fmt: skip
 OTHER_RANKER = {"params": {"learning_rate": 0.00033}}
-RESOLVERS = {"RetrievalInForce", "PairInForce"}
+RESOLVERS = {"DeliveryInForce", "RetrievalInForce", "PairInForce"}
 PUBLISHING = {"RetrievalPusher", "RankingPusher", "ReleasePusher"}
 METRICS = {"precision", "recall", "f1", "hit_rate", "mrr", "map", "ndcg"}
 

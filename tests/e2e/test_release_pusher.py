@@ -32,6 +32,7 @@ INPUTS = {
     "evaluation": RecommenderEvaluation,
     "blessing": standard_artifacts.ModelBlessing,
     "examples": standard_artifacts.Examples,
+    "items_statistics": standard_artifacts.ExampleStatistics,
 }
 SERVING = ServingSettings(name="films", features=Features(), candidates=50, exclude_seen=True)
 EVALUATION = {"headline": {"ndcg@10": 0.25}, "split": {"method": "temporal", "test": 0.1}, "more": list(range(9))}
@@ -58,6 +59,9 @@ def artifacts(tmp_path):
     (folders["candidate_index"] / names.CATALOGUE_FILE).write_text("catalogue")
     write_json(folders["evaluation"] / names.EVALUATION_FILE, EVALUATION)
     (folders["examples"] / names.USERS_FOLDER).mkdir()
+    counted = folders["items_statistics"] / f"Split-{names.ALL}"
+    counted.mkdir()
+    (counted / names.STATISTICS_FILE).write_text("counted")
     (folders["examples"] / names.USERS_FOLDER / "00000-of-00001.arrow").write_text("users")
     return folders
 
@@ -112,6 +116,7 @@ def test_a_blessed_release_is_published(artifacts, tmp_path):
     }
     assert {path.name for path in (folder / "index").iterdir()} == {"items.faiss"}
     assert (folder / names.CATALOGUE_FILE).read_text() == "catalogue"
+    assert (folder / "statistics/items" / names.STATISTICS_FILE).read_text() == "counted"
     shutil.rmtree(tmp_path / "artifacts")
     for step in (releases.RETRIEVAL, releases.RANKING):
         assert tf.saved_model.load(str(folder / step))(tf.constant([3.0])).numpy() == [6.0]
@@ -205,8 +210,10 @@ def test_the_cache_notices_a_release_that_was_deleted(artifacts, tmp_path):
             for key, artifact_type in INPUTS.items()
         }
         channels = {key: importer.outputs["result"] for key, importer in importers.items()}
+        items_statistics = channels.pop("items_statistics")
         pusher = ReleasePusher(
             **channels,
+            statistics={names.ITEMS: items_statistics},
             releases=str(store),
             name="films",
             seed=7,

@@ -32,6 +32,7 @@ def make_parts() -> Callable[..., dict[str, Path]]:
             "index/items.faiss": "vectors",
             f"index/{names.CATALOGUE_FILE}": "catalogue",
             "users/00000-of-00001.arrow": "users",
+            f"statistics/items/{names.STATISTICS_FILE}": "statistics",
             names.EVALUATION_FILE: "{}",
         }
         for name, value in content.items():
@@ -42,6 +43,7 @@ def make_parts() -> Callable[..., dict[str, Path]]:
             releases.INDEX: folder / "index",
             releases.RANKING: folder / "ranker",
             names.USERS_FOLDER: folder / "users",
+            releases.STATISTICS: folder / "statistics",
             names.CATALOGUE_FILE: folder / "index" / names.CATALOGUE_FILE,
             names.EVALUATION_FILE: folder / names.EVALUATION_FILE,
         }

@@ -58,7 +58,7 @@ def test_show_prints_the_facts(published, capsys):
 def test_verify_tells_whole_from_damaged(published, capsys):
     folder, older, newer = published
     assert call("verify", folder) == 0
-    assert capsys.readouterr().out == f"release {newer} is whole: 6 files are as they were published\n"
+    assert capsys.readouterr().out == f"release {newer} is whole: 7 files are as they were published\n"
     (folder / older / names.CATALOGUE_FILE).write_text("damaged")
     with pytest.raises(ReleaseError, match=r"catalogue\.arrow is damaged"):
         call("verify", folder, older)

@@ -33,6 +33,7 @@ def test_a_release_holds_its_parts_and_a_manifest_of_them(publish, store):
         "ranking/saved_model.pb",
         "retrieval/saved_model.pb",
         "retrieval/variables/variables.index",
+        "statistics/items/FeatureStats.pb",
         "users/00000-of-00001.arrow",
     ]
     written = releases.manifest(store)

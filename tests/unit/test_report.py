@@ -221,7 +221,8 @@ def test_hostile_names_stay_text(full):
 
 
 def test_held_back_says_why(full, evaluation_json):
-    verdict = {"passed": False, "sentence": "Failed: two_step ndcg@5 is 0.1 and should be at least 0.2."}
+    sentence = "Failed: two_step ndcg@5 is 0.1 and should be at least 0.2."
+    verdict = {"rule": "two_step ndcg@5 at least 0.2", "passed": False, "sentence": sentence}
     facts_ = replace(
         full, release=None, held_back="the gate is shut", evaluation=evaluation_json | {"verdicts": [verdict]}
     )

@@ -1,0 +1,63 @@
+"""DriftDetector: the statistics of this delivery beside those of the release in force → what has drifted."""
+
+import core.tf  # noqa: F401  before TFX, which imports TensorFlow
+
+# isort: split
+from tfx import types
+from tfx.dsl.components.base import base_component, executor_spec
+from tfx.types import standard_artifacts, system_executions
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.drift_detector.executor import Executor
+from components.types import DriftReport, Release
+from core import names
+
+
+class DriftDetectorSpec(ComponentSpec):
+    """Inputs, outputs and parameters of DriftDetector."""
+
+    PARAMETERS = {  # noqa: RUF012 - TFX's form
+        "settings": ExecutionParameter(type=str),
+        "code_digest": ExecutionParameter(type=str),
+    }
+    INPUTS = {  # noqa: RUF012
+        "baseline_release": ChannelParameter(type=Release, optional=True),
+        **{
+            key: ChannelParameter(type=standard_artifacts.ExampleStatistics, optional=True)
+            for key in names.STATISTICS_INPUTS.values()
+        },
+    }
+    OUTPUTS = {"drift": ChannelParameter(type=DriftReport)}  # noqa: RUF012
+    TYPE_ANNOTATION = system_executions.Process
+
+
+class DriftDetector(base_component.BaseComponent):
+    """Compare each table with the one that the release in force was made from.
+
+    Args:
+      statistics: table → its statistics.
+      baseline_release: the release to compare with; without one nothing is compared.
+      settings: JSON of `components.drift_detector.settings.DetectorSettings`.
+      code_digest: of the code of this component, so that the cache notices a change in it.
+    Outputs:
+      drift: see `components.types.DriftReport`.
+    """
+
+    SPEC_CLASS = DriftDetectorSpec
+    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
+
+    def __init__(
+        self,
+        statistics: dict[str, types.BaseChannel],
+        baseline_release: types.BaseChannel,
+        settings: str,
+        code_digest: str,
+    ):
+        spec = DriftDetectorSpec(
+            **{names.STATISTICS_INPUTS[table]: channel for table, channel in statistics.items()},
+            baseline_release=baseline_release,
+            settings=settings,
+            code_digest=code_digest,
+            drift=types.Channel(type=DriftReport),
+        )
+        super().__init__(spec=spec)

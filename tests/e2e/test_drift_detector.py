@@ -1,0 +1,133 @@
+"""DriftDetector on statistics that TensorFlow Data Validation made, and on real releases."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import tensorflow_data_validation as tfdv
+from tensorflow_data_validation.statistics import stats_impl
+from tfx.types import standard_artifacts
+
+from components.drift_detector.executor import Executor
+from components.drift_detector.settings import DetectorSettings, Drift
+from components.types import DriftReport, Release
+from core import names, release_store, releases
+from core.errors import DataError
+
+COLUMNS = {"items": {"item_id": "missing", "price": "values", "region": "values"}}
+
+
+def write_statistics(folder: Path, price: float = 1.0, regions: int = 4, rows: int = 400) -> Path:
+    """Write the statistics of a table of items, as StatisticsGen does; return the folder of the artifact."""
+    draw = np.random.default_rng(0)
+    columns = {
+        "item_id": [f"i{row}" for row in range(rows)],
+        "price": (draw.gamma(2, 10, rows) * price).tolist(),
+        "region": [f"r{row % regions}" for row in range(rows)],
+    }
+    batch = pa.RecordBatch.from_pydict({name: [[value] for value in values] for name, values in columns.items()})
+    split = folder / f"Split-{names.ALL}"
+    split.mkdir(parents=True)
+    found = stats_impl.generate_statistics_in_memory(batch, tfdv.StatsOptions())
+    (split / names.STATISTICS_FILE).write_bytes(found.SerializeToString())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory) -> Path:
+    """The folder of a release that was made of 400 items."""
+    folder = tmp_path_factory.mktemp("release")
+    counted = write_statistics(folder / "counted") / f"Split-{names.ALL}" / names.STATISTICS_FILE
+    return publish(folder, counted)
+
+
+def publish(folder: Path, counted: Path | None) -> Path:
+    parts = {name: folder / "parts" / name for name in (*releases.FOLDERS, *releases.FILES)}
+    for name in releases.FOLDERS:
+        parts[name].mkdir(parents=True)
+        (parts[name] / "content").write_text(name)
+    for name in releases.FILES:
+        parts[name].write_text(name)
+    if counted is not None:
+        (parts[releases.STATISTICS] / "items").mkdir()
+        (parts[releases.STATISTICS] / "items" / names.STATISTICS_FILE).write_bytes(counted.read_bytes())
+    return folder / "releases" / release_store.publish(folder / "releases", parts, {})
+
+
+def detect(folder: Path, release: Path | None, bounds: Drift | None = None, **changes: float) -> dict:
+    """Run the executor; return what it wrote."""
+    statistics, output, baseline = standard_artifacts.ExampleStatistics(), DriftReport(), Release()
+    statistics.uri = str(write_statistics(folder / "now", **changes))
+    output.uri = str(folder / "drift")
+    Path(output.uri).mkdir()
+    inputs = {"items_statistics": [statistics]}
+    if release is not None:
+        baseline.uri = str(release)
+        inputs["baseline_release"] = [baseline]
+    settings = DetectorSettings(bounds=bounds or Drift(), columns=COLUMNS)
+    try:
+        Executor().Do(inputs, {"drift": [output]}, {"settings": settings.model_dump_json()})
+    finally:
+        written = json.loads((folder / "drift" / names.DRIFT_FILE).read_text())
+    return written
+
+
+def beyond(report: dict) -> set[tuple[str | None, str]]:
+    return {(each["column"], each["measure"]) for each in report["findings"] if each["beyond"]}
+
+
+def test_the_same_delivery_has_not_drifted(tmp_path, release):
+    report = detect(tmp_path, release)
+    assert report["release"] == release.name
+    assert len(report["findings"]) == 7
+    assert beyond(report) == set()
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({"price": 1000.0}, {("price", "median"), ("price", "distance")}),
+        ({"regions": 1}, {("region", "distance")}),
+        ({"rows": 12}, {(None, "rows")}),
+    ],
+)
+def test_a_drift_is_reported_with_its_column_and_measure(tmp_path, release, changes, found):
+    assert found <= beyond(detect(tmp_path, release, **changes))
+
+
+def test_with_stop_the_error_names_table_column_measure_values_bound_and_release(tmp_path, release):
+    with pytest.raises(DataError) as caught:
+        detect(tmp_path, release, Drift(action="stop"), price=1000.0)
+    message = str(caught.value)
+    assert message.startswith("items: column price: median ")
+    assert "before" in message
+    assert "bound 3, against the release in force " + release.name in message
+    assert "and 1 more beyond their bounds: items.price distance" in message
+    assert "`drift.action`" in message
+    written = json.loads((tmp_path / "drift" / names.DRIFT_FILE).read_text())
+    assert beyond(written) == {("price", "median"), ("price", "distance")}
+
+
+def test_without_a_release_in_force_it_says_so_and_passes(tmp_path):
+    report = detect(tmp_path, None, Drift(action="stop"), price=1000.0)
+    assert (report["release"], report["findings"]) == (None, [])
+    assert "no earlier release" in report["not_compared"]
+
+
+def test_a_release_without_statistics_of_the_table_says_so_and_passes(tmp_path, caplog):
+    release = publish(tmp_path / "old", None)
+    report = detect(tmp_path, release, Drift(action="stop"), price=1000.0)
+    assert report["findings"] == []
+    assert "items" in report["not_compared"]
+
+
+def test_a_damaged_release_says_so_and_passes(tmp_path):
+    release = publish(tmp_path / "damaged", None)
+    (release / "index" / "content").write_text("other")
+    report = detect(tmp_path, release, Drift(action="stop"), price=1000.0)
+    assert report["findings"] == []
+    assert "is damaged" in report["not_compared"]
