@@ -51,9 +51,10 @@ def _homes(modules: Iterable[str]) -> dict[str, Path]:
     homes = dict.fromkeys(PACKAGES, ROOT)
     for top in {module.partition(".")[0] for module in modules} - set(PACKAGES):
         spec = importlib.util.find_spec(top)
-        if spec is not None and spec.origin is not None:
-            path = Path(spec.origin)
-            homes[top] = path.parent.parent if path.name == "__init__.py" else path.parent
+        if spec is not None and spec.submodule_search_locations:  # a package, with or without an `__init__.py`
+            homes[top] = Path(next(iter(spec.submodule_search_locations))).parent
+        elif spec is not None and spec.origin is not None:
+            homes[top] = Path(spec.origin).parent
     return homes
 
 

@@ -106,7 +106,7 @@ def manifest_of(folder: Path, trusted: Sequence[Path] = (), todo: str = "Copy it
         value = files.read_json(path)
     except FileNotFoundError:
         raise ReleaseError(f"release {folder.name}: {path} is missing. {todo}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ReleaseError(f"{path}: should be a manifest in JSON: {error}. {todo}") from error
     found = value.get("format") if isinstance(value, dict) else None
     if found != FORMAT:
@@ -115,9 +115,26 @@ def manifest_of(folder: Path, trusted: Sequence[Path] = (), todo: str = "Copy it
         )
     if value.get("seal") != seal(value):
         raise ReleaseError(f"{path}: was changed after the release was made. {todo}")
+    if not _has_shape(value):
+        raise ReleaseError(f"{path}: should hold files, served and facts as a release's manifest does. {todo}")
     if trusted and not signing.is_signed(sealed(value), value.get("signature"), trusted):
         raise ReleaseError(f"{path}: should be signed with one of the trusted keys, and is not. {todo}")
     return value
+
+
+def _has_shape(value: dict[str, Any]) -> bool:
+    """Return whether the parts of a manifest that code relies on are of their types."""
+    files_, served, facts = (value.get(key) for key in ("files", "served", "facts"))
+    return (
+        isinstance(facts, dict)
+        and isinstance(served, dict)
+        and all(isinstance(path, str) for path in served.values())
+        and isinstance(files_, dict)
+        and all(
+            isinstance(each, dict) and isinstance(each.get("sha256"), str) and isinstance(each.get("size"), int)
+            for each in files_.values()
+        )
+    )
 
 
 def verify(releases: Path, version: str | None = None, trusted: Sequence[Path] = ()) -> None:
@@ -160,12 +177,14 @@ def reading(releases: Path, version: str | None = None, trusted: Sequence[Path] 
 @contextlib.contextmanager
 def reading_copy(folder: Path, trusted: Sequence[Path] = ()) -> Iterator[Path]:
     """Yield the folder of one release, whatever it is called, after every file was checked. Raises: ReleaseError."""
-    try:
-        with locks.using(folder):
-            _check_files(folder, manifest_of(folder, trusted)["files"], "Copy it again.")
-            yield folder
-    except FileNotFoundError:
-        raise ReleaseError(f"{folder}: no such folder") from None
+    folder = folder.resolve()
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(locks.using(folder))
+        except OSError as error:
+            raise ReleaseError(f"{folder}: should be a folder that can be read: {error}") from None
+        _check_files(folder, manifest_of(folder, trusted)["files"], "Copy it again.")
+        yield folder
 
 
 def is_release(folder: Path) -> bool:

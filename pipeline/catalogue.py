@@ -58,13 +58,29 @@ def rows_up_to(files: Iterable[Path], enough: int) -> int | None:
     """Return an upper bound of the rows of some files, counted until there are `enough`; None where unknown."""
     rows = 0
     for file in files:
-        count = _parquet_rows(file) if file.suffix == ".parquet" else _csv_rows(file, enough)
+        count = _rows(file, enough)
         if count is None:
             return None
         rows += count
         if rows >= enough:
             break
     return rows
+
+
+def _rows(file: Path, enough: int) -> int | None:
+    """Return the rows of one file; None where it is no regular file, or none of the format that its name says."""
+    from components.table_example_gen.sources import looks_like, require_file
+    from core.errors import DataError
+
+    try:
+        require_file(str(file))
+        if (looks_like(str(file)) == "Parquet") != (file.suffix == ".parquet"):
+            return None
+    except (DataError, OSError):
+        return None
+    if file.suffix == ".parquet":
+        return _parquet_rows(file)
+    return _csv_rows(file, enough) if looks_like(str(file)) == "text" else None
 
 
 def _parquet_rows(file: Path) -> int | None:

@@ -200,7 +200,9 @@ class Config(Settings):
         42, ge=0, lt=2**32, description="Of everything that is drawn; the same data and seed give the same models."
     )
     run_folder: str | None = Field(
-        None, description="Folder of runs, from where the command is started; `runs/<name>` by default."
+        None,
+        description="Folder of runs, from this file's folder. By default `runs/<name>` in the nearest folder above "
+        "this file that holds `.git` or `runs`, else beside this file.",
     )
     data: Data = Field(description="The tables.")
     features: Features = Field(default_factory=Features, description="Which columns are features.")
@@ -219,7 +221,7 @@ class Config(Settings):
         5,
         ge=1,
         le=10_000,
-        description="The number of latest runs whose artifacts stay in `run_folder`; older ones are deleted.",
+        description="The number of latest complete runs whose artifacts stay in `run_folder`; older ones are deleted.",
     )
     _folder: Path | None = PrivateAttr(None)
 

@@ -302,7 +302,10 @@ def _pushers(
         keep=config.release.keep,
         signing_key=places.signing_key,
         serving=serving_settings(config).model_dump_json(),
-        code_digest=code_digest("components.release_pusher.executor"),
+        # Another key under the same name makes the release anew.
+        code_digest=" ".join(
+            [code_digest("components.release_pusher.executor"), *paths.key_digests([places.signing_key])]
+        ),
     ).with_id("ReleasePusher")
     return [*pushers.values(), release]
 
@@ -380,7 +383,9 @@ def _judge_settings(config: Config, places: Places, features: dict, *steps: str)
         "features": features,
         "queries": query_settings(config) | {"max_queries": config.evaluation.max_queries},
         "split": config.split.of_test(config.seed),
+        "releases": places.releases,
         "trusted_keys": places.trusted_keys,
+        "trusted_digests": paths.key_digests(places.trusted_keys),
         "seed": config.seed,
         "rules": [rule for rule in rules if rule["step"] in steps],
         **{key: evaluation[key] for key in ("at", "baselines", "slices", "resamples")},

@@ -1,6 +1,7 @@
 """Where everything of a recommender lies: its runs, its metadata, its releases, its tables."""
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from components.table_example_gen.sources import TableSource, folder_todo, matching
@@ -124,6 +125,25 @@ def signing_key(config: Config, config_file: str | Path) -> Path | None:
     if config.release.signing_key is None:
         return None
     return _key_file(config.release.signing_key, config_file, "release.signing_key")
+
+
+def key_digests(key_files: Iterable[str]) -> list[str]:
+    """Return the SHA-256 of key files, so that another key under the same name is noticed; none of an empty name."""
+    return [files.sha256(file) for file in key_files if file]
+
+
+def check_keys(config: Config, config_file: str | Path) -> None:
+    """Check that a release which this configuration signs is one that it trusts. Raises: UsageError, ReleaseError."""
+    private, public = signing_key(config, config_file), trusted_keys(config, config_file)
+    if private is None or not public:
+        return
+    from core import signing
+
+    if not signing.is_signed(b"probe", signing.sign(b"probe", private), public):
+        raise UsageError(
+            "release.trusted_keys: none of them is the public key of release.signing_key, so a release that a run "
+            "makes could not be loaded"
+        )
 
 
 def trusted_keys(config: Config, config_file: str | Path) -> list[Path]:

@@ -84,7 +84,10 @@ def _chosen(found: Mapping[str, dict[int, _Delivery]], spans: Spans, base: str, 
 
 def _deliveries(table: str, path: str, base: str, match: Callable[[str, str], list[str]]) -> dict[int, _Delivery]:
     """The spans of a table by their numbers."""
-    pattern = re.compile(_regex(path))
+    try:
+        pattern = re.compile(_regex(path))
+    except re.error as error:
+        raise UsageError(f"data.{table}.path: {path!r} should be a pattern of files: {error}") from None
     deliveries: dict[int, _Delivery] = {}
     for file in match(base, _PLACEHOLDER.sub("*", path)):
         name = file.removeprefix(base).lstrip("/")
@@ -105,8 +108,11 @@ def _deliveries(table: str, path: str, base: str, match: Callable[[str, str], li
                 f"data.{table}: span {number} is there twice, as {delivery.label!r} and as {label!r}, below {base}. "
                 "Keep one of them."
             )
-        if version is not None:
-            delivery.versions[int(version)] = version
+        if version is not None and delivery.versions.setdefault(int(version), version) != version:
+            raise UsageError(
+                f"data.{table}: version {int(version)} of span {label} is there twice, as "
+                f"{delivery.versions[int(version)]!r} and as {version!r}, below {base}. Keep one of them."
+            )
     return deliveries
 
 

@@ -2,7 +2,7 @@
 
 import core.tf  # Keras 2, before TensorFlow
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,17 @@ import tensorflow as tf
 
 from core import names, releases
 from core.columns import read_arrow
+from core.errors import ReleaseError
 from core.files import read_json
 from core.queries import Candidates, Queries
 from serving import settings as serving_settings
 from serving.catalogue import NO_ITEM, Catalogue
 from serving.engine import TwoStep
+from serving.rerank.settings import check as check_reranking
 from serving.settings import ServingSettings
 from trainer.retrieval import ask
 from transform.arrays import pad_strings
-from transform.features import Features
+from transform.features import Features, raw_columns
 
 INDEX_FILE = "index.json"
 GRAPH_FILE = "graph.faiss"
@@ -122,23 +124,32 @@ def two_step(
     )
 
 
-def of_release(folder: Path, modules: Collection[str] = ()) -> TwoStep:
+def of_release(folder: Path, modules: Collection[str] = (), trusted: Sequence[Path] = ()) -> TwoStep:
     """Return the engine of a release whose files were verified.
 
     Args:
       folder: of the release.
       modules: see `serving.settings.read`.
+      trusted: as of `core.releases.manifest`.
     Raises:
-      ReleaseError: its settings are wrong, or name a module that is not allowed.
+      ReleaseError: its settings are wrong, name a module that is not allowed or a column that its catalogue lacks.
     """
-    settings = settings_of(folder, modules)
-    catalogue = Catalogue(read_arrow(folder / names.CATALOGUE_FILE), settings.features.item)
+    settings = settings_of(folder, modules, trusted)
+    table = read_arrow(folder / names.CATALOGUE_FILE)
+    wanted = {names.ITEM_ID, names.EVENT_COUNT, *raw_columns(settings.features.item), *filter(None, [settings.title])}
+    lacking = sorted(wanted - set(table.column_names))
+    if lacking:
+        raise ReleaseError(f"{folder}: its catalogue lacks the columns {', '.join(lacking)}. Make the release anew")
+    try:
+        check_reranking(settings.reranking, settings.features.item)
+    except ValueError as error:
+        raise ReleaseError(f"{folder}: its re-ranking is wrong: {error}") from None
+    catalogue = Catalogue(table, settings.features.item)
     return two_step(
         folder / releases.RETRIEVAL, folder / releases.INDEX, folder / releases.RANKING, catalogue, settings
     )
 
 
-def settings_of(folder: Path, modules: Collection[str] = ()) -> ServingSettings:
-    """Return the serving settings of a release. Raises: ReleaseError, as `of_release`."""
-    facts = read_json(folder / names.MANIFEST_FILE)["facts"]
-    return serving_settings.read(facts.get("serving"), modules)
+def settings_of(folder: Path, modules: Collection[str] = (), trusted: Sequence[Path] = ()) -> ServingSettings:
+    """Return the serving settings of a release, whose manifest is checked again. Raises: ReleaseError."""
+    return serving_settings.read(releases.manifest_of(folder, trusted)["facts"].get("serving"), modules)

@@ -16,7 +16,9 @@ class ServingSettings(Settings):
 
     name: str = Field(description="The recommender.")
     features: Features = Field(description="The features that its models take.")
-    candidates: int = Field(ge=1, description="The number of candidates that the retriever hands to the ranker.")
+    candidates: int = Field(
+        ge=1, le=10_000, description="The number of candidates that the retriever hands to the ranker."
+    )
     reranking: Reranking = Field(default=Reranking(), description="The re-ranking of the ranker's order.")
     exclude_seen: bool = Field(description="Whether an item of the user's history may not be returned.")
     title: str | None = Field(None, description="The column of the catalogue that people read.")

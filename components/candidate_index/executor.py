@@ -53,12 +53,18 @@ class Executor(base_executor.BaseExecutor):
 
 def sample_users(folder: Path, count: int, seed: int) -> Queries:
     """Queries of random users as of now, with nothing excluded and nothing known to be right."""
-    users = pa.concat_tables([read_arrow(path) for path in sorted(folder.glob("*.arrow"))])
-    rows = np.sort(np.random.default_rng(seed).permutation(users.num_rows)[:count])
-    users = users.take(pa.array(rows))
+    files = sorted(folder.glob("*.arrow"))
+    # What users have met outweighs all else, and is not asked for here.
+    tables = [read_arrow(path).drop_columns([names.HISTORY_TIME, names.EXCLUDE]) for path in files]
+    ends = np.cumsum([table.num_rows for table in tables])
+    rows = np.sort(np.random.default_rng(seed).permutation(int(ends[-1]))[:count])
+    parts = np.split(rows, np.searchsorted(rows, ends[:-1]))
+    starts = ends - [table.num_rows for table in tables]
+    taken = [table.take(pa.array(part - start)) for table, part, start in zip(tables, parts, starts, strict=True)]
+    users = pa.concat_tables(taken)
     nothing = pa.array([[]] * len(rows), pa.list_(pa.string()))
     history = users[names.HISTORY].combine_chunks()
-    features = users.drop_columns([names.HISTORY, names.HISTORY_TIME, names.EXCLUDE])
+    features = users.drop_columns([names.HISTORY])
     return Queries(
         features,
         np.zeros(len(rows), np.int64),

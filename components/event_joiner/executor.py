@@ -57,7 +57,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         count = shards.shards_of(rows, COMPRESSION * size)
         self._join(spec, settings["history_length"], files, uris[names.ITEMS], types, count, Path(output.uri))
 
-        report = _merge_reports(Path(output.uri))
+        report = _merge_reports(Path(output.uri)) | {"begins": _begins(spec, files[names.INTERACTIONS])}
         dropped = report["dropped"]
         joined_rows = sum(sum(report[group].values()) for group in ("rows", "dropped", "left_out"))
         check_dropped(names.INTERACTIONS, dropped, joined_rows, settings["max_dropped"])
@@ -148,6 +148,19 @@ def _by_user_shard(source, types, count):
             with pa.ipc.new_stream(sink, rows.schema) as writer:
                 writer.write_batch(rows)
             yield shard, (table, (path, number), sink.getvalue().to_pybytes())
+
+
+def _begins(spec, files):
+    """Return the time since which a model that was fitted on earlier data may know events that are test here.
+
+    Of a `temporal` split it is the start of test. Of `temporal_per_user` it is the first event: with older events, a
+    user's last share holds more of the newer ones. None of the splits that no data moves.
+    """
+    if spec.method == "temporal":
+        return spec.cut[1]
+    if spec.method != "temporal_per_user":
+        return None
+    return int(examples.read_files(files, {names.TIMESTAMP: pa.int64()})[names.TIMESTAMP].to_numpy().min(initial=2**62))
 
 
 def _spec(settings, files, types):

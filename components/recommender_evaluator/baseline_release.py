@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from core import names, releases
+from core import releases
 from core.errors import ReleaseError
-from core.files import read_json
 from core.queries import Queries
 from serving import models
 from serving.catalogue import Catalogue
@@ -39,22 +38,32 @@ def opened(folder: Path, split: dict[str, Any], features: Features, trusted: Seq
     try:
         modules = own_modules(features)
         with releases.reading(folder.parent, folder.name, trusted) as path:
-            before = read_json(path / names.MANIFEST_FILE)["facts"].get("split")
-            if before != split:
-                raise NotComparableError(
-                    f"release {folder.name} was judged under another split ({_in_words(before)}; now "
-                    f"{_in_words(split)}) and may have been fitted on events that are test now"
-                )
-            settings = models.settings_of(path, modules)
+            _check_split(folder.name, releases.manifest_of(path, trusted)["facts"].get("split"), split)
+            settings = models.settings_of(path, modules, trusted)
             lacking = _lacking(settings.features, features)
             if lacking:
                 raise NotComparableError(
                     f"release {folder.name} takes the user features {', '.join(lacking)}, which are gone or hold "
                     "values of another kind now"
                 )
-            yield models.of_release(path, modules)
+            yield models.of_release(path, modules, trusted)
     except ReleaseError as error:
         raise NotComparableError(f"release {folder.name} cannot be read: {error}") from error
+
+
+def _check_split(version: str, before: Any, now: dict[str, Any]) -> None:
+    """Raises: NotComparableError where a release that was judged under `before` may know events that are test now."""
+    before = before if isinstance(before, dict) else {}
+    earlier, begins = before.get("begins"), now.get("begins")
+    if {key: each for key, each in before.items() if key != "begins"} != {
+        key: each for key, each in now.items() if key != "begins"
+    }:
+        why = f"was judged under another split ({_in_words(before)}; now {_in_words(now)})"
+    elif begins is not None and (not isinstance(earlier, int) or begins < earlier):
+        why = f"was judged on later data ({_in_words(before)}; now {_in_words(now)})"
+    else:
+        return
+    raise NotComparableError(f"release {version} {why} and may have been fitted on events that are test now")
 
 
 def in_catalogue(rows: np.ndarray, release: Catalogue, catalogue: Catalogue) -> np.ndarray:
@@ -90,4 +99,4 @@ def _lacking(before: Features, now: Features) -> list[str]:
 
 
 def _in_words(split: dict[str, Any] | None) -> str:
-    return "none recorded" if not split else ", ".join(f"{key} {value}" for key, value in split.items())
+    return "none recorded" if not split else ", ".join(f"{key} {value}" for key, value in split.items() if value)

@@ -57,7 +57,7 @@ class Executor(base_executor.BaseExecutor):
         if step == RETRIEVAL:
             steps[step]["ratings"] = ratings
         np.savez_compressed(Path(output.uri) / RANKINGS_FILE, allow_pickle=False, **ranked)
-        report: dict[str, Any] = {"steps": steps, "headline": _headline(steps), "split": test.settings["split"]}
+        report: dict[str, Any] = {"steps": steps, "headline": _headline(steps), "split": test.split}
         if step == TWO_STEP:
             verdicts = [
                 rules.enough_queries(test.settings["min_queries"], steps[TWO_STEP]),
@@ -66,7 +66,7 @@ class Executor(base_executor.BaseExecutor):
             report |= {"verdicts": [vars(verdict) for verdict in verdicts], "blessed": all(v.passed for v in verdicts)}
             report["trade_off"] = trade_off
             blessing = artifact_utils.get_single_instance(output_dict["blessing"])
-            _bless(blessing, input_dict, verdicts, test.settings["split"])
+            _bless(blessing, input_dict, verdicts, test.split)
         write_json(Path(output.uri) / names.EVALUATION_FILE, report)
         progress.report(
             ", ".join(
@@ -95,16 +95,23 @@ class Test:
         queries.check_list_length(max(settings["at"]), len(self.catalogue), "evaluation.at")
         types = user_types(self.features.user)
         self.known = pa.concat_tables([read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL)])
-        self.queries = queries.build(
-            self.known,
-            read_examples(uri, names.TEST, types),
-            ids,
-            user_columns=[names.USER_ID, *raw_columns(self.features.user)],
-            history_length=self.features.history_length,
-            seed=settings["seed"],
-            **settings["queries"],
-        )
+        self.target = read_examples(uri, names.TEST, types)
+        begins = read_json(Path(uri) / names.REPORT_FILE)["begins"]
+        self.split = settings["split"] | ({} if begins is None else {"begins": begins})
+        self.queries = self.ask(self.features.history_length)
         self.items = queries.catalogue_rows(ids, self.known[names.ITEM_ID])
+
+    def ask(self, history_length: int) -> queries.Queries:
+        """Return the test queries, with as much of each history."""
+        return queries.build(
+            self.known,
+            self.target,
+            self.catalogue.table[names.ITEM_ID].combine_chunks(),
+            user_columns=[names.USER_ID, *raw_columns(self.features.user)],
+            history_length=history_length,
+            seed=self.settings["seed"],
+            **self.settings["queries"],
+        )
 
     def baseline(self, name: str) -> np.ndarray:
         """The lists of a registered model with its default settings, fitted on all events before test."""
@@ -122,7 +129,9 @@ class Test:
     def release_in_force(self, artifact: Any) -> Any:
         """Return a context with the engine of the release in force. Raises: NotComparableError."""
         trusted = [Path(file) for file in self.settings["trusted_keys"]]
-        return baseline_release.opened(Path(artifact.uri), self.settings["split"], self.features, trusted)
+        # Not the artifact's place: the folder of the releases may have been moved since.
+        folder = Path(self.settings["releases"], artifact.get_string_custom_property("version"))
+        return baseline_release.opened(folder, self.split, self.features, trusted)
 
     def _slices(self, features: dict[str, Any]) -> list[str]:
         """Return the columns to slice by that are among some features."""
@@ -255,7 +264,10 @@ def _beside_the_release(test, inputs, ranked, answer) -> dict[str, str]:
         return {}
     try:
         with test.release_in_force(artifact_utils.get_single_instance(inputs["baseline_release"])) as engine:
-            ranked[rules.IN_FORCE] = answer(engine, test.queries, test.longest, test.catalogue)
+            # It is given as much of a history as it was made for; every model cuts it to its own length.
+            longer = engine.settings.features.history_length > test.features.history_length
+            asked = test.ask(engine.settings.features.history_length) if longer else test.queries
+            ranked[rules.IN_FORCE] = answer(engine, asked, test.longest, test.catalogue)
     except NotComparableError as error:
         logging.warning("no comparison with the release in force: %s", error)
         progress.report(f"no comparison with the release in force: {error}")

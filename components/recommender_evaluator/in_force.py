@@ -49,11 +49,15 @@ class ReleaseInForce(resolver.ResolverStrategy):
         return {key: [] for key in input_dict}
 
     def _in_force(self) -> Iterator[str]:
-        """Yield the current version, then those before it, the latest first."""
+        """Yield the current version, then older ones that were in force before it, the latest first.
+
+        A newer one that was in force before was rolled back, and is no baseline.
+        """
         try:
             now = releases.current(self.folder)
-            yield from [now] if now is not None else []
-            yield from releases.earlier(self.folder)
+            if now is not None:
+                yield now
+                yield from (version for version in releases.earlier(self.folder) if version < now)
         except ReleaseError as error:
             logging.warning("there is no release to compare with: %s", error)
 

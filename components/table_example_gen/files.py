@@ -99,6 +99,9 @@ class ParquetFile(TableFile):
     def _explained(self) -> Iterator[None]:
         try:
             yield
+        except pa.ArrowNotImplementedError as error:
+            found = f"holds columns that cannot be read ({str(error).strip().splitlines()[0].rstrip('.')})"
+            raise self.error("the file", found, "Write lists as variable-size lists, and export it again") from error
         except (pa.ArrowException, OSError) as error:
             found = f"is no whole Parquet file ({str(error).strip().splitlines()[0].rstrip('.')})"
             todo = "It may be truncated or of another format: copy or export it again"

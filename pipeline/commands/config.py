@@ -25,6 +25,7 @@ def check(arguments: argparse.Namespace) -> int:
     loaded = config.load(arguments.config)
     files = paths.table_files(loaded, arguments.config)
     catalogue.check_files(loaded, files[names.ITEMS])
+    paths.check_keys(loaded, arguments.config)
     lines = [f"{arguments.config}: ok", f"  data      {paths.data_root(loaded, arguments.config)}"]
     for table, found in files.items():
         pattern = getattr(loaded.data, table).path

@@ -16,6 +16,7 @@ from core.printable import printable
 if TYPE_CHECKING:
     import numpy as np
 
+    from pipeline.released import Source
     from serving.engine import TwoStep
 
 
@@ -49,17 +50,18 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
 
 
 def _recommend(arguments: argparse.Namespace) -> int:
-    with _release(arguments) as (folder, modules):
+    with _release(arguments) as (folder, source):
         from serving import models, users
 
-        engine = models.of_release(folder, modules)
+        engine = models.of_release(folder, source.modules, source.trusted)
         _check_k(arguments.k, engine.settings.candidates, "the candidates that the release's retriever returns")
         known = users.ReleaseUsers(folder / _users_folder()).get(arguments.user)
         user, strangers = known or users.User(), []
         if arguments.history is not None:
             history = [each for each in arguments.history.split(",") if each]
-            user = users.User(user.features, history, (), history)
             strangers = [each for each in history if engine.catalogue.row(each) < 0]
+            history = [each for each in history if engine.catalogue.row(each) >= 0]
+            user = users.User(user.features, history, (), history)
         query = users.query(arguments.user, user, engine.settings, int(time.time()))
         ranked = engine.ranked(query)
         rows, scores = (found[0] for found in engine.rerank(query, ranked, arguments.k))
@@ -73,7 +75,12 @@ def _recommend(arguments: argparse.Namespace) -> int:
             for place in places
         ]
         items = _items(engine, rows, scores, steps)
-    answer = {"release": folder.name, "user": arguments.user, "known": known is not None, "unknown_items": strangers}
+    answer = {
+        "release": _version(folder),
+        "user": arguments.user,
+        "known": known is not None,
+        "unknown_items": strangers,
+    }
     if arguments.json:
         _print_json(answer | {"items": items})
         return 0
@@ -86,10 +93,10 @@ def _recommend(arguments: argparse.Namespace) -> int:
 
 
 def _similar(arguments: argparse.Namespace) -> int:
-    with _release(arguments) as (folder, modules):
+    with _release(arguments) as (folder, source):
         from serving import models
 
-        engine = models.of_release(folder, modules)
+        engine = models.of_release(folder, source.modules, source.trusted)
         _check_k(arguments.k, len(engine.catalogue), "the size of the catalogue")
         if engine.catalogue.row(arguments.item) < 0:
             raise UsageError(
@@ -99,15 +106,15 @@ def _similar(arguments: argparse.Namespace) -> int:
         rows, scores = engine.similar(arguments.item, arguments.k)
         items = _items(engine, rows, scores, [{}] * len(rows))
     if arguments.json:
-        _print_json({"release": folder.name, "item": arguments.item, "items": items})
+        _print_json({"release": _version(folder), "item": arguments.item, "items": items})
     else:
         _print_table(items, f"like item {arguments.item}")
     return 0
 
 
 @contextlib.contextmanager
-def _release(arguments: argparse.Namespace) -> Iterator[tuple[Path, tuple[str, ...]]]:
-    """Yield the folder of the release and the modules it may import, with the libraries' messages out of the way."""
+def _release(arguments: argparse.Namespace) -> Iterator[tuple[Path, "Source"]]:
+    """Yield the folder of the release and what it is trusted with, with the libraries' messages out of the way."""
     import core.tf
 
     from pipeline import logs, released
@@ -118,7 +125,14 @@ def _release(arguments: argparse.Namespace) -> Iterator[tuple[Path, tuple[str, .
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = stack.enter_context(released.reading(source, arguments.release))
         stack.enter_context(logs.captured(temporary / "log", arguments.verbose))
-        yield folder, source.modules
+        yield folder, source
+
+
+def _version(folder: Path) -> str:
+    """Return the version of a release, whatever its folder is called."""
+    from core import releases
+
+    return releases.manifest_of(folder)["version"]
 
 
 def _users_folder() -> str:

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.errors import UsageError
+from core.printable import printable
+
 if TYPE_CHECKING:
     from pipeline.released import Source
 
@@ -55,10 +58,20 @@ def _source(arguments: argparse.Namespace) -> "Source":
     return released.find(arguments.config)
 
 
-def _list(arguments: argparse.Namespace) -> int:
+def _folder_of_releases(arguments: argparse.Namespace) -> Path:
+    """Return the folder of the releases. Raises: UsageError where the folder of one release was given."""
     from core import releases
 
     folder = _source(arguments).folder
+    if releases.is_release(folder):
+        raise UsageError(f"{folder} is one release itself. Give the folder of the releases, which is its parent")
+    return folder
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from core import releases
+
+    folder = _folder_of_releases(arguments)
     now, known = releases.current(folder), releases.versions(folder)
     if arguments.json:
         print(json.dumps({"current": now, "versions": known}, indent=2))
@@ -146,8 +159,8 @@ def _lines(values: dict[str, Any], indent: str = "") -> Iterator[str]:
     width = max((len(key) for key, value in values.items() if not isinstance(value, dict)), default=0)
     for key, value in sorted(values.items(), key=lambda item: isinstance(item[1], dict)):
         if isinstance(value, dict):
-            yield f"{indent}{key.replace('_', ' ')}"
+            yield printable(f"{indent}{key.replace('_', ' ')}")
             yield from _lines(value, indent + "  ")
         else:
             text = f"{value:.6g}" if isinstance(value, float) else str(value)
-            yield f"{indent}{key.replace('_', ' '):<{width}}  {text}"
+            yield printable(f"{indent}{key.replace('_', ' '):<{width}}  {text}")

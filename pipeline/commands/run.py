@@ -68,6 +68,7 @@ def _checked_run(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
     loaded = config.load(arguments.config)
     files = paths.table_files(loaded, arguments.config)
     catalogue.check_files(loaded, files[names.ITEMS])
+    paths.check_keys(loaded, arguments.config)
     answer |= {"name": loaded.name, "run_folder": str(paths.run_folder(loaded))}
     if arguments.dry_run:
         _dry_run(loaded, arguments, files, answer)

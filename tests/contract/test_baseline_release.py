@@ -77,6 +77,19 @@ def test_another_split_is_refused_and_both_are_named(world, release, split):
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "comparable"), [(100, 100, True), (100, 101, True), (100, 99, False), (None, 99, False)]
+)
+def test_data_that_begins_earlier_may_hold_test_events_that_the_release_knows(before, now, comparable):
+    begins = {} if before is None else {"begins": before}
+    check = baseline_release._check_split
+    if comparable:
+        check("v", SPLIT | begins, SPLIT | {"begins": now})
+    else:
+        with pytest.raises(NotComparableError, match="later data"):
+            check("v", SPLIT | begins, SPLIT | {"begins": now})
+
+
 @pytest.mark.parametrize("kind", ["categorical", {"kind": "multi_valued"}, None])
 def test_a_user_feature_that_is_gone_or_of_another_kind_is_named(world, release, kind):
     changed = {name: each.model_dump() for name, each in world.features.user.items() if name not in ("Age", "group")}

@@ -99,6 +99,14 @@ def test_a_run_of_the_rolled_back_models_is_compared_as_it_was_before(history):
     assert history.resolve(**second) == [version]  # so that its evaluators are taken from cache
 
 
+def test_after_a_rollback_the_models_in_force_are_not_compared_with_those_rolled_back(history):
+    first = history.pair(1)
+    history.release(*first.values())
+    history.release(*history.pair(2).values())
+    release_store.rollback(history.folder)
+    assert history.resolve(**first) == []
+
+
 def test_a_new_ranker_over_the_same_retriever_is_compared_with_the_old_pair(history):
     retrieval, old, new = history.model("r"), history.model("k-old"), history.model("k-new")
     version = history.release(retrieval, old)

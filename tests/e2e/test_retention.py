@@ -19,11 +19,18 @@ class Runs:
         self.store, self.root = metadata_store.MetadataStore(config), folder / "pipeline"
         self.model = self.store.put_artifact_type(mlmd.ArtifactType(name="Model"))
         self.execution = self.store.put_execution_type(mlmd.ExecutionType(name="Trainer"))
+        self.last = self.store.put_execution_type(mlmd.ExecutionType(name="components.ReleasePusher"))
         self.context = self.store.put_context_type(mlmd.ContextType(name="pipeline_run"))
 
-    def run(self, name, *, makes=0, takes=()):
+    def run(self, name, *, makes=0, takes=(), complete=True):
         """Record a run that makes some artifacts and takes others from cache; returns those made."""
         [context] = self.store.put_contexts([mlmd.Context(type_id=self.context, name=name)])
+        if complete:
+            last = mlmd.Execution(type_id=self.last, last_known_state=mlmd.Execution.CACHED)
+            [pusher] = self.store.put_executions([last])
+            self.store.put_attributions_and_associations(
+                [], [mlmd.Association(execution_id=pusher, context_id=context)]
+            )
         made = []
         for cached in [*[None] * makes, *takes]:
             [execution] = self.store.put_executions([mlmd.Execution(type_id=self.execution)])
@@ -62,6 +69,20 @@ def test_what_the_latest_runs_made_or_took_from_cache_stays(runs):
     left = {path.name for path in (runs.root / "Trainer" / ".system" / "executor_execution").iterdir()}
     assert left == {third.name, fourth.name}
     assert retention.collect(runs.store, runs.root, 2) == []
+
+
+def test_parts_of_runs_do_not_evict_what_a_complete_run_made(runs):
+    [(_, model)] = runs.run("1", makes=1)
+    parts = [runs.run(str(number), makes=1, complete=False)[0][1] for number in range(2, 9)]
+    assert retention.collect(runs.store, runs.root, 1) == []
+    assert model.exists()
+    assert all(part.exists() for part in parts)
+
+
+def test_fewer_runs_than_are_kept_delete_nothing(runs):
+    [(_, model)] = runs.run("1", makes=1)
+    assert retention.collect(runs.store, runs.root, 2) == []
+    assert model.exists()
 
 
 def test_before_any_run_there_is_nothing_to_delete(runs):

@@ -94,6 +94,16 @@ def test_a_module_that_lies_elsewhere_counts_with_its_own_package(tree, tmp_path
     assert code.code_digest("one.start", "mine.kind") != before
 
 
+def test_a_package_without_an_init_file_counts(tree, tmp_path_factory, monkeypatch):
+    away = tmp_path_factory.mktemp("away")
+    (away / "bare").mkdir()
+    (away / "bare" / "kind.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(away)
+    before = code.code_digest("bare.kind")
+    (away / "bare" / "kind.py").write_text("x = 2\n")
+    assert code.code_digest("bare.kind") != before
+
+
 def test_the_version_of_an_imported_package_counts_and_its_sources_do_not(tree, monkeypatch):
     tree("numpy/__init__.py", "x = 1\n")  # as beside our packages in site-packages
     tree("ydf/__init__.py", "x = 1\n")

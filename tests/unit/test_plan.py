@@ -167,3 +167,16 @@ def test_lists_are_held_against_the_joined_catalogue(shop, tmp_path):
     with pytest.raises(DataError, match=r"evaluation\.at"):
         catalogue.check_joined(config.load(shop(candidates=4)), tmp_path)
     catalogue.check_joined(config.load(shop(candidates=4, at="[4]")), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("i.csv", b"\x1f\x8b" + b"x" * 99), ("i.csv", b"PAR1\x15\x04" + b"x" * 99)]
+)
+def test_a_file_of_another_format_has_no_count(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    assert catalogue.rows_up_to([tmp_path / name], 10) is None
+
+
+def test_a_pipe_is_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "items.csv")
+    assert catalogue.rows_up_to([tmp_path / "items.csv"], 10) is None

@@ -85,6 +85,33 @@ def test_a_file_that_is_no_key_is_named(store, make_parts, tmp_path, keys, publi
             releases.verify(store, None, [wrong])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"facts": []},
+        {"facts": None},
+        {"files": []},
+        {"files": {"x": "sha"}},
+        {"files": {"x": {"sha256": 1, "size": 2}}},
+        {"served": [1]},
+        {"served": {"retrieval": 5}},
+    ],
+)
+def test_a_manifest_of_another_shape_is_one_clear_error(publish, store, change):
+    version = publish("one", 0)
+    rewrite(store / version, **change)
+    for call in (releases.manifest, releases.verify, release_store.rollback):
+        with pytest.raises(ReleaseError, match="should hold files, served and facts"):
+            call(store, version)
+
+
+def test_a_manifest_nested_without_end_is_one_clear_error(publish, store):
+    version = publish("one", 0)
+    (store / version / names.MANIFEST_FILE).write_text("[" * 100_000)
+    with pytest.raises(ReleaseError, match="should be a manifest in JSON"):
+        releases.manifest(store, version)
+
+
 # ---- paths ----
 
 
@@ -130,6 +157,10 @@ def test_a_copied_release_is_read_under_any_name(publish, store, tmp_path):
         assert folder == copy
     with pytest.raises(UsageError, match="one release itself"), released.reading(source, version):
         pass
+    link = tmp_path / "link"
+    link.symlink_to(copy)
+    with released.reading(released.find(link), None) as folder:
+        assert folder == copy
     (copy / "evaluation.json").write_text("changed")
     with pytest.raises(ReleaseError, match=r"evaluation\.json is damaged"), released.reading(source, None):
         pass

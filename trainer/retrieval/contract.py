@@ -110,6 +110,8 @@ class Retriever(tf.Module):
         self.settings = settings
         self.log: dict = {}  # what fitting has to tell: the curve, the epoch that was kept
         self.features = data.features
+        # One function in the SavedModel, which `retrieve` and `score` both call: traced, written and loaded once.
+        self._opinions = tf.function(self.opinions, reduce_retracing=True)
         ids = data.catalogue[names.ITEM_ID].combine_chunks().to_numpy(zero_copy_only=False)
         self.item_ids = tf.constant(ids)
         rows = tf.range(len(ids), dtype=tf.int64)
@@ -156,13 +158,13 @@ class Retriever(tf.Module):
 
     def _retrieve(self, **query: tf.Tensor) -> dict[str, tf.Tensor]:
         exclude, k = self.rows.lookup(query.pop(names.EXCLUDE)), query.pop(names.K)
-        opinions = self.opinions(self._latest(query), exclude)
+        opinions = self._opinions(self._latest(query), exclude)
         best, rows = self._best(opinions.pop(names.SCORE), k)
         return self._answer(best, rows) | {name: tf.gather(all_, rows, batch_dims=1) for name, all_ in opinions.items()}
 
     def _score(self, **query: tf.Tensor) -> dict[str, tf.Tensor]:
         exclude, rows = (self.rows.lookup(query.pop(name)) for name in (names.EXCLUDE, names.ITEM_ID))
-        opinions = self.opinions(self._latest(query), exclude)
+        opinions = self._opinions(self._latest(query), exclude)
         found = {name: tf.gather(all_, tf.maximum(rows, 0), batch_dims=1) for name, all_ in opinions.items()}
         return found | {names.SCORE: tf.where(rows >= 0, found[names.SCORE], -np.inf)}
 
