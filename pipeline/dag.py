@@ -138,22 +138,22 @@ def local_pipeline(config: Config, components: list[Any]) -> tfx.dsl.Pipeline:
 def nodes(config: Config, places: Places) -> list[Any]:
     """Every node of the DAG, wired."""
     joined = joined_nodes(config, places)
-    drift = drift_nodes(config, places.releases, places.trusted_keys, joined.statistics)
-    joined.joiner.add_upstream_node(drift[-1])  # no input, so that another release in force leaves the cache as it is
     retrieved = retrieval_nodes(config, joined)
     ranking = _trainer(
         config, "ranking", retrieved.generator.outputs["candidates"], joined.transform, **signal_settings(config)
     )
     judges = _judges(config, places, joined.joiner.outputs["examples"], retrieved, ranking)
     pushers = _pushers(config, places, joined, retrieved, ranking, judges["TwoStepEvaluator"])
-    return [*joined.nodes, *drift, *retrieved.nodes, ranking, *judges.values(), *pushers]
+    return [*joined.nodes, *retrieved.nodes, ranking, *judges.values(), *pushers]
 
 
 def joined_nodes(config: Config, places: Places) -> Joined:
     """From the tables to Transform."""
     tables, statistics, made = table_nodes(config, places.tables, places.schemas)
     joined = {table: tables[table] for table in names.TABLES if table in tables}
+    drift = drift_nodes(config, places.releases, places.trusted_keys, statistics)
     joiner = EventJoiner(tables=joined, settings=_json(_join_settings(config))).with_id("EventJoiner")
+    joiner.add_upstream_node(drift[-1])  # no input, so that another release in force leaves the cache as it is
     transform = tfx.components.Transform(
         examples=joiner.outputs["examples"],
         schema=joiner.outputs["schema"],
@@ -170,7 +170,7 @@ def joined_nodes(config: Config, places: Places) -> Joined:
     if names.EXPOSURES in tables:
         examples, _, anomalies = tables[names.EXPOSURES]
         exposures = {names.EXPOSURES: examples, f"{names.EXPOSURES}_anomalies": anomalies}
-    return Joined([*made, joiner, transform], joiner, transform, exposures, statistics)
+    return Joined([*made, *drift, joiner, transform], joiner, transform, exposures, statistics)
 
 
 def retrieval_nodes(config: Config, joined: Joined) -> Retrieved:
