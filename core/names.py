@@ -54,6 +54,7 @@ SAMPLES_FILE = "samples.json"  # of TwoStepEvaluator: lists of some test users, 
 TRAINING_FILE = "training.json"  # of a Trainer's model run: settings and curve
 CATALOGUE_FILE = "catalogue.arrow"
 MANIFEST_FILE = "manifest.json"
+LEFT_OUT_FOLDER = "left_out"  # events that are in no split, one Arrow file a shard that has any
 USERS_FOLDER = "users"  # each user's state as of the last event, one Arrow file a shard
 
 # ---- artifact types of our own, as ML Metadata knows them ----

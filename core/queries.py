@@ -4,12 +4,14 @@ The same queries are what the candidate generator retrieves for and what the eva
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from core import names
+from core.columns import read_arrow
 from core.errors import DataError
 
 
@@ -86,6 +88,7 @@ def build(
     max_queries: int | None = None,
     seed: int = 0,
     in_time: bool = True,
+    left_out: pa.Table | None = None,
 ) -> Queries:
     """The queries that `target` events ask, answered by what was known from `past` events and earlier targets.
 
@@ -102,21 +105,29 @@ def build(
       seed: of the sample.
       in_time: whether the splits of a user follow each other in time, as all do but those of published tables; then
         no history holds an event of the second of its query or of a later one.
+      left_out: events of no split: user_id, item_id, timestamp. Those before a user's first query are known to it;
+        those of its very second are in no history, but count as seen, so that no list is blamed for them.
     Raises:
       DataError: an event's item is not in the catalogue, or `in_time` and a past event is not earlier than all targets
         of its user.
     """
     rated = names.RATING in past.column_names and names.RATING in target.column_names
     columns = [*user_columns, names.ITEM_ID, names.TIMESTAMP, *([names.RATING] if rated else [])]
-    events = pa.concat_tables([past.select(columns), target.select(columns)]).combine_chunks()
+    beside = _until_asked(left_out, target)
+    events = pa.concat_tables(
+        [past.select(columns), beside, target.select(columns)], promote_options="default"
+    ).combine_chunks()
     item = catalogue_rows(catalogue, events[names.ITEM_ID])
     user = pc.dictionary_encode(events[names.USER_ID].combine_chunks()).indices.to_numpy()
-    is_target = np.arange(len(events)) >= past.num_rows
+    is_target = np.arange(len(events)) >= past.num_rows + beside.num_rows
+    of_split = np.arange(len(events)) - past.num_rows
+    of_split = is_target | (of_split < 0)
     time = events[names.TIMESTAMP].to_numpy()
     order = np.lexsort((time, is_target, user))  # of one user: the past in time, then the targets in time
     user, item, time, is_target = user[order], item[order], time[order], is_target[order]
     if in_time:
-        _refuse_later_past(user, time, is_target)
+        of_split = of_split[order]
+        _refuse_later_past(user[of_split], time[of_split], is_target[of_split])
 
     start = first_of_run(user)
     if unit == "user":
@@ -133,10 +144,14 @@ def build(
         asked, known_end, answer_end = asked[chosen], known_end[chosen], answer_end[chosen]
 
     items = events[names.ITEM_ID].combine_chunks().take(pa.array(order))
-    known = known_end - start[asked]
-    oldest = known_end - np.minimum(known, history_length)
-    history = _lists(items, oldest, known_end)
-    history_time = _lists(pa.array(time), oldest, known_end)
+    history_end = known_end
+    if in_time and len(asked):
+        last = np.maximum(known_end - 1, 0)
+        same_second = (known_end > start[asked]) & (time[last] == time[asked])
+        history_end = np.where(same_second, first_of_run(user, time)[last], known_end)
+    oldest = history_end - np.minimum(history_end - start[asked], history_length)
+    history = _lists(items, oldest, history_end)
+    history_time = _lists(pa.array(time), oldest, history_end)
     seen = _lists(items, start[asked], known_end if exclude_seen else start[asked])
     offsets, members = _unique_answers(item, asked, answer_end, start[asked], known_end, exclude_seen, len(catalogue))
     users = events.select(user_columns).take(pa.array(order[asked]))
@@ -145,6 +160,23 @@ def build(
         given = events[names.RATING].to_numpy()[order].astype(np.float32)
         ratings = _ratings(given, item, asked, answer_end, offsets, members, len(catalogue))
     return Queries(users, time[asked], history, seen, offsets, members, history_time, ratings)
+
+
+def _until_asked(left_out: pa.Table | None, target: pa.Table) -> pa.Table:
+    """Return the events of no split that are not later than their user's first target event."""
+    if left_out is None or not left_out.num_rows:
+        none: list[str] = []
+        return pa.table({names.USER_ID: pa.array(none, pa.string())})
+    first = target.group_by([names.USER_ID]).aggregate([(names.TIMESTAMP, "min")])
+    row = pc.index_in(left_out[names.USER_ID].combine_chunks(), value_set=first[names.USER_ID].combine_chunks())
+    until = first[f"{names.TIMESTAMP}_min"].combine_chunks().take(row)
+    return left_out.filter(pc.fill_null(pc.less_equal(left_out[names.TIMESTAMP].combine_chunks(), until), False))
+
+
+def read_left_out(uri: str | Path) -> pa.Table | None:
+    """Return the events of no split that EventJoiner has kept beside its Examples; None where there are none."""
+    files = sorted((Path(uri) / names.LEFT_OUT_FOLDER).glob("*.arrow"))
+    return pa.concat_tables([read_arrow(file) for file in files]) if files else None
 
 
 def _refuse_later_past(user: np.ndarray, time: np.ndarray, is_target: np.ndarray) -> None:

@@ -57,6 +57,7 @@ class Executor(base_executor.BaseExecutor):
             "catalogue": ids,
             "user_columns": [names.USER_ID, *raw_columns(features.user)],
             "history_length": features.history_length,
+            "left_out": queries.read_left_out(uri),
         }
         common |= settings["queries"] | {"seed": settings["seed"]}
         items = Catalogue(catalogue, features.item)

@@ -127,6 +127,11 @@ class _JoinShard(beam.DoFn):
         write_arrow(join.event_counts(joined, known), output / f"counts-{part}.arrow")
         rows = {name: int((joined.split == index).sum()) for index, name in enumerate(splits.SPLITS)}
         left_out = int((joined.split == splits.LEFT_OUT).sum())
+        if left_out:
+            events = joined.table(joined.split == splits.LEFT_OUT).select(
+                [names.USER_ID, names.ITEM_ID, names.TIMESTAMP]
+            )
+            write_arrow(events, output / names.LEFT_OUT_FOLDER / f"{part}.arrow")
         report = {"rows": rows, "dropped": joined.dropped, "left_out": {"same_second": left_out} if left_out else {}}
         write_json(output / f"shard-{part}.json", report)
         yield shard

@@ -109,6 +109,7 @@ class Test:
             self.catalogue.table[names.ITEM_ID].combine_chunks(),
             user_columns=[names.USER_ID, *raw_columns(self.features.user)],
             history_length=history_length,
+            left_out=queries.read_left_out(self.uri),
             seed=self.settings["seed"],
             **self.settings["queries"],
         )

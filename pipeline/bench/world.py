@@ -45,9 +45,10 @@ class World:
             _read(folder / f"{table}.parquet", {key: pa.string()} | feature_types(features[table]))
             for table, key in ((names.USERS, names.USER_ID), (names.ITEMS, names.ITEM_ID))
         )
-        self.parts = self._split()
+        self.parts, self.left_out = self._split()
 
-    def _split(self) -> list[pa.Table]:
+    def _split(self) -> tuple[list[pa.Table], pa.Table]:
+        """Return the events of each split, and those of none."""
         protocol = self.protocol
         folder = datasets.cache_folder(protocol.dataset)
         keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.TIMESTAMP: pa.int64()}
@@ -68,7 +69,8 @@ class World:
             has_eval=bool(given) and splits.check_given(events[SPLIT], SPLIT),
         )
         joined = join.join(events, self.users, self.catalogue, spec)
-        return [joined.table(joined.split == index) for index in range(len(splits.SPLITS))]
+        parts = [joined.table(joined.split == index) for index in range(len(splits.SPLITS))]
+        return parts, joined.table(joined.split == splits.LEFT_OUT)
 
     @property
     def ids(self) -> pa.Array:
@@ -87,6 +89,7 @@ class World:
             max_queries=MOST_TO_CHOOSE_BY if target == 1 else None,
             seed=self.seed,
             in_time=self.protocol.split != "given",
+            left_out=self.left_out,
         )
 
     def data(self, until: int, validation: Queries | None, with_transform: bool) -> RetrievalData:

@@ -275,3 +275,48 @@ def test_lists_longer_than_the_catalogue_are_refused():
     queries.check_list_length(9, 9, "evaluation.at")
     with pytest.raises(DataError, match=r"9 items, fewer than `evaluation\.at`, which is 10"):
         queries.check_list_length(10, 9, "evaluation.at")
+
+
+# ---- events of no split ----
+
+
+def test_left_out_events_are_known_if_earlier_and_seen_if_of_the_same_second():
+    past = [("u1", "i0", 1), ("u1", "i1", 2)]
+    left = [("u1", "i2", 2), ("u1", "i3", 2), ("u1", "i4", 5), ("u1", "i6", 6), ("u2", "i7", 1)]
+    left_out = events(left).drop_columns(["age"])
+    found = build(past, [("u1", "i5", 5)], left_out=left_out, history_length=9)
+    [(user, time, history, seen, relevant)] = told(found)
+    assert (user, time, relevant) == ("u1", 5, {"i5"})
+    assert history == ["i0", "i1", "i2", "i3"]
+    assert found.history_time.to_pylist() == [[1, 2, 2, 2]]
+    assert seen == ["i0", "i1", "i2", "i3", "i4"]  # i6 comes later, and nobody knows of it
+    assert told(build(past, [("u1", "i5", 5)], left_out=left_out, exclude_seen=False))[0][3] == []
+
+
+@THOROUGH
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(0, 8), st.integers(1, 6)), min_size=1, max_size=40, unique=True)
+)
+def test_leaving_one_out_a_query_knows_all_that_came_before_it(rows):
+    table = events([(f"u{user}", f"i{item}", time) for user, item, time in rows])
+    users = table.select(COLUMNS).group_by(names.USER_ID).aggregate([("age", "max")]).rename_columns(COLUMNS)
+    items = pa.table({names.ITEM_ID: CATALOGUE})
+    joined = join.join(table.drop_columns(["age"]), users, items, join.JoinSpec("leave_one_out", 0.1, 0.1, seed=1))
+    parts = [joined.table(joined.split == index) for index in (0, 1, 2, -1)]
+    found = queries.build(
+        pa.concat_tables(parts[:2]), parts[2], CATALOGUE, unit="user", user_columns=COLUMNS, history_length=99,
+        exclude_seen=True, left_out=parts[3],
+    )  # fmt: skip
+    for user, time, history, seen, relevant in told(found):
+        mine = [
+            (item, at)
+            for each, item, at in zip(*(table[name].to_pylist() for name in ORDER), strict=True)
+            if each == user
+        ]
+        assert sorted(history) == sorted(item for item, at in mine if at < time)
+        answers = [item for item, at in mine if at == time]
+        assert set(seen) | relevant == set(history) | set(answers)
+        assert not relevant & set(seen)
+
+
+ORDER = (names.USER_ID, names.ITEM_ID, names.TIMESTAMP)

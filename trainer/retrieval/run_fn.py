@@ -74,6 +74,7 @@ def inputs(fn_args) -> tuple[training.Events, queries.Queries]:
         events.catalogue[names.ITEM_ID].combine_chunks(),
         user_columns=[names.USER_ID, *raw_columns(features.user)],
         history_length=features.history_length,
+        left_out=queries.read_left_out(uri),
         seed=config["seed"],
         **config["queries"],
     )
