@@ -9,13 +9,10 @@ from pipeline import datasets
 SHARED = {"contract", "e2e"}  # folders whose tests share fitted models, or a run of the DAG
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in this hook
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_itemcollected(item: pytest.Item) -> None:
     """Group the tests for `--dist loadgroup`: a folder that shares its fits is one group, else each file is."""
-    tests = Path(__file__).parent
-    for item in items:
-        folder, *rest = item.path.relative_to(tests).parts
-        item.add_marker(pytest.mark.xdist_group(folder if folder in SHARED else "/".join([folder, *rest])))
+    folder, *rest = item.path.relative_to(Path(__file__).parent).parts
+    item.add_marker(pytest.mark.xdist_group(folder if folder in SHARED else "/".join([folder, *rest])))
 
 
 @pytest.fixture(scope="session")
