@@ -167,6 +167,7 @@ def _until_asked(left_out: pa.Table | None, target: pa.Table) -> pa.Table:
     if left_out is None or not left_out.num_rows:
         none: list[str] = []
         return pa.table({names.USER_ID: pa.array(none, pa.string())})
+    left_out = left_out.select([names.USER_ID, names.ITEM_ID, names.TIMESTAMP])
     first = target.group_by([names.USER_ID]).aggregate([(names.TIMESTAMP, "min")])
     row = pc.index_in(left_out[names.USER_ID].combine_chunks(), value_set=first[names.USER_ID].combine_chunks())
     until = first[f"{names.TIMESTAMP}_min"].combine_chunks().take(row)
