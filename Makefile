@@ -17,7 +17,7 @@ demo: setup  ## a released two-step recommender on MovieLens-100K
 # Three workers: one for the tests that share fitted models, one for those that share a run of the DAG and mostly wait for
 # it, one for all others.
 test: setup  ## the whole test suite, side by side
-	@$(PY) -m pytest tests -n 3 --dist loadgroup
+	@$(PY) -m pytest tests -n 3 --dist loadscope
 
 lint: setup  ## style and types
 	@$(PY) -m ruff check .

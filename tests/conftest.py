@@ -1,6 +1,7 @@
 """What tests of every kind share: where the code is, and the dataset that slices are cut from."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,10 +10,20 @@ from pipeline import datasets
 SHARED = {"contract", "e2e"}  # folders whose tests share fitted models, or a run of the DAG
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Group the tests for `--dist loadgroup`: a folder that shares its fits is one group, else each file is."""
-    folder, *rest = item.path.relative_to(Path(__file__).parent).parts
-    item.add_marker(pytest.mark.xdist_group(folder if folder in SHARED else "/".join([folder, *rest])))
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deal out the tests of a folder that shares its fits to one worker, and those of another folder file by file.
+
+    (The marks of `--dist loadgroup` do that by a suffix of a test's id, which pytest 9 does not keep.)
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFits(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = Path(nodeid.partition("::")[0])
+            return file.parent.name if file.parent.name in SHARED else file.as_posix()
+
+    return ByFits(config, log)
 
 
 @pytest.fixture(scope="session")
