@@ -8,6 +8,7 @@ import pytest
 from pipeline import datasets
 
 SHARED = {"contract", "e2e"}  # folders whose tests share fitted models, or a run of the DAG
+APART = {"test_tuning.py", "test_two_tower.py", "test_bench.py"}  # of these, files with long fits of their own
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
@@ -21,7 +22,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByFits(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = Path(nodeid.partition("::")[0])
-            return file.parent.name if file.parent.name in SHARED else file.as_posix()
+            shared = file.parent.name in SHARED and file.name not in APART
+            return file.parent.name if shared else file.as_posix()
 
     return ByFits(config, log)
 
