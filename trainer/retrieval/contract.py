@@ -110,8 +110,6 @@ class Retriever(tf.Module):
         self.settings = settings
         self.log: dict = {}  # what fitting has to tell: the curve, the epoch that was kept
         self.features = data.features
-        # One function in the SavedModel, which `retrieve` and `score` both call: traced, written and loaded once.
-        self._opinions = tf.function(self.opinions, reduce_retracing=True)
         ids = data.catalogue[names.ITEM_ID].combine_chunks().to_numpy(zero_copy_only=False)
         self.item_ids = tf.constant(ids)
         rows = tf.range(len(ids), dtype=tf.int64)
@@ -142,6 +140,9 @@ class Retriever(tf.Module):
             names.ITEM_ID: tf.TensorSpec([None], tf.string, name=names.ITEM_ID),
             names.K: tf.TensorSpec([], tf.int32, name=names.K),
         }
+        # One function, which `retrieve` and `score` both call: traced, written and loaded once. A new one for each call,
+        # since a model may have changed what it says, as a fusion does that has learned its weights.
+        self._opinions = tf.function(self.opinions, reduce_retracing=True)
         retrieve = tf.function(self._retrieve).get_concrete_function(**specs)
         candidates = {names.ITEM_ID: tf.TensorSpec([None, None], tf.string, name=names.ITEM_ID)}
         score = {name: spec for name, spec in specs.items() if name != names.K} | candidates
