@@ -140,7 +140,7 @@ class Retriever(tf.Module):
             names.ITEM_ID: tf.TensorSpec([None], tf.string, name=names.ITEM_ID),
             names.K: tf.TensorSpec([], tf.int32, name=names.K),
         }
-        # One function, which `retrieve` and `score` both call: traced, written and loaded once. A new one for each call,
+        # One function that `retrieve` and `score` both call: traced, written and loaded once. A new one for each call,
         # since a model may have changed what it says, as a fusion does that has learned its weights.
         self._opinions = tf.function(self.opinions, reduce_retracing=True)
         retrieve = tf.function(self._retrieve).get_concrete_function(**specs)
