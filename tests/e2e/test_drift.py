@@ -22,14 +22,18 @@ def later(finished):
     return folder.name
 
 
-def drift_of(finished):
-    """What the newest DriftDetector wrote."""
-    folders = (finished.runs / "pipeline/DriftDetector/drift").iterdir()
+def drift_of(runs):
+    """What the newest DriftDetector of a folder of runs wrote."""
+    folders = (runs / "pipeline/DriftDetector/drift").iterdir()
     return json.loads((max(folders, key=lambda folder: int(folder.name)) / "drift.json").read_text())
 
 
-def test_a_first_run_has_nothing_to_compare_with(finished):
-    written = drift_of(finished)
+def test_a_first_run_has_nothing_to_compare_with(twostep, recommender):
+    elsewhere = recommender.folder / "first_runs"
+    config = recommender.config("first.yaml", run_folder=str(elsewhere))
+    done = twostep.fork("run", config, "--until", "DriftDetector", folder=recommender.folder)
+    assert done.code == 0, done.err
+    written = drift_of(elsewhere)
     assert (written["release"], written["findings"]) == (None, [])
     assert "no earlier release" in written["not_compared"]
 
@@ -57,7 +61,7 @@ def test_reported_a_drift_lets_the_run_go_on(twostep, finished, later):
     done = twostep.fork("run", config, "--until", "EventJoiner", folder=finished.folder)
     assert done.code == 0, done.err
     assert {done.nodes["DriftDetector"], done.nodes["EventJoiner"]} == {"done"}
-    written = drift_of(finished)
+    written = drift_of(finished.runs)
     assert written["release"] == finished.current()
     beyond = {(each["table"], each["column"], each["measure"]) for each in written["findings"] if each["beyond"]}
     assert beyond == {("items", "year", "median"), ("items", "year", "distance")}

@@ -76,6 +76,7 @@ def run(root: Path) -> tuple[dict[str, pa.Table], list[pa.Table], dict]:
         "split": {"method": "leave_one_out", "eval": 0.1, "test": 0.1, "fold": None, "column": None},
         "seed": 3,
         "drop_unknown": False,
+        "max_dropped": 0.05,
     }
     context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=["--runner=FnApiRunner"])
     executor.Executor(context).Do(inputs, outputs, {"settings": json.dumps(settings)})
