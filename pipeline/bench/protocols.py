@@ -73,7 +73,8 @@ PROTOCOLS = {
                 *_WITHOUT_RATINGS,
                 *("svd", "svdpp", "pmf", "nmf", "knn_baseline", "content", "fusion", "two_tower"),
             ),
-            said="a user's last tenth of ratings is test; fitted on the rest; the catalogue less what the user saw",
+            said="a user's last tenth of ratings is test, by whole seconds (published: within a second too); fitted on "
+            "the rest; the catalogue less what the user saw",
         ),
         Protocol(
             name="movielens-100k-leave-one-out",
@@ -109,7 +110,8 @@ PROTOCOLS = {
             ),
             published={},
             models=_defaults(*_WITHOUT_RATINGS, "content", "fusion", "two_tower"),
-            said="a user's last tenth of ratings is test; fitted on the rest; the catalogue less what the user saw",
+            said="a user's last tenth of ratings is test, by whole seconds (published: within a second too); fitted on "
+            "the rest; the catalogue less what the user saw",
         ),
         Protocol(
             name="complete-journey",
