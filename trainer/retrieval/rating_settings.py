@@ -1,125 +1,85 @@
 """The settings of the retrieval models that are fitted on ratings; see `settings` for the others."""
 
+from typing import Any
+
 from pydantic import Field
 
 from core.settings import Settings
 from trainer.tuning.space import between
 
+# Fields that several models have: the default, and the range that a search tries.
+
+
+def _factors(default: int, least: int, most: int) -> Any:
+    return Field(
+        default,
+        ge=1,
+        le=4096,
+        description="Size of the users' and items' vectors.",
+        json_schema_extra=between(least, most, log=True),
+    )
+
+
+def _penalty(default: float, least: float, most: float, description: str) -> Any:
+    return Field(default, ge=0, le=1_000_000, description=description, json_schema_extra=between(least, most, log=True))
+
+
+def _learning_rate(default: float, least: float, most: float) -> Any:
+    return Field(
+        default,
+        gt=0,
+        le=10,
+        description="Of the stochastic gradient steps.",
+        json_schema_extra=between(least, most, log=True),
+    )
+
+
+def _iterations(default: int, least: int, most: int) -> Any:
+    return Field(
+        default,
+        ge=1,
+        le=10_000,
+        description="Passes over the ratings.",
+        json_schema_extra=between(least, most, log=True),
+    )
+
 
 class SVDSettings(Settings):
     """Matrix factorisation of ratings with biases (Koren, Bell & Volinsky, 2009)."""
 
-    factors: int = Field(
-        100,
-        ge=1,
-        le=4096,
-        description="Size of the users' and items' vectors.",
-        json_schema_extra=between(20, 200, log=True),
-    )
-    regularization: float = Field(
-        0.1,
-        ge=0,
-        le=1_000_000,
-        description="Penalty of vectors and biases, a rating.",
-        json_schema_extra=between(0.01, 0.5, log=True),
-    )
-    learning_rate: float = Field(
-        0.01,
-        gt=0,
-        le=10,
-        description="Of the stochastic gradient steps.",
-        json_schema_extra=between(0.002, 0.05, log=True),
-    )
-    iterations: int = Field(
-        50, ge=1, le=10_000, description="Passes over the ratings.", json_schema_extra=between(10, 100, log=True)
-    )
+    factors: int = _factors(100, 20, 200)
+    regularization: float = _penalty(0.1, 0.01, 0.5, "Penalty of vectors and biases, a rating.")
+    learning_rate: float = _learning_rate(0.01, 0.002, 0.05)
+    iterations: int = _iterations(50, 10, 100)
 
 
 class SVDppSettings(Settings):
     """SVD with what was rated as evidence of its own (Koren, 2008)."""
 
-    factors: int = Field(
-        20,
-        ge=1,
-        le=4096,
-        description="Size of the users' and items' vectors.",
-        json_schema_extra=between(10, 100, log=True),
+    factors: int = _factors(20, 10, 100)
+    regularization: float = _penalty(0.08, 0.01, 0.5, "Penalty of vectors and biases, a rating.")
+    implicit_regularization: float = _penalty(
+        0.02, 0.002, 0.2, "Penalty of the vectors y of what was rated; each rating shrinks all its user's."
     )
-    regularization: float = Field(
-        0.08,
-        ge=0,
-        le=1_000_000,
-        description="Penalty of vectors and biases, a rating.",
-        json_schema_extra=between(0.01, 0.5, log=True),
-    )
-    implicit_regularization: float = Field(
-        0.02,
-        ge=0,
-        le=1_000_000,
-        description="Penalty of the vectors y of what was rated; each rating shrinks all its user's.",
-        json_schema_extra=between(0.002, 0.2, log=True),
-    )
-    learning_rate: float = Field(
-        0.007,
-        gt=0,
-        le=10,
-        description="Of the stochastic gradient steps.",
-        json_schema_extra=between(0.002, 0.03, log=True),
-    )
-    iterations: int = Field(
-        30, ge=1, le=10_000, description="Passes over the ratings.", json_schema_extra=between(10, 60, log=True)
-    )
+    learning_rate: float = _learning_rate(0.007, 0.002, 0.03)
+    iterations: int = _iterations(30, 10, 60)
 
 
 class PMFSettings(Settings):
     """Probabilistic matrix factorisation of ratings, without biases (Salakhutdinov & Mnih, 2007)."""
 
-    factors: int = Field(
-        100,
-        ge=1,
-        le=4096,
-        description="Size of the users' and items' vectors.",
-        json_schema_extra=between(20, 200, log=True),
-    )
-    regularization: float = Field(
-        0.1,
-        ge=0,
-        le=1_000_000,
-        description="Penalty of the vectors, a rating.",
-        json_schema_extra=between(0.01, 0.5, log=True),
-    )
-    learning_rate: float = Field(
-        0.005,
-        gt=0,
-        le=10,
-        description="Of the stochastic gradient steps.",
-        json_schema_extra=between(0.001, 0.03, log=True),
-    )
-    iterations: int = Field(
-        100, ge=1, le=10_000, description="Passes over the ratings.", json_schema_extra=between(20, 200, log=True)
-    )
+    factors: int = _factors(100, 20, 200)
+    regularization: float = _penalty(0.1, 0.01, 0.5, "Penalty of the vectors, a rating.")
+    learning_rate: float = _learning_rate(0.005, 0.001, 0.03)
+    iterations: int = _iterations(100, 20, 200)
 
 
 class NMFSettings(Settings):
     """Non-negative matrix factorisation of ratings (Luo et al., 2014)."""
 
-    factors: int = Field(
-        100,
-        ge=1,
-        le=4096,
-        description="Size of the users' and items' vectors.",
-        json_schema_extra=between(20, 200, log=True),
-    )
-    regularization: float = Field(
-        0.1,
-        ge=0,
-        le=1_000_000,
-        description="Penalty of the vectors, a rating.",
-        json_schema_extra=between(0.01, 0.5, log=True),
-    )
-    iterations: int = Field(
-        60, ge=1, le=10_000, description="Passes over the ratings.", json_schema_extra=between(10, 120, log=True)
-    )
+    factors: int = _factors(100, 20, 200)
+    regularization: float = _penalty(0.1, 0.01, 0.5, "Penalty of the vectors, a rating.")
+    iterations: int = _iterations(60, 10, 120)
 
 
 class KNNBaselineSettings(Settings):
