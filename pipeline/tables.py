@@ -71,7 +71,9 @@ def drift_nodes(
     in_force = Resolver(
         strategy_class=ReleaseInForce, config={"folder": releases}, release=made_before, **inputs
     ).with_id("DeliveryInForce")
-    settings = DetectorSettings(bounds=config.drift, columns=compared_columns(config), trusted_keys=trusted_keys)
+    settings = DetectorSettings(
+        bounds=config.drift, columns=compared_columns(config), releases=releases, trusted_keys=trusted_keys
+    )
     detector = DriftDetector(
         statistics=statistics,
         baseline_release=in_force.outputs["release"],

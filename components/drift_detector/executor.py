@@ -39,10 +39,11 @@ class Executor(base_executor.BaseExecutor):
         findings: list[drift.Finding] = []
         not_compared: str | None = "there is no earlier release of another delivery to compare with"
         if input_dict.get("baseline_release"):
-            folder = Path(artifact_utils.get_single_uri(input_dict["baseline_release"]))
-            release = folder.name
+            # Not the artifact's place: the folder of the releases may have been moved since.
+            baseline = artifact_utils.get_single_instance(input_dict["baseline_release"])
+            release = baseline.get_string_custom_property("version")
             try:
-                findings, lacking = _compare(folder, input_dict, settings)
+                findings, lacking = _compare(release, input_dict, settings)
             except ReleaseError as error:
                 not_compared = str(error)
             else:
@@ -66,7 +67,7 @@ class Executor(base_executor.BaseExecutor):
 
 
 def _compare(
-    folder: Path, inputs: dict[str, list[Artifact]], settings: DetectorSettings
+    version: str, inputs: dict[str, list[Artifact]], settings: DetectorSettings
 ) -> tuple[list[drift.Finding], list[str]]:
     """Return the findings of all tables, the largest against its bound first; and the tables not in the release.
 
@@ -75,7 +76,7 @@ def _compare(
     """
     findings, lacking = [], []
     trusted = [Path(file) for file in settings.trusted_keys]
-    with releases.reading(folder.parent, folder.name, trusted) as release:
+    with releases.reading(Path(settings.releases), version, trusted) as release:
         for table, columns in settings.columns.items():
             before = release / releases.STATISTICS / table / names.STATISTICS_FILE
             if not before.is_file():  # made by an earlier version, or without this table

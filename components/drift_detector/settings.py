@@ -46,4 +46,5 @@ class DetectorSettings(Settings):
         description="Table -> column -> `values`: compare the values and the share of missing ones; `missing`: that "
         "share alone, as of keys, text and times."
     )
+    releases: str = Field(description="The folder of the releases.")
     trusted_keys: tuple[str, ...] = Field((), description="Files of public keys that a release should be signed with.")

@@ -66,9 +66,11 @@ def detect(folder: Path, release: Path | None, bounds: Drift | None = None, **ch
     Path(output.uri).mkdir()
     inputs = {"items_statistics": [statistics]}
     if release is not None:
-        baseline.uri = str(release)
+        baseline.uri = str(folder / "moved")  # where a release was made is not where it lies now
+        baseline.set_string_custom_property("version", release.name)
         inputs["baseline_release"] = [baseline]
-    settings = DetectorSettings(bounds=bounds or Drift(), columns=COLUMNS)
+    releases_now = folder if release is None else release.parent
+    settings = DetectorSettings(bounds=bounds or Drift(), columns=COLUMNS, releases=str(releases_now))
     try:
         Executor().Do(inputs, {"drift": [output]}, {"settings": settings.model_dump_json()})
     finally:
