@@ -119,9 +119,9 @@ def build(
     ).combine_chunks()
     item = catalogue_rows(catalogue, events[names.ITEM_ID])
     user = pc.dictionary_encode(events[names.USER_ID].combine_chunks()).indices.to_numpy()
-    is_target = np.arange(len(events)) >= past.num_rows + beside.num_rows
-    of_split = np.arange(len(events)) - past.num_rows
-    of_split = is_target | (of_split < 0)
+    place = np.arange(len(events))
+    is_target = place >= past.num_rows + beside.num_rows
+    of_split = is_target | (place < past.num_rows)
     time = events[names.TIMESTAMP].to_numpy()
     order = np.lexsort((time, is_target, user))  # of one user: the past in time, then the targets in time
     user, item, time, is_target = user[order], item[order], time[order], is_target[order]

@@ -147,9 +147,9 @@ def verify(releases: Path, version: str | None = None, trusted: Sequence[Path] =
         pass
 
 
-def resolve(releases: Path, version: str | None = None) -> Path:
+def resolve(releases: Path, version: str | None = None, trusted: Sequence[Path] = ()) -> Path:
     """Return the folder of `version`, by default of the current one, after `verify`. Raises: ReleaseError."""
-    with reading(releases, version) as folder:
+    with reading(releases, version, trusted) as folder:
         return folder
 
 
