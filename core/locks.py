@@ -52,8 +52,10 @@ def unused(folder: Path) -> Iterator[bool]:
     """Whether nobody holds the folder; if so it is held until the block ends. False, too, where it is not there."""
     with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(held.enter_context(_opened(folder)), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = True
+            handle = held.enter_context(_opened(folder))
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Its owner may have deleted it between the two lines above: then the lock is on a folder without a name.
+            free = os.path.samestat(os.fstat(handle), os.stat(folder))
         except (BlockingIOError, FileNotFoundError):
             free = False
         yield free

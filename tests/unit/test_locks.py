@@ -1,0 +1,45 @@
+"""Locks on folders that come and go."""
+
+import fcntl
+import shutil
+
+import pytest
+
+from core import locks
+
+
+def test_a_folder_that_its_owner_deletes_while_it_is_being_locked_is_not_free(tmp_path, monkeypatch):
+    partial = tmp_path / ".1.some.partial"
+    partial.mkdir()
+    locked = fcntl.flock
+
+    def deleted_first(handle: int, how: int) -> None:
+        shutil.rmtree(partial)
+        locked(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", deleted_first)
+    locks.sweep(tmp_path)
+    assert not partial.exists()
+
+
+def test_a_folder_that_is_held_is_not_free_and_one_that_nobody_holds_is(tmp_path):
+    with locks.using(tmp_path), locks.unused(tmp_path) as free:
+        assert not free
+    with locks.unused(tmp_path) as free:
+        assert free
+    with locks.unused(tmp_path / "none") as free:
+        assert not free
+
+
+def test_a_reader_of_a_folder_that_was_renamed_while_it_was_being_locked_is_told(tmp_path, monkeypatch):
+    folder = tmp_path / "release"
+    folder.mkdir()
+    locked = fcntl.flock
+
+    def renamed_first(handle: int, how: int) -> None:
+        folder.rename(tmp_path / ".release.partial")
+        locked(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", renamed_first)
+    with pytest.raises(FileNotFoundError), locks.using(folder):
+        pass
