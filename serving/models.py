@@ -3,11 +3,11 @@
 import core.tf  # Keras 2, before TensorFlow
 
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from core import names, releases
 from core.columns import read_arrow
@@ -18,6 +18,7 @@ from serving import settings as serving_settings
 from serving.catalogue import NO_ITEM, Catalogue
 from serving.engine import TwoStep
 from serving.rerank.settings import check as check_reranking
+from serving.saved_model import SavedModel
 from serving.settings import ServingSettings
 from trainer.retrieval import ask
 from transform.arrays import pad_strings
@@ -38,10 +39,19 @@ class CandidateSource:
       index: folder of the CandidateIndex, or None to ask the model alone.
       catalogue: the items, in the order in which the model was fitted on them.
       features: the feature configuration.
+      wanted, optimized: as of `serving.saved_model.SavedModel`.
     """
 
-    def __init__(self, model: str | Path, index: str | Path | None, catalogue: Catalogue, features: Features):
-        self.model = tf.saved_model.load(str(model))
+    def __init__(
+        self,
+        model: str | Path,
+        index: str | Path | None,
+        catalogue: Catalogue,
+        features: Features,
+        wanted: Collection[str] | None = None,
+        optimized: bool = True,
+    ):
+        self.model = SavedModel(model, wanted, optimized)
         self.catalogue, self.features = catalogue, features
         self.graph: Any = None
         if index is not None and read_json(Path(index) / INDEX_FILE)["kind"] == "hnsw":
@@ -52,8 +62,7 @@ class CandidateSource:
     @property
     def signals(self) -> tuple[str, ...]:
         """What the model says of a candidate beside its score."""
-        answered = self.model.signatures["retrieve"].structured_outputs
-        return tuple(sorted(set(answered) - {names.ITEM_ID, names.ITEM_ROW, names.SCORE}))
+        return tuple(sorted(self.model.outputs["retrieve"] - {names.ITEM_ID, names.ITEM_ROW, names.SCORE}))
 
     def retrieve(self, queries: Queries, k: int) -> Candidates:
         """Return the best min(k, N) items of each query, with what the model says of them."""
@@ -73,17 +82,15 @@ class CandidateSource:
 
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of the items most like one, best first, and their similarity."""
-        answer = self.model.signatures["similar"](item_id=tf.constant([item_id]), k=tf.constant(k, tf.int32))
-        rows, scores = answer[names.ITEM_ROW].numpy()[0], answer[names.SCORE].numpy()[0]
+        answer = self.model.signatures["similar"](item_id=[item_id], k=k)
+        rows, scores = answer[names.ITEM_ROW][0], answer[names.SCORE][0]
         return rows[rows != NO_ITEM], scores[rows != NO_ITEM]
 
     def _search(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Look past the seen items, which the graph does not know of, then leave them out."""
         seen = pad_strings(queries.seen)
         wide = min(k + seen.shape[1], len(self.catalogue))
-        embedded = self.model.signatures["embed_query"](**ask.query_tensors(queries, self.features.user))[
-            "embedding"
-        ].numpy()
+        embedded = self.model.signatures["embed_query"](**ask.query_arrays(queries, self.features.user))["embedding"]
         scores, rows = self.graph.search(embedded, wide)
         excluded = self.catalogue.rows(seen.ravel()).reshape(seen.shape)
         keyed = np.arange(len(rows))[:, None] * (len(self.catalogue) + 1)
@@ -95,20 +102,23 @@ class CandidateSource:
 
 
 class SavedRanker:
-    """A ranking model.
+    """A ranking model, called once already.
 
     Args:
       folder: of the SavedModel.
+      optimized: as of `serving.saved_model.SavedModel`.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, optimized: bool = True):
         core.tf.register_ops()
-        self._signature = tf.saved_model.load(str(folder)).signatures["rank"]
+        model = SavedModel(folder, ("rank",), optimized)
+        model.warm("rank")
+        self._rank = model.signatures["rank"]
 
     def rank(self, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return scores [Q, C], -inf for padding, and probabilities of relevance [Q, C], 0 for padding."""
-        answer = self._signature(**{name: tf.constant(value) for name, value in inputs.items()})
-        return answer[names.SCORE].numpy(), answer[names.PROBABILITY].numpy()
+        answer = self._rank(**inputs)
+        return answer[names.SCORE], answer[names.PROBABILITY]
 
 
 def two_step(
@@ -117,37 +127,58 @@ def two_step(
     ranking: str | Path,
     catalogue: Catalogue,
     settings: ServingSettings,
+    optimized: bool = True,
 ) -> TwoStep:
-    """Return the engine of two SavedModels and an index."""
-    return TwoStep(
-        CandidateSource(retrieval, index, catalogue, settings.features), SavedRanker(ranking), catalogue, settings
-    )
+    """Return the engine of two SavedModels and an index; the models are loaded side by side.
+
+    Args:
+      retrieval, ranking: folders of the SavedModels.
+      index, catalogue: as of `CandidateSource`.
+      settings: of the engine.
+      optimized: as of `serving.saved_model.SavedModel`.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        ranker = beside.submit(SavedRanker, ranking, optimized)
+        retriever = CandidateSource(retrieval, index, catalogue, settings.features, optimized=optimized)
+        return TwoStep(retriever, ranker.result(), catalogue, settings)
 
 
-def of_release(folder: Path, modules: Collection[str] = (), trusted: Sequence[Path] = ()) -> TwoStep:
+def of_release(
+    folder: Path, modules: Collection[str] = (), trusted: Sequence[Path] = (), optimized: bool = True
+) -> TwoStep:
     """Return the engine of a release whose files were verified.
 
     Args:
       folder: of the release.
       modules: see `serving.settings.read`.
       trusted: as of `core.releases.manifest`.
+      optimized: as of `serving.saved_model.SavedModel`.
     Raises:
       ReleaseError: its settings are wrong, name a module that is not allowed or a column that its catalogue lacks.
     """
     settings = settings_of(folder, modules, trusted)
+    try:
+        check_reranking(settings.reranking, settings.features.item)
+    except ValueError as error:
+        raise ReleaseError(f"{folder}: its re-ranking is wrong: {error}") from None
+    retrieval, index, ranking = (folder / part for part in (releases.RETRIEVAL, releases.INDEX, releases.RANKING))
+    return two_step(retrieval, index, ranking, catalogue_of(folder, settings), settings, optimized)
+
+
+def retriever_of_release(folder: Path, settings: ServingSettings, wanted: Collection[str]) -> CandidateSource:
+    """Return the retriever of a release whose files were verified, for a few calls of the signatures `wanted`."""
+    retrieval, index = folder / releases.RETRIEVAL, folder / releases.INDEX
+    return CandidateSource(retrieval, index, catalogue_of(folder, settings), settings.features, wanted, optimized=False)
+
+
+def catalogue_of(folder: Path, settings: ServingSettings) -> Catalogue:
+    """Return the catalogue of a release. Raises: ReleaseError where it lacks a column that the settings name."""
     table = read_arrow(folder / names.CATALOGUE_FILE)
     wanted = {names.ITEM_ID, names.EVENT_COUNT, *raw_columns(settings.features.item), *filter(None, [settings.title])}
     lacking = sorted(wanted - set(table.column_names))
     if lacking:
         raise ReleaseError(f"{folder}: its catalogue lacks the columns {', '.join(lacking)}. Make the release anew")
-    try:
-        check_reranking(settings.reranking, settings.features.item)
-    except ValueError as error:
-        raise ReleaseError(f"{folder}: its re-ranking is wrong: {error}") from None
-    catalogue = Catalogue(table, settings.features.item)
-    return two_step(
-        folder / releases.RETRIEVAL, folder / releases.INDEX, folder / releases.RANKING, catalogue, settings
-    )
+    return Catalogue(table, settings.features.item)
 
 
 def settings_of(folder: Path, modules: Collection[str] = (), trusted: Sequence[Path] = ()) -> ServingSettings:

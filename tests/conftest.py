@@ -1,5 +1,6 @@
 """What tests of every kind share: where the code is, and the dataset that slices are cut from."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,16 @@ from pipeline import datasets
 
 SHARED = {"contract", "e2e"}  # folders whose tests share fitted models, or a run of the DAG
 APART = {"test_tuning.py", "test_two_tower.py", "test_bench.py"}  # of these, files with long fits of their own
+
+
+def pytest_sessionstart() -> None:
+    """Import all that tests import while no garbage is collected; see `core.collection`."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist

@@ -3,13 +3,10 @@
 `serving.models.CandidateSource` searches it. A model without embeddings has none: it compares all items itself.
 """
 
-import core.tf  # noqa: F401 - Keras 2, before TensorFlow
-
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import tensorflow as tf
 
 from core import names
 from core.errors import ModelError
@@ -17,7 +14,7 @@ from core.files import write_json
 from core.queries import Queries
 from serving.models import GRAPH_FILE, INDEX_FILE, CandidateSource
 from trainer.retrieval import ask
-from transform import raw
+from transform.arrays import raw_arrays
 from transform.features import Features
 
 LINKS = 32  # of an item in the graph
@@ -32,9 +29,9 @@ def embed_catalogue(model, catalogue: pa.Table, features: Features) -> np.ndarra
     parts = []
     for start in range(0, catalogue.num_rows, 4096):
         part = catalogue.slice(start, 4096)
-        ids = tf.constant(part[names.ITEM_ID].combine_chunks().to_numpy(zero_copy_only=False))
-        answer = model.signatures["embed_candidate"](**{names.ITEM_ID: ids}, **raw.from_table(part, features.item))
-        parts.append(answer["embedding"].numpy())
+        ids = part[names.ITEM_ID].to_numpy()
+        answer = model.signatures["embed_candidate"](**{names.ITEM_ID: ids}, **raw_arrays(part, features.item))
+        parts.append(answer["embedding"])
     return np.concatenate(parts)
 
 
@@ -61,8 +58,8 @@ def recall(source: CandidateSource, embeddings: np.ndarray, queries: Queries, k:
 
     Items that tie with the k-th best count as found.
     """
-    asked = ask.query_tensors(queries, source.features.user)
-    exact = source.model.signatures["embed_query"](**asked)["embedding"].numpy() @ embeddings.T
+    asked = ask.query_arrays(queries, source.features.user)
+    exact = source.model.signatures["embed_query"](**asked)["embedding"] @ embeddings.T
     k = min(k, exact.shape[1])
     bar = np.partition(exact, -k, axis=1)[:, -k]
     rows = source.retrieve(queries, k).rows

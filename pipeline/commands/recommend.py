@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pipeline.released import Source
-    from serving.engine import TwoStep
+    from serving.catalogue import Catalogue
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
@@ -53,7 +53,7 @@ def _recommend(arguments: argparse.Namespace) -> int:
     with _release(arguments) as (folder, source):
         from serving import models, users
 
-        engine = models.of_release(folder, source.modules, source.trusted)
+        engine = models.of_release(folder, source.modules, source.trusted, optimized=False)
         _check_k(arguments.k, engine.settings.candidates, "the candidates that the release's retriever returns")
         known = users.ReleaseUsers(folder / _users_folder()).get(arguments.user)
         user, strangers = known or users.User(), []
@@ -74,7 +74,7 @@ def _recommend(arguments: argparse.Namespace) -> int:
             }
             for place in places
         ]
-        items = _items(engine, rows, scores, steps)
+        items = _items(engine.catalogue, engine.settings.title, rows, scores, steps)
     answer = {
         "release": _version(folder),
         "user": arguments.user,
@@ -96,15 +96,17 @@ def _similar(arguments: argparse.Namespace) -> int:
     with _release(arguments) as (folder, source):
         from serving import models
 
-        engine = models.of_release(folder, source.modules, source.trusted)
-        _check_k(arguments.k, len(engine.catalogue), "the size of the catalogue")
-        if engine.catalogue.row(arguments.item) < 0:
+        settings = models.settings_of(folder, source.modules, source.trusted)
+        retriever = models.retriever_of_release(folder, settings, ("similar",))
+        catalogue = retriever.catalogue
+        _check_k(arguments.k, len(catalogue), "the size of the catalogue")
+        if catalogue.row(arguments.item) < 0:
             raise UsageError(
-                f"item {arguments.item!r} is not among the {len(engine.catalogue):,} items of the catalogue. "
+                f"item {arguments.item!r} is not among the {len(catalogue):,} items of the catalogue. "
                 "Ids are as in the items table."
             )
-        rows, scores = engine.similar(arguments.item, arguments.k)
-        items = _items(engine, rows, scores, [{}] * len(rows))
+        rows, scores = retriever.similar(arguments.item, arguments.k)
+        items = _items(catalogue, settings.title, rows, scores, [{}] * len(rows))
     if arguments.json:
         _print_json({"release": _version(folder), "item": arguments.item, "items": items})
     else:
@@ -117,11 +119,13 @@ def _release(arguments: argparse.Namespace) -> Iterator[tuple[Path, "Source"]]:
     """Yield the folder of the release and what it is trusted with, with the libraries' messages out of the way."""
     import core.tf
 
+    from core import collection
     from pipeline import logs, released
 
-    core.tf.without_keras()
+    core.tf.for_answers_only()
     source = released.find(arguments.source, arguments.public_key)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(collection.postponed())
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = stack.enter_context(released.reading(source, arguments.release))
         stack.enter_context(logs.captured(temporary / "log", arguments.verbose))
@@ -147,13 +151,12 @@ def _check_k(k: int, most: int, what: str) -> None:
 
 
 def _items(
-    engine: "TwoStep", rows: "np.ndarray", scores: "np.ndarray", more: list[dict[str, Any]]
+    catalogue: "Catalogue", title: str | None, rows: "np.ndarray", scores: "np.ndarray", more: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """Return the items of an answer, best first; padding is left out."""
-    title = engine.settings.title
-    titles = engine.catalogue.table[title].take(rows.clip(0)).to_pylist() if title else [None] * len(rows)
+    titles = catalogue.table[title].take(rows.clip(0)).to_pylist() if title else [None] * len(rows)
     return [
-        {"rank": place + 1, "item_id": engine.catalogue.ids[row], "title": titles[place], "score": float(scores[place])}
+        {"rank": place + 1, "item_id": catalogue.ids[row], "title": titles[place], "score": float(scores[place])}
         | more[place]
         for place, row in enumerate(rows)
         if row >= 0

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import names
+from core import collection, names
 from core.errors import TwostepError, UsageError
 from core.printable import printable
 
@@ -102,7 +102,7 @@ def _run(
     from pipeline.progress import Progress
 
     progress = Progress(console)
-    with progress.running("loading TensorFlow and TFX"):
+    with progress.running("loading TensorFlow and TFX"), collection.postponed():
         from pipeline import dag, summary
         from pipeline.outcome import Outcome
 
@@ -135,7 +135,8 @@ def _dry_run(
     from pipeline import logs, paths, plan
 
     with tempfile.TemporaryDirectory() as folder, logs.captured(Path(folder, "log"), arguments.verbose):
-        from pipeline import dag
+        with collection.postponed():
+            from pipeline import dag
 
         upstream = dag.upstream(config, arguments.config)
     needed = upstream if arguments.until is None else plan.needed_by(arguments.until, upstream)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import names
+from core import collection, names
 from core.errors import TwostepError, UsageError
 from core.printable import one_line, printable
 
@@ -132,7 +132,7 @@ def _search(
     from pipeline import paths, runner, tuning_summary
 
     progress = tuning_summary.TrialLines(console)
-    with progress.running("loading TensorFlow and TFX"):
+    with progress.running("loading TensorFlow and TFX"), collection.postponed():
         from pipeline import tuning
         from pipeline.outcome import Outcome
 

@@ -33,6 +33,7 @@ from core.files import read_json
 from core.queries import Queries
 from serving.candidates import candidate_table
 from serving.catalogue import Catalogue
+from serving.saved_model import SavedModel
 from trainer import data as training
 from trainer.ranking import run_fn as ranking
 from trainer.ranking.contract import PER_CANDIDATE, RankingData
@@ -157,16 +158,16 @@ class World:
             self.model(step, name).save(str(folder))
         return folder
 
-    def loaded(self, step: str, name: str) -> Any:
-        """The SavedModel, loaded in this process; once."""
+    def loaded(self, step: str, name: str) -> SavedModel:
+        """The SavedModel as the engine calls it, loaded in this process; once."""
         if (step, name, "loaded") not in self._fitted:
-            self._fitted[step, name, "loaded"] = tf.saved_model.load(str(self.saved(step, name)))
+            self._fitted[step, name, "loaded"] = SavedModel(self.saved(step, name))
         return self._fitted[step, name, "loaded"]
 
     def query(self, count: int = 6) -> dict[str, np.ndarray]:
         """The raw inputs of some eval queries, `exclude` and `k` not among them."""
-        tensors = ask.query_tensors(self.asked([names.TRAIN], names.EVAL).take(np.arange(count)), FEATURES.user)
-        return {name: _text(tensor.numpy()) for name, tensor in tensors.items()}
+        arrays = ask.query_arrays(self.asked([names.TRAIN], names.EVAL).take(np.arange(count)), FEATURES.user)
+        return {name: _text(array) for name, array in arrays.items()}
 
     def odd_query(self) -> dict[str, np.ndarray]:
         """Queries of an unknown user, a cold one, unknown items met, nothing met, too much met, and no features."""

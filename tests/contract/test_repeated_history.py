@@ -3,7 +3,6 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-import tensorflow as tf
 
 from core import names
 from transform import raw
@@ -18,8 +17,8 @@ def scores(world, name, history, exclude, k=40):
     query[names.HISTORY] = raw.pad_strings(pa.array(history, pa.list_(pa.string())))
     inputs = {**query, names.EXCLUDE: np.array([exclude] * 3, object), names.K: np.int32(k)}
     retrieve = world.loaded("retrieval", name).signatures["retrieve"]
-    answer = retrieve(**{key: tf.constant(value) for key, value in inputs.items()})
-    ids, found = answer[names.ITEM_ID].numpy().astype("U"), answer[names.SCORE].numpy()
+    answer = retrieve(**inputs)
+    ids, found = answer[names.ITEM_ID].astype("U"), answer[names.SCORE]
     return [dict(zip(*row, strict=True)) for row in zip(ids, found, strict=True)]
 
 

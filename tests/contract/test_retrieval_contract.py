@@ -23,8 +23,8 @@ def retrieve(world, name, query, exclude=None, k=10):
 
 
 def answered(signature, **inputs):
-    answer = signature(**{key: tf.constant(value) for key, value in inputs.items()})
-    return answer[names.ITEM_ID].numpy().astype("U"), answer["score"].numpy()
+    answer = signature(**inputs)
+    return answer[names.ITEM_ID].astype("U"), answer["score"]
 
 
 def by_item(ids, scores):
@@ -40,20 +40,22 @@ def one(query, row):
 
 
 def test_a_new_process_without_our_code_gives_the_same_answers(world, elsewhere, name):
+    """As the fitted model gives, and as its SavedModel gives in the session that the engine calls."""
     assert elsewhere.told["imported"] == []
     served = set(world.loaded("retrieval", name).signatures) - {"serving_default"}
     assert {"retrieve", "similar"} <= served
     assert len(served & {"embed_query", "embed_candidate"}) in (0, 2)
     for signature in served:
         key = f"retrieval.{name}.{signature}"
-        inputs = {each: tf.constant(value) for each, value in elsewhere.asked[key].items()}
-        here, there = world.signatures("retrieval", name)[signature](**inputs), elsewhere.answer(key)
-        assert set(here) == set(there)
-        for each, value in here.items():
-            if each == names.ITEM_ID:
-                np.testing.assert_array_equal(there[each], value.numpy().astype("U"))
-            else:
-                np.testing.assert_allclose(there[each], value.numpy(), **CLOSE)
+        there = elsewhere.answer(key)
+        for signatures in (world.signatures("retrieval", name), world.loaded("retrieval", name).signatures):
+            here = signatures[signature](**elsewhere.asked[key])
+            assert set(here) == set(there)
+            for each, value in here.items():
+                if each == names.ITEM_ID:
+                    np.testing.assert_array_equal(there[each], np.asarray(value).astype("U"))
+                else:
+                    np.testing.assert_allclose(there[each], np.asarray(value), **CLOSE)
 
 
 def test_only_stock_ops_that_a_server_has(world, elsewhere, name):
@@ -208,9 +210,8 @@ def test_the_embeddings_give_the_scores(world, name):
     assert ("embed_query" in signatures) == ("embed_candidate" in signatures) == MODELS[name].embeddings
     if not MODELS[name].embeddings:
         return  # a neighbourhood model
-    asked = signatures["embed_query"](**{key: tf.constant(value) for key, value in query.items()})["embedding"].numpy()
-    items = {key: tf.constant(value) for key, value in world.item_inputs().items()}
-    embedded = signatures["embed_candidate"](**items)["embedding"].numpy()
+    asked = signatures["embed_query"](**query)["embedding"]
+    embedded = signatures["embed_candidate"](**world.item_inputs())["embedding"]
     assert asked.shape[1] == embedded.shape[1]
     expected = asked @ embedded.T
     for row, found in enumerate(by_item(*retrieve(world, name, query, k=40))):

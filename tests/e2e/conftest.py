@@ -110,9 +110,9 @@ class Twostep:
         self.temporary.mkdir()
         self.environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(self.temporary)}
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["pipeline.dag", "pipeline.summary"])
+        self._context.set_forkserver_preload(["imported_once"])
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("PYTHONPATH", str(root))
+            patch.setenv("PYTHONPATH", os.pathsep.join([str(root), str(root / "tests/helpers")]))
             patch.setenv("TMPDIR", str(folder))
             multiprocessing.forkserver.ensure_running()
 

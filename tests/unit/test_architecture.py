@@ -26,6 +26,7 @@ ARROWS = {
 ASKS_MODELS = "components/candidate_index/index.py"
 READS_METADATA = "components/recommender_evaluator/in_force.py"
 ASKS_A_RELEASE = "components/recommender_evaluator/baseline_release.py"
+CALL_MODELS = ("serving/models.py", "serving/saved_model.py")
 # Runs before anything is installed, so it cannot be cut into modules.
 ALONE = "scripts/bootstrap.py"
 
@@ -48,7 +49,7 @@ def pure() -> list[str]:
     ]
     names = ("settings.py", "registry.py", "neighbours.py", "features.py", "names.py")
     parts += [source for source in sources("trainer", "transform") if Path(source).name in names]
-    parts += [source for source in sources("serving") if source != "serving/models.py"]
+    parts += [source for source in sources("serving") if source not in CALL_MODELS]
     # Files of Examples are read and written by TensorFlow, inside the functions that do it.
     return parts + [source for source in sources("core") if source not in ("core/examples.py", "core/tf.py")]
 

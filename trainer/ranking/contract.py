@@ -12,7 +12,9 @@ history 0 where not known.
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +24,7 @@ from core import metrics, names
 from trainer.ranking import context
 from trainer.ranking.signals import worked_out
 from transform import raw
+from transform.arrays import raw_arrays
 from transform.features import Feature, Features, Raw, moments, raw_columns
 from transform.names import outputs
 
@@ -95,23 +98,24 @@ class Ranker(tf.Module):
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """The served functions by name."""
         specs = {**query_specs(self.features), **candidate_specs(self.features, self.given)}
-        rank = tf.function(self._rank).get_concrete_function(**specs)
+        scores_of = tf.function(self.rank, reduce_retracing=True)  # traced and written once, for both signatures
+        rank = tf.function(partial(self._rank, scores_of)).get_concrete_function(**specs)
         examples = tf.TensorSpec([None], tf.string, name="examples")
-        rank_examples = tf.function(self._rank_examples).get_concrete_function(examples)
+        rank_examples = tf.function(partial(self._rank_examples, scores_of)).get_concrete_function(examples)
         return {"rank": rank, "rank_examples": rank_examples, "serving_default": rank}
 
     def save(self, folder: str) -> None:
         """Write the SavedModel."""
         tf.saved_model.save(self, folder, signatures=self.signatures())
 
-    def _rank(self, **query: tf.Tensor) -> dict[str, tf.Tensor]:
-        scores = self.rank(**query)
+    def _rank(self, scores_of: Callable, **query: tf.Tensor) -> dict[str, tf.Tensor]:
+        scores = scores_of(**query)
         return {names.SCORE: scores, names.PROBABILITY: self._probabilities(scores)}
 
     def _probabilities(self, scores: tf.Tensor) -> tf.Tensor:
         return tf.where(tf.math.is_inf(scores), 0.0, self.probabilities(scores))
 
-    def _rank_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _rank_examples(self, scores_of: Callable, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(examples, example_spec(self.features, self.width, self.given))
         columns = {
             name: tf.sparse.to_dense(value, np.nan if value.dtype.is_floating else None)
@@ -122,7 +126,7 @@ class Ranker(tf.Module):
         for name, of_item in raw_columns(self.features.item).items():
             if of_item.values is not None:
                 columns[name] = tf.reshape(columns[name], [-1, self.width, of_item.values])
-        return {names.PROBABILITY: self._probabilities(self.rank(**columns))}
+        return {names.PROBABILITY: self._probabilities(scores_of(**columns))}
 
 
 def _timeless(features: dict[str, Feature]) -> dict[str, Feature]:
@@ -179,7 +183,7 @@ def lists_of(table: pa.Table, features: Features, given: tuple[str, ...] = PER_C
         names.QUERY_TIME: table[names.QUERY_TIME].to_numpy(),
         names.HISTORY: history,
         names.HISTORY_TIME: raw.pad_integers(table[names.HISTORY_TIME].combine_chunks(), history.shape[1]),
-        **{name: value.numpy() for name, value in raw.from_table(table, features.user).items()},
+        **raw_arrays(table, features.user),
     }
     items = raw_columns(features.item)
     for name in (names.ITEM_ID, *given, names.LABEL, names.WEIGHT, names.RATING, *items):

@@ -1,17 +1,14 @@
-"""Asking a retrieval model many queries: strings in, catalogue rows out."""
+"""Asking a retrieval model many queries: strings in, catalogue rows out. NumPy and Arrow only."""
 
-import core.tf  # noqa: F401 - Keras 2, before TensorFlow
-
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import tensorflow as tf
 
 from core import names
 from core.queries import Candidates, Queries
-from transform import raw
+from transform.arrays import pad_strings, raw_arrays
 from transform.features import Feature
 
 BATCH = 512
@@ -19,19 +16,19 @@ PAIRS = 1 << 16  # of a user and an item, whose ratings are predicted together
 SCORES_AT_ONCE = 16_000_000  # of all items; with a large catalogue fewer queries are asked together
 
 
-def query_tensors(queries: Queries, user_features: dict[str, Feature]) -> dict[str, tf.Tensor]:
-    """The raw inputs of the queries, without `exclude` and `k`."""
+def query_arrays(queries: Queries, user_features: Mapping[str, Feature]) -> dict[str, np.ndarray]:
+    """Return the raw inputs of queries, without `exclude` and `k`."""
     return {
-        names.USER_ID: tf.constant(queries.users[names.USER_ID].combine_chunks().to_numpy(zero_copy_only=False)),
-        names.HISTORY: tf.constant(raw.pad_strings(queries.history)),
-        **raw.from_table(queries.users, user_features),
+        names.USER_ID: queries.users[names.USER_ID].to_numpy(),
+        names.HISTORY: pad_strings(queries.history),
+        **raw_arrays(queries.users, user_features),
     }
 
 
 def retrieve(
-    signature: Callable[..., dict[str, tf.Tensor]],
+    signature: Callable[..., Mapping[str, Any]],
     queries: Queries,
-    user_features: dict[str, Feature],
+    user_features: Mapping[str, Feature],
     n_items: int,
     k: int,
 ) -> Candidates:
@@ -47,9 +44,8 @@ def retrieve(
     width = min(k, n_items)
     parts = []
     for part in batches(queries, n_items):
-        exclude = tf.constant(raw.pad_strings(part.seen))
-        answer = signature(**query_tensors(part, user_features), exclude=exclude, k=tf.constant(k, tf.int32))
-        parts.append({name: value.numpy() for name, value in answer.items() if name != names.ITEM_ID})
+        answer = signature(**query_arrays(part, user_features), exclude=pad_strings(part.seen), k=np.int32(k))
+        parts.append({name: np.asarray(value) for name, value in answer.items() if name != names.ITEM_ID})
     if not parts:
         return Candidates(np.full((0, width), -1, np.int32), np.zeros((0, width), np.float32))
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -57,9 +53,9 @@ def retrieve(
 
 
 def score(
-    signature: Callable[..., dict[str, tf.Tensor]],
+    signature: Callable[..., Mapping[str, Any]],
     queries: Queries,
-    user_features: dict[str, Feature],
+    user_features: Mapping[str, Feature],
     n_items: int,
     rows: np.ndarray,
     ids: np.ndarray,
@@ -74,9 +70,9 @@ def score(
     """
     found, start = [], 0
     for part in batches(queries, n_items):
-        exclude, items = tf.constant(raw.pad_strings(part.seen)), tf.constant(ids[start : start + len(part)])
-        answer = signature(**query_tensors(part, user_features), exclude=exclude, item_id=items)
-        found.append({name: value.numpy() for name, value in answer.items()})
+        items = ids[start : start + len(part)]
+        answer = signature(**query_arrays(part, user_features), exclude=pad_strings(part.seen), item_id=items)
+        found.append({name: np.asarray(value) for name, value in answer.items()})
         start += len(part)
     whole = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     return Candidates(rows, whole.pop(names.SCORE), whole)
@@ -87,10 +83,10 @@ def predict(model: Any, user_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray) ->
     parts = [np.zeros(0, np.float32)]
     for start in range(0, len(user_ids), PAIRS):
         pair = {
-            name: tf.constant(ids.slice(start, PAIRS).to_numpy())
+            name: ids.slice(start, PAIRS).to_numpy()
             for name, ids in ((names.USER_ID, user_ids), (names.ITEM_ID, item_ids))
         }
-        parts.append(model.signatures["predict"](**pair)[names.RATING].numpy())
+        parts.append(model.signatures["predict"](**pair)[names.RATING])
     return np.concatenate(parts)
 
 

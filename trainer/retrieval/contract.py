@@ -17,6 +17,7 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -140,15 +141,16 @@ class Retriever(tf.Module):
             names.ITEM_ID: tf.TensorSpec([None], tf.string, name=names.ITEM_ID),
             names.K: tf.TensorSpec([], tf.int32, name=names.K),
         }
-        # One function that `retrieve` and `score` both call: traced, written and loaded once. A new one for each call,
-        # since a model may have changed what it says, as a fusion does that has learned its weights.
-        self._opinions = tf.function(self.opinions, reduce_retracing=True)
-        retrieve = tf.function(self._retrieve).get_concrete_function(**specs)
+        # One function that `retrieve` and `score` both call: traced and written once. A new one for each call, since a
+        # model may have changed what it says, as a fusion does that has learned its weights. It is no attribute of the
+        # model: TensorFlow traces such ones again when it saves, and writes both.
+        opinions = tf.function(self.opinions, reduce_retracing=True)
+        retrieve = tf.function(partial(self._retrieve, opinions)).get_concrete_function(**specs)
         candidates = {names.ITEM_ID: tf.TensorSpec([None, None], tf.string, name=names.ITEM_ID)}
         score = {name: spec for name, spec in specs.items() if name != names.K} | candidates
         return {
             "retrieve": retrieve,
-            "score": tf.function(self._score).get_concrete_function(**score),
+            "score": tf.function(partial(self._score, opinions)).get_concrete_function(**score),
             "similar": tf.function(self._similar).get_concrete_function(**similar),
             "serving_default": retrieve,
         }
@@ -157,15 +159,15 @@ class Retriever(tf.Module):
         """Write the SavedModel."""
         tf.saved_model.save(self, folder, signatures=self.signatures())
 
-    def _retrieve(self, **query: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _retrieve(self, opinions_of: Callable, **query: tf.Tensor) -> dict[str, tf.Tensor]:
         exclude, k = self.rows.lookup(query.pop(names.EXCLUDE)), query.pop(names.K)
-        opinions = self._opinions(self._latest(query), exclude)
+        opinions = opinions_of(self._latest(query), exclude)
         best, rows = self._best(opinions.pop(names.SCORE), k)
         return self._answer(best, rows) | {name: tf.gather(all_, rows, batch_dims=1) for name, all_ in opinions.items()}
 
-    def _score(self, **query: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _score(self, opinions_of: Callable, **query: tf.Tensor) -> dict[str, tf.Tensor]:
         exclude, rows = (self.rows.lookup(query.pop(name)) for name in (names.EXCLUDE, names.ITEM_ID))
-        opinions = self._opinions(self._latest(query), exclude)
+        opinions = opinions_of(self._latest(query), exclude)
         found = {name: tf.gather(all_, tf.maximum(rows, 0), batch_dims=1) for name, all_ in opinions.items()}
         return found | {names.SCORE: tf.where(rows >= 0, found[names.SCORE], -np.inf)}
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from core import metrics, names
 from core.queries import Queries
-from trainer.retrieval.ask import query_tensors
+from trainer.retrieval.ask import query_arrays
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.validation import validation_queries
 from transform import raw
@@ -38,7 +38,7 @@ class Validation:
         self.parts = []
         for start in range(0, len(queries), AT_ONCE):
             part = queries.take(np.arange(start, min(start + AT_ONCE, len(queries))))
-            self.parts.append((transform(**query_tensors(part, data.features.user)), self._seen(part, data)))
+            self.parts.append((transform(**query_arrays(part, data.features.user)), self._seen(part, data)))
 
     @staticmethod
     def _seen(part: Queries, data: RetrievalData) -> np.ndarray:
