@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core import names
-from core.columns import read_arrow
+from core.arrow import read_arrow
 from core.errors import DataError
 
 

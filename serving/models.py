@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from core import names, releases
-from core.columns import read_arrow
+from core import names
+from core.arrow import read_arrow
 from core.errors import ReleaseError
 from core.files import read_json
 from core.queries import Candidates, Queries
+from core.release import reader
 from serving import settings as serving_settings
 from serving.catalogue import NO_ITEM, Catalogue
 from serving.engine import TwoStep
@@ -151,7 +152,7 @@ def of_release(
     Args:
       folder: of the release.
       modules: see `serving.settings.read`.
-      trusted: as of `core.releases.manifest`.
+      trusted: as of `core.release.reader.manifest`.
       optimized: as of `serving.saved_model.SavedModel`.
     Raises:
       ReleaseError: its settings are wrong, name a module that is not allowed or a column that its catalogue lacks.
@@ -161,13 +162,13 @@ def of_release(
         check_reranking(settings.reranking, settings.features.item)
     except ValueError as error:
         raise ReleaseError(f"{folder}: its re-ranking is wrong: {error}") from None
-    retrieval, index, ranking = (folder / part for part in (releases.RETRIEVAL, releases.INDEX, releases.RANKING))
+    retrieval, index, ranking = (folder / part for part in (reader.RETRIEVAL, reader.INDEX, reader.RANKING))
     return two_step(retrieval, index, ranking, catalogue_of(folder, settings), settings, optimized)
 
 
 def retriever_of_release(folder: Path, settings: ServingSettings, wanted: Collection[str]) -> CandidateSource:
     """Return the retriever of a release whose files were verified, for a few calls of the signatures `wanted`."""
-    retrieval, index = folder / releases.RETRIEVAL, folder / releases.INDEX
+    retrieval, index = folder / reader.RETRIEVAL, folder / reader.INDEX
     return CandidateSource(retrieval, index, catalogue_of(folder, settings), settings.features, wanted, optimized=False)
 
 
@@ -183,4 +184,4 @@ def catalogue_of(folder: Path, settings: ServingSettings) -> Catalogue:
 
 def settings_of(folder: Path, modules: Collection[str] = (), trusted: Sequence[Path] = ()) -> ServingSettings:
     """Return the serving settings of a release, whose manifest is checked again. Raises: ReleaseError."""
-    return serving_settings.read(releases.manifest_of(folder, trusted)["facts"].get("serving"), modules)
+    return serving_settings.read(reader.manifest_of(folder, trusted)["facts"].get("serving"), modules)

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from core import names
-from core.columns import STRINGS, read_arrow
+from core.arrow import STRINGS, read_arrow
 from core.queries import Queries
 from serving.settings import ServingSettings
-from transform.columns import feature_types
+from transform.arrow_types import feature_types
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from core import names
-from core.columns import read_arrow
+from core.arrow import read_arrow
 from core.examples import read_examples
 from core.queries import Queries, catalogue_rows
 from trainer.retrieval.contract import RetrievalData
 from transform import raw
-from transform.columns import feature_types, user_types
+from transform.arrow_types import feature_types, user_types
 from transform.features import Features
 from transform.names import index_sizes, vocabularies
 

@@ -18,7 +18,7 @@ from components.candidate_generator import candidates, exposures, sampling
 from components.event_joiner import schema
 from components.table_example_gen.spec import check_dropped, dropped_text
 from core import examples, metrics, names, progress, queries
-from core.columns import event_types, read_arrow
+from core.arrow import event_types, read_arrow
 from core.errors import ModelError
 from core.files import write_json
 from core.windows import earlier_windows
@@ -27,7 +27,7 @@ from serving.catalogue import Catalogue
 from serving.models import CandidateSource
 from trainer.retrieval.run_fn import early_model
 from transform.arrays import pad_strings
-from transform.columns import user_types
+from transform.arrow_types import user_types
 from transform.features import Features, raw_columns
 
 HELD_OUT = 0.15  # share of the users whose queries choose the ranker

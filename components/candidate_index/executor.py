@@ -14,7 +14,7 @@ from tfx.utils import path_utils
 
 from components.candidate_index import index
 from core import names, progress
-from core.columns import read_arrow
+from core.arrow import read_arrow
 from core.files import write_json
 from core.queries import Queries
 from serving.catalogue import Catalogue

@@ -13,9 +13,10 @@ from tfx.types import Artifact, artifact_utils
 
 from components.drift_detector import drift
 from components.drift_detector.settings import DetectorSettings
-from core import names, progress, releases
+from core import names, progress
 from core.errors import DataError, ReleaseError
 from core.files import write_json
+from core.release import reader
 
 _MOST_SHOWN = 3  # findings in the line of progress
 
@@ -76,9 +77,9 @@ def _compare(
     """
     findings, lacking = [], []
     trusted = [Path(file) for file in settings.trusted_keys]
-    with releases.reading(Path(settings.releases), version, trusted) as release:
+    with reader.reading(Path(settings.releases), version, trusted) as release:
         for table, columns in settings.columns.items():
-            before = release / releases.STATISTICS / table / names.STATISTICS_FILE
+            before = release / reader.STATISTICS / table / names.STATISTICS_FILE
             if not before.is_file():  # made by an earlier version, or without this table
                 lacking.append(table)
                 continue

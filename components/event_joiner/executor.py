@@ -19,9 +19,9 @@ from tfx.utils import io_utils
 from components.event_joiner import join, schema, shards, splits
 from components.table_example_gen.spec import check_dropped, dropped_text
 from core import examples, names, progress
-from core.columns import event_types, read_arrow, write_arrow
+from core.arrow import event_types, read_arrow, write_arrow
 from core.files import read_json, write_json
-from transform.columns import feature_types
+from transform.arrow_types import feature_types
 from transform.features import Features
 
 SCHEMA_FILE = "schema.pbtxt"

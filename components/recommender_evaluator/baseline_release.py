@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from core import releases
 from core.errors import ReleaseError
 from core.queries import Queries
+from core.release import reader
 from serving import models
 from serving.catalogue import Catalogue
 from serving.engine import TwoStep
@@ -30,15 +30,15 @@ def opened(folder: Path, split: dict[str, Any], features: Features, trusted: Seq
       folder: of the release.
       split: of the test events that it is to be asked about.
       features: those configured now, which the queries carry.
-      trusted: as of `core.releases.manifest`.
+      trusted: as of `core.release.reader.manifest`.
     Raises:
       NotComparableError: the release was judged under another split, so that it may have been fitted on these test
         events; it takes user features that the queries lack; or it cannot be read.
     """
     try:
         modules = own_modules(features)
-        with releases.reading(folder.parent, folder.name, trusted) as path:
-            _check_split(folder.name, releases.manifest_of(path, trusted)["facts"].get("split"), split)
+        with reader.reading(folder.parent, folder.name, trusted) as path:
+            _check_split(folder.name, reader.manifest_of(path, trusted)["facts"].get("split"), split)
             settings = models.settings_of(path, modules, trusted)
             lacking = _lacking(settings.features, features)
             if lacking:

@@ -19,7 +19,7 @@ from components.recommender_evaluator import baseline_release, evaluation, rules
 from components.recommender_evaluator.baseline_release import NotComparableError
 from components.recommender_evaluator.trade_off import trade_off
 from core import metrics, names, progress, queries
-from core.columns import read_arrow
+from core.arrow import read_arrow
 from core.examples import read_examples
 from core.files import read_json, write_json
 from core.rating_metrics import RATING
@@ -33,7 +33,7 @@ from trainer.retrieval import ask
 from trainer.retrieval.ask import predict
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.registry import MODELS
-from transform.columns import user_types
+from transform.arrow_types import user_types
 from transform.features import Features, raw_columns
 
 RANKINGS_FILE = "rankings.npz"  # the lists of every model, so that the second evaluator need not ask again

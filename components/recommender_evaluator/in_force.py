@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tfx.dsl.components.common import resolver
 
-from core import releases
 from core.errors import ReleaseError
+from core.release import reader
 
 RELEASE = "release"
 
@@ -54,17 +54,17 @@ class ReleaseInForce(resolver.ResolverStrategy):
         A newer one that was in force before was rolled back, and is no baseline.
         """
         try:
-            now = releases.current(self.folder)
+            now = reader.current(self.folder)
             if now is not None:
                 yield now
-                yield from (version for version in releases.earlier(self.folder) if version < now)
+                yield from (version for version in reader.earlier(self.folder) if version < now)
         except ReleaseError as error:
             logging.warning("there is no release to compare with: %s", error)
 
     def _holds(self, version: str, own: dict[str, int]) -> bool:
         """Return whether a release was made of these artifacts, by their ids in ML Metadata."""
         try:
-            ids = releases.manifest(self.folder, version)["facts"]["ml_metadata"]
+            ids = reader.manifest(self.folder, version)["facts"]["ml_metadata"]
         except (ReleaseError, KeyError):
             return False  # the component that compares says what is wrong with it
         return all(ids.get(key) == id_ for key, id_ in own.items())

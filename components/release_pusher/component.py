@@ -55,7 +55,7 @@ class ReleasePusher(base_component.BaseComponent):
       releases: the folder of the releases, absolute, on a mounted file system.
       name: of the recommender.
       seed: of everything that was drawn.
-      keep: how many releases stay when one is made; see `core.release_store.collect`.
+      keep: how many releases stay when one is made; see `core.release.writer.collect`.
       serving: JSON of `serving.settings.ServingSettings`.
       signing_key: file of the private key that the manifest is signed with; "" for none.
       code_digest: of the code of this component, so that the cache notices a change in it.

@@ -14,9 +14,10 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import Artifact, artifact_utils
 from tfx.utils import path_utils
 
-from core import names, progress, release_store, releases
+from core import names, progress
 from core.errors import ReleaseError
 from core.files import read_json
+from core.release import reader, writer
 from serving.settings import ServingSettings
 
 _REASON = "blessing_message"  # where TFX's Evaluator, too, says why
@@ -52,9 +53,9 @@ class Executor(base_executor.BaseExecutor):
         key = exec_properties["signing_key"]
         facts, signing_key = _facts(inputs, exec_properties), Path(key) if key else None
         with tempfile.TemporaryDirectory() as temporary:
-            parts = _parts(inputs) | {releases.STATISTICS: _statistics(inputs, Path(temporary))}
-            version = release_store.publish(folder, parts, facts, served, signing_key=signing_key)
-        content_digest = releases.manifest(folder, version)["content_digest"]
+            parts = _parts(inputs) | {reader.STATISTICS: _statistics(inputs, Path(temporary))}
+            version = writer.publish(folder, parts, facts, served, signing_key=signing_key)
+        content_digest = reader.manifest(folder, version)["content_digest"]
         progress.report(f"release {version}")
         _collect(folder, exec_properties["keep"], served)
         # The cache of TFX takes an output to be there as long as its uri is: let that be the release, which someone may
@@ -89,7 +90,7 @@ def _folder(path: str) -> Path:
 def _collect(folder: Path, keep: int, served: dict[str, Path]) -> None:
     serving = next((path.parent.parent for path in served.values()), None)
     try:
-        gone = release_store.collect(folder, keep, serving)
+        gone = writer.collect(folder, keep, serving)
     except ReleaseError as error:  # the release is out and whole: what is old goes another time
         logging.warning("what is old was not deleted: %s", error)
         return
@@ -98,7 +99,7 @@ def _collect(folder: Path, keep: int, served: dict[str, Path]) -> None:
 
 def _served(inputs: dict[str, Artifact]) -> dict[str, Path]:
     """Step → the folder that its Pusher made for TensorFlow Serving, if it pushed to one."""
-    steps = (releases.RETRIEVAL, releases.RANKING)
+    steps = (reader.RETRIEVAL, reader.RANKING)
     folders = {step: Path(inputs[f"{step}_pushed"].get_string_custom_property("pushed_destination")) for step in steps}
     return {step: folder for step, folder in folders.items() if folder.name.isdecimal()}
 
@@ -106,9 +107,9 @@ def _served(inputs: dict[str, Artifact]) -> dict[str, Path]:
 def _parts(inputs: dict[str, Artifact]) -> dict[str, Path]:
     index = Path(inputs["candidate_index"].uri)
     return {
-        releases.RETRIEVAL: Path(path_utils.serving_model_path(inputs["retrieval_model"].uri)),
-        releases.INDEX: index,
-        releases.RANKING: Path(path_utils.serving_model_path(inputs["ranking_model"].uri)),
+        reader.RETRIEVAL: Path(path_utils.serving_model_path(inputs["retrieval_model"].uri)),
+        reader.INDEX: index,
+        reader.RANKING: Path(path_utils.serving_model_path(inputs["ranking_model"].uri)),
         names.USERS_FOLDER: Path(inputs["examples"].uri) / names.USERS_FOLDER,
         names.CATALOGUE_FILE: index / names.CATALOGUE_FILE,
         names.EVALUATION_FILE: _evaluation_file(inputs),

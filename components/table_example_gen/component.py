@@ -1,6 +1,6 @@
 """The component: our executor under TFX's FileBasedExampleGen, which brings its artifact type and its cache.
 
-The spans are chosen before the DAG is built (`pipeline.spans`), since TFX takes one span and of one table alone.
+The spans are chosen before the DAG is built (`pipeline.config.spans`), since TFX takes one span and of one table alone.
 """
 
 import core.tf  # noqa: F401

@@ -7,10 +7,10 @@ import pyarrow as pa
 from pydantic import Field
 
 from core import names
-from core.columns import event_types
+from core.arrow import event_types
 from core.errors import DataError
 from core.settings import Settings
-from transform.columns import feature_types
+from transform.arrow_types import feature_types
 from transform.features import AnyFeature
 
 KEYS = names.KEYS

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from components.table_example_gen import columns, keys
+from components.table_example_gen import conversion, keys
 from components.table_example_gen.files import TableFile, open_file
 from components.table_example_gen.header import find_columns, unknown_columns
 from components.table_example_gen.spec import Problem, TableSpec, dropped_problem, shortened
@@ -187,7 +187,7 @@ def _of_whole_table(checks: list[FileCheck], report: dict[str, Any], spec: Table
 
 # ---- reading ----
 
-_Faults = list[tuple[str, columns.Fault, pa.Array]]  # the column's name in the file, the fault, the raw values
+_Faults = list[tuple[str, conversion.Fault, pa.Array]]  # the column's name in the file, the fault, the raw values
 
 
 def _scan(
@@ -205,21 +205,21 @@ def _scan(
         yield rows, pa.table(converted), faults
 
 
-def _convert(name: str, raw: pa.Array, spec: TableSpec, now: int) -> columns.Converted:
+def _convert(name: str, raw: pa.Array, spec: TableSpec, now: int) -> conversion.Converted:
     if name == names.TIMESTAMP:
-        return columns.timestamp(raw, now)
+        return conversion.timestamp(raw, now)
     if name in spec.keys:
-        return columns.identifier(raw)
+        return conversion.identifier(raw)
     if name == names.RATING:
-        return columns.rating(raw, spec.rating_range)
+        return conversion.rating(raw, spec.rating_range)
     holds = raw_columns(spec.features).get(name, Raw())
     if holds.values is not None and holds.numbers:
-        return columns.vector(raw, holds.separator, holds.values)
+        return conversion.vector(raw, holds.separator, holds.values)
     if holds.values is not None:
-        return columns.strings(raw, holds.separator, holds.values)
+        return conversion.strings(raw, holds.separator, holds.values)
     if holds.moment:
-        return columns.moment(raw)
-    return columns.number(raw) if holds.numbers else columns.text(raw)
+        return conversion.moment(raw)
+    return conversion.number(raw) if holds.numbers else conversion.text(raw)
 
 
 @dataclass

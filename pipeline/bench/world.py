@@ -21,7 +21,7 @@ from pipeline.bench.protocols import Protocol
 from trainer.data import transform_sizes, transformed
 from trainer.retrieval.contract import RetrievalData
 from transform import raw
-from transform.columns import feature_types
+from transform.arrow_types import feature_types
 from transform.features import raw_columns
 from transform.preprocessing import preprocessing_fn
 

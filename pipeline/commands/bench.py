@@ -103,7 +103,7 @@ def _show(protocol: Any, rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from pipeline.summary import estimate
+    from pipeline.report.summary import estimate
 
     table = Table(title=f"{protocol.name}: {protocol.said}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("", *protocol.metrics, "fit s", "MB"):

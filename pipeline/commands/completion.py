@@ -17,7 +17,8 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
 
 def show(arguments: argparse.Namespace) -> int:
     """Print the script."""
-    from pipeline import cli, completion
+    from pipeline import cli
+    from pipeline.commands import completion_scripts
 
-    print(completion.SHELLS[arguments.shell](cli.parser()), end="")
+    print(completion_scripts.SHELLS[arguments.shell](cli.parser()), end="")
     return 0

@@ -20,11 +20,12 @@ def check(arguments: argparse.Namespace) -> int:
     """Load a configuration, look for its data, and print the paths it stands for."""
     from core import names
     from core.printable import printable
-    from pipeline import catalogue, config, paths
+    from pipeline import config
+    from pipeline.config import list_lengths, paths
 
     loaded = config.load(arguments.config)
     files = paths.table_files(loaded, arguments.config)
-    catalogue.check_files(loaded, files[names.ITEMS])
+    list_lengths.check_files(loaded, files[names.ITEMS])
     paths.check_keys(loaded, arguments.config)
     lines = [f"{arguments.config}: ok", f"  data      {paths.data_root(loaded, arguments.config)}"]
     for table, found in files.items():
@@ -37,7 +38,7 @@ def check(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """Print the keys."""
-    from pipeline import explain
+    from pipeline.config import explain
 
     print(explain.explain(arguments.key), end="")
     return 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import datasets
 
 if TYPE_CHECKING:
-    from pipeline.checking import TableCheck
+    from pipeline.config.data_check import TableCheck
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
@@ -74,10 +74,11 @@ def get(args: argparse.Namespace) -> int:
 def check(args: argparse.Namespace) -> int:
     """Print what the tables hold, and to standard error their problems. Returns: 1 where there are problems."""
     from core.errors import DataError
-    from pipeline import checking, config
+    from pipeline import config
+    from pipeline.config import data_check
 
     loaded = config.load(args.config)
-    checks = checking.check(loaded, args.config)
+    checks = data_check.check(loaded, args.config)
     problems = [problem for each in checks for problem in each.problems]
     if args.json:
         print(json.dumps({"ok": not problems, "tables": [_as_json(each) for each in checks]}, indent=2))
@@ -112,23 +113,25 @@ def freeze(args: argparse.Namespace) -> int:
     from core import names
     from core.errors import UsageError
     from core.files import replacing
-    from pipeline import config, lineage, paths
+    from pipeline import config
+    from pipeline.config import paths
+    from pipeline.lineage import records
 
     if not 0 <= args.tolerance < 1:
         raise UsageError(f"--tolerance should be a share from 0 to below 1; found {args.tolerance:g}")
     loaded = config.load(args.config)
-    store = lineage.open_store(paths.metadata_file(loaded))
+    store = records.open_store(paths.metadata_file(loaded))
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-    from pipeline import frozen
+    from pipeline.dag import frozen
 
     named = loaded.data.schema_folder or "schema"
     folder = args.config.absolute().parent / named
     for table in loaded.data.tables:
         node = names.NODE_NAMES[table]
-        inferred = lineage.latest_output(store, f"{node}SchemaGen", "schema") / "schema.pbtxt"
-        counted = lineage.latest_output(store, f"{node}StatisticsGen", "statistics")
+        inferred = records.latest_output(store, f"{node}SchemaGen", "schema") / "schema.pbtxt"
+        counted = records.latest_output(store, f"{node}StatisticsGen", "statistics")
         statistics = statistics_pb2.DatasetFeatureStatisticsList.FromString(
             (counted / f"Split-{names.ALL}" / "FeatureStats.pb").read_bytes()
         )

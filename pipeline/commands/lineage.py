@@ -11,7 +11,7 @@ from core.printable import one_line
 
 if TYPE_CHECKING:
     from pipeline.config import Config
-    from pipeline.lineage import Lineage
+    from pipeline.lineage.records import Lineage
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
@@ -41,10 +41,11 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
 def show(arguments: argparse.Namespace) -> int:
     """Trace and print."""
     from core.files import replacing
-    from pipeline import config, lineage_views
+    from pipeline import config
+    from pipeline.lineage import views
 
     found = _trace(config.load(arguments.config), arguments.ref, arguments.forward)
-    text = getattr(lineage_views, f"as_{arguments.format}")(found)
+    text = getattr(views, f"as_{arguments.format}")(found)
     if arguments.output is None:
         sys.stdout.write(text)
         return 0
@@ -54,18 +55,19 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def _trace(config: "Config", ref: str | None, forward: bool) -> "Lineage":
-    from core import releases
-    from pipeline import lineage, paths
+    from core.release import reader
+    from pipeline.config import paths
+    from pipeline.lineage import records
 
-    store = lineage.open_store(paths.metadata_file(config))
+    store = records.open_store(paths.metadata_file(config))
     if ref is not None and ref.startswith("artifact:"):
         number = ref.removeprefix("artifact:")
         if not re.fullmatch("[0-9]{1,18}", number):
             raise UsageError(f"{one_line(ref)}: should be `artifact:` and a number, such as artifact:12")
-        return lineage.trace(store, int(number), "forward" if forward else "back")
+        return records.trace(store, int(number), "forward" if forward else "back")
     if ref is not None and (Path(ref).suffix or "/" in ref or Path(ref).is_file()):
-        return lineage.trace(store, lineage.artifacts_of_file(store, ref), "forward")
-    version = ref if ref is not None else releases.current(paths.releases_folder(config))
+        return records.trace(store, records.artifacts_of_file(store, ref), "forward")
+    version = ref if ref is not None else reader.current(paths.releases_folder(config))
     if version is None:
         raise UsageError(f"{paths.releases_folder(config)}: no release yet. Run the pipeline, or name an artifact:ID")
-    return lineage.trace(store, lineage.release_artifact(store, version), "forward" if forward else "back")
+    return records.trace(store, records.release_artifact(store, version), "forward" if forward else "back")

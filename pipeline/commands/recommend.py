@@ -16,7 +16,7 @@ from core.printable import printable
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.released import Source
+    from pipeline.commands.release_source import Source
     from serving.catalogue import Catalogue
 
 
@@ -120,23 +120,24 @@ def _release(arguments: argparse.Namespace) -> Iterator[tuple[Path, "Source"]]:
     import core.tf
 
     from core import collection
-    from pipeline import logs, released
+    from pipeline.commands import release_source
+    from pipeline.runners import logs
 
     core.tf.for_answers_only()
-    source = released.find(arguments.source, arguments.public_key)
+    source = release_source.find(arguments.source, arguments.public_key)
     with contextlib.ExitStack() as stack:
         stack.enter_context(collection.postponed())
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        folder = stack.enter_context(released.reading(source, arguments.release))
+        folder = stack.enter_context(release_source.reading(source, arguments.release))
         stack.enter_context(logs.captured(temporary / "log", arguments.verbose))
         yield folder, source
 
 
 def _version(folder: Path) -> str:
     """Return the version of a release, whatever its folder is called."""
-    from core import releases
+    from core.release import reader
 
-    return releases.manifest_of(folder)["version"]
+    return reader.manifest_of(folder)["version"]
 
 
 def _users_folder() -> str:

@@ -10,7 +10,7 @@ from core.errors import UsageError
 from core.printable import printable
 
 if TYPE_CHECKING:
-    from pipeline.released import Source
+    from pipeline.commands.release_source import Source
 
 
 def add_arguments(subparsers: Any) -> None:
@@ -44,7 +44,7 @@ _KEYS = "Write an Ed25519 private key for `release.signing_key` and its public k
 
 
 def _keys(arguments: argparse.Namespace) -> int:
-    from core import signing
+    from core.release import signing
 
     private, public = signing.make_keys(arguments.folder)
     print(f"{private}  the private key: keep it where only the pipeline can read it\n{public}  the public key")
@@ -53,30 +53,30 @@ def _keys(arguments: argparse.Namespace) -> int:
 
 def _source(arguments: argparse.Namespace) -> "Source":
     """Return where the releases are, which is named itself or by a configuration."""
-    from pipeline import released
+    from pipeline.commands import release_source
 
-    return released.find(arguments.config)
+    return release_source.find(arguments.config)
 
 
 def _folder_of_releases(arguments: argparse.Namespace) -> Path:
     """Return the folder of the releases. Raises: UsageError where the folder of one release was given."""
-    from core import releases
+    from core.release import reader
 
     folder = _source(arguments).folder
-    if releases.is_release(folder):
+    if reader.is_release(folder):
         raise UsageError(f"{folder} is one release itself. Give the folder of the releases, which is its parent")
     return folder
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from core import releases
+    from core.release import reader
 
     folder = _folder_of_releases(arguments)
-    now, known = releases.current(folder), releases.versions(folder)
+    now, known = reader.current(folder), reader.versions(folder)
     if arguments.json:
         print(json.dumps({"current": now, "versions": known}, indent=2))
     elif known:
-        marks = {now: "  current", next(iter(releases.earlier(folder)), None): "  current before"}
+        marks = {now: "  current", next(iter(reader.earlier(folder)), None): "  current before"}
         print("\n".join(f"{version}{marks.get(version, '')}" for version in known))
     else:
         print(f"{folder}: no release yet; `twostep run` makes one.")
@@ -84,14 +84,14 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from core import releases
+    from core.release import reader
 
     source = _source(arguments)
-    folder, manifest = source.folder, releases.manifest(source.folder, arguments.version, source.trusted)
+    folder, manifest = source.folder, reader.manifest(source.folder, arguments.version, source.trusted)
     if arguments.json:
         print(json.dumps(manifest, indent=2, sort_keys=True))
         return 0
-    is_current = manifest["version"] == releases.current(folder)
+    is_current = manifest["version"] == reader.current(folder)
     size = sum(file["size"] for file in manifest["files"].values())
     shown = {
         "version": manifest["version"] + (" (current)" if is_current else ""),
@@ -107,11 +107,11 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from core import releases
+    from core.release import reader
 
     source = _source(arguments)
-    releases.verify(source.folder, arguments.version, source.trusted)
-    manifest = releases.manifest(source.folder, arguments.version, source.trusted)
+    reader.verify(source.folder, arguments.version, source.trusted)
+    manifest = reader.manifest(source.folder, arguments.version, source.trusted)
     if arguments.json:
         print(json.dumps({"version": manifest["version"], "files": len(manifest["files"]), "whole": True}, indent=2))
     else:
@@ -120,12 +120,12 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _rollback(arguments: argparse.Namespace) -> int:
-    from core import release_store, releases
+    from core.release import reader, writer
 
     source = _source(arguments)
     folder = source.folder
-    before = releases.current(folder) if arguments.version is None else None
-    now = release_store.rollback(folder, arguments.version, source.trusted)
+    before = reader.current(folder) if arguments.version is None else None
+    now = writer.rollback(folder, arguments.version, source.trusted)
     if arguments.json:
         print(json.dumps({"current": now}, indent=2))
     else:
@@ -134,17 +134,18 @@ def _rollback(arguments: argparse.Namespace) -> int:
 
 
 def _gc(arguments: argparse.Namespace) -> int:
-    from core import release_store, releases
-    from pipeline import config, paths
+    from core.release import reader, writer
+    from pipeline.config import paths
+    from pipeline.config.model import Release
 
     source = _source(arguments)
-    folder, serving, keep = source.folder, None, config.Release().keep
+    folder, serving, keep = source.folder, None, Release().keep
     if source.config is not None:
         serving, keep = paths.serving_folder(source.config), source.config.release.keep
     if arguments.keep is not None:
         keep = arguments.keep
-    known = releases.versions(folder)
-    gone = release_store.collect(folder, keep, serving, arguments.dry_run)
+    known = reader.versions(folder)
+    gone = writer.collect(folder, keep, serving, arguments.dry_run)
     left = [version for version in known if folder / version not in gone]
     if arguments.json:
         print(json.dumps({"deleted": list(map(str, gone)), "left": left, "dry_run": arguments.dry_run}, indent=2))

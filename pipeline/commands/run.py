@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.config import Config
-    from pipeline.progress import NodeResult
+    from pipeline.runners.progress import NodeResult
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
@@ -63,17 +63,19 @@ def run(arguments: argparse.Namespace) -> int:
 def _checked_run(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from pipeline import catalogue, config, logs, paths, runner
+    from pipeline import config
+    from pipeline.config import list_lengths, paths
+    from pipeline.runners import local, logs
 
     loaded = config.load(arguments.config)
     files = paths.table_files(loaded, arguments.config)
-    catalogue.check_files(loaded, files[names.ITEMS])
+    list_lengths.check_files(loaded, files[names.ITEMS])
     paths.check_keys(loaded, arguments.config)
     answer |= {"name": loaded.name, "run_folder": str(paths.run_folder(loaded))}
     if arguments.dry_run:
         _dry_run(loaded, arguments, files, answer)
         return
-    run_id = runner.new_run_id()
+    run_id = local.new_run_id()
     log_file = paths.log_folder(loaded) / f"{run_id}.log"
     answer |= {"run": run_id, "log": str(log_file)}
     with (
@@ -98,24 +100,27 @@ def _run(
     stop_if_asked: Callable[[], None],
     answer: dict[str, Any],
 ) -> None:
-    from pipeline import catalogue, lineage, paths, retention, runner
-    from pipeline.progress import Progress
+    from pipeline.config import list_lengths, paths
+    from pipeline.lineage import records
+    from pipeline.runners import local, retention
+    from pipeline.runners.progress import Progress
 
     progress = Progress(console)
     with progress.running("loading TensorFlow and TFX"), collection.postponed():
-        from pipeline import dag, summary
-        from pipeline.outcome import Outcome
+        from pipeline.dag import wiring
+        from pipeline.report import summary
+        from pipeline.runners.outcome import Outcome
 
-        pipeline = dag.build(config, arguments.config)
+        pipeline = wiring.build(config, arguments.config)
 
     def check(results: list["NodeResult"]) -> None:
         if results[-1].node == "EventJoiner":
             outcome = Outcome(paths.metadata_file(config), results)
-            catalogue.check_joined(config, outcome.folder("EventJoiner", "examples"))
+            list_lengths.check_joined(config, outcome.folder("EventJoiner", "examples"))
 
     try:
-        runner.run(pipeline, progress, run_id, stop_if_asked, arguments.until, check)
-        store = lineage.open_store(paths.metadata_file(config))
+        local.run(pipeline, progress, run_id, stop_if_asked, arguments.until, check)
+        store = records.open_store(paths.metadata_file(config))
         retention.collect(store, paths.pipeline_root(config), config.keep_runs)
         answer |= summary.facts(config, progress.results)
         summary.show(config, arguments.config, progress.results, console)
@@ -131,14 +136,16 @@ def _dry_run(
     """Print what a run would do. Raises: UsageError, when there is no node `--until`."""
     import tempfile
 
-    from core import releases
-    from pipeline import logs, paths, plan
+    from core.release import reader
+    from pipeline.config import paths
+    from pipeline.dag import plan
+    from pipeline.runners import logs
 
     with tempfile.TemporaryDirectory() as folder, logs.captured(Path(folder, "log"), arguments.verbose):
         with collection.postponed():
-            from pipeline import dag
+            from pipeline.dag import wiring
 
-        upstream = dag.upstream(config, arguments.config)
+        upstream = wiring.upstream(config, arguments.config)
     needed = upstream if arguments.until is None else plan.needed_by(arguments.until, upstream)
     nodes = [node for node in upstream if node in needed]
     sources = paths.table_sources(config, arguments.config)
@@ -146,7 +153,7 @@ def _dry_run(
         table: plan.Deliveries(config.data.paths[table], len(matched), sources[table].spans)
         for table, matched in files.items()
     }
-    release = releases.current(paths.releases_folder(config))
+    release = reader.current(paths.releases_folder(config))
     answer |= {
         "dry_run": True,
         "nodes": nodes,
@@ -190,7 +197,7 @@ def alone(folder: Path) -> Iterator[None]:
     """
     import fcntl
 
-    from pipeline import paths
+    from pipeline.config import paths
 
     paths.check_run_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)

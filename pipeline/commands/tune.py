@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.config import Config
-    from pipeline.tuning import Search
+    from pipeline.dag.tuning import Search
 
 TRIALS, WHILE_THERE_IS_TIME = 20, 10_000
 MOST_MINUTES = 100_000
@@ -55,14 +55,16 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from rich.console import Console
 
-    from pipeline import catalogue, config, logs, paths, runner
+    from pipeline import config
     from pipeline.commands.run import alone, terminable
+    from pipeline.config import list_lengths, paths
+    from pipeline.runners import local, logs
 
     loaded = config.load(arguments.config)
-    catalogue.check_files(loaded, paths.table_files(loaded, arguments.config)[names.ITEMS])
+    list_lengths.check_files(loaded, paths.table_files(loaded, arguments.config)[names.ITEMS])
     output = _output(arguments, loaded)
     space = _space(arguments, loaded)
-    run_id = runner.new_run_id()
+    run_id = local.new_run_id()
     log_file = paths.log_folder(loaded) / f"{run_id}.log"
     with alone(paths.run_folder(loaded)), logs.captured(log_file, arguments.verbose) as terminal:
         console = Console(file=terminal)
@@ -129,18 +131,20 @@ def _search(
     console: "Console",
     stop_if_asked: Callable[[], None],
 ) -> None:
-    from pipeline import paths, runner, tuning_summary
+    from pipeline.config import paths
+    from pipeline.report import tuning_summary
+    from pipeline.runners import local
 
     progress = tuning_summary.TrialLines(console)
     with progress.running("loading TensorFlow and TFX"), collection.postponed():
-        from pipeline import tuning
-        from pipeline.outcome import Outcome
+        from pipeline.dag import tuning
+        from pipeline.runners.outcome import Outcome
 
         trials = arguments.trials or (TRIALS if arguments.minutes is None else WHILE_THERE_IS_TIME)
         search = tuning.search_for(config, arguments.step, space, trials, arguments.minutes)
         pipeline = tuning.build(config, arguments.config, search)
     try:
-        runner.run(pipeline, progress, run_id, stop_if_asked)
+        local.run(pipeline, progress, run_id, stop_if_asked)
         found = tuning.finished(Outcome(paths.metadata_file(config), progress.results), search)
     except (KeyboardInterrupt, TwostepError):
         found = tuning.kept(config, Outcome(paths.metadata_file(config), progress.results), search)
@@ -155,8 +159,9 @@ def _write(
 ) -> None:
     """The copy of the configuration with the best settings, and the summary."""
     from core.files import replacing
-    from pipeline import paths, tuning_summary
-    from pipeline.tuned_file import with_params
+    from pipeline.config import paths
+    from pipeline.config.tuned_file import with_params
+    from pipeline.report import tuning_summary
 
     best = max(found, key=lambda trial: (trial.score, -trial.number))
     with replacing(output) as partial:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core import names
-from pipeline.progress import duration
 from pipeline.report import charts
 from pipeline.report.facts import ReportFacts
 from pipeline.report.glossary import METRICS, metric_title
 from pipeline.report.markup import Html, decimals, el, figure, join, number, percent, table
+from pipeline.runners.progress import duration
 
 _STATES = {"done": "", "cached": "from cache", "skipped": "skipped", "failed": "failed"}
 _SHADES = 3  # colours of the parts of a bar, in the page's style

@@ -27,7 +27,7 @@ from tfx_bsl.tfxio import tf_example_record
 
 from components.event_joiner import join
 from core import names, queries
-from core.columns import write_arrow
+from core.arrow import write_arrow
 from core.examples import files, shard_path, write_examples
 from core.files import read_json
 from core.queries import Queries

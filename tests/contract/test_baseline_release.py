@@ -9,9 +9,10 @@ import pytest
 from components.candidate_index import index
 from components.recommender_evaluator import baseline_release
 from components.recommender_evaluator.baseline_release import NotComparableError
-from core import names, release_store, releases, signing
-from core.columns import write_arrow
+from core import names
+from core.arrow import write_arrow
 from core.names import EVAL, TRAIN
+from core.release import reader, signing, writer
 from serving.catalogue import Catalogue
 from serving.settings import ServingSettings
 from transform.features import Features
@@ -32,16 +33,16 @@ def release(world, tmp_path_factory):
     (folder / "evaluation.json").write_text("{}")
     settings = ServingSettings(name="x", features=world.features, candidates=15, exclude_seen=True)
     parts = {
-        releases.RETRIEVAL: world.saved("retrieval", "item_knn"),
-        releases.INDEX: folder / "index",
-        releases.RANKING: world.saved("ranking", "logistic"),
+        reader.RETRIEVAL: world.saved("retrieval", "item_knn"),
+        reader.INDEX: folder / "index",
+        reader.RANKING: world.saved("ranking", "logistic"),
         names.USERS_FOLDER: folder / "users",
-        releases.STATISTICS: folder / "statistics",
+        reader.STATISTICS: folder / "statistics",
         names.CATALOGUE_FILE: folder / "catalogue.arrow",
         names.EVALUATION_FILE: folder / "evaluation.json",
     }
     facts = {"serving": settings.model_dump(mode="json"), "split": SPLIT}
-    version = release_store.publish(folder / "releases", parts, facts)
+    version = writer.publish(folder / "releases", parts, facts)
     return folder / "releases" / version
 
 

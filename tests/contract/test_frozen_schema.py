@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline.config import Config
-from pipeline.frozen import domain_sizes, relaxed
+from pipeline.dag.frozen import domain_sizes, relaxed
 
 CONFIG = Config.model_validate(
     {

@@ -221,10 +221,11 @@ def loaded(finished: Recommender) -> Any:
 @pytest.fixture(scope="module")
 def folders(loaded: Any) -> Callable[[str, str], str]:
     """The folder of an output of a node."""
-    from pipeline import lineage, paths
+    from pipeline.config import paths
+    from pipeline.lineage import records
 
-    store = lineage.open_store(paths.metadata_file(loaded))
-    return lambda node, output: str(lineage.latest_output(store, node, output))
+    store = records.open_store(paths.metadata_file(loaded))
+    return lambda node, output: str(records.latest_output(store, node, output))
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,9 @@ from tfx.types import standard_artifacts
 from components.drift_detector.executor import Executor
 from components.drift_detector.settings import DetectorSettings, Drift
 from components.types import DriftReport, Release
-from core import names, release_store, releases
+from core import names
 from core.errors import DataError
+from core.release import reader, writer
 
 COLUMNS = {"items": {"item_id": "missing", "price": "values", "region": "values"}}
 
@@ -46,16 +47,16 @@ def release(tmp_path_factory) -> Path:
 
 
 def publish(folder: Path, counted: Path | None) -> Path:
-    parts = {name: folder / "parts" / name for name in (*releases.FOLDERS, *releases.FILES)}
-    for name in releases.FOLDERS:
+    parts = {name: folder / "parts" / name for name in (*reader.FOLDERS, *reader.FILES)}
+    for name in reader.FOLDERS:
         parts[name].mkdir(parents=True)
         (parts[name] / "content").write_text(name)
-    for name in releases.FILES:
+    for name in reader.FILES:
         parts[name].write_text(name)
     if counted is not None:
-        (parts[releases.STATISTICS] / "items").mkdir()
-        (parts[releases.STATISTICS] / "items" / names.STATISTICS_FILE).write_bytes(counted.read_bytes())
-    return folder / "releases" / release_store.publish(folder / "releases", parts, {})
+        (parts[reader.STATISTICS] / "items").mkdir()
+        (parts[reader.STATISTICS] / "items" / names.STATISTICS_FILE).write_bytes(counted.read_bytes())
+    return folder / "releases" / writer.publish(folder / "releases", parts, {})
 
 
 def detect(folder: Path, release: Path | None, bounds: Drift | None = None, **changes: float) -> dict:

@@ -16,7 +16,7 @@ from tfx.types import standard_artifacts
 
 from components.event_joiner import executor, shards
 from core import examples, names
-from core.columns import STRINGS, event_types, read_arrow
+from core.arrow import STRINGS, event_types, read_arrow
 from core.files import read_json
 
 USERS, ITEMS, EVENTS = 60, 20, 900

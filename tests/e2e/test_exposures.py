@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from core import examples, names
-from core.columns import STRINGS, read_arrow
+from core.arrow import STRINGS, read_arrow
 from core.files import read_json
 from core.windows import windows_before
 

@@ -11,7 +11,8 @@ from tfx.types import artifact_utils, standard_artifacts
 
 from components.recommender_evaluator.in_force import ReleaseInForce
 from components.types import Release
-from core import names, release_store, releases
+from core import names
+from core.release import reader, writer
 
 
 class History:
@@ -23,7 +24,7 @@ class History:
         config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
         self.store = metadata_store.MetadataStore(config)
         self.folder, self.parts, self.made = folder / "releases", folder / "parts", []
-        for name in (*releases.FOLDERS, *releases.FILES):
+        for name in (*reader.FOLDERS, *reader.FILES):
             (self.parts / name).mkdir(parents=True)
             (self.parts / name / "content").write_text(name)
 
@@ -32,13 +33,13 @@ class History:
 
     def release(self, retrieval, ranking, **more):
         """Publish a release of two models, and more artifacts by key, as ReleasePusher records it."""
-        parts = {name: self.parts / name for name in releases.FOLDERS}
-        parts |= {name: self.parts / name / "content" for name in releases.FILES}
+        parts = {name: self.parts / name for name in reader.FOLDERS}
+        parts |= {name: self.parts / name / "content" for name in reader.FILES}
         (parts[names.EVALUATION_FILE]).write_text(str(len(self.made)))
         ids = {"retrieval_model": retrieval.id, "ranking_model": ranking.id}
         ids |= {key: artifact.id for key, artifact in more.items()}
         noon = datetime(2025, 1, 31, 12, tzinfo=UTC) + timedelta(minutes=len(self.made))
-        version = release_store.publish(self.folder, parts, {"ml_metadata": ids}, created=noon)
+        version = writer.publish(self.folder, parts, {"ml_metadata": ids}, created=noon)
         artifact = Release()
         artifact.set_string_custom_property("version", version)
         self.made.append(self._put(artifact, str(self.folder / version)))
@@ -86,7 +87,7 @@ def test_the_release_in_force_is_found_and_for_its_own_models_the_one_before(his
 
 def test_a_release_that_was_rolled_back_is_no_baseline(history):
     versions = [history.release(*history.pair(number).values()) for number in range(3)]
-    release_store.rollback(history.folder, versions[0])
+    writer.rollback(history.folder, versions[0])
     assert history.resolve(**history.pair(3)) == [versions[0]]
 
 
@@ -95,7 +96,7 @@ def test_a_run_of_the_rolled_back_models_is_compared_as_it_was_before(history):
     version = history.release(*first.values())
     history.release(*second.values())
     assert history.resolve(**second) == [version]
-    release_store.rollback(history.folder)
+    writer.rollback(history.folder)
     assert history.resolve(**second) == [version]  # so that its evaluators are taken from cache
 
 
@@ -103,7 +104,7 @@ def test_after_a_rollback_the_models_in_force_are_not_compared_with_those_rolled
     first = history.pair(1)
     history.release(*first.values())
     history.release(*history.pair(2).values())
-    release_store.rollback(history.folder)
+    writer.rollback(history.folder)
     assert history.resolve(**first) == []
 
 
@@ -135,5 +136,5 @@ def test_a_release_of_another_store_is_not_known(history, tmp_path):
 
 def test_a_damaged_store_of_releases_leaves_nothing_to_compare_with(history):
     history.release(*history.pair(1).values())
-    (history.folder / releases.CURRENT).write_text("nonsense")
+    (history.folder / reader.CURRENT).write_text("nonsense")
     assert history.resolve(**history.pair(2)) == []

@@ -14,12 +14,13 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from core import examples, metrics, names, queries, releases
-from core.columns import read_arrow
+from core import examples, metrics, names, queries
+from core.arrow import read_arrow
 from core.files import read_json
 from core.metrics.probabilities import calibration_error
+from core.release import reader
 from core.windows import windows_before
-from pipeline import dag
+from pipeline.dag import wiring
 from serving import models
 from serving.rerank.reranker import Reranker
 from serving.rerank.settings import MMR, Reranking
@@ -31,7 +32,7 @@ from trainer.ranking.run_fn import read_lists, transformed_lists
 from trainer.ranking.settings import DCNSettings
 from trainer.ranking.training import NetworkRanker
 from trainer.retrieval import run_fn
-from transform.columns import user_types
+from transform.arrow_types import user_types
 from transform.features import raw_columns
 
 SPLITS = (names.TRAIN, names.EVAL, names.TEST)
@@ -41,7 +42,7 @@ CANDIDATES = 50
 @pytest.fixture(scope="module")
 def release(finished):
     """The folder of the current release."""
-    return releases.resolve(finished.releases)
+    return reader.resolve(finished.releases)
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +276,7 @@ def test_an_earlier_retriever_knows_nothing_of_its_window_or_after(folders, join
         "model": "popularity",
         "params": {},
         "seed": 0,
-        "queries": dag.query_settings(loaded),
+        "queries": wiring.query_settings(loaded),
         "windows": {"count": 2, "of_each_user": True},
         "features": loaded.features.model_dump_json(),
     }

@@ -17,9 +17,10 @@ from tfx.types import standard_artifacts
 from components.release_pusher.component import ReleasePusher
 from components.release_pusher.executor import Executor
 from components.types import CandidateIndex, RecommenderEvaluation, Release
-from core import names, pushed, releases, signing
+from core import names
 from core.errors import ReleaseError
 from core.files import write_json
+from core.release import pushed, reader, signing
 from serving.settings import ServingSettings
 from transform.features import Features
 
@@ -99,12 +100,12 @@ def do(
 
 def test_a_blessed_release_is_published(artifacts, tmp_path):
     release = do(artifacts, tmp_path / "releases")
-    version = releases.current(tmp_path / "releases")
-    folder = releases.resolve(tmp_path / "releases")
+    version = reader.current(tmp_path / "releases")
+    folder = reader.resolve(tmp_path / "releases")
     assert release.get_int_custom_property("released") == 1
     assert release.get_string_custom_property("version") == version
     assert release.get_string_custom_property("path") == release.uri == str(folder)
-    written = releases.manifest(tmp_path / "releases")
+    written = reader.manifest(tmp_path / "releases")
     assert release.get_string_custom_property("content_digest") == written["content_digest"]
     assert written["facts"] == {
         "name": "films",
@@ -118,15 +119,15 @@ def test_a_blessed_release_is_published(artifacts, tmp_path):
     assert (folder / names.CATALOGUE_FILE).read_text() == "catalogue"
     assert (folder / "statistics/items" / names.STATISTICS_FILE).read_text() == "counted"
     shutil.rmtree(tmp_path / "artifacts")
-    for step in (releases.RETRIEVAL, releases.RANKING):
+    for step in (reader.RETRIEVAL, reader.RANKING):
         assert tf.saved_model.load(str(folder / step))(tf.constant([3.0])).numpy() == [6.0]
 
 
 def test_a_release_is_signed_with_the_key_that_is_configured(artifacts, tmp_path):
     private, public = signing.make_keys(tmp_path / "keys")
     do(artifacts, tmp_path / "releases", signing_key=str(private))
-    releases.verify(tmp_path / "releases", None, [public])
-    assert (releases.resolve(tmp_path / "releases") / "users/00000-of-00001.arrow").read_text() == "users"
+    reader.verify(tmp_path / "releases", None, [public])
+    assert (reader.resolve(tmp_path / "releases") / "users/00000-of-00001.arrow").read_text() == "users"
 
 
 @pytest.mark.parametrize(
@@ -147,25 +148,25 @@ def test_without_a_blessing_there_is_no_release(artifacts, tmp_path, caplog, key
     with pytest.raises(AssertionError, match=reason):
         raise AssertionError(release.get_string_custom_property("reason"))
     assert any(record.levelname == "WARNING" and "no release" in record.message for record in caplog.records)
-    assert releases.versions(tmp_path / "releases") == [old]
+    assert reader.versions(tmp_path / "releases") == [old]
 
 
 def test_old_releases_go_with_what_was_pushed_for_them(artifacts, tmp_path):
     store, serving = tmp_path / "releases", tmp_path / "serving"
     for number in range(10, 15):
         properties = dict(PROPERTIES)
-        for step in (releases.RETRIEVAL, releases.RANKING):
+        for step in (reader.RETRIEVAL, reader.RANKING):
             destination = serving / step / str(number)
             shutil.copytree(artifacts[f"{step}_model"] / "Format-Serving", destination)
             properties[f"{step}_pushed"] = {"pushed": 1, "pushed_destination": str(destination)}
         (artifacts["candidate_index"] / "items.faiss").write_text(str(number))
         do(artifacts, store, properties)
     # Within one second the newest are not known by their names, so besides the last two others may stay.
-    left = {Path(releases.manifest(store, each)["served"]["ranking"]).name for each in releases.versions(store)}
+    left = {Path(reader.manifest(store, each)["served"]["ranking"]).name for each in reader.versions(store)}
     assert {"13", "14"} <= left < {"10", "11", "12", "13", "14"}
-    for step in (releases.RETRIEVAL, releases.RANKING):
+    for step in (reader.RETRIEVAL, reader.RANKING):
         assert {path.name for path in (serving / step).iterdir()} == left
-    assert releases.manifest(store)["served"] == {step: f"../serving/{step}/14" for step in ("retrieval", "ranking")}
+    assert reader.manifest(store)["served"] == {step: f"../serving/{step}/14" for step in ("retrieval", "ranking")}
     told = text_format.Parse((store / pushed.CONFIG_FILE).read_text(), model_server_config_pb2.ModelServerConfig())
     assert [(each.name, each.base_path) for each in told.model_config_list.config] == [
         (step, str(serving / step)) for step in ("retrieval", "ranking")
@@ -178,7 +179,7 @@ def test_old_releases_go_with_what_was_pushed_for_them(artifacts, tmp_path):
 
 def test_a_release_is_out_even_if_what_is_old_cannot_be_deleted(artifacts, tmp_path, caplog):
     store, serving = tmp_path / "releases", tmp_path / "serving"
-    for step in (releases.RETRIEVAL, releases.RANKING):
+    for step in (reader.RETRIEVAL, reader.RANKING):
         shutil.copytree(artifacts[f"{step}_model"] / "Format-Serving", serving / step / "10")
     (serving / "retrieval" / ".9.partial").write_text("a file, where only folders are deleted")
     properties = {
@@ -186,7 +187,7 @@ def test_a_release_is_out_even_if_what_is_old_cannot_be_deleted(artifacts, tmp_p
         **{f"{step}_pushed": {"pushed": 1, "pushed_destination": str(serving / step / "10")} for step in pushed.STEPS},
     }
     version = do(artifacts, store, properties).get_string_custom_property("version")
-    assert releases.current(store) == version
+    assert reader.current(store) == version
     assert any("what is old was not deleted" in record.message for record in caplog.records)
 
 
@@ -196,7 +197,7 @@ def test_what_cannot_be_released_is_an_error(artifacts, tmp_path):
     (artifacts["evaluation"] / names.EVALUATION_FILE).unlink()
     with pytest.raises(ReleaseError, match=r"evaluation\.json of the release should be a file"):
         do(artifacts, tmp_path / "releases")
-    assert releases.versions(tmp_path / "releases") == []
+    assert reader.versions(tmp_path / "releases") == []
 
 
 def test_the_cache_notices_a_release_that_was_deleted(artifacts, tmp_path):
@@ -233,7 +234,7 @@ def test_the_cache_notices_a_release_that_was_deleted(artifacts, tmp_path):
                 enable_cache=True,
             )
         )
-        version = releases.current(store)
+        version = reader.current(store)
         assert version is not None
         return version
 
@@ -241,9 +242,9 @@ def test_the_cache_notices_a_release_that_was_deleted(artifacts, tmp_path):
     manifest_file = store / first / names.MANIFEST_FILE
     written = manifest_file.stat().st_mtime_ns
     assert run() == first  # from the cache
-    assert releases.versions(store) == [first]
+    assert reader.versions(store) == [first]
     assert manifest_file.stat().st_mtime_ns == written
     shutil.rmtree(store / first)
     again = run()
-    assert releases.versions(store) == [again]
-    releases.verify(store)
+    assert reader.versions(store) == [again]
+    reader.verify(store)

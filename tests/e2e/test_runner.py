@@ -11,9 +11,11 @@ import pytest
 from rich.console import Console
 
 from core.errors import DataError, TwostepError, UsageError
-from pipeline import cli, lineage, runner
+from pipeline import cli
 from pipeline.commands.run import terminable
-from pipeline.progress import Progress
+from pipeline.lineage import records
+from pipeline.runners import local
+from pipeline.runners.progress import Progress
 
 ROOT = Path(cli.__file__).resolve().parents[1]
 
@@ -97,13 +99,13 @@ PROCESS = """
 import sys
 from pathlib import Path
 from rich.console import Console
-from pipeline import runner
-from pipeline.logs import captured
-from pipeline.progress import Progress
+from pipeline.runners import local
+from pipeline.runners.logs import captured
+from pipeline.runners.progress import Progress
 folder = Path(sys.argv[1])
 with captured(folder / "run.log") as terminal:
     import little
-    runner.run(little.build(folder), Progress(Console(file=terminal)))
+    local.run(little.build(folder), Progress(Console(file=terminal)))
 """
 
 
@@ -127,7 +129,7 @@ def no_fault(monkeypatch):
 def run(pipeline):
     """The results, and what was shown."""
     out = io.StringIO()
-    results = runner.run(pipeline, Progress(Console(file=out)))
+    results = local.run(pipeline, Progress(Console(file=out)))
     return results, out.getvalue().splitlines()
 
 
@@ -155,7 +157,7 @@ def test_nodes_run_in_order_and_a_second_time_from_cache(little, tmp_path):
 
 def test_a_run_until_a_node_runs_it_and_what_it_needs(little, tmp_path):
     progress = Progress(Console(file=io.StringIO()))
-    results = runner.run(little.build(tmp_path), progress, until="Sums")
+    results = local.run(little.build(tmp_path), progress, until="Sums")
     assert states(results) == [("Numbers", "done"), ("Sums", "done")]
     assert progress.results == results
     assert states(run(little.build(tmp_path))[0]) == [("Numbers", "cached"), ("Sums", "cached"), ("Report", "done")]
@@ -163,7 +165,7 @@ def test_a_run_until_a_node_runs_it_and_what_it_needs(little, tmp_path):
 
 def test_an_unknown_node_ends_the_run_before_it_begins(little, tmp_path):
     with pytest.raises(UsageError, match=r"`Sums`\?.*Numbers, Sums, Report"):
-        runner.run(little.build(tmp_path), Progress(Console(file=io.StringIO())), until="Sum")
+        local.run(little.build(tmp_path), Progress(Console(file=io.StringIO())), until="Sum")
     assert not (tmp_path / "pipeline").exists()
 
 
@@ -175,7 +177,7 @@ def test_a_check_after_a_node_ends_the_run_there(little, tmp_path):
     for state in ("done", "cached"):
         progress = Progress(Console(file=io.StringIO()))
         with pytest.raises(DataError):
-            runner.run(little.build(tmp_path), progress, check=check)
+            local.run(little.build(tmp_path), progress, check=check)
         assert states(progress.results) == [("Numbers", state)]
 
 
@@ -204,7 +206,7 @@ def test_our_own_error_comes_out_as_it_is_and_nothing_runs_after_it(little, tmp_
     monkeypatch.setenv("FAULT", fault)
     out = io.StringIO()
     with pytest.raises(DataError) as caught:
-        runner.run(little.build(tmp_path), Progress(Console(file=out)))
+        local.run(little.build(tmp_path), Progress(Console(file=out)))
     assert caught.value.place == "row 3"
     assert [line.split()[:2] for line in out.getvalue().splitlines()] == [["✓", "Numbers"], ["✗", "Sums"]]
     monkeypatch.delenv("FAULT")
@@ -230,7 +232,7 @@ def test_a_request_to_stop_that_a_library_made_a_failure_of_stops_the_run(little
     monkeypatch.setenv("FAULT", "stop")
     out = io.StringIO()
     with terminable() as stop_if_asked, pytest.raises(KeyboardInterrupt) as told:
-        runner.run(little.build(tmp_path), Progress(Console(file=out)), stop_if_asked=stop_if_asked)
+        local.run(little.build(tmp_path), Progress(Console(file=out)), stop_if_asked=stop_if_asked)
     assert told.value.args == (signal.SIGTERM,)
     assert [line.split()[:2] for line in out.getvalue().splitlines()] == [["✓", "Numbers"]]
 
@@ -242,16 +244,16 @@ def test_progress_of_an_executor_is_heard(little, tmp_path):
         def say(self, text):
             heard.append((self._name, text))
 
-    runner.run(little.build(tmp_path), Listening(Console(file=io.StringIO())))
+    local.run(little.build(tmp_path), Listening(Console(file=io.StringIO())))
     assert heard == [("Sums", "40,000 rows")]
 
 
 def test_lineage_of_what_the_runner_recorded(little, tmp_path):
     results, _ = run(little.build(tmp_path))
     run(little.build(tmp_path))
-    store = lineage.open_store(tmp_path / "metadata.sqlite")
+    store = records.open_store(tmp_path / "metadata.sqlite")
     [report] = store.get_events_by_execution_ids([results[-1].execution_id])[-1:]
-    found = lineage.trace(store, report.artifact_id)
+    found = records.trace(store, report.artifact_id)
     assert [execution.node for execution in found.executions.values()] == ["Numbers", "Sums", "Report"]
     assert found.maker(report.artifact_id).id == results[-1].execution_id
 
@@ -270,7 +272,7 @@ def test_damaged_metadata_is_named_before_any_node_runs(little, tmp_path):
     file.write_bytes(b"not SQLite" * 1000)
     out = io.StringIO()
     with pytest.raises(UsageError, match=f"{file}: is damaged"):
-        runner.run(little.build(tmp_path), Progress(Console(file=out)))
+        local.run(little.build(tmp_path), Progress(Console(file=out)))
     assert out.getvalue() == ""
     file.unlink()
     assert [each.state for each in run(little.build(tmp_path))[0]] == [each.state for each in results]
@@ -278,7 +280,7 @@ def test_damaged_metadata_is_named_before_any_node_runs(little, tmp_path):
 
 def test_a_beam_message_without_an_error_of_ours_is_cut_to_its_end():
     text = "\n".join(f"  File {number}" for number in range(50)) + "\nValueError: too long"
-    told = str(runner.explained("Sums", RuntimeError(text)))
+    told = str(local.explained("Sums", RuntimeError(text)))
     assert told.startswith("Sums failed with RuntimeError: …\n")
     assert "ValueError: too long" in told
     assert len(told.splitlines()) < 10

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from core import names
-from core.columns import read_arrow
+from core.arrow import read_arrow
 from core.errors import DataError
 from core.examples import read_examples
 from core.files import read_json
@@ -22,7 +22,9 @@ def joined(tmp_path):
         from tfx import v1 as tfx
         from tfx.orchestration import metadata
 
-        from pipeline import config, dag, paths
+        from pipeline import config
+        from pipeline.config import paths
+        from pipeline.dag import wiring
 
         folder = tmp_path / "data"
         folder.mkdir(exist_ok=True)
@@ -38,8 +40,8 @@ def joined(tmp_path):
         }
         file.write_text(yaml.safe_dump(values))
         loaded = config.load(file)
-        nodes = dag.joined_nodes(loaded, dag.local_places(loaded, file)).nodes[:-1]
-        tfx.orchestration.LocalDagRunner().run(dag.local_pipeline(loaded, nodes))
+        nodes = wiring.joined_nodes(loaded, wiring.local_places(loaded, file)).nodes[:-1]
+        tfx.orchestration.LocalDagRunner().run(wiring.local_pipeline(loaded, nodes))
         connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(paths.metadata_file(loaded)))
         with metadata.Metadata(connection) as handle:
             newest = max(handle.store.get_artifacts_by_type("Examples"), key=lambda artifact: artifact.id)

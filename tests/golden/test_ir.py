@@ -16,7 +16,8 @@ import yaml
 from google.protobuf import json_format
 from tfx.dsl.compiler.compiler import Compiler
 
-from pipeline import config, dag
+from pipeline import config
+from pipeline.dag import wiring
 
 RECORDED = "dag.txt"
 UPDATE = "TWOSTEP_UPDATE_GOLDEN"
@@ -35,7 +36,7 @@ def compiled(here, tmp_path):
         file = tmp_path / "dag.yaml"
         values = yaml.safe_load((here / "dag.yaml").read_text().replace("RUNS", str(tmp_path / "runs")))
         file.write_text(yaml.safe_dump(values | {key: values[key] | change for key, change in changes.items()}))
-        return Compiler().compile(dag.build(config.load(file), file))
+        return Compiler().compile(wiring.build(config.load(file), file))
 
     return compile_
 

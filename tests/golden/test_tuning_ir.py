@@ -5,7 +5,8 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 import pytest
 from tfx.dsl.compiler.compiler import Compiler
 
-from pipeline import config, dag, tuning
+from pipeline import config
+from pipeline.dag import tuning, wiring
 from trainer.tuning.space import Choices
 
 
@@ -31,7 +32,7 @@ def compiled(pipeline):
 def test_what_comes_before_the_tuner_is_a_runs(file, step, last):
     loaded = config.load(file)
     search = tuning.search_for(loaded, step, {"dim": Choices(choices=(8, 16))}, trials=3, minutes=None)
-    run, found = compiled(dag.build(loaded, file)), compiled(tuning.build(loaded, file, search))
+    run, found = compiled(wiring.build(loaded, file)), compiled(tuning.build(loaded, file, search))
     *before, tuner = found
     assert tuner == search.node == f"{step.title()}Tuner"
     assert before[-1] == last

@@ -3,5 +3,5 @@
 from core import collection
 
 with collection.postponed():
-    import pipeline.dag
-    import pipeline.summary  # noqa: F401
+    import pipeline.dag.wiring
+    import pipeline.report.summary  # noqa: F401

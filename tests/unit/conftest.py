@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from core import names, release_store, releases
+from core import names
+from core.release import reader, writer
 
 NOON = datetime(2025, 1, 31, 12, tzinfo=UTC)
 
@@ -39,11 +40,11 @@ def make_parts() -> Callable[..., dict[str, Path]]:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(value)
         return {
-            releases.RETRIEVAL: folder / "model",
-            releases.INDEX: folder / "index",
-            releases.RANKING: folder / "ranker",
+            reader.RETRIEVAL: folder / "model",
+            reader.INDEX: folder / "index",
+            reader.RANKING: folder / "ranker",
             names.USERS_FOLDER: folder / "users",
-            releases.STATISTICS: folder / "statistics",
+            reader.STATISTICS: folder / "statistics",
             names.CATALOGUE_FILE: folder / "index" / names.CATALOGUE_FILE,
             names.EVALUATION_FILE: folder / names.EVALUATION_FILE,
         }
@@ -57,7 +58,7 @@ def publish(tmp_path: Path, store: Path, make_parts: Callable[..., dict[str, Pat
 
     def publish(text: str, minute: int, facts: Any = None, served: dict[str, Path] | None = None) -> str:
         parts = make_parts(tmp_path / f"source-{text}", text)
-        return release_store.publish(store, parts, facts or {}, served, NOON + timedelta(minutes=minute))
+        return writer.publish(store, parts, facts or {}, served, NOON + timedelta(minutes=minute))
 
     return publish
 
@@ -69,7 +70,7 @@ def push(tmp_path: Path) -> Callable[[int], dict[str, Path]]:
     def push(number: int) -> dict[str, Path]:
         pair = {
             step: tmp_path / "serving" / step / str(number + later)
-            for later, step in enumerate((releases.RETRIEVAL, releases.RANKING))
+            for later, step in enumerate((reader.RETRIEVAL, reader.RANKING))
         }
         for step, folder in pair.items():
             folder.mkdir(parents=True)

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from core.errors import UsageError
-from pipeline import cli, config, lineage, paths
+from pipeline import cli, config
+from pipeline.config import paths
+from pipeline.lineage import records
 
 BASE = {"name": "shop", "data": {"root": "."}}
 
@@ -69,22 +71,22 @@ def test_a_run_folder_that_may_not_be_written_to(tmp_path, monkeypatch):
 
 def test_a_metadata_file_that_is_damaged_or_of_another_program(tmp_path):
     file = tmp_path / "metadata.sqlite"
-    lineage.check_store(file)  # not yet there
+    records.check_store(file)  # not yet there
     file.touch()
-    lineage.check_store(file)  # as SQLite makes it
+    records.check_store(file)  # as SQLite makes it
     file.write_bytes(b"no database" * 500)
     with pytest.raises(UsageError, match=f"{file}: is damaged .*not a database.*move it away"):
-        lineage.check_store(file)
+        records.check_store(file)
     with pytest.raises(UsageError, match="is damaged"):
-        lineage.open_store(file)
+        records.open_store(file)
     file.unlink()
     with sqlite3.connect(file) as other:
         other.execute("CREATE TABLE invoices (number INTEGER)")
     with pytest.raises(UsageError, match="of another program, with the tables invoices"):
-        lineage.check_store(file)
+        records.check_store(file)
     (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError, match="is no file"):
-        lineage.check_store(tmp_path / "folder")
+        records.check_store(tmp_path / "folder")
 
 
 def test_a_metadata_file_with_a_damaged_page(tmp_path):
@@ -93,12 +95,12 @@ def test_a_metadata_file_with_a_damaged_page(tmp_path):
         for table in ("MLMDEnv", "Artifact", "Execution"):
             store.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, text TEXT)")
         store.executemany("INSERT INTO Artifact (text) VALUES (?)", [("x" * 500,)] * 100)
-    lineage.check_store(file, deep=True)
+    records.check_store(file, deep=True)
     content = bytearray(file.read_bytes())
     content[-4096 * 2 :] = b"\xee" * (4096 * 2)
     file.write_bytes(content)
     with pytest.raises(UsageError, match="is damaged"):
-        lineage.check_store(file, deep=True)
+        records.check_store(file, deep=True)
 
 
 def test_a_metadata_file_that_is_in_use_is_not_damaged(tmp_path, monkeypatch):
@@ -110,7 +112,7 @@ def test_a_metadata_file_that_is_in_use_is_not_damaged(tmp_path, monkeypatch):
     store.execute("BEGIN EXCLUSIVE")
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *arguments, **keywords: connect(*arguments, timeout=0, **keywords))
-    lineage.check_store(file, deep=True)
+    records.check_store(file, deep=True)
 
 
 def test_what_a_killed_run_left_half_written_is_undone(tmp_path):
@@ -124,7 +126,7 @@ def test_what_a_killed_run_left_half_written_is_undone(tmp_path):
     write += "s.execute('UPDATE Artifact SET text = ' + chr(39) + 'y' * 900 + chr(39)); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", write, str(file)], check=False)
     assert (tmp_path / "metadata.sqlite-journal").stat().st_size > 0
-    lineage.check_store(file, deep=True)
+    records.check_store(file, deep=True)
     with sqlite3.connect(file) as store:
         assert store.execute("SELECT DISTINCT substr(text, 1, 1) FROM Artifact").fetchall() == [("x",)]
 
@@ -164,13 +166,13 @@ def test_a_tolerance_that_is_no_share(tmp_path, capsys, tolerance):
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_full_disk_is_named(wrapped):
-    from pipeline import runner
+    from pipeline.runners import local
 
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/part")
     if wrapped:  # as Beam and libraries in C++ pass it on
         error = RuntimeError(
             "Traceback ...\nResourceExhaustedError: /tmp/part; No space left on device [while running]"
         )
-    message = str(runner.explained("Transform", error))
+    message = str(local.explained("Transform", error))
     assert "Transform could not write: the disk is full" in message
     assert "run again" in message

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from core.errors import DataError, HeldBackError, UsageError
-from pipeline import cli, config, logs, paths
+from pipeline import cli, config
 from pipeline.commands import config as config_command
+from pipeline.config import paths
+from pipeline.runners import logs
 
 ROOT = Path(cli.__file__).resolve().parents[1]
 
@@ -175,7 +177,7 @@ def test_lineage_before_any_run(recommender, capsys):
 NOISE = """
 import logging, os, subprocess, sys, warnings
 from pathlib import Path
-from pipeline.logs import captured
+from pipeline.runners.logs import captured
 with captured(Path(sys.argv[1]), verbose=sys.argv[2] == "True") as terminal:
     os.write(2, b"from C++\\n")
     print("printed")

@@ -4,7 +4,8 @@ import subprocess
 
 import pytest
 
-from pipeline import cli, completion
+from pipeline import cli
+from pipeline.commands import completion_scripts
 
 ASK = """
 source "$1"
@@ -18,7 +19,7 @@ printf '%s\\n' "${COMPREPLY[@]}"
 @pytest.fixture(scope="module")
 def script(tmp_path_factory):
     file = tmp_path_factory.mktemp("completion") / "twostep.bash"
-    file.write_text(completion.bash(cli.parser()))
+    file.write_text(completion_scripts.bash(cli.parser()))
     return file
 
 
@@ -64,11 +65,11 @@ def test_bash_completes_files_where_there_is_nothing_else(script):
     assert "-F _twostep" in told.stdout
 
 
-@pytest.mark.parametrize("shell", completion.SHELLS)
+@pytest.mark.parametrize("shell", completion_scripts.SHELLS)
 def test_every_command_and_option_is_in_each_script(shell, capsys):
     assert cli.main(["completion", shell]) == 0
     script = capsys.readouterr().out
-    every = completion.levels(cli.parser())
+    every = completion_scripts.levels(cli.parser())
     assert {"", "/run", "/release/gc", "/data/get", "/config/explain"} <= every.keys()
     for command, level in every.items():
         assert command in script

@@ -8,7 +8,8 @@ import yaml
 import core
 from core import names
 from core.errors import UsageError
-from pipeline import config, paths
+from pipeline import config
+from pipeline.config import paths
 
 EXAMPLES = sorted((Path(core.__file__).resolve().parents[1] / "examples").rglob("*.yaml"))
 BASE = {"name": "x", "data": {"root": "."}}

@@ -10,7 +10,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from components.drift_detector import drift
 from components.drift_detector.settings import Drift
 from pipeline.config import Config
-from pipeline.table_spec import compared_columns
+from pipeline.config.table_spec import compared_columns
 
 REGIONS = {"north": 40, "south": 35, "east": 25}
 EDGES = np.linspace(1, 101, 11)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from core import names
-from core.columns import STRINGS, write_arrow
+from core.arrow import STRINGS, write_arrow
 from core.errors import ReleaseError
 from core.queries import Candidates
 from serving import settings as serving_settings

@@ -5,7 +5,7 @@ import yaml
 
 from core.errors import UsageError
 from pipeline import config
-from pipeline.explain import Key, explain, tree
+from pipeline.config.explain import Key, explain, tree
 from trainer.ranking.settings import TreesSettings
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from core.columns import event_types
+from core.arrow import event_types
 from pipeline import cli
 from transform import names
-from transform.columns import feature_types, user_types
+from transform.arrow_types import feature_types, user_types
 from transform.features import Feature, Features, Indices, Numbers, Raw, moments, own_modules, raw_columns
 
 OWN = """

@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from core.errors import UsageError
 from core.names import RELEASE_TYPE
-from pipeline import lineage, lineage_views
+from pipeline.lineage import records, views
 
 
 class Recorder:
@@ -83,7 +83,7 @@ def ids(recorder: Recorder) -> dict[str, int]:
 
 
 def test_a_release_leads_back_to_the_three_files(recorder, ids):
-    found = lineage.trace(recorder.store, lineage.release_artifact(recorder.store, "7"))
+    found = records.trace(recorder.store, records.release_artifact(recorder.store, "7"))
     files = {source.file for artifact in found.artifacts.values() for source in artifact.sources}
     assert files == {"interactions.parquet", "users.parquet", "items.parquet"}
     assert found.maker(ids["model"]).node == "RetrievalTrainer"
@@ -93,7 +93,7 @@ def test_a_release_leads_back_to_the_three_files(recorder, ids):
 
 
 def test_cached_failed_and_resolver_executions_are_no_makers(recorder, ids):
-    found = lineage.trace(recorder.store, ids["release"])
+    found = records.trace(recorder.store, ids["release"])
     assert [each.node for each in found.executions.values()] == [
         "InteractionGen", "UserGen", "ItemGen", "EventJoiner",
         "Transform", "RetrievalTrainer", "TwoStepEvaluator", "ReleasePusher",
@@ -102,30 +102,30 @@ def test_cached_failed_and_resolver_executions_are_no_makers(recorder, ids):
 
 
 def test_a_model_that_was_compared_with_is_named_but_not_followed(recorder, ids):
-    found = lineage.trace(recorder.store, ids["release"])
+    found = records.trace(recorder.store, ids["release"])
     assert found.maker(ids["evaluation"]).compared_with == (ids["old"],)
     assert found.maker(ids["evaluation"]).inputs == (ids["model"],)
     assert "OldTrainer" not in {each.node for each in found.executions.values()}
-    assert f"compared with Model (artifact:{ids['old']})" in lineage_views.as_text(found)
+    assert f"compared with Model (artifact:{ids['old']})" in views.as_text(found)
 
 
 def test_forward_from_a_file_reaches_the_release(recorder, ids, tmp_path):
-    roots = lineage.artifacts_of_file(recorder.store, tmp_path / "users.parquet")
+    roots = records.artifacts_of_file(recorder.store, tmp_path / "users.parquet")
     assert roots == [ids["users"]]
-    found = lineage.trace(recorder.store, roots, "forward")
+    found = records.trace(recorder.store, roots, "forward")
     assert set(found.artifacts) == {
         ids[name] for name in ("users", "joined", "graph", "statistics", "model", "evaluation", "release")
     }
     assert found.next(ids["joined"]) == [ids["graph"], ids["statistics"], ids["model"]]
-    assert lineage_views.as_text(found).startswith("file users.parquet  1,000 rows, sha256 abababababab\nExamples")
+    assert views.as_text(found).startswith("file users.parquet  1,000 rows, sha256 abababababab\nExamples")
 
 
 def test_forward_from_the_old_model_does_not_reach_what_was_compared_with_it(recorder, ids):
-    assert set(lineage.trace(recorder.store, ids["old"], "forward").artifacts) == {ids["old"]}
+    assert set(records.trace(recorder.store, ids["old"], "forward").artifacts) == {ids["old"]}
 
 
 def test_the_text_shows_a_subtree_once(recorder, ids):
-    lines = lineage_views.as_text(lineage.trace(recorder.store, ids["release"])).splitlines()
+    lines = views.as_text(records.trace(recorder.store, ids["release"])).splitlines()
     assert lines[0].startswith(f"Release 7 (artifact:{ids['release']})  by ReleasePusher, ")
     assert sum("file users.parquet" in line for line in lines) == 1
     again = [line for line in lines if f"artifact:{ids['joined']})" in line]
@@ -133,15 +133,15 @@ def test_the_text_shows_a_subtree_once(recorder, ids):
 
 
 def test_a_file_s_name_is_printed_as_text(recorder, ids, tmp_path):
-    found = lineage.trace(recorder.store, lineage.artifacts_of_file(recorder.store, tmp_path / "users.parquet"))
-    users = replace(found.artifacts[ids["users"]], sources=(lineage.Source("[bold]x\x1b[2J.csv"),))
-    text = lineage_views.as_text(replace(found, artifacts={**found.artifacts, ids["users"]: users}))
+    found = records.trace(recorder.store, records.artifacts_of_file(recorder.store, tmp_path / "users.parquet"))
+    users = replace(found.artifacts[ids["users"]], sources=(records.Source("[bold]x\x1b[2J.csv"),))
+    text = views.as_text(replace(found, artifacts={**found.artifacts, ids["users"]: users}))
     assert "file [bold]x\\x1b[2J.csv" in text
     assert "\x1b" not in text
 
 
 def test_json_holds_the_graph(recorder, ids):
-    value = json.loads(lineage_views.as_json(lineage.trace(recorder.store, ids["release"])))
+    value = json.loads(views.as_json(records.trace(recorder.store, ids["release"])))
     assert (value["direction"], value["roots"]) == ("back", [ids["release"]])
     joiner = next(each for each in value["executions"] if each["node"] == "EventJoiner")
     assert (joiner["inputs"], joiner["outputs"]) == ([ids["events"], ids["users"], ids["items"]], [ids["joined"]])
@@ -150,7 +150,7 @@ def test_json_holds_the_graph(recorder, ids):
 
 
 def test_the_drawing_has_every_node_once_no_overlap_and_arrows_down(recorder, ids):
-    root = ElementTree.fromstring(lineage_views.as_svg(lineage.trace(recorder.store, ids["release"])))
+    root = ElementTree.fromstring(views.as_svg(records.trace(recorder.store, ids["release"])))
     space = "{http://www.w3.org/2000/svg}"
     words = [text.text for text in root.iter(f"{space}text")]
     for node in ("InteractionGen", "EventJoiner", "ReleasePusher"):
@@ -175,7 +175,7 @@ def test_the_drawing_has_every_node_once_no_overlap_and_arrows_down(recorder, id
 def test_names_are_escaped_in_the_drawing(recorder):
     sources = json.dumps([{"file": "a<b>&.csv"}])
     [artifact] = recorder.run("Gen", outputs=[recorder.artifact("Examples", sources=sources)])
-    drawing = lineage_views.as_svg(lineage.trace(recorder.store, artifact))
+    drawing = views.as_svg(records.trace(recorder.store, artifact))
     assert "a<b>&.csv" in [
         text.text for text in ElementTree.fromstring(drawing).iter("{http://www.w3.org/2000/svg}text")
     ]
@@ -183,18 +183,18 @@ def test_names_are_escaped_in_the_drawing(recorder):
 
 def test_what_is_not_there_is_told_with_what_is(recorder, ids):
     with pytest.raises(UsageError, match=r"8: is no release.*Known versions: 7"):
-        lineage.release_artifact(recorder.store, "8")
+        records.release_artifact(recorder.store, "8")
     with pytest.raises(UsageError, match="artifact:999"):
-        lineage.trace(recorder.store, 999)
+        records.trace(recorder.store, 999)
     with pytest.raises(UsageError, match=r"Known files: interactions.parquet, items.parquet, users.parquet"):
-        lineage.artifacts_of_file(recorder.store, "clicks.csv")
+        records.artifacts_of_file(recorder.store, "clicks.csv")
 
 
 def test_no_release_yet(recorder):
     with pytest.raises(UsageError, match="No release has been made yet"):
-        lineage.release_artifact(recorder.store, "1")
+        records.release_artifact(recorder.store, "1")
 
 
 def test_no_runs_yet(tmp_path):
     with pytest.raises(UsageError, match="no runs are recorded there"):
-        lineage.open_store(tmp_path / "metadata.sqlite")
+        records.open_store(tmp_path / "metadata.sqlite")

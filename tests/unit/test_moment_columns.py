@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.table_example_gen.columns import moment
+from components.table_example_gen.conversion import moment
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ import pytest
 
 from core.errors import DataError, UsageError
 from core.names import CATALOGUE_FILE
-from pipeline import catalogue, cli, config, paths, plan
+from pipeline import cli, config
+from pipeline.config import list_lengths, paths
+from pipeline.dag import plan
 
 UPSTREAM = {"Gen": [], "Other": [], "Joiner": ["Gen", "Other"], "Trainer": ["Joiner"], "Judge": ["Trainer", "Joiner"]}
 
@@ -112,15 +114,15 @@ def csv(path, text):
     ],
 )
 def test_rows_of_csv_are_never_counted_too_low(tmp_path, text, rows):
-    assert catalogue.rows_up_to([csv(tmp_path / "i.csv", text)], 100) == rows
+    assert list_lengths.rows_up_to([csv(tmp_path / "i.csv", text)], 100) == rows
 
 
 def test_rows_of_several_files_are_added_as_far_as_needed(tmp_path):
     files = [parquet(tmp_path / "a.parquet", 3), csv(tmp_path / "b.csv", "item_id\na\nb\n"), tmp_path / "none.csv"]
-    assert catalogue.rows_up_to(files[:2], 100) == 5
-    assert catalogue.rows_up_to(files, 5) >= 5
-    assert catalogue.rows_up_to(files, 6) is None
-    assert catalogue.rows_up_to([csv(tmp_path / "c.parquet", "no parquet")], 5) is None
+    assert list_lengths.rows_up_to(files[:2], 100) == 5
+    assert list_lengths.rows_up_to(files, 5) >= 5
+    assert list_lengths.rows_up_to(files, 6) is None
+    assert list_lengths.rows_up_to([csv(tmp_path / "c.parquet", "no parquet")], 5) is None
 
 
 @pytest.fixture
@@ -159,14 +161,14 @@ def test_lists_as_long_as_the_catalogue_pass(shop):
 
 
 def test_lists_are_held_against_the_joined_catalogue(shop, tmp_path):
-    from core.columns import write_arrow
+    from core.arrow import write_arrow
 
     write_arrow(pa.table({"item_id": ["a", "b", "c", "d"]}), tmp_path / CATALOGUE_FILE)
     with pytest.raises(DataError, match=r"4 items.*retrieval\.candidates.*is 5"):
-        catalogue.check_joined(config.load(shop()), tmp_path)
+        list_lengths.check_joined(config.load(shop()), tmp_path)
     with pytest.raises(DataError, match=r"evaluation\.at"):
-        catalogue.check_joined(config.load(shop(candidates=4)), tmp_path)
-    catalogue.check_joined(config.load(shop(candidates=4, at="[4]")), tmp_path)
+        list_lengths.check_joined(config.load(shop(candidates=4)), tmp_path)
+    list_lengths.check_joined(config.load(shop(candidates=4, at="[4]")), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -174,9 +176,9 @@ def test_lists_are_held_against_the_joined_catalogue(shop, tmp_path):
 )
 def test_a_file_of_another_format_has_no_count(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    assert catalogue.rows_up_to([tmp_path / name], 10) is None
+    assert list_lengths.rows_up_to([tmp_path / name], 10) is None
 
 
 def test_a_pipe_is_never_opened(tmp_path):
     os.mkfifo(tmp_path / "items.csv")
-    assert catalogue.rows_up_to([tmp_path / "items.csv"], 10) is None
+    assert list_lengths.rows_up_to([tmp_path / "items.csv"], 10) is None

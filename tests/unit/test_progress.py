@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from core import progress as hook
-from pipeline.progress import NodeResult, Progress, duration
+from pipeline.runners.progress import NodeResult, Progress, duration
 
 
 class Clock:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from core import names, release_store, releases
+from core import names
 from core.errors import ReleaseError, UsageError
+from core.release import reader, writer
 from pipeline.commands import release
 
 
@@ -24,15 +25,15 @@ def published(tmp_path) -> tuple[Path, str, str]:
     """The folder of the releases, and an older and a newer one in it."""
     versions = []
     for day in (1, 2):
-        parts = {name: tmp_path / str(day) / name for name in (*releases.FOLDERS, *releases.FILES)}
-        for name in releases.FOLDERS:
+        parts = {name: tmp_path / str(day) / name for name in (*reader.FOLDERS, *reader.FILES)}
+        for name in reader.FOLDERS:
             parts[name].mkdir(parents=True)
             (parts[name] / "content").write_text(f"{name} {day}")
-        for name in releases.FILES:
+        for name in reader.FILES:
             parts[name].write_text(name)
         facts = {"metrics": {"ndcg@10": 0.1786543}, "name": "films"}
         created = datetime(2025, 1, day, tzinfo=UTC)
-        versions.append(release_store.publish(tmp_path / "releases", parts, facts, created=created))
+        versions.append(writer.publish(tmp_path / "releases", parts, facts, created=created))
     return tmp_path / "releases", *versions
 
 
@@ -52,7 +53,7 @@ def test_show_prints_the_facts(published, capsys):
     assert "  ndcg@10  0.178654\n" in shown
     assert "films" in shown
     assert call("show", folder, older, "--json") == 0
-    assert json.loads(capsys.readouterr().out) == releases.manifest(folder, older)
+    assert json.loads(capsys.readouterr().out) == reader.manifest(folder, older)
 
 
 def test_verify_tells_whole_from_damaged(published, capsys):
@@ -75,8 +76,8 @@ def test_rollback_says_what_it_did(published, capsys):
 def test_gc_says_what_it_deletes(published, tmp_path, capsys):
     folder, older, newer = published
     for day in (3, 4):
-        parts = {name: tmp_path / "1" / name for name in (*releases.FOLDERS, *releases.FILES)}
-        release_store.publish(folder, parts, {}, created=datetime(2025, 1, day, tzinfo=UTC))
+        parts = {name: tmp_path / "1" / name for name in (*reader.FOLDERS, *reader.FILES)}
+        writer.publish(folder, parts, {}, created=datetime(2025, 1, day, tzinfo=UTC))
     assert call("gc", folder) == 0
     assert capsys.readouterr().out == "4 of 4 releases stay\n"  # by default five would
     gone = [str(folder / version) for version in (older, newer)]
@@ -84,7 +85,7 @@ def test_gc_says_what_it_deletes(published, tmp_path, capsys):
     expected = f"would delete {gone[0]}\nwould delete {gone[1]}\n2 of 4 releases would stay\n"
     assert capsys.readouterr().out == expected
     assert call("gc", folder, "--keep", 2, "--json") == 0
-    left = releases.versions(folder)
+    left = reader.versions(folder)
     assert json.loads(capsys.readouterr().out) == {"deleted": gone, "left": left, "dry_run": False}
     assert len(left) == 2
     with pytest.raises(UsageError, match="at least 1"):
@@ -94,11 +95,11 @@ def test_gc_says_what_it_deletes(published, tmp_path, capsys):
 def test_gc_goes_by_the_configuration(published, tmp_path, capsys):
     folder, older, _ = published
     for day, number in enumerate(("10", "20"), start=3):
-        served = {step: tmp_path / "serving" / step / number for step in (releases.RETRIEVAL, releases.RANKING)}
+        served = {step: tmp_path / "serving" / step / number for step in (reader.RETRIEVAL, reader.RANKING)}
         for path in [*served.values(), tmp_path / "serving/ranking/15"]:
             path.mkdir(parents=True, exist_ok=True)
-        parts = {name: tmp_path / "1" / name for name in (*releases.FOLDERS, *releases.FILES)}
-        release_store.publish(folder, parts, {}, served, created=datetime(2025, 1, day, tzinfo=UTC))
+        parts = {name: tmp_path / "1" / name for name in (*reader.FOLDERS, *reader.FILES)}
+        writer.publish(folder, parts, {}, served, created=datetime(2025, 1, day, tzinfo=UTC))
     config = tmp_path / "films.yaml"
     config.write_text(f"name: films\nrun_folder: {tmp_path}\ndata: {{root: tables}}\nrelease: {{keep: 2}}\n")
     assert call("gc", config) == 0

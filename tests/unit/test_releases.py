@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from core import names, release_store, releases
+from core import names
 from core.errors import ReleaseError
+from core.release import reader, writer
 
 NOON = datetime(2025, 1, 31, 12, tzinfo=UTC)
 
@@ -36,7 +37,7 @@ def test_a_release_holds_its_parts_and_a_manifest_of_them(publish, store):
         "statistics/items/FeatureStats.pb",
         "users/00000-of-00001.arrow",
     ]
-    written = releases.manifest(store)
+    written = reader.manifest(store)
     assert sorted(written["files"]) == [name for name in found if name != "manifest.json"]
     assert written["files"]["catalogue.arrow"] == {
         "sha256": "d2504e52b8b07484a2b690e7ffaedeabe91320c09012844d0f7c81c2ec72e882",
@@ -46,7 +47,7 @@ def test_a_release_holds_its_parts_and_a_manifest_of_them(publish, store):
     assert written["created"] == "2025-01-31T12:00:00+00:00"
     assert version == written["version"] == f"20250131T120000Z-{written['content_digest'][:8]}"
     assert (store / "current").read_text() == f"{version}\n"
-    assert releases.resolve(store) == store / version
+    assert reader.resolve(store) == store / version
     assert not hidden(store)
     assert (store / version).stat().st_mode & 0o777 == 0o755
     assert not (store / version / "catalogue.arrow").stat().st_mode & 0o111
@@ -56,67 +57,67 @@ def test_the_content_digest_knows_neither_time_nor_facts(publish, store):
     digests = {}
     for minute, text in enumerate(("same", "same", "other")):
         version = publish(text, minute, {"minute": minute})
-        digests[version] = releases.manifest(store, version)["content_digest"]
+        digests[version] = reader.manifest(store, version)["content_digest"]
     first, second, other = digests.values()
     assert first == second != other
-    assert releases.versions(store) == sorted(digests, reverse=True)
+    assert reader.versions(store) == sorted(digests, reverse=True)
 
 
 def test_the_random_fingerprint_of_a_model_is_checked_but_is_no_content(make_parts, tmp_path, store):
     parts = make_parts(tmp_path / "source")
     digests = []
     for minute, fingerprint in enumerate(("random", "other")):
-        (parts[releases.RETRIEVAL] / "fingerprint.pb").write_text(fingerprint)
-        release_store.publish(store, parts, {}, created=NOON + timedelta(minutes=minute))
-        digests.append(releases.manifest(store)["content_digest"])
+        (parts[reader.RETRIEVAL] / "fingerprint.pb").write_text(fingerprint)
+        writer.publish(store, parts, {}, created=NOON + timedelta(minutes=minute))
+        digests.append(reader.manifest(store)["content_digest"])
     assert digests[0] == digests[1]
-    (releases.resolve(store) / "retrieval/fingerprint.pb").write_text("damaged")
+    (reader.resolve(store) / "retrieval/fingerprint.pb").write_text("damaged")
     with pytest.raises(ReleaseError, match=r"retrieval/fingerprint\.pb is damaged"):
-        releases.verify(store)
+        reader.verify(store)
 
 
 def test_the_same_release_twice_in_a_second_is_one(publish, store):
     assert publish("one", 0) == publish("one", 0)
-    assert len(releases.versions(store)) == 1
+    assert len(reader.versions(store)) == 1
     assert not hidden(store)
 
 
 def test_a_copy_does_not_change_with_its_source(publish, tmp_path, store):
     publish("one", 0)
     (tmp_path / "source-one/model/saved_model.pb").write_text("later")
-    releases.verify(store)
+    reader.verify(store)
 
 
 def test_nothing_is_published_from_bad_parts(publish, make_parts, tmp_path, store):
     old = publish("one", 0)
     parts = make_parts(tmp_path / "bad", "bad")
     with pytest.raises(ReleaseError, match=r"missing: \['index'\]"):
-        release_store.publish(store, {name: path for name, path in parts.items() if name != releases.INDEX}, {})
+        writer.publish(store, {name: path for name, path in parts.items() if name != reader.INDEX}, {})
     with pytest.raises(ReleaseError, match=r"unknown: \['\.\./x'\]"):
-        release_store.publish(store, {**parts, "../x": tmp_path}, {})
+        writer.publish(store, {**parts, "../x": tmp_path}, {})
     with pytest.raises(ReleaseError, match=r"evaluation.json of the release should be a file; .*nowhere"):
-        release_store.publish(store, {**parts, names.EVALUATION_FILE: tmp_path / "nowhere"}, {})
+        writer.publish(store, {**parts, names.EVALUATION_FILE: tmp_path / "nowhere"}, {})
     (tmp_path / "empty").mkdir()
     with pytest.raises(ReleaseError, match="ranking of the release should be a saved model"):
-        release_store.publish(store, {**parts, releases.RANKING: tmp_path / "empty"}, {})
+        writer.publish(store, {**parts, reader.RANKING: tmp_path / "empty"}, {})
     for place in ("model/link", "model/variables/link"):
         link = tmp_path / "bad" / place
         link.symlink_to("/etc")
         with pytest.raises(ReleaseError, match="link: a release holds plain files"):
-            release_store.publish(store, parts, {})
+            writer.publish(store, parts, {})
         link.unlink()
     os.mkfifo(tmp_path / "bad/model/pipe")
     with pytest.raises(ReleaseError, match="pipe: a release holds plain files"):
-        release_store.publish(store, parts, {})
-    assert releases.versions(store) == [old]
-    assert releases.current(store) == old
+        writer.publish(store, parts, {})
+    assert reader.versions(store) == [old]
+    assert reader.current(store) == old
     assert not hidden(store)
 
 
 def test_before_the_first_release(store):
-    assert releases.current(store) is None
-    assert releases.versions(store) == []
-    for call in (releases.resolve, releases.verify, releases.manifest, release_store.rollback):
+    assert reader.current(store) is None
+    assert reader.versions(store) == []
+    for call in (reader.resolve, reader.verify, reader.manifest, writer.rollback):
         with pytest.raises(ReleaseError, match="none yet; `twostep run` makes one"):
             call(store)
     assert not store.exists()
@@ -170,24 +171,24 @@ def test_a_damaged_release_is_refused(publish, store, damage, message):
     other = publish("one", 0)
     version = publish("two", 1, {"serving": {"candidates": 50}})
     damage(store / version)
-    for call in (releases.verify, releases.resolve):
+    for call in (reader.verify, reader.resolve):
         with pytest.raises(ReleaseError, match=f"{message}.*Roll back to another: {other}"):
             call(store)
-    assert releases.resolve(store, other) == store / other
-    assert release_store.rollback(store) == other
+    assert reader.resolve(store, other) == store / other
+    assert writer.rollback(store) == other
     with pytest.raises(ReleaseError, match=message):
-        release_store.rollback(store, version)
-    assert releases.current(store) == other
+        writer.rollback(store, version)
+    assert reader.current(store) == other
 
 
 def test_a_manifest_that_drops_a_damaged_file_is_refused(publish, store):
     version = publish("one", 0)
-    written = releases.manifest(store)
+    written = reader.manifest(store)
     del written["files"]["evaluation.json"]
     (store / version / "evaluation.json").unlink()
     (store / version / names.MANIFEST_FILE).write_text(json.dumps(written))
     with pytest.raises(ReleaseError, match="changed after the release was made"):
-        releases.verify(store)
+        reader.verify(store)
 
 
 @pytest.mark.parametrize(
@@ -195,14 +196,14 @@ def test_a_manifest_that_drops_a_damaged_file_is_refused(publish, store):
 )
 def test_a_name_that_is_no_version_is_refused(publish, store, name):
     version = publish("one", 0)
-    for call in (releases.resolve, releases.verify, releases.manifest, release_store.rollback):
+    for call in (reader.resolve, reader.verify, reader.manifest, writer.rollback):
         with pytest.raises(ReleaseError, match=f"a version should look like .*There are: {version}"):
             call(store, name)
 
 
 def test_an_unknown_version_is_told_the_known_ones(publish, store):
     version = publish("one", 0)
-    for call in (releases.resolve, releases.verify, releases.manifest, release_store.rollback):
+    for call in (reader.resolve, reader.verify, reader.manifest, writer.rollback):
         with pytest.raises(ReleaseError, match=f"there is no release 20200101T000000Z-00000000.*There are: {version}"):
             call(store, "20200101T000000Z-00000000")
 
@@ -212,31 +213,31 @@ def test_an_unknown_version_is_told_the_known_ones(publish, store):
 
 def test_a_rollback_goes_to_what_was_current_before_and_a_second_undoes_it(publish, store):
     one, two, three = (publish(text, minute) for minute, text in enumerate(("one", "two", "three")))
-    assert release_store.rollback(store) == two == releases.current(store)
-    assert release_store.rollback(store) == three == releases.current(store)
-    assert release_store.rollback(store, one) == one == releases.current(store)
-    assert release_store.rollback(store) == three
-    assert releases.versions(store) == [three, two, one]
+    assert writer.rollback(store) == two == reader.current(store)
+    assert writer.rollback(store) == three == reader.current(store)
+    assert writer.rollback(store, one) == one == reader.current(store)
+    assert writer.rollback(store) == three
+    assert reader.versions(store) == [three, two, one]
 
 
 def test_the_only_release_has_nothing_before_it(publish, store):
     version = publish("one", 0)
     with pytest.raises(ReleaseError, match=f"no release was current before {version}"):
-        release_store.rollback(store)
-    assert releases.current(store) == version
+        writer.rollback(store)
+    assert reader.current(store) == version
 
 
 def test_a_damaged_current_is_named_and_mended(publish, store):
     one, two = publish("one", 0), publish("two", 1)
     (store / "current").write_text("../../etc\n")
     with pytest.raises(ReleaseError, match=f"should hold the name of a version; found '../../etc'.*{two}, {one}"):
-        releases.resolve(store)
-    assert release_store.rollback(store, one) == one == releases.current(store)
+        reader.resolve(store)
+    assert writer.rollback(store, one) == one == reader.current(store)
     (store / "current").unlink()
     with pytest.raises(ReleaseError, match=f"no release is current.*{two}, {one}.*rollback` with one of them"):
-        releases.resolve(store)
+        reader.resolve(store)
     (store / "current").write_bytes(b"\xff")
-    assert publish("three", 2) == releases.current(store)
+    assert publish("three", 2) == reader.current(store)
 
 
 def test_folders_that_are_no_release_are_not_listed(publish, store):
@@ -244,4 +245,4 @@ def test_folders_that_are_no_release_are_not_listed(publish, store):
     (store / "20250131T120100Z-00000000").mkdir()  # no manifest
     (store / "notes").mkdir()
     (store / "notes" / names.MANIFEST_FILE).write_text("{}")
-    assert releases.versions(store) == [version]
+    assert reader.versions(store) == [version]

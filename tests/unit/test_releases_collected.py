@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from core import files, locks, pushed, release_store, releases
+from core import files, locks
 from core.errors import ReleaseError, UsageError
+from core.release import pushed, reader, writer
 
 
 def names_of(paths: list[Path]) -> list[str]:
@@ -18,39 +19,39 @@ def names_of(paths: list[Path]) -> list[str]:
 
 def test_the_newest_stay(store, publish):
     made = [publish(str(number), number) for number in range(6)]
-    assert names_of(release_store.collect(store, 4)) == made[:2]
-    assert releases.versions(store) == made[:1:-1]
-    assert releases.history(store) == made[2:-1]
+    assert names_of(writer.collect(store, 4)) == made[:2]
+    assert reader.versions(store) == made[:1:-1]
+    assert reader.history(store) == made[2:-1]
     assert sorted(path.name for path in store.iterdir()) == [".lock", *made[2:], "current", "history"]
-    assert release_store.collect(store, 4) == []
+    assert writer.collect(store, 4) == []
     for version in made[2:]:
-        releases.verify(store, version)
+        reader.verify(store, version)
 
 
 def test_what_is_or_was_in_force_stays_however_old(store, publish):
     made = [publish(str(number), number) for number in range(6)]
-    release_store.rollback(store, made[1])
-    release_store.rollback(store, made[0])
-    assert names_of(release_store.collect(store, 1)) == made[2:5]  # made[5] is the newest
-    assert releases.current(store) == made[0]
-    assert release_store.rollback(store) == made[1]
-    assert release_store.rollback(store) == made[0]
-    release_store.rollback(store, made[5])
-    assert release_store.collect(store, 3) == []
+    writer.rollback(store, made[1])
+    writer.rollback(store, made[0])
+    assert names_of(writer.collect(store, 1)) == made[2:5]  # made[5] is the newest
+    assert reader.current(store) == made[0]
+    assert writer.rollback(store) == made[1]
+    assert writer.rollback(store) == made[0]
+    writer.rollback(store, made[5])
+    assert writer.collect(store, 3) == []
 
 
 def test_even_one_release_has_another_to_go_back_to(store, publish):
     made = [publish(str(number), number) for number in range(4)]
-    assert names_of(release_store.collect(store, 1)) == made[:2]
-    assert release_store.rollback(store) == made[2]
+    assert names_of(writer.collect(store, 1)) == made[:2]
+    assert writer.rollback(store) == made[2]
 
 
 def test_a_release_that_is_being_read_stays_until_it_is_not(store, publish):
     made = [publish(str(number), number) for number in range(4)]
-    with releases.reading(store, made[0]) as folder:
-        assert names_of(release_store.collect(store, 2)) == made[1:2]
+    with reader.reading(store, made[0]) as folder:
+        assert names_of(writer.collect(store, 2)) == made[1:2]
         assert (folder / "retrieval/saved_model.pb").read_text() == "0"
-    assert names_of(release_store.collect(store, 2)) == made[:1]
+    assert names_of(writer.collect(store, 2)) == made[:1]
 
 
 def test_a_reader_who_comes_too_late_is_told_or_gets_the_new_one(store, publish, monkeypatch):
@@ -64,14 +65,14 @@ def test_a_reader_who_comes_too_late_is_told_or_gets_the_new_one(store, publish,
             late.append(path)
             for number in (3, 4):
                 publish(str(number), number)
-            release_store.collect(store, 1)
+            writer.collect(store, 1)
         return opened(path, *arguments, **keywords)
 
     monkeypatch.setattr(os, "open", delayed)
-    assert releases.resolve(store).name == releases.current(store) != made[2]
+    assert reader.resolve(store).name == reader.current(store) != made[2]
     assert late
     with pytest.raises(ReleaseError, match=f"there is no release {made[2]}"):
-        releases.resolve(store, made[2])
+        reader.resolve(store, made[2])
 
 
 def test_a_folder_that_was_replaced_while_it_was_locked_is_not_taken_for_it(tmp_path, monkeypatch):
@@ -89,15 +90,15 @@ def test_a_reader_needs_no_locks_from_its_file_system(store, publish, monkeypatc
         raise OSError("no locks here")
 
     monkeypatch.setattr(locks.fcntl, "flock", refuse)
-    assert releases.resolve(store) == store / version
+    assert reader.resolve(store) == store / version
 
 
 def test_a_dry_run_deletes_nothing(store, publish, push):
     made = [publish(str(number), number, served=push(number * 10)) for number in range(4)]
-    said = release_store.collect(store, 2, store.parent / "serving", dry_run=True)
-    assert releases.versions(store) == made[::-1]
+    said = writer.collect(store, 2, store.parent / "serving", dry_run=True)
+    assert reader.versions(store) == made[::-1]
     assert all(path.is_dir() for path in said)
-    assert release_store.collect(store, 2, store.parent / "serving") == said
+    assert writer.collect(store, 2, store.parent / "serving") == said
     assert not any(path.exists() for path in said)
 
 
@@ -105,19 +106,19 @@ def test_nothing_is_deleted_where_the_current_release_is_not_whole(store, publis
     made = [publish(str(number), number) for number in range(5)]
     (store / made[4] / "evaluation.json").write_text("damaged")
     with pytest.raises(ReleaseError, match=r"evaluation\.json is damaged.*Roll back to another"):
-        release_store.collect(store, 1)
+        writer.collect(store, 1)
     (store / "current").unlink()
     with pytest.raises(ReleaseError, match="no release is current"):
-        release_store.collect(store, 1)
-    assert releases.versions(store) == made[::-1]
+        writer.collect(store, 1)
+    assert reader.versions(store) == made[::-1]
 
 
 def test_wrong_use_is_told(store, publish):
     with pytest.raises(ReleaseError, match=r"no such folder.*twostep run"):
-        release_store.collect(store, 1)
+        writer.collect(store, 1)
     publish("one", 0)
     with pytest.raises(UsageError, match="at least 1; found 0"):
-        release_store.collect(store, 0)
+        writer.collect(store, 0)
 
 
 def test_what_is_no_release_is_left_alone_and_what_was_left_half_there_goes(store, publish):
@@ -129,7 +130,7 @@ def test_what_is_no_release_is_left_alone_and_what_was_left_half_there_goes(stor
     (store / made[0]).rename(elsewhere)
     (store / made[0]).symlink_to(elsewhere)
     (store / f".{made[1]}.partial").mkdir()
-    release_store.collect(store, 1)
+    writer.collect(store, 1)
     assert all(folder.is_dir() for folder in [*kept, store / made[0], elsewhere / "retrieval"])
     assert not (store / f".{made[1]}.partial").exists()
 
@@ -140,7 +141,7 @@ def test_what_is_no_release_is_left_alone_and_what_was_left_half_there_goes(stor
 def pushed_numbers(store: Path) -> dict[str, list[str]]:
     return {
         step: sorted(path.name for path in (store.parent / "serving" / step).iterdir())
-        for step in (releases.RETRIEVAL, releases.RANKING)
+        for step in (reader.RETRIEVAL, reader.RANKING)
     }
 
 
@@ -153,14 +154,14 @@ def test_pushed_models_go_with_the_last_release_that_names_them(store, publish, 
         publish(str(number), minute, served=push(number))
     on_its_way = push(50)
     serving = store.parent / "serving"
-    gone = release_store.collect(store, 3, serving)
+    gone = writer.collect(store, 3, serving)
     assert names_of(gone[1:]) == ["20", "21"]
     assert pushed_numbers(store) == {"retrieval": ["10", "30", "40", "50"], "ranking": ["11", "31", "41", "51"]}
-    release_store.collect(store, 2, serving)
+    writer.collect(store, 2, serving)
     publish("50", 9, served=on_its_way)
     (serving / "retrieval/.7.partial").mkdir()  # of a collector that was killed
     (serving / "retrieval/notes").mkdir()
-    release_store.collect(store, 1, serving)
+    writer.collect(store, 1, serving)
     assert pushed_numbers(store) == {"retrieval": ["40", "50", "notes"], "ranking": ["41", "51"]}
 
 
@@ -172,10 +173,10 @@ def test_pushed_models_stay_where_a_release_does_not_say_which_are_its_own(store
     before = manifest.read_text()
     publish("2", 2, served=push(40))
     manifest.write_text("{")
-    assert release_store.collect(store, 3, store.parent / "serving") == []
+    assert writer.collect(store, 3, store.parent / "serving") == []
     manifest.write_text(before)
     publish("3", 3)
-    assert release_store.collect(store, 4, store.parent / "serving") == []
+    assert writer.collect(store, 4, store.parent / "serving") == []
     assert "20" in pushed_numbers(store)["retrieval"]
 
 
@@ -187,17 +188,17 @@ def pair_in_force(store: Path) -> list[str]:
 
 def test_tensorflow_serving_is_told_the_pair_of_the_current_release(store, publish, push):
     one = publish("one", 0, served=push(10))
-    assert releases.manifest(store)["served"] == {
+    assert reader.manifest(store)["served"] == {
         "retrieval": "../serving/retrieval/10",
         "ranking": "../serving/ranking/11",
     }
     assert pair_in_force(store) == ["10", "11"]
     publish("two", 1, served=push(20))
     assert pair_in_force(store) == ["20", "21"]
-    release_store.rollback(store)
+    writer.rollback(store)
     assert pair_in_force(store) == ["10", "11"]
     (store / pushed.CONFIG_FILE).unlink()  # as a kill after the swap leaves it
-    release_store.rollback(store, one)
+    writer.rollback(store, one)
     assert pair_in_force(store) == ["10", "11"]
 
 
@@ -206,13 +207,11 @@ def test_a_pushed_model_that_is_gone_is_put_back_when_its_release_comes_into_for
     one = publish("one", 0, served=pair)
     publish("two", 1, served=push(20))
     publish("three", 2, served=push(30))
-    release_store.collect(store, 1, store.parent / "serving")
+    writer.collect(store, 1, store.parent / "serving")
     assert not pair["retrieval"].exists()
     assert not (store / one).exists()
     publish("one", 3, served=pair)  # the Pushers, whose inputs are those of then, come from cache
-    assert files.folder_digests(pair["retrieval"]) == files.folder_digests(
-        store / releases.current(store) / "retrieval"
-    )
+    assert files.folder_digests(pair["retrieval"]) == files.folder_digests(store / reader.current(store) / "retrieval")
     assert pair_in_force(store) == ["10", "11"]
 
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from core import durable, pushed, release_store, releases
+from core import durable
+from core.release import pushed, reader, writer
 
 NOON = datetime(2025, 1, 31, 12, tzinfo=UTC)
 
@@ -57,16 +58,16 @@ def test_two_who_push_at_once_do_not_mix_and_none_is_forgotten(tmp_path, store, 
     def push(text: str, second: int) -> None:
         parts = make_parts(tmp_path / text, text)
         for number in range(20):
-            release_store.publish(store, parts, {"by": text}, created=NOON + timedelta(minutes=number, seconds=second))
+            writer.publish(store, parts, {"by": text}, created=NOON + timedelta(minutes=number, seconds=second))
 
     at_once(lambda: push("one", 0), lambda: push("two", 30))
-    found = releases.versions(store)
+    found = reader.versions(store)
     assert len(found) == 40
     for version in found:
-        releases.verify(store, version)
+        reader.verify(store, version)
         model = (store / version / "retrieval/saved_model.pb").read_text()
-        assert model == releases.manifest(store, version)["facts"]["by"]
-    in_force = [*releases.history(store), releases.current(store)]
+        assert model == reader.manifest(store, version)["facts"]["by"]
+    in_force = [*reader.history(store), reader.current(store)]
     assert sorted(in_force) == sorted(found)
     for seconds in ("00Z", "30Z"):  # each one's pushes came into force in the order that it made them
         own = [version for version in in_force if version[13:16] == seconds]
@@ -79,12 +80,12 @@ def test_two_who_push_the_same_at_once_make_one_release_of_it(tmp_path, store, m
     def push(folder: str) -> None:
         parts = make_parts(tmp_path / folder)
         for number in range(20):
-            release_store.publish(store, parts, {}, created=NOON + timedelta(minutes=number))
+            writer.publish(store, parts, {}, created=NOON + timedelta(minutes=number))
 
     at_once(lambda: push("a"), lambda: push("b"))
-    assert len(releases.versions(store)) == 20
-    for version in releases.versions(store):
-        releases.verify(store, version)
+    assert len(reader.versions(store)) == 20
+    for version in reader.versions(store):
+        reader.verify(store, version)
     assert not half_there(store)
 
 
@@ -97,29 +98,29 @@ def test_readers_find_the_current_release_whole_while_others_push_and_collect(tm
         for number in itertools.count(1):
             if time.monotonic() > until:
                 break
-            release_store.publish(store, parts, {}, created=NOON + timedelta(minutes=number, seconds=second))
-            release_store.collect(store, 1)
+            writer.publish(store, parts, {}, created=NOON + timedelta(minutes=number, seconds=second))
+            writer.collect(store, 1)
 
     def read() -> None:
         while time.monotonic() < until:
-            with releases.reading(store) as folder:
+            with reader.reading(store) as folder:
                 shutil.copytree(folder, tmp_path / "copy")  # fails if a file goes while it is at it
                 assert len(list(durable.entries(tmp_path / "copy"))) == 9
                 shutil.rmtree(tmp_path / "copy")
 
     at_once(lambda: push("one", 0), lambda: push("two", 30), read)
-    assert len(releases.versions(store)) <= 4
-    releases.verify(store)
+    assert len(reader.versions(store)) <= 4
+    reader.verify(store)
 
 
 def test_a_publisher_at_work_is_not_swept_away_and_a_dead_one_is(store, publish):
     publish("one", 0)
     dead = store / ".1.dead.partial"  # process 1 lives, but it is not the publisher
     (dead / "retrieval").mkdir(parents=True)
-    with release_store._partial_folder(store) as partial:
+    with writer._partial_folder(store) as partial:
         assert not dead.exists()
         publish("two", 1)
-        release_store.collect(store, 1)
+        writer.collect(store, 1)
         assert partial.is_dir()
     assert not partial.exists()
 
@@ -172,20 +173,20 @@ def test_a_push_that_is_killed_at_any_step_leaves_a_whole_release_current(store,
     outcomes: list[str] = []
     while True:
         old = publish("old", next(minutes), served=pairs["old"])  # after every kill but the first: publishing goes on
-        assert releases.current(store) == old
+        assert reader.current(store) == old
         assert not half_there(store)
         (store / ".1.dead.partial/retrieval").mkdir(parents=True)  # so that the sweep is killed too
         minute = next(minutes)
         if not killed_at(len(outcomes) + 1, lambda minute=minute: publish("new", minute, served=pairs["new"])):
             break
-        now = releases.current(store)
+        now = reader.current(store)
         outcomes.append("old" if now == old else "new")
-        for version in releases.versions(store)[:2]:
-            releases.verify(store, version)
+        for version in reader.versions(store)[:2]:
+            reader.verify(store, version)
         config = (store / pushed.CONFIG_FILE).read_text()
         assert config.count("versions: 1") in (0, 2)  # of one pair or the other
         if now != old:  # killed after the swap: the rollback knows the way back
-            assert release_store.rollback(store) == old
+            assert writer.rollback(store) == old
             assert (store / pushed.CONFIG_FILE).read_text().count("versions: 1") == 2
     assert outcomes == sorted(outcomes, reverse=True)  # it came into force once, at one step
     assert outcomes.count("old") > 100
@@ -195,10 +196,10 @@ def test_a_push_that_is_killed_at_any_step_leaves_a_whole_release_current(store,
 def test_a_rollback_that_is_killed_at_any_step_leaves_the_one_or_the_other(store, publish, push):
     one, two = publish("one", 0, served=push(10)), publish("two", 1, served=push(20))
     outcomes: list[str | None] = []
-    while killed_at(len(outcomes) + 1, lambda: release_store.rollback(store, one)):
-        outcomes.append(releases.current(store))
-        releases.verify(store)
-        release_store.rollback(store, two)
+    while killed_at(len(outcomes) + 1, lambda: writer.rollback(store, one)):
+        outcomes.append(reader.current(store))
+        reader.verify(store)
+        writer.rollback(store, two)
     assert set(outcomes) == {one, two}
     assert outcomes == sorted(outcomes, reverse=True)
 
@@ -208,24 +209,24 @@ def test_a_collection_that_is_killed_at_any_step_leaves_whole_releases(store, pu
     minutes = iter(range(10_000))
     left: list[int] = []
     while True:
-        while len(releases.versions(store)) < 4:
+        while len(reader.versions(store)) < 4:
             minute = next(minutes)
             publish("some", minute, served=push(100 + 10 * minute))
-        before = releases.versions(store)
-        if not killed_at(len(left) + 1, lambda: release_store.collect(store, 2, serving)):
+        before = reader.versions(store)
+        if not killed_at(len(left) + 1, lambda: writer.collect(store, 2, serving)):
             break
-        found = releases.versions(store)
+        found = reader.versions(store)
         left.append(len(found))
         assert found[:2] == before[:2]
-        assert releases.current(store) == before[0]
+        assert reader.current(store) == before[0]
         for version in found:
-            folder = releases.resolve(store, version)
-            for path in releases.manifest(store, version)["served"].values():
+            folder = reader.resolve(store, version)
+            for path in reader.manifest(store, version)["served"].values():
                 assert (store / path / "saved_model.pb").is_file(), folder
-        assert releases.previous(store) == before[1]
+        assert reader.previous(store) == before[1]
         numbered = [path for path in serving.glob("*/*") if path.name.isdecimal()]
         assert all((path / "saved_model.pb").is_file() for path in numbered)  # what a server would load
-    assert len(releases.versions(store)) == 2
+    assert len(reader.versions(store)) == 2
     assert not half_there(store.parent)
     assert [len(list((serving / step).iterdir())) for step in pushed.STEPS] == [2, 2]
     assert set(left) == {2, 3, 4}

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from core import names, pushed, release_store, releases, signing
+from core import names
 from core.errors import ReleaseError, UsageError
-from pipeline import released
+from core.release import pushed, reader, signing, writer
+from pipeline.commands import release_source
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def rewrite(folder: Path, **changes) -> None:
     """Change a manifest as an attacker would, who can compute the seal and has no key."""
     path = folder / names.MANIFEST_FILE
     written = json.loads(path.read_text()) | changes
-    written["seal"] = releases.seal(written)
+    written["seal"] = reader.seal(written)
     path.write_text(json.dumps(written))
 
 
@@ -29,38 +30,38 @@ def rewrite(folder: Path, **changes) -> None:
 
 @pytest.fixture
 def signed(store, make_parts, tmp_path, keys):
-    return release_store.publish(store, make_parts(tmp_path / "source"), {"name": "films"}, signing_key=keys[0])
+    return writer.publish(store, make_parts(tmp_path / "source"), {"name": "films"}, signing_key=keys[0])
 
 
 def test_a_signed_release_is_read_with_its_key_and_without(store, signed, keys):
-    releases.verify(store, signed)
-    releases.verify(store, signed, [keys[1]])
-    assert release_store.rollback(store, signed, [keys[1]]) == signed
+    reader.verify(store, signed)
+    reader.verify(store, signed, [keys[1]])
+    assert writer.rollback(store, signed, [keys[1]]) == signed
 
 
 def test_a_release_signed_with_another_key_is_refused(store, signed, tmp_path):
     _, other = signing.make_keys(tmp_path / "other")
-    for call in (releases.verify, releases.manifest, release_store.rollback):
+    for call in (reader.verify, reader.manifest, writer.rollback):
         with pytest.raises(ReleaseError, match="signed with one of the trusted keys"):
             call(store, signed, [other])
 
 
 def test_one_of_several_trusted_keys_will_do(store, signed, keys, tmp_path):
     _, other = signing.make_keys(tmp_path / "other")
-    releases.verify(store, signed, [other, keys[1]])
+    reader.verify(store, signed, [other, keys[1]])
 
 
 def test_an_unsigned_release_is_refused_where_a_key_is_trusted(publish, store, keys):
     publish("one", 0)
     with pytest.raises(ReleaseError, match="signed with one of the trusted keys"):
-        releases.verify(store, None, [keys[1]])
+        reader.verify(store, None, [keys[1]])
 
 
 @pytest.mark.parametrize("change", [{"facts": {"name": "else"}}, {"files": {}}, {"signature": "x"}, {"signature": 3}])
 def test_a_seal_that_anyone_can_compute_is_not_enough(store, signed, keys, change):
     rewrite(store / signed, **change)
     with pytest.raises(ReleaseError, match="signed with one of the trusted keys"):
-        releases.manifest(store, signed, [keys[1]])
+        reader.manifest(store, signed, [keys[1]])
 
 
 def test_the_private_key_is_its_owners_alone_and_never_overwritten(keys):
@@ -77,12 +78,12 @@ def test_a_file_that_is_no_key_is_named(store, make_parts, tmp_path, keys, publi
     other = tmp_path / "no-key.pem"
     other.write_text("garbage")
     with pytest.raises(ReleaseError, match=r"no-key\.pem: should be an Ed25519 private key"):
-        release_store.publish(store, make_parts(tmp_path / "source"), {}, signing_key=other)
-    assert releases.versions(store) == []
+        writer.publish(store, make_parts(tmp_path / "source"), {}, signing_key=other)
+    assert reader.versions(store) == []
     publish("one", 0)
     for wrong in (other, tmp_path / "missing", keys[0]):
         with pytest.raises(ReleaseError, match="should be an Ed25519 public key"):
-            releases.verify(store, None, [wrong])
+            reader.verify(store, None, [wrong])
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_a_file_that_is_no_key_is_named(store, make_parts, tmp_path, keys, publi
 def test_a_manifest_of_another_shape_is_one_clear_error(publish, store, change):
     version = publish("one", 0)
     rewrite(store / version, **change)
-    for call in (releases.manifest, releases.verify, release_store.rollback):
+    for call in (reader.manifest, reader.verify, writer.rollback):
         with pytest.raises(ReleaseError, match="should hold files, served and facts"):
             call(store, version)
 
@@ -109,7 +110,7 @@ def test_a_manifest_nested_without_end_is_one_clear_error(publish, store):
     version = publish("one", 0)
     (store / version / names.MANIFEST_FILE).write_text("[" * 100_000)
     with pytest.raises(ReleaseError, match="should be a manifest in JSON"):
-        releases.manifest(store, version)
+        reader.manifest(store, version)
 
 
 # ---- paths ----
@@ -131,18 +132,18 @@ def test_a_manifest_cannot_name_a_folder_outside_the_runs(publish, store, push, 
     one = publish("one", 0, served=push(10))
     publish("two", 1, served=push(20))
     (tmp_path / "elsewhere" / "retrieval").mkdir(parents=True)
-    pair = releases.manifest(store, one)["served"]
+    pair = reader.manifest(store, one)["served"]
     rewrite(store / one, served=pair | {"retrieval": path})
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(ReleaseError, match="beside"):
-        release_store.rollback(store, one)
+        writer.rollback(store, one)
     assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_model_that_was_pushed_elsewhere_makes_no_release(publish, store, tmp_path):
     with pytest.raises(ReleaseError, match="beside"):
         publish("one", 0, served={step: tmp_path / "a" / "b" / step / "1" for step in pushed.STEPS})
-    assert releases.versions(store) == []
+    assert reader.versions(store) == []
 
 
 # ---- what a command is given ----
@@ -152,36 +153,39 @@ def test_a_copied_release_is_read_under_any_name(publish, store, tmp_path):
     version = publish("one", 0, {"name": "films"})
     copy = tmp_path / "copy of it"
     (store / version).rename(copy)
-    source = released.find(copy)
-    with released.reading(source, None) as folder:
+    source = release_source.find(copy)
+    with release_source.reading(source, None) as folder:
         assert folder == copy
-    with pytest.raises(UsageError, match="one release itself"), released.reading(source, version):
+    with pytest.raises(UsageError, match="one release itself"), release_source.reading(source, version):
         pass
     link = tmp_path / "link"
     link.symlink_to(copy)
-    with released.reading(released.find(link), None) as folder:
+    with release_source.reading(release_source.find(link), None) as folder:
         assert folder == copy
     (copy / "evaluation.json").write_text("changed")
-    with pytest.raises(ReleaseError, match=r"evaluation\.json is damaged"), released.reading(source, None):
+    with pytest.raises(ReleaseError, match=r"evaluation\.json is damaged"), release_source.reading(source, None):
         pass
 
 
 def test_a_folder_of_releases_gives_the_current_one_or_the_one_asked_for(publish, store):
     one, two = publish("one", 0), publish("two", 1)
     for version, expected in ((None, two), (one, one)):
-        with released.reading(released.find(store), version) as folder:
+        with release_source.reading(release_source.find(store), version) as folder:
             assert folder.name == expected
 
 
 def test_the_key_given_for_a_folder_counts(store, signed, keys, tmp_path):
     _, other = signing.make_keys(tmp_path / "other")
-    with released.reading(released.find(store, keys[1]), None):
+    with release_source.reading(release_source.find(store, keys[1]), None):
         pass
     for place in (store, store / signed):
-        with pytest.raises(ReleaseError, match="signed"), released.reading(released.find(place, other), None):
+        with (
+            pytest.raises(ReleaseError, match="signed"),
+            release_source.reading(release_source.find(place, other), None),
+        ):
             pass
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path):
     with pytest.raises(UsageError, match="nowhere: no such file or folder"):
-        released.find(tmp_path / "nowhere")
+        release_source.find(tmp_path / "nowhere")

@@ -4,7 +4,7 @@ import pytest
 
 from components.recommender_evaluator import rules
 from core.errors import UsageError
-from pipeline.evaluation import Evaluation
+from pipeline.config.evaluation import Evaluation
 
 
 def estimate(mean, low=None, high=None):

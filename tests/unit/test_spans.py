@@ -7,8 +7,8 @@ import pytest
 
 from components.table_example_gen.sources import TableSource, fingerprint, matching
 from core.errors import DataError, UsageError
-from pipeline import spans
-from pipeline.data import Data, Spans
+from pipeline.config import spans
+from pipeline.config.data import Data, Spans
 
 
 def deliver(folder: Path, *names: str) -> None:

@@ -7,7 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
-from pipeline import summary
+from pipeline.report import summary
 
 
 def estimate(mean, low=None, high=None):

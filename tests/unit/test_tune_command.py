@@ -6,8 +6,9 @@ import pytest
 from rich.console import Console
 
 from core.errors import UsageError
-from pipeline import cli, tuning_summary
+from pipeline import cli
 from pipeline.commands import tune
+from pipeline.report import tuning_summary
 from trainer.tuning.records import Trial
 
 

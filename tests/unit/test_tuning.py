@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field
 
 from core.settings import Settings
-from pipeline.tuned_file import with_params
+from pipeline.config.tuned_file import with_params
 from trainer.ranking.registry import MODELS as RANKING
 from trainer.retrieval.registry import MODELS as RETRIEVAL
 from trainer.tuning import space

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pytest
 
-from components.table_example_gen.columns import vector
+from components.table_example_gen.conversion import vector
 
 
 def of(values, type_=None):

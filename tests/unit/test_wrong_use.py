@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import cli, completion
+from pipeline import cli
+from pipeline.commands import completion_scripts
 
 VALID = (
     "name: shop\nrun_folder: runs\ndata: {root: ., interactions: {path: interactions.csv}, users: {path: users.csv}, "
@@ -112,7 +113,7 @@ PAGE = (Path(cli.__file__).resolve().parents[1] / "docs" / "cli.md").read_text(e
 
 
 def test_the_page_has_every_command_and_no_other():
-    every = completion.levels(cli.parser())
+    every = completion_scripts.levels(cli.parser())
     commands = {command[1:].replace("/", " ") for command in every if command and not _below(command, every)}
     assert set(re.findall(r"^\| `twostep ([a-z -]+)` \|", PAGE, flags=re.MULTILINE)) == commands
 
@@ -129,5 +130,5 @@ def test_exit_codes_are_on_the_page_and_in_the_help(capsys):
 
 
 def test_options_of_run_are_on_the_page():
-    for option in completion.levels(cli.parser())["/run"].options:
+    for option in completion_scripts.levels(cli.parser())["/run"].options:
         assert f"`{option}" in PAGE or option in ("-h", "--help", "-v", "--verbose"), option

@@ -7,7 +7,7 @@ import pytest
 
 from core.errors import UsageError
 from pipeline import config
-from pipeline.explain import ANY_KEY, Key, tree
+from pipeline.config.explain import ANY_KEY, Key, tree
 from trainer.ranking.registry import MODELS as RANKING
 from trainer.retrieval.registry import MODELS as RETRIEVAL
 

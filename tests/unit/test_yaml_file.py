@@ -6,7 +6,8 @@ import time
 import pytest
 
 from core.errors import UsageError
-from pipeline import config, yaml_file
+from pipeline import config
+from pipeline.config import yaml_file
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)

@@ -11,13 +11,13 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from core import names, progress
-from core.columns import STRINGS
+from core.arrow import STRINGS
 from core.examples import read_examples
 from core.files import write_json
 from trainer.data import examples_uri, transform_sizes
 from trainer.ranking.contract import PER_CANDIDATE, RankingData, lists_of, transform_lists
 from trainer.ranking.registry import MODELS
-from transform.columns import feature_types
+from transform.arrow_types import feature_types
 from transform.features import Features, raw_columns
 
 LISTS_AT_ONCE = 256

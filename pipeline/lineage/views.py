@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 
 from core.names import RELEASE_TYPE
 from core.printable import printable
-from pipeline.lineage import VERSION, Artifact, Lineage, Source
+from pipeline.lineage.records import VERSION, Artifact, Lineage, Source
 
 # Of the drawing, in pixels.
 _LINE, _CHARACTER, _PADDING, _GAP_X, _GAP_Y = 16, 7.0, 10, 18, 36

@@ -11,10 +11,10 @@ from rich.text import Text
 
 from core import files
 from core.printable import as_text, printable
-from pipeline.progress import Progress
 from pipeline.report import charts
 from pipeline.report.markup import Html, el, figure, number, table
 from pipeline.report.style import STYLE
+from pipeline.runners.progress import Progress
 from trainer.tuning.records import LINE, Trial
 from trainer.tuning.space import label
 

@@ -10,15 +10,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from core import files, names, releases
+from core import files, names
 from core.errors import HeldBackError
 from core.printable import as_text, printable
-from pipeline import lineage, lineage_views, paths, report
-from pipeline.config import Config
-from pipeline.outcome import Outcome
-from pipeline.progress import NodeResult
+from core.release import reader
+from pipeline import report
+from pipeline.config import Config, paths
+from pipeline.lineage import records, views
 from pipeline.report.data_lines import data_lines
 from pipeline.report.short import shown_metrics
+from pipeline.runners.outcome import Outcome
+from pipeline.runners.progress import NodeResult
 
 _REPORTED = {
     "EventJoiner": "examples",
@@ -186,7 +188,7 @@ def _shortest(path: Path) -> str:
 
 
 def _note(config: Config, version: str) -> str:
-    current = releases.current(paths.releases_folder(config))
+    current = reader.current(paths.releases_folder(config))
     if current == version:
         return "   (current)"
     return f"   (not current: that is {current})\n            twostep release rollback CONFIG {version}"
@@ -214,7 +216,7 @@ def _write_report(
 
 
 def _draw_lineage(config: Config, version: str) -> None:
-    store = lineage.open_store(paths.metadata_file(config))
-    drawing = lineage_views.as_svg(lineage.trace(store, lineage.release_artifact(store, version), "back"))
+    store = records.open_store(paths.metadata_file(config))
+    drawing = views.as_svg(records.trace(store, records.release_artifact(store, version), "back"))
     with files.replacing(paths.lineage_file(config)) as partial:
         partial.write_text(drawing, encoding="utf-8")

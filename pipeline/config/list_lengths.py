@@ -47,7 +47,7 @@ def check_joined(config: Config, examples: Path) -> None:
       DataError: the catalogue has fewer items than a list is long.
     """
     from core import names, queries
-    from core.columns import read_arrow
+    from core.arrow import read_arrow
 
     items = read_arrow(examples / names.CATALOGUE_FILE).num_rows
     for key, length in list_lengths(config).items():

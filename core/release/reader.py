@@ -4,7 +4,7 @@
     releases/current      one line, the version in force; replaced by rename, never edited
     releases/history      every version that was current before, oldest first
 
-`core.release_store` writes them: a version folder is shown by one rename when it is whole, never changes afterwards,
+`core.release.writer` writes them: a version folder is shown by one rename when it is whole, never changes afterwards,
 and is hidden by one rename before it is deleted. Where keys are trusted, only releases that one of them has signed are
 read.
 """
@@ -17,8 +17,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from core import durable, files, locks, names, signing
+from core import durable, files, locks, names
 from core.errors import ReleaseError
+from core.release import signing
 
 RETRIEVAL, INDEX, RANKING, STATISTICS = "retrieval", "index", "ranking", "statistics"
 FOLDERS = (RETRIEVAL, INDEX, RANKING, names.USERS_FOLDER, STATISTICS)

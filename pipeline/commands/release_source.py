@@ -43,7 +43,8 @@ def find(path: Path, public_key: Path | None = None) -> Source:
         return Source(path, trusted=keys)
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder. Give a release, a folder of releases or a configuration")
-    from pipeline import config, paths
+    from pipeline import config
+    from pipeline.config import paths
     from transform.features import own_modules
 
     loaded = config.load(path)
@@ -62,13 +63,13 @@ def reading(source: Source, version: str | None) -> Iterator[Path]:
       UsageError: a version was asked for of a folder that is one release.
       ReleaseError: there is no such release, or it is damaged, or not signed as it should be.
     """
-    from core import releases
+    from core.release import reader
 
-    if not releases.is_release(source.folder):
-        with releases.reading(source.folder, version, source.trusted) as folder:
+    if not reader.is_release(source.folder):
+        with reader.reading(source.folder, version, source.trusted) as folder:
             yield folder
         return
     if version is not None:
         raise UsageError(f"--release: {source.folder} is one release itself. Leave the option out, or give its parent")
-    with releases.reading_copy(source.folder, source.trusted) as folder:
+    with reader.reading_copy(source.folder, source.trusted) as folder:
         yield folder

@@ -16,9 +16,8 @@ from components.table_example_gen.spec import Problem, TableSpec, dropped_proble
 from components.table_example_gen.table import Plan, check_table
 from core import names
 from core.errors import DataError
-from pipeline import paths
-from pipeline.config import Config
-from pipeline.table_spec import table_spec
+from pipeline.config import Config, paths
+from pipeline.config.table_spec import table_spec
 
 
 @dataclass

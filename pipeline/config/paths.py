@@ -7,8 +7,8 @@ from pathlib import Path
 from components.table_example_gen.sources import TableSource, folder_todo, matching
 from core import files, names
 from core.errors import UsageError
-from pipeline import datasets, spans
-from pipeline.config import Config
+from pipeline import datasets
+from pipeline.config import Config, spans
 
 
 def run_folder(config: Config) -> Path:
@@ -86,7 +86,7 @@ def table_sources(config: Config, config_file: str | Path) -> dict[str, TableSou
     """Table → where its files lie, with the spans chosen; looks for files only of tables whose paths mark spans.
 
     Raises:
-      UsageError: the spans do not fit together; see `pipeline.spans.choose`.
+      UsageError: the spans do not fit together; see `pipeline.config.spans.choose`.
     """
     root = str(data_root(config, config_file))
     return spans.choose(config.data.paths, config.data.spans, root, matching)
@@ -137,7 +137,7 @@ def check_keys(config: Config, config_file: str | Path) -> None:
     private, public = signing_key(config, config_file), trusted_keys(config, config_file)
     if private is None or not public:
         return
-    from core import signing
+    from core.release import signing
 
     if not signing.is_signed(b"probe", signing.sign(b"probe", private), public):
         raise UsageError(

@@ -12,9 +12,9 @@ from tfx import v1 as tfx
 from core import names
 from core.code import code_digest
 from core.files import read_json
-from pipeline import dag, paths
-from pipeline.config import Config
-from pipeline.outcome import Outcome
+from pipeline.config import Config, paths
+from pipeline.dag import wiring
+from pipeline.runners.outcome import Outcome
 from trainer.ranking.registry import MODELS as RANKING
 from trainer.retrieval.registry import MODELS as RETRIEVAL
 from trainer.tuning.records import Records, Trial, world_folder
@@ -61,20 +61,20 @@ def search_for(config: Config, step: str, space: Space, trials: int, minutes: fl
 
 def build(config: Config, config_file: str | Path, search: Search) -> tfx.dsl.Pipeline:
     """The pipeline for this machine. Its nodes before the Tuner are those of a run, and share its cache."""
-    places = dag.local_places(config, config_file)
-    return dag.local_pipeline(config, nodes(config, places, search, str(paths.tuning_folder(config))))
+    places = wiring.local_places(config, config_file)
+    return wiring.local_pipeline(config, nodes(config, places, search, str(paths.tuning_folder(config))))
 
 
-def nodes(config: Config, places: dag.Places, search: Search, folder: str | None) -> list[Any]:
+def nodes(config: Config, places: wiring.Places, search: Search, folder: str | None) -> list[Any]:
     """Every node of the DAG, wired.
 
     Args:
       folder: where finished trials are kept for a search that goes on; None where each search begins anew.
     """
-    joined = dag.joined_nodes(config, places)
+    joined = wiring.joined_nodes(config, places)
     made, examples = joined.nodes, joined.joiner.outputs["examples"]
     if search.step == "ranking":
-        retrieved = dag.retrieval_nodes(config, joined)
+        retrieved = wiring.retrieval_nodes(config, joined)
         made, examples = [*made, *retrieved.nodes], retrieved.generator.outputs["candidates"]
     tuner = tfx.components.Tuner(
         tuner_fn="trainer.tuning.tuner_fn.tuner_fn",
@@ -100,8 +100,8 @@ def tuner_config(config: Config, search: Search, folder: str | None) -> dict[str
         "minutes": search.minutes,
         "folder": folder,
         "features": json.dumps(config.features.model_dump(mode="json"), sort_keys=True),
-        "queries": dag.validation_settings(config),
-        **dag.signal_settings(config),
+        "queries": wiring.validation_settings(config),
+        **wiring.signal_settings(config),
         "seed": config.seed,
         "code": code_digest("trainer.tuning.tuner_fn", *modules),
     }

@@ -21,9 +21,9 @@ from components.table_example_gen.sources import TableSource
 from components.types import Release
 from core import names
 from core.code import code_digest
-from pipeline import paths, tfma
-from pipeline.config import Config
-from pipeline.tables import drift_nodes, table_nodes
+from pipeline.config import Config, paths
+from pipeline.dag import tfma
+from pipeline.dag.tables import drift_nodes, table_nodes
 from serving.settings import ServingSettings
 from trainer.ranking import registry as ranking_registry
 from trainer.retrieval import registry as retrieval_registry

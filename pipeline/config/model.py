@@ -11,9 +11,9 @@ from components.drift_detector.settings import Drift
 from core import mistakes
 from core.errors import UsageError
 from core.settings import Settings
-from pipeline import columns, yaml_file
-from pipeline.data import Data
-from pipeline.evaluation import Evaluation
+from pipeline.config import column_names, yaml_file
+from pipeline.config.data import Data
+from pipeline.config.evaluation import Evaluation
 from serving.rerank import settings as rerank_settings
 from trainer.ranking import registry as ranking_registry
 from trainer.ranking import signals
@@ -258,7 +258,7 @@ class Config(Settings):
             raise ValueError(
                 f"ranking.earlier_windows: should be 0 with the split `{self.split.method}`, which knows no earlier"
             )
-        columns.check(self.data, self.features, self.split.column)
+        column_names.check(self.data, self.features, self.split.column)
         column = self.split.column
         if column is not None and column in {
             *feature_names.RESERVED,

@@ -21,9 +21,9 @@ from typing import Any
 import core.errors
 from core import progress
 from core.errors import TwostepError
-from pipeline import lineage
-from pipeline.plan import needed_by
-from pipeline.progress import NodeResult, Progress, State
+from pipeline.dag.plan import needed_by
+from pipeline.lineage import records
+from pipeline.runners.progress import NodeResult, Progress, State
 
 # As libraries in C++ and SQLite say it, which pass on no error number.
 _DISK_FULL = re.compile(f"{os.strerror(errno.ENOSPC)}|database or disk is full")
@@ -80,7 +80,7 @@ def run(
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = deployment.metadata_connection_config
     if connection.database_connection_config.HasField("sqlite"):
-        lineage.check_store(Path(connection.database_connection_config.sqlite.filename_uri), deep=True)
+        records.check_store(Path(connection.database_connection_config.sqlite.filename_uri), deep=True)
     store = metadata.Metadata(getattr(connection, connection.WhichOneof("connection_config")))
     _remove_leftovers(store, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
     reporter.nodes([node.node_info.id for node in nodes])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.progress import NodeResult
+from pipeline.runners.progress import NodeResult
 
 
 class Outcome:
@@ -16,7 +16,7 @@ class Outcome:
     """
 
     def __init__(self, metadata_file: Path, results: Sequence[NodeResult]):
-        from pipeline.lineage import open_store
+        from pipeline.lineage.records import open_store
 
         store = open_store(metadata_file)
         nodes = {result.execution_id: result.node for result in results if result.execution_id is not None}

@@ -5,7 +5,7 @@
 
 The two steps of a release are pushed one after the other under numbers of their own, so the highest number of each need
 not be a pair. `models.config` names one pair and is replaced by rename: a server that reads it, and not the highest
-numbers, changes both or none. All of this is written under the lock of `core.release_store`.
+numbers, changes both or none. All of this is written under the lock of `core.release.writer`.
 """
 
 import os
@@ -13,11 +13,12 @@ import re
 import shutil
 from pathlib import Path
 
-from core import files, releases
+from core import files
 from core.errors import ReleaseError
+from core.release import reader
 
 CONFIG_FILE = "models.config"
-STEPS = (releases.RETRIEVAL, releases.RANKING)
+STEPS = (reader.RETRIEVAL, reader.RANKING)
 
 
 def configuration(folder: Path, version: str) -> list[str] | None:
@@ -101,7 +102,7 @@ def _pair(folder: Path, version: str) -> dict[str, Path]:
       ReleaseError: the manifest cannot be read, or names a folder elsewhere; see `place`.
     """
     folder = folder.absolute()
-    served = releases.manifest(folder, version)["served"]
+    served = reader.manifest(folder, version)["served"]
     return {step: Path(os.path.normpath(folder / place(folder, step, folder / path))) for step, path in served.items()}
 
 

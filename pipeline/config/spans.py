@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from components.table_example_gen.sources import TableSource
 from core.errors import UsageError
-from pipeline.data import Spans, is_dated
+from pipeline.config.data import Spans, is_dated
 
 _EPOCH = datetime.date(1970, 1, 1)
 _PLACEHOLDER = re.compile(r"\{(SPAN|VERSION|YYYY|MM|DD)(?::(\d+))?\}")

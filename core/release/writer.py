@@ -1,4 +1,4 @@
-"""The releases on disk, as those write them who publish, roll back and collect what is old; see `core.releases`.
+"""The releases on disk, as those write them who publish, roll back and collect what is old; see `core.release.reader`.
 
 Writers take turns by one lock. The folder must lie on a file system with atomic rename and flock.
 """
@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from core import durable, locks, names, pushed, releases, signing
+from core import durable, locks, names
 from core.errors import ReleaseError, UsageError
-from core.releases import FILES, FOLDERS, FORMAT, RANKING, RETRIEVAL
+from core.release import pushed, reader, signing
+from core.release.reader import FILES, FOLDERS, FORMAT, RANKING, RETRIEVAL
 
 _LOCK = ".lock"
 
@@ -36,7 +37,7 @@ def publish(
         folder it lies in.
       facts: JSON values that the manifest keeps beside the files: name, seed, metrics, ML Metadata ids.
       served: step → the folder that its Pusher made for TensorFlow Serving, beside that of the releases; see
-        `core.pushed.place`.
+        `core.release.pushed.place`.
       created: the time in the version's name; the clock's by default. The digest in it depends on the content alone.
       signing_key: file of the private key that signs the manifest; None for no signature.
 
@@ -47,7 +48,7 @@ def publish(
     _check_parts(parts)
     with _writing(folder), _partial_folder(folder) as partial:
         found = _copy_parts(parts, partial)
-        content = releases.content_digest(found)
+        content = reader.content_digest(found)
         version = f"{created:%Y%m%dT%H%M%SZ}-{content[:8]}"
         written = {
             "format": FORMAT,
@@ -58,9 +59,9 @@ def publish(
             "served": {step: pushed.place(folder, step, path) for step, path in (served or {}).items()},
             "facts": facts,
         }
-        written["seal"] = releases.seal(written)
+        written["seal"] = reader.seal(written)
         if signing_key is not None:
-            written["signature"] = signing.sign(releases.sealed(written), signing_key)
+            written["signature"] = signing.sign(reader.sealed(written), signing_key)
         durable.write_text(partial / names.MANIFEST_FILE, json.dumps(written, indent=2, sort_keys=True) + "\n")
         durable.sync_folders(partial)
         with locks.alone(folder / _LOCK):
@@ -77,14 +78,14 @@ def rollback(folder: Path, to: str | None = None, trusted: Sequence[Path] = ()) 
     Args:
       folder: of the releases.
       to: a version's name.
-      trusted: as of `core.releases.manifest`.
+      trusted: as of `core.release.reader.manifest`.
     Raises:
       ReleaseError: there is nothing to go back to, or the version is unknown or does not verify.
     """
     folder = _existing(folder)
     with _writing(folder), locks.alone(folder / _LOCK):
-        to = releases.previous(folder) if to is None else releases.chosen(folder, to)
-        releases.verify(folder, to, trusted)
+        to = reader.previous(folder) if to is None else reader.chosen(folder, to)
+        reader.verify(folder, to, trusted)
         _make_current(folder, to)
     return to
 
@@ -113,15 +114,15 @@ def collect(folder: Path, keep: int, serving: Path | None = None, dry_run: bool 
     if keep < 1:
         raise UsageError(f"the number of releases to keep should be at least 1; found {keep}")
     with _writing(folder), locks.alone(folder / _LOCK):
-        releases.verify(folder)
+        reader.verify(folder)
         outdated = _outdated(folder, keep)
         if not dry_run:
             outdated = [path for path in outdated if _hide(path)]
             locks.sweep(folder)
             durable.sync_folder(folder)
-        left = [version for version in releases.versions(folder) if folder / version not in outdated]
-        if not dry_run and (history := releases.history(folder)) != (known := [x for x in history if x in left]):
-            _replace_lines(folder / releases.HISTORY, known)
+        left = [version for version in reader.versions(folder) if folder / version not in outdated]
+        if not dry_run and (history := reader.history(folder)) != (known := [x for x in history if x in left]):
+            _replace_lines(folder / reader.HISTORY, known)
         return outdated + (pushed.collect(folder, left, serving, dry_run) if serving is not None else [])
 
 
@@ -168,8 +169,8 @@ def _reveal(partial: Path, folder: Path, version: str, content: str) -> None:
     """Rename the whole folder into place. The same content in the same second is the same release: keep the first."""
     target = folder / version
     if target.exists():
-        releases.verify(folder, version)
-        if releases.manifest(folder, version)["content_digest"] != content:
+        reader.verify(folder, version)
+        if reader.manifest(folder, version)["content_digest"] != content:
             raise ReleaseError(f"{target}: another release has this name. Publish again, a second later.")
         return
     os.rename(partial, target)
@@ -178,12 +179,12 @@ def _reveal(partial: Path, folder: Path, version: str, content: str) -> None:
 
 def _make_current(folder: Path, version: str) -> None:
     """Swap `current`; what it said goes to the history first, where a crash between the two does no harm."""
-    path = folder / releases.CURRENT
+    path = folder / reader.CURRENT
     before = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
     config = pushed.configuration(folder, version)  # first, because it may have to copy models, and fail
     if before != version:
-        if releases.VERSION.fullmatch(before):  # a damaged one is replaced like any other, and forgotten
-            _replace_lines(folder / releases.HISTORY, [*releases.history(folder), before])
+        if reader.VERSION.fullmatch(before):  # a damaged one is replaced like any other, and forgotten
+            _replace_lines(folder / reader.HISTORY, [*reader.history(folder), before])
         _replace_lines(path, [version])
     if config is not None:
         _replace_lines(folder / pushed.CONFIG_FILE, config)
@@ -198,8 +199,8 @@ def _replace_lines(path: Path, lines: list[str]) -> None:
 
 def _outdated(folder: Path, keep: int) -> list[Path]:
     """The folders of the releases that need not be kept, oldest first."""
-    known = releases.versions(folder)
-    in_force = [releases.chosen(folder, None), *releases.earlier(folder)]
+    known = reader.versions(folder)
+    in_force = [reader.chosen(folder, None), *reader.earlier(folder)]
     kept = {*known[:keep], *in_force[: max(keep, 2)]}
     return [folder / version for version in reversed(known) if version not in kept]
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping
 
 from core import names
-from pipeline.data import Data
+from pipeline.config.data import Data
 from transform.features import Feature, Features, raw_columns
 
 

@@ -17,7 +17,7 @@ from components.types import Release
 from core import names
 from core.code import code_digest
 from pipeline.config import Config
-from pipeline.table_spec import compared_columns, table_spec
+from pipeline.config.table_spec import compared_columns, table_spec
 from transform.features import own_modules
 
 

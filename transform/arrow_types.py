@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from core.columns import event_types
+from core.arrow import event_types
 from transform.features import Feature, Raw, raw_columns
 
 

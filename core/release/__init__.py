@@ -1,0 +1,1 @@
+"""The release store: reading, publishing, signing and collecting releases."""

@@ -1,0 +1,1 @@
+"""The DAG: which node feeds which, with which settings."""

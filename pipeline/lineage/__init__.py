@@ -1,0 +1,1 @@
+"""The lineage of releases, nodes and artifacts, from ML Metadata."""
