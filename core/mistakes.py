@@ -1,7 +1,7 @@
 """The mistakes that pydantic finds in settings, each as one line: the key, what is right, what was found."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -16,13 +16,16 @@ _NUMBER_ERRORS = ("greater_than", "greater_than_equal", "less_than", "less_than_
 
 def explained(model: type[BaseModel], error: Any) -> str:
     """Return one line on one of the errors of `ValidationError.errors()` of `model`."""
-    place, known, bounds = _place(model, error["loc"])
+    place, known, bounds, renamed = _place(model, error["loc"])
     place = one_line(place, 200)
     found, context = error["input"], error.get("ctx", {})
     shown = one_line(repr(found), _MOST_SHOWN)
     match error["type"]:
         case "extra_forbidden":
-            return f"{place}: is no known key.{_did_you_mean(str(error['loc'][-1]), known)}"
+            key = str(error["loc"][-1])
+            if key in renamed:
+                return f"{place}: is now called `{renamed[key]}`. Rename the key"
+            return f"{place}: is no known key.{_did_you_mean(key, known)}"
         case "missing":
             return f"{place}: is required but missing"
         case "union_tag_not_found":
@@ -43,21 +46,24 @@ def explained(model: type[BaseModel], error: Any) -> str:
     return f"{place}: {message}" + ("" if isinstance(found, dict | Settings) else f"; found {shown}{allowed}")
 
 
-def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, list[str], str]:
-    """Return a mistake's place as a dotted key, the keys known beside its last part, and the range of its number."""
+def _place(
+    model: type[BaseModel], location: tuple[int | str, ...]
+) -> tuple[str, list[str], str, Mapping[str, str]]:
+    """Return a mistake's place as a dotted key, and of its last part the known keys, the range and the former keys."""
     inside: Any = model
     parts: list[str] = []
     known: list[str] = []
     bounds = ""
+    renamed: Mapping[str, str] = {}
     for part in location:
         while get_origin(inside) is Annotated:
             inside = get_args(inside)[0]
         models = [each for each in get_args(inside) if hasattr(each, "model_fields")]
         if len(models) == 1 and get_origin(inside) in (Union, UnionType):  # a group that may be left out
             inside = models[0]
-        known = []
+        known, renamed = [], {}
         if hasattr(inside, "model_fields"):
-            known = list(inside.model_fields)
+            known, renamed = list(inside.model_fields), getattr(inside, "RENAMED", {})
             field = inside.model_fields.get(part)
             bounds = allowed_range(field.metadata) if field is not None else ""
             inside = field.annotation if field is not None else None
@@ -69,7 +75,7 @@ def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str
             inside = next(iter(get_args(inside)[-1 if get_origin(inside) is dict else 0 :]), None)
             bounds = allowed_range(get_args(inside)[1:]) if get_origin(inside) is Annotated else ""
         parts.append(str(part))
-    return ".".join(parts), known, bounds
+    return ".".join(parts), known, bounds, renamed
 
 
 def _did_you_mean(name: str, known: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
 """The base of every configuration model: frozen, finite, and unknown keys are errors."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
@@ -11,7 +11,13 @@ _GROUPED_FROM = 10_000  # numbers are written with commas from here on
 
 
 class Settings(BaseModel):
-    """A frozen group of settings; each field says in one sentence what it means."""
+    """A frozen group of settings. The description of each field is its documentation.
+
+    Attributes:
+      RENAMED: a former key → the present one; a mistake that holds a former key names the present one.
+    """
+
+    RENAMED: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
