@@ -1,32 +1,52 @@
-# Every command a contributor needs. Each one sets up .venv first; that takes no time when nothing changed.
+# Every command that a contributor needs. Most set up .venv first, which takes no time when nothing changed.
 PY := .venv/bin/python
 TWOSTEP := .venv/bin/twostep
 BOOT := $(shell command -v python3.11 || command -v python3)
+HOOK = $(shell git rev-parse --git-path hooks 2>/dev/null)/pre-commit
+ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
-.PHONY: setup demo test lint lock clean
+.PHONY: help setup demo test lint lint-workflow lock wheel docs hooks clean
+.DEFAULT_GOAL := help
 
-setup:
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:  ## set up .venv: the locked packages and this project; PYTHON=… names the CPython 3.11 to use
 	@test -n "$(BOOT)" || { echo "setup: needs CPython 3.11, found no Python. Debian 12: apt-get install python3.11" >&2; exit 1; }
 	@$(BOOT) scripts/bootstrap.py $(if $(PYTHON),--python $(PYTHON))
 
-demo: setup  ## a released two-step recommender on MovieLens-100K
+demo: setup  ## make a released two-step recommender of MovieLens-100K
 	@$(TWOSTEP) data get movielens-100k
 	@$(TWOSTEP) run examples/movielens-100k.yaml
 	@$(TWOSTEP) recommend examples/movielens-100k.yaml --user 196
 
 # Three workers: one for the tests that share fitted models, one for those that share a run of the DAG and mostly wait for
 # it, one for all others.
-test: setup  ## the whole test suite, side by side
+test: setup  ## run all tests
 	@$(PY) -m pytest tests -n 3 --dist loadscope
 
-lint: setup  ## style and types
+lint: setup  ## check style and types
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-lock: setup  ## requirements.in -> requirements.lock, with hashes
+lint-workflow:  ## check the CI workflow with actionlint (needs Go)
+	@command -v go >/dev/null || { echo "lint-workflow: needs Go to build actionlint, found none. Install Go." >&2; exit 1; }
+	@go run $(ACTIONLINT) .github/workflows/*.yml
+
+lock: setup  ## make requirements.lock, with hashes, from requirements.in
 	@.venv/tools/bin/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_39 \
 		--generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.lock
 
-clean:  ## everything that a run leaves in the checkout, but not .venv
-	@rm -rf runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache
+wheel: setup  ## build the source distribution and the wheel into dist/
+	@$(PY) -m build --no-isolation
+
+docs: setup  ## draw the packages in docs/architecture.md again, from the code
+	@$(PY) scripts/architecture.py
+
+hooks: setup  ## install a git hook that lints what is staged before each commit
+	@test ! -e "$(HOOK)" || grep -q "git hook of twostep" "$(HOOK)" || { echo "hooks: $(HOOK) is another hook. Move it away." >&2; exit 1; }
+	@install -D -m 755 scripts/pre-commit "$(HOOK)"
+
+clean:  ## delete what runs, tests and builds leave in the checkout, but not .venv
+	@rm -rf runs build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,5 +1,7 @@
 """The distribution: for this machine, for Beam workers (`--setup_file`) and for the pipeline's container."""
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
 
 PACKAGES = ("core", "pipeline", "components", "transform", "trainer", "serving")
@@ -8,6 +10,10 @@ setup(
     name="twostep",
     version="0.1.0",
     description="A production recommender in two steps, retrieval then ranking, as a TFX pipeline",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license_expression="Apache-2.0",
+    license_files=["LICENSE"],
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
     install_requires=[
@@ -33,7 +39,7 @@ setup(
         "pip",
     ],
     extras_require={
-        "dev": ["ruff", "mypy", "types-pyyaml", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis"],
+        "dev": ["build", "ruff", "mypy", "types-pyyaml", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis"],
     },
     entry_points={"console_scripts": ["twostep=pipeline.cli:main"]},
 )

@@ -1,9 +1,9 @@
-"""What no model has met: films hidden until test and whether they are found, users hidden until test and what they get.
+"""Cold items and cold users: recall of films, and NDCG of users, that have no event before test.
 
 python benchmarks/cold.py [MODEL [PARAMS] | CONFIG.yaml]
 
-A tenth of MovieLens-100K's films, or of its users, have no event before test. A configuration stands for its
-retrieval model.
+A tenth of MovieLens-100K's films, or of its users, are hidden: their events before test are removed. With a
+configuration its retrieval model is measured.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -18,71 +18,82 @@ import yaml
 
 from components.recommender_evaluator import intervals
 from core import names
-from pipeline.bench import one
+from pipeline.bench import measure
+from pipeline.bench.protocol_data import ProtocolData
 from pipeline.bench.protocols import PROTOCOLS
-from pipeline.bench.world import World
-from trainer.retrieval import ask
+from trainer.retrieval import inference
 from trainer.retrieval.registry import MODELS
 
 HIDDEN, SEED, K = 0.1, 42, 100
 
 
-class ColdWorld(World):
-    """A protocol's data with some items or users in test alone, which is of these alone.
+class ColdProtocolData(ProtocolData):
+    """A protocol's data with some items or users hidden before test; test has only their events.
 
     Args:
-      key: `item_id` or `user_id`.
+      key: what is hidden: `item_id` or `user_id`.
     """
 
     def __init__(self, key: str):
         self.key = key
         super().__init__(PROTOCOLS["movielens-100k"], SEED)
 
-    def _split(self) -> list[pa.Table]:
+    def _split(self) -> tuple[list[pa.Table], pa.Table]:
         table = {names.ITEM_ID: self.catalogue, names.USER_ID: self.users}[self.key]
         ids = table[self.key].combine_chunks()
         hidden = ids.filter(pa.array(np.random.default_rng(self.seed).random(len(ids)) < HIDDEN))
-        parts = super()._split()
+        parts, left_out = super()._split()
         cold = [pc.is_in(part[self.key], value_set=hidden) for part in parts]
-        return [part.filter(pc.invert(among)) for part, among in zip(parts[:2], cold, strict=False)] + [
-            parts[2].filter(cold[2])
-        ]
+        early = [part.filter(pc.invert(hidden_rows)) for part, hidden_rows in zip(parts[:2], cold, strict=False)]
+        left_out = left_out.filter(pc.invert(pc.is_in(left_out[self.key], value_set=hidden)))
+        return [*early, parts[2].filter(cold[2])], left_out
 
 
-def measured(world: ColdWorld, model: str, params: dict, metric: str) -> np.ndarray:
-    """[Q] of each query of test, by a model chosen by eval and fitted once more."""
+def measured(protocol_data: ColdProtocolData, model: str, params: dict, metric: str) -> np.ndarray:
+    """Return [Q] a metric of each query of test, of a model that is fitted as for a release.
+
+    Args:
+      protocol_data: the events.
+      model: the name of the model.
+      params: its settings.
+      metric: the metric, as `name@k`.
+    """
     fit, settings = MODELS[model].load(), MODELS.check(model, params)
     with_transform = not MODELS.events_alone(model, params)
-    early = fit(settings, world.data(1, world.queries(1), with_transform), SEED)
-    final = fit(early.settings, world.data(2, None, with_transform), SEED)
-    asked = world.queries(2)
-    rows = ask.retrieve(final.signatures()["retrieve"], asked, world.features.user, len(world.ids), K).rows
-    return one.per_query(rows, asked.relevant_offsets, asked.relevant_items, len(world.ids), (metric,))[metric]
+    early = fit(settings, protocol_data.retrieval_data(1, protocol_data.queries(1), with_transform), SEED)
+    final = fit(early.settings, protocol_data.retrieval_data(2, None, with_transform), SEED)
+    queries = protocol_data.queries(2)
+    n_items = len(protocol_data.ids)
+    rows = inference.retrieve(final.signatures()["retrieve"], queries, protocol_data.features.user, n_items, K).rows
+    return measure.per_query(rows, queries.relevant_offsets, queries.relevant_items, n_items, (metric,))[metric]
 
 
 def main(model: str, params: dict) -> None:
-    """Fit, ask and print, beside lists drawn at random and popularity."""
-    world = ColdWorld(names.ITEM_ID)
-    values, asked = measured(world, model, params, f"recall@{K}"), world.queries(2)
-    chance = float(np.mean(K / (len(world.ids) - pc.list_value_length(asked.seen).to_numpy())))
-    print(
-        f"{model}: Recall@{K} of {len(asked.relevant_items):,} answers that are hidden films, to {len(asked):,} users:"
+    """Fit a model twice, and print its metrics of hidden films and users, with those of chance and of popularity."""
+    protocol_data = ColdProtocolData(names.ITEM_ID)
+    values, queries = measured(protocol_data, model, params, f"recall@{K}"), protocol_data.queries(2)
+    chance = float(np.mean(K / (len(protocol_data.ids) - pc.list_value_length(queries.seen).to_numpy())))
+    of_users = f"{len(queries.relevant_items):,} relevant items that are hidden films, of {len(queries):,} users"
+    print(f"{model}: Recall@{K} of {of_users}:")
+    print(f"  {with_interval(values)}; by chance {chance:.4f}", flush=True)
+
+    protocol_data = ColdProtocolData(names.USER_ID)
+    values, of_popularity = (
+        measured(protocol_data, *each, "ndcg@10") for each in ((model, params), ("popularity", {}))
     )
-    print(f"  {told(values)}; by chance {chance:.4f}", flush=True)
-
-    world = ColdWorld(names.USER_ID)
-    values, popular = (measured(world, *each, "ndcg@10") for each in ((model, params), ("popularity", {})))
     print(f"{model}: NDCG@10 of {len(values):,} hidden users:")
-    print(f"  {told(values)}; popularity {told(popular)}; difference {told(values - popular)}")
+    print(f"  {with_interval(values)}; popularity {with_interval(of_popularity)}", end="")
+    print(f"; difference {with_interval(values - of_popularity)}")
 
 
-def told(values: np.ndarray) -> str:
-    """The mean with its interval."""
-    found = intervals.of_means(values[:, None], one.RESAMPLES, SEED)
-    return f"{found.mean[0]:.4f} [{found.low[0]:.4f}, {found.high[0]:.4f}]"
+def with_interval(values: np.ndarray) -> str:
+    """Return the mean with its confidence interval as text."""
+    estimate = intervals.of_means(values[:, None], measure.RESAMPLES, SEED)
+    return f"{estimate.mean[0]:.4f} [{estimate.low[0]:.4f}, {estimate.high[0]:.4f}]"
 
 
-def _asked(arguments: list[str]) -> tuple[str, dict]:
+def _model(arguments: list[str]) -> tuple[str, dict]:
+    """Return the name and settings of the model that the command line names."""
     if not arguments:
         return "two_tower", {}
     if arguments[0].endswith(".yaml"):
@@ -93,4 +104,4 @@ def _asked(arguments: list[str]) -> tuple[str, dict]:
 
 
 if __name__ == "__main__":
-    main(*_asked(sys.argv[1:]))
+    main(*_model(sys.argv[1:]))

@@ -1,9 +1,9 @@
-"""What an evaluation costs: every list metric at three k, four models, intervals, differences and slices.
+"""Time and memory of an evaluation: every list metric at three k, four models, intervals, differences and slices.
 
     python benchmarks/evaluation.py
 
-The lists are drawn from a seed: power-law popularity, 100 items a list, 1 to 39 relevant items a query. Each size runs
-in a process of its own, so that its peak memory is its own. Exits 1 where a target is missed.
+The lists are random: power-law popularity, 100 items a list, 1 to 39 relevant items a query. Each size runs in its own
+process, so that its peak memory can be measured. The exit code is 1 if a target is missed.
 """
 
 import argparse
@@ -23,13 +23,13 @@ from transform.features import Features
 
 KS, LENGTH, RESAMPLES, SEED = (10, 20, 100), 100, 1000, 0
 MODELS = ("two_step", "popularity", "item_knn", "in_force")
-# Queries, items → most seconds and GB.
+# Queries and items → the maximum of seconds and of GB.
 TARGETS = {(6_000, 4_000): (5.0, 2.0), (30_000, 41_000): (90.0, 2.0)}
 FEATURES = Features.model_validate({"item": {"brand": "categorical", "genres": "multi_valued", "price": "numeric"}})
 
 
 def lists(draw: np.random.Generator, n_queries: int, n_items: int, popularity: np.ndarray) -> np.ndarray:
-    """[Q, LENGTH] different items, drawn by popularity."""
+    """Return [Q, LENGTH] distinct items, drawn by popularity."""
     ranked = np.empty((n_queries, LENGTH), dtype=np.int32)
     for start in range(0, n_queries, 500):
         keys = np.log(popularity) + draw.gumbel(size=(min(500, n_queries - start), n_items))
@@ -38,12 +38,13 @@ def lists(draw: np.random.Generator, n_queries: int, n_items: int, popularity: n
 
 
 def sets(draw: np.random.Generator, n_queries: int, n_items: int, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """CSR of 1 to `most` items a query, none twice."""
+    """Return offsets and items of fewer than `most` distinct items a query, at least one."""
     sizes = draw.integers(1, most, n_queries)
     return metrics.unique_pairs(np.r_[0, np.cumsum(sizes)], draw.integers(0, n_items, sizes.sum()), n_items)
 
 
 def catalogue(draw: np.random.Generator, n_items: int) -> pa.Table:
+    """Return items with random features."""
     genres = pa.ListArray.from_arrays(
         pa.array(np.arange(n_items + 1, dtype=np.int32) * 2), pa.array(draw.integers(0, 20, 2 * n_items).astype(str))
     )
@@ -52,7 +53,7 @@ def catalogue(draw: np.random.Generator, n_items: int) -> pa.Table:
 
 
 def measure(n_queries: int, n_items: int) -> dict:
-    """Seconds of the metrics alone and of the whole evaluation, and the peak of memory."""
+    """Return the seconds of the metrics and of the whole evaluation, and the peak memory."""
     draw = np.random.default_rng(SEED)
     popularity = 1 / np.arange(1, n_items + 1)
     ranked = {model: lists(draw, n_queries, n_items, popularity) for model in MODELS}
@@ -69,11 +70,11 @@ def measure(n_queries: int, n_items: int) -> dict:
     for k in KS:
         for metric in metrics.BY_QUERY.values():
             metric(one, k)
-        for exposure in metrics.EXPOSURE.values():
-            exposure(one.ranked, n_items, k)
-    alone = time.perf_counter() - began
+        for metric in metrics.AGGREGATE.values():
+            metric(one.ranked, n_items, k)
+    metrics_seconds = time.perf_counter() - began
     began, busy = time.perf_counter(), time.process_time()
-    found = evaluation.evaluate(
+    evaluated = evaluation.evaluate(
         ranked,
         MODELS[0],
         relevant=relevant,
@@ -88,8 +89,8 @@ def measure(n_queries: int, n_items: int) -> dict:
         compared_slices=("user:cold",),
     )
     return {
-        "slices": len(found["slices"]),
-        "metrics_s": alone,
+        "slices": len(evaluated["slices"]),
+        "metrics_s": metrics_seconds,
         "evaluate_s": time.perf_counter() - began,
         "evaluate_cpu_s": time.process_time() - busy,
         "data_gb": before,
@@ -98,10 +99,12 @@ def measure(n_queries: int, n_items: int) -> dict:
 
 
 def _peak() -> float:
+    """Return the peak memory of this process in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def main() -> int:
+    """Measure all sizes in processes of their own and print the table, or one size here."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, nargs=2, metavar=("QUERIES", "ITEMS"), help="measure one size, as JSON")
     given = parser.parse_args()
@@ -122,13 +125,13 @@ def main() -> int:
     missed = False
     for (n_queries, n_items), (seconds, gigabytes) in TARGETS.items():
         command = [sys.executable, __file__, "--size", str(n_queries), str(n_items)]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        measured = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         print(
-            f"{n_queries:>8,} {n_items:>7,} {found['metrics_s']:>13.2f} {found['evaluate_s']:>12.2f} "
-            f"{found['evaluate_cpu_s']:>11.2f} {seconds:>10.0f} "
-            f"{found['peak_gb']:>9.2f}"
+            f"{n_queries:>8,} {n_items:>7,} {measured['metrics_s']:>13.2f} {measured['evaluate_s']:>12.2f} "
+            f"{measured['evaluate_cpu_s']:>11.2f} {seconds:>10.0f} "
+            f"{measured['peak_gb']:>9.2f}"
         )
-        missed |= found["evaluate_s"] > seconds or found["peak_gb"] > gigabytes
+        missed |= measured["evaluate_s"] > seconds or measured["peak_gb"] > gigabytes
     return int(missed)
 
 

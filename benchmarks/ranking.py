@@ -1,10 +1,11 @@
-"""Every ranking model on MovieLens-100K's candidate lists: how well it ranks, how long it trains, how fast it scores.
+"""NDCG, training time, size and scoring time of every ranking model on candidate lists of MovieLens-100K.
 
     twostep data get movielens-100k
     python benchmarks/ranking.py                                every model with its default settings
     python benchmarks/ranking.py --models dcn trees --params '{"calibration": "platt"}'
 
-A score is one call of the `rank` signature, the transform graph included, for one query on one core: the median of 200.
+The scoring time is that of one call of the signature `rank`, with the transform graph, for one query on one core: the
+median of 200 calls.
 """
 
 import core.tf  # Keras 2, before TensorFlow
@@ -28,15 +29,15 @@ import tensorflow as tf
 from components.candidate_generator import candidates
 from core import metrics, names, progress
 from core.queries import Queries
+from pipeline.bench.protocol_data import ProtocolData
 from pipeline.bench.protocols import PROTOCOLS
-from pipeline.bench.world import World
 from serving.candidates import candidate_table
 from serving.catalogue import Catalogue
 from trainer.ranking.contract import PER_CANDIDATE, RankingData, list_ndcg, lists_of
 from trainer.ranking.registry import MODELS
 from trainer.ranking.run_fn import transformed_lists
-from trainer.retrieval import ask
-from trainer.retrieval.contract import Retriever
+from trainer.retrieval import inference
+from trainer.retrieval.contract import RetrievalModel
 from trainer.retrieval.registry import MODELS as RETRIEVERS
 
 HELD_OUT = 0.15
@@ -49,12 +50,12 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--models", nargs="+", default=list(MODELS.entries), choices=MODELS.entries, metavar="MODEL")
     arguments.add_argument("--params", type=json.loads, default={}, help="settings of the models, as JSON")
-    arguments.add_argument("--retriever", default="item_knn", help="the model that the candidates come from")
-    arguments.add_argument("--candidates", type=int, default=200, help="how many a query")
+    arguments.add_argument("--retriever", default="item_knn", help="the retrieval model of the candidates")
+    arguments.add_argument("--candidates", type=int, default=200, help="the number of candidates of a query")
     arguments.add_argument("--protocol", default="movielens-100k", choices=PROTOCOLS)
     arguments.add_argument("--seed", type=int, default=42)
     given = arguments.parse_args()
-    lists = Lists(World(PROTOCOLS[given.protocol], given.seed), given.retriever, given.candidates, given.seed)
+    lists = Lists(ProtocolData(PROTOCOLS[given.protocol], given.seed), given.retriever, given.candidates, given.seed)
     print(
         f"{given.retriever}'s order: NDCG@10 {lists.eval_ndcg():.4f} of the eval lists, {lists.test_ndcg():.4f} of test"
     )
@@ -64,61 +65,75 @@ def main() -> None:
 
 
 class Lists:
-    """Candidate lists made as CandidateGenerator makes them: of eval to fit and choose by, of test to be judged by."""
+    """Candidate lists as CandidateGenerator makes them: of eval to fit and choose a ranker, of test to evaluate it."""
 
-    def __init__(self, world: World, retriever: str, width: int, seed: int):
-        self.world, self.width = world, width
+    def __init__(self, protocol_data: ProtocolData, retriever: str, width: int, seed: int):
+        self.protocol_data, self.width = protocol_data, width
         entry, with_transform = RETRIEVERS[retriever], not RETRIEVERS.events_alone(retriever, {})
-        data = world.data(1, world.queries(1), with_transform)
+        data = protocol_data.retrieval_data(1, protocol_data.queries(1), with_transform)
         early = entry.load()(RETRIEVERS.check(retriever, {}), data, seed)
-        self.final = entry.load()(early.settings, world.data(2, None, with_transform), seed)
-        self.asked = world.queries(2)
-        graph = world.data(1, None, True)
-        learn = world.queries(1)
+        self.final = entry.load()(early.settings, protocol_data.retrieval_data(2, None, with_transform), seed)
+        self.queries = protocol_data.queries(2)
+        graph = protocol_data.retrieval_data(1, None, True)
+        learn = protocol_data.queries(1)
         lists = self.of(learn, early, width)
-        known = {"features": world.features, "transform": graph.transform, "given": self.given}
-        transformed = functools.partial(transformed_lists, **known)
+        shared = {"features": protocol_data.features, "transform": graph.transform, "given": self.given}
+        transformed = functools.partial(transformed_lists, **shared)
         held_out = candidates.held_out(learn.users[names.USER_ID], HELD_OUT, seed)
-        useful = lists[names.LABEL].any(axis=1)  # calibration looks at all held-out lists
+        useful = lists[names.LABEL].any(axis=1)  # the held-out lists keep the others too, for calibration
         train, validation = (
             transformed({name: values[chosen] for name, values in lists.items()})
             for chosen in (useful & ~held_out, held_out)
         )
-        self.data = RankingData(world.features, graph.transform, graph.sizes, train, validation, self.given)
-        self.raw_test = self.of(self.asked, self.final, width)
+        self.data = RankingData(protocol_data.features, graph.transform, graph.sizes, train, validation, self.given)
+        self.raw_test = self.of(self.queries, self.final, width)
         self.test = transformed(self.raw_test)
 
-    def of(self, asked: Queries, retriever: Retriever, width: int) -> dict[str, np.ndarray]:
-        """The raw lists of some queries."""
-        found = ask.retrieve(
-            retriever.signatures()["retrieve"], asked, self.world.features.user, len(self.world.ids), width
+    def of(self, queries: Queries, retriever: RetrievalModel, width: int) -> dict[str, np.ndarray]:
+        """Return the raw candidate lists of some queries."""
+        retrieved = inference.retrieve(
+            retriever.signatures()["retrieve"],
+            queries,
+            self.protocol_data.features.user,
+            len(self.protocol_data.ids),
+            width,
         )
-        self.given = (*PER_CANDIDATE, *sorted(found.signals))
-        table = candidate_table(asked, found, Catalogue(self.world.catalogue, self.world.features.item))
-        return lists_of(table, self.world.features, self.given)
+        self.given = (*PER_CANDIDATE, *sorted(retrieved.signals))
+        table = candidate_table(
+            queries, retrieved, Catalogue(self.protocol_data.catalogue, self.protocol_data.features.item)
+        )
+        return lists_of(table, self.protocol_data.features, self.given)
 
     def one_query(self) -> dict[str, np.ndarray]:
-        """The raw inputs of `rank` for one user with a full history."""
-        lengths = (pa.compute.list_value_length(self.asked.history)).to_numpy()
-        lists = self.of(self.asked.take(np.array([int(np.argmax(lengths))])), self.final, SCORED)
+        """Return the raw inputs of `rank` for the query with the longest history."""
+        lengths = (pa.compute.list_value_length(self.queries.history)).to_numpy()
+        lists = self.of(self.queries.take(np.array([int(np.argmax(lengths))])), self.final, SCORED)
         return {name: values for name, values in lists.items() if name not in (names.LABEL, names.WEIGHT, names.RATING)}
 
     def eval_ndcg(self, scores: np.ndarray | None = None) -> float:
-        """NDCG@10 of the eval lists, against what is right in them; None for the retriever's order."""
+        """Return NDCG@10 on the eval lists, against the relevant items in them.
+
+        Args:
+          scores: [Q, C]; None for the retriever's order.
+        """
         columns = self.data.validation
         scores = -columns[names.RETRIEVAL_RANK] if scores is None else scores
         return list_ndcg(scores, columns[names.LABEL], columns[names.WEIGHT], 10)
 
     def test_ndcg(self, scores: np.ndarray | None = None) -> float:
-        """NDCG@10 of both steps on test, against all that is right."""
+        """Return NDCG@10 of both steps on test, against all relevant items.
+
+        Args:
+          scores: [Q, C]; None for the retriever's order.
+        """
         scores = -self.raw_test[names.RETRIEVAL_RANK] if scores is None else scores
         order = np.argsort(np.where(self.raw_test[names.WEIGHT] > 0, -scores, np.inf), axis=1, kind="stable")
         hits = np.take_along_axis(self.raw_test[names.LABEL], order, axis=1) > 0
-        return float(np.nanmean(metrics.ndcg(hits, np.diff(self.asked.relevant_offsets), 10)))
+        return float(np.nanmean(metrics.ndcg(hits, np.diff(self.queries.relevant_offsets), 10)))
 
 
 def row(lists: Lists, name: str, params: dict[str, Any], seed: int) -> str:
-    """A line of the table."""
+    """Fit a model and return its line of the table."""
     start = time.perf_counter()
     with progress.listening(lambda text: print(f"\r{name}: {text:70}", end="", file=sys.stderr, flush=True)):
         ranker, log = MODELS[name].load()(MODELS.check(name, params), lists.data, seed)
@@ -131,22 +146,22 @@ def row(lists: Lists, name: str, params: dict[str, Any], seed: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         ranker.save(folder)
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 1e6
-        # A process of its own, since TensorFlow's threads are set up once.
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), one_core) as alone:
-            milliseconds = alone.submit(timed, folder, lists.one_query()).result()
+        # In a process of its own, since TensorFlow's number of threads can be set only once.
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), one_core) as process:
+            milliseconds = process.submit(timed, folder, lists.one_query()).result()
     figures = f"{lists.eval_ndcg(of_eval):8.4f}{lists.test_ndcg(of_test):8.4f}{log.get('epoch', log.get('trees')):7}"
     return f"{name:10}{figures}{seconds:8.1f}{size:7.1f}{milliseconds:12.2f}"
 
 
 def one_core() -> None:
-    """Hold this process to one core."""
+    """Restrict this process to one core."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def timed(folder: str, inputs: dict[str, np.ndarray]) -> float:
-    """Milliseconds that a warm `rank` takes, the median of many calls."""
+    """Return the milliseconds of one call of `rank`, the median of many after a warm-up."""
     core.tf.register_ops()
     rank = tf.saved_model.load(folder).signatures["rank"]
     query = {name: tf.constant(values) for name, values in inputs.items()}

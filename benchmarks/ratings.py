@@ -1,10 +1,10 @@
-"""Predicted ratings on MovieLens-100K by 5-fold cross-validation, beside the published figures.
+"""RMSE, MAE and R² of predicted ratings on MovieLens-100K by 5-fold cross-validation, with published figures.
 
     twostep data get movielens-100k
     python benchmarks/ratings.py                     every model that predicts ratings, with its default settings
     python benchmarks/ratings.py --models svd nmf
 
-Each model is fitted through the registry and asked by its `predict` signature, as a server would ask it.
+Each model is fitted through the registry and called by its signature `predict`, as a server calls it.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -44,7 +44,7 @@ def main() -> None:
     known = [name for name in PUBLISHED if name in MODELS.entries]
     arguments.add_argument("--models", nargs="+", default=known, choices=known, metavar="MODEL")
     arguments.add_argument("--folds", type=int, default=5)
-    arguments.add_argument("--seed", type=int, default=42, help="of the folds and of the models")
+    arguments.add_argument("--seed", type=int, default=42, help="the seed of the folds and of the models")
     arguments.add_argument("--data", type=Path, default=datasets.cache_folder("movielens-100k"))
     given = arguments.parse_args()
     events, items = (pq.read_table(given.data / f"{table}.parquet") for table in (names.INTERACTIONS, names.ITEMS))
@@ -60,7 +60,7 @@ def main() -> None:
 def cross_validate(
     name: str, events: pa.Table, items: pa.Table, folds: int, seed: int
 ) -> tuple[dict[str, float], float]:
-    """Mean of each metric over the folds, and of the seconds that a fit takes."""
+    """Return the mean of each metric over the folds, and the mean seconds of a fit."""
     fold = np.random.default_rng(seed).permutation(len(events)) % folds
     values, seconds = [], []
     for held_out in range(folds):
@@ -78,7 +78,7 @@ def cross_validate(
 
 
 def ratings_of(events: pa.Table, items: pa.Table) -> RetrievalData:
-    """Rated events as a model is fitted on them."""
+    """Return rated events as the data that a model is fitted on."""
     return RetrievalData(
         features=Features(),
         catalogue=items.select([names.ITEM_ID]),

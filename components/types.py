@@ -1,6 +1,6 @@
-"""Our artifact types: what TFX's standard ones do not cover.
+"""The artifact types that TFX lacks.
 
-Kubeflow Pipelines carries a type by its name, which must have the form `package.Class` and is imported from there.
+Kubeflow Pipelines identifies a type by its name, which must have the form `package.Class` and is imported.
 """
 
 import core.tf  # noqa: F401  before TFX, which imports TensorFlow
@@ -19,24 +19,24 @@ class CandidateIndex(Artifact):
 
 
 class RecommenderEvaluation(Artifact):
-    """What an evaluation measured (`core.names.EVALUATION_FILE`)."""
+    """The metrics of an evaluation (`core.names.EVALUATION_FILE`)."""
 
     TYPE_NAME = "components.RecommenderEvaluation"
     TYPE_ANNOTATION = system_artifacts.Metrics
 
 
 class DriftReport(Artifact):
-    """How far each table is from the one that the release in force was made from (`core.names.DRIFT_FILE`)."""
+    """The drift of each table from that of the release in force (`core.names.DRIFT_FILE`)."""
 
     TYPE_NAME = "components.DriftReport"
     TYPE_ANNOTATION = system_artifacts.Metrics
 
 
 class Release(Artifact):
-    """A release, or why there is none.
+    """A release, or the reason why there is none.
 
-    Its uri is the folder of the release, so that the cache of TFX notices when that folder is gone. Custom properties:
-    released (1 or 0); version, content_digest and path of a release; reason where there is none.
+    Its URI is the folder of the release, so that TFX's cache notices when that folder is deleted. Custom properties:
+    released (1 or 0); version, content_digest and path of a release; reason without a release.
     """
 
     TYPE_NAME = names.RELEASE_TYPE

@@ -1,4 +1,4 @@
-"""The Arrow types of the interactions' columns; and Arrow files."""
+"""The Arrow types of the columns of interactions, and Arrow files."""
 
 from pathlib import Path
 
@@ -10,18 +10,18 @@ STRINGS = pa.list_(pa.string())
 
 
 def event_types(has_rating: bool) -> dict[str, pa.DataType]:
-    """The columns of the interactions table."""
+    """Return the types of the columns of the interactions table."""
     types = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.TIMESTAMP: pa.int64()}
     return types | ({names.RATING: pa.float32()} if has_rating else {})
 
 
 def read_arrow(path: str | Path) -> pa.Table:
-    """The table of an Arrow file, mapped into memory."""
+    """Return the table of an Arrow file, mapped into memory."""
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
 def write_arrow(table: pa.Table, path: str | Path) -> None:
-    """Write an Arrow file."""
+    """Write a table to an Arrow file and create its folder."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table)

@@ -1,4 +1,4 @@
-"""A digest of the code behind a dotted path: TFX's cache key sees parameters, so our code must be one."""
+"""A digest of the code behind a dotted path, as a parameter of nodes: the cache key of TFX covers parameters only."""
 
 import ast
 import functools
@@ -14,19 +14,19 @@ PACKAGES = ("core", "pipeline", "components", "transform", "trainer", "serving")
 
 
 def code_digest(*modules: str) -> str:
-    """Return a hex digest of the sources of `modules`, of what they import, and of the packages these stand on.
+    """Return a hex digest of the sources of `modules` and of all that they import.
 
-    The sources are those of our packages that are imported, however deep, imports inside functions included. Of a
-    module that lies elsewhere, such as a feature kind that a user wrote, they are those of its own top-level package.
-    Of every other package that one of these sources imports, the name and version of its distribution count. The rest
-    of `site-packages` is never read, also where our packages are installed there.
+    The digest covers the sources of our packages that are imported, transitively and inside functions too. For a module
+    of another package, such as a feature kind that a user wrote, it covers the sources of that top-level package. For
+    every other package that one of these sources imports, it covers the name and version of the distribution. The rest
+    of `site-packages` is never read, even if our packages are installed there.
     """
     homes = _homes(modules)
     sources: dict[str, bytes] = {}
     others: set[str] = set()
-    waiting = list(modules)
-    while waiting:
-        module = waiting.pop()
+    pending = list(modules)
+    while pending:
+        module = pending.pop()
         if module in sources:
             continue
         top = module.partition(".")[0]
@@ -38,7 +38,7 @@ def code_digest(*modules: str) -> str:
             continue
         sources[module] = path.read_bytes()
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        waiting += _imports(sources[module], package)
+        pending += _imports(sources[module], package)
     digest = hashlib.sha256()
     for module in sorted(sources):
         digest.update(f"{module} {len(sources[module])}\n".encode() + sources[module])
@@ -47,7 +47,7 @@ def code_digest(*modules: str) -> str:
 
 
 def _homes(modules: Iterable[str]) -> dict[str, Path]:
-    """Return top-level package → the folder it lies in, of our packages and of those of `modules`."""
+    """Return top-level package → its parent folder, for our packages and those of `modules`."""
     homes = dict.fromkeys(PACKAGES, ROOT)
     for top in {module.partition(".")[0] for module in modules} - set(PACKAGES):
         spec = importlib.util.find_spec(top)
@@ -59,6 +59,7 @@ def _homes(modules: Iterable[str]) -> dict[str, Path]:
 
 
 def _source(module: str, home: Path) -> Path | None:
+    """Return the source file of a module below `home`, None if there is none."""
     base = home.joinpath(*module.split("."))
     for path in (base.with_suffix(".py"), base / "__init__.py"):
         if path.is_file():
@@ -91,4 +92,5 @@ def _versions(tops: Iterable[str]) -> list[str]:
 
 @functools.cache
 def _distributions() -> dict[str, list[str]]:
+    """Return top-level package → the distributions that provide it."""
     return dict(importlib.metadata.packages_distributions())

@@ -1,7 +1,7 @@
-"""Garbage collection, kept away from imports.
+"""Garbage collection during imports.
 
-TensorFlow, Beam and TFX make millions of objects that live until the process ends. To look through them again and again
-while they are being made takes a third of the time of their import.
+TensorFlow, Beam and TFX create millions of objects that live until the process ends. Collections during their import
+take a third of its time.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def postponed() -> Iterator[None]:
-    """Collect no garbage in the block; what is there at its end is not looked at again."""
+    """Disable garbage collection in the block, and exclude the objects that exist at its end from later collections."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -1,4 +1,4 @@
-"""Files and folders that have reached the disk, so that a rename may show them; and what lies below a folder."""
+"""Writes that reach the disk before they return, so that a later rename is durable; and the files of a folder."""
 
 import hashlib
 import os
@@ -10,7 +10,7 @@ _CHUNK = 1 << 20
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` and wait until the disk has it."""
+    """Write `text` to a file and sync it to disk."""
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -18,7 +18,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def copy(source: Path, target: Path) -> tuple[str, int]:
-    """Copy a file's content, wait until the disk has it, and return the SHA-256 and size of what was copied."""
+    """Copy the content of a file, sync it to disk, and return its SHA-256 and size in bytes."""
     digest, size = hashlib.sha256(), 0
     with open(source, "rb") as reader, open(target, "xb") as writer:
         while chunk := reader.read(_CHUNK):
@@ -31,7 +31,7 @@ def copy(source: Path, target: Path) -> tuple[str, int]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut, as fsync of a file does for its content."""
+    """Sync the entries of a folder to disk, as fsync does for the content of a file."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -40,13 +40,13 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_folders(root: Path) -> None:
-    """`sync_folder` of `root` and of every folder below it."""
+    """Sync `root` and every folder below it to disk."""
     for folder, _, _ in os.walk(root):
         sync_folder(Path(folder))
 
 
 def entries(root: Path) -> Iterator[tuple[str, Path]]:
-    """Relative POSIX path and path of everything below `root` that is no folder; links are not followed."""
+    """Yield the relative POSIX path and the path of each file below `root`, links included, which are not followed."""
     for folder, below, here in os.walk(root, onerror=_raise):
         links = [name for name in below if Path(folder, name).is_symlink()]
         for name in sorted([*here, *links]):
@@ -55,9 +55,10 @@ def entries(root: Path) -> Iterator[tuple[str, Path]]:
 
 
 def is_plain(path: Path) -> bool:
-    """Whether `path` is a file, and not a link to one, a pipe or a device."""
+    """Return whether `path` is a regular file, and not a link, a pipe or a device."""
     return stat.S_ISREG(path.lstat().st_mode)
 
 
 def _raise(error: OSError) -> None:
-    raise error  # os.walk would pass over a folder that it cannot read
+    """Raise `error`, so that os.walk does not skip a folder that it cannot read."""
+    raise error

@@ -1,14 +1,14 @@
-"""The errors that a user can meet. Each says what was expected, what was found and what to do."""
+"""The errors shown to users. A message states what was expected, what was found and what to do."""
 
 
 class TwostepError(Exception):
-    """Base of all of them; `exit_code` is what the command line ends with."""
+    """The base of all errors of the package; `exit_code` is the exit code of the command line."""
 
     exit_code = 1
 
 
 class UsageError(TwostepError):
-    """A wrong command or configuration; nothing was run."""
+    """A wrong command or configuration, before anything was run."""
 
     exit_code = 2
 
@@ -17,9 +17,9 @@ class DataError(TwostepError):
     """Input that cannot be used.
 
     Args:
-      file: the file, or the table where the fault lies between files.
+      file: the file, or the table for a fault that no single file has.
       place: the row, column or key in it.
-      found: what stands there.
+      found: what was found there.
       todo: what the user can do about it.
     """
 
@@ -32,14 +32,14 @@ class DataError(TwostepError):
 
 
 class ModelError(TwostepError):
-    """A model that cannot be fitted, exported or loaded as its contract says."""
+    """A model that cannot be fitted, exported or loaded according to its contract."""
 
 
 class ReleaseError(TwostepError):
-    """A release that is missing, damaged or cannot be made."""
+    """A release that is missing, damaged or cannot be published."""
 
 
 class HeldBackError(TwostepError):
-    """A gate held back the release; the message names the rule, the value and the bound."""
+    """A release that a rule held back; the message names the rule, the value and the bound."""
 
     exit_code = 3

@@ -1,4 +1,4 @@
-"""Arrow tables to files of tf.Examples and back, by column: a Python loop touches only finished records."""
+"""Conversion of Arrow tables to files of tf.Examples and back, by column."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -9,22 +9,22 @@ import pyarrow.compute as pc
 
 from core.errors import DataError
 
-_SLICE = 1 << 14  # rows encoded at once, which bounds the memory beside the table
-_GZIP_LEVEL = 1  # half the time of the default level for a quarter more bytes
+_SLICE = 1 << 14  # rows encoded at once, which bounds memory
+_GZIP_LEVEL = 1  # half the time of the default level, for a quarter more bytes
 
 
 def split_folder(uri: str, split: str) -> str:
-    """The folder of `split` in an Examples artifact, as TFX lays it out."""
+    """Return the folder of `split` in an Examples artifact, in the layout of TFX."""
     return os.path.join(uri, f"Split-{split}")
 
 
 def shard_path(uri: str, split: str, shard: int, shards: int) -> str:
-    """The file of one shard of `split`, named as TFX's own components name it."""
+    """Return the file of one shard of `split`, named as in TFX."""
     return os.path.join(split_folder(uri, split), f"data_tfrecord-{shard:05d}-of-{shards:05d}.gz")
 
 
 def files(uri: str, split: str) -> list[str]:
-    """The files of `split`, by name; hidden ones are not whole yet.
+    """Return the files of `split`, sorted by name; hidden files, which are incomplete, are left out.
 
     Raises:
       DataError: there is none.
@@ -34,27 +34,27 @@ def files(uri: str, split: str) -> list[str]:
     import tensorflow as tf
 
     folder = split_folder(uri, split)
-    found = tf.io.gfile.glob(os.path.join(folder, "*"))
-    whole = sorted(file for file in found if not os.path.basename(file).startswith("."))
-    if not whole:
-        raise DataError(folder, "the folder", "no files of Examples", "Run the component that makes them again")
-    return whole
+    every = tf.io.gfile.glob(os.path.join(folder, "*"))
+    visible = [file for file in every if not os.path.basename(file).startswith(".")]
+    if not visible:
+        raise DataError(folder, "the folder", "has no files of Examples", "Run the component that writes them again")
+    return sorted(visible)
 
 
 def write_examples(table: pa.Table | Iterable[pa.Table], path: str | os.PathLike) -> int:
-    """Write a table, or the tables of an iterable one after the other, as one gzipped TFRecord file.
+    """Write a table, or several tables one after the other, as one gzipped TFRecord file.
 
-    A null becomes an absent feature. The file appears when it is whole.
+    A null becomes an absent feature. The file is visible when it is complete.
 
     Args:
       table: columns of strings, bytes, integers or floats, or of lists of these.
-      path: the file; its folder is made.
+      path: the file; its folder is created.
 
     Returns:
       The number of rows.
 
     Raises:
-      DataError: a column has another type.
+      DataError: a column has an unsupported type.
     """
     import core.tf  # noqa: F401
 
@@ -81,29 +81,29 @@ def write_examples(table: pa.Table | Iterable[pa.Table], path: str | os.PathLike
 
 
 def read_examples(uri: str, split: str, types: dict[str, pa.DataType]) -> pa.Table:
-    """The columns in `types` of all files of a split, in the order of the files' names and of their rows.
+    """Return the columns in `types` of all files of a split, in the order of file names and rows.
 
     Args:
       uri: of the Examples artifact.
-      split: its split.
+      split: the split.
       types: column → `string`, `binary`, an integer or a float type, or a list of one of these.
 
     Returns:
       A table of exactly these columns and types. A missing scalar is null, a missing list is empty.
 
     Raises:
-      DataError: the split has no files, or a column holds several values in a row or another type.
+      DataError: the split has no files, or a column has several values in a row or another type.
     """
     return read_files(files(uri, split), types)
 
 
 def read_files(paths: list[str], types: dict[str, pa.DataType]) -> pa.Table:
-    """As `read_examples`, of the files named."""
+    """Return the columns in `types` of some files, as `read_examples` does."""
     return pa.Table.from_batches(read_batches(paths, types), schema=pa.schema(types))
 
 
 def read_batches(paths: list[str], types: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-    """As `read_files`, batch by batch: only one is held."""
+    """Yield batches of the columns in `types` of some files, as `read_files` does."""
     import core.tf  # noqa: F401
 
     import tensorflow as tf
@@ -125,14 +125,14 @@ def read_batches(paths: list[str], types: dict[str, pa.DataType]) -> Iterator[pa
             decoded = decoder.DecodeBatch(encoded.tolist())
         except (RuntimeError, tf.errors.OpError) as error:
             raise DataError(
-                folder, "its Examples", f"cannot be decoded: {error}", "Check the types asked for"
+                folder, "its Examples", f"cannot be decoded: {error}", "Check the requested types"
             ) from error
         columns = [_unwrapped(decoded.column(name), name, type_, folder) for name, type_ in types.items()]
         yield pa.record_batch(columns, schema=schema)
 
 
 def _kind(type_: pa.DataType) -> str:
-    """What a tf.Example stores for values of `type_`: `int`, `float` or `bytes`."""
+    """Return the kind in which a tf.Example stores values of `type_`: `int`, `float` or `bytes`."""
     if _is_list(type_):
         type_ = type_.value_type
     if pa.types.is_integer(type_):
@@ -145,6 +145,7 @@ def _kind(type_: pa.DataType) -> str:
 
 
 def _is_list(type_: pa.DataType) -> bool:
+    """Return whether a type is a list."""
     return pa.types.is_list(type_) or pa.types.is_large_list(type_)
 
 
@@ -152,7 +153,7 @@ def _is_list(type_: pa.DataType) -> bool:
 
 
 def _slices(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
-    """The rows of `tables` in batches of lists, the one shape the encoder takes."""
+    """Yield the rows of `tables` in batches of lists, as the encoder requires."""
     for table in tables:
         for batch in table.to_batches(max_chunksize=_SLICE):
             yield pa.record_batch([_wrapped(column) for column in batch.columns], names=batch.schema.names)
@@ -162,6 +163,7 @@ _STORED = {"int": pa.int64(), "float": pa.float32(), "bytes": pa.large_binary()}
 
 
 def _wrapped(column: pa.Array) -> pa.Array:
+    """Return a column as lists in the type in which they are stored."""
     stored = _STORED[_kind(column.type)]
     if _is_list(column.type):
         return column.cast(pa.large_list(stored))
@@ -176,15 +178,15 @@ def _wrapped(column: pa.Array) -> pa.Array:
 
 
 def _unwrapped(column: pa.Array, name: str, type_: pa.DataType, folder: str) -> pa.Array:
-    """Lists as the decoder makes them, in the type that was asked for."""
+    """Return a column of lists, as the decoder makes them, in the requested type. Raises: DataError."""
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     values = column.flatten()
     if _is_list(type_):
         offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int64())
         return pa.LargeListArray.from_arrays(offsets, values).cast(type_)
     if lengths.max(initial=0) > 1:
-        row, most = int(lengths.argmax()), int(lengths.max())
-        found = f"{most} values in one row (such as {values[int(lengths[:row].sum())].as_py()!r})"
-        raise DataError(folder, f"column {name!r}", found, "Ask for a list, or write one value a row")
+        row, count = int(lengths.argmax()), int(lengths.max())
+        found = f"{count} values in one row (such as {values[int(lengths[:row].sum())].as_py()!r})"
+        raise DataError(folder, f"column {name!r}", found, "Request a list, or write one value per row")
     first = pa.array(np.cumsum(lengths) - lengths, mask=lengths == 0)
     return values.take(first).cast(type_)

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and the digests that prove it."""
+"""Atomic replacement of files and folders, and their digests."""
 
 import contextlib
 import hashlib
@@ -13,7 +13,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """A temporary path beside `path`, moved over it when the block ends well and removed when it does not."""
+    """Yield a temporary path beside `path`, renamed to it when the block succeeds and deleted when it fails."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
@@ -26,7 +26,7 @@ def replacing(path: str | os.PathLike) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
-    """As `replacing`, for a folder; an existing folder at `path` is replaced whole."""
+    """Yield a temporary folder as `replacing` does; an existing folder at `path` is replaced."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
@@ -46,23 +46,23 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def write_json(path: str | os.PathLike, value: Any) -> None:
-    """Write `value` as indented JSON, whole or not at all."""
+    """Write `value` as indented JSON, atomically."""
     with replacing(path) as partial:
         partial.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """The value of a JSON file."""
+    """Return the value of a JSON file."""
     return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def sha256(path: str | os.PathLike) -> str:
-    """Hex SHA-256 of a file's content."""
+    """Return the hex SHA-256 of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def folder_digests(folder: str | os.PathLike) -> dict[str, str]:
-    """Relative POSIX path → SHA-256 of every file below `folder`, sorted by path."""
+    """Return relative POSIX path → SHA-256 of every file below `folder`, sorted by path."""
     root = Path(folder)
     return {path.relative_to(root).as_posix(): sha256(path) for path in sorted(root.rglob("*")) if path.is_file()}

@@ -1,7 +1,7 @@
-"""Locks that the system frees when their holder dies, so that none is ever stale; and folders that are half there.
+"""Locks that the system releases when their holder dies, so that none is ever stale; and abandoned folders.
 
-A folder named `.*.partial` is being filled or deleted by whoever holds the lock on it, or was left by a process that
-died.
+A folder named `.*.partial` is being filled or deleted by the process that holds the lock on it, or was left behind by a
+process that died.
 """
 
 import contextlib
@@ -15,29 +15,29 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 @contextlib.contextmanager
-def alone(file: Path) -> Iterator[None]:
-    """One process at a time; the others wait. The file is made if missing, and stays."""
+def exclusive(file: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a file; wait for it. The file is created if it is missing, and stays."""
     with open(file, "a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 @contextlib.contextmanager
-def owning(folder: Path) -> Iterator[None]:
-    """Hold a folder, under whatever name it gets meanwhile, against `using` and `unused`."""
+def exclusive_folder(folder: Path) -> Iterator[None]:
+    """Hold an exclusive lock on a folder; wait for it. A rename of the folder does not release the lock."""
     with _opened(folder) as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 
 
 @contextlib.contextmanager
-def using(folder: Path) -> Iterator[None]:
-    """Hold a folder against `unused`, together with others who use it.
+def shared(folder: Path) -> Iterator[None]:
+    """Hold a shared lock on a folder, which `try_exclusive` respects.
 
-    Where the file system knows no locks, as on the mount of a reader far off, there is none, and nobody is told.
+    On a file system without locks, such as a network mount, none is taken, silently.
 
     Raises:
-      FileNotFoundError: it is not there, or no longer.
+      FileNotFoundError: the folder does not exist, or was deleted before the lock was taken.
     """
     with _opened(folder) as handle:
         with contextlib.suppress(OSError):
@@ -48,31 +48,35 @@ def using(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def unused(folder: Path) -> Iterator[bool]:
-    """Whether nobody holds the folder; if so it is held until the block ends. False, too, where it is not there."""
-    with contextlib.ExitStack() as held:
+def try_exclusive(folder: Path) -> Iterator[bool]:
+    """Yield whether a folder could be locked exclusively without waiting; if so, hold the lock until the block ends.
+
+    Yields False, too, when the folder does not exist.
+    """
+    with contextlib.ExitStack() as stack:
         try:
-            handle = held.enter_context(_opened(folder))
+            handle = stack.enter_context(_opened(folder))
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             # Its owner may have deleted it between the two lines above: then the lock is on a folder without a name.
-            free = os.path.samestat(os.fstat(handle), os.stat(folder))
+            locked = os.path.samestat(os.fstat(handle), os.stat(folder))
         except (BlockingIOError, FileNotFoundError):
-            free = False
-        yield free
+            locked = False
+        yield locked
 
 
-def sweep(root: Path) -> None:
-    """Delete the folders in `root` that are half there and nobody's."""
+def delete_abandoned(root: Path) -> None:
+    """Delete the partial folders in `root` that no process holds a lock on."""
     for path in root.glob(".*.partial"):
         if path.is_symlink() or not path.is_dir():
             continue
-        with unused(path) as free:
-            if free:
+        with try_exclusive(path) as locked:
+            if locked:
                 shutil.rmtree(path)
 
 
 @contextlib.contextmanager
 def _opened(folder: Path) -> Iterator[int]:
+    """Yield a descriptor of a folder, closed when the block ends."""
     handle = os.open(folder, _FOLDER)
     try:
         yield handle

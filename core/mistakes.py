@@ -1,4 +1,4 @@
-"""The mistakes that pydantic finds in settings, each as one line: the key, what is right, what was found."""
+"""Validation errors of settings as one line each: the key, what was expected and what was found."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -10,32 +10,32 @@ from pydantic import BaseModel
 from core.printable import one_line
 from core.settings import Settings, allowed_range
 
-_MOST_SHOWN = 60  # characters of a wrong value
+_MAX_VALUE_LENGTH = 60  # characters of a wrong value
 _NUMBER_ERRORS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
 def explained(model: type[BaseModel], error: Any) -> str:
-    """Return one line on one of the errors of `ValidationError.errors()` of `model`."""
+    """Return the message for one of the errors of `ValidationError.errors()` of `model`."""
     place, known, bounds, renamed = _place(model, error["loc"])
     place = one_line(place, 200)
     found, context = error["input"], error.get("ctx", {})
-    shown = one_line(repr(found), _MOST_SHOWN)
+    shown = one_line(repr(found), _MAX_VALUE_LENGTH)
     match error["type"]:
         case "extra_forbidden":
             key = str(error["loc"][-1])
             if key in renamed:
                 return f"{place}: is now called `{renamed[key]}`. Rename the key"
-            return f"{place}: is no known key.{_did_you_mean(key, known)}"
+            return f"{place}: is not a known key.{_did_you_mean(key, known)}"
         case "missing":
             return f"{place}: is required but missing"
         case "union_tag_not_found":
-            return f"{place}: has no `kind`. `twostep config explain {place}` says which there are"
+            return f"{place}: has no `kind`. `twostep config explain {place}` lists the kinds"
         case "union_tag_invalid":
-            tag = one_line(repr(context["tag"]), _MOST_SHOWN)
+            tag = one_line(repr(context["tag"]), _MAX_VALUE_LENGTH)
             return f"{place}: kind should be one of {context['expected_tags']}; found {tag}"
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"{place}: should be a mapping of keys to values; found {shown}"
-        case "value_error" if not place:  # of the whole configuration: such a message names its place itself
+        case "value_error" if not place:  # of the whole configuration; such a message names its key itself
             return f"{context['error']}"
         case "value_error":
             message = str(context["error"])
@@ -46,10 +46,8 @@ def explained(model: type[BaseModel], error: Any) -> str:
     return f"{place}: {message}" + ("" if isinstance(found, dict | Settings) else f"; found {shown}{allowed}")
 
 
-def _place(
-    model: type[BaseModel], location: tuple[int | str, ...]
-) -> tuple[str, list[str], str, Mapping[str, str]]:
-    """Return a mistake's place as a dotted key, and of its last part the known keys, the range and the former keys."""
+def _place(model: type[BaseModel], location: tuple[int | str, ...]) -> tuple[str, list[str], str, Mapping[str, str]]:
+    """Return the location of an error as a dotted key, and the known keys, range and `RENAMED` of its last part."""
     inside: Any = model
     parts: list[str] = []
     known: list[str] = []
@@ -59,7 +57,7 @@ def _place(
         while get_origin(inside) is Annotated:
             inside = get_args(inside)[0]
         models = [each for each in get_args(inside) if hasattr(each, "model_fields")]
-        if len(models) == 1 and get_origin(inside) in (Union, UnionType):  # a group that may be left out
+        if len(models) == 1 and get_origin(inside) in (Union, UnionType):  # an optional group
             inside = models[0]
         known, renamed = [], {}
         if hasattr(inside, "model_fields"):
@@ -68,7 +66,7 @@ def _place(
             bounds = allowed_range(field.metadata) if field is not None else ""
             inside = field.annotation if field is not None else None
         elif get_origin(inside) in (Union, UnionType) and len(models) > 1:
-            # The checker puts a feature's kind into the location, which is no key of the file.
+            # Pydantic adds the kind of a feature to the location, which is not a key of the file.
             inside = next((model for model in models if model.model_fields["kind"].default == part), None)
             continue
         else:
@@ -79,6 +77,7 @@ def _place(
 
 
 def _did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return a sentence with the most similar known key, or with all of them."""
     close = difflib.get_close_matches(name, known, n=1)
     if close:
         return f" Did you mean `{close[0]}`?"

@@ -1,4 +1,4 @@
-"""How an executor or a trainer says what it is doing. Nobody need listen; saying it costs nothing."""
+"""Progress reports of executors and trainers to an optional listener."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ _listener: Callable[[str], None] | None = None
 
 
 def report(text: str) -> None:
-    """Say what is being done, in a few words with a figure: "epoch 3/20, loss 1.23", "40,000 rows"."""
+    """Report the current state in a few words: "epoch 3/20, loss 1.23", "40,000 rows"."""
     listener = _listener
     if listener is not None:
         listener(text)
@@ -16,7 +16,7 @@ def report(text: str) -> None:
 
 @contextlib.contextmanager
 def listening(callback: Callable[[str], None]) -> Iterator[None]:
-    """Hand every report of the block to `callback`, from whichever thread; afterwards to who listened before."""
+    """Call `callback` with every report of the block, from any thread; restore the previous listener afterwards."""
     global _listener
     before, _listener = _listener, callback
     try:

@@ -1,6 +1,6 @@
-"""Queries: what a retriever or a whole recommender is asked, and which items would have been right.
+"""Queries to a retriever or recommender, with their relevant items.
 
-The same queries are what the candidate generator retrieves for and what the evaluators judge.
+The candidate generator retrieves candidates for them, and the evaluators measure models on them.
 """
 
 from dataclasses import dataclass, field
@@ -17,16 +17,16 @@ from core.errors import DataError
 
 @dataclass(frozen=True)
 class Queries:
-    """Q queries over a catalogue of N items; an item is its row in the catalogue.
+    """Q queries over a catalogue of N items.
 
     Args:
-      users: [Q] the users' ids and features, a column each.
-      time: [Q] int64, when each is asked.
+      users: [Q] the ids and features of the users, one column each.
+      time: [Q] int64 timestamps.
       history: [Q] list of item ids, oldest first, at most as long as the history of an event.
       seen: [Q] list of item ids that may not be returned; empty where repeats are allowed.
-      relevant_offsets, relevant_items: the right answers as CSR: [Q + 1] int64, [nnz] int32 catalogue rows, none twice.
-      history_time: [Q] list of int64, when the events of the history were; None where nobody knows.
-      relevant_ratings: [nnz] float32, how the right answers were rated; None where events have no ratings.
+      relevant_offsets, relevant_items: the relevant items as CSR: [Q + 1] int64, [nnz] int32 item rows, none twice.
+      history_time: [Q] list of int64, the timestamps of the history; None if unknown.
+      relevant_ratings: [nnz] float32, the ratings of the relevant items; None where events have no ratings.
     """
 
     users: pa.Table
@@ -42,7 +42,7 @@ class Queries:
         return len(self.time)
 
     def take(self, rows: np.ndarray) -> "Queries":
-        """The queries at `rows`."""
+        """Return the queries at `rows`."""
         counts = np.diff(self.relevant_offsets)[rows]
         offsets = np.r_[0, np.cumsum(counts)]
         members = (
@@ -59,12 +59,12 @@ class Queries:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What a retriever answers to Q queries.
+    """The candidates of Q queries.
 
     Args:
-      rows: [Q, C] int32 catalogue rows, best first, -1 past the last item that may be returned.
-      scores: [Q, C] float32, -inf past the last.
-      signals: name → [Q, C] float32; what the models that it is made of say of each, where it is made of such.
+      rows: [Q, C] int32 item rows, best first, -1 for padding.
+      scores: [Q, C] float32, -inf for padding.
+      signals: name → [Q, C] float32, the signals of the members of a fusion; empty for other retrievers.
     """
 
     rows: np.ndarray
@@ -72,7 +72,7 @@ class Candidates:
     signals: dict[str, np.ndarray] = field(default_factory=dict)
 
     def take(self, rows: np.ndarray) -> "Candidates":
-        """Those of the queries at `rows`."""
+        """Return the candidates of the queries at `rows`."""
         signals = {name: values[rows] for name, values in self.signals.items()}
         return Candidates(self.rows[rows], self.scores[rows], signals)
 
@@ -90,80 +90,80 @@ def build(
     in_time: bool = True,
     left_out: pa.Table | None = None,
 ) -> Queries:
-    """The queries that `target` events ask, answered by what was known from `past` events and earlier targets.
+    """Build queries from the events of a split, with histories from `past` events and earlier targets.
 
     Args:
-      past: events before the target split: user_id, item_id, timestamp and `user_columns`; rating where there are any.
-      target: events of the split that is asked about, the same columns.
+      past: events before the target split: user_id, item_id, timestamp and `user_columns`; rating if events have one.
+      target: events of the split that queries are built from, with the same columns.
       catalogue: [N] item ids.
-      unit: `user`: one query a user at their first target event, all their target items right;
-        `event`: one query an event, with the user's strictly earlier events.
-      user_columns: columns to carry, user_id among them.
-      history_length: the most items in a history.
-      exclude_seen: whether items of earlier events may not be returned, and are not right answers.
-      max_queries: a random sample of this many, when there are more.
+      unit: `user`: one query per user at their first target event, with all their target items relevant;
+        `event`: one query per event, with the user's strictly earlier events as history.
+      user_columns: columns of `Queries.users`, user_id among them.
+      history_length: the maximum number of items in a history.
+      exclude_seen: whether items of earlier events may not be returned and are not relevant.
+      max_queries: the size of a random sample of the queries; None for all.
       seed: of the sample.
-      in_time: whether the splits of a user follow each other in time, as all do but those of published tables; then
-        no history holds an event of the second of its query or of a later one.
-      left_out: events of no split: user_id, item_id, timestamp. Those before a user's first query are known to it;
-        those of its very second are in no history, but count as seen, so that no list is blamed for them.
+      in_time: whether the splits of a user follow each other in time, as all but given ones do; then no history holds
+        an event of the second of its query or later.
+      left_out: events in no split: user_id, item_id, timestamp. Those before a user's first query are in its history;
+        those in its second are in no history but count as seen items, so that they are neither returned nor relevant.
     Raises:
       DataError: an event's item is not in the catalogue, or `in_time` and a past event is not earlier than all targets
         of its user.
     """
     rated = names.RATING in past.column_names and names.RATING in target.column_names
     columns = [*user_columns, names.ITEM_ID, names.TIMESTAMP, *([names.RATING] if rated else [])]
-    beside = _until_asked(left_out, target)
+    in_no_split = _until_first_target(left_out, target)
     events = pa.concat_tables(
-        [past.select(columns), beside, target.select(columns)], promote_options="default"
+        [past.select(columns), in_no_split, target.select(columns)], promote_options="default"
     ).combine_chunks()
     item = catalogue_rows(catalogue, events[names.ITEM_ID])
     user = pc.dictionary_encode(events[names.USER_ID].combine_chunks()).indices.to_numpy()
-    place = np.arange(len(events))
-    is_target = place >= past.num_rows + beside.num_rows
-    of_split = is_target | (place < past.num_rows)
+    row = np.arange(len(events))
+    is_target = row >= past.num_rows + in_no_split.num_rows
+    of_split = is_target | (row < past.num_rows)
     time = events[names.TIMESTAMP].to_numpy()
-    order = np.lexsort((time, is_target, user))  # of one user: the past in time, then the targets in time
+    order = np.lexsort((time, is_target, user))  # by user: past events by time, then target events by time
     user, item, time, is_target = user[order], item[order], time[order], is_target[order]
     if in_time:
         of_split = of_split[order]
-        _refuse_later_past(user[of_split], time[of_split], is_target[of_split])
+        _check_order(user[of_split], time[of_split], is_target[of_split])
 
     start = first_of_run(user)
     if unit == "user":
-        asked = np.flatnonzero(is_target & ~np.r_[False, is_target[:-1] & (user[1:] == user[:-1])])
-        known_end = asked
-        answer_end = np.searchsorted(user, user[asked], side="right")
+        query = np.flatnonzero(is_target & ~np.r_[False, is_target[:-1] & (user[1:] == user[:-1])])
+        known_end = query
+        relevant_end = np.searchsorted(user, user[query], side="right")
     else:
-        asked = np.flatnonzero(is_target)
-        # Of one user the targets follow the past, so "earlier" is all before the first event of the same second.
-        known_end = first_of_run(user, time, is_target)[asked]
-        answer_end = asked + 1
-    if max_queries is not None and len(asked) > max_queries:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(asked), max_queries, replace=False))
-        asked, known_end, answer_end = asked[chosen], known_end[chosen], answer_end[chosen]
+        query = np.flatnonzero(is_target)
+        # A user's targets follow the past, so the earlier events are all before the first one of the same second.
+        known_end = first_of_run(user, time, is_target)[query]
+        relevant_end = query + 1
+    if max_queries is not None and len(query) > max_queries:
+        sample = np.sort(np.random.default_rng(seed).choice(len(query), max_queries, replace=False))
+        query, known_end, relevant_end = query[sample], known_end[sample], relevant_end[sample]
 
     items = events[names.ITEM_ID].combine_chunks().take(pa.array(order))
     history_end = known_end
-    if in_time and len(asked):
+    if in_time and len(query):
         last = np.maximum(known_end - 1, 0)
-        same_second = (known_end > start[asked]) & (time[last] == time[asked])
+        same_second = (known_end > start[query]) & (time[last] == time[query])
         history_end = np.where(same_second, first_of_run(user, time)[last], known_end)
-    oldest = history_end - np.minimum(history_end - start[asked], history_length)
+    oldest = history_end - np.minimum(history_end - start[query], history_length)
     history = _lists(items, oldest, history_end)
     history_time = _lists(pa.array(time), oldest, history_end)
-    seen = _lists(items, start[asked], known_end if exclude_seen else start[asked])
-    offsets, members = _unique_answers(item, asked, answer_end, start[asked], known_end, exclude_seen, len(catalogue))
-    users = events.select(user_columns).take(pa.array(order[asked]))
+    seen = _lists(items, start[query], known_end if exclude_seen else start[query])
+    offsets, members = _relevant(item, query, relevant_end, start[query], known_end, exclude_seen, len(catalogue))
+    users = events.select(user_columns).take(pa.array(order[query]))
     ratings = None
     if rated:
-        given = events[names.RATING].to_numpy()[order].astype(np.float32)
-        ratings = _ratings(given, item, asked, answer_end, offsets, members, len(catalogue))
-    return Queries(users, time[asked], history, seen, offsets, members, history_time, ratings)
+        of_events = events[names.RATING].to_numpy()[order].astype(np.float32)
+        ratings = _ratings(of_events, item, query, relevant_end, offsets, members, len(catalogue))
+    return Queries(users, time[query], history, seen, offsets, members, history_time, ratings)
 
 
-def _until_asked(left_out: pa.Table | None, target: pa.Table) -> pa.Table:
-    """Return the events of no split that are not later than their user's first target event."""
+def _until_first_target(left_out: pa.Table | None, target: pa.Table) -> pa.Table:
+    """Return the events in no split that are not later than the first target event of their user."""
     if left_out is None or not left_out.num_rows:
         none: list[str] = []
         return pa.table({names.USER_ID: pa.array(none, pa.string())})
@@ -175,16 +175,16 @@ def _until_asked(left_out: pa.Table | None, target: pa.Table) -> pa.Table:
 
 
 def read_left_out(uri: str | Path) -> pa.Table | None:
-    """Return the events of no split that EventJoiner has kept beside its Examples; None where there are none."""
+    """Return the events in no split, which EventJoiner writes beside its Examples; None without any."""
     files = sorted((Path(uri) / names.LEFT_OUT_FOLDER).glob("*.arrow"))
     return pa.concat_tables([read_arrow(file) for file in files]) if files else None
 
 
-def _refuse_later_past(user: np.ndarray, time: np.ndarray, is_target: np.ndarray) -> None:
-    """Refuse a past event that is as late as the first target of its user, or later.
+def _check_order(user: np.ndarray, time: np.ndarray, is_target: np.ndarray) -> None:
+    """Check that past events are earlier than all targets of their user.
 
     Raises:
-      DataError: there is one.
+      DataError: one is not.
     """
     last = np.flatnonzero(~is_target[:-1] & is_target[1:] & (user[:-1] == user[1:]))
     later = last[time[last] >= time[last + 1]]
@@ -198,7 +198,7 @@ def _refuse_later_past(user: np.ndarray, time: np.ndarray, is_target: np.ndarray
 
 
 def catalogue_rows(catalogue: pa.Array, item_ids: pa.ChunkedArray) -> np.ndarray:
-    """[E] int32, the catalogue row of each event's item.
+    """Return [E] int32, the catalogue row of each item id.
 
     Args:
       catalogue: [N] item ids.
@@ -206,64 +206,65 @@ def catalogue_rows(catalogue: pa.Array, item_ids: pa.ChunkedArray) -> np.ndarray
     Raises:
       DataError: an item is not in the catalogue.
     """
-    found = pc.index_in(item_ids.combine_chunks(), value_set=catalogue)
-    if found.null_count:
-        first = item_ids.filter(found.is_null())[0]
+    rows = pc.index_in(item_ids.combine_chunks(), value_set=catalogue)
+    if rows.null_count:
+        first = item_ids.filter(rows.is_null())[0]
         raise DataError(
             "the joined events",
             f"item {first}",
-            f"is not in the catalogue of {len(catalogue):,} items ({found.null_count:,} such events)",
-            "Make the join and the catalogue from the same items.",
+            f"is not in the catalogue of {len(catalogue):,} items ({rows.null_count:,} such events)",
+            "Join the events and build the catalogue from the same items table.",
         )
-    return found.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+    return rows.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
 
 
 def ranges(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All indices of the ranges [start, end), each with the number of its range."""
+    """Return the number of the range of each index, and all indices of the ranges [start, end)."""
     lengths = ends - starts
     owner = np.repeat(np.arange(len(starts), dtype=np.int64), lengths)
     return owner, np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + np.repeat(starts, lengths)
 
 
 def check_list_length(length: int, n_items: int, key: str) -> None:
-    """Raises: DataError when lists of `length`, the configuration's `key`, are longer than the catalogue."""
+    """Check that the catalogue has enough items for lists of `length`, set by `key`. Raises: DataError."""
     if length > n_items:
         raise DataError(
             names.ITEMS,
             "the catalogue",
             f"{n_items:,} items, fewer than `{key}`, which is {length:,}",
-            f"Set `{key}` to at most {n_items:,}, or check that the items table is whole.",
+            f"Set `{key}` to at most {n_items:,}, or check that the items table is complete.",
         )
 
 
-def _unique_answers(item, asked, answer_end, start, known_end, exclude_seen, n_items):
-    """CSR of each query's right items: no item twice, and none that may not be returned."""
-    query, member = ranges(asked, answer_end)
-    pairs = np.unique(query * n_items + item[member])
+def _relevant(item, first, relevant_end, start, known_end, exclude_seen, n_items):
+    """Return the relevant items of each query as CSR: no item twice, and none that may not be returned."""
+    query, event = ranges(first, relevant_end)
+    pairs = np.unique(query * n_items + item[event])
     if exclude_seen:
-        query, member = ranges(start, known_end)
-        pairs = np.setdiff1d(pairs, query * n_items + item[member], assume_unique=False)
-    offsets = np.searchsorted(pairs, np.arange(len(asked) + 1) * n_items)
+        query, event = ranges(start, known_end)
+        pairs = np.setdiff1d(pairs, query * n_items + item[event], assume_unique=False)
+    offsets = np.searchsorted(pairs, np.arange(len(first) + 1) * n_items)
     return offsets.astype(np.int64), (pairs % n_items).astype(np.int32)
 
 
-def _ratings(given, item, asked, answer_end, offsets, members, n_items) -> np.ndarray:
-    """[nnz] how each right answer was rated, the last time it was."""
-    query, event = ranges(asked, answer_end)
+def _ratings(ratings, item, first, relevant_end, offsets, members, n_items) -> np.ndarray:
+    """Return [nnz] the latest rating of each relevant item."""
+    query, event = ranges(first, relevant_end)
     keys = query * n_items + item[event]
     order = np.argsort(keys, kind="stable")
-    wanted = np.repeat(np.arange(len(asked)), np.diff(offsets)) * n_items + members
-    return given[event[order]][np.searchsorted(keys[order], wanted, side="right") - 1]
+    relevant = np.repeat(np.arange(len(first)), np.diff(offsets)) * n_items + members
+    return ratings[event[order]][np.searchsorted(keys[order], relevant, side="right") - 1]
 
 
 def _lists(items: pa.Array, starts: np.ndarray, ends: np.ndarray) -> pa.ListArray:
+    """Return the items of the ranges [start, end) as lists."""
     _, members = ranges(starts, ends)
     offsets = np.r_[0, np.cumsum(ends - starts)].astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), items.take(pa.array(members)))
 
 
 def first_of_run(*keys: np.ndarray) -> np.ndarray:
-    """Return for each row [N] the first index of the run of rows with equal keys that it stands in."""
+    """Return [N] the first index of each row's run of rows with equal keys."""
     if not len(keys[0]):
         return np.zeros(0, np.int64)
     changed = np.any([key[1:] != key[:-1] for key in keys], axis=0)

@@ -1,6 +1,6 @@
 """Metrics of predicted ratings, as functions of two arrays: (predicted [E], actual [E]) → one number.
 
-Without a rating there is nothing to measure: NaN. Ratings and predictions should be finite numbers.
+The value is NaN without ratings. Ratings and predictions should be finite numbers.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def mae(predicted: np.ndarray, actual: np.ndarray) -> float:
-    """Mean absolute error: Σ |r̂ − r| / E, in units of the rating; 0 is perfect.
+    """Return the mean absolute error: Σ |r̂ − r| / E, in units of the rating; 0 is perfect.
 
     Source: Herlocker et al., Evaluating collaborative filtering recommender systems (TOIS 2004), 4.1.
     """
@@ -18,19 +18,20 @@ def mae(predicted: np.ndarray, actual: np.ndarray) -> float:
 
 
 def rmse(predicted: np.ndarray, actual: np.ndarray) -> float:
-    """Root of the mean squared error: √(Σ (r̂ − r)² / E), in units of the rating; large errors weigh more than in MAE.
+    """Return the root mean squared error: √(Σ (r̂ − r)² / E), in units of the rating; 0 is perfect.
 
-    Source: Herlocker et al. (TOIS 2004), 4.1; the measure of the Netflix Prize.
+    Large errors have more weight than in MAE.
+    Source: Herlocker et al. (TOIS 2004), 4.1; the metric of the Netflix Prize.
     """
     error = _errors(predicted, actual)
     return float(np.sqrt(np.square(error).mean())) if len(error) else float("nan")
 
 
 def r2(predicted: np.ndarray, actual: np.ndarray) -> float:
-    """Share of the variance that is explained: R² = 1 − Σ (r̂ − r)² / Σ (r − r̄)², r̄ the mean of these ratings.
+    """Return the coefficient of determination: R² = 1 − Σ (r̂ − r)² / Σ (r − r̄)², r̄ the mean of the given ratings.
 
-    1 is perfect, 0 as good as r̄ for all, below 0 worse than it. NaN where all ratings are the same: they do not vary.
-    Source: Draper and Smith, Applied Regression Analysis (1998), 1.3; of held-out data, as scikit-learn has it.
+    1 is perfect, 0 as good as predicting r̄, below 0 worse. NaN where all ratings are equal.
+    Source: Draper and Smith, Applied Regression Analysis (1998), 1.3; on held-out data, as in scikit-learn.
     """
     error = _errors(predicted, actual)
     spread = np.square(actual - np.mean(actual, dtype=np.float64)).sum() if len(error) else 0.0
@@ -38,7 +39,7 @@ def r2(predicted: np.ndarray, actual: np.ndarray) -> float:
 
 
 def _errors(predicted: np.ndarray, actual: np.ndarray) -> np.ndarray:
-    """[E] float64. Raises: ValueError for shapes that differ."""
+    """Return the errors [E] as float64. Raises: ValueError for shapes that differ."""
     if np.shape(predicted) != np.shape(actual) or np.ndim(actual) != 1:
         raise ValueError(
             f"predicted and actual ratings should both be [E]; found {np.shape(predicted)} and {np.shape(actual)}"

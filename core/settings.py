@@ -1,4 +1,4 @@
-"""The base of every configuration model: frozen, finite, and unknown keys are errors."""
+"""The base class of all settings: frozen, with finite numbers, and without unknown keys."""
 
 from collections.abc import Iterable, Mapping
 from types import UnionType
@@ -7,14 +7,14 @@ from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
 
-_GROUPED_FROM = 10_000  # numbers are written with commas from here on
+_GROUPED_FROM = 10_000  # the smallest number that is written with commas
 
 
 class Settings(BaseModel):
-    """A frozen group of settings. The description of each field is its documentation.
+    """A frozen group of settings. The description of a field is its documentation.
 
     Attributes:
-      RENAMED: a former key → the present one; a mistake that holds a former key names the present one.
+      RENAMED: former key → present key; the error for a former key names the present one.
     """
 
     RENAMED: ClassVar[Mapping[str, str]] = {}
@@ -23,7 +23,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_truth_value_for_a_number(cls, values: Any) -> Any:
+    def _refuse_booleans_as_numbers(cls, values: Any) -> Any:
         """Refuse `true` where a number is expected, which pydantic would take for 1. Raises: ValueError."""
         for name, value in values.items() if isinstance(values, dict) else ():
             several = value if isinstance(value, list | tuple) else [value]
@@ -46,11 +46,12 @@ def allowed_range(metadata: Iterable[Any]) -> str:
 
 
 def _number(value: float) -> str:
+    """Return a bound as text."""
     return f"{value:,.0f}" if value == int(value) and abs(value) >= _GROUPED_FROM else f"{value:g}"
 
 
 def _holds_numbers(annotation: Any) -> bool:
-    """Return whether an annotation is made of numbers alone, null aside."""
+    """Return whether an annotation consists of number types and None only."""
     if get_origin(annotation) is Annotated:
         return _holds_numbers(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType, tuple, list):

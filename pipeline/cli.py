@@ -1,4 +1,4 @@
-"""The command line. Nothing heavy is imported here, nor by the commands before they run."""
+"""The command line. Neither this module nor those of the commands import anything heavy before a command runs."""
 
 import argparse
 import importlib
@@ -18,14 +18,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-      0: done; 1: it failed; 2: wrong use; 3: a rule held back the release; 130: interrupted; 143: terminated.
+      0: success; 1: failure; 2: wrong use; 3: a rule held back the release; 130: interrupted; 143: terminated.
     """
     verbose = False
     try:
-        given = list(sys.argv[1:] if argv is None else argv)
-        if any("\0" in argument for argument in given):  # no file, release or key has such a name
-            raise UsageError("an argument should hold no NUL character")
-        arguments = parser().parse_args(given)
+        words = list(sys.argv[1:] if argv is None else argv)
+        if any("\0" in word for word in words):  # no file, release or key can contain one
+            raise UsageError("arguments should not contain a NUL character")
+        arguments = parser().parse_args(words)
         verbose = arguments.verbose
         code = arguments.func(arguments)
         sys.stdout.flush()
@@ -33,44 +33,48 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse: 0 after --help, 2 for wrong use
         return stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:
-        _say("interrupted")
+        _print_error("interrupted")
         return 130
     except BrokenPipeError:
-        # Who reads our output has closed it (`twostep … | head`). Nothing may be flushed to it at exit either.
+        # The reader closed stdout (`twostep … | head`). Redirect it, so that the flush at exit does not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except TwostepError as error:
-        _say(str(error), verbose)
+        _print_error(str(error), verbose)
         return error.exit_code
-    except OSError as error:  # a folder that is missing, a right, a full disk
+    except OSError as error:  # a missing folder, missing permissions, a full disk
         place = error.filename2 or error.filename
-        _say(f"{place}: {error.strerror}" if place is not None and error.strerror else str(error), verbose)
+        _print_error(f"{place}: {error.strerror}" if place is not None and error.strerror else str(error), verbose)
         return 1
     except Exception as error:
-        _say(
-            f"unexpected {type(error).__name__}: {error}" + ("" if verbose else "\nRun again with -v for more"), verbose
+        _print_error(
+            f"unexpected {type(error).__name__}: {error}"
+            + ("" if verbose else "\nRun again with -v for the traceback"),
+            verbose,
         )
         return 1
 
 
 class _Parser(argparse.ArgumentParser):
-    """Every command, and each command below it, takes -v."""
+    """A parser whose commands and subcommands all have `-v`."""
 
     def __init__(self, **keywords: Any):
         super().__init__(**keywords)
-        # No default here: a command's would undo the -v that stands before the command's name.
+        # Without a default, since that of a subcommand would override a -v before its name.
         self.add_argument(
             "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="show logs and tracebacks"
         )
 
     def error(self, message: str) -> NoReturn:
+        """Print an error without control characters and exit."""
         super().error(shown(message))
 
 
 class _Version(argparse.Action):
-    """Looks the version up only where it is asked for: that takes longer than all else here."""
+    """The action of `--version`, which looks up the version only when it is used, since that is slow."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Print the version and exit."""
         from importlib.metadata import version
 
         print(f"twostep {version('twostep')}")
@@ -81,9 +85,9 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     parser = _Parser(
         prog="twostep",
-        description="A production recommender in two steps: retrieval, then ranking.",
-        epilog="Exit codes: 0 done; 1 failed; 2 wrong use; 3 a rule held back the release; 130 interrupted; "
-        "143 terminated. docs/cli.md says when.",
+        description="A recommender in two steps, retrieval and ranking.",
+        epilog="Exit codes: 0 success; 1 failure; 2 wrong use; 3 a rule held back the release; 130 interrupted; "
+        "143 terminated. See docs/cli.md.",
     )
     parser.set_defaults(verbose=False)
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
@@ -93,7 +97,8 @@ def parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _say(message: str, with_traceback: bool = False) -> None:
+def _print_error(message: str, with_traceback: bool = False) -> None:
+    """Print a message to stderr, each line without control characters."""
     if with_traceback:
         traceback.print_exc()
     first, *rest = map(shown, message.split("\n"))

@@ -1,4 +1,4 @@
-"""Candidate lists: what a ranker is given of them, and as Arrow rows what it learns from. NumPy and Arrow only."""
+"""Candidate lists as inputs of a ranker, and as Arrow rows for its training. NumPy and Arrow only."""
 
 from collections.abc import Mapping
 
@@ -23,8 +23,8 @@ def ranker_inputs(
       catalogue: the items.
       user_features: the users' features.
     Returns:
-      Users' columns [Q, …], items' columns [Q, C] or [Q, C, V], retrieval_score, retrieval_rank and the retriever's
-      signals [Q, C]. Padding has the item id "", missing features and the score 0.
+      Columns of users [Q, …], columns of items [Q, C] or [Q, C, V], and retrieval_score, retrieval_rank and the
+      retriever's signals [Q, C]. Padding has the item id "", missing features and the score 0.
     """
     rows = candidates.rows
     history = pad_strings(queries.history)
@@ -51,32 +51,31 @@ def candidate_table(
     missed: np.ndarray | None = None,
     missed_weight: float = 0.0,
 ) -> pa.Table:
-    """Return one row a query, with the user, the history and its candidates.
+    """Return one row per query, with the user, the history and the candidates.
 
     Args:
       queries: Q queries.
       candidates: C candidates each.
       catalogue: the items.
-      ranks: [Q, C] of the candidates, NaN for none, where they do not stand in the retriever's order.
-      missed: [Q, C] whether a candidate is a relevant item that is not among the retriever's; by default none is.
-      missed_weight: what such a one weighs.
+      ranks: [Q, C] of the candidates, NaN for none; None if they are in the retriever's order.
+      missed: [Q, C] whether an item is a missed item, which the retriever did not return; None if there are none.
+      missed_weight: the weight of a missed item.
     Returns:
-      The users' columns, query_time, history and its times, and lists of C values: item_id, the item features (C × V
-      values, padded with missing ones, where an item has up to V), retrieval_score, retrieval_rank, the retriever's
-      signals, label (1.0 for a relevant item), weight, missed and rating (NaN where there is none). Padding has the
-      item id "", missing features, the score and the weight 0.
+      The columns of users, query_time, history and its timestamps, and lists of C values: item_id, the item features
+      (C × V values, padded with missing ones, for a feature of up to V values), retrieval_score, retrieval_rank, the
+      retriever's signals, label (1.0 for a relevant item), weight, missed and rating (NaN without one). Padding has the
+      item id "", missing features, score 0 and weight 0.
     """
     rows = candidates.rows
     count, width = rows.shape
     table = queries.users.append_column(names.QUERY_TIME, pa.array(queries.time))
     table = table.append_column(names.HISTORY, queries.history)
-    nothing = pa.array([[]] * count, pa.list_(pa.int64()))
-    table = table.append_column(names.HISTORY_TIME, nothing if queries.history_time is None else queries.history_time)
+    empty = pa.array([[]] * count, pa.list_(pa.int64()))
+    table = table.append_column(names.HISTORY_TIME, empty if queries.history_time is None else queries.history_time)
     raws = raw_columns(catalogue.features)
     for name in (names.ITEM_ID, *catalogue.values):
-        numbers = name in raws and raws[name].numbers
         values = catalogue.gather(name, rows)
-        array = pa.array(values.ravel(), pa.float32() if numbers else pa.string())
+        array = pa.array(values.ravel(), raws[name].value_type() if name in raws else pa.string())
         table = table.append_column(name, _lists(array, width * int(np.prod(values.shape[2:], dtype=int))))
     missed = np.zeros(rows.shape, bool) if missed is None else missed
     labels = metrics.hits(rows, queries.relevant_offsets, queries.relevant_items, len(catalogue))
@@ -92,7 +91,7 @@ def candidate_table(
 
 
 def _signals(candidates: Candidates, ranks: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Return what a candidate comes with, float32 [Q, C] each."""
+    """Return the retrieval score and rank and the retriever's signals, float32 [Q, C] each."""
     filled = candidates.rows >= 0
     in_order = np.broadcast_to(np.arange(filled.shape[1], dtype=np.float32), filled.shape)
     return {
@@ -103,20 +102,21 @@ def _signals(candidates: Candidates, ranks: np.ndarray | None) -> dict[str, np.n
 
 
 def _ratings(rows: np.ndarray, queries: Queries, n_items: int) -> np.ndarray:
-    """Return [Q, C] how the relevant items were rated, NaN for all others."""
-    found = np.full(rows.shape, np.nan, np.float32)
+    """Return [Q, C] the ratings of relevant items, NaN for all others."""
+    ratings = np.full(rows.shape, np.nan, np.float32)
     if queries.relevant_ratings is None or not len(queries.relevant_items):
-        return found
+        return ratings
     owners = np.repeat(np.arange(len(queries)), np.diff(queries.relevant_offsets))
     keys = owners * n_items + queries.relevant_items
     order = np.argsort(keys)
-    wanted = np.arange(len(rows))[:, None] * n_items + rows
-    place = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
-    relevant = (keys[order][place] == wanted) & (rows >= 0)
-    found[relevant] = queries.relevant_ratings[order][place[relevant]]
-    return found
+    listed = np.arange(len(rows))[:, None] * n_items + rows
+    index = np.minimum(np.searchsorted(keys[order], listed), len(keys) - 1)
+    relevant = (keys[order][index] == listed) & (rows >= 0)
+    ratings[relevant] = queries.relevant_ratings[order][index[relevant]]
+    return ratings
 
 
 def _lists(values: pa.Array, width: int) -> pa.ListArray:
+    """Return values as lists of equal length."""
     offsets = np.arange(0, len(values) + 1, width, dtype=np.int32) if width else np.zeros(1, np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), values)

@@ -1,6 +1,7 @@
-"""The two-step engine: candidates from the retriever, put in order by the ranker, then re-ranked. NumPy and Arrow only.
+"""The two-step engine: candidates of the retriever, ordered by the ranker, then re-ranked. NumPy and Arrow only.
 
-What is judged is what is served: the evaluators ask this engine. Inside it an item is a row of the catalogue.
+The evaluators measure models with this engine, so the lists that are evaluated are those that are served. Items are
+catalogue rows.
 """
 
 from dataclasses import dataclass
@@ -18,14 +19,14 @@ QUERIES_AT_ONCE = 256
 
 
 class Retriever(Protocol):
-    """The first step; `serving.models.CandidateSource` is one."""
+    """The first step; `serving.candidate_source.CandidateSource` is one."""
 
     def retrieve(self, queries: Queries, k: int) -> Candidates:
         """Return the best min(k, N) items of each query."""
         ...
 
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of the items most like one, best first, and their similarity."""
+        """Return the rows of the items most similar to one, best first, and their similarity."""
         ...
 
 
@@ -39,12 +40,12 @@ class Ranker(Protocol):
 
 @dataclass(frozen=True)
 class Ranked:
-    """Candidates with what the ranker says of each.
+    """Candidates with the ranker's scores.
 
     Args:
       candidates: of the retriever, in its order.
       scores: [Q, C] of the ranker, -inf for padding.
-      probabilities: [Q, C] that a candidate is relevant, 0 for padding.
+      probabilities: [Q, C] of a candidate being relevant, 0 for padding.
     """
 
     candidates: Candidates
@@ -67,21 +68,21 @@ class TwoStep:
         self.reranker = Reranker(settings.reranking, catalogue.table, settings.features.item)
 
     def recommend(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return [Q, min(k, candidates)] int32 catalogue rows, best first, -1 past the last; and their scores."""
+        """Return [Q, min(k, candidates)] int32 catalogue rows, best first, -1 for padding; and their scores."""
         return self.rerank(queries, self.ranked(queries), k)
 
     def ranked(self, queries: Queries) -> Ranked:
-        """Return the candidates of each query in the retriever's order, with what the ranker says of each."""
+        """Return the candidates of each query in the retriever's order, with the ranker's scores."""
         return self.rank(queries, self.retriever.retrieve(queries, self.settings.candidates))
 
     def rank(self, queries: Queries, candidates: Candidates) -> Ranked:
-        """Return given candidates with what the ranker says of each."""
+        """Return the given candidates with the ranker's scores."""
         empty: np.ndarray = np.zeros(candidates.rows.shape, np.float32)
         scores, probabilities = [empty[:0]], [empty[:0]]
         for start in range(0, len(queries), QUERIES_AT_ONCE):
-            part = np.arange(start, min(start + QUERIES_AT_ONCE, len(queries)))
+            batch = np.arange(start, min(start + QUERIES_AT_ONCE, len(queries)))
             inputs = ranker_inputs(
-                queries.take(part), candidates.take(part), self.catalogue, self.settings.features.user
+                queries.take(batch), candidates.take(batch), self.catalogue, self.settings.features.user
             )
             score, probability = self.ranker.rank(inputs)
             scores.append(score)
@@ -89,11 +90,11 @@ class TwoStep:
         return Ranked(candidates, np.concatenate(scores), np.concatenate(probabilities))
 
     def rerank(self, queries: Queries, ranked: Ranked, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the list that is served, as `recommend` does, of ranked candidates."""
+        """Return the served lists of ranked candidates, as `recommend` does."""
         return self.reranker.rerank(queries, ranked.candidates.rows, ranked.scores, k)
 
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return rows of the at most k items most like one, best first, and their similarity; none if it is unknown."""
+        """Return the rows of the k items most similar to one, and their similarity; none if it is unknown."""
         if self.catalogue.row(item_id) == NO_ITEM:
             return np.zeros(0, np.int32), np.zeros(0, np.float32)
         return self.retriever.similar(item_id, k)

@@ -1,4 +1,4 @@
-"""A SavedModel as the engine calls it: NumPy arrays in, NumPy arrays out.
+"""SavedModels as functions of NumPy arrays.
 
 `tf.saved_model.load` rebuilds every function of a SavedModel in Python and calls a signature eagerly. Here the graph of
 the wanted signatures is imported into a session of its own, which takes a third of the time; a call takes a quarter.
@@ -17,7 +17,7 @@ from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from core.errors import ModelError
 
-_INIT = "__saved_model_init_op"  # the signature under which TensorFlow keeps the op that fills the tables
+_INIT = "__saved_model_init_op"  # the signature of the op that initialises lookup tables
 
 Signature = Callable[..., dict[str, np.ndarray]]
 
@@ -27,9 +27,9 @@ class SavedModel:
 
     Args:
       folder: of the SavedModel.
-      wanted: the signatures to load, those of them that the model has; None loads all.
-      optimized: whether TensorFlow optimises the graph at the first call of a signature. That pays from some hundred
-        calls on; without it a first call takes half the time.
+      wanted: the signatures to load; those that the model lacks are ignored; None loads all.
+      optimized: whether TensorFlow optimises the graph at the first call of a signature, which pays off after some
+        hundred calls; without it a first call takes half the time.
 
     Attributes:
       signatures: name → a function that takes the signature's inputs by name and returns its outputs by name.
@@ -42,7 +42,7 @@ class SavedModel:
     def __init__(self, folder: str | Path, wanted: Collection[str] | None = None, optimized: bool = True):
         folder = Path(folder)
         meta = _read(folder)
-        found = {
+        signatures = {
             name: signature
             for name, signature in meta.signature_def.items()
             if name != _INIT and (wanted is None or name in wanted)
@@ -55,7 +55,7 @@ class SavedModel:
         tensors = [
             *(
                 tensor.name
-                for each in found.values()
+                for each in signatures.values()
                 for side in (each.inputs, each.outputs)
                 for tensor in side.values()
             ),
@@ -72,21 +72,21 @@ class SavedModel:
             )
             restored.restore(self._session, str(folder / "variables" / "variables"))
             self._session.run(init, assets)
-        self._found = found
-        self.signatures = {name: self._callable(each) for name, each in found.items()}
-        self.outputs = {name: frozenset(each.outputs) for name, each in found.items()}
+        self._definitions = signatures
+        self.signatures = {name: self._callable(each) for name, each in signatures.items()}
+        self.outputs = {name: frozenset(each.outputs) for name, each in signatures.items()}
 
     def warm(self, name: str) -> None:
-        """Call a signature with one row of missing values, so that its first call costs no more than a later one."""
+        """Call a signature with one row of missing values, so that later calls do not pay for its initialisation."""
         inputs = {}
-        for key, each in self._found[name].inputs.items():
+        for key, each in self._definitions[name].inputs.items():
             kind = tf.dtypes.as_dtype(each.dtype).as_numpy_dtype
             shape = [max(1, dim.size) for dim in each.tensor_shape.dim]
             inputs[key] = np.full(shape, "" if kind is object else 0, kind)
         self.signatures[name](**inputs)
 
     def _callable(self, signature: Any) -> Signature:
-        """Return a function over the session. Inputs that the signature lacks, and missing ones, are a TypeError."""
+        """Return a function over the session, which raises a TypeError for unknown or missing inputs."""
         types = {name: tf.dtypes.as_dtype(each.dtype).as_numpy_dtype for name, each in signature.inputs.items()}
         outputs = list(signature.outputs)
         run = self._session.make_callable(
@@ -96,8 +96,8 @@ class SavedModel:
         def call(**inputs: Any) -> dict[str, np.ndarray]:
             if inputs.keys() != types.keys():
                 raise TypeError(f"inputs should be {sorted(types)}; found {sorted(inputs)}")
-            answer = run(*(np.asarray(inputs[name], kind) for name, kind in types.items()))
-            return dict(zip(outputs, answer, strict=True))
+            values = run(*(np.asarray(inputs[name], kind) for name, kind in types.items()))
+            return dict(zip(outputs, values, strict=True))
 
         return call
 
@@ -108,38 +108,38 @@ def _read(folder: Path) -> Any:
     try:
         return saved_model_pb2.SavedModel.FromString(file.read_bytes()).meta_graphs[0]
     except (OSError, DecodeError, IndexError) as error:
-        raise ModelError(f"{folder}: holds no SavedModel that can be read: {error}") from None
+        raise ModelError(f"{folder}: cannot be read as a SavedModel: {error}") from None
 
 
 def _operation(tensor: str) -> str:
-    """Return the name of the node that a tensor, "name:0", or a control input, "^name", comes from."""
+    """Return the name of the node of a tensor, "name:0", or of a control input, "^name"."""
     return tensor.removeprefix("^").partition(":")[0]
 
 
 def _pruned(graph: Any, tensors: Iterable[str], config: Any) -> Any:
-    """Return the part of a graph that some of its tensors need, and the functions that this part calls.
+    """Return the part of a graph that some tensors depend on, with the functions that it calls.
 
     Args:
       graph: a GraphDef.
       tensors: names of tensors or nodes.
-      config: a ConfigProto under which functions run that a node calls; None leaves those that are recorded.
+      config: a ConfigProto for the functions that nodes call; None keeps the recorded ones.
     """
     nodes = {node.name: node for node in graph.node}
     functions = {function.signature.name: function for function in graph.library.function}
     needed: set[str] = set()
-    left = [_operation(name) for name in tensors]
-    while left:
-        name = left.pop()
+    pending = [_operation(name) for name in tensors]
+    while pending:
+        name = pending.pop()
         if name not in needed:
             needed.add(name)
-            left += map(_operation, nodes[name].input)
+            pending += map(_operation, nodes[name].input)
     kept = type(graph)(node=[nodes[name] for name in sorted(needed)], versions=graph.versions)
     called: set[str] = set()
-    unread = list(kept.node)
-    while unread:
-        for name in _functions(unread.pop()) & functions.keys() - called:
+    nodes_left = list(kept.node)
+    while nodes_left:
+        for name in _functions(nodes_left.pop()) & functions.keys() - called:
             called.add(name)
-            unread += functions[name].node_def
+            nodes_left += functions[name].node_def
     kept.library.function.extend(functions[name] for name in sorted(called))
     if config is not None:
         for node in (*kept.node, *(node for function in kept.library.function for node in function.node_def)):
@@ -149,7 +149,7 @@ def _pruned(graph: Any, tensors: Iterable[str], config: Any) -> Any:
 
 
 def _functions(node: Any) -> set[str]:
-    """Return the names of the functions that a node may call, and its op's, which can be a function's too."""
+    """Return the names of the functions that a node may call, its op included, which may be a function."""
     names = {node.op}
     for value in node.attr.values():
         if value.HasField("func"):

@@ -1,4 +1,4 @@
-"""What a release says of how it answers: one typed model, written by the pipeline and read by every engine."""
+"""The serving settings of a release, written by the pipeline and read by every engine."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -12,34 +12,33 @@ from transform.features import Features
 
 
 class ServingSettings(Settings):
-    """How a release answers."""
+    """The serving settings of a release."""
 
-    name: str = Field(description="The recommender.")
-    features: Features = Field(description="The features that its models take.")
+    name: str = Field(description="The name of the recommender.")
+    features: Features = Field(description="The features of its models.")
     candidates: int = Field(
-        ge=1, le=10_000, description="The number of candidates that the retriever hands to the ranker."
+        ge=1, le=10_000, description="The number of candidates that the retriever returns for the ranker."
     )
-    reranking: Reranking = Field(default=Reranking(), description="The re-ranking of the ranker's order.")
-    exclude_seen: bool = Field(description="Whether an item of the user's history may not be returned.")
-    title: str | None = Field(None, description="The column of the catalogue that people read.")
+    reranking: Reranking = Field(default=Reranking(), description="The re-ranking after the ranker.")
+    exclude_seen: bool = Field(description="Whether seen items are excluded from lists.")
+    title: str | None = Field(None, description="The column of the catalogue with the titles of items.")
 
 
 def read(value: Any, modules: Collection[str] = ()) -> ServingSettings:
-    """Return the settings of a manifest, which someone else may have written.
+    """Return the serving settings of a manifest, whose content is not trusted.
 
     Args:
       value: the parsed JSON.
-      modules: the Python modules that a feature kind may come from beside the registered kinds; reading the settings
-        imports them.
+      modules: the Python modules that may be imported for a feature kind, beside those of the registered kinds.
     Raises:
-      ReleaseError: a value is wrong, or a feature's kind is of another module.
+      ReleaseError: a value is wrong, or a feature kind is of another module.
     """
     for kind in _kinds(value):
         module = kind.partition(":")[0]
         if ":" in kind and module not in modules:
             raise ReleaseError(
-                f"the release names the feature kind {kind!r}, and nobody here has allowed the module {module!r}. "
-                "Pass a configuration whose features name it instead of the release's folder"
+                f"the release names the feature kind {kind!r}, whose module {module!r} is not allowed. Pass a "
+                "configuration that names it in `features` instead of the folder of the release"
             )
     try:
         return ServingSettings.model_validate(value)
@@ -50,7 +49,7 @@ def read(value: Any, modules: Collection[str] = ()) -> ServingSettings:
 
 
 def _kinds(value: Any) -> Iterator[str]:
-    """Yield every feature kind that the unchecked settings name."""
+    """Yield every feature kind in the unchecked settings."""
     features = value.get("features") if isinstance(value, Mapping) else None
     for table in ("user", "item"):
         columns = features.get(table) if isinstance(features, Mapping) else None

@@ -1,4 +1,4 @@
-"""What is known of users at serving time, and the query that follows from it. Arrow and NumPy only."""
+"""Users at serving time, and the queries built from them. Arrow and NumPy only."""
 
 import bisect
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ from transform.arrow_types import feature_types
 
 @dataclass(frozen=True)
 class User:
-    """What is known of a user.
+    """A user's features and events.
 
     Args:
       features: raw values by column; a missing one is None or absent.
-      history: the item ids of their latest events, oldest first.
-      history_time: the timestamps of these events in seconds, or empty where they are not known.
-      seen: the item ids of all their events.
+      history: the item ids of the latest events, oldest first.
+      history_time: the timestamps of these events in seconds; empty if unknown.
+      seen: the item ids of all events.
     """
 
     features: Mapping[str, Any] = field(default_factory=dict)
@@ -34,15 +34,15 @@ class User:
 
 
 class UserStore(Protocol):
-    """Where users are looked up."""
+    """A store of users."""
 
     def get(self, user_id: str) -> User | None:
-        """Return the user of an id, or None for a new one."""
+        """Return the user with an id, None for a new one."""
         ...
 
 
 class ReleaseUsers:
-    """The users of a release, as of its training.
+    """The users of a release, with their state at its training.
 
     Args:
       folder: of Arrow files, each sorted by user_id and mapped into memory; a lookup is a binary search in each.
@@ -53,7 +53,7 @@ class ReleaseUsers:
         self._ids = [table[names.USER_ID].combine_chunks() for table in self._tables]
 
     def get(self, user_id: str) -> User | None:
-        """Return the user of an id, or None for one without a row in the users table."""
+        """Return the user with an id, None for one without a row in the users table."""
         for table, ids in zip(self._tables, self._ids, strict=True):
             row = bisect.bisect_left(_Strings(ids), user_id)
             if row < len(ids) and ids[row].as_py() == user_id:
@@ -64,29 +64,29 @@ class ReleaseUsers:
 
 
 class _Strings(Sequence[str]):
-    """An Arrow array of strings as Python's sequence, which decodes what is looked at alone."""
+    """An Arrow array of strings as a sequence, which decodes only the strings that are read."""
 
     def __init__(self, array: pa.Array):
         self._array = array
 
-    def __getitem__(self, place: Any) -> Any:
-        return self._array[place].as_py()
+    def __getitem__(self, index: Any) -> Any:
+        return self._array[index].as_py()
 
     def __len__(self) -> int:
         return len(self._array)
 
 
-_LISTS = (names.HISTORY, names.HISTORY_TIME, names.EXCLUDE)  # columns of the files that are no features
+_LISTS = (names.HISTORY, names.HISTORY_TIME, names.EXCLUDE)  # columns of the files that are not features
 
 
 def query(user_id: str, user: User, settings: ServingSettings, time: int) -> Queries:
-    """Return one user's query, to which no relevant items are known.
+    """Return the query of one user, without relevant items.
 
     Args:
-      user_id: the id, also of a user who is new.
-      user: what is known of them; of a new user an empty `User`, or one with what the caller knows.
-      settings: the release's; its `exclude_seen` says whether items of `user.seen` may be returned.
-      time: of the query, in seconds since 1970-01-01 UTC.
+      user_id: the id, which may be that of a new user.
+      user: the user's features and events; an empty `User` for a new one.
+      settings: of the release; with `exclude_seen` the items of `user.seen` are not returned.
+      time: timestamp of the query, in seconds since 1970-01-01 UTC.
     """
     types = feature_types(settings.features.user)
     columns = {name: pa.array([user.features.get(name)], kind) for name, kind in types.items()}

@@ -8,8 +8,24 @@ import pytest
 
 from pipeline import datasets
 
-SHARED = {"contract", "e2e"}  # folders whose tests share fitted models, or a run of the DAG
-APART = {"test_tuning.py", "test_two_tower.py", "test_bench.py"}  # of these, files with long fits of their own
+SHARED = ("e2e", "contract")  # folders whose tests share a run of the DAG, or fitted models
+APART = ("test_two_tower.py", "test_tuning.py", "test_bench.py")  # of these, files with long fits of their own
+FIRST = (*SHARED, *APART, "test_releases_killed.py")  # what takes longest; the others fill the gaps
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what takes longest first, so that no worker ends with it alone."""
+
+    def order(item: pytest.Item) -> int:
+        scope = _scope(item.path)
+        return FIRST.index(scope) if scope in FIRST else len(FIRST)
+
+    items.sort(key=order)
+
+
+def _scope(file: Path) -> str:
+    """Return what the tests of a file are dealt out with: the folder's others, or themselves alone."""
+    return file.parent.name if file.parent.name in SHARED and file.name not in APART else file.name
 
 
 def pytest_sessionstart() -> None:
@@ -32,9 +48,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class ByFits(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = Path(nodeid.partition("::")[0])
-            shared = file.parent.name in SHARED and file.name not in APART
-            return file.parent.name if shared else file.as_posix()
+            return _scope(Path(nodeid.partition("::")[0]))
 
     return ByFits(config, log)
 
@@ -48,4 +62,4 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def movielens() -> Path:
     """The folder of MovieLens-100K, fetched if it is not here; its terms forbid to keep any of it in the repository."""
-    return datasets.get("movielens-100k", say=lambda line: None)
+    return datasets.get("movielens-100k", log=lambda line: None)

@@ -1,4 +1,4 @@
-"""What both trainers read: the joined events, the catalogue, and the transform graph with its index sizes."""
+"""The inputs of both trainers: the joined events, the catalogue, and the transform graph with its index sizes."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -27,9 +27,9 @@ class Events:
     """The Examples of EventJoiner with the transform graph over them.
 
     Args:
-      uri: of the Examples.
+      uri: the URI of the Examples.
       features: the feature configuration.
-      transform_output: of Transform.
+      transform_output: the output of Transform.
     """
 
     def __init__(self, uri: str, features: Features, transform_output: tft.TFTransformOutput):
@@ -39,9 +39,9 @@ class Events:
         self.sizes = transform_sizes(transform_output, features)
 
     def read(self, split: str) -> pa.Table:
-        """Who met what and when, and the users' features: what queries are built from and events-alone models need."""
+        """Return user, item, timestamp, rating and the users' features of events, which queries are built from."""
         types = user_types(self.features.user)
-        return read_examples(self.uri, split, types | {names.RATING: pa.float32()})  # all null where there are none
+        return read_examples(self.uri, split, types | {names.RATING: pa.float32()})  # null where events have none
 
     def read_whole(self, split: str) -> pa.Table:
         """Return all raw columns."""
@@ -49,7 +49,7 @@ class Events:
         return read_examples(self.uri, split, keys | feature_types(self.features.user | self.features.item))
 
     def data(self, splits: Sequence[str], validation: Queries | None) -> RetrievalData:
-        """What a retrieval model is fitted on: the events of some splits."""
+        """Return the data of a retrieval model: the events of some splits."""
         events = pa.concat_tables([self.read(split) for split in splits])
         ratings = events[names.RATING]
         return RetrievalData(
@@ -72,17 +72,17 @@ class Events:
 
 
 def examples_uri(patterns: list[str]) -> str:
-    """The Examples artifact that a file pattern of one of its splits belongs to."""
+    """Return the URI of the Examples artifact from a file pattern of one of its splits."""
     return str(Path(patterns[0]).parent.parent)
 
 
 def transform_sizes(output: tft.TFTransformOutput, features: Features) -> dict[str, int]:
-    """Transformed index column → how many indices it has."""
+    """Return transformed index column → its number of indices."""
     return index_sizes(features, {name: output.vocabulary_size_by_name(name) for name in vocabularies(features)})
 
 
 def transformed(events: pa.Table, features: Features, transform: tf.Module) -> dict[str, np.ndarray]:
-    """Return the transformed columns of raw events, [E, …] each, but the history, which models cut from the events."""
+    """Return the transformed columns of raw events, [E, …] each, without histories, which models build themselves."""
     apply = tf.function(lambda **columns: transform(raw.to_sparse(columns)), reduce_retracing=True)
     parts = []
     for start in range(0, len(events), ROWS_AT_ONCE):

@@ -1,4 +1,4 @@
-"""What the networks of both steps share: feature columns to embeddings, and batches to train on."""
+"""Layers and batches of the networks of both steps."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -9,29 +9,29 @@ from transform.features import Feature, Indices, Numbers
 
 
 class FeatureEmbedding(tf.keras.layers.Layer):
-    """Transformed feature columns [...] or [..., V] → a list of vectors, one an output of the features.
+    """Transformed feature columns [...] or [..., V] → a list of vectors, one for each output of the features.
 
-    An index gives [..., D], several of them their weighted mean; a number [..., 1]; a given vector its projection
-    [..., D].
+    The vector of an index is [..., D], of several their weighted mean; of a number [..., 1]; of a given vector its
+    projection [..., D].
 
     Args:
       features: the features, by column.
-      sizes: column → how many indices it has, 0 for a missing value included.
+      sizes: column → its number of indices, 0 for a missing value included.
       dim: D.
     """
 
     def __init__(self, features: dict[str, Feature], sizes: dict[str, int], dim: int):
         super().__init__()
         self.features, self.sizes, self.dim = features, sizes, dim
-        self.made = tuple(output for name, feature in features.items() for output in feature.outputs(name))
+        self.feature_outputs = tuple(output for name, feature in features.items() for output in feature.outputs(name))
         self.tables = {
             output.column: tf.keras.layers.Embedding(sizes[output.column], dim, name=f"{output.column}_embedding")
-            for output in self.made
+            for output in self.feature_outputs
             if isinstance(output, Indices)
         }
         self.projections = {
             output.column: tf.keras.layers.Dense(dim, use_bias=False, name=f"{output.column}_projection")
-            for output in self.made
+            for output in self.feature_outputs
             if isinstance(output, Numbers) and output.width is not None
         }
 
@@ -40,7 +40,7 @@ class FeatureEmbedding(tf.keras.layers.Layer):
         return super().get_config() | {"features": features, "sizes": self.sizes, "dim": self.dim}
 
     def call(self, columns):
-        return [self._vector(output, columns) for output in self.made]
+        return [self._vector(output, columns) for output in self.feature_outputs]
 
     def _vector(self, output, columns):
         column = columns[output.column]
@@ -57,17 +57,17 @@ class FeatureEmbedding(tf.keras.layers.Layer):
 
 
 def seed_everything(seed: int) -> None:
-    """The same weights, batches and sums from now on for the same seed, whatever else the machine is doing."""
+    """Make weights, batches and sums depend on the seed alone from now on."""
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
 
 def shuffled_batches(columns: dict[str, np.ndarray], batch_size: int, seed: int) -> tf.data.Dataset:
-    """Batches of rows in another order each epoch, the same under one seed; a last short batch is left out.
+    """Return batches of rows, in another order each epoch and the same under one seed, without a last short batch.
 
-    Row numbers are shuffled and whole batches gathered, which is far cheaper than shuffling the rows themselves.
+    Row numbers are shuffled and batches gathered, which takes far less time than shuffling the rows.
     """
     rows = len(next(iter(columns.values())))
     tensors = {name: tf.constant(values) for name, values in columns.items()}
     order = tf.data.Dataset.range(rows).shuffle(rows, seed=seed).batch(batch_size, drop_remainder=rows > batch_size)
-    return order.map(lambda chosen: {name: tf.gather(tensor, chosen) for name, tensor in tensors.items()}).prefetch(2)
+    return order.map(lambda rows: {name: tf.gather(tensor, rows) for name, tensor in tensors.items()}).prefetch(2)

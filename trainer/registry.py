@@ -1,7 +1,7 @@
-"""Names to models. An entry holds a dotted path, so that reading a configuration imports no model."""
+"""Registries of models. An entry has a dotted path, so that reading a configuration imports no model."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,32 +11,42 @@ from core import mistakes
 from core.printable import one_line
 from core.settings import Settings
 
-# What a model may need of a configuration.
-ITEM_FEATURES, RATINGS, REPEATS = "item_features", "ratings", "repeats"
+# What a model learns from. Events and ratings are required, features are used where there are any.
+EVENTS, FEATURES, RATINGS = "events", "features", "ratings"
+# What a model requires of the configuration beside these.
+ITEM_FEATURES = "item_features"  # at least one
+REPEATED_ITEMS = "repeated_items"  # lists may have items that the user had an event with
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One model.
+    """A model.
+
+    The search space of `twostep tune` is declared in the settings: a field with `json_schema_extra=between(low, high)`
+    or `among(a, b)` of `trainer.tuning.space` is searched, and a model without such fields needs a space to be given.
 
     Args:
-      name: what a configuration calls it.
-      fit: `module:function` that fits it.
-      settings: the class that checks its `params`.
-      events_alone: whether it is fitted on events without features, so that it can stand beside others as a baseline.
-      needs: what it cannot do without, of the names above.
-      embeddings: whether it compares embeddings, which an index can search.
-      knows_features: whether it knows items by their features, those without events too; or the setting that makes it.
-      members: the setting that names other models of the step, each with its params, where it is made of such.
+      name: the name in a configuration.
+      fit: `module:function` that fits the model on the settings, the data and a seed.
+      settings: the class of its `params`.
+      learns_from: EVENTS, FEATURES and RATINGS, as far as the model learns from them. A retrieval model that learns
+        from events alone can be a baseline.
+      requires: ITEM_FEATURES and REPEATED_ITEMS, as far as the model requires them.
+      embeddings: whether a score is the dot product of embeddings, which an index can search.
+      scores_by_features: whether the score of an item depends on its features, so that the model can score cold items;
+        or the name of the setting on which this depends.
+      personalised: whether the order of items depends on the history of the user.
+      members: the setting with the members, each with its params, of a model that consists of several.
     """
 
     name: str
     fit: str
     settings: type[Settings]
-    events_alone: bool = False
-    needs: tuple[str, ...] = ()
+    learns_from: Set[str]
+    requires: Set[str] = frozenset()
     embeddings: bool = False
-    knows_features: bool | str = False
+    scores_by_features: bool | str = False
+    personalised: bool = True
     members: str | None = None
 
     @property
@@ -44,7 +54,7 @@ class Entry:
         return self.fit.partition(":")[0]
 
     def load(self) -> Callable[..., Any]:
-        """Import the model's module and return its `fit`."""
+        """Import the model's module and return its function to fit."""
         module, _, function = self.fit.partition(":")
         return getattr(importlib.import_module(module), function)
 
@@ -57,7 +67,7 @@ class Registry:
         self.entries = {entry.name: entry for entry in entries}
 
     def __getitem__(self, name: str) -> Entry:
-        """The entry called `name`. Raises: ValueError, with the known names."""
+        """Return the entry called `name`. Raises: ValueError, with the known names."""
         if not isinstance(name, str) or name not in self.entries:
             raise ValueError(
                 f"{self.step} model should be one of {', '.join(self.entries)}; found {one_line(repr(name))}"
@@ -65,60 +75,64 @@ class Registry:
         return self.entries[name]
 
     def check(self, name: str, params: dict[str, Any]) -> Settings:
-        """The settings of model `name` with `params` applied, its members' checked too. Raises: ValueError."""
+        """Return the settings of model `name` with `params`; check those of its members too. Raises: ValueError."""
         entry = self[name]
         try:
             settings = entry.settings.model_validate(params)
         except ValidationError as error:
-            told = "; ".join(mistakes.explained(entry.settings, each) for each in error.errors())
+            faults = "; ".join(mistakes.explained(entry.settings, each) for each in error.errors())
             known = ", ".join(entry.settings.model_fields) or "none"
-            more = "" if "Known keys" in told else f" Its settings: {known}"
-            end = "" if told.endswith("?") else "."
-            raise ValueError(f"{self.step}.params of {name}: {told}{end}{more}") from None
-        for model, params_of in self.members(name, settings).values():
+            more = "" if "Known keys" in faults else f" Its settings: {known}"
+            end = "" if faults.endswith("?") else "."
+            raise ValueError(f"{self.step}.params of {name}: {faults}{end}{more}") from None
+        for model, member_params in self.members(name, settings).values():
             try:
-                self.check(model, params_of)
+                self.check(model, member_params)
             except ValueError as error:
                 raise ValueError(f"{self.step}.params of {name}: {entry.members}: {error}") from None
         return settings
 
     def members(self, name: str, settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
-        """What model `name` is made of under `settings`: label → model, which is the label unless said, and params."""
+        """Return the members of model `name`: label → model, the label where `model` is not set, and its params."""
         field = self[name].members
-        named = {} if field is None else getattr(settings, field)
+        configured = {} if field is None else getattr(settings, field)
         return {
             label: (params.get("model", label), {key: value for key, value in params.items() if key != "model"})
-            for label, params in named.items()
+            for label, params in configured.items()
         }
 
     def modules(self, name: str, params: dict[str, Any]) -> tuple[str, ...]:
-        """The modules behind model `name`, those of its members among them."""
+        """Return the modules of model `name` and of its members."""
         members = self.members(name, self.check(name, params)).values()
         return (self[name].module, *(module for member in members for module in self.modules(*member)))
 
-    def events_alone(self, name: str, params: dict[str, Any]) -> bool:
-        """Whether model `name`, and each that it is made of, is fitted on events without features."""
+    def learns_from(self, name: str, params: dict[str, Any]) -> Set[str]:
+        """Return what model `name` and its members learn from."""
         members = self.members(name, self.check(name, params)).values()
-        return self[name].events_alone and all(self.events_alone(*member) for member in members)
+        return frozenset(self[name].learns_from).union(*(self.learns_from(*member) for member in members))
 
-    def knows_features(self, name: str, params: dict[str, Any]) -> bool:
-        """Whether model `name`, or one that it is made of, knows items by their features."""
-        settings, knows = self.check(name, params), self[name].knows_features
-        if isinstance(knows, str):
-            return getattr(settings, knows) is not None
-        return knows or any(self.knows_features(*member) for member in self.members(name, settings).values())
+    def events_alone(self, name: str, params: dict[str, Any]) -> bool:
+        """Return whether model `name` and its members learn from events alone, so that it can be a baseline."""
+        return self.learns_from(name, params) == {EVENTS}
+
+    def scores_by_features(self, name: str, params: dict[str, Any]) -> bool:
+        """Return whether model `name`, or one of its members, scores items by their features."""
+        settings, declared = self.check(name, params), self[name].scores_by_features
+        if isinstance(declared, str):
+            return getattr(settings, declared) is not None
+        return declared or any(self.scores_by_features(*member) for member in self.members(name, settings).values())
 
     def signals(self, name: str, params: dict[str, Any]) -> tuple[str, ...]:
-        """What model `name` says of a candidate beside its score: the score and the rank of each member."""
+        """Return the signals of model `name`: the score and the rank of each member."""
         labels = self.members(name, self.check(name, params))
         return tuple(signal(label) for label in labels for signal in (score_signal, rank_signal))
 
 
 def score_signal(label: str) -> str:
-    """The signal that holds the score of the member `label`."""
+    """Return the name of the signal with the score of the member `label`."""
     return f"score_of_{label}"
 
 
 def rank_signal(label: str) -> str:
-    """The signal that holds the rank of the member `label`, 0 for its best item."""
+    """Return the name of the signal with the rank of the member `label`, 0 for its best item."""
     return f"rank_of_{label}"

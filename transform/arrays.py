@@ -1,6 +1,6 @@
 """Raw features as dense NumPy arrays. No TensorFlow here.
 
-A missing string is "", a missing number NaN; a list is padded with these.
+A missing string is "", a missing number NaN; lists are padded with these.
 """
 
 from collections.abc import Mapping
@@ -9,21 +9,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from transform.features import Feature, Raw, raw_columns
+from transform.features import Feature, raw_columns
 
 
 def raw_arrays(table: pa.Table, features: Mapping[str, Feature]) -> dict[str, np.ndarray]:
-    """Return the raw columns of features, [N] each, or [N, V] where a row holds several values."""
-    return {name: _array(table[name], raw) for name, raw in raw_columns(features).items()}
-
-
-def _array(column: pa.ChunkedArray, raw: Raw) -> np.ndarray:
-    array = column.combine_chunks()
-    if raw.values is not None:
-        return pad_numbers(array) if raw.numbers else pad_strings(array)
-    if raw.numbers:
-        return array.to_numpy(zero_copy_only=False).astype(np.float32)  # None is NaN
-    return array.fill_null("").to_numpy(zero_copy_only=False)
+    """Return the raw columns of features, [N] each, or [N, V] where a row has a list."""
+    return {name: raw.to_numpy(table[name].combine_chunks()) for name, raw in raw_columns(features).items()}
 
 
 def pad_strings(column: pa.ListArray, width: int | None = None) -> np.ndarray:
@@ -41,7 +32,17 @@ def pad_integers(column: pa.ListArray, width: int) -> np.ndarray:
     return _padded(column, width, 0, np.int64)
 
 
+def first_values(lists: pa.ListArray, most: int) -> pa.ListArray:
+    """Return the lists cut to their first `most` values, a missing list as an empty one."""
+    lengths = np.minimum(lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), most)
+    offsets = np.r_[0, np.cumsum(lengths)]
+    starts = lists.offsets.to_numpy()[:-1]
+    members = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths) + np.repeat(starts, lengths)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), lists.values.take(pa.array(members)))
+
+
 def _padded(column: pa.ListArray, width: int | None, fill: float | str, dtype: type) -> np.ndarray:
+    """Return lists as an array [N, W] padded with `fill`."""
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     width = width or max(1, int(lengths.max(initial=0)))
     padded: np.ndarray = np.full((len(column), width), fill, dtype)

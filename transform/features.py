@@ -1,7 +1,7 @@
-"""The feature configuration: which columns are features, and of what kind. No TensorFlow here.
+"""The feature configuration: the columns that are features, and their kinds. No TensorFlow here.
 
-A kind is one class: its settings, what a row of its column holds (`raw`), what the transform graph makes of it
-(`outputs`), and how (`transform`). All other code asks a feature for these and knows no kind.
+A kind is a class with its settings, the type of its raw column (`raw`), the outputs of the transform graph (`outputs`)
+and their computation (`transform`). No other code depends on the kind of a feature.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,37 +11,27 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, SerializeAsAny, WrapValidator
 
 from core.settings import Settings
-
-
-@dataclass(frozen=True)
-class Raw:
-    """What a row of a feature's column holds.
-
-    Args:
-      numbers: whether numbers or strings.
-      values: the most strings a row has, or exactly how many numbers, as a list; None where it has one.
-      separator: what stands between the values where the column is one string.
-      words: whether a string is text, which says something by its words and not as a whole.
-      moment: whether a number is a time, in seconds since 1970, whose age a ranker is told.
-    """
-
-    numbers: bool = False
-    values: int | None = None
-    separator: str = "|"
-    words: bool = False
-    moment: bool = False
+from transform.columns import (
+    NumberColumn,
+    RawColumn,
+    StringColumn,
+    StringListColumn,
+    TextColumn,
+    TimestampColumn,
+    VectorColumn,
+)
 
 
 @dataclass(frozen=True)
 class Indices:
-    """A transformed column [...] or [..., V] of indices, each of which gets an embedding; 0 for a missing value.
+    """A transformed column [...] or [..., V] of indices, each with an embedding; 0 for a missing value.
 
     Args:
-      column: its name.
-      buckets: how many indices there are beside 0 and the vocabulary.
-      vocabulary: the vocabulary whose values come first; None for none.
-      several: whether a row holds several, [..., V], padded with 0.
-      weights: the transformed column [..., V] of how much each of several counts; None where all count alike.
+      column: the name.
+      buckets: the number of indices beside 0 and the vocabulary.
+      vocabulary: the vocabulary of the first indices; None for none.
+      several: whether a row has several, [..., V], padded with 0.
+      weights: the transformed column [..., V] of the weights of several; None for equal weights.
     """
 
     column: str
@@ -55,17 +45,17 @@ class Indices:
         return (self.column,) if self.weights is None else (self.column, self.weights)
 
     def size(self, vocabulary_sizes: Mapping[str, int]) -> int:
-        """How many indices there are, 0 among them."""
+        """Return the number of indices, 0 included."""
         return 1 + (vocabulary_sizes[self.vocabulary] if self.vocabulary else 0) + self.buckets
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """A transformed column of numbers: [...] around 0 or, of vectors, [..., width].
+    """A transformed column of numbers: [...] centred at 0 or, of vectors, [..., width].
 
     Args:
-      column: its name.
-      width: how many numbers a vector has; None where a row holds one number.
+      column: the name.
+      width: the size of a vector; None where a row has one number.
     """
 
     column: str
@@ -77,47 +67,47 @@ class Numbers:
 
 
 class Feature(Settings):
-    """The base of every kind, those of a user's own among them: `kind` is then `module:Class`."""
+    """The base of every kind; the `kind` of a user's own is `module:Class`."""
 
     kind: str
 
     @property
-    def raw(self) -> Raw | None:
-        """What a row of its column holds; None of a feature that is made of others and has no column."""
+    def raw(self) -> RawColumn | None:
+        """The type of the raw column; None for a feature that is computed from others and has no column."""
         raise NotImplementedError
 
     def outputs(self, name: str) -> list[Indices | Numbers]:
-        """What the transform graph makes of column `name`."""
+        """Return the outputs of the transform graph for column `name`."""
         raise NotImplementedError
 
     def transform(self, name: str, column: Any) -> dict[str, Any]:
-        """The columns of `outputs` as tensors, by TensorFlow Transform.
+        """Return the columns of `outputs` as tensors, computed by TensorFlow Transform.
 
         Args:
-          name: of the feature.
-          column: the raw one, sparse [B, V]; of a feature without a column, feature → its `indices` as a tensor.
+          name: the name of the feature.
+          column: the raw column, sparse [B, V]; for a feature without a column, feature → its `indices` as a tensor.
         """
         raise NotImplementedError
 
     def indices(self, name: str) -> Indices | None:
-        """Its output that puts rows into categories; None where it has none."""
+        """Return the output with categories; None where there is none."""
         return next((each for each in self.outputs(name) if isinstance(each, Indices)), None)
 
 
 class Categorical(Feature):
-    """One string a row; each frequent value gets an embedding, the rest share hashed buckets."""
+    """One string per row; each frequent value has an embedding, the others share hashed buckets."""
 
     kind: Literal["categorical"] = "categorical"
     min_count: int = Field(
-        1, ge=1, le=1_000_000_000, description="Values seen fewer times in train share the out-of-vocabulary buckets."
+        1, ge=1, le=1_000_000_000, description="The minimum count in train of a value in the vocabulary."
     )
     oov_buckets: int = Field(
-        1, ge=1, le=1_000_000, description="How many hashed buckets the rare and unknown values share."
+        1, ge=1, le=1_000_000, description="The number of hashed buckets of out-of-vocabulary values."
     )
 
     @property
-    def raw(self) -> Raw:
-        return Raw()
+    def raw(self) -> RawColumn:
+        return StringColumn()
 
     def outputs(self, name: str) -> list[Indices | Numbers]:
         return [Indices(name, self.oov_buckets, vocabulary_name(name))]
@@ -129,23 +119,23 @@ class Categorical(Feature):
 
 
 class MultiValued(Feature):
-    """Several strings a row, given as a list or as one string with a separator."""
+    """Several strings per row, as a list or as one string with a separator."""
 
     kind: Literal["multi_valued"] = "multi_valued"
-    separator: str = Field(
-        "|", min_length=1, description="What stands between the values where the column is one string."
+    separator: str = Field("|", min_length=1, description="The separator between the values of one string.")
+    max_values: int = Field(
+        8, ge=1, le=1000, description="The maximum number of values of a row; further values are left out."
     )
-    max_values: int = Field(8, ge=1, le=1000, description="Values past this many are left out.")
     min_count: int = Field(
-        1, ge=1, le=1_000_000_000, description="Values seen fewer times in train share the out-of-vocabulary buckets."
+        1, ge=1, le=1_000_000_000, description="The minimum count in train of a value in the vocabulary."
     )
     oov_buckets: int = Field(
-        1, ge=1, le=1_000_000, description="How many hashed buckets the rare and unknown values share."
+        1, ge=1, le=1_000_000, description="The number of hashed buckets of out-of-vocabulary values."
     )
 
     @property
-    def raw(self) -> Raw:
-        return Raw(values=self.max_values, separator=self.separator)
+    def raw(self) -> RawColumn:
+        return StringListColumn(self.max_values, self.separator)
 
     def outputs(self, name: str) -> list[Indices | Numbers]:
         return [Indices(name, self.oov_buckets, vocabulary_name(name), several=True)]
@@ -157,17 +147,20 @@ class MultiValued(Feature):
 
 
 class Numeric(Feature):
-    """One number a row; a missing one takes the mean of train."""
+    """One number per row; a missing one is the mean of train."""
 
     kind: Literal["numeric"] = "numeric"
-    log: bool = Field(False, description="Take log(1 + x) first; for counts, prices and other long tails.")
+    log: bool = Field(False, description="Whether log(1 + x) is taken first, for counts, prices and other long tails.")
     buckets: int = Field(
-        0, ge=0, le=10_000, description="Quantile buckets, each with an embedding; 0 keeps the z-score alone."
+        0,
+        ge=0,
+        le=10_000,
+        description="The number of quantile buckets with an embedding each, beside the z-score; 0 for none.",
     )
 
     @property
-    def raw(self) -> Raw:
-        return Raw(numbers=True)
+    def raw(self) -> RawColumn:
+        return NumberColumn()
 
     def outputs(self, name: str) -> list[Indices | Numbers]:
         return [Numbers(name), *([Indices(bucket_name(name), self.buckets)] if self.buckets else [])]
@@ -176,23 +169,22 @@ class Numeric(Feature):
         from transform import graph
 
         column = graph.logarithms(column) if self.log else column
-        found = {name: graph.standardised(column)}
-        return found | ({bucket_name(name): graph.buckets(column, name, self.buckets)} if self.buckets else {})
+        outputs = {name: graph.standardised(column)}
+        return outputs | ({bucket_name(name): graph.buckets(column, name, self.buckets)} if self.buckets else {})
 
 
 class Timestamp(Feature):
-    """One moment a row, in seconds since 1970 UTC or as a date; a ranker is told how many days before the query it is.
+    """One timestamp per row, in seconds since 1970 UTC or as a date; its age at the query is a signal of the ranker.
 
-    A retriever knows no time of the query: it is given the moment itself, standardised, one that is earlier or later
-    than all of train and eval as the outermost, a missing one as the mean. The age is a signal of
-    `trainer.ranking.context`.
+    The time of the query is no input of a retriever. Its input is the timestamp itself, clipped to the range in train
+    and eval and standardised; a missing one is the mean. `trainer.ranking.context` computes the age.
     """
 
     kind: Literal["timestamp"] = "timestamp"
 
     @property
-    def raw(self) -> Raw:
-        return Raw(numbers=True, moment=True)
+    def raw(self) -> RawColumn:
+        return TimestampColumn()
 
     def outputs(self, name: str) -> list[Indices | Numbers]:
         return [Numbers(name)]
@@ -200,26 +192,30 @@ class Timestamp(Feature):
     def transform(self, name, column):
         from transform import graph
 
-        return {name: graph.standardised(graph.within_known(column))}
+        return {name: graph.standardised(graph.clipped(column))}
 
 
 class Text(Feature):
-    """One text a row, read word by word: each frequent word gets an embedding, weighed by TF-IDF.
+    """One text per row; each frequent word has an embedding, weighted by TF-IDF.
 
-    Words are runs of letters and digits in lower case. A word's weight is its share of the row's words times
-    1 + ln((1 + rows) / (1 + rows with the word)), rows being the events of train (Salton & Buckley, 1988).
+    Words are runs of letters and digits in lower case. The weight of a word is its share of the words of the row times
+    1 + ln((1 + rows) / (1 + rows with the word)), where the rows are the events of train (Salton & Buckley, 1988).
     """
 
     kind: Literal["text"] = "text"
-    max_words: int = Field(16, ge=1, le=1000, description="Words past this many are left out.")
-    max_vocabulary: int = Field(
-        10_000, ge=1, le=10_000_000, description="How many words are told apart, the most frequent of train."
+    max_words: int = Field(
+        16, ge=1, le=1000, description="The maximum number of words of a row; further words are left out."
     )
-    min_count: int = Field(2, ge=1, le=1_000_000_000, description="Words seen fewer times in train are left out.")
+    max_vocabulary: int = Field(
+        10_000, ge=1, le=10_000_000, description="The maximum size of the vocabulary, the most frequent words of train."
+    )
+    min_count: int = Field(
+        2, ge=1, le=1_000_000_000, description="The minimum count in train of a word; rarer words are left out."
+    )
 
     @property
-    def raw(self) -> Raw:
-        return Raw(words=True)
+    def raw(self) -> RawColumn:
+        return TextColumn()
 
     def outputs(self, name: str) -> list[Indices | Numbers]:
         return [Indices(name, vocabulary=vocabulary_name(name), several=True, weights=weight_name(name))]
@@ -233,18 +229,16 @@ class Text(Feature):
 
 
 class Embedding(Feature):
-    """A given vector a row, such as one of a text or a picture; a missing one is zeros."""
+    """A given vector per row, such as the embedding of a text or an image; a missing one is zeros."""
 
     kind: Literal["embedding"] = "embedding"
-    size: int = Field(ge=1, le=16_384, description="How many numbers each vector has.")
-    normalize: bool = Field(False, description="Whether each vector is divided by its length.")
-    separator: str = Field(
-        "|", min_length=1, description="What stands between the numbers where the column is one string."
-    )
+    size: int = Field(ge=1, le=16_384, description="The size of the vectors.")
+    normalize: bool = Field(False, description="Whether vectors are divided by their lengths.")
+    separator: str = Field("|", min_length=1, description="The separator between the numbers of one string.")
 
     @property
-    def raw(self) -> Raw:
-        return Raw(numbers=True, values=self.size, separator=self.separator)
+    def raw(self) -> RawColumn:
+        return VectorColumn(self.size, self.separator)
 
     def outputs(self, name: str) -> list[Indices | Numbers]:
         return [Numbers(name, self.size)]
@@ -256,13 +250,14 @@ class Embedding(Feature):
 
 
 class Cross(Feature):
-    """What several features of a table say together: each combination of their values gets a hashed bucket."""
+    """The cross of several features of a table: each combination of their values has a hashed bucket."""
 
     kind: Literal["cross"] = "cross"
     columns: tuple[str, ...] = Field(
-        min_length=2, description="Two or more features of the same table: categorical, multi-valued or with buckets."
+        min_length=2,
+        description="Two or more features of the same table that are categorical, multi-valued or have buckets.",
     )
-    buckets: int = Field(1000, ge=1, le=1_000_000, description="How many hashed buckets the combinations share.")
+    buckets: int = Field(1000, ge=1, le=1_000_000, description="The number of hashed buckets of the combinations.")
 
     @property
     def raw(self) -> None:
@@ -277,8 +272,8 @@ class Cross(Feature):
         return {name: graph.crossed([column[each] for each in self.columns], self.buckets)}
 
 
-def _read(value: Any, known: Callable[[Any], Feature]) -> Feature:
-    """A feature from its kind's name, or from a mapping with `kind`."""
+def _feature(value: Any, known: Callable[[Any], Feature]) -> Feature:
+    """Return the feature of a kind's name, or of a mapping with `kind`."""
     value = {"kind": value} if isinstance(value, str) else value
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or ":" not in kind:
@@ -289,58 +284,63 @@ def _read(value: Any, known: Callable[[Any], Feature]) -> Feature:
 
 
 if TYPE_CHECKING:
-    AnyFeature = Feature  # to a type checker, since a path may name one more kind
+    AnyFeature = Feature  # for type checkers, since `kind` may be a path
 else:
     AnyFeature = Annotated[
         Annotated[
             Categorical | MultiValued | Numeric | Timestamp | Text | Embedding | Cross,
             Field(discriminator="kind"),
         ],
-        WrapValidator(_read),
+        WrapValidator(_feature),
         SerializeAsAny(),
     ]
 
 
 class Features(Settings):
-    """The features of each table, by column: a kind's name, or a mapping with `kind` and its settings."""
+    """The features of each table, by column: the name of a kind, or a mapping with `kind` and its settings."""
 
-    user: dict[str, AnyFeature] = Field(default_factory=dict, description="Columns of the users table.")
-    item: dict[str, AnyFeature] = Field(default_factory=dict, description="Columns of the items table.")
+    user: dict[str, AnyFeature] = Field(default_factory=dict, description="The features of users, by column.")
+    item: dict[str, AnyFeature] = Field(default_factory=dict, description="The features of items, by column.")
     id_min_count: int = Field(
-        1, ge=1, le=1_000_000_000, description="Ids seen fewer times in train share the out-of-vocabulary buckets."
+        1,
+        ge=1,
+        le=1_000_000_000,
+        description="The minimum count in train of an id in the vocabulary; rarer ids share out-of-vocabulary buckets.",
     )
     id_oov_buckets: int = Field(
-        16, ge=1, le=10_000_000, description="How many hashed buckets the rare and unknown ids share."
+        16, ge=1, le=10_000_000, description="The number of hashed buckets of out-of-vocabulary ids."
     )
-    history_length: int = Field(50, ge=1, le=10_000, description="How many of the user's latest events a model sees.")
+    history_length: int = Field(
+        50, ge=1, le=10_000, description="The maximum number of items of a history, those of the latest events."
+    )
 
 
 def own_modules(features: Features) -> list[str]:
-    """The modules of the kinds that are named by a path."""
+    """Return the modules of the kinds that are named by a path."""
     every = (*features.user.values(), *features.item.values())
     return sorted({feature.kind.partition(":")[0] for feature in every if ":" in feature.kind})
 
 
-def raw_columns(features: Mapping[str, Feature]) -> dict[str, Raw]:
-    """Column → what a row of it holds, of the features that have one."""
+def raw_columns(features: Mapping[str, Feature]) -> dict[str, RawColumn]:
+    """Return column → its type, for the features that have a raw column."""
     return {name: feature.raw for name, feature in features.items() if feature.raw is not None}
 
 
-def moments(features: Mapping[str, Feature]) -> list[str]:
-    """The columns that hold times."""
-    return [name for name, raw in raw_columns(features).items() if raw.moment]
+def timestamp_columns(features: Mapping[str, Feature]) -> list[str]:
+    """Return the columns with timestamps."""
+    return [name for name, raw in raw_columns(features).items() if raw.timestamp]
 
 
 def bucket_name(name: str) -> str:
-    """The output that holds the quantile bucket of numeric column `name`."""
+    """Return the name of the output with the quantile bucket of the numeric column `name`."""
     return f"{name}_bucket"
 
 
 def weight_name(name: str) -> str:
-    """The output that holds the weights of the words of text column `name`."""
+    """Return the name of the output with the weights of the words of the text column `name`."""
     return f"{name}_weight"
 
 
 def vocabulary_name(name: str) -> str:
-    """The vocabulary of column `name`."""
+    """Return the name of the vocabulary of column `name`."""
     return f"{name}_vocabulary"

@@ -1,4 +1,4 @@
-"""Kinds of features that a user wrote: imported by `module:Class`, checked, and every failure named."""
+"""Feature kinds of users, imported by `module:Class` and checked."""
 
 import contextlib
 import importlib
@@ -9,18 +9,19 @@ from pydantic import ValidationError
 
 from core import mistakes
 from core.printable import one_line
-from transform.features import Feature, Indices, Numbers, Raw
+from transform.columns import RawColumn
+from transform.features import Feature, Indices, Numbers
 
 
 def feature(kind: str, values: dict[str, Any]) -> Feature:
-    """Return a feature of a user's own kind.
+    """Return a feature of a user's kind.
 
     Args:
       kind: `module:Class`.
-      values: its settings, `kind` among them.
+      values: the settings, with `kind`.
 
     Raises:
-      ValueError: the module or the class fails in any way, `sys.exit` included, or is no kind of feature.
+      ValueError: the module or the class fails in any way, `sys.exit` included, or is no feature kind.
     """
     model = _imported(kind)
     try:
@@ -40,28 +41,29 @@ def _imported(path: str) -> type[Feature]:
     """Return the class that `module:Class` names. Raises: ValueError."""
     module, _, name = path.partition(":")
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what a module prints is no output of a command
-            found = getattr(importlib.import_module(module), name)
+        with contextlib.redirect_stdout(sys.stderr):  # the output of a module is not that of the command
+            model = getattr(importlib.import_module(module), name)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
         raise ValueError(
             f"kind {path!r} should be `module:Class` of a module on the Python path, put there by installing it or by "
-            f"PYTHONPATH; importing {module!r} gives {_raised(error)}"
+            f"PYTHONPATH; importing {module!r} raised {_raised(error)}"
         ) from None
-    if not (isinstance(found, type) and issubclass(found, Feature)):
-        raise ValueError(f"kind {path!r} should be a subclass of transform.features.Feature; found {found!r}")
-    return found
+    if not (isinstance(model, type) and issubclass(model, Feature)):
+        raise ValueError(f"kind {path!r} should be a subclass of transform.features.Feature; found {model!r}")
+    return model
 
 
 def _check_contract(made: Feature) -> None:
-    """Check what a kind says of its column. Raises: ValueError."""
+    """Check the types of `raw` and `outputs`. Raises: ValueError."""
     raw, outputs = made.raw, made.outputs("x")
-    if not isinstance(raw, Raw | None):
-        raise ValueError(f"`raw` should be transform.features.Raw or None; found {one_line(repr(raw))}")
+    if not isinstance(raw, RawColumn | None):
+        raise ValueError(f"`raw` should be a transform.columns.RawColumn or None; found {one_line(repr(raw))}")
     if not isinstance(outputs, list | tuple) or not all(isinstance(each, Indices | Numbers) for each in outputs):
         raise ValueError(f"`outputs` should be a list of Indices and Numbers; found {one_line(repr(outputs))}")
 
 
 def _raised(error: BaseException) -> str:
+    """Return the type and message of an error."""
     return f"{type(error).__name__}: {one_line(error, 200)}"

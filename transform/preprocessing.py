@@ -1,6 +1,6 @@
-"""One preprocessing_fn for training and serving: raw columns → indices and scaled numbers, as the features say.
+"""The preprocessing_fn of training and serving: raw columns → indices and scaled numbers by feature kind.
 
-Every output is dense. Ids and categories are indices from 1 on; 0 stands for a missing value or padding.
+Every output is dense. Ids and categories are indices from 1; 0 is a missing value or padding.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -16,7 +16,7 @@ from transform.features import Features, raw_columns
 
 
 def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict) -> dict[str, tf.Tensor]:
-    """The transformed columns.
+    """Return the transformed columns.
 
     Args:
       inputs: raw columns of the joined events, sparse.
@@ -36,13 +36,13 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict) ->
         ),
     }
     every = features.user | features.item
-    given = raw_columns(every)
+    columns = raw_columns(every)
     indices = {}
-    for name in given:
+    for name in columns:
         outputs |= every[name].transform(name, inputs[name])
-        if found := every[name].indices(name):
-            indices[name] = outputs[found.column]
+        if output := every[name].indices(name):
+            indices[name] = outputs[output.column]
     for name, feature in every.items():
-        if name not in given:
+        if name not in columns:
             outputs |= feature.transform(name, indices)
     return outputs

@@ -1,4 +1,4 @@
-"""Whose queries choose the ranker, and how many relevant items are among the candidates. NumPy and Arrow only."""
+"""The held-out queries that choose the ranker, and the counts of relevant candidates. NumPy and Arrow only."""
 
 import numpy as np
 import pyarrow as pa
@@ -7,19 +7,19 @@ from core.queries import Queries
 
 
 def held_out(user_ids: pa.ChunkedArray, share: float, seed: int) -> np.ndarray:
-    """[Q] whether a query is held out to choose the ranker by: all queries of a random share of the users."""
+    """Return [Q] whether a query is held out to choose the ranker: all queries of a random share of the users."""
     users = user_ids.combine_chunks().dictionary_encode()
     chosen = np.random.default_rng(seed).random(len(users.dictionary)) < share
     return chosen[users.indices.to_numpy()]
 
 
 def report(labels: np.ndarray, queries: Queries) -> dict[str, float]:
-    """How many queries have a right answer among their candidates, and the share of right answers that do."""
-    right = labels.sum(axis=1)
-    answers = np.diff(queries.relevant_offsets)
+    """Return the counts of queries, of those with a relevant candidate, of relevant candidates and of missed items."""
+    relevant_candidates = labels.sum(axis=1)
+    relevant_items = np.diff(queries.relevant_offsets)
     return {
         "queries": len(queries),
-        "with_a_positive": int((right > 0).sum()),
-        "positives": int(right.sum()),
-        "positives_missed": int(answers.sum() - right.sum()),
+        "with_a_positive": int((relevant_candidates > 0).sum()),
+        "positives": int(relevant_candidates.sum()),
+        "positives_missed": int(relevant_items.sum() - relevant_candidates.sum()),
     }

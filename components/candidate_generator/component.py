@@ -1,4 +1,4 @@
-"""CandidateGenerator: retrieval models + index + events → the candidate lists that the ranker learns from."""
+"""CandidateGenerator: retrieval models, index and events → candidate lists for the ranker."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -8,6 +8,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.candidate_generator.executor import Executor
+from components.candidate_generator.settings import GeneratorSettings
 from components.types import CandidateIndex
 from core import names
 
@@ -21,31 +22,29 @@ class CandidateGeneratorSpec(ComponentSpec):
         "model": ChannelParameter(type=standard_artifacts.Model),
         "model_run": ChannelParameter(type=standard_artifacts.ModelRun),
         "candidate_index": ChannelParameter(type=CandidateIndex),
-        names.EXPOSURES: ChannelParameter(type=standard_artifacts.Examples, optional=True),
-        f"{names.EXPOSURES}_anomalies": ChannelParameter(type=standard_artifacts.ExampleAnomalies, optional=True),
+        names.IMPRESSIONS: ChannelParameter(type=standard_artifacts.Examples, optional=True),
+        f"{names.IMPRESSIONS}_anomalies": ChannelParameter(type=standard_artifacts.ExampleAnomalies, optional=True),
     }
     OUTPUTS = {"candidates": ChannelParameter(type=standard_artifacts.Examples)}  # noqa: RUF012
 
 
 class CandidateGenerator(base_component.BaseComponent):
-    """Asks the retriever for candidates as of each query, items that would not be served left out.
+    """Write the candidate lists from which the ranker learns and by which it is evaluated.
 
-    The lists of the splits train and eval answer the events of EventJoiner's eval, from the early model, which has not
-    seen them; users are held out whole for eval, whose lists are as they would be served. Those of train answer earlier
-    windows of its train too, each from the model fitted on what came before. The lists of test come from the model to
-    be released, by its index.
+    The lists of train and eval are of the queries of EventJoiner's eval. Their candidates come from the early model,
+    which was not fitted on eval. All queries of some users are held out for eval, with their lists as they would be
+    served. Train also holds the lists of earlier windows, each from a model fitted on the events before its window. The
+    lists of test come from the model that is to be released, through its index.
 
     Args:
-      examples: of EventJoiner.
-      model, model_run: of RetrievalTrainer; the run holds the early model.
-      candidate_index: of CandidateIndex.
-      exposures, exposures_anomalies: of what users were shown, where that is known.
-      settings: JSON with features, candidates (how many), negatives, queries (unit, exclude_seen, in_time),
-        max_queries of a window, test_queries, windows, seed and, where there are exposures, exposed (share of a list,
-        drop_unknown).
+      examples: output of EventJoiner.
+      model, model_run: outputs of RetrievalTrainer; the run holds the early models.
+      candidate_index: output of CandidateIndex.
+      impressions, impressions_anomalies: the table of impressions, if there is one.
+      settings: of this component.
       code_digest: of the code of this component.
     Outputs:
-      candidates: Examples, one a query; see `components.candidate_generator.candidates`.
+      candidates: Examples, one a query; see `serving.candidates.candidate_table`.
     """
 
     SPEC_CLASS = CandidateGeneratorSpec
@@ -57,19 +56,19 @@ class CandidateGenerator(base_component.BaseComponent):
         model: types.BaseChannel,
         model_run: types.BaseChannel,
         candidate_index: types.BaseChannel,
-        settings: str,
+        settings: GeneratorSettings,
         code_digest: str,
-        exposures: types.BaseChannel | None = None,
-        exposures_anomalies: types.BaseChannel | None = None,
+        impressions: types.BaseChannel | None = None,
+        impressions_anomalies: types.BaseChannel | None = None,
     ):
         spec = CandidateGeneratorSpec(
             examples=examples,
             model=model,
             model_run=model_run,
             candidate_index=candidate_index,
-            exposures=exposures,
-            exposures_anomalies=exposures_anomalies,
-            settings=settings,
+            impressions=impressions,
+            impressions_anomalies=impressions_anomalies,
+            settings=settings.model_dump_json(),
             code_digest=code_digest,
             candidates=types.Channel(type=standard_artifacts.Examples),
         )

@@ -8,6 +8,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.candidate_index.executor import Executor
+from components.candidate_index.settings import IndexSettings
 from components.types import CandidateIndex as CandidateIndexArtifact
 
 
@@ -28,7 +29,7 @@ class CandidateIndex(base_component.BaseComponent):
     Args:
       model: of RetrievalTrainer.
       examples: of EventJoiner, for the catalogue and for queries to measure with.
-      settings: JSON with features, index (kind, min_recall) and seed.
+      settings: of this component.
       code_digest: of the code of this component.
     Outputs:
       candidate_index: the index, the catalogue beside it and a report with the measured recall.
@@ -37,9 +38,15 @@ class CandidateIndex(base_component.BaseComponent):
     SPEC_CLASS = CandidateIndexSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, model: types.BaseChannel, examples: types.BaseChannel, settings: str, code_digest: str):
+    def __init__(
+        self, model: types.BaseChannel, examples: types.BaseChannel, settings: IndexSettings, code_digest: str
+    ):
         index = types.Channel(type=CandidateIndexArtifact)
         spec = CandidateIndexSpec(
-            model=model, examples=examples, settings=settings, code_digest=code_digest, candidate_index=index
+            model=model,
+            examples=examples,
+            settings=settings.model_dump_json(),
+            code_digest=code_digest,
+            candidate_index=index,
         )
         super().__init__(spec=spec)

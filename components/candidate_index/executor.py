@@ -1,10 +1,10 @@
-"""Embeds the whole catalogue, builds the index and measures it before anyone relies on it."""
+"""The executor of CandidateIndex: embeds the catalogue, builds the index and measures its recall."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
-import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,23 +13,23 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components.candidate_index import index
+from components.candidate_index.settings import IndexSettings
 from core import names, progress
 from core.arrow import read_arrow
 from core.files import write_json
 from core.queries import Queries
+from serving.candidate_source import CandidateSource
 from serving.catalogue import Catalogue
-from serving.models import CandidateSource
-from transform.features import Features
 
-ASKED = 500  # users whose queries measure the index
+SAMPLED_USERS = 500  # the number of users whose queries measure the recall
 
 
 class Executor(base_executor.BaseExecutor):
     """See `components.candidate_index.component.CandidateIndex`."""
 
     def Do(self, input_dict, output_dict, exec_properties):  # noqa: N802 - TFX's name
-        settings = json.loads(exec_properties["settings"])
-        features = Features.model_validate(settings["features"])
+        settings = IndexSettings.model_validate_json(exec_properties["settings"])
+        features = settings.features
         events = Path(artifact_utils.get_single_uri(input_dict["examples"]))
         model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"]))
         output = Path(artifact_utils.get_single_uri(output_dict["candidate_index"]))
@@ -40,21 +40,21 @@ class Executor(base_executor.BaseExecutor):
         items = Catalogue(catalogue, features.item)
         source = CandidateSource(model, None, items, features)
         embeddings = index.embed_catalogue(source.model, catalogue, features)
-        index.build(settings["index"]["kind"], embeddings, output)
-        report = {"kind": settings["index"]["kind"], "items": len(items), "recall": None}
+        index.build(settings.index.kind, embeddings, output)
+        report: dict[str, Any] = {"kind": settings.index.kind, "items": len(items), "recall": None}
         if embeddings is not None:
             source = CandidateSource(model, output, items, features)
-            users = sample_users(events / names.USERS_FOLDER, ASKED, settings["seed"])
+            users = sample_users(events / names.USERS_FOLDER, SAMPLED_USERS, settings.seed)
             report["recall"] = index.recall(source, embeddings, users, index.DEPTH)
-            index.check(report["recall"], settings["index"]["min_recall"], report["kind"])
+            index.check(report["recall"], settings.index.min_recall, settings.index.kind)
         progress.report(f"{len(items):,} items, recall {report['recall']}")
         write_json(output / names.REPORT_FILE, report)
 
 
 def sample_users(folder: Path, count: int, seed: int) -> Queries:
-    """Queries of random users as of now, with nothing excluded and nothing known to be right."""
+    """Return queries of random users after their last event, without excluded items and relevant items."""
     files = sorted(folder.glob("*.arrow"))
-    # What users have met outweighs all else, and is not asked for here.
+    # The seen items take most of the memory and are not needed here.
     tables = [read_arrow(path).drop_columns([names.HISTORY_TIME, names.EXCLUDE]) for path in files]
     ends = np.cumsum([table.num_rows for table in tables])
     rows = np.sort(np.random.default_rng(seed).permutation(int(ends[-1]))[:count])

@@ -1,6 +1,6 @@
-"""The index over the catalogue's embeddings: made, and measured against exact search.
+"""The index over the embeddings of the catalogue: building it, and its recall against exact search.
 
-`serving.models.CandidateSource` searches it. A model without embeddings has none: it compares all items itself.
+`serving.candidate_source.CandidateSource` searches it. A model without embeddings has no index: it scores all items itself.
 """
 
 from pathlib import Path
@@ -12,18 +12,18 @@ from core import names
 from core.errors import ModelError
 from core.files import write_json
 from core.queries import Queries
-from serving.models import GRAPH_FILE, INDEX_FILE, CandidateSource
-from trainer.retrieval import ask
+from serving.candidate_source import GRAPH_FILE, INDEX_FILE, CandidateSource
+from trainer.retrieval import inference
 from transform.arrays import raw_arrays
 from transform.features import Features
 
-LINKS = 32  # of an item in the graph
-DEPTH = 100  # how far down the list an index is measured
-EFFORT = 200  # items looked at while building and searching
+LINKS = 32  # the number of links of an item in the graph
+DEPTH = 100  # the list length at which recall is measured
+EFFORT = 200  # the number of items that are visited for one item while building and searching
 
 
 def embed_catalogue(model, catalogue: pa.Table, features: Features) -> np.ndarray | None:
-    """[N, D] float32 of every item by the model's `embed_candidate`, or None when it has none."""
+    """Return [N, D] float32 embeddings of all items by `embed_candidate`; None for a model without embeddings."""
     if "embed_candidate" not in model.signatures:
         return None
     parts = []
@@ -36,7 +36,7 @@ def embed_catalogue(model, catalogue: pa.Table, features: Features) -> np.ndarra
 
 
 def build(kind: str, embeddings: np.ndarray | None, folder: str | Path) -> None:
-    """Write the index of `kind` into `folder`; what it is stands in `INDEX_FILE`."""
+    """Write the index of `kind` into `folder`, with its description in `INDEX_FILE`."""
     folder = Path(folder)
     if kind == "hnsw":
         if embeddings is None:
@@ -54,11 +54,11 @@ def build(kind: str, embeddings: np.ndarray | None, folder: str | Path) -> None:
 
 
 def recall(source: CandidateSource, embeddings: np.ndarray, queries: Queries, k: int) -> float:
-    """The share of the exact best k items, by dot product in NumPy, that the source finds; seen items allowed.
+    """Return the share of the k items with the largest dot product that the source returns; seen items are allowed.
 
     Items that tie with the k-th best count as found.
     """
-    asked = ask.query_arrays(queries, source.features.user)
+    asked = inference.query_arrays(queries, source.features.user)
     exact = source.model.signatures["embed_query"](**asked)["embedding"] @ embeddings.T
     k = min(k, exact.shape[1])
     bar = np.partition(exact, -k, axis=1)[:, -k]
@@ -68,7 +68,7 @@ def recall(source: CandidateSource, embeddings: np.ndarray, queries: Queries, k:
 
 
 def check(recall: float, bar: float, kind: str) -> None:
-    """Raises: ModelError when the index finds less than `bar` of what exact search finds."""
+    """Raise ModelError if the recall of an index against exact search is below `bar`."""
     if recall < bar:
         raise ModelError(
             f"the index `{kind}` finds {recall:.4f} of the best {DEPTH} items that exact search finds, "

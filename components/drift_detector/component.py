@@ -1,4 +1,4 @@
-"""DriftDetector: the statistics of this delivery beside those of the release in force → what has drifted."""
+"""DriftDetector: the statistics of this delivery and of the release in force → the drift."""
 
 import core.tf  # noqa: F401  before TFX, which imports TensorFlow
 
@@ -9,6 +9,7 @@ from tfx.types import standard_artifacts, system_executions
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.drift_detector.executor import Executor
+from components.drift_detector.settings import DetectorSettings
 from components.types import DriftReport, Release
 from core import names
 
@@ -32,13 +33,13 @@ class DriftDetectorSpec(ComponentSpec):
 
 
 class DriftDetector(base_component.BaseComponent):
-    """Compare each table with the one that the release in force was made from.
+    """Compare each table with that of the delivery of the release in force.
 
     Args:
       statistics: table → its statistics.
       baseline_release: the release to compare with; without one nothing is compared.
-      settings: JSON of `components.drift_detector.settings.DetectorSettings`.
-      code_digest: of the code of this component, so that the cache notices a change in it.
+      settings: of this component.
+      code_digest: the digest of the code of this component, part of the cache key.
     Outputs:
       drift: see `components.types.DriftReport`.
     """
@@ -50,13 +51,13 @@ class DriftDetector(base_component.BaseComponent):
         self,
         statistics: dict[str, types.BaseChannel],
         baseline_release: types.BaseChannel,
-        settings: str,
+        settings: DetectorSettings,
         code_digest: str,
     ):
         spec = DriftDetectorSpec(
             **{names.STATISTICS_INPUTS[table]: channel for table, channel in statistics.items()},
             baseline_release=baseline_release,
-            settings=settings,
+            settings=settings.model_dump_json(),
             code_digest=code_digest,
             drift=types.Channel(type=DriftReport),
         )

@@ -1,7 +1,7 @@
-"""Compares the statistics of two deliveries of a table. Pure functions of statistics protos.
+"""The comparison of the statistics of two deliveries of a table. Pure functions of statistics protos.
 
-The distances are those of TensorFlow Data Validation, computed here from the same histograms: TFDV measures only what a
-schema with comparators names, and importing it takes seconds. A test holds both equal.
+The distances are those of TensorFlow Data Validation, from the same histograms: TFDV measures only columns whose schema
+has comparators, and its import takes seconds. A test compares both.
 """
 
 from collections.abc import Mapping
@@ -27,10 +27,11 @@ class Finding:
       table: its name.
       column: the column's name; None for the table.
       measure: `rows`, `missing share`, `distance` or `median`.
-      before, now: what was measured then and now: rows, shares of missing values, medians; of a distance of strings the
-        shares of the value that changed most.
-      change: what is compared with the bounds: the ratio of rows or medians, the change of a share, the distance.
-      low, high: the bounds; None where there is none.
+      before, now: the values before and now: rows, shares of missing values or medians; for the distance of strings,
+        the shares of the value that changed most.
+      change: the value that is compared with the bounds: the ratio of rows or medians, the change of a share, or the
+        distance.
+      low, high: the bounds; None for no bound.
       value: the value of a column of strings whose share changed most, shortened.
     """
 
@@ -58,7 +59,7 @@ class Finding:
 
     @property
     def bound(self) -> float | None:
-        """Return the bound that is nearer to being passed."""
+        """Return the bound that the change is closer to."""
         below = self.low is not None and (self.high is None or self.change < 1)
         return self.low if below else self.high
 
@@ -83,14 +84,14 @@ def compare(
     columns: Mapping[str, Literal["values", "missing"]],
     bounds: Drift,
 ) -> list[Finding]:
-    """Return every measure of a table, the largest against its bound first.
+    """Return every measure of a table, sorted by its change as a multiple of the bound, largest first.
 
     Args:
       table: its name.
-      before, now: statistics of the two deliveries; where there were no rows before, nothing is measured.
-      columns: column → whether its values are compared or only its share of missing ones. A column that has no
-        statistics before is new and is left out; one that has none now has no value in any row.
-      bounds: what may change, and how far.
+      before, now: statistics of the two deliveries; without rows before, nothing is measured.
+      columns: column → whether its values are compared, or its share of missing values alone. A column without
+        statistics before is new and left out; one without statistics now has no value in any row.
+      bounds: the bounds.
     """
     rows = before.num_examples, now.num_examples
     if not rows[0]:
@@ -137,7 +138,7 @@ def l_infinity(before: Mapping[str, float], now: Mapping[str, float]) -> tuple[s
     """Return the value whose share changed most, and its shares; the distance is their difference.
 
     Args:
-      before, now: value → how often it occurs; neither is empty.
+      before, now: value → its count; neither is empty.
     """
     totals = sum(before.values()), sum(now.values())
     shares = {
@@ -204,7 +205,7 @@ def _histogram(feature: Any) -> np.ndarray:
 
 
 def _ratio(part: float, whole: float) -> float:
-    """Return part / whole; 1 of nothing to nothing, infinity of something to nothing."""
+    """Return part / whole; 1 for 0 / 0, infinity for other divisions by 0."""
     if whole:
         return part / whole
     return float("inf") if part else 1.0

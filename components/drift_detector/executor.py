@@ -1,4 +1,4 @@
-"""Reads the statistics of two deliveries, writes what has drifted, and stops the run where that is configured."""
+"""The executor of DriftDetector: compares the statistics of two deliveries, and stops the run if so configured."""
 
 import core.tf  # noqa: F401  before TFX, which imports TensorFlow
 
@@ -30,7 +30,7 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Write `drift.json`: the release compared with, what was not compared and why, and every finding.
+        """Write `drift.json`: the release in force, what was not compared and why, and every finding.
 
         Raises:
           DataError: a finding is beyond a bound and the action is `stop`.
@@ -40,7 +40,7 @@ class Executor(base_executor.BaseExecutor):
         findings: list[drift.Finding] = []
         not_compared: str | None = "there is no earlier release of another delivery to compare with"
         if input_dict.get("baseline_release"):
-            # Not the artifact's place: the folder of the releases may have been moved since.
+            # Not the URI of the artifact: the folder of the releases may have been moved since.
             baseline = artifact_utils.get_single_instance(input_dict["baseline_release"])
             release = baseline.get_string_custom_property("version")
             try:
@@ -70,7 +70,7 @@ class Executor(base_executor.BaseExecutor):
 def _compare(
     version: str, inputs: dict[str, list[Artifact]], settings: DetectorSettings
 ) -> tuple[list[drift.Finding], list[str]]:
-    """Return the findings of all tables, the largest against its bound first; and the tables not in the release.
+    """Return the findings of all tables, by their change as a multiple of the bound; and the tables without statistics.
 
     Raises:
       ReleaseError: the release is missing or damaged, or not signed as it should be.
@@ -96,7 +96,7 @@ def _read(file: Path) -> statistics_pb2.DatasetFeatureStatistics:
 def _line(
     release: str | None, not_compared: str | None, findings: list[drift.Finding], beyond: list[drift.Finding]
 ) -> str:
-    """Return the line of progress: what was not compared, and the largest drifts."""
+    """Return the line of progress: what was not compared, and the largest changes."""
     words = [] if not_compared is None else [f"not compared: {not_compared}"]
     if findings:
         shown = [f"{_place(finding)} {finding.sentence()}" for finding in findings[:_MOST_SHOWN]]

@@ -8,38 +8,39 @@ from core.settings import Settings
 
 
 class Drift(Settings):
-    """How far a delivery may be from the one that the release in force was made from."""
+    """The bounds of the drift of a delivery from that of the release in force."""
 
     action: Literal["report", "stop"] = Field(
-        "report", description="A drift beyond a bound: `report` it and go on, or `stop` the run before the join."
+        "report",
+        description="The action on a drift beyond a bound: `report` it, or `stop` the run before the join.",
     )
     min_row_ratio: float = Field(
-        0.5, ge=0, le=1, description="Lowest number of rows of a table, as a ratio to the number before."
+        0.5, ge=0, le=1, description="The lowest ratio of the number of rows of a table to that before."
     )
     max_row_ratio: float = Field(
-        2.0, ge=1, le=1_000_000, description="Highest number of rows of a table, as a ratio to the number before."
+        2.0, ge=1, le=1_000_000, description="The highest ratio of the number of rows of a table to that before."
     )
     max_missing_change: float = Field(
-        0.1, ge=0, le=1, description="Highest change in the share of rows of a column without a value."
+        0.1, ge=0, le=1, description="The highest change of the share of missing values of a column."
     )
     max_distance: float = Field(
         0.3,
         ge=0,
         le=1,
-        description="Highest distance of the values of a column, from 0 (alike) to 1: Jensen-Shannon divergence of "
-        "numbers, largest change in the share of one value of strings.",
+        description="The highest distance of the values of a column, from 0 (equal) to 1: Jensen-Shannon divergence "
+        "of numbers, or the largest change of the share of a single string.",
     )
     max_median_ratio: float = Field(
         3.0,
         ge=1,
         le=1_000_000,
-        description="Highest ratio of the medians of a column of numbers, upwards or downwards: 3 is 3-fold or a "
+        description="The highest ratio of the medians of a column of numbers, in both directions: 3 is 3-fold or a "
         "third.",
     )
 
 
 class DetectorSettings(Settings):
-    """What DriftDetector is configured with."""
+    """The settings of DriftDetector."""
 
     bounds: Drift = Field(description="The bounds.")
     columns: dict[str, dict[str, Literal["values", "missing"]]] = Field(

@@ -1,4 +1,4 @@
-"""EventJoiner: three tables' Examples → joined Examples with the splits train, eval, test and catalogue."""
+"""EventJoiner: the Examples of the tables → joined Examples with the splits train, eval, test and catalogue."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -8,6 +8,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.event_joiner.executor import Executor
+from components.event_joiner.settings import JoinerSettings
 from core import names
 from core.code import code_digest
 
@@ -35,21 +36,24 @@ class EventJoinerSpec(ComponentSpec):
 
 
 class EventJoiner(base_beam_component.BaseBeamComponent):
-    """Joins each event with its user and its item, and splits by time.
+    """Join each event with its user and item, and assign it to a split.
 
     Args:
-      tables: table name → its Examples, schema and anomalies channels; users may be missing.
-      settings: JSON with title, user_features, item_features, history_length, split, drop_unknown and max_dropped.
+      tables: table → its Examples, schema and anomalies; users may be missing.
+      settings: of this component.
     Outputs:
-      examples: splits train, eval, test (events) and catalogue (items), with each user's state beside them.
-      schema: of the joined events.
+      examples: the splits train, eval and test of events and the split catalogue of items; beside them, the users
+        after their last event.
+      schema: the schema of the joined events.
     """
 
     SPEC_CLASS = EventJoinerSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
     def __init__(
-        self, tables: dict[str, tuple[types.BaseChannel, types.BaseChannel, types.BaseChannel]], settings: str
+        self,
+        tables: dict[str, tuple[types.BaseChannel, types.BaseChannel, types.BaseChannel]],
+        settings: JoinerSettings,
     ):
         channels: dict[str, types.BaseChannel] = {}
         for table, (examples, schema, anomalies) in tables.items():
@@ -57,7 +61,7 @@ class EventJoiner(base_beam_component.BaseBeamComponent):
         super().__init__(
             spec=EventJoinerSpec(
                 **channels,
-                settings=settings,
+                settings=settings.model_dump_json(),
                 code=code_digest(Executor.__module__),
                 examples=types.Channel(type=standard_artifacts.Examples),
                 schema=types.Channel(type=standard_artifacts.Schema),

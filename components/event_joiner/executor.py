@@ -1,4 +1,4 @@
-"""Reads the tables' Examples, joins them user shard by user shard on Beam, and writes the joined Examples."""
+"""The executor of EventJoiner: joins the tables shard by shard on Beam and writes the joined Examples."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -17,29 +17,29 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils
 
 from components.event_joiner import join, schema, shards, splits
+from components.event_joiner.settings import JoinerSettings
 from components.table_example_gen.spec import check_dropped, dropped_text
 from core import examples, names, progress
 from core.arrow import event_types, read_arrow, write_arrow
 from core.files import read_json, write_json
 from transform.arrow_types import feature_types
-from transform.features import Features
 
 SCHEMA_FILE = "schema.pbtxt"
-COMPRESSION = 8  # about how many bytes of columns a byte of a file of Examples holds
+COMPRESSION = 8  # the approximate ratio of the bytes in memory to those of a file of Examples
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
     """See `components.event_joiner.component.EventJoiner`."""
 
     def Do(self, input_dict, output_dict, exec_properties):  # noqa: N802 - TFX's name
-        settings = json.loads(exec_properties["settings"])
+        settings = JoinerSettings.model_validate_json(exec_properties["settings"])
         tables = [table for table in names.TABLES if input_dict.get(table)]
         uris = {table: artifact_utils.get_single_uri(input_dict[table]) for table in tables}
-        uris.setdefault(names.USERS, uris[names.INTERACTIONS])  # without a table of users, those with events are all
+        uris.setdefault(names.USERS, uris[names.INTERACTIONS])  # without a table of users: the users of the events
         schemas = {}
         for table in tables:
-            found = artifact_utils.get_single_uri(input_dict[f"{table}_anomalies"])
-            schema.refuse_anomalies(table, schema.read_anomalies(found))
+            anomalies = artifact_utils.get_single_uri(input_dict[f"{table}_anomalies"])
+            schema.refuse_anomalies(table, schema.read_anomalies(anomalies))
             path = Path(artifact_utils.get_single_uri(input_dict[f"{table}_schema"])) / SCHEMA_FILE
             schemas[table] = text_format.Parse(path.read_text(), schema_pb2.Schema())
         types = table_types(
@@ -55,17 +55,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         spec = _spec(settings, files[names.INTERACTIONS], types)
         size = sum(tf.io.gfile.stat(path).length for paths in files.values() for path in paths)
         count = shards.shards_of(rows, COMPRESSION * size)
-        self._join(spec, settings["history_length"], files, uris[names.ITEMS], types, count, Path(output.uri))
+        self._join(spec, settings.features.history_length, files, uris[names.ITEMS], types, count, Path(output.uri))
 
         report = _merge_reports(Path(output.uri)) | {"begins": _begins(spec, files[names.INTERACTIONS])}
         dropped = report["dropped"]
         joined_rows = sum(sum(report[group].values()) for group in ("rows", "dropped", "left_out"))
-        check_dropped(names.INTERACTIONS, dropped, joined_rows, settings["max_dropped"])
+        check_dropped(names.INTERACTIONS, dropped, joined_rows, settings.max_dropped)
         splits.check_none_empty(report["rows"], spec.method)
         _write_catalogue(uris[names.ITEMS], types[names.ITEMS], Path(output.uri))
         write_json(Path(output.uri) / names.REPORT_FILE, report)
-        told = ", ".join(f"{split} {count:,}" for split, count in report["rows"].items()) + " events"
-        progress.report(f"{told}, dropped {dropped_text(dropped, joined_rows)}" if dropped else told)
+        line = ", ".join(f"{split} {count:,}" for split, count in report["rows"].items()) + " events"
+        progress.report(f"{line}, dropped {dropped_text(dropped, joined_rows)}" if dropped else line)
         output.split_names = artifact_utils.encode_split_names([*splits.SPLITS, names.CATALOGUE])
         examples_utils.set_payload_format(output, 6)  # FORMAT_TF_EXAMPLE
         joined = schema.joined_schema(schemas, without=spec.column)
@@ -86,11 +86,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             )
 
 
-def table_types(settings: dict, has_rating: bool) -> dict[str, dict[str, pa.DataType]]:
-    """Column → Arrow type of each table's Examples."""
-    features = Features(user=settings["user_features"], item=settings["item_features"])
-    title = {settings["title"]: pa.string()} if settings["title"] else {}
-    split = {settings["split"]["column"]: pa.string()} if settings["split"]["column"] else {}
+def table_types(settings: JoinerSettings, has_rating: bool) -> dict[str, dict[str, pa.DataType]]:
+    """Return column → Arrow type of the Examples of each table."""
+    features = settings.features
+    title = {settings.title: pa.string()} if settings.title else {}
+    split = {settings.split.column: pa.string()} if settings.split.column else {}
     return {
         names.INTERACTIONS: event_types(has_rating) | split,
         names.USERS: {names.USER_ID: pa.string()} | feature_types(features.user),
@@ -99,7 +99,7 @@ def table_types(settings: dict, has_rating: bool) -> dict[str, dict[str, pa.Data
 
 
 class _JoinShard(beam.DoFn):
-    """Joins all events of one shard of users and writes one file a split."""
+    """Join all events of one shard of users and write one file a split."""
 
     def __init__(self, spec, history_length, items_uri, types, count, output):
         self.spec, self.history_length, self.items_uri = spec, history_length, items_uri
@@ -112,8 +112,8 @@ class _JoinShard(beam.DoFn):
             self.items = examples.read_examples(self.items_uri, names.ALL, self.types[names.ITEMS])
         tables = {}
         for table in (names.INTERACTIONS, names.USERS):
-            mine = sorted((order, data) for name, order, data in parts if name == table)
-            streams = [pa.ipc.open_stream(data).read_all() for _, data in mine]
+            blocks = sorted((order, data) for name, order, data in parts if name == table)
+            streams = [pa.ipc.open_stream(data).read_all() for _, data in blocks]
             tables[table] = pa.concat_tables([pa.schema(self.types[table].items()).empty_table(), *streams])
         users = shards.compact(_distinct(tables[names.USERS]))
         joined = join.join(tables[names.INTERACTIONS], users, self.items, self.spec)
@@ -138,14 +138,14 @@ class _JoinShard(beam.DoFn):
 
 
 def _distinct(users):
-    """Return users without features, each once: without a table of users they are those of the interactions."""
+    """Return users without duplicates: without a table of users, a user has a row for each interaction."""
     if users.column_names != [names.USER_ID]:
         return users
     return users.group_by([names.USER_ID], use_threads=False).aggregate([])
 
 
 def _by_user_shard(source, types, count):
-    """Yield (shard, (table, (file, block), Arrow stream)) for each block of a file and each shard with rows in it."""
+    """Yield (shard, (table, (file, block), Arrow stream)) for each block of a file and each shard in it."""
     table, path = source
     for number, block in enumerate(shards.blocks(examples.read_batches([path], types[table]))):
         for shard, rows in shards.by_shard(block, count):
@@ -156,10 +156,10 @@ def _by_user_shard(source, types, count):
 
 
 def _begins(spec, files):
-    """Return the time since which a model that was fitted on earlier data may know events that are test here.
+    """Return the timestamp from which on a model of earlier data may have been fitted on events that are test here.
 
-    Of a `temporal` split it is the start of test. Of `temporal_per_user` it is the first event: with older events, a
-    user's last share holds more of the newer ones. None of the splits that no data moves.
+    For the split `temporal` it is the start of test. For `temporal_per_user` it is the first event: the more old events
+    a user has, the more of the newer ones are in the last share. None for splits that do not depend on other events.
     """
     if spec.method == "temporal":
         return spec.cut[1]
@@ -169,37 +169,38 @@ def _begins(spec, files):
 
 
 def _spec(settings, files, types):
-    """How to join and split, with what only the whole table can tell: the cuts in time, or whether eval is given."""
+    """Return the settings of the join, with what depends on the whole table: the cuts, or whether eval exists."""
 
     def whole(column):
+        """Return a column of all files."""
         return examples.read_files(files, {column: types[names.INTERACTIONS][column]})[column]
 
-    split = settings["split"]
+    split = settings.split
     cut, fold, has_eval = None, None, False
-    if split["method"] == "temporal":
-        cut = splits.cuts(whole(names.TIMESTAMP).to_numpy(), split["eval"], split["test"])
-    elif split["method"] == "kfold":
-        place, folds = split["fold"].split(" of ")
-        fold = int(place), int(folds)
-    elif split["method"] == "given":
-        has_eval = splits.check_given(whole(split["column"]), split["column"])
+    if split.method == "temporal":
+        cut = splits.cuts(whole(names.TIMESTAMP).to_numpy(), split.eval, split.test)
+    elif split.method == "kfold":
+        number, folds = split.fold.split(" of ")
+        fold = int(number), int(folds)
+    elif split.method == "given":
+        has_eval = splits.check_given(whole(split.column), split.column)
     return join.JoinSpec(
-        method=split["method"],
-        eval_share=split["eval"],
-        test_share=split["test"],
+        method=split.method,
+        eval_share=split.eval,
+        test_share=split.test,
         cut=cut,
-        seed=settings["seed"],
+        seed=settings.seed,
         fold=fold,
-        column=split["column"],
+        column=split.column,
         has_eval=has_eval,
-        drop_unknown=settings["drop_unknown"],
+        drop_unknown=settings.drop_unknown,
     )
 
 
 def _write_catalogue(uri, types, output):
-    """The items once more: as a split for Transform to apply to, and as Arrow for the index and the server.
+    """Write the items as the split `catalogue`, and as Arrow with the number of events before test of each.
 
-    In Arrow each with its events before test, which the shards have counted.
+    The shards have counted these events.
     """
     items = examples.read_examples(uri, names.ALL, types)
     examples.write_examples(items, examples.shard_path(str(output), names.CATALOGUE, 0, 1))
@@ -211,6 +212,7 @@ def _write_catalogue(uri, types, output):
 
 
 def _merge_reports(output):
+    """Return the sum of the reports of all shards, and delete these."""
     report: dict[str, dict[str, int]] = {"rows": {}, "dropped": {}, "left_out": {}}
     for path in sorted(output.glob("shard-*.json")):
         for group, counts in read_json(path).items():

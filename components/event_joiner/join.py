@@ -1,7 +1,7 @@
-"""The point-in-time join: each event with its user and its item, and the split it belongs to. Arrow and NumPy only.
+"""The join of each event with its user and item, and its split. Arrow and NumPy only.
 
-Events are rows of the users and items tables until they are written: ids and features are gathered slice by slice, so
-that no array of strings grows with the number of events.
+Until they are written, events hold row numbers of the users and items tables. Ids and features are gathered slice by
+slice, so that no array of strings grows with the number of events.
 """
 
 import functools
@@ -20,15 +20,15 @@ from core.queries import ranges
 
 @dataclass(frozen=True)
 class JoinSpec:
-    """How events are joined and split.
+    """The settings of the join and of the split.
 
     Args:
       method, eval_share, test_share: the split; see `components.event_joiner.splits`.
-      cut: the two global times, for the method `temporal`.
-      seed: of the methods that draw, and of the order of a user's events of one second.
+      cut: the timestamps at which eval and test begin, for the method `temporal`.
+      seed: the seed of random methods, and of the order of the events of a user in one second.
       fold: (i, n), for the method `kfold`.
-      column: where the events say their split, for the method `given`; the joined events have it no more.
-      has_eval: whether any of them is eval.
+      column: the column that holds the split, for the method `given`; the joined events do not have it.
+      has_eval: whether any event of that column is eval.
       drop_unknown: whether events of unknown users or items are dropped and counted, or are an error.
     """
 
@@ -45,7 +45,7 @@ class JoinSpec:
 
 @dataclass(frozen=True)
 class Joined:
-    """E events of some users, sorted by user id, time and content hash, with the rows of their users and items.
+    """E events of some users, sorted by user id, timestamp and content hash, with the rows of their users and items.
 
     Args:
       users: user_id and the user features.
@@ -53,7 +53,7 @@ class Joined:
       events: [E] the other columns of the events: timestamp, rating where there is one.
       user_row, item_row: [E] rows in `users` and in `items`.
       split: [E] int8, an index into `splits.SPLITS`, or `splits.LEFT_OUT`.
-      dropped: reason → how many events were dropped.
+      dropped: reason → the number of dropped events.
     """
 
     users: pa.Table
@@ -68,7 +68,7 @@ class Joined:
         return len(self.split)
 
     def tables(self, chosen: np.ndarray) -> Iterator[pa.Table]:
-        """Yield the chosen events [E] bool in slices of `shards.BYTES_AT_ONCE`, with ids and features; one at least."""
+        """Yield the chosen events [E] bool with ids and features, in at least one slice of `shards.BYTES_AT_ONCE`."""
         rows = np.flatnonzero(chosen)
         sizes = self._user_bytes[self.user_row[rows]] + self._item_bytes[self.item_row[rows]]
         sizes += 8 * self.events.num_columns
@@ -96,18 +96,19 @@ class Joined:
 
 
 def join(events: pa.Table, users: pa.Table, items: pa.Table, spec: JoinSpec) -> Joined:
-    """Join the events of some users, who must be complete: all their events are here.
+    """Join all events of some users with their users and items, and split them.
 
-    The order of the rows of `events` changes nothing: of one user and second the content hash orders the events.
+    The result does not depend on the order of the rows of `events`: events of one user and second are sorted by a hash
+    of their content.
 
     Args:
-      events: user_id, item_id, timestamp and more, in any order.
+      events: all events of these users, in any order: user_id, item_id, timestamp and other columns.
       users: user_id and the user features.
       items: item_id and the item features.
-      spec: how.
+      spec: the settings.
     Raises:
-      DataError: an event names a user or item that no table has, and the spec does not drop it.
-      ValueError: the method is unknown, or needs what the spec does not hold.
+      DataError: an event has an unknown user or item, and `spec.drop_unknown` is false.
+      ValueError: the method is unknown, or a setting that it needs is missing.
     """
     keys = (names.USER_ID, names.ITEM_ID)
     others = [events.slice(0, 0).drop_columns(list(keys))]
@@ -128,7 +129,7 @@ def join(events: pa.Table, users: pa.Table, items: pa.Table, spec: JoinSpec) -> 
     hashes = [splits.hashes(table[key]) for table, key in zip((users, items), keys, strict=True)]
     drawn = splits.shares(spec.seed, hashes[0][user_row], hashes[1][item_row], time)
     rank = np.argsort(by_id(users))[user_row]
-    # Equal events but for the rating have one hash.
+    # Events that differ in their rating alone have the same hash.
     last = [rest[names.RATING].to_numpy()] if names.RATING in rest.column_names else []
     order = np.lexsort((*last, drawn, time, rank))
     user_row, item_row, time, drawn = user_row[order], item_row[order], time[order], drawn[order]
@@ -145,17 +146,17 @@ def join(events: pa.Table, users: pa.Table, items: pa.Table, spec: JoinSpec) -> 
 def known_rows(
     table: str, events: pa.Table, users: pa.Table, items: pa.Table, drop_unknown: bool
 ) -> tuple[pa.Table, np.ndarray, np.ndarray, dict[str, int]]:
-    """The events whose user and item are known, with the row of each in `users` and in `items`.
+    """Return the events of known users and items, with the rows of their users and items.
 
     Args:
-      table: interactions or exposures.
-      events: user_id, item_id, timestamp and more.
-      users, items: with their ids.
-      drop_unknown: whether the others are dropped and counted, or are an error.
+      table: interactions or impressions.
+      events: user_id, item_id, timestamp and other columns.
+      users, items: tables with the known ids.
+      drop_unknown: whether other events are dropped and counted, or are an error.
     Returns:
-      The events, [N] the rows of their users, [N] those of their items; what was dropped, by reason.
+      The events; [N] the rows of their users; [N] the rows of their items; reason → the number of dropped events.
     Raises:
-      DataError: an event's user or item is not known, and it is not to be dropped.
+      DataError: an event has an unknown user or item, and `drop_unknown` is false.
     """
     user_row, item_row = _rows(events, users, names.USER_ID), _rows(events, items, names.ITEM_ID)
     known = (user_row >= 0) & (item_row >= 0)
@@ -171,7 +172,7 @@ def known_rows(
 
 
 def runs(sorted_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For keys that are grouped together: [N] the first index of each one's group, [N] its size."""
+    """Return for each of N grouped keys the first index [N] and the size [N] of its group."""
     if not len(sorted_keys):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     first = np.flatnonzero(np.r_[True, sorted_keys[1:] != sorted_keys[:-1]])
@@ -185,14 +186,14 @@ def by_id(users: pa.Table) -> np.ndarray:
 
 
 def user_states(joined: Joined, history_length: int) -> pa.Table:
-    """Return each user as of now, sorted by user_id, in chunks of `shards.BYTES_AT_ONCE`.
+    """Return the users after their last event, sorted by user_id, in chunks of `shards.BYTES_AT_ONCE`.
 
     Args:
-      joined: all events of the users, those that are left out of all splits too.
-      history_length: the most items in a history.
+      joined: all events of the users, those that are in no split too.
+      history_length: the maximum number of items in a history.
     Returns:
-      The users' columns, `history` (the latest items, oldest first), `history_time` (their times) and `exclude` (the
-      items of all events).
+      The columns of the users, `history` (the latest items, oldest first), `history_time` (their timestamps) and
+      `exclude` (the items of all events).
     """
     users, item_ids = joined.users, joined.items[names.ITEM_ID]
     order = by_id(users)
@@ -219,29 +220,30 @@ def user_states(joined: Joined, history_length: int) -> pa.Table:
 
 
 def event_counts(joined: Joined, chosen: np.ndarray) -> pa.Table:
-    """Return how many of the chosen events [E] bool each of their items has: item_id and event_count."""
+    """Return the number of chosen events [E] bool of each item: item_id and event_count."""
     rows, counts = np.unique(joined.item_row[chosen], return_counts=True)
     return pa.table({names.ITEM_ID: shards.gather(joined.items[names.ITEM_ID], rows), names.EVENT_COUNT: counts})
 
 
 def counts_of(item_ids: pa.ChunkedArray, counts: pa.Table) -> pa.Array:
-    """[N] int64 the sums of `event_counts`, of one part or several, for the items of a catalogue.
+    """Return [N] int64 the number of events of each item of a catalogue.
 
     Args:
-      item_ids: [N] of the catalogue, each once.
-      counts: of items that are all among them.
+      item_ids: [N] the ids of the catalogue, without duplicates.
+      counts: the results of `event_counts` of one or more shards, of items of the catalogue.
     """
     rows = pc.index_in(counts[names.ITEM_ID].combine_chunks(), value_set=item_ids.combine_chunks()).to_numpy()
     return pa.array(np.bincount(rows, counts[names.EVENT_COUNT].to_numpy(), len(item_ids)).astype(np.int64))
 
 
 def _rows(table: pa.Table, keyed: pa.Table, key: str) -> np.ndarray:
-    """[N] the row in `keyed` of each row of `table`, -1 where there is none."""
+    """Return [N] the row in `keyed` with the key of each row of `table`, -1 for none."""
     found = pc.index_in(table[key].combine_chunks(), value_set=keyed[key].combine_chunks())
     return pc.fill_null(found, -1).to_numpy(zero_copy_only=False)
 
 
 def _group_ids(users: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Return [N] a number for each user and second, of events sorted by both."""
     if not len(users):
         return np.zeros(0, np.int64)
     return np.cumsum(np.r_[False, (users[1:] != users[:-1]) | (time[1:] != time[:-1])])
@@ -261,7 +263,7 @@ def _split(
         case "temporal" if spec.cut is not None:
             return splits.temporal(events[names.TIMESTAMP].to_numpy(), spec.cut)
         case "temporal":
-            raise ValueError("a temporal split should have a cut, two times; found None. Take it from `splits.cuts`")
+            raise ValueError("the split `temporal` should have two timestamps as `cut`; found None. Use `splits.cuts`")
         case "temporal_per_user":
             return splits.temporal_per_user(starts, counts, seconds, spec.eval_share, spec.test_share)
         case "leave_one_out":
@@ -271,17 +273,18 @@ def _split(
         case "kfold" if spec.fold is not None:
             return splits.kfold(drawn, again(), *spec.fold, spec.eval_share)
         case "kfold":
-            raise ValueError("a split by folds should say which, such as (1, 5); found None")
+            raise ValueError("the split `kfold` should have a `fold`, such as (1, 5); found None")
         case "given" if spec.column is not None:
             return splits.given(events[spec.column].combine_chunks(), drawn, spec.has_eval, spec.eval_share)
         case "given":
-            raise ValueError("a given split should have its column; found None")
+            raise ValueError("the split `given` should have a `column`; found None")
     methods = "random, kfold, given, temporal, temporal_per_user, leave_one_out"
     raise ValueError(f"the method of a split should be one of {methods}; found {spec.method!r}")
 
 
 def _refuse_unknown(table: str, events: pa.Table, user_row: np.ndarray, item_row: np.ndarray) -> None:
-    one = "event" if table == names.INTERACTIONS else "exposure"
+    """Raise DataError for the first event of an unknown user or item."""
+    one = "event" if table == names.INTERACTIONS else "impression"
     for rows, key, keyed in ((user_row, names.USER_ID, names.USERS), (item_row, names.ITEM_ID, names.ITEMS)):
         missing = np.flatnonzero(rows < 0)
         if len(missing):
@@ -291,5 +294,5 @@ def _refuse_unknown(table: str, events: pa.Table, user_row: np.ndarray, item_row
                 table,
                 f"{one} of user {user}, item {item}, timestamp {time}",
                 f"its {key} is not in the table {keyed} ({len(missing):,} such {one}s)",
-                f"Add it to {keyed}, or set `data.{table}.on_unknown: drop` to leave such {one}s out and count them.",
+                f"Add it to {keyed}, or set `data.{table}.on_unknown: drop` to drop and count such {one}s.",
             )

@@ -1,4 +1,4 @@
-"""The schema of the joined events, from the schemas of the three tables, and the gate before the join."""
+"""The schema of the joined events, from the schemas of the tables; and the check of anomalies before the join."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from core.errors import DataError
 
 
 def joined_schema(tables: dict[str, schema_pb2.Schema], without: str | None = None) -> schema_pb2.Schema:
-    """Return the features of all tables, plus `history`, which the transform graph takes when serving.
+    """Return the features of all tables, and `history`, an input of the transform graph in serving.
 
-    None is required: a catalogue item has no user, and no event is written with its history.
+    No feature is required: catalogue items have no user features, and events are written without a history.
 
     Args:
-      tables: the schema of interactions, items and, where there is such a table, users.
-      without: a column that the join takes away.
+      tables: the schemas of interactions, items and, if there is such a table, users.
+      without: a column that the join removes.
     """
     schema = schema_pb2.Schema()
     seen = {without}
@@ -29,12 +29,12 @@ def joined_schema(tables: dict[str, schema_pb2.Schema], without: str | None = No
 
 
 def read_anomalies(uri: str) -> anomalies_pb2.Anomalies:
-    """What ExampleValidator found in a table."""
+    """Return the anomalies that ExampleValidator found in a table."""
     return anomalies_pb2.Anomalies.FromString((Path(uri) / f"Split-{names.ALL}" / "SchemaDiff.pb").read_bytes())
 
 
 def refuse_anomalies(table: str, anomalies: anomalies_pb2.Anomalies) -> None:
-    """Raises: DataError when ExampleValidator found that the table breaks its schema."""
+    """Raise DataError if ExampleValidator found anomalies in a table."""
     found = [
         f"{name or 'the table'}: {info.short_description.lower()} ({info.description})"
         for name, info in sorted(anomalies.anomaly_info.items())
@@ -46,10 +46,11 @@ def refuse_anomalies(table: str, anomalies: anomalies_pb2.Anomalies) -> None:
             table,
             "schema",
             "; ".join(found),
-            f"Mend the data, or change the frozen schema `{table}.pbtxt` in data.schema_folder if the data is right.",
+            f"Correct the data; or, if it is right, change the frozen schema `{table}.pbtxt` in data.schema_folder.",
         )
 
 
 def _add(schema: schema_pb2.Schema, name: str, kind: "schema_pb2.FeatureType.ValueType") -> None:
+    """Add an optional feature."""
     feature = schema.feature.add(name=name, type=kind)
     feature.presence.min_count = 0

@@ -1,4 +1,4 @@
-"""Shards of users, and tables in parts whose arrays stay far below Arrow's 2 GiB. Arrow and NumPy only."""
+"""Shards of users, and tables in parts whose arrays stay far below Arrow's limit of 2 GiB. Arrow and NumPy only."""
 
 from collections.abc import Iterable, Iterator
 
@@ -16,19 +16,19 @@ BYTES_AT_ONCE = 2**28
 
 
 def shards_of(rows: int, size: int) -> int:
-    """Return how many shards of users hold `rows` events and `size` bytes of events and users."""
+    """Return the number of shards for `rows` events, and `size` bytes of events and users."""
     return max(1, -(-rows // ROWS_A_SHARD), -(-size // BYTES_A_SHARD))
 
 
 def shard_of(user_ids: pa.Array, shards: int) -> np.ndarray:
-    """Return the shard [N] int64 of each user, the same on every worker and in every run."""
+    """Return [N] int64 the shard of each user, equal on every worker and in every run."""
     import pandas as pd
 
     return (pd.util.hash_array(user_ids.to_numpy(zero_copy_only=False)) % shards).astype(np.int64)
 
 
 def blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Join consecutive batches while they hold no more than BYTES_AT_ONCE together."""
+    """Yield consecutive batches joined up to BYTES_AT_ONCE."""
     waiting: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
@@ -45,8 +45,8 @@ def by_shard(block: pa.RecordBatch, shards: int) -> Iterator[tuple[int, pa.Recor
     """Yield each shard that has rows in the block, with these rows in their order.
 
     Args:
-      block: user_id and more.
-      shards: how many shards there are.
+      block: user_id and other columns.
+      shards: the number of shards.
     """
     if shards == 1:
         yield 0, block
@@ -59,12 +59,12 @@ def by_shard(block: pa.RecordBatch, shards: int) -> Iterator[tuple[int, pa.Recor
 
 
 def compact(table: pa.Table) -> pa.Table:
-    """Return the table in few chunks, none above BYTES_AT_ONCE but those that were."""
+    """Return the table with its small chunks joined up to BYTES_AT_ONCE."""
     return pa.Table.from_batches(blocks(table.to_batches()), schema=table.schema)
 
 
 def gather(column: pa.ChunkedArray, rows: np.ndarray) -> pa.Array:
-    """Return the values at `rows` [R] of a column, taken chunk by chunk, so that no array holds the whole column."""
+    """Return the values of a column at `rows` [R], taken chunk by chunk, so that no array holds the whole column."""
     if column.num_chunks == 1:
         return column.chunk(0).take(pa.array(rows))
     ends = np.cumsum([len(chunk) for chunk in column.chunks])
@@ -88,7 +88,7 @@ def row_bytes(table: pa.Table) -> np.ndarray:
 
 
 def slices(sizes: np.ndarray) -> Iterator[slice]:
-    """Yield slices one after the other that hold BYTES_AT_ONCE at most, or one row; an empty one where there is no row.
+    """Yield consecutive slices of at most BYTES_AT_ONCE, or of one row; one empty slice if there are no rows.
 
     Args:
       sizes: [N] int64, the bytes of each row.
@@ -103,6 +103,7 @@ def slices(sizes: np.ndarray) -> Iterator[slice]:
 
 
 def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
+    """Return batches as one."""
     if len(batches) == 1:
         return batches[0]
     [whole] = pa.Table.from_batches(batches).combine_chunks().to_batches() or [batches[0]]
@@ -110,6 +111,7 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def _value_bytes(values: pa.Array) -> np.ndarray:
+    """Return [N] the bytes of each value."""
     if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
         lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
         total = np.r_[0, np.cumsum(_value_bytes(values.flatten()))]

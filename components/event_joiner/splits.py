@@ -1,7 +1,7 @@
-"""Which split each event belongs to.
+"""The methods that assign events to splits.
 
-Of `random`, `kfold` and `given` a user's events of one split need not follow those of another: they are for published
-tables, which were made so, and tell less of what a model will be worth tomorrow than a cut in time.
+Under `random`, `kfold` and `given` the events of a user in one split need not precede those in the next. They exist for
+comparison with published results; a split in time predicts the quality of a served model better.
 """
 
 import numpy as np
@@ -12,18 +12,18 @@ from core import names
 from core.errors import DataError
 
 SPLITS = (names.TRAIN, names.EVAL, names.TEST)  # an event's split is an index into this
-LEFT_OUT = -1  # an event of no split; only what is known of its user as of now holds it
+LEFT_OUT = -1  # an event of no split; it is in the history and the seen items of its user after the last event
 
 
 def cuts(timestamps: np.ndarray, eval_share: float, test_share: float) -> tuple[int, int]:
-    """The two global times of a `temporal` split.
+    """Return the timestamps at which eval and test of a `temporal` split begin.
+
+    Events of one second are in one split.
 
     Args:
       timestamps: [N] int64 of all events.
-      eval_share: share of the events between the two times.
-      test_share: share of the events from the second on.
-    Returns:
-      (start of eval, start of test); events of one second fall on one side.
+      eval_share: the share of the events in eval.
+      test_share: the share of the events in test.
     """
     if not len(timestamps):
         return 0, 0
@@ -32,43 +32,43 @@ def cuts(timestamps: np.ndarray, eval_share: float, test_share: float) -> tuple[
 
 
 def temporal(timestamps: np.ndarray, cut: tuple[int, int]) -> np.ndarray:
-    """[N] split of each event by two global times."""
+    """Return [N] the split of each event by the timestamps at which eval and test begin."""
     return np.searchsorted(np.asarray(cut), timestamps, side="right").astype(np.int8)
 
 
 def temporal_per_user(
     starts: np.ndarray, counts: np.ndarray, seconds: np.ndarray, eval_share: float, test_share: float
 ) -> np.ndarray:
-    """Return the split [N] by the place of an event among its user's, events sorted by user and time.
+    """Return [N] the split of events, sorted by user and timestamp, by their position among the events of the user.
 
-    The events of one second have the split of the last of them, as those of the second of a `temporal` cut fall behind
-    it. A user's first second is train, so that something is known of each user.
+    Events of one second are in the split of the last of them. The first second of a user is train.
 
     Args:
       starts: [N] index of the first event of the event's user.
-      counts: [N] how many events that user has.
+      counts: [N] number of events of that user.
       seconds: [N] index of the first event of the event's user and second.
-      eval_share, test_share: an event at place i of n is in test from i/n ≥ 1 - test_share on.
+      eval_share, test_share: event i of n, from 0, is in test if i/n ≥ 1 - test_share, and in eval if not and
+        i/n ≥ 1 - eval_share - test_share.
     """
     ends = np.flatnonzero(np.r_[seconds[1:] != seconds[:-1], np.ones(min(1, len(seconds)), bool)])
     last = ends[np.searchsorted(ends, np.arange(len(seconds)))] if len(seconds) else seconds
-    place = np.where(seconds == starts, 0, (last - starts) / counts)
-    return np.searchsorted(_edges(eval_share, test_share), place, side="right").astype(np.int8)
+    position = np.where(seconds == starts, 0, (last - starts) / counts)
+    return np.searchsorted(_edges(eval_share, test_share), position, side="right").astype(np.int8)
 
 
 def _edges(eval_share: float, test_share: float) -> np.ndarray:
-    """Where eval and test begin, as shares; rounded, since 1 - 0.2 - 0.1 is a little more than 0.7."""
+    """Return the shares at which eval and test begin; rounded, since 1 - 0.2 - 0.1 is a little more than 0.7."""
     return np.round([1 - eval_share - test_share, 1 - test_share], 9)
 
 
 def leave_one_out(starts: np.ndarray, counts: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Return the split [N]: of a user's last second one event is test, of the second before it one is eval.
+    """Return [N] the split: one event of a user's last second is test, one of the second before it is eval.
 
-    The last event of a second is the one that is kept; the others of these two seconds are LEFT_OUT, since nobody knows
-    whether they came before it. A user's only second is train, and of two the first is.
+    It is the last event of the second. The other events of these two seconds are LEFT_OUT: their order is unknown. A
+    user's only second is train; of two seconds the first is train.
 
     Args:
-      starts, counts, seconds: as of `temporal_per_user`; of one second the events are sorted by their content hash.
+      starts, counts, seconds: as for `temporal_per_user`; events of one second are sorted by their content hash.
     """
     last = seconds[starts + counts - 1]
     before = seconds[np.maximum(last - 1, 0)]
@@ -79,7 +79,7 @@ def leave_one_out(starts: np.ndarray, counts: np.ndarray, seconds: np.ndarray) -
 
 
 def hashes(ids: pa.ChunkedArray) -> np.ndarray:
-    """Return the hash [N] uint64 of each id, the same on every worker and in every run."""
+    """Return [N] uint64 the hash of each id, equal on every worker and in every run."""
     import pandas as pd
 
     parts = [pd.util.hash_array(chunk.to_numpy(zero_copy_only=False)) for chunk in ids.chunks if len(chunk)]
@@ -87,12 +87,12 @@ def hashes(ids: pa.ChunkedArray) -> np.ndarray:
 
 
 def shares(seed: int, users: np.ndarray, items: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
-    """Return a number [N] in [0, 1) for each event, drawn by what it is, whatever stands beside it and in what order.
+    """Return [N] a pseudo-random number in [0, 1) for each event, which depends on its content and the seed alone.
 
-    Events of one user, item and second are one event to it, so a repeated event never falls on two sides.
+    Repeated events, of one user, item and second, have the same number, and so are in the same split.
 
     Args:
-      seed: another one draws other numbers.
+      seed: the seed.
       users, items: [N] `hashes` of the ids.
       timestamps: [N] int64.
     """
@@ -100,55 +100,55 @@ def shares(seed: int, users: np.ndarray, items: np.ndarray, timestamps: np.ndarr
 
     drawn = np.full(len(timestamps), np.uint64(seed), dtype=np.uint64)
     for part in (users, items, pd.util.hash_array(timestamps)):
-        # One after the other, so that user 1 with item 2 is not user 2 with item 1.
+        # Hashed in sequence, so that user 1 with item 2 differs from user 2 with item 1.
         drawn = pd.util.hash_array(drawn + part)
     return (drawn >> np.uint64(11)) / 2.0**53
 
 
 def random(drawn: np.ndarray, eval_share: float, test_share: float) -> np.ndarray:
-    """[N] split of each event by its number in [0, 1), of `shares`."""
+    """Return [N] the split of each event by its number in [0, 1) from `shares`."""
     return np.searchsorted(_edges(eval_share, test_share), drawn, side="right").astype(np.int8)
 
 
 def kfold(drawn: np.ndarray, again: np.ndarray, fold: int, folds: int, eval_share: float) -> np.ndarray:
-    """[N] split: fold `fold` of `folds` is test, and a share of the others eval.
+    """Return [N] the split: fold `fold` of `folds` is test, and a share of the others eval.
 
     Args:
-      drawn, again: [N] two numbers in [0, 1) of `shares`, under two seeds.
-      fold: which, from 1; every event is test in exactly one of 1 … folds.
-      folds: how many.
-      eval_share: share of the events that are not test.
+      drawn, again: [N] numbers in [0, 1) from `shares`, under two seeds.
+      fold: the number of the fold, from 1; every event is test in exactly one fold.
+      folds: the number of folds.
+      eval_share: the share of eval in the other folds.
     """
     is_test = (drawn * folds).astype(np.int64) == fold - 1
     return np.select([is_test, again < eval_share], [2, 1], 0).astype(np.int8)
 
 
 def given(column: pa.Array, drawn: np.ndarray, has_eval: bool, eval_share: float) -> np.ndarray:
-    """[N] split as the data say.
+    """Return [N] the split that a column holds.
 
     Args:
       column: [N] `train`, `eval` or `test`.
-      drawn: [N] numbers in [0, 1) of `shares`.
+      drawn: [N] numbers in [0, 1) from `shares`.
       has_eval: whether any event of the whole table is eval; if not, a share of train becomes eval.
       eval_share: that share.
     Raises:
-      ValueError: a value is none of the three.
+      ValueError: the column holds another value.
     """
     found = pc.index_in(column, value_set=pa.array(SPLITS))
     if found.null_count:
-        raise ValueError(f"a given split should be one of {', '.join(SPLITS)}; see `check_given`")
+        raise ValueError(f"the split of an event should be one of {', '.join(SPLITS)}; see `check_given`")
     split = found.to_numpy(zero_copy_only=False).astype(np.int8)
     return split if has_eval else np.where((split == 0) & (drawn < eval_share), 1, split).astype(np.int8)
 
 
 def check_given(column: pa.ChunkedArray, name: str) -> bool:
-    """Whether any event is eval.
+    """Return whether any event is eval.
 
     Args:
       column: the split of every event of the table.
-      name: what the column is called.
+      name: the name of the column.
     Raises:
-      DataError: a value is none of the three splits, or train or test has no event.
+      DataError: a value is not a split, or train or test has no event.
     """
     counts = {one["values"]: one["counts"] for one in column.value_counts().to_pylist()}
     wrong = {value: count for value, count in counts.items() if value not in SPLITS}
@@ -157,7 +157,7 @@ def check_given(column: pa.ChunkedArray, name: str) -> bool:
         raise DataError(
             names.INTERACTIONS,
             f"column {name!r}",
-            f"{'an empty value' if value is None else repr(value)} is no split ({count:,} such events)",
+            f"{'an empty value' if value is None else repr(value)} is not a split ({count:,} such events)",
             f"Write one of {', '.join(SPLITS)} for every event.",
         )
     missing = [split for split in (names.TRAIN, names.TEST) if split not in counts]
@@ -166,13 +166,13 @@ def check_given(column: pa.ChunkedArray, name: str) -> bool:
             names.INTERACTIONS,
             f"column {name!r}",
             f"no event is {' or '.join(missing)}; there are {', '.join(counts) or 'no events'}",
-            "Mark the events to learn from `train` and those to be judged by `test`.",
+            "Write `train` for the training events and `test` for the events of the evaluation.",
         )
     return names.EVAL in counts
 
 
 def check_none_empty(rows: dict[str, int], method: str) -> None:
-    """Raises: DataError when a split has no event."""
+    """Raise DataError if a split has no event."""
     empty = [split for split in SPLITS if not rows.get(split)]
     if empty:
         found = ", ".join(f"{split} {rows.get(split, 0):,}" for split in SPLITS)
@@ -180,5 +180,5 @@ def check_none_empty(rows: dict[str, int], method: str) -> None:
             names.INTERACTIONS,
             f"split `{method}`",
             f"leaves {' and '.join(empty)} empty ({found} events)",
-            "Give larger shares in `split.eval` and `split.test`, another `split.method`, or more events.",
+            "Raise `split.eval` and `split.test`, use another `split.method`, or add events.",
         )

@@ -1,4 +1,4 @@
-"""The release in force as a baseline: it answers the test queries with its own catalogue and settings."""
+"""The release in force as a baseline, with its own catalogue and settings."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -19,21 +19,21 @@ from transform.features import Features, own_modules, raw_columns
 
 
 class NotComparableError(Exception):
-    """Why a release cannot stand beside the models under evaluation."""
+    """The reason why a release cannot be compared with the models under evaluation."""
 
 
 @contextlib.contextmanager
 def opened(folder: Path, split: dict[str, Any], features: Features, trusted: Sequence[Path]) -> Iterator[TwoStep]:
-    """Yield the engine of a release, which nobody deletes before the block ends.
+    """Yield the engine of a release, which is not deleted before the block ends.
 
     Args:
-      folder: of the release.
-      split: of the test events that it is to be asked about.
-      features: those configured now, which the queries carry.
-      trusted: as of `core.release.reader.manifest`.
+      folder: folder of the release.
+      split: the settings of the present test split.
+      features: the present features, which the queries hold.
+      trusted: as for `core.release.reader.manifest`.
     Raises:
-      NotComparableError: the release was judged under another split, so that it may have been fitted on these test
-        events; it takes user features that the queries lack; or it cannot be read.
+      NotComparableError: the release was evaluated under another split, so it may have been fitted on these test
+        events; it needs user features that the queries lack; or it cannot be read.
     """
     try:
         modules = own_modules(features)
@@ -43,8 +43,8 @@ def opened(folder: Path, split: dict[str, Any], features: Features, trusted: Seq
             lacking = _lacking(settings.features, features)
             if lacking:
                 raise NotComparableError(
-                    f"release {folder.name} takes the user features {', '.join(lacking)}, which are gone or hold "
-                    "values of another kind now"
+                    f"release {folder.name} needs the user features {', '.join(lacking)}, which no longer exist or are "
+                    "of another kind"
                 )
             yield models.of_release(path, modules, trusted)
     except ReleaseError as error:
@@ -52,22 +52,22 @@ def opened(folder: Path, split: dict[str, Any], features: Features, trusted: Seq
 
 
 def _check_split(version: str, before: Any, now: dict[str, Any]) -> None:
-    """Raises: NotComparableError where a release that was judged under `before` may know events that are test now."""
+    """Raise NotComparableError if a release evaluated under `before` may have been fitted on present test events."""
     before = before if isinstance(before, dict) else {}
     earlier, begins = before.get("begins"), now.get("begins")
     if {key: each for key, each in before.items() if key != "begins"} != {
         key: each for key, each in now.items() if key != "begins"
     }:
-        why = f"was judged under another split ({_in_words(before)}; now {_in_words(now)})"
+        why = f"was evaluated under another split ({_in_words(before)}; now {_in_words(now)})"
     elif begins is not None and (not isinstance(earlier, int) or begins < earlier):
-        why = f"was judged on later data ({_in_words(before)}; now {_in_words(now)})"
+        why = f"was evaluated on later data ({_in_words(before)}; now {_in_words(now)})"
     else:
         return
     raise NotComparableError(f"release {version} {why} and may have been fitted on events that are test now")
 
 
 def in_catalogue(rows: np.ndarray, release: Catalogue, catalogue: Catalogue) -> np.ndarray:
-    """Return lists of a release as rows of the present catalogue; items that are gone are left out of a list.
+    """Return lists of a release as rows of the present catalogue, without the items that are no longer in it.
 
     Args:
       rows: [Q, K] rows of the release's catalogue, -1 past the last.
@@ -76,24 +76,24 @@ def in_catalogue(rows: np.ndarray, release: Catalogue, catalogue: Catalogue) -> 
     Returns:
       [Q, K] rows of the present catalogue, -1 past the last.
     """
-    row_now = np.append(catalogue.rows(release.ids), np.int32(-1))  # the last place is of -1
-    found = row_now[rows]
-    order = np.argsort(found < 0, axis=1, kind="stable")
-    return np.take_along_axis(found, order, axis=1)
+    row_now = np.append(catalogue.rows(release.ids), np.int32(-1))  # row -1 reads the last value
+    present = row_now[rows]
+    order = np.argsort(present < 0, axis=1, kind="stable")
+    return np.take_along_axis(present, order, axis=1)
 
 
 def retrieve(engine: TwoStep, queries: Queries, k: int, catalogue: Catalogue) -> np.ndarray:
-    """Return [Q, K] what the release's retriever alone answers, as rows of the present catalogue."""
+    """Return [Q, K] the lists of the retriever of a release, as rows of the present catalogue."""
     return in_catalogue(engine.retriever.retrieve(queries, k).rows, engine.catalogue, catalogue)
 
 
 def recommend(engine: TwoStep, queries: Queries, k: int, catalogue: Catalogue) -> np.ndarray:
-    """Return [Q, K] what the release answers, as rows of the present catalogue."""
+    """Return [Q, K] the lists of a release, as rows of the present catalogue."""
     return in_catalogue(engine.recommend(queries, k)[0], engine.catalogue, catalogue)
 
 
 def _lacking(before: Features, now: Features) -> list[str]:
-    """Return the user columns that a release takes and that the queries do not have in the same form."""
+    """Return the user columns that a release needs and that the queries lack or hold as another kind."""
     has = raw_columns(now.user)
     return sorted(name for name, raw in raw_columns(before.user).items() if has.get(name) != raw)
 

@@ -1,4 +1,4 @@
-"""RecommenderEvaluator: models + events → what they are worth, and whether they may be released."""
+"""RecommenderEvaluator: models and events → metrics of the models, and their blessing."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -8,6 +8,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.recommender_evaluator.executor import Executor
+from components.recommender_evaluator.settings import EvaluatorSettings
 from components.types import CandidateIndex, RecommenderEvaluation, Release
 
 
@@ -30,24 +31,23 @@ class RecommenderEvaluatorSpec(ComponentSpec):
 
 
 class RecommenderEvaluator(base_component.BaseComponent):
-    """Full-catalogue metrics with intervals, by slice, beside the baselines and the release in force.
+    """Write full-catalogue metrics with intervals, by slice, compared with baselines and the release in force.
 
-    Without a ranking model it judges retrieval alone. With one it judges both steps as they will be served, and blesses
-    them, or not, by the rules.
+    Without a ranking model it evaluates retrieval alone. With one it evaluates both steps as they are served, and
+    blesses them if they meet the rules.
 
     Args:
-      examples: of EventJoiner.
-      model: of RetrievalTrainer.
-      candidate_index: of CandidateIndex.
-      settings: JSON with features, queries, split, at, baselines, slices, resamples and seed; with a ranking model also
-        serving, rules and min_queries.
-      code_digest: of the code of this component.
-      ranking_model: of RankingTrainer.
-      retrieval_evaluation: of the evaluator of retrieval alone, whose lists are not made again.
+      examples: output of EventJoiner.
+      model: output of RetrievalTrainer.
+      candidate_index: output of CandidateIndex.
+      settings: of this component; with a ranking model `two_step` is set.
+      code_digest: the digest of the code of this component.
+      ranking_model: output of RankingTrainer.
+      retrieval_evaluation: output of the evaluator of retrieval alone, whose lists are used again.
       baseline_release: the release in force.
     Outputs:
       evaluation: `evaluation.json` and the lists.
-      blessing: of both models together; only with a ranking model.
+      blessing: the blessing of both models; only with a ranking model.
     """
 
     SPEC_CLASS = RecommenderEvaluatorSpec
@@ -58,7 +58,7 @@ class RecommenderEvaluator(base_component.BaseComponent):
         examples: types.BaseChannel,
         model: types.BaseChannel,
         candidate_index: types.BaseChannel,
-        settings: str,
+        settings: EvaluatorSettings,
         code_digest: str,
         ranking_model: types.BaseChannel | None = None,
         retrieval_evaluation: types.BaseChannel | None = None,
@@ -71,7 +71,7 @@ class RecommenderEvaluator(base_component.BaseComponent):
             ranking_model=ranking_model,
             retrieval_evaluation=retrieval_evaluation,
             baseline_release=baseline_release,
-            settings=settings,
+            settings=settings.model_dump_json(),
             code_digest=code_digest,
             evaluation=types.Channel(type=RecommenderEvaluation),
             blessing=types.Channel(type=standard_artifacts.ModelBlessing) if ranking_model is not None else None,

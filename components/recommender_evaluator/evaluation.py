@@ -1,24 +1,24 @@
-"""Lists of several models in, one JSON evaluation out.
+"""The evaluation of the lists of several models, as JSON.
 
     {
-      "subject": "two_step",                    the model that is judged
-      "baselines": ["popularity", …],           the others, in the order given; `in_force` is one of them
-      "not_compared": {"in_force": "why"},  models that should stand beside it and cannot
+      "subject": "two_step",                    the model that is evaluated
+      "baselines": ["popularity", …],           the models that it is compared with; `in_force` is one of them
+      "not_compared": {"in_force": "why"},      baselines that cannot be compared, and why
       "ks": [10, 20, 100],
       "queries": 943, "queries_with_relevant": 940, "catalogue": 1682,
       "confidence": 0.95, "resamples": 1000, "seed": 42,
       "models":      {model:    {metric@k: estimate}},
-      "differences": {baseline: {metric@k: estimate}},    subject less baseline, paired by query
+      "differences": {baseline: {metric@k: estimate}},    subject − baseline, paired by query
       "slices": [{"name": "gender=F", "of": "queries", "queries": 273, "metrics": {metric@k: estimate}}, …],
-      "probabilities": …                        of what the subject takes for the probability of being relevant, or null
+      "probabilities": …                        the metrics of the subject's probabilities of relevance, or null
     }
 
 An estimate is {"mean", "low", "high", "queries"}: the mean over the queries that have a value, its 95% bootstrap
-interval and how many those are. What could not be measured is null (JSON has no NaN). The metrics of all lists together
-(`core.metrics.EXPOSURE`) are one number, which stands under "mean"; their interval is null and they have no paired
-difference. Slices are of the subject: slices of queries have every metric that has a value a query, over their own
-queries; slices of items ("of": "items") have recall, the relevant items restricted to the slice, queries without any
-left out. A slice that a rule compares has "models" and "differences" besides, as above.
+interval, and the number of these queries. What could not be measured is null (JSON has no NaN). The metrics of all
+lists together (`core.metrics.AGGREGATE`) are one number, under "mean", without an interval and a paired difference.
+Slices are of the subject. Slices of queries have every metric that has a value a query, over their own queries. Slices
+of items ("of": "items") have recall, of the relevant items in the slice, over the queries that have any. A slice that a
+rule compares also has "models" and "differences", as above.
 """
 
 import math
@@ -38,12 +38,12 @@ Relevant = tuple[np.ndarray, np.ndarray]
 
 
 class Predictions(NamedTuple):
-    """What the subject says of pairs of a query and an item; arrays of one length.
+    """The probabilities of the subject for P pairs of a query and an item.
 
     Args:
-      labels: bool, whether the item is relevant.
-      probabilities: that it is, in [0, 1].
-      queries: the query's number.
+      labels: [P] bool, whether the item is relevant.
+      probabilities: [P] the estimated probability that it is, in [0, 1].
+      queries: [P] the number of the query.
     """
 
     labels: np.ndarray
@@ -70,29 +70,29 @@ def evaluate(
     compared_slices: Collection[str] = (),
     not_compared: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Measure every model's lists and compare the subject with the others; the module says what comes out.
+    """Evaluate the lists of every model and compare the subject with the others; see the module for the result.
 
     Args:
       ranked_by_model: model → [Q, K] item indices, best first, padded with -1; K may differ between models.
-      subject: which of them is judged; the others are its baselines.
+      subject: the model that is evaluated; the others are its baselines.
       relevant: offsets [Q + 1] and items [nnz] of each query's relevant items.
       train_counts: [n_items] events of each item in train; an item's index is its row of the catalogue.
       ks: list lengths.
       features: one row a query, the columns to slice by; see `slices.of_queries`.
-      has_history: [Q] bool, whether the query's user has a past.
+      has_history: [Q] bool, whether the user of the query has earlier events.
       item_features: one row an item, the columns to slice items by; see `slices.of_values`.
-      resamples: bootstrap resamples of every interval.
-      seed: of the bootstrap.
+      resamples: the number of bootstrap resamples of an interval.
+      seed: the seed of the bootstrap.
       users: [Q] the user of each query, where a user has several (unit `event`); see `intervals.of_means`.
-      seen: as `relevant`, the items that may not be returned, with repeats or not; by default none.
-      item_vectors: [n_items, F] of `item_vectors`; without it no list has a diversity.
-      predictions: of the subject.
-      compared_slices: names of slices in which the subject is compared with the others as well.
+      seen: as `relevant`, the items that may not be returned, possibly with duplicates; by default none.
+      item_vectors: [n_items, F] from `serving.item_vectors`; without it diversity is not measured.
+      predictions: the probabilities of the subject.
+      compared_slices: the names of the slices in which the subject is compared with the others too.
       not_compared: model → why it is not among the models.
 
     Raises:
-      ValueError: the subject is missing, a k below 1, or arrays that do not fit (see `metrics.hits`).
-      UsageError: a column of `features` cannot be sliced by.
+      ValueError: the subject is missing, a k is below 1, or shapes do not agree (see `metrics.hits`).
+      UsageError: a column of `features` holds values that have no slices.
     """
     if subject not in ranked_by_model:
         raise ValueError(f"subject should be one of the models, {', '.join(ranked_by_model)}; found {subject!r}")
@@ -104,7 +104,7 @@ def evaluate(
         {model: ranked_by_model[model][:, : ks[-1]] for model in models}, relevant, train_counts, seen, item_vectors
     )
     n_relevant, n_items = np.diff(relevant[0]), len(train_counts)
-    # [Q, models, metrics], so that one bootstrap serves all.
+    # [Q, models, metrics]: all metrics share one bootstrap.
     values = np.stack([_by_query(of_model, ks) for of_model in lists.values()], axis=1)
     weights = np.where([name in metrics.WEIGHTED for name in metrics.BY_QUERY for _ in ks], n_relevant[:, None], 1)
     users = np.arange(len(values)) if users is None else users
@@ -121,7 +121,7 @@ def evaluate(
         "resamples": resamples,
         "seed": seed,
         **measure.all(values, users, weights, _labels(metrics.BY_QUERY, ks), {
-            model: _exposure(of_model.ranked, n_items, ks) for model, of_model in lists.items()
+            model: _aggregate(of_model.ranked, n_items, ks) for model, of_model in lists.items()
         }),
         "slices": [
             *_of_query_slices(values, slices.of_queries(features, has_history), ks, measure, users, weights,
@@ -147,7 +147,7 @@ def lists_of(
     seen: Relevant | None,
     item_vectors: sparse.csr_array | None,
 ) -> dict[str, metrics.Lists]:
-    """The lists of each model with all that the metrics look at."""
+    """Return the lists of each model with the inputs of the metrics."""
     (offsets, items), n_items = relevant, len(train_counts)
     seen_offsets, seen_items = seen or (np.zeros(len(offsets), dtype=np.int64), np.zeros(0, dtype=np.int64))
     seen_offsets, seen_items = metrics.unique_pairs(seen_offsets, seen_items, n_items)
@@ -159,7 +159,7 @@ def lists_of(
             n_relevant=np.diff(offsets),
             n_candidates=n_items - np.diff(seen_offsets),
             train_counts=train_counts,
-            places=metrics.popularity_places(rows, train_counts, seen_offsets, seen_items),
+            popularity_ranks=metrics.popularity_ranks(rows, train_counts, seen_offsets, seen_items),
             vectors=vectors,
         )
         for model, rows in ranked.items()
@@ -167,18 +167,19 @@ def lists_of(
 
 
 def _labels(names: Sequence[str] | Mapping[str, Any], ks: Sequence[int]) -> list[str]:
+    """Return `metric@k` for every metric and k."""
     return [f"{name}@{k}" for name in names for k in ks]
 
 
 def _by_query(lists: metrics.Lists, ks: Sequence[int]) -> np.ndarray:
-    """[Q, metrics · ks]"""
+    """Return [Q, metrics · ks] the values of each query."""
     return np.stack([metric(lists, k) for metric in metrics.BY_QUERY.values() for k in ks], axis=1)
 
 
-def _exposure(ranked: np.ndarray, n_items: int, ks: Sequence[int]) -> dict[str, Any]:
+def _aggregate(ranked: np.ndarray, n_items: int, ks: Sequence[int]) -> dict[str, Any]:
     return {
         f"{name}@{k}": {"mean": _number(metric(ranked, n_items, k)), "low": None, "high": None, "queries": len(ranked)}
-        for name, metric in metrics.EXPOSURE.items()
+        for name, metric in metrics.AGGREGATE.items()
         for k in ks
     }
 
@@ -192,7 +193,7 @@ class _Measure:
     def rows(
         self, values: np.ndarray, users: np.ndarray, weights: np.ndarray | None, labels: list[str]
     ) -> list[dict[str, Any]]:
-        """Of [Q, rows, metrics] the estimates of each row; weights are [Q, metrics]."""
+        """Return the estimates of each row of values [Q, rows, metrics] with weights [Q, metrics]."""
         weights = None if weights is None else weights[:, None]
         return _rows(intervals.of_means(values, self.resamples, self.seed, users, weights), labels)
 
@@ -204,7 +205,7 @@ class _Measure:
         labels: list[str],
         more: Mapping[str, dict[str, Any]],
     ) -> dict[str, Any]:
-        """Those of every model, with `more` of each, and the first's less every other's."""
+        """Return the estimates of every model, with `more` of each, and the differences of the first to the others."""
         first = np.broadcast_to(values[:, :1], values[:, 1:].shape)
         against = intervals.of_differences(
             first, values[:, 1:], self.resamples, self.seed, users, None if weights is None else weights[:, None]
@@ -225,13 +226,14 @@ def _of_query_slices(
     weights: np.ndarray,
     compared: Collection[str],
 ) -> list[dict[str, Any]]:
-    labels, found = _labels(metrics.BY_QUERY, ks), []
+    """Return the estimates of the slices of queries."""
+    labels, parts = _labels(metrics.BY_QUERY, ks), []
     for name, mask in of_queries:
         rest = (users[mask], weights[mask], labels)
         more = measure.all(values[mask], *rest, {}) if name in compared else {}
         [row] = measure.rows(values[mask][:, :1], *rest)
-        found.append({"name": name, "of": "queries", "queries": int(mask.sum()), "metrics": row, **more})
-    return found
+        parts.append({"name": name, "of": "queries", "queries": int(mask.sum()), "metrics": row, **more})
+    return parts
 
 
 def _of_item_slices(
@@ -243,14 +245,15 @@ def _of_item_slices(
     users: np.ndarray,
     compared: Collection[str],
 ) -> list[dict[str, Any]]:
-    (offsets, items), labels, found = relevant, _labels(["recall"], ks), []
+    """Return the estimates of recall in the slices of items."""
+    (offsets, items), labels, parts = relevant, _labels(["recall"], ks), []
     query = metrics.queries_of(offsets)
     numbers = [np.bincount(query[mask[items]], minlength=len(offsets) - 1) for _, mask in of_items]
 
     def recall(model: str, place: int) -> np.ndarray:
-        """[Q, ks]"""
+        """Return [Q, ks] the recall of a model in a slice."""
         mask, one = of_items[place].mask, lists[model]
-        # Padding reads some item's mask, but is no hit.
+        # Padding, -1, reads the mask of the last item, but is never a hit.
         hits = one.hits & mask[one.ranked]
         return np.stack([metrics.recall(hits, numbers[place], k) for k in ks], axis=1)
 
@@ -260,12 +263,12 @@ def _of_item_slices(
         of_all = np.stack([recall(model, place) for model in lists], axis=1) if name in compared else None
         more = {} if of_all is None else measure.all(of_all, users, None, labels, {})
         one = {"name": name, "of": "items", "queries": int((number > 0).sum()), "metrics": row, **more}
-        found.append(one)
-    return found
+        parts.append(one)
+    return parts
 
 
 def _of_probabilities(predictions: Predictions) -> dict[str, Any]:
-    """Log loss beside that of saying the base rate every time, calibration, and AUC over all pairs and by query."""
+    """Return log loss, that of a constant base rate, calibration error, and AUC over all pairs and by query."""
     labels, given, queries = predictions
     base_rate = np.full(len(labels), labels.mean() if len(labels) else 0.0)
     found = probabilities.reliability(labels, given)

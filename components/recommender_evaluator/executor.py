@@ -1,4 +1,4 @@
-"""Asks the models the test queries, measures their lists, and says whether they may be released."""
+"""The executor of RecommenderEvaluator: evaluates the lists of the models on test, and blesses the models or not."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -17,26 +17,28 @@ from tfx.utils import path_utils
 
 from components.recommender_evaluator import baseline_release, evaluation, rules, samples
 from components.recommender_evaluator.baseline_release import NotComparableError
+from components.recommender_evaluator.settings import EvaluatorSettings
 from components.recommender_evaluator.trade_off import trade_off
 from core import metrics, names, progress, queries
 from core.arrow import read_arrow
 from core.examples import read_examples
 from core.files import read_json, write_json
 from core.rating_metrics import RATING
+from serving.candidate_source import CandidateSource
 from serving.catalogue import Catalogue
 from serving.engine import Ranked
 from serving.item_vectors import item_vectors
-from serving.models import CandidateSource, two_step
+from serving.models import two_step
 from serving.rerank.settings import Reranking
 from serving.settings import ServingSettings
-from trainer.retrieval import ask
-from trainer.retrieval.ask import predict
+from trainer.retrieval import inference
 from trainer.retrieval.contract import RetrievalData
+from trainer.retrieval.inference import predict
 from trainer.retrieval.registry import MODELS
 from transform.arrow_types import user_types
-from transform.features import Features, raw_columns
+from transform.features import raw_columns
 
-RANKINGS_FILE = "rankings.npz"  # the lists of every model, so that the second evaluator need not ask again
+RANKINGS_FILE = "rankings.npz"  # the lists of every model, for the evaluator of both steps
 RETRIEVAL, TWO_STEP = "retrieval", "two_step"
 
 
@@ -44,24 +46,28 @@ class Executor(base_executor.BaseExecutor):
     """See `components.recommender_evaluator.component.RecommenderEvaluator`."""
 
     def Do(self, input_dict, output_dict, exec_properties):  # noqa: N802 - TFX's name
-        test = Test(artifact_utils.get_single_uri(input_dict["examples"]), json.loads(exec_properties["settings"]))
+        test = Test(
+            artifact_utils.get_single_uri(input_dict["examples"]),
+            EvaluatorSettings.model_validate_json(exec_properties["settings"]),
+        )
         output = artifact_utils.get_single_instance(output_dict["evaluation"])
-        if input_dict.get("ranking_model"):
-            ranked, not_compared, predictions, trade_off, lists = _judge_two_step(test, input_dict)
+        both = test.settings.two_step
+        if both is not None:
+            ranked, not_compared, predictions, trade_off, lists = _evaluate_two_step(test, input_dict, both.serving)
             write_json(Path(output.uri) / names.SAMPLES_FILE, {"density": test.density(), "lists": lists})
             steps, step = _read_steps(input_dict["retrieval_evaluation"]), TWO_STEP
         else:
-            ranked, not_compared, ratings = _judge_retrieval(test, input_dict)
+            ranked, not_compared, ratings = _evaluate_retrieval(test, input_dict)
             steps, step, predictions, trade_off = {}, RETRIEVAL, None, None
         steps[step] = test.evaluate(ranked, step, not_compared, predictions)
         if step == RETRIEVAL:
             steps[step]["ratings"] = ratings
         np.savez_compressed(Path(output.uri) / RANKINGS_FILE, allow_pickle=False, **ranked)
         report: dict[str, Any] = {"steps": steps, "headline": _headline(steps), "split": test.split}
-        if step == TWO_STEP:
+        if both is not None:
             verdicts = [
-                rules.enough_queries(test.settings["min_queries"], steps[TWO_STEP]),
-                *rules.check(test.settings["rules"], steps),
+                rules.enough_queries(both.min_queries, steps[TWO_STEP]),
+                *rules.check(test.settings.rules, steps),
             ]
             report |= {"verdicts": [vars(verdict) for verdict in verdicts], "blessed": all(v.passed for v in verdicts)}
             report["trade_off"] = trade_off
@@ -78,31 +84,30 @@ class Executor(base_executor.BaseExecutor):
 
 
 class Test:
-    """The test queries with all that is known before them.
+    """The test queries and the events before them.
 
     Args:
       uri: the Examples of EventJoiner.
       settings: of the component.
     """
 
-    __test__ = False  # no test of pytest's
+    __test__ = False  # not a test of pytest
 
-    def __init__(self, uri: str, settings: dict):
-        self.uri, self.settings = uri, settings
-        self.features = Features.model_validate(settings["features"])
+    def __init__(self, uri: str, settings: EvaluatorSettings):
+        self.uri, self.settings, self.features = uri, settings, settings.features
         self.catalogue = Catalogue(read_arrow(Path(uri) / names.CATALOGUE_FILE), self.features.item)
         ids = self.catalogue.table[names.ITEM_ID].combine_chunks()
-        queries.check_list_length(max(settings["at"]), len(self.catalogue), "evaluation.at")
+        queries.check_list_length(max(settings.at), len(self.catalogue), "evaluation.at")
         types = user_types(self.features.user)
         self.known = pa.concat_tables([read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL)])
         self.target = read_examples(uri, names.TEST, types)
         begins = read_json(Path(uri) / names.REPORT_FILE)["begins"]
-        self.split = settings["split"] | ({} if begins is None else {"begins": begins})
-        self.queries = self.ask(self.features.history_length)
+        self.split = settings.split | ({} if begins is None else {"begins": begins})
+        self.queries = self.build_queries(self.features.history_length)
         self.items = queries.catalogue_rows(ids, self.known[names.ITEM_ID])
 
-    def ask(self, history_length: int) -> queries.Queries:
-        """Return the test queries, with as much of each history."""
+    def build_queries(self, history_length: int) -> queries.Queries:
+        """Return the test queries with histories of at most `history_length` items."""
         return queries.build(
             self.known,
             self.target,
@@ -110,12 +115,13 @@ class Test:
             user_columns=[names.USER_ID, *raw_columns(self.features.user)],
             history_length=history_length,
             left_out=queries.read_left_out(self.uri),
-            seed=self.settings["seed"],
-            **self.settings["queries"],
+            seed=self.settings.seed,
+            max_queries=self.settings.max_queries,
+            **self.settings.queries.model_dump(),
         )
 
     def baseline(self, name: str) -> np.ndarray:
-        """The lists of a registered model with its default settings, fitted on all events before test."""
+        """Return the lists of a registered model with default settings, fitted on all events before test."""
         data = RetrievalData(
             features=self.features,
             catalogue=self.catalogue.table,
@@ -123,25 +129,25 @@ class Test:
             items=self.items,
             timestamps=self.known[names.TIMESTAMP].to_numpy(),
         )
-        fitted = MODELS[name].load()(MODELS.check(name, {}), data, self.settings["seed"])
+        fitted = MODELS[name].load()(MODELS.check(name, {}), data, self.settings.seed)
         retrieve, n_items = fitted.signatures()["retrieve"], len(self.catalogue)
-        return ask.retrieve(retrieve, self.queries, self.features.user, n_items, self.longest).rows
+        return inference.retrieve(retrieve, self.queries, self.features.user, n_items, self.longest).rows
 
     def release_in_force(self, artifact: Any) -> Any:
         """Return a context with the engine of the release in force. Raises: NotComparableError."""
-        trusted = [Path(file) for file in self.settings["trusted_keys"]]
-        # Not the artifact's place: the folder of the releases may have been moved since.
-        folder = Path(self.settings["releases"], artifact.get_string_custom_property("version"))
+        trusted = [Path(file) for file in self.settings.trusted_keys]
+        # Not the URI of the artifact: the folder of the releases may have been moved since.
+        folder = Path(self.settings.releases, artifact.get_string_custom_property("version"))
         return baseline_release.opened(folder, self.split, self.features, trusted)
 
     def _slices(self, features: dict[str, Any]) -> list[str]:
-        """Return the columns to slice by that are among some features."""
-        return [name for name in self.settings["slices"] if name in features]
+        """Return the configured slices that are among some features."""
+        return [name for name in self.settings.slices if name in features]
 
     def ratings(self, model: Any) -> dict[str, Any] | None:
         """Return RMSE, MAE and R² of the ratings that a model predicts for the events of test.
 
-        None where the model predicts none, or the events have none.
+        None where the model predicts no ratings, or the events have none.
         """
         if "predict" not in model.signatures:
             return None
@@ -160,7 +166,7 @@ class Test:
 
     @property
     def longest(self) -> int:
-        return max(self.settings["at"])
+        return max(self.settings.at)
 
     def evaluate(
         self,
@@ -169,19 +175,19 @@ class Test:
         not_compared: dict[str, str],
         predictions: evaluation.Predictions | None,
     ) -> dict:
-        by_event = self.settings["queries"]["unit"] == "event"
+        by_event = self.settings.queries.unit == "event"
         seen = self.queries.seen
         return evaluation.evaluate(
             ranked,
             subject,
             relevant=(self.queries.relevant_offsets, self.queries.relevant_items),
             train_counts=np.bincount(self.items, minlength=len(self.catalogue)),
-            ks=self.settings["at"],
+            ks=self.settings.at,
             features=self.queries.users.select(self._slices(self.features.user)),
             item_features=self.catalogue.table.select(self._slices(self.features.item)),
             has_history=self.queries.history.value_lengths().to_numpy() > 0,
-            resamples=self.settings["resamples"],
-            seed=self.settings["seed"],
+            resamples=self.settings.resamples,
+            seed=self.settings.seed,
             users=self.queries.users[names.USER_ID].to_numpy() if by_event else None,
             seen=(
                 np.r_[0, np.cumsum(seen.value_lengths().to_numpy())],
@@ -189,23 +195,22 @@ class Test:
             ),
             item_vectors=self.item_vectors,
             predictions=predictions,
-            compared_slices=rules.compared_slices(self.settings["rules"], subject),
+            compared_slices=rules.compared_slices(self.settings.rules, subject),
             not_compared=not_compared,
         )
 
     def density(self) -> dict[str, Any]:
-        """Return how dense the events before test are."""
+        """Return the density of the events before test."""
         return samples.density(self.known[names.USER_ID], self.items, len(self.catalogue))
 
-    def samples(self, rows: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
-        """Return the lists of some users, of those of all queries."""
-        title = self.settings["serving"]["title"]
-        return samples.sample(self.queries, rows, scores, self.catalogue.table, title, self.settings["seed"])
+    def samples(self, rows: np.ndarray, scores: np.ndarray, title: str | None) -> list[dict[str, Any]]:
+        """Return the lists of some users."""
+        return samples.sample(self.queries, rows, scores, self.catalogue.table, title, self.settings.seed)
 
     def trade_off(self, reranking: Reranking, ranked: Ranked) -> dict[str, Any] | None:
-        """What diversity costs, on the shortest list; None where items have no features to compare."""
+        """Return the trade-off of accuracy and diversity on the shortest list; None for items without features."""
         rows, scores = ranked.candidates.rows, ranked.scores
-        lists = (self.queries, rows, scores, min(self.settings["at"]), self.settings["seed"])
+        lists = (self.queries, rows, scores, min(self.settings.at), self.settings.seed)
         return trade_off(reranking, self.catalogue.table, self.features.item, self.item_vectors, *lists)
 
     def predictions(self, ranked: Ranked) -> evaluation.Predictions:
@@ -217,30 +222,31 @@ class Test:
         return evaluation.Predictions(labels[given], ranked.probabilities[given].astype(np.float64), query[given])
 
 
-def _judge_retrieval(test: Test, inputs: dict) -> tuple[dict[str, np.ndarray], dict[str, str], dict[str, Any] | None]:
-    """The lists of the retriever alone, of the baselines and of the release in force; or why not of that.
+def _evaluate_retrieval(
+    test: Test, inputs: dict
+) -> tuple[dict[str, np.ndarray], dict[str, str], dict[str, Any] | None]:
+    """Return the lists of the retriever, the baselines and the release in force; and the errors of its ratings.
 
-    And how well it predicts ratings, if it does.
+    The second value says why there are no lists of the release in force, where so.
     """
     index = artifact_utils.get_single_uri(inputs["candidate_index"])
     source = CandidateSource(_model(inputs["model"]), index, test.catalogue, test.features)
     ranked = {RETRIEVAL: source.retrieve(test.queries, test.longest).rows}
-    for name in test.settings["baselines"]:
+    for name in test.settings.baselines:
         progress.report(f"baseline {name}")
         ranked[name] = test.baseline(name)
-    not_compared = _beside_the_release(test, inputs, ranked, baseline_release.retrieve)
+    not_compared = _add_release_in_force(test, inputs, ranked, baseline_release.retrieve)
     return ranked, not_compared, test.ratings(source.model)
 
 
-def _judge_two_step(
-    test: Test, inputs: dict
+def _evaluate_two_step(
+    test: Test, inputs: dict, settings: ServingSettings
 ) -> tuple[dict[str, np.ndarray], dict[str, str], evaluation.Predictions, dict[str, Any] | None, list[dict[str, Any]]]:
-    """Return the lists of both steps as served, of the retriever and the baselines, and of the release in force.
+    """Return the lists of both steps as served, of the retriever, the baselines and the release in force.
 
-    Then why there are none of that release, where so; the ranker's probabilities of all candidates; accuracy and
-    diversity by the weight of diversity; and the lists of some users.
+    The other values: why there are no lists of the release in force, where so; the ranker's probabilities of all
+    candidates; the trade-off of accuracy and diversity; and the lists of some users.
     """
-    settings = ServingSettings.model_validate(test.settings["serving"])
     with np.load(
         Path(artifact_utils.get_single_uri(inputs["retrieval_evaluation"])) / RANKINGS_FILE, allow_pickle=False
     ) as kept:
@@ -249,26 +255,26 @@ def _judge_two_step(
     engine = two_step(_model(inputs["model"]), index, _model(inputs["ranking_model"]), test.catalogue, settings)
     found = engine.ranked(test.queries)
     rows, scores = engine.rerank(test.queries, found, test.longest)
-    lists = test.samples(rows, scores)
+    lists = test.samples(rows, scores, settings.title)
     ranked = {TWO_STEP: rows, **before}
-    if settings.reranking.rearranges:  # what the ranker adds is seen under the same re-ranking
+    if settings.reranking.rearranges:  # the retriever's order is compared under the same re-ranking
         rows = found.candidates.rows
         order = np.where(rows != metrics.PADDING, -np.arange(rows.shape[1], dtype=np.float32), -np.inf)
         ranked[RETRIEVAL] = engine.reranker.rerank(test.queries, rows, order, test.longest)[0]
-    not_compared = _beside_the_release(test, inputs, ranked, baseline_release.recommend)
+    not_compared = _add_release_in_force(test, inputs, ranked, baseline_release.recommend)
     return ranked, not_compared, test.predictions(found), test.trade_off(settings.reranking, found), lists
 
 
-def _beside_the_release(test, inputs, ranked, answer) -> dict[str, str]:
-    """Add the lists of the release in force, if there is one, to `ranked`; returns why not, if so."""
+def _add_release_in_force(test, inputs, ranked, answer) -> dict[str, str]:
+    """Add the lists of the release in force, if there is one, to `ranked`. Return why it is not comparable, if so."""
     if not inputs.get("baseline_release"):
         return {}
     try:
         with test.release_in_force(artifact_utils.get_single_instance(inputs["baseline_release"])) as engine:
-            # It is given as much of a history as it was made for; every model cuts it to its own length.
+            # A release with a longer history gets queries with histories of that length; every model cuts them.
             longer = engine.settings.features.history_length > test.features.history_length
-            asked = test.ask(engine.settings.features.history_length) if longer else test.queries
-            ranked[rules.IN_FORCE] = answer(engine, asked, test.longest, test.catalogue)
+            test_queries = test.build_queries(engine.settings.features.history_length) if longer else test.queries
+            ranked[rules.IN_FORCE] = answer(engine, test_queries, test.longest, test.catalogue)
     except NotComparableError as error:
         logging.warning("no comparison with the release in force: %s", error)
         progress.report(f"no comparison with the release in force: {error}")
@@ -277,7 +283,7 @@ def _beside_the_release(test, inputs, ranked, answer) -> dict[str, str]:
 
 
 def _bless(blessing, inputs, verdicts, split) -> None:
-    """TFX's blessing of the ranking model, with the split that both models were judged under."""
+    """Write the blessing of TFX for the ranking model, with the split under which both models were evaluated."""
     blessed = all(verdict.passed for verdict in verdicts)
     blessing.set_int_custom_property("blessed", int(blessed))
     blessing.set_string_custom_property("blessing_message", " ".join(v.sentence for v in verdicts if not v.passed))
@@ -291,13 +297,13 @@ def _bless(blessing, inputs, verdicts, split) -> None:
 
 
 def _headline(steps: dict) -> dict[str, dict[str, float]]:
-    """NDCG at the shortest and recall at the longest list of each step."""
-    found = {}
+    """Return NDCG at the shortest and recall at the longest list of each step."""
+    headline = {}
     for step, measured in steps.items():
         subject, ks = measured["models"][measured["subject"]], measured["ks"]
         keys = (f"ndcg@{min(ks)}", f"recall@{max(ks)}")
-        found[step] = {key: subject[key]["mean"] for key in keys if subject[key]["mean"] is not None}
-    return found
+        headline[step] = {key: subject[key]["mean"] for key in keys if subject[key]["mean"] is not None}
+    return headline
 
 
 def _read_steps(artifacts) -> dict:

@@ -1,10 +1,9 @@
-"""Which release is compared with: the one in force, unless it was made of the very artifacts of this run.
+"""The resolver of the release to compare with: the one in force, unless it was made of the artifacts of this run.
 
-The evaluators compare models, DriftDetector the statistics of the tables.
+The evaluators compare models with it, DriftDetector compares the statistics of the tables.
 
-TFX's own strategy would answer with the newest blessed models: those of this very pipeline once they are blessed, so
-that a run with nothing changed would compare them with themselves and take nothing from the cache, and those of a
-release that was rolled back.
+TFX's own strategy returns the newest blessed models. In a run without changes these would be the models of this run,
+compared with themselves and not taken from the cache; and after a rollback those of the release that was rolled back.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -51,7 +50,7 @@ class ReleaseInForce(resolver.ResolverStrategy):
     def _in_force(self) -> Iterator[str]:
         """Yield the current version, then older ones that were in force before it, the latest first.
 
-        A newer one that was in force before was rolled back, and is no baseline.
+        A newer version that was in force before was rolled back, so it is not a baseline.
         """
         try:
             now = reader.current(self.folder)
@@ -66,5 +65,5 @@ class ReleaseInForce(resolver.ResolverStrategy):
         try:
             ids = reader.manifest(self.folder, version)["facts"]["ml_metadata"]
         except (ReleaseError, KeyError):
-            return False  # the component that compares says what is wrong with it
+            return False  # the component that compares with it reports the error
         return all(ids.get(key) == id_ for key, id_ in own.items())

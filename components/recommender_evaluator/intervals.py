@@ -16,7 +16,7 @@ class Intervals(NamedTuple):
       mean: mean over the queries that have a value.
       low: lower end of the interval.
       high: upper end of the interval.
-      queries: int, how many queries have a value.
+      queries: int, the number of queries that have a value.
     """
 
     mean: np.ndarray
@@ -32,23 +32,25 @@ def of_means(
     users: np.ndarray | None = None,
     weights: np.ndarray | None = None,
 ) -> Intervals:
-    """Means over the first axis with percentile bootstrap intervals.
+    """Return means over the first axis with percentile bootstrap intervals.
 
-    Users are drawn with replacement, as many as there are, each with all their queries; the 2.5th and 97.5th percentile
-    of the means of the drawn are the interval. Queries of one user are alike, so drawing them singly would make the
-    interval too narrow. All columns share the draws: one call for many metrics costs little more than for one.
+    A resample draws as many users as there are, with replacement, each with all queries. The interval is from the 2.5th
+    to the 97.5th percentile of the means of the resamples. Queries of one user are correlated, so a resample of single
+    queries would give too narrow an interval. All columns share the resamples, so that many metrics cost little more
+    than one.
 
     Args:
       values: [Q, ...] one value a query; NaN is left out of the mean.
-      resamples: how often to draw.
-      seed: of the draws; the same seed gives the same interval.
-      users: [Q] the user of each query, any values that sort; without it each query has its own.
-      weights: of each value in its mean, not negative, in a shape that broadcasts to that of `values`; 1 by default.
+      resamples: the number of resamples.
+      seed: the seed; the same seed gives the same interval.
+      users: [Q] the user of each query, of any sortable type; by default each query has a user of its own.
+      weights: the weight of each value, not negative, in a shape that broadcasts to that of `values`; 1 by default.
 
-    Returns: `Intervals` of shape [...]; a query whose weight is 0 counts among those that have a value all the same.
+    Returns:
+      `Intervals` of shape [...]. A query of weight 0 is counted among those that have a value.
 
     Raises:
-      ValueError: `users` is not one a query.
+      ValueError: the length of `users` is not Q.
 
     Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; by clusters, Davison and Hinkley,
     Bootstrap Methods and their Application (1997), 3.8.
@@ -81,17 +83,15 @@ def of_differences(
     users: np.ndarray | None = None,
     weights: np.ndarray | None = None,
 ) -> Intervals:
-    """Means of `first - second` a query, with intervals: the paired bootstrap test of two models.
+    """Return the means of `first - second` by query, with intervals: the paired bootstrap test of two models.
 
-    Both models answer the same queries, so a query's difficulty cancels out and a small difference can be told from
-    chance. An interval wholly above (below) zero is a gain (loss) significant at 5%, two-sided.
+    Both models answer the same queries, so the difficulty of a query cancels out. An interval above (below) zero is a
+    gain (loss) that is significant at 5%, two-sided.
 
     Args:
       first: [Q, ...] one value a query; a query that is NaN in either is left out.
       second: the same shape, in the same order of queries.
-      resamples: how often to draw.
-      seed: of the draws.
-      users, weights: as in `of_means`.
+      resamples, seed, users, weights: as in `of_means`.
 
     Raises:
       ValueError: the shapes differ.
@@ -104,7 +104,7 @@ def of_differences(
 
 
 def _by_user(columns: np.ndarray, users: np.ndarray | None) -> np.ndarray:
-    """[users, M] the sums of each user's rows, by user."""
+    """Return [users, M] the sums of the rows of each user."""
     if users is None or not len(users):
         return columns
     order = np.argsort(users, kind="stable")
@@ -114,17 +114,17 @@ def _by_user(columns: np.ndarray, users: np.ndarray | None) -> np.ndarray:
 
 
 def _resampled(sums: np.ndarray, counts: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """[resamples, M] the means over the drawn users' queries; NaN where none of them has a value.
+    """Return [resamples, M] the means of each resample; NaN where no query in it has a value.
 
     Args:
-      sums: [U, M] the sum of each user's values.
-      counts: [U, M] how many values that is, or their weight.
+      sums: [U, M] the sum of the values of each user.
+      counts: [U, M] the number of these values, or their weight.
     """
     n_users = len(sums)
     means = np.full((resamples, sums.shape[1]), np.nan)
     if not n_users:
         return means
-    # Most columns count the same queries, so few sums of counts are enough.
+    # Most columns have the same counts, so each distinct column of counts is summed once.
     place: dict[bytes, int] = {}
     same = np.array([place.setdefault(column.tobytes(), len(place)) for column in counts.T], dtype=np.int64)
     _, kept = np.unique(same, return_index=True)
@@ -135,11 +135,12 @@ def _resampled(sums: np.ndarray, counts: np.ndarray, resamples: int, seed: int) 
         size = min(step, resamples - start)
         drawn = draw.integers(n_users, size=(size, n_users))
         drawn += np.arange(size)[:, None] * n_users
-        # How often each user was drawn; a matrix product then gives the sums of all columns.
+        # The number of times that each user was drawn: a matrix product gives the sums of all columns.
         times = np.bincount(drawn.ravel(), minlength=size * n_users).reshape(size, n_users).astype(np.float64)
         means[start : start + size] = _divided(times @ sums, (times @ different)[:, same])
     return means
 
 
 def _divided(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return sums / counts, NaN where a count is 0."""
     return np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)

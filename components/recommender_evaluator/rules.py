@@ -1,9 +1,10 @@
-"""The conditions of release, held against evaluations."""
+"""The check of evaluations against the rules of a release."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.recommender_evaluator.settings import Rule
 from core import metrics
 from core.errors import UsageError
 
@@ -14,15 +15,14 @@ _UNMEASURED = "it could not be measured: no query has a value"
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a rule says of a release.
+    """The result of a rule.
 
     Args:
-      passed: whether the rule holds.
+      passed: whether the rule is met.
       rule: the rule in words.
-      value: what was measured for the subject; None where nothing could be measured.
-      bound: what it was held against: the number of an `at_least` or `at_most`, else the mean of the baseline; None
-        where there is none.
-      sentence: rule, value and bound in one sentence for people.
+      value: the metric of the subject; None where it could not be measured.
+      bound: the number of `at_least` or `at_most`, else the mean of the baseline; None without a baseline.
+      sentence: rule, value and bound in one sentence.
     """
 
     passed: bool
@@ -32,37 +32,38 @@ class Verdict:
     sentence: str
 
 
-def check(rules: Sequence[Mapping[str, Any]], evaluations: Mapping[str, Mapping[str, Any]]) -> list[Verdict]:
-    """Hold every rule against the evaluation of its step.
+def check(rules: Sequence[Rule], evaluations: Mapping[str, Mapping[str, Any]]) -> list[Verdict]:
+    """Check the evaluations against every rule.
 
     Each rule has one bound:
 
-    - `at_least`, `at_most`: passes where the mean is not below, or not above, that number;
-    - `not_below`: fails only where the 95% interval of subject less that baseline lies wholly below zero;
-    - `change_at_least`: passes where the mean less that of the release in force is at least that number, such as
-      -0.02; `relative_change_at_least`: the same as a share of the release's mean.
+    - `at_least`, `at_most`: passes if the mean is not below, or not above, that number;
+    - `not_below`: fails only if the 95% interval of the difference (subject − baseline) lies below zero;
+    - `change_at_least`: passes if the difference of the means (subject − release in force) is at least that number,
+      such as -0.02; `relative_change_at_least`: the same as a share of the mean of the release in force.
 
-    With a `slice` the rule is about that part of the queries or items alone. Where there is no `in_force` to
-    compare with, a rule about it passes and says why there is none. What could not be measured fails, for a gate that
-    sees nothing stays shut: no query has a relevant item, or the slice is empty or not among those of this evaluation.
+    With a `slice` the rule is about that slice alone. Without a release in force, a rule about it passes and its
+    sentence says why there is none. A rule fails if its metric could not be measured: if no query has a relevant item,
+    or the slice is empty or not among those of this evaluation.
 
     Args:
-      rules: each has `step`, `metric` (`name@k`), one bound, and perhaps `slice`; what is None is not there.
+      rules: the rules.
       evaluations: step → what `evaluation.evaluate` returned for it.
 
-    Returns: a verdict a rule, in the same order.
+    Returns:
+      A verdict for each rule, in the same order.
 
     Raises:
-      UsageError: the step, metric or baseline is not in the evaluations; the message names those that are.
+      UsageError: the step, metric or baseline is not in the evaluations.
     """
     return [_verdict(rule, evaluations) for rule in rules]
 
 
 def enough_queries(least: int, evaluation: Mapping[str, Any]) -> Verdict:
-    """Return whether at least `least` test queries have a relevant item: of fewer no metric says anything.
+    """Return whether enough test queries have a relevant item for their metrics to be reliable.
 
     Args:
-      least: the bound.
+      least: the lowest accepted number.
       evaluation: of both steps.
     """
     found = evaluation["queries_with_relevant"]
@@ -72,51 +73,47 @@ def enough_queries(least: int, evaluation: Mapping[str, Any]) -> Verdict:
     return Verdict(passed, rule, found, least, sentence + todo)
 
 
-def compared_slices(rules: Sequence[Mapping[str, Any]], step: str) -> set[str]:
-    """The slices in which the evaluation of `step` must compare the subject with the others."""
+def compared_slices(rules: Sequence[Rule], step: str) -> set[str]:
+    """Return the slices in which the evaluation of `step` has to compare the subject with the baselines."""
     return {
-        rule["slice"]
-        for rule in rules
-        if rule["step"] == step and rule.get("slice") and any(rule.get(bound) is not None for bound in _COMPARING)
+        rule.slice for rule in rules if rule.step == step and rule.slice is not None and rule.bound[0] in _COMPARING
     }
 
 
-def _verdict(rule: Mapping[str, Any], evaluations: Mapping[str, Mapping[str, Any]]) -> Verdict:
-    step, metric = rule["step"], rule["metric"]
+def _verdict(rule: Rule, evaluations: Mapping[str, Mapping[str, Any]]) -> Verdict:
+    step, metric = rule.step, rule.metric
     if step not in evaluations:
         raise UsageError(
-            f"rule on {step}: there is no such evaluation. Those there are: {', '.join(evaluations) or 'none'}"
+            f"rule on {step}: there is no such evaluation. The evaluations are: {', '.join(evaluations) or 'none'}"
         )
     metrics.parse(metric)
-    evaluation, part = evaluations[step], rule.get("slice")
+    evaluation, part = evaluations[step], rule.slice
     held = _Held(f"{step} {metric}" + (f" of {part}" if part else ""), step, metric, evaluation, evaluation)
     if part:
         of_part = next((one for one in evaluation["slices"] if one["name"] == part), None)
         if of_part is None or not of_part["queries"]:
             return held.without_queries(_bound_in_words(rule))
         held = _Held(held.what, step, metric, evaluation, of_part)
-    if rule.get("not_below") is not None:
-        return held.not_below(rule["not_below"])
-    for key in ("change_at_least", "relative_change_at_least"):
-        if rule.get(key) is not None:
-            return held.change(float(rule[key]), relative=key != "change_at_least")
-    upper = rule.get("at_most") is not None
-    return held.number(float(rule["at_most" if upper else "at_least"]), upper)
+    key, bound = rule.bound
+    if key == "not_below":
+        return held.not_below(str(bound))
+    if key in ("change_at_least", "relative_change_at_least"):
+        return held.change(float(bound), relative=key != "change_at_least")
+    return held.number(float(bound), upper=key == "at_most")
 
 
-def _bound_in_words(rule: Mapping[str, Any]) -> str:
-    given = ((key, rule.get(key)) for key in ("at_least", "at_most", *_COMPARING))
-    key, bound = next((key, bound) for key, bound in given if bound is not None)
+def _bound_in_words(rule: Rule) -> str:
+    key, bound = rule.bound
     return f"{key.replace('_', ' ')} {bound if isinstance(bound, str) else format(bound, 'g')}"
 
 
 @dataclass(frozen=True)
 class _Held:
-    """One metric of one step, overall or in a slice, to be held against a bound.
+    """One metric of one step, overall or in a slice, that is checked against a bound.
 
     Args:
-      what: it in words.
-      step, metric: it by name.
+      what: the metric in words.
+      step, metric: their names.
       evaluation: of the step.
       part: the evaluation, or one of its slices.
     """
@@ -135,7 +132,7 @@ class _Held:
         )  # fmt: skip
 
     def number(self, bound: float, upper: bool) -> Verdict:
-        """At most `bound`, or at least it."""
+        """Return the verdict on `at_least`, or with `upper` on `at_most`."""
         words = f"at {'most' if upper else 'least'} {bound:g}"
         rule, value = f"{self.what} {words}", self._value()
         if value is None:
@@ -146,7 +143,7 @@ class _Held:
         )
 
     def not_below(self, baseline: str) -> Verdict:
-        """Not significantly worse than a baseline on the same queries."""
+        """Return the verdict on `not_below`."""
         rule, value = f"{self.what} not below {baseline}", self._value()
         if baseline not in self.evaluation["baselines"]:
             return self._nothing_to_compare(rule, value, baseline)
@@ -168,20 +165,20 @@ class _Held:
         )
 
     def change(self, bound: float, relative: bool) -> Verdict:
-        """The mean less that of the release in force, itself or as a share of that."""
-        told = f"{bound:+.4g}" if not relative else f"{100 * bound:+.4g}%"
-        rule, value = f"{self.what} change at least {told}", self._value()
+        """Return the verdict on `change_at_least`, or with `relative` on `relative_change_at_least`."""
+        words = f"{bound:+.4g}" if not relative else f"{100 * bound:+.4g}%"
+        rule, value = f"{self.what} change at least {words}", self._value()
         if IN_FORCE not in self.evaluation["baselines"]:
             return self._nothing_to_compare(rule, value, IN_FORCE)
         before = self._estimate(self._compared("models")[IN_FORCE])["mean"]
         if value is None or before is None:
             return Verdict(
-                False, rule, value, before, f"Failed: {self.what} should change by at least {told}, but {_UNMEASURED}."
+                False, rule, value, before, f"Failed: {self.what} should change by at least {words}, but {_UNMEASURED}."
             )
         if relative and not before:
             return Verdict(
-                False, rule, value, before, f"Failed: {self.what} should change by at least {told}, but {IN_FORCE} "
-                "has 0, of which there is no share; use `change_at_least`."
+                False, rule, value, before, f"Failed: {self.what} should change by at least {words}, but {IN_FORCE} "
+                "has 0, so there is no relative change; use `change_at_least`."
             )  # fmt: skip
         change = (value - before) / abs(before) if relative else value - before
         passed = change >= bound
@@ -192,14 +189,14 @@ class _Held:
             value,
             before,
             f"{_word(passed)}: {self.what} is {value:.6g} and {IN_FORCE} has {before:.6g}; the change, {changed}, "
-            f"should be at least {told}.",
+            f"should be at least {words}.",
         )
 
     def _nothing_to_compare(self, rule: str, value: float | None, baseline: str) -> Verdict:
         if baseline != IN_FORCE:
             known = ", ".join(self.evaluation["baselines"]) or "none"
             raise UsageError(
-                f"rule on {self.step}: {baseline!r} is no baseline of this evaluation. Those there are: {known}"
+                f"rule on {self.step}: {baseline!r} is not a baseline of this evaluation. The baselines are: {known}"
             )
         if value is None:
             return Verdict(False, rule, None, None, f"Failed: {rule}: {_UNMEASURED}.")
@@ -215,14 +212,14 @@ class _Held:
     def _compared(self, kind: str) -> Mapping[str, Any]:
         if kind not in self.part:
             raise UsageError(
-                f"rule on {self.what}: this evaluation compares nothing in that slice. Evaluate with the rule in place"
+                f"rule on {self.what}: this evaluation has no comparison in that slice. Evaluate again with the rule"
             )
         return self.part[kind]
 
     def _estimate(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
         if self.metric not in row:
             raise UsageError(
-                f"rule on {self.step}: {self.metric!r} was not measured here. Those that were: {', '.join(row)}"
+                f"rule on {self.step}: {self.metric!r} was not measured. The metrics are: {', '.join(row)}"
             )
         return row[self.metric]
 

@@ -1,4 +1,4 @@
-"""What an evaluation shows beside metrics: lists of some test users, and the density of the events. Pure functions."""
+"""The lists of some test users, and the density of the events. Pure functions."""
 
 from typing import Any
 
@@ -16,15 +16,15 @@ _MOST_CHARACTERS = 200  # of an id or a title
 def sample(
     queries: Queries, rows: np.ndarray, scores: np.ndarray, catalogue: pa.Table, title: str | None, seed: int
 ) -> list[dict[str, Any]]:
-    """Return the lists of at most 5 users, drawn at random.
+    """Return the lists of at most 5 random users.
 
     Args:
       queries: Q queries.
       rows: [Q, K] catalogue rows that were recommended, best first, -1 past the last.
       scores: [Q, K] their scores.
       catalogue: the items, with the column of titles.
-      title: name of that column; None where items have no title, whose ids are then shown.
-      seed: of the draw.
+      title: the name of that column; None to show the ids.
+      seed: the seed of the sample.
     Returns:
       One mapping a user: user_id; relevant, the number of relevant items; history, the titles of the latest 10 items,
       latest first; items, the first 10 of the list, each with item_id, title, score and whether it is relevant.
@@ -63,15 +63,16 @@ def sample(
 
 
 def density(users: pa.ChunkedArray, items: np.ndarray, n_items: int) -> dict[str, Any]:
-    """Return how much of users × items is filled, and how many events a user and an item have.
+    """Return the density of users × items, and the number of events of a user and of an item.
 
     Args:
       users: [E] the user of each event.
       items: [E] the catalogue row of its item.
       n_items: N, the size of the catalogue.
     Returns:
-      events, users, items; pairs, how many different (user, item) there are; filled, their share of users × items; and
-      of per_user and per_item the median and the 95th percentile of events. Users have at least one event, items any.
+      events, users and items, their numbers; pairs, the number of distinct (user, item); filled, their share of
+      users × items; and the median and 95th percentile of the number of events as per_user and per_item. Users without
+      events are not counted, items without events are.
     """
     user = pc.dictionary_encode(users.combine_chunks()).indices.to_numpy().astype(np.int64)
     per_user, per_item = np.bincount(user), np.bincount(items, minlength=n_items)
@@ -88,10 +89,12 @@ def density(users: pa.ChunkedArray, items: np.ndarray, n_items: int) -> dict[str
 
 
 def _spread(counts: np.ndarray) -> dict[str, float | None]:
+    """Return the median and the 95th percentile."""
     if not len(counts):
         return {"median": None, "p95": None}
     return {"median": float(np.median(counts)), "p95": float(np.percentile(counts, 95))}
 
 
 def _shortened(text: str) -> str:
+    """Return a text of at most `_MOST_CHARACTERS`."""
     return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 3] + "..."

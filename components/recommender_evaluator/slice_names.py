@@ -1,4 +1,4 @@
-"""What slices are called. No Arrow here, so that a configuration can be checked without it."""
+"""The names of slices. No Arrow here, so that a configuration is checked without it."""
 
 USER_WARM, USER_COLD = "user:warm", "user:cold"
 ITEM_WARM, ITEM_COLD, ITEM_HEAD, ITEM_TAIL = "item:warm", "item:cold", "item:head", "item:tail"
@@ -7,5 +7,5 @@ ALWAYS = (USER_WARM, USER_COLD, *OF_ITEMS)
 
 
 def of_value(column: str, value: str) -> str:
-    """The slice of the queries whose user has `value` in `column`."""
+    """Return the name of the slice of the queries whose user has `value` in `column`."""
     return f"{column}={value}"

@@ -1,4 +1,4 @@
-"""The parts of the queries and of the catalogue that are reported by themselves."""
+"""The slices of the queries and of the catalogue."""
 
 from typing import NamedTuple
 
@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from components.recommender_evaluator import slice_names
 from core.errors import UsageError
 
-NONE = "(none)"  # the value of a query that has none
-OTHER = "(other)"  # the rarer values of a column, together
+NONE = "(none)"  # the slice of missing values
+OTHER = "(other)"  # the slice of the rarer values of a column
 MAX_VALUES = 20
 HEAD_SHARE = 0.5
 

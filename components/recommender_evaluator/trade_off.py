@@ -1,12 +1,12 @@
-"""What diversity costs: the same lists re-ranked at several weights of it, so that one can be chosen by looking.
+"""The trade-off of accuracy and diversity: the same lists re-ranked with several weights of diversity.
 
     {
       "method": "mmr", "k": 10, "queries": 943,
-      "served": 0.2,                            the weight configured; 0 where no diversity is
+      "served": 0.2,                            the configured weight; 0 without diversity
       "points": [{"weight": 0.0, "ndcg": 0.17, "intra_list_diversity": 0.5, "catalogue_coverage": 0.3}, …]
     }
 
-All else of re-ranking stays as configured. The measures are of the first k, over a sample of the queries.
+The other settings of re-ranking stay as configured. The metrics are of the first k items, over a sample of the queries.
 """
 
 import math
@@ -37,24 +37,25 @@ def trade_off(
     k: int,
     seed: int,
 ) -> dict[str, Any] | None:
-    """Accuracy, diversity and coverage by the weight of diversity, of the method configured or else MMR.
+    """Return accuracy, diversity and coverage by the weight of diversity, under the configured method or MMR.
 
     Args:
-      settings: of re-ranking, as served.
+      settings: the served re-ranking.
       catalogue, features: the items and their features.
-      vectors: [N, F] of `item_vectors`.
+      vectors: [N, F] from `serving.item_vectors`.
       queries: Q queries.
-      rows, scores: [Q, C] candidates, -1 for padding, and what the ranker says of them.
-      k: the length of the lists that are measured.
-      seed: of the sample.
-    Returns: None where no list has two items whose features can be compared.
+      rows, scores: [Q, C] candidates, -1 for padding, and their scores by the ranker.
+      k: the list length of the metrics.
+      seed: the seed of the sample.
+    Returns:
+      As in the module; None where no list has two items with features.
     """
     chosen = np.arange(len(queries))
     if len(queries) > MOST_QUERIES:
         chosen = np.sort(np.random.default_rng(seed).choice(len(queries), MOST_QUERIES, replace=False))
     queries, rows, scores = queries.take(chosen), rows[chosen], scores[chosen]
     served = settings.diversity
-    weights = sorted({served, *(weight for weight in WEIGHTS if weight + settings.calibrated <= 1)})
+    weights = sorted({served, *(weight for weight in WEIGHTS if weight + settings.other_shares <= 1)})
     reranker = Reranker(settings.with_diversity(served), catalogue, features)
     points = []
     for weight in weights:

@@ -9,6 +9,7 @@ from tfx.types import standard_artifacts, system_executions
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.release_pusher.executor import Executor
+from components.release_pusher.settings import PusherSettings
 from components.types import CandidateIndex, RecommenderEvaluation, Release
 from core import names
 
@@ -17,12 +18,7 @@ class ReleasePusherSpec(ComponentSpec):
     """Inputs, outputs and parameters of ReleasePusher."""
 
     PARAMETERS = {  # noqa: RUF012 - TFX's form
-        "releases": ExecutionParameter(type=str),
-        "name": ExecutionParameter(type=str),
-        "seed": ExecutionParameter(type=int),
-        "keep": ExecutionParameter(type=int),
-        "serving": ExecutionParameter(type=str),
-        "signing_key": ExecutionParameter(type=str),
+        "settings": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
@@ -47,18 +43,13 @@ class ReleasePusher(base_component.BaseComponent):
     """Publish both models, the index, the catalogue and the users as one release, or nothing.
 
     Args:
-      retrieval_model, ranking_model, candidate_index, evaluation: what the release is copied from.
-      retrieval_pushed, ranking_pushed: what the Pushers of the two models say they did; a release waits for both.
-      blessing: of both steps together; without it there is no release.
-      examples: of EventJoiner, for the users as of training.
-      statistics: table → its statistics, which the next delivery is compared with.
-      releases: the folder of the releases, absolute, on a mounted file system.
-      name: of the recommender.
-      seed: of everything that was drawn.
-      keep: how many releases stay when one is made; see `core.release.writer.collect`.
-      serving: JSON of `serving.settings.ServingSettings`.
-      signing_key: file of the private key that the manifest is signed with; "" for none.
-      code_digest: of the code of this component, so that the cache notices a change in it.
+      retrieval_model, ranking_model, candidate_index, evaluation: the artifacts that the release is copied from.
+      retrieval_pushed, ranking_pushed: outputs of the Pushers; a release needs both.
+      blessing: the blessing of both steps; without it there is no release.
+      examples: output of EventJoiner, for the users after their last event.
+      statistics: table → its statistics, with which the next delivery is compared.
+      settings: of this component.
+      code_digest: the digest of the code of this component, part of the cache key.
     Outputs:
       release: see `components.types.Release`.
     """
@@ -77,12 +68,7 @@ class ReleasePusher(base_component.BaseComponent):
         blessing: types.BaseChannel,
         examples: types.BaseChannel,
         statistics: dict[str, types.BaseChannel],
-        releases: str,
-        name: str,
-        seed: int,
-        keep: int,
-        serving: str,
-        signing_key: str,
+        settings: PusherSettings,
         code_digest: str,
     ):
         spec = ReleasePusherSpec(
@@ -95,12 +81,7 @@ class ReleasePusher(base_component.BaseComponent):
             blessing=blessing,
             examples=examples,
             **{names.STATISTICS_INPUTS[table]: channel for table, channel in statistics.items()},
-            releases=releases,
-            name=name,
-            seed=seed,
-            keep=keep,
-            serving=serving,
-            signing_key=signing_key,
+            settings=settings.model_dump_json(),
             code_digest=code_digest,
             release=types.Channel(type=Release),
         )

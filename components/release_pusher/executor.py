@@ -1,4 +1,4 @@
-"""Publishes the release out of the artifacts that it consists of."""
+"""The executor of ReleasePusher: publishes a release from its artifacts."""
 
 import core.tf  # noqa: F401  before TFX, which imports TensorFlow
 
@@ -14,13 +14,13 @@ from tfx.dsl.components.base import base_executor
 from tfx.types import Artifact, artifact_utils
 from tfx.utils import path_utils
 
+from components.release_pusher.settings import PusherSettings
 from core import names, progress
 from core.errors import ReleaseError
 from core.files import read_json
 from core.release import reader, writer
-from serving.settings import ServingSettings
 
-_REASON = "blessing_message"  # where TFX's Evaluator, too, says why
+_REASON = "blessing_message"  # the property in which TFX's Evaluator also gives the reason
 
 
 class Executor(base_executor.BaseExecutor):
@@ -32,7 +32,7 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Publish and describe the release in the output artifact, or say there why there is none.
+        """Publish the release and describe it in the output artifact, or give the reason there why there is none.
 
         Raises:
           ReleaseError: the release could not be written, or `releases` is no folder of a mounted file system.
@@ -48,18 +48,17 @@ class Executor(base_executor.BaseExecutor):
             release.set_int_custom_property("released", 0)
             release.set_string_custom_property("reason", reason)
             return
-        folder = _folder(exec_properties["releases"])
-        served = _served(inputs)
-        key = exec_properties["signing_key"]
-        facts, signing_key = _facts(inputs, exec_properties), Path(key) if key else None
+        settings = PusherSettings.model_validate_json(exec_properties["settings"])
+        folder, served, facts = _folder(settings.releases), _served(inputs), _facts(inputs, settings)
+        signing_key = None if settings.signing_key is None else Path(settings.signing_key)
         with tempfile.TemporaryDirectory() as temporary:
             parts = _parts(inputs) | {reader.STATISTICS: _statistics(inputs, Path(temporary))}
             version = writer.publish(folder, parts, facts, served, signing_key=signing_key)
         content_digest = reader.manifest(folder, version)["content_digest"]
         progress.report(f"release {version}")
-        _collect(folder, exec_properties["keep"], served)
-        # The cache of TFX takes an output to be there as long as its uri is: let that be the release, which someone may
-        # delete, and not a folder of the pipeline's, which stays.
+        _collect(folder, settings.keep, served)
+        # TFX's cache takes an output to exist as long as its URI does. The URI is the release, which may be deleted,
+        # and not the folder of the artifact, which stays.
         release.uri = str(folder / version)
         release.set_int_custom_property("released", 1)
         release.set_string_custom_property("version", version)
@@ -68,43 +67,46 @@ class Executor(base_executor.BaseExecutor):
 
 
 def _held_back(inputs: dict[str, Artifact]) -> str | None:
-    """Why there must be no release, or None."""
+    """Return why there is no release; None for a release."""
     if not model_utils.is_model_blessed(inputs["blessing"]):
         why = inputs["blessing"].get_string_custom_property(_REASON)
         return why or f"the evaluation did not bless it; see {_evaluation_file(inputs)}"
     for step in ("retrieval", "ranking"):
         if inputs[f"{step}_pushed"].get_int_custom_property("pushed") != 1:
-            return f"the {step} model was not pushed, and what belongs together is released together"
+            return f"the {step} model was not pushed; both models are released together"
     return None
 
 
 def _folder(path: str) -> Path:
+    """Return the folder of the releases. Raises: ReleaseError for a URI."""
     if "://" in path:
         raise ReleaseError(
-            f"releases: should be a folder of a mounted file system, where one rename shows a release; found {path!r}. "
+            f"releases: should be a folder of a mounted file system with atomic rename; found {path!r}. "
             "Mount the bucket or a volume and name the folder there."
         )
     return Path(path).absolute()
 
 
 def _collect(folder: Path, keep: int, served: dict[str, Path]) -> None:
+    """Delete old releases; an error is logged alone."""
     serving = next((path.parent.parent for path in served.values()), None)
     try:
-        gone = writer.collect(folder, keep, serving)
-    except ReleaseError as error:  # the release is out and whole: what is old goes another time
-        logging.warning("what is old was not deleted: %s", error)
+        deleted = writer.collect(folder, keep, serving)
+    except ReleaseError as error:  # the new release is complete; the next run deletes the old ones
+        logging.warning("old releases were not deleted: %s", error)
         return
-    logging.info("deleted what is old: %s", ", ".join(map(str, gone)) or "nothing")
+    logging.info("deleted old releases: %s", ", ".join(map(str, deleted)) or "none")
 
 
 def _served(inputs: dict[str, Artifact]) -> dict[str, Path]:
-    """Step → the folder that its Pusher made for TensorFlow Serving, if it pushed to one."""
+    """Return step → the folder that its Pusher made for TensorFlow Serving, if it made one."""
     steps = (reader.RETRIEVAL, reader.RANKING)
     folders = {step: Path(inputs[f"{step}_pushed"].get_string_custom_property("pushed_destination")) for step in steps}
     return {step: folder for step, folder in folders.items() if folder.name.isdecimal()}
 
 
 def _parts(inputs: dict[str, Artifact]) -> dict[str, Path]:
+    """Return part of the release → the file or folder that it is copied from."""
     index = Path(inputs["candidate_index"].uri)
     return {
         reader.RETRIEVAL: Path(path_utils.serving_model_path(inputs["retrieval_model"].uri)),
@@ -130,13 +132,14 @@ def _evaluation_file(inputs: dict[str, Artifact]) -> Path:
     return Path(inputs["evaluation"].uri) / names.EVALUATION_FILE
 
 
-def _facts(inputs: dict[str, Artifact], exec_properties: dict[str, Any]) -> dict[str, Any]:
+def _facts(inputs: dict[str, Artifact], settings: PusherSettings) -> dict[str, Any]:
+    """Return the facts of the manifest."""
     file = _evaluation_file(inputs)
-    evaluation = read_json(file) if file.is_file() else {}  # `publish` says so if it is missing
+    evaluation = read_json(file) if file.is_file() else {}  # `publish` raises if it is missing
     return {
-        "name": exec_properties["name"],
-        "seed": exec_properties["seed"],
-        "serving": ServingSettings.model_validate_json(exec_properties["serving"]).model_dump(mode="json"),
+        "name": settings.name,
+        "seed": settings.seed,
+        "serving": settings.serving.model_dump(mode="json"),
         "metrics": evaluation.get("headline", {}),
         "split": evaluation.get("split"),
         "ml_metadata": {key: artifact.id for key, artifact in sorted(inputs.items())},

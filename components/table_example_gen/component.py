@@ -1,6 +1,6 @@
-"""The component: our executor under TFX's FileBasedExampleGen, which brings its artifact type and its cache.
+"""TableExampleGen: our executor in TFX's FileBasedExampleGen, with its artifact type and its cache.
 
-The spans are chosen before the DAG is built (`pipeline.config.spans`), since TFX takes one span and of one table alone.
+The spans are chosen before the DAG is built (`pipeline.config.spans`): TFX takes one span, of one table.
 """
 
 import core.tf  # noqa: F401
@@ -17,7 +17,7 @@ from core import names
 
 
 class TableExampleGen(FileBasedExampleGen):
-    """One table's files → Examples with the one split `all`."""
+    """Read the files of one table into Examples with the split `all`."""
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
     DRIVER_CLASS = Driver
@@ -26,9 +26,9 @@ class TableExampleGen(FileBasedExampleGen):
         """Wire the component.
 
         Args:
-          spec: what the table holds.
-          source: where its files lie, the spans chosen.
-          code_digest: of the code that reads it; another digest is another entry in TFX's cache.
+          spec: the columns of the table.
+          source: its files, with the spans chosen.
+          code_digest: the digest of the code that reads it, part of the cache key.
         """
         settings = struct_pb2.Struct()
         settings.update({SPEC: spec.model_dump_json(), CODE: code_digest})

@@ -1,7 +1,7 @@
-"""One raw column in, one of the canonical type out, with the values that cannot be taken. Arrow and NumPy alone.
+"""The conversion of a raw column to its canonical type, with the faults of its values. Arrow and NumPy only.
 
-Every function takes an array as the file gave it and returns the converted array, null where it failed, with its
-faults. A faulty value never stops the values after it.
+Every function takes an array as read from the file and returns the converted array, null where the conversion failed,
+and the faults. A fault does not affect other values.
 """
 
 from collections.abc import Iterable
@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
-_MISSING = pa.array(["NA", "N/A", "NaN", "nan", "NULL", "null", "None"])  # ways to write a missing number
+from core.times import DAY
+
+_MISSING = pa.array(["NA", "N/A", "NaN", "nan", "NULL", "null", "None"])  # the texts of a missing number
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 _WHOLE = r"^[+-]?\d+(\.0*)?$"
 _DATE = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?"
 _NAIVE, _ZONED = rf"{_DATE})?$", rf"{_DATE})(Z|[+-]\d\d(:?\d\d)?)$"
 _YEAR_2100 = 4_102_444_800
-_DAY = 86_400
 _UNITS = {10**3: "milliseconds", 10**6: "microseconds", 10**9: "nanoseconds"}
 
 
@@ -27,11 +28,11 @@ class Fault:
     """One kind of bad value in a column.
 
     Args:
-      reason: what a report counts it under.
-      bad: bool, the rows.
-      found: what is wrong; `{value}` stands for the value.
-      todo: what the user can do.
-      fatal: whether the whole column is at fault, so that dropping rows is no way out.
+      reason: its name in reports.
+      bad: bool, the rows with the fault.
+      found: the description; `{value}` stands for the value.
+      todo: the advice to the user.
+      fatal: whether the whole column has the fault, so that its rows cannot be dropped.
     """
 
     reason: str
@@ -45,7 +46,7 @@ Converted = tuple[pa.Array, list[Fault]]
 
 
 def text(raw: pa.Array) -> Converted:
-    """Strings; an empty one is missing. Whole numbers and booleans become text too."""
+    """Return strings; an empty one is missing. Whole numbers and booleans become text."""
     raw = _plain(raw)
     bad = np.zeros(len(raw), bool)
     if _is_text(raw.type):
@@ -64,7 +65,7 @@ def text(raw: pa.Array) -> Converted:
 
 
 def identifier(raw: pa.Array) -> Converted:
-    """Ids as strings; missing ones and those that went through a float are faults."""
+    """Return ids as strings; missing ids and ids that were written as floats are faults."""
     values, faults = text(raw)
     if any(fault.fatal for fault in faults):
         return values, faults
@@ -81,7 +82,7 @@ def identifier(raw: pa.Array) -> Converted:
 
 
 def number(raw: pa.Array) -> Converted:
-    """float32; missing where empty or NaN. Text that is no number and infinities are faults."""
+    """Return float32; empty values and NaN are missing. Text that is not a number and infinities are faults."""
     raw = _plain(raw)
     faults: list[Fault] = []
     wrong = np.zeros(len(raw), bool)
@@ -97,13 +98,13 @@ def number(raw: pa.Array) -> Converted:
     values = pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float32()), values)
     infinite = _mask(pc.fill_null(pc.is_inf(values), False))
     return values, faults + _faults(
-        ("not_a_number", wrong, "{value} is no number", "Correct it, or leave it empty where it is not known"),
+        ("not_a_number", wrong, "{value} is not a number", "Correct it, or leave it empty if it is unknown"),
         ("not_finite", infinite, "{value} is too large for a 32-bit float", "Correct it, or leave it empty"),
     )
 
 
 def rating(raw: pa.Array, bounds: tuple[float, float] | None) -> Converted:
-    """float32, never missing, within `bounds` where they are given."""
+    """Return float32 within `bounds`, if there are any; missing values are faults."""
     values, faults = number(raw)
     if any(fault.fatal for fault in faults):
         return values, faults
@@ -120,11 +121,11 @@ def rating(raw: pa.Array, bounds: tuple[float, float] | None) -> Converted:
 
 
 def timestamp(raw: pa.Array, now: int) -> Converted:
-    """int64 seconds since 1970 from whole numbers, Arrow times and dates, or ISO-8601 text (UTC where it has no zone).
+    """Return int64 seconds since 1970 from whole numbers, Arrow times and dates, or ISO-8601 text (UTC without a zone).
 
     Args:
-      raw: as the file gave it.
-      now: seconds; a time more than a day later is a fault.
+      raw: the column as read from the file.
+      now: timestamp; one more than a day later is a fault.
     """
     raw = _plain(raw)
     faults: list[Fault] = []
@@ -145,16 +146,17 @@ def timestamp(raw: pa.Array, now: int) -> Converted:
     known_bad = np.logical_or.reduce([wrong, *(fault.bad for fault in faults)])
     todo = "Give whole seconds since 1970-01-01 UTC, or ISO-8601 such as 2024-05-01T12:00:00Z"
     faults += _faults(
-        ("not_a_time", wrong, "{value} is no time", todo),
+        ("not_a_time", wrong, "{value} is not a time", todo),
         ("missing_timestamp", _mask(values.is_null()) & ~known_bad, "is empty", todo),
     )
     return values, faults + _implausible(values.fill_null(0).to_numpy(zero_copy_only=False), now, _is_time(raw.type))
 
 
 def moment(raw: pa.Array) -> Converted:
-    """float32 seconds since 1970 from numbers, Arrow times and dates, or ISO-8601 text; missing where empty or NaN.
+    """Return float32 seconds since 1970 from numbers, Arrow times and dates, or ISO-8601 text.
 
-    It may lie before 1970 or in the future. A 32-bit float holds a time of this century to about a minute.
+    Empty values and NaN are missing. Times before 1970 and in the future are valid. A 32-bit float holds a time of this
+    century to about a minute.
     """
     raw = _plain(raw)
     faults: list[Fault] = []
@@ -167,13 +169,13 @@ def moment(raw: pa.Array) -> Converted:
         values = _seconds(raw).cast(pa.float32(), safe=False)
     else:
         values, faults = number(raw)
-    todo = "Give seconds since 1970-01-01 UTC, or ISO-8601 such as 2024-05-01, or leave it empty where it is not known"
-    faults += _faults(("not_a_time", wrong, "{value} is no time", todo))
+    todo = "Give seconds since 1970-01-01 UTC, or ISO-8601 such as 2024-05-01, or leave it empty if it is unknown"
+    faults += _faults(("not_a_time", wrong, "{value} is not a time", todo))
     return values, faults + _wrong_unit(values.fill_null(0).to_numpy(zero_copy_only=False), _is_time(raw.type))
 
 
 def strings(raw: pa.Array, separator: str, max_values: int) -> Converted:
-    """list<string>, the empty values left out and at most `max_values` a row; null where none is left."""
+    """Return list<string> without empty values, at most `max_values` a row; null for none."""
     lists, faults = _lists(_plain(raw), separator)
     if any(fault.fatal for fault in faults):
         return pa.nulls(len(raw), pa.list_(pa.string())), faults
@@ -182,7 +184,7 @@ def strings(raw: pa.Array, separator: str, max_values: int) -> Converted:
     values, inner = text(lists.flatten())
     faults += [_of_rows(fault, row, len(lists)) for fault in inner]
     keep = _mask(values.is_valid())
-    ordinal = np.cumsum(keep) - 1  # of a kept value among all kept ones
+    ordinal = np.cumsum(keep) - 1  # the position of a kept value among all kept values
     kept = np.bincount(row[keep], minlength=len(lists))
     keep &= ordinal - (np.cumsum(kept) - kept)[row] < max_values
     kept = np.minimum(kept, max_values)
@@ -192,7 +194,7 @@ def strings(raw: pa.Array, separator: str, max_values: int) -> Converted:
 
 
 def vector(raw: pa.Array, separator: str, size: int) -> Converted:
-    """list<float32> of exactly `size` numbers a row; null where there are none."""
+    """Return list<float32> of exactly `size` numbers a row; null for none."""
     lists, faults = _lists(_plain(raw), separator)
     if any(fault.fatal for fault in faults):
         return pa.nulls(len(raw), pa.list_(pa.float32())), faults
@@ -209,8 +211,8 @@ def vector(raw: pa.Array, separator: str, size: int) -> Converted:
         (
             "missing_number",
             missing,
-            "{value} has a number that is missing or NaN",
-            "Give all of a vector's numbers, or leave it empty",
+            "{value} has a missing number or NaN",
+            "Give all numbers of the vector, or leave it empty",
         ),
         ("wrong_size", wrong & ~known_bad & ~missing, f"{{value}} should have {size} numbers", "Correct it, or `size`"),
     )
@@ -221,7 +223,7 @@ def vector(raw: pa.Array, separator: str, size: int) -> Converted:
 
 
 def _lists(raw: pa.Array, separator: str) -> Converted:
-    """large_list of the raw values; text is split, and is a list of no values where it is missing."""
+    """Return large_list of the raw values; text is split, and missing text is an empty list."""
     if pt.is_list(raw.type) or pt.is_large_list(raw.type) or pt.is_fixed_size_list(raw.type):
         return raw.cast(pa.large_list(raw.type.value_type)), []
     values, faults = text(raw)
@@ -231,7 +233,7 @@ def _lists(raw: pa.Array, separator: str) -> Converted:
 
 
 def _of_rows(fault: Fault, row: np.ndarray, rows: int) -> Fault:
-    """A fault of the values of lists as one of the lists."""
+    """Return a fault of the values of lists as a fault of the lists."""
     bad = np.bincount(row[fault.bad], minlength=rows) > 0
     return Fault(fault.reason, bad, fault.found, fault.todo, fault.fatal)
 
@@ -240,7 +242,7 @@ def _of_rows(fault: Fault, row: np.ndarray, rows: int) -> Fault:
 
 
 def _parsed_numbers(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Numbers, and which strings are none."""
+    """Return numbers, and which strings are not numbers."""
     try:
         return strings.cast(pa.float32()), np.zeros(len(strings), bool)
     except pa.ArrowInvalid:
@@ -251,7 +253,7 @@ def _parsed_numbers(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def _parsed_times(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Seconds, and which strings are no times."""
+    """Return seconds, and which strings are not times."""
     try:
         return strings.cast(pa.int64()), np.zeros(len(strings), bool)
     except pa.ArrowInvalid:
@@ -267,12 +269,12 @@ def _parsed_times(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def _only(strings: pa.Array, pattern: str) -> pa.Array:
-    """`strings`, null where they do not match."""
+    """Return `strings`, null where they do not match."""
     return pc.if_else(pc.match_substring_regex(strings, pattern), strings, pa.scalar(None, pa.string()))
 
 
 def _cast(strings: pa.Array, to: pa.DataType) -> pa.Array:
-    """As `strings.cast(to)`, but null where that fails. Halving finds the few that do."""
+    """Return `strings.cast(to)`, null where the cast fails. Halving finds the few failures."""
     try:
         return strings.cast(to)
     except pa.ArrowInvalid:
@@ -286,22 +288,22 @@ def _cast(strings: pa.Array, to: pa.DataType) -> pa.Array:
 
 
 def _implausible(seconds: np.ndarray, now: int, unit_known: bool) -> list[Fault]:
-    """Times before 1970, in another unit, or in the future."""
+    """Return the faults of times before 1970, in another unit, or in the future."""
     faults = _faults(
         ("before_1970", seconds < 0, "{value} is before 1970", "Correct it: times count from 1970-01-01 UTC"),
     )
-    future = (seconds > now + _DAY) & (seconds <= _YEAR_2100)
+    future = (seconds > now + DAY) & (seconds <= _YEAR_2100)
     todo = "Correct it, or the clock of this machine"
     return faults + _wrong_unit(seconds, unit_known) + _faults(("future", future, "{value} lies in the future", todo))
 
 
 def _wrong_unit(seconds: np.ndarray, unit_known: bool) -> list[Fault]:
-    """Times so late that they are in another unit; of dates and Arrow times, whose unit is known, just too late."""
+    """Return the fault of times after 2100: dates and Arrow times are too late, numbers are in another unit."""
     wrong = (seconds > _YEAR_2100) & np.isfinite(seconds)
     if not wrong.any():
         return []
     if unit_known:
-        todo = "Correct it; where no time is known, leave it empty instead of a date far away"
+        todo = "Correct it; if the time is unknown, leave it empty instead of a distant date"
         return _faults(("time_unit", wrong, "{value} is after the year 2100", todo))
     first = int(seconds[wrong][0])
     scale = next((scale for scale in _UNITS if first // scale <= _YEAR_2100), 10**9)
@@ -315,7 +317,7 @@ def _faults(*candidates: tuple[str, np.ndarray, str, str]) -> list[Fault]:
 
 
 def _wrong_type(raw: pa.Array, to: pa.DataType, wanted: str) -> Converted:
-    """A column that no row of can be taken. One whose values are all null says nothing of its type."""
+    """Return the fault of a column of a wrong type; a column of nulls has none."""
     bad = _mask(raw.is_valid())
     if not bad.any():
         return pa.nulls(len(raw), to), []

@@ -32,11 +32,11 @@ from core import names, progress
 from core.examples import shard_path, split_folder, write_examples
 
 SPEC, CODE, SPANS, SPAN = "spec", "code", "spans", "span"  # keys of the custom configuration
-SOURCES = "sources"  # the artifact's property where lineage ends
+SOURCES = "sources"  # the property of the artifact that holds its files
 
 
 class Driver(driver.FileBasedDriver):
-    """TFX's own, but the spans are chosen already, and the cache is keyed by what the files hold."""
+    """TFX's driver with the spans chosen before, and a cache key of the content of the files."""
 
     def resolve_exec_properties(self, exec_properties: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Add the span and the fingerprint of the files.
@@ -63,7 +63,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Check the files, write `Split-all` and the report.
 
         Raises:
-          DataError: no file matches, or the files hold what the specification does not allow; nothing is written then.
+          DataError: no file matches, or the files break the specification; then nothing is written.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
@@ -85,7 +85,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         _say(report)
 
     def _run(self, paths: list[str], spec: TableSpec, spans: tuple[str, ...], uri: str, report_path: str) -> None:
-        """One pipeline: check each file, and the keys of each shard | plan for all | write each file."""
+        """Run one Beam pipeline: check each file and the keys of each shard, plan the table, write each file."""
         fileio.makedirs(split_folder(uri, names.ALL))
         now = int(time.time())
         shards = {path: shard_path(uri, names.ALL, shard, len(paths)) for shard, path in enumerate(paths)}
@@ -112,7 +112,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 class _Check(beam.DoFn):
-    """Checks a file; its keys go by shard to the output `KEYS`."""
+    """Check a file; its keys go by shard to the output `KEYS`."""
 
     KEYS = "keys"
 
@@ -136,7 +136,7 @@ class _Check(beam.DoFn):
 
 
 def _say(report: dict[str, Any]) -> None:
-    """Tell the terminal what was read, and what share was dropped."""
+    """Report the number of rows, and of dropped rows, as progress."""
     spans = f"spans {', '.join(report['spans'])}: " if report["spans"] else ""
     text = f"{spans}{report['rows_written']:,} rows"
     if report["dropped"]:
@@ -156,7 +156,7 @@ def _write_shard(path: str, plan: Plan, spec: TableSpec, now: int, shards: dict[
 
 
 def source_of(exec_properties: dict[str, Any]) -> TableSource:
-    """Return where the files lie."""
+    """Return the files of a node."""
     config = example_gen_pb2.Input()
     proto_utils.json_to_proto(exec_properties[standard_component_specs.INPUT_CONFIG_KEY], config)
     settings = _settings(exec_properties)

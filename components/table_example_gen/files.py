@@ -1,4 +1,4 @@
-"""A table's file, whatever its format: the columns it has, its rows in batches, and where a person finds a row."""
+"""A file of a table, of any format: its columns, its rows in batches, and the positions of rows for people."""
 
 import contextlib
 import csv
@@ -31,18 +31,18 @@ class TableFile(ABC):
 
     @abstractmethod
     def batches(self, columns: list[str]) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
-        """The rows' numbers and these columns of them, batch by batch, with the file's own names and types."""
+        """Yield the numbers of rows and some columns, batch by batch, with the names and types of the file."""
 
     @abstractmethod
     def rows(self) -> int:
-        """How many rows there were; known once `batches` has ended."""
+        """Return the number of rows; known after `batches`."""
 
     @abstractmethod
     def places(self, rows: list[int]) -> list[str]:
-        """Where a person finds each of these rows."""
+        """Return the position of each of these rows in words, such as a line."""
 
     def malformed(self) -> list[tuple[int, str]]:
-        """The rows that could not be split into fields, and what is wrong with each; known after `batches`."""
+        """Return the rows that could not be split into fields, with their faults; known after `batches`."""
         return []
 
     def error(self, place: str, found: str, todo: str) -> DataError:
@@ -50,7 +50,7 @@ class TableFile(ABC):
 
 
 def open_file(path: str, separator: str) -> TableFile:
-    """Open a file by the ending of its name.
+    """Return a file by the ending of its name.
 
     Raises:
       DataError: the file is missing, empty, damaged, or has no ending that is known.
@@ -74,7 +74,7 @@ _EXPORT = "export the table again"
 
 
 class ParquetFile(TableFile):
-    """Read row group by row group."""
+    """A Parquet file, read row group by row group."""
 
     def __init__(self, path: str):
         super().__init__(path)
@@ -109,7 +109,7 @@ class ParquetFile(TableFile):
 
 
 class CsvFile(TableFile):
-    """Read in blocks; every field comes as the bytes between the separators, so that no row can stop the rest."""
+    """A CSV file, read in blocks; fields are the bytes between separators, so that no row stops the reading."""
 
     def __init__(self, path: str, separator: str):
         super().__init__(path)
@@ -158,7 +158,7 @@ class CsvFile(TableFile):
             raise self.error("the file", f"cannot be split into rows ({error})", "Check its quotes") from error
 
     def _among_malformed(self, numbers: np.ndarray) -> np.ndarray:
-        """The n-th row that could be read → its number among all rows."""
+        """Return for the n-th valid row its number among all rows."""
         if not self._malformed:
             return numbers
         skipped = np.sort(np.fromiter(self._malformed, np.int64))
@@ -174,7 +174,7 @@ class CsvFile(TableFile):
         ]
 
     def places(self, rows: list[int]) -> list[str]:
-        """By line, the header included; only an error pays for this second reading."""
+        """Return the lines of rows, from a second reading of the file, for errors alone."""
         if not rows:
             return []
         wanted = set(rows)
@@ -184,7 +184,7 @@ class CsvFile(TableFile):
         return [f"line {lines[row]}" for row in rows]
 
     def _check_whole(self) -> None:
-        """Refuse UTF-16, and a quote that opens and never closes: a parser takes all that follows for one field."""
+        """Raise DataError for UTF-16, and for a quote that is not closed, after which a parser sees one field."""
         quotes = 0
         with open(self.path, "rb") as file:
             head = file.read(4)
@@ -200,7 +200,7 @@ class CsvFile(TableFile):
                 raise self.error(f"line {line}", "a quote opens and never closes", todo)
 
     def _unclosed_quote(self) -> int | None:
-        """The line of the record whose quote stays open until the end of the file, if one does."""
+        """Return the line of a record whose quote is not closed, if there is one."""
         end = "\0"
         line, fields = 1, [end]
         with contextlib.closing(self._records(end)) as records:
@@ -209,7 +209,7 @@ class CsvFile(TableFile):
         return None if fields == [end] else line
 
     def _records(self, end: str = "") -> Generator[tuple[int, list[str], str], None, None]:
-        """Every record that is not blank: the line it begins on, its fields and that line; `end` follows the last."""
+        """Yield each record that is not blank: its first line, its fields and its text; then `end`."""
         with open(self.path, encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
             lines = _Lines(itertools.chain(file, ["\n", end] if end else []))
             reader = csv.reader(lines, delimiter=self.separator)
@@ -229,7 +229,7 @@ class CsvFile(TableFile):
 
 
 class _Lines:
-    """The lines of a file, remembering the first one taken since `first` was cleared."""
+    """The lines of a file, with the first one that was read since `first` was cleared."""
 
     def __init__(self, lines: Iterator[str]):
         self._lines = lines

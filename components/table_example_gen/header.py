@@ -1,4 +1,4 @@
-"""Which columns of a file are which of ours, and what to say where they are not found."""
+"""The mapping of the columns of a file to canonical columns, and the problems of missing ones."""
 
 import difflib
 import re
@@ -11,7 +11,7 @@ _MOST_COLUMNS = 20  # that an error names
 
 
 def find_columns(file: TableFile, spec: TableSpec) -> tuple[list[str], list[str], list[Problem]]:
-    """Our columns that the file has, its columns that nobody declared, and what is wrong with its header."""
+    """Return the canonical columns in the file, its undeclared columns, and the problems of its header."""
     wanted = {name: spec.name_in_file(name) for name in spec.types()}
     present = [name for name, column in wanted.items() if column in file.columns]
     ignored = [column for column in dict.fromkeys(file.columns) if column not in wanted.values()]
@@ -50,7 +50,7 @@ def unknown_columns(spec: TableSpec) -> list[Problem]:
 
 
 def _nothing_known(file: TableFile, spec: TableSpec, expected: list[str], key: str) -> Problem:
-    """No column at all is known: no header, another separator, or other names."""
+    """Return the problem of a file without known columns: no header, another separator, or other names."""
     lacks = f"there is none of the columns {', '.join(map(repr, expected))}"
     if not isinstance(file, CsvFile):
         more = ", …" if len(file.columns) > _MOST_COLUMNS else ""
@@ -71,7 +71,7 @@ def _nothing_known(file: TableFile, spec: TableSpec, expected: list[str], key: s
 
 
 def _close(column: str, among: list[str]) -> str | None:
-    """The name most like `column`, whatever its case and punctuation."""
+    """Return the name most similar to `column`, regardless of case and punctuation."""
     plain = {re.sub(r"[\W_]+", "", name.lower()): name for name in among}
     match = difflib.get_close_matches(re.sub(r"[\W_]+", "", column.lower()), plain, n=1, cutoff=0.6)
     return plain[match[0]] if match else None

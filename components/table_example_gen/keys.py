@@ -1,4 +1,4 @@
-"""Keys that stand twice, in one file or in several: found shard by shard, so that memory is bounded by a shard."""
+"""Duplicate keys in the files of a table, found shard by shard, so that a shard bounds the memory."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -15,14 +15,14 @@ from components.table_example_gen.spec import Problem, TableSpec, shortened
 from core import names
 from core.errors import DataError
 
-ROW, FILE = "row", "file"  # where a key stands
+ROW, FILE = "row", "file"  # the position of a key
 KEYS_A_SHARD = 4_000_000
-_BYTES_A_ROW = 8  # of CSV, at least: the number of shards is chosen before the rows are counted
+_BYTES_A_ROW = 8  # the fewest of a row of CSV: the number of shards is chosen before the rows are counted
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """The first row of a file whose key an earlier row has, and that row."""
+    """The first row of a file that has the key of an earlier row, and that earlier row."""
 
     row: int
     key: dict[str, str | int]
@@ -32,10 +32,10 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Repeats:
-    """The rows whose key an earlier row has, files in the order of their names.
+    """The rows that have the key of an earlier row, with files in the order of their names.
 
     Args:
-      rows: file → those of its rows, ascending.
+      rows: file → these rows, ascending.
       first: file → the first of them.
     """
 
@@ -44,18 +44,18 @@ class Repeats:
 
 
 def key_table(table: pa.Table, rows: np.ndarray, file: str, spec: TableSpec) -> pa.Table:
-    """Return the key columns of `table` and where they stand."""
+    """Return the key columns of `table` with their positions."""
     places = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int32)), pa.array([file]))
     return table.select(spec.keys).append_column(ROW, pa.array(rows)).append_column(FILE, places)
 
 
 def shards_for(paths: Iterable[str]) -> int:
-    """Return how many shards the keys of these files are divided into."""
+    """Return the number of shards for the keys of these files."""
     return max(1, -(-sum(map(_most_rows, paths)) // KEYS_A_SHARD))
 
 
 def by_shard(table: pa.Table, spec: TableSpec, shards: int) -> Iterator[tuple[int, pa.Table]]:
-    """Divide the keys of a batch among shards by their hash, which is the same on every worker."""
+    """Yield (shard, keys) of a batch by the hash of the keys, which is equal on every worker."""
     if shards == 1:
         yield 0, table
         return
@@ -67,7 +67,7 @@ def by_shard(table: pa.Table, spec: TableSpec, shards: int) -> Iterator[tuple[in
 
 
 def repeats_of(parts: Iterable[pa.Table], spec: TableSpec) -> Repeats:
-    """Return the repeats among all keys of a shard.
+    """Return the duplicates among all keys of a shard.
 
     Args:
       parts: key tables, in any order; each of one file, with its rows ascending.
@@ -79,7 +79,7 @@ def repeats_of(parts: Iterable[pa.Table], spec: TableSpec) -> Repeats:
     keys = pa.concat_tables(tables)
     again = np.flatnonzero(repeated(keys, spec))
     bounds = np.cumsum([0, *(table.num_rows for table in tables)])
-    owner = np.searchsorted(bounds, again, side="right") - 1  # of each repeat, its part
+    owner = np.searchsorted(bounds, again, side="right") - 1  # the part of each duplicate
     numbers = keys[ROW].to_numpy()
     rows: dict[str, np.ndarray] = {}
     first: dict[str, Repeat] = {}
@@ -127,7 +127,7 @@ def _problem(file: str, repeat: Repeat, count: int, spec: TableSpec) -> Problem:
     more = f" ({count:,} such rows)" if count > 1 else ""
     policy = f"data.{spec.table}.on_duplicate"
     if names.TIMESTAMP in spec.keys:
-        row = "event" if spec.table == names.INTERACTIONS else "exposure"
+        row = "event" if spec.table == names.INTERACTIONS else "impression"
         todo = f"Deliver it once, or set `{policy}` to drop or keep"
         return Problem(file, place, f"the same {row} as in {first}: {key}{more}", todo)
     return Problem(

@@ -1,4 +1,4 @@
-"""The files of a table: which of them its patterns match, what kind each is by its first bytes, and their digest."""
+"""The files of a table: those that its patterns match, their format by the first bytes, and their digest."""
 
 import glob
 import hashlib
@@ -12,7 +12,7 @@ from pathlib import Path
 from core import files
 from core.errors import DataError
 
-# How the content of other formats begins; letters alone could be the first column of a CSV file.
+# The first bytes of other formats. Each has a byte that is no letter: a CSV file may begin with any letters.
 _MAGIC = {
     rb"PAR1[\x00-\x1f]": "Parquet",
     rb"\x1f\x8b": "gzip",
@@ -32,13 +32,13 @@ _MAGIC = {
 
 @dataclass(frozen=True)
 class TableSource:
-    """Where a table's files lie.
+    """The files of a table.
 
     Args:
-      base: the folder that the patterns start from.
+      base: the folder that the patterns are relative to.
       patterns: globs below `base`, one for each chosen span; one where the path marks no span.
-      spans: the chosen spans as the file names write them, oldest first.
-      span: number of the newest of them, as TFX counts spans; 0 where the path marks none.
+      spans: the chosen spans as in the file names, oldest first.
+      span: the number of the newest span, as TFX counts spans; 0 where the path marks none.
     """
 
     base: str
@@ -47,7 +47,7 @@ class TableSource:
     span: int = 0
 
     def files(self) -> list[str]:
-        """The files of all patterns, sorted.
+        """Return the files of all patterns, sorted.
 
         Raises:
           DataError: a pattern matches no file.
@@ -78,10 +78,10 @@ def matching(base: str | Path, pattern: str) -> list[str]:
 
 
 def require_file(path: str) -> None:
-    """Check that `path` is a regular file with content, without opening anything else: opening a FIFO would wait.
+    """Check that `path` is a regular file with content. Nothing else is opened: opening a FIFO would block.
 
     Raises:
-      DataError: it is not.
+      DataError: it is not such a file.
     """
     try:
         status = os.stat(path)
@@ -94,7 +94,7 @@ def require_file(path: str) -> None:
         kind = next((name for name, test in _KINDS.items() if test(status.st_mode)), "a special file")
         raise DataError(path, "the file", f"is {kind}, not a regular file", "Put a file with the table there")
     if status.st_size == 0:
-        raise DataError(path, "the file", "is empty (0 bytes)", "Deliver it again, or take it away")
+        raise DataError(path, "the file", "is empty (0 bytes)", "Deliver it again, or remove it")
     try:
         with open(path, "rb"):
             pass
@@ -112,25 +112,25 @@ _KINDS = {
 
 
 def folder_todo(path: str) -> str:
-    """Return what to do about a folder where a file is expected; Spark writes a table as a folder of part files."""
+    """Return the advice for a folder where a file is expected, such as the folder of part files that Spark writes."""
     suffix = Path(path).suffix or ".parquet"
     pattern = f"{Path(path).name}/*{suffix}"
     return f"If its part files are the table, as Spark writes one, let the table's `path` end in `{pattern}`"
 
 
 def looks_like(path: str) -> str | None:
-    """Return the format that a file's first bytes stand for; `text` where they are text, None where it is not known."""
+    """Return the format of a file by its first bytes; `text` for text, None for an unknown format."""
     with open(path, "rb") as file:
         head = file.read(512)
     for magic, name in _MAGIC.items():
         if re.match(magic, head):
             return name
-    # The last character may be cut.
+    # The last character may be truncated.
     return None if b"\0" in head or "\ufffd" in head.decode(errors="replace")[:-1] else "text"
 
 
 def fingerprint(base: str, paths: Iterable[str]) -> str:
-    """Return a digest of the names below `base` and the content of files; TFX's own sees names, sizes and times only.
+    """Return a digest of the names below `base` and of the content of files; that of TFX ignores the content.
 
     Raises:
       DataError: a file is missing, empty, no regular file or cannot be read.

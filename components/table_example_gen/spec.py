@@ -20,7 +20,7 @@ _MOST_TOLD = 20
 class TableSpec(Settings):
     """What a table holds and how its files are read."""
 
-    table: Literal["interactions", "users", "items", "exposures"] = Field(description="Which of them it is.")
+    table: Literal["interactions", "users", "items", "impressions"] = Field(description="Which of them it is.")
     columns: dict[str, str] = Field(default_factory=dict, description="Our column -> its name in the file.")
     separator: str = Field(",", description="What stands between the fields of a CSV file.")
     on_invalid: Literal["error", "drop"] = Field("error", description="What becomes of a row with a bad value.")

@@ -1,7 +1,7 @@
-"""A file of a table read into canonical columns, with everything that is wrong with it. Pure Arrow and NumPy.
+"""The files of a table as canonical columns, and their problems. Pure Arrow and NumPy.
 
-A table is read twice: `check_file` and `make_plan` find every problem first, and nothing is written before that;
-`clean_tables` then yields the rows that stay, batch by batch.
+A table is read twice. `check_file` and `make_plan` find every problem before anything is written; then `clean_tables`
+yields the valid rows, batch by batch.
 """
 
 from collections import Counter
@@ -18,24 +18,25 @@ from components.table_example_gen.header import find_columns, unknown_columns
 from components.table_example_gen.spec import Problem, TableSpec, dropped_problem, shortened
 from core import files, names
 from core.errors import DataError
-from transform.features import Raw, raw_columns
+from transform.columns import StringColumn, StringListColumn, TimestampColumn, VectorColumn
+from transform.features import raw_columns
 
 _NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What one file holds.
+    """The content of one file.
 
     Args:
       path: the file.
-      problems: what makes it unusable.
-      sha256: of its content.
-      rows: how many it has.
-      dropped: reason → rows.
-      ignored: its columns that nobody declared.
-      columns: the canonical columns it has.
-      valued: those of them in which a good row has a value.
+      problems: the problems for which the table is refused.
+      sha256: the digest of its content.
+      rows: the number of its rows.
+      dropped: reason → the number of dropped rows.
+      ignored: its columns that the configuration does not name.
+      columns: its canonical columns.
+      valued: the canonical columns in which a valid row has a value.
     """
 
     path: str
@@ -50,7 +51,7 @@ class FileCheck:
 
 @dataclass(frozen=True)
 class Plan:
-    """What becomes of a table: its problems or, where there are none, the rows of each file that repeat others."""
+    """The problems of a table; without any, file → the rows that are left out as duplicates; and the report."""
 
     problems: list[Problem]
     repeats: dict[str, np.ndarray]
@@ -58,18 +59,18 @@ class Plan:
 
 
 def check_file(path: str, spec: TableSpec, now: int) -> Generator[pa.Table, None, FileCheck]:
-    """Read one file and find what is wrong with it.
+    """Read one file and find its problems.
 
     Args:
       path: a .csv, .tsv, .txt or .parquet file.
       spec: of its table.
-      now: seconds; an event more than a day later is a fault.
+      now: timestamp; an event more than a day later is a fault.
 
     Yields:
-      The keys of its good rows and where they stand, batch by batch, as `keys.key_table` makes them.
+      The keys of the valid rows with their positions, batch by batch, as `keys.key_table` makes them.
 
     Returns:
-      What it holds.
+      The content of the file.
     """
     valued: set[str] = set()
     try:
@@ -93,11 +94,11 @@ def check_file(path: str, spec: TableSpec, now: int) -> Generator[pa.Table, None
 
 
 def make_plan(checks: list[FileCheck], repeats: keys.Repeats, spec: TableSpec) -> Plan:
-    """Put the files of a table together, in the order of their names.
+    """Return the plan of a table from the checks of its files.
 
     Args:
       checks: of all files, in any order.
-      repeats: of all their keys.
+      repeats: the duplicates among their keys.
       spec: of the table.
     """
     checks = sorted(checks, key=lambda check: check.path)
@@ -114,7 +115,7 @@ def check_table(paths: Iterable[str], spec: TableSpec, now: int) -> tuple[Plan, 
     """Check all files of a table in this process, without Beam.
 
     Returns:
-      The plan; the keys of the good rows, which are all held in memory.
+      The plan; the keys of all valid rows, in memory.
     """
     checks: list[FileCheck] = []
     parts: list[pa.Table] = []
@@ -129,7 +130,7 @@ def check_table(paths: Iterable[str], spec: TableSpec, now: int) -> tuple[Plan, 
 
 
 def clean_tables(path: str, spec: TableSpec, now: int, repeats: np.ndarray) -> Iterator[pa.Table]:
-    """Yield the rows of a checked file that stay, in their order, batch by batch, with the types of `spec.types()`."""
+    """Yield the valid rows of a checked file in their order, batch by batch, with the types of `spec.types()`."""
     file = open_file(path, spec.separator)
     present, _, _ = find_columns(file, spec)
     for rows, table, faults in _scan(file, spec, present, now):
@@ -140,11 +141,11 @@ def clean_tables(path: str, spec: TableSpec, now: int, repeats: np.ndarray) -> I
 
 
 def _report(checks: list[FileCheck], repeats: dict[str, np.ndarray], spec: TableSpec) -> dict[str, Any]:
-    """What was read, what of it stays, and why the rest does not."""
-    told, total = [], Counter[str]()
+    """Return the report: the rows that were read, written and dropped, by reason and file."""
+    by_file, total = [], Counter[str]()
     for check in checks:
         dropped = check.dropped + Counter(duplicate=len(repeats[check.path]))
-        told.append({"file": check.path, "sha256": check.sha256, "rows": check.rows, "dropped": dict(dropped)})
+        by_file.append({"file": check.path, "sha256": check.sha256, "rows": check.rows, "dropped": dict(dropped)})
         total += dropped
     rows = sum(check.rows for check in checks)
     return {
@@ -155,19 +156,19 @@ def _report(checks: list[FileCheck], repeats: dict[str, np.ndarray], spec: Table
         "dropped_share": round(total.total() / max(rows, 1), 6),
         "columns": [name for name in spec.types() if any(name in check.columns for check in checks)],
         "ignored_columns": sorted({column for check in checks for column in check.ignored}),
-        "files": told,
+        "files": by_file,
     }
 
 
 def _of_whole_table(checks: list[FileCheck], report: dict[str, Any], spec: TableSpec) -> list[Problem]:
-    """Problems that no single file shows: no rows, too many dropped, columns without a value, ratings in some files."""
+    """Return the problems of all files together: no rows, too many dropped, empty columns, ratings in some files."""
     file = checks[0].path if len(checks) == 1 else f"the {len(checks)} files of {spec.table}"
     if not report["rows_read"]:
-        return [Problem(file, "the table", "has columns but no rows", "Deliver it with its rows")]
+        return [Problem(file, "the table", "has columns but no rows", "Deliver the table with its rows")]
     if not report["rows_written"]:
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in report["dropped"].items())
-        todo = f"Look at them with `data.{spec.table}.on_invalid: error`"
-        return [Problem(file, "the table", f"no row is left; dropped were {reasons}", todo)]
+        todo = f"Set `data.{spec.table}.on_invalid: error` to see them"
+        return [Problem(file, "the table", f"has no valid rows; dropped: {reasons}", todo)]
     problems = []
     too_many = dropped_problem(spec.table, report["dropped"], report["rows_read"], spec.max_dropped)
     if too_many is not None:
@@ -187,13 +188,13 @@ def _of_whole_table(checks: list[FileCheck], report: dict[str, Any], spec: Table
 
 # ---- reading ----
 
-_Faults = list[tuple[str, conversion.Fault, pa.Array]]  # the column's name in the file, the fault, the raw values
+_Faults = list[tuple[str, conversion.Fault, pa.Array]]  # name of the column in the file, fault, raw values
 
 
 def _scan(
     file: TableFile, spec: TableSpec, present: list[str], now: int
 ) -> Iterator[tuple[np.ndarray, pa.Table, _Faults]]:
-    """The rows' numbers, their canonical columns and what is wrong with them, batch by batch."""
+    """Yield the numbers of rows, their canonical columns and their faults, batch by batch."""
     in_file = {name: spec.name_in_file(name) for name in present}
     for rows, batch in file.batches(list(dict.fromkeys(in_file.values()))):
         converted: dict[str, pa.Array] = {}
@@ -212,19 +213,20 @@ def _convert(name: str, raw: pa.Array, spec: TableSpec, now: int) -> conversion.
         return conversion.identifier(raw)
     if name == names.RATING:
         return conversion.rating(raw, spec.rating_range)
-    holds = raw_columns(spec.features).get(name, Raw())
-    if holds.values is not None and holds.numbers:
-        return conversion.vector(raw, holds.separator, holds.values)
-    if holds.values is not None:
-        return conversion.strings(raw, holds.separator, holds.values)
-    if holds.moment:
-        return conversion.moment(raw)
-    return conversion.number(raw) if holds.numbers else conversion.text(raw)
+    kind = raw_columns(spec.features).get(name, StringColumn())
+    match kind:
+        case VectorColumn():
+            return conversion.vector(raw, kind.separator, kind.size)
+        case StringListColumn():
+            return conversion.strings(raw, kind.separator, kind.most)
+        case TimestampColumn():
+            return conversion.moment(raw)
+    return conversion.number(raw) if kind.numeric else conversion.text(raw)
 
 
 @dataclass
 class _Kind:
-    """One kind of fault in one column: how many rows have it, and the first of them."""
+    """One kind of fault in one column: the number of rows with it, and the first of them."""
 
     row: int
     found: str
@@ -234,7 +236,7 @@ class _Kind:
 
 
 class _Tally:
-    """Counts the faults of a file and keeps the first of each kind."""
+    """The faults of a file: their number and the first of each kind."""
 
     def __init__(self, file: TableFile, spec: TableSpec):
         self.file, self.spec = file, spec
@@ -242,7 +244,7 @@ class _Tally:
         self._kinds: dict[tuple[str, str], _Kind] = {}  # by column and reason
 
     def add(self, rows: np.ndarray, faults: _Faults) -> np.ndarray:
-        """Count the faults of a batch. Returns which of its rows are bad; a row counts under its first reason."""
+        """Count the faults of a batch and return which of its rows are invalid; a row counts under its first reason."""
         bad = np.zeros(len(rows), bool)
         for column, fault, raw in faults:
             at = int(fault.bad.argmax())
@@ -259,19 +261,19 @@ class _Tally:
         if malformed:
             row, found = malformed[0]
             todo = (
-                "Check the separators and quotes there; if it is the last line, the file was cut off: deliver it again"
+                "Check the separators and quotes there. If it is the last line, the file is truncated: deliver it again"
             )
             self._kinds["", "malformed_row"] = _Kind(row, found, todo, False, len(malformed))
             self.dropped["malformed_row"] += len(malformed)
 
     def problems(self) -> list[Problem]:
-        """One for each column and kind of fault that the policy does not drop."""
-        told = [
+        """Return a problem for each column and kind of fault that is not dropped."""
+        kinds = [
             (column, kind) for (column, _), kind in self._kinds.items() if kind.fatal or self.spec.on_invalid == "error"
         ]
-        places = self.file.places([kind.row for _, kind in told])
+        places = self.file.places([kind.row for _, kind in kinds])
         problems = []
-        for (column, kind), place in zip(told, places, strict=True):
+        for (column, kind), place in zip(kinds, places, strict=True):
             where = f"{place}, column {column!r}" if column else place
             more = f" ({kind.count:,} such rows)" if kind.count > 1 else ""
             drop = "" if kind.fatal else f", or drop such rows with `data.{self.spec.table}.on_invalid: drop`"

@@ -2,36 +2,35 @@
 
 Three groups, each with one signature:
 
-- `RELEVANCE`: (hits [Q, K] bool, n_relevant [Q], k) → [Q]; did the list hold what the user took?
-- `POPULARITY`: (ranked [Q, K], train_counts [n_items], k) → [Q]; how well known is what the list holds?
-- `EXPOSURE`: (ranked [Q, K], n_items, k) → one number for all lists together.
+- `RELEVANCE`: (hits [Q, K] bool, n_relevant [Q], k) → [Q]; whether the lists hold relevant items.
+- `POPULARITY`: (ranked [Q, K], train_counts [n_items], k) → [Q]; how popular the listed items are.
+- `AGGREGATE`: (ranked [Q, K], n_items, k) → one number for all lists together.
 
-`BY_QUERY` has every metric with a value a query, those of the first two groups among them, as (lists, k) → [Q] of one
-`Lists`, which holds all that any of them looks at. `METRICS` has all.
+`BY_QUERY` has every metric with a value per query, those of the first two groups among them, as a function (lists, k) →
+[Q] of `Lists`, which holds the arguments of all metrics. `METRICS` has all metrics.
 
-The same conventions hold for all of them:
+Conventions of all metrics:
 
-- *Ties*: a list comes in its final order, so ties are the caller's to break; no metric sees a score. Only the AUC knows
-  ties: what a list leaves out is tied.
-- *Short lists*: a list is padded with -1. To metrics of relevance a missing position, be it padding or k > K, is a
-  miss: precision still divides by k. The others look at the items that are there.
-- *Nothing relevant*: a query without a relevant item has no value in them: NaN, which every mean leaves out.
-- *Duplicates*: an item that stands twice in one list would be credited twice, so `hits` refuses it.
+- *Ties*: a list comes in its final order; no metric sees a score. For AUC alone, items that are not listed are tied.
+- *Short lists*: a list is padded with -1. Metrics of relevance count a missing position, padding or k > K, as a miss:
+  precision still divides by k. Other metrics are computed over the listed items.
+- *Nothing relevant*: the value of a query without a relevant item is NaN, which every mean leaves out.
+- *Duplicates*: `hits` refuses a list with an item twice, which would be counted twice.
 
-Beside them, with arguments of their own: `probabilities` of scores and labels, `sampled` for the old tables that rank
-one right item among sampled wrong ones.
+Metrics with other arguments are in `probabilities` (scores and labels) and `sampled` (protocols that rank one relevant
+item among sampled negatives).
 """
 
+from core.metrics.coverage import catalogue_coverage, gini, user_coverage
 from core.metrics.diversity import intra_list_diversity, personalisation
-from core.metrics.exposure import catalogue_coverage, gini, user_coverage
 from core.metrics.lists import PADDING, hits, queries_of, unique_pairs
-from core.metrics.popularity import average_popularity, novelty, popularity_places, serendipity
-from core.metrics.registry import BY_QUERY, EXPOSURE, METRICS, POPULARITY, RELEVANCE, WEIGHTED, Lists, parse
+from core.metrics.popularity import average_popularity, novelty, popularity_ranks, serendipity
+from core.metrics.registry import AGGREGATE, BY_QUERY, METRICS, POPULARITY, RELEVANCE, WEIGHTED, Lists, parse
 from core.metrics.relevance import auc, average_precision, f1, hit_rate, ndcg, precision, recall, reciprocal_rank
 
 __all__ = [
     "BY_QUERY",
-    "EXPOSURE",
+    "AGGREGATE",
     "METRICS",
     "PADDING",
     "POPULARITY",
@@ -51,7 +50,7 @@ __all__ = [
     "novelty",
     "parse",
     "personalisation",
-    "popularity_places",
+    "popularity_ranks",
     "precision",
     "queries_of",
     "recall",

@@ -1,4 +1,4 @@
-"""Lists of recommended items and sets of relevant ones: checks, and which positions are hits."""
+"""Checks of recommended lists and sets of relevant items, and the positions that are hits."""
 
 import numpy as np
 
@@ -6,12 +6,12 @@ PADDING = -1
 
 
 def hits(ranked: np.ndarray, offsets: np.ndarray, items: np.ndarray, n_items: int) -> np.ndarray:
-    """Whether each position of each list holds a relevant item.
+    """Return whether each position of each list holds a relevant item.
 
     Args:
-      ranked: [Q, K] item indices, best first, padded with -1.
+      ranked: [Q, K] item rows, best first, padded with -1.
       offsets: [Q + 1]; query q's relevant items are `items[offsets[q]:offsets[q + 1]]`.
-      items: [nnz] item indices, no item twice in a query.
+      items: [nnz] item rows, no item twice in a query.
       n_items: size of the catalogue.
 
     Returns: [Q, K] bool; padding is False.
@@ -21,37 +21,38 @@ def hits(ranked: np.ndarray, offsets: np.ndarray, items: np.ndarray, n_items: in
     """
     _check_relevant(offsets, items, n_items)
     _check_ranked(ranked, len(offsets) - 1, n_items)
-    found = np.zeros(ranked.shape, dtype=bool)
+    result = np.zeros(ranked.shape, dtype=bool)
     if not len(items) or not ranked.size:
-        return found
+        return result
     relevant = np.sort(_keys(offsets, items, n_items))
     if (relevant[1:] == relevant[:-1]).any():
         query, item = divmod(int(relevant[1:][relevant[1:] == relevant[:-1]][0]), n_items)
-        raise ValueError(f"relevant: query {query} has item {item} twice; each relevant item should stand once")
+        raise ValueError(f"relevant: query {query} has item {item} twice; each relevant item should occur once")
     filled = ranked != PADDING
-    sought = (np.arange(len(ranked), dtype=np.int64)[:, None] * n_items + ranked)[filled]
-    place = np.minimum(np.searchsorted(relevant, sought), len(relevant) - 1)
-    found[filled] = relevant[place] == sought
-    return found
+    keys = (np.arange(len(ranked), dtype=np.int64)[:, None] * n_items + ranked)[filled]
+    index = np.minimum(np.searchsorted(relevant, keys), len(relevant) - 1)
+    result[filled] = relevant[index] == keys
+    return result
 
 
 def queries_of(offsets: np.ndarray) -> np.ndarray:
-    """[nnz] the query that each relevant item belongs to."""
+    """Return [nnz] the query that each relevant item belongs to."""
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 
 def unique_pairs(offsets: np.ndarray, items: np.ndarray, n_items: int) -> tuple[np.ndarray, np.ndarray]:
-    """CSR of items a query → the same with no item twice in a query, in the order of the catalogue."""
+    """Return the items of queries, as CSR, with no item twice in a query, in the order of the catalogue."""
     pairs = np.unique(_keys(offsets, items, n_items))
     return np.searchsorted(pairs, np.arange(len(offsets), dtype=np.int64) * n_items), pairs % n_items
 
 
 def _keys(offsets: np.ndarray, items: np.ndarray, n_items: int) -> np.ndarray:
-    # One integer for a (query, item) pair turns set membership a query into one search over all queries.
+    """Return one integer per (query, item) pair, so that membership in all queries is tested by one search."""
     return queries_of(offsets).astype(np.int64) * n_items + items
 
 
 def _check_relevant(offsets: np.ndarray, items: np.ndarray, n_items: int) -> None:
+    """Check relevant items. Raises: ValueError."""
     if len(offsets) < 1 or offsets[0] != 0 or offsets[-1] != len(items) or (np.diff(offsets) < 0).any():
         raise ValueError(f"offsets should rise from 0 to the number of relevant items, {len(items)}; found {offsets!r}")
     if len(items) and (items.min() < 0 or items.max() >= n_items):
@@ -59,6 +60,7 @@ def _check_relevant(offsets: np.ndarray, items: np.ndarray, n_items: int) -> Non
 
 
 def _check_ranked(ranked: np.ndarray, n_queries: int, n_items: int) -> None:
+    """Check lists. Raises: ValueError."""
     if ranked.ndim != 2 or len(ranked) != n_queries:
         raise ValueError(f"ranked should have shape [{n_queries}, K]; found {list(ranked.shape)}")
     if ranked.size and (ranked.min() < PADDING or ranked.max() >= n_items):
@@ -66,5 +68,5 @@ def _check_ranked(ranked: np.ndarray, n_queries: int, n_items: int) -> None:
     by_item = np.sort(ranked, axis=1)
     twice = (by_item[:, 1:] == by_item[:, :-1]) & (by_item[:, 1:] != PADDING)
     if twice.any():
-        query, place = (int(part[0]) for part in twice.nonzero())
-        raise ValueError(f"ranked: query {query} has item {by_item[query, place]} twice; each item should stand once")
+        query, column = (int(part[0]) for part in twice.nonzero())
+        raise ValueError(f"ranked: query {query} has item {by_item[query, column]} twice; each item should occur once")

@@ -1,4 +1,4 @@
-"""How well known is what the lists hold?"""
+"""Popularity of the items of lists."""
 
 import numpy as np
 
@@ -6,9 +6,9 @@ from core.metrics.lists import PADDING, queries_of
 
 
 def novelty(ranked: np.ndarray, train_counts: np.ndarray, k: int) -> np.ndarray:
-    """Mean self-information in bits of the items in the first k: mean of -log2 p(item), p = its share of train events.
+    """Return the mean self-information in bits of the items in the first k: mean of -log2 p, p their share of train.
 
-    An item never seen in train counts as seen once, since its surprise would be infinite. Missing positions are left
+    An item without events in train counts as one with one event, to keep the value finite. Missing positions are left
     out. [Q]; NaN for an empty list, and everywhere where train is empty.
     Source: Zhou et al., Solving the apparent diversity-accuracy dilemma of recommender systems (PNAS 2010).
     """
@@ -19,10 +19,10 @@ def novelty(ranked: np.ndarray, train_counts: np.ndarray, k: int) -> np.ndarray:
 
 
 def average_popularity(ranked: np.ndarray, train_counts: np.ndarray, k: int) -> np.ndarray:
-    """Mean number of train events of the items in the first k (average recommendation popularity): popularity bias.
+    """Return the mean number of train events of the items in the first k (average recommendation popularity).
 
-    Read it beside a baseline: a list that follows the crowd is near the popularity baseline's. Missing positions are
-    left out. [Q]; NaN for an empty list.
+    A measure of popularity bias, to be compared with that of the popularity baseline. Missing positions are left out.
+    [Q]; NaN for an empty list.
     Source: Yin et al., Challenging the long tail recommendation (VLDB 2012); Abdollahpouri, Burke and Mobasher,
     Managing popularity bias in recommender systems with personalized re-ranking (FLAIRS 2019).
     """
@@ -30,48 +30,46 @@ def average_popularity(ranked: np.ndarray, train_counts: np.ndarray, k: int) -> 
 
 
 def _mean_of_items(values: np.ndarray, top: np.ndarray) -> np.ndarray:
-    # Padding, -1, reads the appended zero.
-    sums = np.append(values, 0.0)[top].sum(axis=1)
+    """Return [Q] the mean of the values of the listed items; NaN for an empty list."""
+    sums = np.append(values, 0.0)[top].sum(axis=1)  # padding, -1, reads the appended zero
     lengths = (top != PADDING).sum(axis=1)
     return np.where(lengths > 0, sums / np.maximum(lengths, 1), np.nan)
 
 
-def popularity_places(
-    ranked: np.ndarray, train_counts: np.ndarray, offsets: np.ndarray, seen: np.ndarray
-) -> np.ndarray:
-    """The place, from 0, that each listed item would have in a list by popularity of the items that may be returned.
+def popularity_ranks(ranked: np.ndarray, train_counts: np.ndarray, offsets: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return [Q, K] the rank, from 0, of each listed item by popularity among the items that may be returned.
 
     Args:
-      ranked: [Q, K] item indices, padded with -1.
-      train_counts: [n_items] events in train; of equally popular items the one with the lower index comes first.
-      offsets, seen: CSR of each query's items that may not be returned, none twice.
-    Returns: [Q, K]; of padding the size of the catalogue.
+      ranked: [Q, K] item rows, padded with -1.
+      train_counts: [n_items] events in train; ties go to the lower row.
+      offsets, seen: CSR of the items of each query that may not be returned, none twice.
+    Returns: [Q, K]; the size of the catalogue for padding.
     """
     n_items = len(train_counts)
-    place = np.empty(n_items + 1, dtype=np.int64)
-    place[np.argsort(-train_counts, kind="stable")] = np.arange(n_items)
-    place[PADDING] = n_items
-    listed = place[ranked]
-    # Less the unseen: one search over all queries counts the seen items of each that are more popular.
-    taken = np.sort(queries_of(offsets) * (n_items + 1) + place[seen])
-    before = np.searchsorted(taken, np.arange(len(ranked))[:, None] * (n_items + 1) + listed) - offsets[:-1, None]
+    rank = np.empty(n_items + 1, dtype=np.int64)
+    rank[np.argsort(-train_counts, kind="stable")] = np.arange(n_items)
+    rank[PADDING] = n_items
+    listed = rank[ranked]
+    # One search over all queries counts the more popular items of each that may not be returned.
+    excluded = np.sort(queries_of(offsets) * (n_items + 1) + rank[seen])
+    before = np.searchsorted(excluded, np.arange(len(ranked))[:, None] * (n_items + 1) + listed) - offsets[:-1, None]
     return np.where(ranked == PADDING, n_items, listed - before)
 
 
-def serendipity(hits: np.ndarray, places: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndarray:
-    """Share of the first k positions that are relevant and that popularity alone would not have shown.
+def serendipity(hits: np.ndarray, ranks: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndarray:
+    """Return the share of the first k positions with a relevant item that a list by popularity would not hold.
 
-    |(top k \\ the k most popular items that may be returned) ∩ relevant| / k: never above precision, and 0 for the
-    popularity baseline. The primitive model that makes an item expected is popularity in train; missing positions and
-    k beyond the list are misses.
+    |(top k \\ the k most popular items that may be returned) ∩ relevant| / k: at most precision, and 0 for the
+    popularity baseline. The primitive model of what is expected is popularity in train; missing positions and k beyond
+    the list are misses.
 
     Args:
       hits: [Q, K]
-      places: [Q, K] of `popularity_places`.
+      ranks: [Q, K] of `popularity_ranks`.
       n_relevant: [Q]
     Returns: [Q] in [0, 1]; NaN without a relevant item.
     Source: Ge, Delgado-Battenfeld and Jannach, Beyond accuracy (RecSys 2010), after Murakami, Mori and Orihara (2007);
     Kaminskas and Bridge, Diversity, serendipity, novelty, and coverage (TiiS 2016).
     """
-    found = (hits[:, :k] & (places[:, :k] >= k)).sum(axis=1) / k
-    return np.where(n_relevant > 0, found, np.nan)
+    share = (hits[:, :k] & (ranks[:, :k] >= k)).sum(axis=1) / k
+    return np.where(n_relevant > 0, share, np.nan)

@@ -1,22 +1,22 @@
-"""Metrics of scores and of probabilities against labels: each (query, item) pair is a row, in no order.
+"""Metrics of scores and probabilities against labels; each (query, item) pair is a row, in any order.
 
-Labels are 0 or 1. Without a row, and for the AUC with labels of one kind alone, there is no value: NaN.
+Labels are 0 or 1. The value is NaN without a row, and for AUC if all labels are equal.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-_CLIP = 1e-15  # a probability of 0 or 1 that is wrong would cost infinitely much
+_CLIP = 1e-15  # keeps the loss finite for a wrong probability of 0 or 1
 
 
 class Reliability(NamedTuple):
-    """Rows binned by their probability; arrays of one length, empty bins left out.
+    """Rows binned by probability, without empty bins.
 
     Args:
-      predicted: mean probability of the bin.
-      observed: share of its labels that are 1.
-      rows: how many it has.
+      predicted: mean probability of each bin.
+      observed: share of labels of 1 in each bin.
+      rows: number of rows in each bin.
     """
 
     predicted: np.ndarray
@@ -25,9 +25,10 @@ class Reliability(NamedTuple):
 
 
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Mean negative log likelihood in nats: -mean(y ln p + (1 - y) ln(1 - p)), p clipped to [1e-15, 1 - 1e-15].
+    """Return the mean negative log-likelihood in nats: -mean(y ln p + (1 - y) ln(1 - p)).
 
-    A constant prediction of the base rate has the entropy of the labels, so read it beside that.
+    p is clipped to [1e-15, 1 - 1e-15]. To be compared with the entropy of the labels, which is the value of a constant
+    prediction of the base rate.
     Source: Good, Rational decisions (JRSS B 1952).
     """
     labels, p = _checked(labels, probabilities)
@@ -36,45 +37,45 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 def reliability(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> Reliability:
-    """What share came true of what was predicted, in bins of equal width over [0, 1]; 1 belongs to the last.
+    """Return the observed and predicted shares in bins of equal width over [0, 1]; 1 belongs to the last bin.
 
     Source: DeGroot and Fienberg, The comparison and evaluation of forecasters (The Statistician 1983).
     """
     labels, p = _checked(labels, probabilities)
-    place = np.minimum((p * bins).astype(np.int64), bins - 1)
-    count = np.bincount(place, minlength=bins)
+    index = np.minimum((p * bins).astype(np.int64), bins - 1)
+    count = np.bincount(index, minlength=bins)
     filled = count > 0
-    predicted, observed = (np.bincount(place, values, bins)[filled] / count[filled] for values in (p, labels))
+    predicted, observed = (np.bincount(index, values, bins)[filled] / count[filled] for values in (p, labels))
     return Reliability(predicted, observed, count[filled])
 
 
 def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int = 10) -> float:
-    """Expected calibration error: Σ_b rows_b / n · |observed_b - predicted_b| over the bins of `reliability`.
+    """Return the expected calibration error Σ_b rows_b / n · |observed_b - predicted_b| over the bins of `reliability`.
 
-    In [0, 1]; 0 where in each bin as much came true as was predicted. It says nothing of the order.
+    In [0, 1]; 0 where the observed share equals the predicted one in each bin. It does not depend on the order.
     Source: Naeini, Cooper and Hauskrecht, Obtaining well calibrated probabilities using Bayesian binning (AAAI 2015).
     """
-    found = reliability(labels, probabilities, bins)
-    if not len(found.rows):
+    binned = reliability(labels, probabilities, bins)
+    if not len(binned.rows):
         return float("nan")
-    return float(np.average(np.abs(found.observed - found.predicted), weights=found.rows))
+    return float(np.average(np.abs(binned.observed - binned.predicted), weights=binned.rows))
 
 
 def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Probability that a row with label 1 has a higher score than one with label 0, ties one half, over all rows.
+    """Return the probability that a row with label 1 has a higher score than one with label 0; ties count one half.
 
-    (Σ ranks of the ones - r (r + 1) / 2) / (r n), tied scores sharing the mean of their ranks: Mann and Whitney's U.
+    (Σ ranks of the ones - r (r + 1) / 2) / (r n), with mean ranks for tied scores: Mann and Whitney's U.
     Source: Hanley and McNeil, The meaning and use of the area under a ROC curve (Radiology 1982).
     """
     return float(_auc_of_groups(labels, scores, np.zeros(len(labels), dtype=np.int64))[0][0]) if len(labels) else np.nan
 
 
 def grouped_roc_auc(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> float:
-    """Mean over groups (users) of the AUC within each, weighted by its ones; groups of one kind of label are left out.
+    """Return the mean AUC within groups (users), weighted by their ones; groups with equal labels are left out.
 
-    Unlike `roc_auc` it compares no scores of different users, which no list does either.
+    Unlike `roc_auc` it does not compare scores of different users.
     Source: Zhu et al., Optimized cost per click in Taobao display advertising (KDD 2017); Zhou et al., Deep interest
-    network for click-through rate prediction (KDD 2018); they weigh by impressions or clicks.
+    network for click-through rate prediction (KDD 2018); which weight by impressions or clicks.
     """
     _, codes = np.unique(groups, return_inverse=True)
     values, ones = _auc_of_groups(labels, scores, codes)
@@ -83,7 +84,7 @@ def grouped_roc_auc(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) 
 
 
 def _auc_of_groups(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """[G] AUC within each group, NaN for labels of one kind; and [G] its ones."""
+    """Return [G] the AUC within each group, NaN for equal labels; and [G] the number of its ones."""
     labels = _binary(labels)
     if labels.shape != scores.shape or labels.shape != groups.shape:
         raise ValueError(
@@ -108,6 +109,7 @@ def _auc_of_groups(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -
 
 
 def _checked(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels as bool and probabilities as float64. Raises: ValueError."""
     labels, p = _binary(labels), np.asarray(probabilities, dtype=np.float64)
     if labels.shape != p.shape:
         raise ValueError(f"labels and probabilities should have one shape; found {labels.shape} and {p.shape}")
@@ -117,6 +119,7 @@ def _checked(labels: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray,
 
 
 def _binary(labels: np.ndarray) -> np.ndarray:
+    """Return labels as bool. Raises: ValueError."""
     labels = np.asarray(labels)
     if not np.isin(labels, (0, 1)).all():
         raise ValueError(f"labels should be 0 or 1; found {labels[~np.isin(labels, (0, 1))][0]}")

@@ -1,4 +1,4 @@
-"""The metrics by name, each with what it needs."""
+"""The metrics by name, and their common arguments."""
 
 import re
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from core.errors import UsageError
-from core.metrics import diversity, exposure, popularity, relevance
+from core.metrics import coverage, diversity, popularity, relevance
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lists:
-    """The lists of one model with all that a metric may look at: Q queries, N items.
+    """The lists of one model and the arguments of all metrics: Q queries, N items.
 
     Args:
-      ranked: [Q, K] item indices, best first, padded with -1.
+      ranked: [Q, K] item rows, best first, padded with -1.
       hits: [Q, K] bool, of `hits`.
-      n_relevant: [Q]
-      n_candidates: [Q] how many items could have been listed.
-      train_counts: [N] events of each item in train.
-      places: [Q, K] of `popularity_places`.
-      vectors: [N, F] a sparse row of features an item.
+      n_relevant: [Q] the number of relevant items.
+      n_candidates: [Q] the number of items that may be listed.
+      train_counts: [N] the number of events of each item in train.
+      popularity_ranks: [Q, K] of `popularity_ranks`.
+      vectors: [N, F] a sparse row of features per item.
     """
 
     ranked: np.ndarray
@@ -33,13 +33,13 @@ class Lists:
     n_relevant: np.ndarray
     n_candidates: np.ndarray
     train_counts: np.ndarray
-    places: np.ndarray
+    popularity_ranks: np.ndarray
     vectors: "csr_matrix"
 
 
 Relevance = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 Popularity = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
-Exposure = Callable[[np.ndarray, int, int], float]
+Aggregate = Callable[[np.ndarray, int, int], float]
 
 RELEVANCE: dict[str, Relevance] = {
     "precision": relevance.precision,
@@ -54,44 +54,47 @@ POPULARITY: dict[str, Popularity] = {
     "novelty": popularity.novelty,
     "average_popularity": popularity.average_popularity,
 }
-EXPOSURE: dict[str, Exposure] = {
-    "catalogue_coverage": exposure.catalogue_coverage,
-    "gini": exposure.gini,
+AGGREGATE: dict[str, Aggregate] = {
+    "catalogue_coverage": coverage.catalogue_coverage,
+    "gini": coverage.gini,
     "personalisation": diversity.personalisation,
 }
 
 
 def _of_relevance(metric: Relevance) -> Callable[[Lists, int], np.ndarray]:
+    """Return a metric of relevance as a function of `Lists`."""
     return lambda lists, k: metric(lists.hits, lists.n_relevant, k)
 
 
 def _of_popularity(metric: Popularity) -> Callable[[Lists, int], np.ndarray]:
+    """Return a metric of popularity as a function of `Lists`."""
     return lambda lists, k: metric(lists.ranked, lists.train_counts, k)
 
 
 def _auc(lists: Lists, k: int) -> np.ndarray:
+    """Return [Q] the AUC of lists."""
     return relevance.auc(lists.ranked, lists.hits, lists.n_relevant, lists.n_candidates, k)
 
 
-# Every metric that has a value a query: (lists, k) → [Q].
+# Every metric with a value per query: (lists, k) → [Q].
 BY_QUERY: dict[str, Callable[[Lists, int], np.ndarray]] = {
     **{name: _of_relevance(metric) for name, metric in RELEVANCE.items()},
     "auc": _auc,
     "grouped_auc": _auc,
-    "serendipity": lambda lists, k: popularity.serendipity(lists.hits, lists.places, lists.n_relevant, k),
+    "serendipity": lambda lists, k: popularity.serendipity(lists.hits, lists.popularity_ranks, lists.n_relevant, k),
     **{name: _of_popularity(metric) for name, metric in POPULARITY.items()},
     "intra_list_diversity": lambda lists, k: diversity.intra_list_diversity(lists.ranked, lists.vectors, k),
-    "user_coverage": lambda lists, k: exposure.user_coverage(lists.ranked, k),
+    "user_coverage": lambda lists, k: coverage.user_coverage(lists.ranked, k),
 }
-# Of these, the ones whose mean weighs a query by its relevant items and not by one. Source: Zhu et al., Optimized cost
-# per click in Taobao display advertising (KDD 2017), and Zhou et al., Deep interest network (KDD 2018), who weigh a
-# user's AUC by impressions or clicks; relevant items are what stands for clicks here.
+# Those of them whose mean weights a query by its number of relevant items. Source: Zhu et al., Optimized cost per click
+# in Taobao display advertising (KDD 2017), and Zhou et al., Deep interest network (KDD 2018), who weight the AUC of a
+# user by impressions or clicks; here relevant items take the place of clicks.
 WEIGHTED = frozenset({"grouped_auc"})
-METRICS: dict[str, Callable[..., Any]] = {**BY_QUERY, **EXPOSURE}
+METRICS: dict[str, Callable[..., Any]] = {**BY_QUERY, **AGGREGATE}
 
 
 def parse(metric: str) -> tuple[str, int]:
-    """The name and k of a metric written `name@k`. Raises: UsageError, with the known names."""
+    """Return the name and k of a metric written `name@k`. Raises: UsageError, with the known names."""
     match = re.fullmatch(r"([a-z0-9_]+)@([1-9][0-9]*)", metric)
     if not match or match[1] not in METRICS:
         raise UsageError(

@@ -1,4 +1,4 @@
-"""Did the lists hold what the users took?"""
+"""Relevance of the items of lists."""
 
 import numpy as np
 
@@ -6,11 +6,12 @@ from core.metrics.lists import PADDING
 
 
 def _of_relevant(values: np.ndarray, n_relevant: np.ndarray) -> np.ndarray:
+    """Return the values, NaN for queries without a relevant item."""
     return np.where(n_relevant > 0, values, np.nan)
 
 
 def precision(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndarray:
-    """Share of the first k positions that are relevant: |top k ∩ relevant| / k.
+    """Return the share of the first k positions that are relevant: |top k ∩ relevant| / k.
 
     Divides by k however short the list is. [Q] in [0, 1]; NaN without a relevant item.
     Source: Manning, Raghavan and Schütze, Introduction to Information Retrieval (2008), 8.3 and 8.4.
@@ -19,25 +20,26 @@ def precision(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndarray:
 
 
 def recall(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndarray:
-    """Share of the relevant items that are in the first k: |top k ∩ relevant| / |relevant|.
+    """Return the share of the relevant items that are in the first k: |top k ∩ relevant| / |relevant|.
 
-    With more than k relevant items it cannot reach 1. [Q] in [0, 1]; NaN without a relevant item.
+    Below 1 for more than k relevant items. [Q] in [0, 1]; NaN without a relevant item.
     Source: Manning, Raghavan and Schütze (2008), 8.3 and 8.4.
     """
     return _of_relevant(hits[:, :k].sum(axis=1) / np.maximum(n_relevant, 1), n_relevant)
 
 
 def f1(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndarray:
-    """Harmonic mean of precision and recall: 2PR / (P + R) = 2 |top k ∩ relevant| / (k + |relevant|); 0 without a hit.
+    """Return the harmonic mean of precision and recall: 2PR / (P + R) = 2 |top k ∩ relevant| / (k + |relevant|).
 
-    Taken for each query, then averaged: it is not the F1 of the means. [Q] in [0, 1]; NaN without a relevant item.
+    Computed per query, then averaged: it is not the F1 of the means. 0 without a hit.
+    [Q] in [0, 1]; NaN without a relevant item.
     Source: van Rijsbergen, Information Retrieval (1979), chapter 7.
     """
     return _of_relevant(2 * hits[:, :k].sum(axis=1) / (k + n_relevant), n_relevant)
 
 
 def hit_rate(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndarray:
-    """1 where any of the first k is relevant, else 0.
+    """Return 1 where any of the first k is relevant, else 0.
 
     [Q]; NaN without a relevant item.
     Source: Deshpande and Karypis, Item-based top-N recommendation algorithms (TOIS 2004).
@@ -46,7 +48,7 @@ def hit_rate(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndarray:
 
 
 def reciprocal_rank(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndarray:
-    """1 / (position of the first relevant item, from 1), 0 where none is in the first k; its mean is MRR@k.
+    """Return 1 / (position of the first relevant item, from 1), 0 where none is in the first k; the mean is MRR@k.
 
     [Q] in [0, 1]; NaN without a relevant item.
     Source: Voorhees, The TREC-8 question answering track report (1999).
@@ -58,9 +60,10 @@ def reciprocal_rank(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndar
 
 
 def average_precision(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndarray:
-    """Mean over the relevant items of the precision at their positions; its mean over queries is MAP@k.
+    """Return the mean over the relevant items of the precision at their positions; the mean over queries is MAP@k.
 
-    AP@k = Σ_{i ≤ k} rel_i · P@i / min(k, |relevant|), so a perfect first k gives 1; others divide by |relevant|.
+    AP@k = Σ_{i ≤ k} rel_i · P@i / min(k, |relevant|), so a perfect first k gives 1; other definitions divide by
+    |relevant|.
     [Q] in [0, 1]; NaN without a relevant item.
     Source: Manning, Raghavan and Schütze (2008), 8.4, cut at k as in the Million Song Dataset Challenge
     (McFee et al., 2012).
@@ -71,7 +74,7 @@ def average_precision(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> np.nd
 
 
 def ndcg(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndarray:
-    """Discounted gain over that of the best possible list: DCG@k / IDCG@k, binary gains.
+    """Return the discounted gain divided by that of an ideal list: DCG@k / IDCG@k, with binary gains.
 
     DCG@k = Σ_{i ≤ k} rel_i / log2(i + 1), positions from 1; IDCG@k = Σ_{i ≤ min(k, |relevant|)} 1 / log2(i + 1).
     [Q] in [0, 1]; NaN without a relevant item.
@@ -81,29 +84,29 @@ def ndcg(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndarray:
     top = hits[:, :k]
     discounts = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discounts)[np.clip(n_relevant, 1, k) - 1]
-    # No matrix product: BLAS sums a row in an order that depends on the rows around it. A sum in another order than the
-    # ideal's may still pass it by one unit in the last place.
-    gained = (top * discounts[: top.shape[1]]).sum(axis=1)
-    return _of_relevant(np.minimum(gained / ideal, 1.0), n_relevant)
+    # Not a matrix product, in which BLAS sums a row in an order that depends on other rows. A sum in another order than
+    # that of the ideal may still exceed it by one unit in the last place.
+    gain = (top * discounts[: top.shape[1]]).sum(axis=1)
+    return _of_relevant(np.minimum(gain / ideal, 1.0), n_relevant)
 
 
 def auc(ranked: np.ndarray, hits: np.ndarray, n_relevant: np.ndarray, n_candidates: np.ndarray, k: int) -> np.ndarray:
-    """Probability that a relevant item stands before another one of the catalogue, drawn at random: the area under ROC.
+    """Return the area under the ROC curve: the probability that a random relevant item comes before another one.
 
     AUC@k = (Σ_{hits in the first k} (n - misses before it) + U·V / 2) / (r·n), with r relevant and n other candidates,
-    of which U and V are not among the first k. What a list does not order is tied, and a tied pair counts one half:
-    with k and the list as long as the catalogue this is the AUC of the whole order; cut at k it is the limited AUC,
-    whose curve goes on as a straight line. So a list without a hit has a little less than 0.5, by the places it wasted.
+    of which U and V are not among the first k. Unlisted items are tied, and a tied pair counts one half: with k and the
+    list as long as the catalogue this is the AUC of the whole order; cut at k it is the limited AUC, whose curve
+    continues as a straight line. A list without a hit has a little less than 0.5.
 
     Args:
-      ranked, hits: [Q, K]; missing positions rank nothing.
-      n_relevant: [Q]
-      n_candidates: [Q] how many items could have been listed, the relevant ones among them: the catalogue less what may
-        not be returned.
-      k: as everywhere.
+      ranked, hits: [Q, K]; missing positions are ignored.
+      n_relevant: [Q] the number of relevant items.
+      n_candidates: [Q] the number of items that may be listed, relevant ones included: the catalogue without the items
+        that may not be returned.
+      k: the cutoff.
     Returns: [Q] in [0, 1]; NaN without a relevant item, or where every candidate is relevant.
     Raises:
-      ValueError: a list holds more items that are not relevant than there are.
+      ValueError: a list holds more items that are not relevant than there are candidates.
 
     Source: Hanley and McNeil, The meaning and use of the area under a ROC curve (Radiology 1982); cut: Schröder, Thiele
     and Lehner, Setting goals and choosing metrics for recommender system evaluations (UCERSTI 2011).

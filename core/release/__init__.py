@@ -1,1 +1,1 @@
-"""The release store: reading, publishing, signing and collecting releases."""
+"""The store of releases: reading, publishing, signing and deleting them."""

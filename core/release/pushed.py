@@ -1,11 +1,11 @@
-"""The models of releases as TensorFlow Serving finds them, and which versions belong together.
+"""The models of releases in the layout of TensorFlow Serving, and the pair of versions of the release in force.
 
-    serving/retrieval/<number>/   serving/ranking/<number>/     made by TFX's Pusher; the number is a time in seconds
-    releases/models.config                                      names the pair of the current release
+    serving/retrieval/<number>/   serving/ranking/<number>/     written by TFX's Pusher; the number is a timestamp
+    releases/models.config                                      names the versions of the release in force
 
-The two steps of a release are pushed one after the other under numbers of their own, so the highest number of each need
-not be a pair. `models.config` names one pair and is replaced by rename: a server that reads it, and not the highest
-numbers, changes both or none. All of this is written under the lock of `core.release.writer`.
+The two models of a release are pushed one after the other with different numbers, so the highest numbers need not
+belong to the same release. `models.config` names the versions of one release and is replaced by rename: a server that
+reads it changes both models or none. All of this is written under the lock of `core.release.writer`.
 """
 
 import os
@@ -22,10 +22,10 @@ STEPS = (reader.RETRIEVAL, reader.RANKING)
 
 
 def configuration(folder: Path, version: str) -> list[str] | None:
-    """The lines of TensorFlow Serving's model configuration for one release, whose pushed models are put back if gone.
+    """Return the lines of TensorFlow Serving's model configuration for one release, and restore missing pushed models.
 
-    None where the release was not pushed for it, or its base folders are not on this machine. `ModelServerConfig` of
-    tensorflow_serving/config/model_server_config.proto, as text.
+    The format is `ModelServerConfig` of tensorflow_serving/config/model_server_config.proto as text. The result is None
+    if the release was not pushed, or if the folders of the pushed models are not on this machine.
     """
     pair = _pair(folder, version)
     if set(pair) != set(STEPS) or not all(path.parent.is_dir() for path in pair.values()):
@@ -47,10 +47,10 @@ def configuration(folder: Path, version: str) -> list[str] | None:
 
 
 def collect(folder: Path, versions: list[str], serving: Path, dry_run: bool) -> list[Path]:
-    """Delete below `serving` the models that belong to none of the releases `versions`; returns their folders.
+    """Delete the models below `serving` that belong to none of the releases `versions`; return their folders.
 
-    Those newer than every release's stay, since their release may be on its way; and all stay where it cannot be read
-    off a release which are its own.
+    Models newer than those of every release are kept, since their release may not be published yet. All models are kept
+    if the manifest of a release does not name its models.
     """
     try:
         pairs = [_pair(folder, version) for version in versions]
@@ -66,45 +66,49 @@ def collect(folder: Path, versions: list[str], serving: Path, dry_run: bool) -> 
         numbered = sorted(path for path in base.iterdir() if path.name.isdecimal() and not path.is_symlink())
         gone += (old := [path for path in numbered if int(path.name) not in kept and int(path.name) < max(kept)])
         if not dry_run:
-            for path in old:  # hidden first: a server must not load what is being deleted
+            for path in old:  # hidden first, so that a server does not load a model that is being deleted
                 os.rename(path, path.with_name(f".{path.name}.partial"))
             for hidden in base.glob(".*.partial"):
                 shutil.rmtree(hidden)
     return gone
 
 
-def place(folder: Path, step: str, path: Path) -> str:
-    """Return the folder of a pushed model as a manifest names it, from the folder of the releases.
+def relative_folder(folder: Path, step: str, path: Path) -> str:
+    """Return the folder of a pushed model relative to the folder of the releases, as in a manifest.
 
     Args:
       folder: of the releases.
       step: of the model.
       path: of the pushed model: `<any name>/<step>/<number>` beside the folder of the releases.
     Raises:
-      ReleaseError: it lies elsewhere.
+      ReleaseError: it is elsewhere.
     """
-    found = os.path.relpath(path, folder)
-    if not _PLACE.fullmatch(found) or Path(found).parent.name != step:
+    relative = os.path.relpath(path, folder)
+    if not _RELATIVE_FOLDER.fullmatch(relative) or Path(relative).parent.name != step:
         raise ReleaseError(
-            f"{path}: a pushed model of {step} should lie in `<name>/{step}/<number>` beside {folder}, so that no "
-            "manifest can name a folder outside the run's"
+            f"{path}: the folder of a pushed model of {step} should be `<name>/{step}/<number>` beside {folder}; a "
+            "manifest must not name a folder outside of the run folder"
         )
-    return found
+    return relative
 
 
-_PLACE = re.compile(r"\.\./[A-Za-z0-9_][A-Za-z0-9_.-]*/[a-z]+/[0-9]+")
+_RELATIVE_FOLDER = re.compile(r"\.\./[A-Za-z0-9_][A-Za-z0-9_.-]*/[a-z]+/[0-9]+")
 
 
 def _pair(folder: Path, version: str) -> dict[str, Path]:
-    """Step → the absolute folder of the model that was pushed with a release.
+    """Return step → the absolute folder of the model that was pushed with a release.
 
     Raises:
-      ReleaseError: the manifest cannot be read, or names a folder elsewhere; see `place`.
+      ReleaseError: the manifest cannot be read, or names another folder; see `relative_folder`.
     """
     folder = folder.absolute()
     served = reader.manifest(folder, version)["served"]
-    return {step: Path(os.path.normpath(folder / place(folder, step, folder / path))) for step, path in served.items()}
+    return {
+        step: Path(os.path.normpath(folder / relative_folder(folder, step, folder / path)))
+        for step, path in served.items()
+    }
 
 
 def _escaped(path: Path) -> str:
+    """Return a path as the content of a string in text format."""
     return str(path).replace("\\", "\\\\").replace('"', '\\"')

@@ -1,12 +1,12 @@
-"""The releases on disk, as those see them who read: which there are, which is in force, and whether one is whole.
+"""Reading of releases: the versions, the one in force, and the verification of files and signatures.
 
     releases/<version>/   manifest.json retrieval/ index/ ranking/ users/ statistics/ catalogue.arrow evaluation.json
     releases/current      one line, the version in force; replaced by rename, never edited
-    releases/history      every version that was current before, oldest first
+    releases/history      every version that was in force before, oldest first
 
-`core.release.writer` writes them: a version folder is shown by one rename when it is whole, never changes afterwards,
-and is hidden by one rename before it is deleted. Where keys are trusted, only releases that one of them has signed are
-read.
+`core.release.writer` writes them: a version folder becomes visible by one rename when it is complete, never changes
+afterwards, and is hidden by one rename before it is deleted. If keys are trusted, only releases signed by one of them
+are read.
 """
 
 import contextlib
@@ -24,14 +24,14 @@ from core.release import signing
 RETRIEVAL, INDEX, RANKING, STATISTICS = "retrieval", "index", "ranking", "statistics"
 FOLDERS = (RETRIEVAL, INDEX, RANKING, names.USERS_FOLDER, STATISTICS)
 FILES = (names.CATALOGUE_FILE, names.EVALUATION_FILE)
-FORMAT = 3  # of the manifest; raised when a server of another version could not read it
+FORMAT = 4  # of the manifest; raised with each change that other versions of twostep cannot read
 
 VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 CURRENT, HISTORY = "current", "history"
 
 
 def current(releases: Path) -> str | None:
-    """The version in force, or None before the first release. Raises: ReleaseError where the file is damaged."""
+    """Return the version in force, None before the first release. Raises: ReleaseError for a damaged file."""
     path = Path(releases) / CURRENT
     try:
         version = path.read_text(encoding="utf-8").strip()
@@ -45,22 +45,22 @@ def current(releases: Path) -> str | None:
 
 
 def versions(releases: Path) -> list[str]:
-    """The published versions, newest first."""
+    """Return the published versions, newest first."""
     if not Path(releases).is_dir():
         return []
-    whole = (path.parent.name for path in Path(releases).glob(f"*/{names.MANIFEST_FILE}"))
-    return sorted(filter(VERSION.fullmatch, whole), reverse=True)
+    complete = (path.parent.name for path in Path(releases).glob(f"*/{names.MANIFEST_FILE}"))
+    return sorted(filter(VERSION.fullmatch, complete), reverse=True)
 
 
 def earlier(releases: Path) -> list[str]:
-    """The versions that are still there and were current before the present one, the latest first, each once."""
-    there, now = set(versions(releases)), current(releases)
+    """Return the existing versions that were in force before the present one, latest first, each once."""
+    existing, now = set(versions(releases)), current(releases)
     latest_first = dict.fromkeys(reversed(history(releases)))
-    return [version for version in latest_first if version in there and version != now]
+    return [version for version in latest_first if version in existing and version != now]
 
 
 def history(releases: Path) -> list[str]:
-    """What was current before, oldest first, as often as it was."""
+    """Return the versions that were in force before, oldest first, with repetitions."""
     try:
         lines = (Path(releases) / HISTORY).read_text(encoding="utf-8", errors="replace").split()
     except FileNotFoundError:
@@ -69,16 +69,16 @@ def history(releases: Path) -> list[str]:
 
 
 def manifest(releases: Path, version: str | None = None, trusted: Sequence[Path] = ()) -> dict[str, Any]:
-    """Return the manifest of `version`, by default of the current one.
+    """Return the manifest of `version`, by default of the one in force.
 
     Args:
       releases: the folder of the releases.
-      version: a version's name.
-      trusted: files of public keys, one of which should have signed it; where there are none, it need not be signed.
+      version: a version.
+      trusted: files of public keys, one of which must have signed the manifest; without any, it need not be signed.
     Returns:
       format, version, created; files, a mapping of paths to sha256 and size; content_digest over them; served, step →
-      the folder of its pushed model from that of the releases; facts; seal, a digest of all that; and signature, of a
-      signed one.
+      the folder of its pushed model, relative to that of the releases; facts; seal, a digest of all these; and, in a
+      signed release, signature.
     Raises:
       ReleaseError: there is no such version, or its manifest cannot be read, was changed or is not signed.
     """
@@ -88,17 +88,19 @@ def manifest(releases: Path, version: str | None = None, trusted: Sequence[Path]
         raise ReleaseError(f"{releases}: there is no release {version}. {_known(releases)}")
     value = manifest_of(folder, trusted, _instead(releases, version))
     if value.get("version") != version:
-        raise ReleaseError(f"{folder}: is the release {value.get('version')}. {_instead(releases, version)}")
+        raise ReleaseError(
+            f"{folder}: holds release {value.get('version')}, not {version}. {_instead(releases, version)}"
+        )
     return value
 
 
 def manifest_of(folder: Path, trusted: Sequence[Path] = (), todo: str = "Copy it again.") -> dict[str, Any]:
-    """Return the manifest in the folder of one release, whatever the folder is called.
+    """Return the manifest in the folder of one release, whose name need not be the version.
 
     Args:
       folder: of the release.
       trusted: as of `manifest`.
-      todo: what the user can do where it cannot be used.
+      todo: the last sentence of an error: what the user can do.
     Raises:
       ReleaseError: as `manifest`.
     """
@@ -108,23 +110,23 @@ def manifest_of(folder: Path, trusted: Sequence[Path] = (), todo: str = "Copy it
     except FileNotFoundError:
         raise ReleaseError(f"release {folder.name}: {path} is missing. {todo}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise ReleaseError(f"{path}: should be a manifest in JSON: {error}. {todo}") from error
-    found = value.get("format") if isinstance(value, dict) else None
-    if found != FORMAT:
+        raise ReleaseError(f"{path}: cannot be read as a manifest in JSON: {error}. {todo}") from error
+    format_ = value.get("format") if isinstance(value, dict) else None
+    if format_ != FORMAT:
         raise ReleaseError(
-            f"{path}: format should be {FORMAT}; found {found!r}. Only the twostep that made it can read it. {todo}"
+            f"{path}: format should be {FORMAT}; found {format_!r}. It was written by another twostep version. {todo}"
         )
     if value.get("seal") != seal(value):
         raise ReleaseError(f"{path}: was changed after the release was made. {todo}")
     if not _has_shape(value):
-        raise ReleaseError(f"{path}: should hold files, served and facts as a release's manifest does. {todo}")
+        raise ReleaseError(f"{path}: files, served or facts are missing or of the wrong type. {todo}")
     if trusted and not signing.is_signed(sealed(value), value.get("signature"), trusted):
-        raise ReleaseError(f"{path}: should be signed with one of the trusted keys, and is not. {todo}")
+        raise ReleaseError(f"{path}: is not signed with one of the trusted keys. {todo}")
     return value
 
 
 def _has_shape(value: dict[str, Any]) -> bool:
-    """Return whether the parts of a manifest that code relies on are of their types."""
+    """Return whether the values of a manifest that code reads have the right types."""
     files_, served, facts = (value.get(key) for key in ("files", "served", "facts"))
     return (
         isinstance(facts, dict)
@@ -139,37 +141,37 @@ def _has_shape(value: dict[str, Any]) -> bool:
 
 
 def verify(releases: Path, version: str | None = None, trusted: Sequence[Path] = ()) -> None:
-    """Check every file of `version`, by default of the current one, against its manifest.
+    """Check every file of `version`, by default of the one in force, against its manifest.
 
     Raises:
-      ReleaseError: names the first file that is damaged, missing or extra; or as `manifest`.
+      ReleaseError: a file is damaged, missing or extra, the first of which is named; or as for `manifest`.
     """
     with reading(releases, version, trusted):
         pass
 
 
 def resolve(releases: Path, version: str | None = None, trusted: Sequence[Path] = ()) -> Path:
-    """Return the folder of `version`, by default of the current one, after `verify`. Raises: ReleaseError."""
+    """Return the folder of `version`, by default of the one in force, after `verify`. Raises: ReleaseError."""
     with reading(releases, version, trusted) as folder:
         return folder
 
 
 @contextlib.contextmanager
 def reading(releases: Path, version: str | None = None, trusted: Sequence[Path] = ()) -> Iterator[Path]:
-    """Yield what `resolve` returns; nobody deletes the folder before the block ends. Raises: ReleaseError."""
+    """Yield what `resolve` returns, locked against deletion until the block ends. Raises: ReleaseError."""
     name = chosen(releases, version)
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         while True:
             try:
-                held.enter_context(locks.using(Path(releases) / name))
+                stack.enter_context(locks.shared(Path(releases) / name))
                 break
             except FileNotFoundError:
                 if (now := chosen(releases, version)) == name:
                     raise ReleaseError(f"{releases}: there is no release {name}. {_known(releases)}") from None
-                name = now  # another came into force, and this one was deleted, since we asked
+                name = now  # another release came into force, and this one was deleted, in the meantime
             except OSError as error:
-                todo = f"should be a folder that can be read: {error}. {_instead(releases, name)}"
-                raise ReleaseError(f"release {name}: {Path(releases) / name} {todo}") from error
+                problem = f"cannot be read as a folder: {error}. {_instead(releases, name)}"
+                raise ReleaseError(f"release {name}: {Path(releases) / name} {problem}") from error
         folder = Path(releases) / name
         _check_files(folder, manifest(releases, name, trusted)["files"], _instead(releases, name))
         yield folder
@@ -177,28 +179,29 @@ def reading(releases: Path, version: str | None = None, trusted: Sequence[Path] 
 
 @contextlib.contextmanager
 def reading_copy(folder: Path, trusted: Sequence[Path] = ()) -> Iterator[Path]:
-    """Yield the folder of one release, whatever it is called, after every file was checked. Raises: ReleaseError."""
+    """Yield the folder of one release, whose name need not be the version, after `verify`. Raises: ReleaseError."""
     folder = folder.resolve()
-    with contextlib.ExitStack() as held:
+    with contextlib.ExitStack() as stack:
         try:
-            held.enter_context(locks.using(folder))
+            stack.enter_context(locks.shared(folder))
         except OSError as error:
-            raise ReleaseError(f"{folder}: should be a folder that can be read: {error}") from None
+            raise ReleaseError(f"{folder}: cannot be read as a folder: {error}") from None
         _check_files(folder, manifest_of(folder, trusted)["files"], "Copy it again.")
         yield folder
 
 
 def is_release(folder: Path) -> bool:
-    """Return whether a folder is that of one release."""
+    """Return whether a folder holds a release."""
     return (Path(folder) / names.MANIFEST_FILE).is_file()
 
 
 def _check_files(root: Path, expected: dict[str, Any], todo: str) -> None:
+    """Check the files below `root` against those of a manifest. Raises: ReleaseError."""
     try:
-        found = dict(durable.entries(root))
-        found.pop(names.MANIFEST_FILE, None)
-        for name in sorted({*expected, *found}):
-            problem = _problem(found.get(name), expected.get(name, {}).get("sha256"))
+        existing = dict(durable.entries(root))
+        existing.pop(names.MANIFEST_FILE, None)
+        for name in sorted({*expected, *existing}):
+            problem = _problem(existing.get(name), expected.get(name, {}).get("sha256"))
             if problem is not None:
                 raise ReleaseError(f"release {root.name}: {root / name} {problem}. {todo}")
     except OSError as error:
@@ -206,26 +209,26 @@ def _check_files(root: Path, expected: dict[str, Any], todo: str) -> None:
 
 
 def _problem(path: Path | None, expected: str | None) -> str | None:
-    """What is wrong with a file, whose SHA-256 should be `expected`."""
+    """Return what is wrong with a file whose SHA-256 should be `expected`; None for nothing."""
     if path is None:
         return f"is missing; expected sha256 {expected}"
     if expected is None:
-        return "is extra: the manifest does not name it"
+        return "is not named in the manifest"
     if not durable.is_plain(path):
-        return "should be a plain file"
-    found = files.sha256(path)
-    return None if found == expected else f"is damaged: expected sha256 {expected}, found {found}"
+        return "is not a regular file"
+    digest = files.sha256(path)
+    return None if digest == expected else f"is damaged: expected sha256 {expected}, found {digest}"
 
 
-# ---- which version ----
+# ---- versions ----
 
 
 def chosen(releases: Path, version: str | None) -> str:
-    """`version` if it is a version's name and not some other path, or the current one. Raises: ReleaseError."""
+    """Return `version` if it has the form of one, or the one in force for None. Raises: ReleaseError."""
     if version is None:
         version = current(releases)
         if version is None:
-            raise ReleaseError(f"{releases}: no release is current. {_to_choose(releases)}")
+            raise ReleaseError(f"{releases}: no release is in force. {_to_choose(releases)}")
     if not VERSION.fullmatch(version):
         raise ReleaseError(
             f"a version should look like 20250131T120000Z-0123abcd; found {version!r}. {_known(releases)}"
@@ -234,49 +237,57 @@ def chosen(releases: Path, version: str | None) -> str:
 
 
 def previous(releases: Path) -> str:
-    """What was current before the present version. Raises: ReleaseError where nothing was."""
+    """Return the version that was in force before the present one. Raises: ReleaseError without one."""
     now = chosen(releases, None)
     before = earlier(releases)
     if not before:
-        raise ReleaseError(f"{releases}: no release was current before {now}. {_known(releases)}")
+        raise ReleaseError(f"{releases}: no existing release was in force before {now}. {_known(releases)}")
     return before[0]
 
 
 def _known(releases: Path) -> str:
+    """Return a sentence with the existing versions."""
     known = versions(releases)
-    return f"There are: {', '.join(known)}." if known else "There are none yet; `twostep run` makes one."
+    return f"Existing releases: {', '.join(known)}." if known else "There is no release yet; `twostep run` makes one."
 
 
 def _to_choose(releases: Path) -> str:
-    todo = " `twostep release rollback` with one of them makes it current." if versions(releases) else ""
+    """Return sentences on how to put a release in force."""
+    todo = " Put one in force with `twostep release rollback`." if versions(releases) else ""
     return _known(releases) + todo
 
 
 def _instead(releases: Path, damaged: str) -> str:
+    """Return a sentence on the releases that can replace a damaged one."""
     others = [version for version in versions(releases) if version != damaged]
-    return f"Roll back to another: {', '.join(others)}." if others else "There is no other; run the pipeline again."
+    return (
+        f"Roll back to another: {', '.join(others)}."
+        if others
+        else "There is no other release; run the pipeline again."
+    )
 
 
 # ---- digests ----
 
 
-def content_digest(found: dict[str, dict[str, Any]]) -> str:
-    """SHA-256 over the paths and digests of the files; it knows neither time nor place.
+def content_digest(manifest_files: dict[str, dict[str, Any]]) -> str:
+    """Return the SHA-256 over the paths and digests of the files of a manifest.
 
-    Models fitted twice alike have the same weights, but their graph files differ: TensorFlow counts its functions up.
+    Models fitted twice with the same seed have the same weights but different graph files, since TensorFlow numbers
+    functions consecutively in a process.
     """
-    # TensorFlow puts a random number into a model's fingerprint: equal models would differ by it.
-    content = ((name, facts) for name, facts in sorted(found.items()) if not name.endswith("/fingerprint.pb"))
+    # TensorFlow writes a random number into the fingerprint of a model.
+    content = ((name, facts) for name, facts in sorted(manifest_files.items()) if not name.endswith("/fingerprint.pb"))
     lines = "".join(f"{facts['sha256']}  {name}\n" for name, facts in content)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def seal(values: dict[str, Any]) -> str:
-    """Return the SHA-256 of a manifest, so that a change in what no file's digest covers is seen too."""
+    """Return the SHA-256 of a manifest, which covers what the digests of files do not."""
     return hashlib.sha256(sealed(values)).hexdigest()
 
 
 def sealed(values: dict[str, Any]) -> bytes:
-    """Return what the seal and the signature of a manifest cover: all but themselves."""
+    """Return the content that the seal and the signature of a manifest cover: all keys but these two."""
     covered = {key: value for key, value in values.items() if key not in ("seal", "signature")}
     return json.dumps(covered, sort_keys=True).encode()

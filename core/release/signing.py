@@ -12,10 +12,10 @@ PRIVATE_FILE, PUBLIC_FILE = "release-key.pem", "release-key.pub.pem"
 
 
 def make_keys(folder: Path) -> tuple[Path, Path]:
-    """Write a new pair of keys and return their files: the private key, which only its owner can read, and the public.
+    """Write a new pair of keys and return the files of the private key, readable by its owner only, and the public key.
 
     Raises:
-      ReleaseError: one of the files is there already.
+      ReleaseError: one of the files exists.
     """
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -31,14 +31,14 @@ def make_keys(folder: Path) -> tuple[Path, Path]:
         try:
             handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         except FileExistsError:
-            raise ReleaseError(f"{file}: is there already. Give another folder, or keep using these keys") from None
+            raise ReleaseError(f"{file}: exists already. Choose another folder, or use the existing keys") from None
         with os.fdopen(handle, "wb") as opened:
             opened.write(text)
     return files
 
 
 def sign(content: bytes, key_file: str | Path) -> str:
-    """Return the signature of `content` in Base64. Raises: ReleaseError where the file holds no such private key."""
+    """Return the signature of `content` in Base64. Raises: ReleaseError if the file holds no Ed25519 private key."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -47,19 +47,19 @@ def sign(content: bytes, key_file: str | Path) -> str:
 
 
 def is_signed(content: bytes, signature: object, key_files: Sequence[str | Path]) -> bool:
-    """Return whether `signature` is that of one of the public keys. Raises: ReleaseError for a file without a key."""
+    """Return whether `signature` was made with one of the keys. Raises: ReleaseError for a file without a key."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     keys = [_load(file, serialization.load_pem_public_key, Ed25519PublicKey, "public") for file in key_files]
     try:
-        given = base64.b64decode(signature, validate=True) if isinstance(signature, str) else b""
+        decoded = base64.b64decode(signature, validate=True) if isinstance(signature, str) else b""
     except ValueError:
         return False
     for key in keys:
         try:
-            key.verify(given, content)
+            key.verify(decoded, content)
         except InvalidSignature:
             continue
         return True
@@ -67,10 +67,11 @@ def is_signed(content: bytes, signature: object, key_files: Sequence[str | Path]
 
 
 def _load(file: str | Path, read: Any, kind: type, name: str) -> Any:
+    """Return the key in a file. Raises: ReleaseError."""
     try:
         key = read(Path(file).read_bytes())
     except (OSError, ValueError, TypeError) as error:
-        raise ReleaseError(f"{file}: should be an Ed25519 {name} key in PEM: {error}") from None
+        raise ReleaseError(f"{file}: cannot be read as an Ed25519 {name} key in PEM: {error}") from None
     if not isinstance(key, kind):
         raise ReleaseError(f"{file}: should be an Ed25519 {name} key in PEM; found a key of another kind")
     return key

@@ -1,6 +1,6 @@
-"""The releases on disk, as those write them who publish, roll back and collect what is old; see `core.release.reader`.
+"""Publishing, rollback and deletion of releases; `core.release.reader` describes their layout.
 
-Writers take turns by one lock. The folder must lie on a file system with atomic rename and flock.
+Writers are serialised by a lock. The folder must be on a file system with atomic rename and flock.
 """
 
 import contextlib
@@ -29,77 +29,77 @@ def publish(
     created: datetime | None = None,
     signing_key: Path | None = None,
 ) -> str:
-    """Copy `parts` into a new version, make it current and return its name.
+    """Copy `parts` into a new version, put it in force and return its name.
 
     Args:
-      folder: of the releases; made if missing.
-      parts: what each of `FOLDERS` and `FILES` is copied from. A file that is a part of its own is left out of the
-        folder it lies in.
-      facts: JSON values that the manifest keeps beside the files: name, seed, metrics, ML Metadata ids.
-      served: step → the folder that its Pusher made for TensorFlow Serving, beside that of the releases; see
-        `core.release.pushed.place`.
-      created: the time in the version's name; the clock's by default. The digest in it depends on the content alone.
+      folder: of the releases; created if missing.
+      parts: the source of each of `FOLDERS` and `FILES`. A file that is a part itself is left out of the folder that
+        contains it.
+      facts: JSON values of the manifest beside the files: name, seed, metrics, ML Metadata ids.
+      served: step → the folder of its model for TensorFlow Serving; see `core.release.pushed.relative_folder`.
+      created: the time in the version; now by default. The digest in the version depends on the content only.
       signing_key: file of the private key that signs the manifest; None for no signature.
 
     Raises:
-      ReleaseError: a part is missing or is no plain file or folder, or the disk refused; what was current still is.
+      ReleaseError: a part is missing or is not a regular file or folder, or writing failed. The release in force is
+        unchanged.
     """
     folder, created = Path(folder), (created or datetime.now(UTC)).astimezone(UTC)
     _check_parts(parts)
     with _writing(folder), _partial_folder(folder) as partial:
-        found = _copy_parts(parts, partial)
-        content = reader.content_digest(found)
+        copied = _copy_parts(parts, partial)
+        content = reader.content_digest(copied)
         version = f"{created:%Y%m%dT%H%M%SZ}-{content[:8]}"
-        written = {
+        manifest = {
             "format": FORMAT,
             "version": version,
             "created": created.isoformat(timespec="seconds"),
             "content_digest": content,
-            "files": found,
-            "served": {step: pushed.place(folder, step, path) for step, path in (served or {}).items()},
+            "files": copied,
+            "served": {step: pushed.relative_folder(folder, step, path) for step, path in (served or {}).items()},
             "facts": facts,
         }
-        written["seal"] = reader.seal(written)
+        manifest["seal"] = reader.seal(manifest)
         if signing_key is not None:
-            written["signature"] = signing.sign(reader.sealed(written), signing_key)
-        durable.write_text(partial / names.MANIFEST_FILE, json.dumps(written, indent=2, sort_keys=True) + "\n")
+            manifest["signature"] = signing.sign(reader.sealed(manifest), signing_key)
+        durable.write_text(partial / names.MANIFEST_FILE, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
         durable.sync_folders(partial)
-        with locks.alone(folder / _LOCK):
+        with locks.exclusive(folder / _LOCK):
             _reveal(partial, folder, version, content)
-            _make_current(folder, version)
+            _put_in_force(folder, version)
     return version
 
 
 def rollback(folder: Path, to: str | None = None, trusted: Sequence[Path] = ()) -> str:
-    """Make `to` current, by default what was current before the present one, and return its name.
+    """Put `to` in force, by default the version that was in force before, and return it.
 
-    A second call without a name undoes the first, since what was current before is then the newer one.
+    A second call without a version undoes the first.
 
     Args:
       folder: of the releases.
-      to: a version's name.
-      trusted: as of `core.release.reader.manifest`.
+      to: a version.
+      trusted: as for `core.release.reader.manifest`.
     Raises:
-      ReleaseError: there is nothing to go back to, or the version is unknown or does not verify.
+      ReleaseError: no version was in force before, or the version is unknown or does not verify.
     """
     folder = _existing(folder)
-    with _writing(folder), locks.alone(folder / _LOCK):
+    with _writing(folder), locks.exclusive(folder / _LOCK):
         to = reader.previous(folder) if to is None else reader.chosen(folder, to)
         reader.verify(folder, to, trusted)
-        _make_current(folder, to)
+        _put_in_force(folder, to)
     return to
 
 
 def collect(folder: Path, keep: int, serving: Path | None = None, dry_run: bool = False) -> list[Path]:
-    """Delete the releases before the newest `keep`, and the pushed models that belong to none that is left.
+    """Delete all releases but the newest `keep`, and the pushed models that belong to no remaining release.
 
-    Also kept: the `keep` that were last in force, among them the current one and, even with `keep` of 1, the one that
-    was current before it; and what a process is reading. What dead publishers and collectors left half there goes too.
+    Also kept are the `keep` releases that were in force last, always including the present and the previous one, and
+    releases that a process reads. Partial folders of processes that died are deleted too.
 
     Args:
       folder: of the releases.
-      keep: at least 1.
-      serving: the folder that the Pushers write to; without it pushed models are left alone.
+      keep: the number of releases, at least 1.
+      serving: the folder that the Pushers write to; None to keep all pushed models.
       dry_run: delete nothing.
 
     Returns:
@@ -107,18 +107,18 @@ def collect(folder: Path, keep: int, serving: Path | None = None, dry_run: bool 
 
     Raises:
       UsageError: `keep` is below 1.
-      ReleaseError: no release is current or the current one is damaged, in which case nothing was deleted; or the
-        disk refused.
+      ReleaseError: no release is in force or the one in force is damaged, in which case nothing was deleted; or writing
+        failed.
     """
     folder = _existing(folder)
     if keep < 1:
         raise UsageError(f"the number of releases to keep should be at least 1; found {keep}")
-    with _writing(folder), locks.alone(folder / _LOCK):
+    with _writing(folder), locks.exclusive(folder / _LOCK):
         reader.verify(folder)
         outdated = _outdated(folder, keep)
         if not dry_run:
             outdated = [path for path in outdated if _hide(path)]
-            locks.sweep(folder)
+            locks.delete_abandoned(folder)
             durable.sync_folder(folder)
         left = [version for version in reader.versions(folder) if folder / version not in outdated]
         if not dry_run and (history := reader.history(folder)) != (known := [x for x in history if x in left]):
@@ -126,38 +126,40 @@ def collect(folder: Path, keep: int, serving: Path | None = None, dry_run: bool 
         return outdated + (pushed.collect(folder, left, serving, dry_run) if serving is not None else [])
 
 
-# ---- becoming visible, and invisible ----
+# ---- publishing and hiding ----
 
 
 def _existing(folder: Path) -> Path:
+    """Return the folder of the releases. Raises: ReleaseError if it does not exist."""
     if not Path(folder).is_dir():
-        raise ReleaseError(f"{folder}: no such folder. There are none yet; `twostep run` makes one.")
+        raise ReleaseError(f"{folder}: no such folder. There is no release yet; `twostep run` makes one.")
     return Path(folder)
 
 
 @contextlib.contextmanager
 def _writing(folder: Path) -> Iterator[None]:
-    """Explain what the system refuses."""
+    """Create the folder of the releases and turn errors of the file system into a ReleaseError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
         raise ReleaseError(
-            f"{folder}: cannot be written: {error}. What was current still is. Free the space or fix the rights."
+            f"{folder}: cannot be written: {error}. The release in force is unchanged. Free some space or correct the "
+            "permissions."
         ) from error
 
 
 @contextlib.contextmanager
 def _partial_folder(folder: Path) -> Iterator[Path]:
-    """A hidden folder of this publisher's own, gone when the block ends; those of dead publishers go first.
+    """Yield a hidden folder, deleted when the block ends; delete those of processes that died.
 
-    Its owner holds a lock on it, which tells a dead publisher from a slow one whatever became of its process id.
+    A lock on the folder distinguishes a process that died from a slow one.
     """
-    with contextlib.ExitStack() as owned:
-        with locks.alone(folder / _LOCK):
-            locks.sweep(folder)
+    with contextlib.ExitStack() as stack:
+        with locks.exclusive(folder / _LOCK):
+            locks.delete_abandoned(folder)
             partial = Path(tempfile.mkdtemp(prefix=f".{os.getpid()}.", suffix=".partial", dir=folder))
-            owned.enter_context(locks.owning(partial))
+            stack.enter_context(locks.exclusive_folder(partial))
         partial.chmod(0o755)
         try:
             yield partial
@@ -166,24 +168,24 @@ def _partial_folder(folder: Path) -> Iterator[Path]:
 
 
 def _reveal(partial: Path, folder: Path, version: str, content: str) -> None:
-    """Rename the whole folder into place. The same content in the same second is the same release: keep the first."""
+    """Rename the complete folder to its version. If the same content was published in the same second, keep that."""
     target = folder / version
     if target.exists():
         reader.verify(folder, version)
         if reader.manifest(folder, version)["content_digest"] != content:
-            raise ReleaseError(f"{target}: another release has this name. Publish again, a second later.")
+            raise ReleaseError(f"{target}: another release has this version. Publish again, a second later.")
         return
     os.rename(partial, target)
     durable.sync_folder(folder)
 
 
-def _make_current(folder: Path, version: str) -> None:
-    """Swap `current`; what it said goes to the history first, where a crash between the two does no harm."""
+def _put_in_force(folder: Path, version: str) -> None:
+    """Replace `current`; append its former value to the history first, so that a crash in between does no harm."""
     path = folder / reader.CURRENT
     before = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
-    config = pushed.configuration(folder, version)  # first, because it may have to copy models, and fail
+    config = pushed.configuration(folder, version)  # first, since it may copy models, which can fail
     if before != version:
-        if reader.VERSION.fullmatch(before):  # a damaged one is replaced like any other, and forgotten
+        if reader.VERSION.fullmatch(before):  # a damaged value is replaced, and not kept in the history
             _replace_lines(folder / reader.HISTORY, [*reader.history(folder), before])
         _replace_lines(path, [version])
     if config is not None:
@@ -191,14 +193,15 @@ def _make_current(folder: Path, version: str) -> None:
 
 
 def _replace_lines(path: Path, lines: list[str]) -> None:
-    partial = path.with_name(f".{path.name}.partial")  # one name does: the caller holds the lock
+    """Replace a file of lines atomically; the caller holds the lock."""
+    partial = path.with_name(f".{path.name}.partial")
     durable.write_text(partial, "".join(f"{line}\n" for line in lines))
     os.replace(partial, path)
     durable.sync_folder(path.parent)
 
 
 def _outdated(folder: Path, keep: int) -> list[Path]:
-    """The folders of the releases that need not be kept, oldest first."""
+    """Return the folders of the releases that are not kept, oldest first."""
     known = reader.versions(folder)
     in_force = [reader.chosen(folder, None), *reader.earlier(folder)]
     kept = {*known[:keep], *in_force[: max(keep, 2)]}
@@ -206,49 +209,51 @@ def _outdated(folder: Path, keep: int) -> list[Path]:
 
 
 def _hide(path: Path) -> bool:
-    """Rename a release so that nobody sees it while it is deleted; not one that is being read, nor a link."""
+    """Hide a release by a rename before it is deleted; return False for a link or a release that is being read."""
     if path.is_symlink():
         return False
-    with locks.unused(path) as free:
-        if free:
+    with locks.try_exclusive(path) as locked:
+        if locked:
             os.rename(path, path.with_name(f".{path.name}.partial"))
-        return free
+        return locked
 
 
 # ---- copying ----
 
 
 def _check_parts(parts: dict[str, Path]) -> None:
-    wanted = {*FOLDERS, *FILES}
-    if set(parts) != wanted:
+    """Check that all parts exist and are of the right kind. Raises: ReleaseError."""
+    expected = {*FOLDERS, *FILES}
+    if set(parts) != expected:
         raise ReleaseError(
-            f"the parts of a release should be {', '.join(sorted(wanted))}; "
-            f"missing: {sorted(wanted - set(parts))}, unknown: {sorted(set(parts) - wanted)}"
+            f"the parts of a release should be {', '.join(sorted(expected))}; "
+            f"missing: {sorted(expected - set(parts))}, unknown: {sorted(set(parts) - expected)}"
         )
     for name, source in parts.items():
         kind, fits = ("folder", Path(source).is_dir()) if name in FOLDERS else ("file", Path(source).is_file())
         if not fits or Path(source).is_symlink():
-            raise ReleaseError(f"the part {name} of the release should be a {kind}; {source} is none")
+            raise ReleaseError(f"the part {name} of the release should be a {kind}; {source} is not one")
     for name in (RETRIEVAL, RANKING):
         if next(durable.entries(parts[name]), None) is None:
-            raise ReleaseError(f"the part {name} of the release should be a saved model; {parts[name]} is empty")
+            raise ReleaseError(f"the part {name} of the release should be a SavedModel; {parts[name]} is empty")
 
 
 def _copy_parts(parts: dict[str, Path], target: Path) -> dict[str, dict[str, Any]]:
-    """Copy everything; returns path in the release → its sha256 and size."""
-    apart = {Path(parts[name]).resolve() for name in FILES}
+    """Copy all files; return path in the release → its sha256 and size."""
+    separate = {Path(parts[name]).resolve() for name in FILES}
     sources = {name: Path(parts[name]) for name in FILES}
     for part in FOLDERS:
         (target / part).mkdir()
         for name, source in durable.entries(parts[part]):
-            if source.resolve() not in apart:
+            if source.resolve() not in separate:
                 sources[f"{part}/{name}"] = source
     return {name: _copy(source, target / name) for name, source in sorted(sources.items())}
 
 
 def _copy(source: Path, target: Path) -> dict[str, Any]:
+    """Copy one file; return its sha256 and size. Raises: ReleaseError if it is not a regular file."""
     if not durable.is_plain(source):
-        raise ReleaseError(f"{source}: a release holds plain files; this is a link or a device. Put its content there.")
+        raise ReleaseError(f"{source}: should be a regular file; found a link or a device. Replace it by its content.")
     target.parent.mkdir(parents=True, exist_ok=True)
     digest, size = durable.copy(source, target)
     return {"sha256": digest, "size": size}

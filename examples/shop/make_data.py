@@ -1,4 +1,4 @@
-"""A small shop to try things on: customers, products and a year of purchases, as three CSV files.
+"""A small synthetic shop: customers, products and a year of purchases, as three CSV files.
 
 python examples/shop/make_data.py examples/shop/data
 """
@@ -15,7 +15,7 @@ CUSTOMERS, PRODUCTS, PURCHASES = 300, 150, 9_000
 
 
 def main(folder: Path, seed: int = 7) -> None:
-    """Write customers.csv, products.csv and purchases.csv, the same for the same seed."""
+    """Write customers.csv, products.csv and purchases.csv, which depend on the seed only."""
     draw = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     category = draw.integers(len(CATEGORIES), size=PRODUCTS)

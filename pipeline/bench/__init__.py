@@ -1,1 +1,1 @@
-"""`twostep bench`: registered models under the published protocols, each beside the published figure."""
+"""Measurement of registered models under published protocols, for `twostep bench`."""

@@ -1,4 +1,4 @@
-"""The published protocols: data, split, candidates and metrics, and what others reached under them."""
+"""Published protocols: data, split, candidates, metrics and published values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,21 +9,20 @@ from transform.features import Features
 
 @dataclass(frozen=True)
 class Protocol:
-    """How models are compared.
+    """A protocol for the comparison of models.
 
     Args:
       name: of the protocol.
       dataset: of `twostep data get`.
-      split: `temporal`, `temporal_per_user`, `leave_one_out` or `given` (the column `split`), with eval_share and
-        test_share.
-      exclude_seen: whether items met before test are left out of the lists and of the right answers.
-      metrics: what is printed.
-      features: columns the models may use, and how long a history they see.
-      published: figure by metric, by who reached it.
-      models: model → params, of those run by default.
-      said: the protocol in one sentence.
-      negatives: how many wrong items, drawn from those that the user never met, the one right item is ranked among;
-        None: the catalogue.
+      split: `temporal`, `temporal_per_user`, `leave_one_out` or `given` (the column `split`).
+      exclude_seen: whether seen items are excluded from the lists and from the relevant items.
+      metrics: the printed metrics, the first of which orders the table.
+      features: the columns that the models may use, and the length of the history.
+      published: model → published value of each metric.
+      models: model → params, of the models run by default.
+      description: one sentence on the protocol.
+      eval_share, test_share: the shares of the events in eval and test, for temporal splits.
+      negatives: the number of sampled negatives that the relevant item is ranked among; None for the catalogue.
     """
 
     name: str
@@ -33,7 +32,7 @@ class Protocol:
     metrics: tuple[str, ...]
     features: Features
     published: Mapping[str, tuple[float, ...]]
-    said: str
+    description: str
     models: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     eval_share: float = 0.1
     test_share: float = 0.1
@@ -41,6 +40,7 @@ class Protocol:
 
 
 def _defaults(*models: str) -> dict[str, dict[str, Any]]:
+    """Return models with their default settings."""
     return {model: {} for model in models}
 
 
@@ -73,8 +73,8 @@ PROTOCOLS = {
                 *_WITHOUT_RATINGS,
                 *("svd", "svdpp", "pmf", "nmf", "knn_baseline", "content", "fusion", "two_tower"),
             ),
-            said="a user's last tenth of ratings is test, by whole seconds (published: within a second too); fitted on "
-            "the rest; the catalogue less what the user saw",
+            description="test: each user's last tenth of ratings, by whole seconds (published: also within a second); "
+            "fitted on the rest; seen items excluded",
         ),
         Protocol(
             name="movielens-100k-leave-one-out",
@@ -85,7 +85,7 @@ PROTOCOLS = {
             features=_FILMS,
             published={},
             models=_defaults(*_WITHOUT_RATINGS, "fusion"),
-            said="a user's last rating is test; fitted on the rest; the catalogue less what the user saw",
+            description="test: each user's last rating; fitted on the rest; seen items excluded",
         ),
         Protocol(
             name="movielens-100k-sampled",
@@ -97,7 +97,7 @@ PROTOCOLS = {
             published={},
             models=_defaults(*_WITHOUT_RATINGS, "fusion"),
             negatives=99,
-            said="a user's last rating is test, ranked among 99 films that the user never rated; for old tables alone",
+            description="test: each user's last rating, ranked among 99 films that the user did not rate",
         ),
         Protocol(
             name="movielens-small",
@@ -110,8 +110,8 @@ PROTOCOLS = {
             ),
             published={},
             models=_defaults(*_WITHOUT_RATINGS, "content", "fusion", "two_tower"),
-            said="a user's last tenth of ratings is test, by whole seconds (published: within a second too); fitted on "
-            "the rest; the catalogue less what the user saw",
+            description="test: each user's last tenth of ratings, by whole seconds (published: also within a second); "
+            "fitted on the rest; seen items excluded",
         ),
         Protocol(
             name="complete-journey",
@@ -137,10 +137,10 @@ PROTOCOLS = {
             },
             models=_defaults("repeats", "item_knn", "user_knn", "ials", "graph_filter")
             | {
-                "popularity": {"window_days": 30.0},  # chosen on eval among null, 7, 30 and 90
+                "popularity": {"window_days": 30.0},  # the best on eval of null, 7, 30 and 90
                 "fusion": {"models": {"repeats": {}, "user_knn": {}, "ials": {}}},
             },
-            said="the last tenth of purchases in time is test; repeats allowed; right is what a user bought in test",
+            description="test: the last tenth of purchases in time; relevant: the items bought in it; repeats allowed",
         ),
         Protocol(
             name="gowalla",
@@ -159,15 +159,15 @@ PROTOCOLS = {
             },
             models=_defaults("popularity", "graph_filter")
             | {
-                # Chosen on a tenth of train; of the weights that ease keeps of an item, the more the nearer to exact.
+                # Chosen on a tenth of train. The more weights ease keeps per item, the closer it is to the exact model.
                 "ease": {"l2": 60.0, "neighbours": 10_000},
                 "ials": {"factors": 512, "alpha": 60.0, "regularization": 2.0},
                 "two_tower": {
-                    **{"in_order": False, "history_read": 30, "skip_met": True},
+                    **{"causal_history": False, "max_history": 30, "exclude_positives": True},
                     **{"dim": 128, "batch_size": 2048, "dropout": 0.3, "epochs": 24, "patience": 4},
                 },
             },
-            said="LightGCN's split of check-ins; full ranking over the places that a user was not at in train",
+            description="LightGCN's split of check-ins; the full catalogue without the places of the user in train",
         ),
     )
 }

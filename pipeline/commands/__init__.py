@@ -1,1 +1,1 @@
-"""One module a command of `twostep`; each imports what is heavy inside the function that needs it."""
+"""The commands of `twostep`, one module each; heavy imports are inside functions."""

@@ -1,4 +1,4 @@
-"""`twostep bench`: our models under the published protocols."""
+"""`twostep bench`: registered models under published protocols."""
 
 import argparse
 import json
@@ -14,23 +14,25 @@ from core.printable import one_line
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
-    """Register `bench`."""
+    """Add the command `bench`."""
     parser = subparsers.add_parser(
         "bench",
-        help="registered models under the published protocols",
-        description="Fit registered models under a published protocol, each in a process of its own, and print them "
-        "beside what others reached under it.",
+        help="fit and measure models under published protocols",
+        description="Fit and measure registered models under a published protocol, each in a process of its own, and "
+        "print the metrics with the published ones.",
     )
-    parser.add_argument("protocol", metavar="PROTOCOL", help="such as movielens-100k; an unknown one lists them all")
-    parser.add_argument("--models", metavar="NAME,…", help="these instead of the protocol's own")
-    parser.add_argument("--params", metavar="JSON", default="{}", help="settings of the models, the same for all")
-    parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--output", metavar="FILE", type=Path, help="write the rows as JSON")
+    parser.add_argument(
+        "protocol", metavar="PROTOCOL", help="the protocol, such as movielens-100k; an unknown name prints all names"
+    )
+    parser.add_argument("--models", metavar="NAME,…", help="the models; by default those of the protocol")
+    parser.add_argument("--params", metavar="JSON", default="{}", help="settings of all models")
+    parser.add_argument("--seed", type=int, default=42, help="the random seed (42)")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="a JSON file to write the rows to")
     parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run and print."""
+    """Fit and measure the models, and print the table."""
     from core.files import write_json
     from pipeline.bench.protocols import PROTOCOLS
 
@@ -41,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     rows = []
     for name, params in models.items():
         print(f"{name} …", end=" ", flush=True)
-        rows.append(_one(protocol.name, name, params, arguments.seed, arguments.verbose))
+        rows.append(_measure(protocol.name, name, params, arguments.seed, arguments.verbose))
         print(f"{rows[-1]['fit_seconds']} s", flush=True)
     _show(protocol, rows)
     if arguments.output:
@@ -50,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _models(arguments: argparse.Namespace, default: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return model -> params. Raises: UsageError, where a model, a setting or the seed is none."""
+    """Return model → params. Raises: UsageError for an unknown model, a wrong setting or seed."""
     from trainer.retrieval.registry import MODELS
 
     if not 0 <= arguments.seed < 2**32:
@@ -71,7 +73,8 @@ def _models(arguments: argparse.Namespace, default: dict[str, dict[str, Any]]) -
     return models
 
 
-def _one(protocol: str, model: str, params: dict[str, Any], seed: int, verbose: bool) -> dict[str, Any]:
+def _measure(protocol: str, model: str, params: dict[str, Any], seed: int, verbose: bool) -> dict[str, Any]:
+    """Measure one model in a new process and return its row. Raises: TwostepError."""
     from core.files import read_json
 
     with tempfile.TemporaryDirectory() as work:
@@ -79,7 +82,7 @@ def _one(protocol: str, model: str, params: dict[str, Any], seed: int, verbose: 
         command = [
             sys.executable,
             "-m",
-            "pipeline.bench.one",
+            "pipeline.bench.measure",
             protocol,
             model,
             json.dumps(params),
@@ -88,34 +91,36 @@ def _one(protocol: str, model: str, params: dict[str, Any], seed: int, verbose: 
         ]
         done = subprocess.run(command, stderr=None if verbose else subprocess.PIPE, text=True)
         if done.returncode:
-            told = [line for line in (done.stderr or "").splitlines() if re.match(r"\w*(\.\w+)*Error: ", line)]
-            raise TwostepError(
-                f"{model}: {told[-1] if told else f'ended with {done.returncode}'}\nRun again with -v for more"
-            )
+            errors = [line for line in (done.stderr or "").splitlines() if re.match(r"\w*(\.\w+)*Error: ", line)]
+            reason = errors[-1] if errors else f"exit code {done.returncode}"
+            raise TwostepError(f"{model}: {reason}\nRun again with -v for the log")
         return read_json(output)
 
 
-_WIDTH = 100  # of a table that goes to a file, so that no figure is cut
+_WIDTH = 100  # columns of the table if stdout is not a terminal
 
 
 def _show(protocol: Any, rows: list[dict[str, Any]]) -> None:
+    """Print the rows and the published metrics, best first."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     from pipeline.report.summary import estimate
 
-    table = Table(title=f"{protocol.name}: {protocol.said}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=f"{protocol.name}: {protocol.description}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     for heading in ("", *protocol.metrics, "fit s", "MB"):
         table.add_column(heading, no_wrap=True)
     lines: list[tuple[float, list[str], str | None]] = []
     for row in rows:
-        measured = [row["metrics"][metric] for metric in protocol.metrics]
-        shown = [estimate(value, ".4f", ".3f") for value in measured]
+        estimates = [row["metrics"][metric] for metric in protocol.metrics]
+        shown = [estimate(value, ".4f", ".3f") for value in estimates]
         cells = [row["model"], *shown, f"{row['fit_seconds']:.1f}", f"{row['peak_mb']:,}"]
-        lines.append((measured[0]["mean"], cells, None))
-    for who, figures in protocol.published.items():
-        lines.append((figures[0], [f"{who} (publ.)", *(f"{figure:.4f}" for figure in figures)], "dim"))
+        lines.append((estimates[0]["mean"], cells, None))
+    for model, values in protocol.published.items():
+        lines.append((values[0], [f"{model} (publ.)", *(f"{value:.4f}" for value in values)], "dim"))
     for _, cells, style in sorted(lines, key=lambda line: -line[0]):
         table.add_row(*cells, style=style)
     Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)

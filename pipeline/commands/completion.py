@@ -1,10 +1,10 @@
-"""`twostep completion`: a script that completes commands and options in a shell."""
+"""`twostep completion`: print a completion script for a shell."""
 
 import argparse
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
-    """Register `completion`."""
+    """Add the command `completion`."""
     parser = subparsers.add_parser(
         "completion",
         help="print a completion script for a shell",

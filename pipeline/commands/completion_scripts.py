@@ -1,4 +1,4 @@
-"""Completion scripts for shells, written from the parser: commands, options and the choices of options."""
+"""Completion scripts for shells, generated from the parser: commands, options and choices of options."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Level:
-    """What may follow one command.
+    """The completions after one command.
 
     Args:
-      words: the commands below it, or the choices of its positional arguments.
-      options: option -> its help.
-      choices: option that takes a value -> its choices, empty where any value or file may follow.
+      words: its subcommands, or the choices of its positional arguments, with their help.
+      options: option → its help.
+      choices: option with a value → its choices; empty if any value or file may follow.
     """
 
     words: dict[str, str] = field(default_factory=dict)
@@ -21,26 +21,26 @@ class Level:
 
 
 def levels(parser: argparse.ArgumentParser, above: str = "") -> dict[str, Level]:
-    """Return command -> what may follow it; a command is a path such as `/config/check`, the program itself empty."""
+    """Return command → its completions; a command is a path such as `/config/check`, empty for the program itself."""
     level = Level()
-    found: dict[str, Level] = {}
+    subcommands: dict[str, Level] = {}
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             helps = {each.dest: each.help or "" for each in action._choices_actions}
             level.words |= {name: helps.get(name, "") for name in action.choices}
             for name, below in action.choices.items():
-                found |= levels(below, f"{above}/{name}")
+                subcommands |= levels(below, f"{above}/{name}")
         elif not action.option_strings:
             level.words |= dict.fromkeys(map(str, action.choices or ()), "")
         else:
             level.options |= dict.fromkeys(action.option_strings, action.help or "")
             if action.nargs != 0:
                 level.choices |= dict.fromkeys(action.option_strings, tuple(map(str, action.choices or ())))
-    return {above: level, **found}
+    return {above: level, **subcommands}
 
 
 def bash(parser: argparse.ArgumentParser) -> str:
-    """Return a script for bash; where it has nothing to say, bash completes the names of files."""
+    """Return a script for bash; without a completion of its own, bash completes file names."""
     name, every = parser.prog, levels(parser)
     return "\n".join(
         [
@@ -65,7 +65,7 @@ def bash(parser: argparse.ArgumentParser) -> str:
 
 
 def zsh(parser: argparse.ArgumentParser) -> str:
-    """Return a script for zsh; where it has nothing to say, it completes the names of files."""
+    """Return a script for zsh; without a completion of its own, it completes file names."""
     name, every = parser.prog, levels(parser)
     return "\n".join(
         [
@@ -122,20 +122,20 @@ SHELLS: dict[str, Callable[[argparse.ArgumentParser], str]] = {"bash": bash, "zs
 
 
 def _cases(every: dict[str, Level], indent: int) -> Iterator[str]:
-    """Yield the lines that follow the words of the command line from command to command."""
+    """Yield the line that finds the command in the words of the command line."""
     known = "|".join(command for command in every if command)
     yield f'{" " * indent}case "$command/$word" in {known}) command="$command/$word" ;; esac'
 
 
 def _value_cases(every: dict[str, Level], answer: Callable[[str], list[str]]) -> Iterator[str]:
-    """Yield a case for each option that takes a value."""
+    """Yield a case for each option with a value."""
     for command, level in every.items():
         for option, choices in level.choices.items():
             yield f'        "{command} {option}") {"; ".join(answer(" ".join(choices)))} ;;'
 
 
 def _word_cases(every: dict[str, Level]) -> Iterator[str]:
-    """Yield a case for each command that sets what may follow it."""
+    """Yield a case for each command that sets its completions."""
     yield '    case "$command" in'
     for command, level in every.items():
         yield f'        "{command}") words="{" ".join(level.words)}"; options="{" ".join(level.options)}" ;;'
@@ -143,5 +143,5 @@ def _word_cases(every: dict[str, Level]) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """Return text in quotes of fish."""
+    """Return text quoted for fish."""
     return "'" + " ".join(text.replace("%%", "%").split()).replace("\\", "\\\\").replace("'", "\\'") + "'"

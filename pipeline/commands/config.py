@@ -1,23 +1,26 @@
-"""`twostep config`: check a configuration, or explain its keys."""
+"""`twostep config check|explain`: check a configuration, or explain its keys."""
 
 import argparse
-from pathlib import Path
+
+from pipeline.commands.arguments import add_config
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
-    """Register `config check` and `config explain`."""
+    """Add the commands `config check` and `config explain`."""
     config = subparsers.add_parser("config", help="check a configuration, or explain its keys")
     commands = config.add_subparsers(required=True, metavar="check|explain")
-    checking = commands.add_parser("check", help="check a configuration and that its data is there; runs nothing")
-    checking.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
+    checking = commands.add_parser(
+        "check", help="check a configuration and the existence of its data, without running anything"
+    )
+    add_config(checking)
     checking.set_defaults(func=check)
-    explaining = commands.add_parser("explain", help="print every key with its type, default and meaning")
-    explaining.add_argument("key", metavar="KEY", nargs="?", help="one key and those below it, such as retrieval.index")
+    explaining = commands.add_parser("explain", help="print every key with its type, default and description")
+    explaining.add_argument("key", metavar="KEY", nargs="?", help="a key, such as retrieval.index; by default all")
     explaining.set_defaults(func=show)
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Load a configuration, look for its data, and print the paths it stands for."""
+    """Check a configuration and print its paths."""
     from core import names
     from core.printable import printable
     from pipeline import config
@@ -28,16 +31,16 @@ def check(arguments: argparse.Namespace) -> int:
     list_lengths.check_files(loaded, files[names.ITEMS])
     paths.check_keys(loaded, arguments.config)
     lines = [f"{arguments.config}: ok", f"  data      {paths.data_root(loaded, arguments.config)}"]
-    for table, found in files.items():
+    for table, matched in files.items():
         pattern = getattr(loaded.data, table).path
-        lines.append(f"    {table:<14}{pattern}: {len(found)} {'file' if len(found) == 1 else 'files'}")
+        lines.append(f"    {table:<14}{pattern}: {len(matched)} {'file' if len(matched) == 1 else 'files'}")
     lines += [f"  runs      {paths.run_folder(loaded)}", f"  releases  {paths.releases_folder(loaded)}"]
     print("\n".join(map(printable, lines)))
     return 0
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Print the keys."""
+    """Print the keys of a configuration."""
     from pipeline.config import explain
 
     print(explain.explain(arguments.key), end="")

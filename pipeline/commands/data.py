@@ -1,4 +1,4 @@
-"""`twostep data`: public datasets as tables, checks of tables, and schemas that later deliveries should follow."""
+"""`twostep data list|get|check|freeze`: public datasets, checks of tables, and schemas for later deliveries."""
 
 import argparse
 import json
@@ -9,47 +9,50 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import datasets
+from pipeline.commands.arguments import add_config
 
 if TYPE_CHECKING:
     from pipeline.config.data_check import TableCheck
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
-    """Register `data list`, `data get`, `data check` and `data freeze`; each sets `func`, arguments -> exit code."""
-    data = subparsers.add_parser("data", help="public datasets as tables, checks of tables, and frozen schemas")
+    """Add the commands `data list`, `data get`, `data check` and `data freeze`."""
+    data = subparsers.add_parser("data", help="public datasets, checks of tables, and schemas")
     commands = data.add_subparsers(dest="data_command", required=True, metavar="list|get|check|freeze")
-    listing = commands.add_parser("list", help="the datasets, their size and terms, and which are here")
+    listing = commands.add_parser(
+        "list", help="print the datasets with their size and terms of use, and which are in the cache"
+    )
     listing.set_defaults(func=show)
-    getting = commands.add_parser("get", help="fetch, check and convert one; nothing to do when it is here")
+    getting = commands.add_parser("get", help="download, check and convert a dataset that is not in the cache")
     getting.add_argument("name", metavar="NAME", help=", ".join(datasets.NAMES))
     getting.add_argument(
         "--from",
         dest="source",
         type=Path,
         metavar="PATH",
-        help="the source that you have already: the file, or its folder",
+        help="the downloaded source: the file, or its folder",
     )
     getting.set_defaults(func=get)
     checking = commands.add_parser(
         "check",
-        help="read the tables and list all their problems, in seconds and without a run",
-        description="Read all tables and list every problem that would stop a run before anything is learnt: bad "
-        "rows and files, repeated keys, unknown users and items, and more rows dropped than `max_dropped` allows. "
-        "Exit code 0: there are none; 1: there are; 2: the configuration is wrong.",
+        help="read the tables and print all their problems, without a run",
+        description="Read all tables and print every problem that would stop a run before training: wrong rows and "
+        "files, repeated keys, unknown users and items, and more dropped rows than `max_dropped` allows. "
+        "Exit code 0: no problems; 1: problems; 2: the configuration is wrong.",
     )
-    checking.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
+    add_config(checking)
     checking.add_argument("--json", action="store_true", help="print one JSON object")
     checking.set_defaults(func=check)
     freezing = commands.add_parser(
-        "freeze", help="keep the schemas that the latest run inferred, to hold later tables against"
+        "freeze", help="write the schemas that the latest run inferred, to validate later tables"
     )
-    freezing.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
+    add_config(freezing)
     freezing.add_argument(
         "--tolerance",
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="the share of values not seen before, and of missing values, that is no anomaly (0 by default)",
+        help="the share of new values, and of missing values, that is not an anomaly (0 by default)",
     )
     freezing.set_defaults(func=freeze)
 
@@ -57,22 +60,22 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
 def show(args: argparse.Namespace) -> int:
     """Print every dataset."""
     for dataset in datasets.describe():
-        print(f"{dataset.name}  ({'here' if dataset.here else 'not fetched'})")
-        for line in (dataset.size, dataset.has, f"terms: {dataset.terms}"):
+        print(f"{dataset.name}  ({'in the cache' if dataset.is_cached else 'not in the cache'})")
+        for line in (dataset.size, dataset.columns, f"terms: {dataset.terms}"):
             print(textwrap.fill(line, 100, initial_indent="    ", subsequent_indent="      "))
-    print(f"\n`twostep data get NAME` puts one in {datasets.cache_folder('NAME')}")
+    print(f"\n`twostep data get NAME` writes a dataset to {datasets.cache_folder('NAME')}")
     return 0
 
 
 def get(args: argparse.Namespace) -> int:
-    """Fetch one and print where it lies and its terms."""
+    """Download a dataset and print its folder and terms of use."""
     folder = datasets.get(args.name, args.source, print)
     print(f"\n{folder}")
     return 0
 
 
 def check(args: argparse.Namespace) -> int:
-    """Print what the tables hold, and to standard error their problems. Returns: 1 where there are problems."""
+    """Print the size of the tables, and their problems to stderr; return 1 if there are problems."""
     from core.errors import DataError
     from pipeline import config
     from pipeline.config import data_check
@@ -95,22 +98,23 @@ def check(args: argparse.Namespace) -> int:
         print("  ".join(cells))
     for problem in problems:
         print(f"twostep: {DataError(*problem)}", file=sys.stderr)
-    found = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    print(f"{args.config}: {'ok' if not problems else found}")
+    result = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    print(f"{args.config}: {result if problems else 'ok'}")
     return 1 if problems else 0
 
 
-def _as_json(found: "TableCheck") -> dict[str, Any]:
-    return asdict(found) | {"problems": [problem._asdict() for problem in found.problems]}
+def _as_json(check: "TableCheck") -> dict[str, Any]:
+    """Return the check of a table as JSON values."""
+    return asdict(check) | {"problems": [problem._asdict() for problem in check.problems]}
 
 
 def freeze(args: argparse.Namespace) -> int:
-    """Write the latest run's schemas, relaxed, beside the configuration, whose `data.schema_folder` imports them.
+    """Write the schemas of the latest run, relaxed by the tolerance, to the folder `data.schema_folder`.
 
     Raises:
-      UsageError: no run has inferred schemas yet, or the tolerance is no share.
+      UsageError: no run has inferred schemas yet, or the tolerance is not a share.
     """
-    from core import names
+    from core import names, node_ids
     from core.errors import UsageError
     from core.files import replacing
     from pipeline import config
@@ -126,14 +130,13 @@ def freeze(args: argparse.Namespace) -> int:
 
     from pipeline.dag import frozen
 
-    named = loaded.data.schema_folder or "schema"
-    folder = args.config.absolute().parent / named
+    name = loaded.data.schema_folder or "schema"
+    folder = args.config.absolute().parent / name
     for table in loaded.data.tables:
-        node = names.NODE_NAMES[table]
-        inferred = records.latest_output(store, f"{node}SchemaGen", "schema") / "schema.pbtxt"
-        counted = records.latest_output(store, f"{node}StatisticsGen", "statistics")
+        inferred = records.latest_output(store, node_ids.schema_gen(table), "schema") / "schema.pbtxt"
+        statistics_folder = records.latest_output(store, node_ids.statistics_gen(table), "statistics")
         statistics = statistics_pb2.DatasetFeatureStatisticsList.FromString(
-            (counted / f"Split-{names.ALL}" / "FeatureStats.pb").read_bytes()
+            (statistics_folder / f"Split-{names.ALL}" / names.STATISTICS_FILE).read_bytes()
         )
         schema = text_format.Parse(inferred.read_text(encoding="utf-8"), schema_pb2.Schema())
         schema = frozen.relaxed(schema, statistics.datasets[0], loaded, table, args.tolerance)
@@ -145,5 +148,5 @@ def freeze(args: argparse.Namespace) -> int:
             f"{folder / table}.pbtxt: {len(schema.feature)} columns" + (f", with values of {values}" if values else "")
         )
     if loaded.data.schema_folder is None:
-        print(f"To import them, add to {args.config} under `data`:\n  schema_folder: {named}")
+        print(f"To import them, add to {args.config} under `data`:\n  schema_folder: {name}")
     return 0

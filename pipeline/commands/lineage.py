@@ -1,4 +1,4 @@
-"""`twostep lineage`: from a release back to the source files, or from a file forward."""
+"""`twostep lineage`: trace a release back to source files, or a file forward to releases."""
 
 import argparse
 import re
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from core.errors import UsageError
 from core.printable import one_line
+from pipeline.commands.arguments import add_config
 
 if TYPE_CHECKING:
     from pipeline.config import Config
@@ -15,37 +16,35 @@ if TYPE_CHECKING:
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
-    """Register `lineage`."""
+    """Add the command `lineage`."""
     parser = subparsers.add_parser(
         "lineage",
-        help="from a release back to the source files, or from a file forward",
-        description="Show what a release or another artifact was made from, back to the source files, or what was "
-        "made from it.",
+        help="trace a release back to source files, or a file forward to releases",
+        description="Print the artifacts, nodes and source files that a release or another artifact was made from, or "
+        "those that were made from it.",
     )
-    parser.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
+    add_config(parser)
     parser.add_argument(
         "ref",
         metavar="REF",
         nargs="?",
-        help="a release's version, `artifact:ID`, or a source file, which is followed forward; "
-        "by default the current release",
+        help="the version of a release, `artifact:ID`, or a source file, which is traced forward; "
+        "by default the release in force",
     )
-    parser.add_argument(
-        "--forward", action="store_true", help="what was made from it, instead of what it was made from"
-    )
-    parser.add_argument("--format", choices=("text", "json", "svg"), default="text")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="write to this file")
+    parser.add_argument("--forward", action="store_true", help="trace forward to what was made from it")
+    parser.add_argument("--format", choices=("text", "json", "svg"), default="text", help="the output format (text)")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="a file to write to")
     parser.set_defaults(func=show)
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Trace and print."""
+    """Trace and print the lineage."""
     from core.files import replacing
     from pipeline import config
     from pipeline.lineage import views
 
-    found = _trace(config.load(arguments.config), arguments.ref, arguments.forward)
-    text = getattr(views, f"as_{arguments.format}")(found)
+    lineage = _trace(config.load(arguments.config), arguments.ref, arguments.forward)
+    text = getattr(views, f"as_{arguments.format}")(lineage)
     if arguments.output is None:
         sys.stdout.write(text)
         return 0
@@ -55,6 +54,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def _trace(config: "Config", ref: str | None, forward: bool) -> "Lineage":
+    """Return the lineage of a reference. Raises: UsageError."""
     from core.release import reader
     from pipeline.config import paths
     from pipeline.lineage import records
@@ -69,5 +69,7 @@ def _trace(config: "Config", ref: str | None, forward: bool) -> "Lineage":
         return records.trace(store, records.artifacts_of_file(store, ref), "forward")
     version = ref if ref is not None else reader.current(paths.releases_folder(config))
     if version is None:
-        raise UsageError(f"{paths.releases_folder(config)}: no release yet. Run the pipeline, or name an artifact:ID")
+        raise UsageError(
+            f"{paths.releases_folder(config)}: there is no release yet. Run the pipeline, or give artifact:ID"
+        )
     return records.trace(store, records.release_artifact(store, version), "forward" if forward else "back")

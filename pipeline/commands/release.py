@@ -1,4 +1,4 @@
-"""`twostep release list|show|verify|rollback|gc|keys`: the releases on disk, and which of them is in force."""
+"""`twostep release list|show|verify|rollback|gc|keys`: inspect and manage releases."""
 
 import argparse
 import json
@@ -8,35 +8,38 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UsageError
 from core.printable import printable
+from pipeline.commands.arguments import add_config
 
 if TYPE_CHECKING:
     from pipeline.commands.release_source import Source
 
 
 def add_arguments(subparsers: Any) -> None:
-    """Wire `release` and the commands below it."""
-    parser = subparsers.add_parser("release", help="list, show, verify, roll back or clean up releases")
+    """Add the command `release` with its subcommands."""
+    parser = subparsers.add_parser("release", help="list, show, verify, roll back or delete releases")
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, function, takes_version, text in (
         ("list", _list, None, "list the releases, newest first"),
-        ("show", _show, "the version; by default the current one", "show what a release consists of"),
-        ("verify", _verify, "the version; by default the current one", "check every file of a release"),
-        ("rollback", _rollback, "the version; by default the one current before", "make another release current"),
-        ("gc", _gc, None, "delete old releases, and the pushed models that belong to none that is left"),
+        ("show", _show, "the version; by default the one in force", "show the content of a release"),
+        ("verify", _verify, "the version; by default the one in force", "check every file of a release"),
+        ("rollback", _rollback, "the version; by default the one in force before", "put another release in force"),
+        ("gc", _gc, None, "delete old releases and the pushed models that belong to no remaining release"),
     ):
         action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        action.add_argument(
-            "config", metavar="CONFIG", type=Path, help="the configuration, or the folder of the releases"
-        )
+        add_config(action, "the configuration, or the folder of the releases")
         if takes_version:
             action.add_argument("version", metavar="VERSION", nargs="?", help=takes_version)
         action.add_argument("--json", action="store_true", help="print JSON")
         action.set_defaults(func=function)
         if function is _gc:
-            action.add_argument("--keep", metavar="N", type=int, help="instead of the configuration's `release.keep`")
-            action.add_argument("--dry-run", action="store_true", help="say what would be deleted, and delete nothing")
-    keys = actions.add_parser("keys", help="make a pair of keys to sign releases with", description=_KEYS)
-    keys.add_argument("folder", metavar="FOLDER", type=Path, help="where the two files go")
+            action.add_argument(
+                "--keep", metavar="N", type=int, help="the number of releases to keep; by default `release.keep`"
+            )
+            action.add_argument(
+                "--dry-run", action="store_true", help="print what would be deleted, and delete nothing"
+            )
+    keys = actions.add_parser("keys", help="make a pair of keys to sign releases", description=_KEYS)
+    keys.add_argument("folder", metavar="FOLDER", type=Path, help="the folder of the two files")
     keys.set_defaults(func=_keys)
 
 
@@ -44,31 +47,33 @@ _KEYS = "Write an Ed25519 private key for `release.signing_key` and its public k
 
 
 def _keys(arguments: argparse.Namespace) -> int:
+    """Make a pair of keys and print their files."""
     from core.release import signing
 
     private, public = signing.make_keys(arguments.folder)
-    print(f"{private}  the private key: keep it where only the pipeline can read it\n{public}  the public key")
+    print(f"{private}  the private key; only the pipeline should be able to read it\n{public}  the public key")
     return 0
 
 
 def _source(arguments: argparse.Namespace) -> "Source":
-    """Return where the releases are, which is named itself or by a configuration."""
+    """Return the source of releases of the argument CONFIG."""
     from pipeline.commands import release_source
 
     return release_source.find(arguments.config)
 
 
 def _folder_of_releases(arguments: argparse.Namespace) -> Path:
-    """Return the folder of the releases. Raises: UsageError where the folder of one release was given."""
+    """Return the folder of the releases. Raises: UsageError if the folder of one release was given."""
     from core.release import reader
 
     folder = _source(arguments).folder
     if reader.is_release(folder):
-        raise UsageError(f"{folder} is one release itself. Give the folder of the releases, which is its parent")
+        raise UsageError(f"{folder} is the folder of one release. Give its parent, the folder of the releases")
     return folder
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    """Print the versions of the releases."""
     from core.release import reader
 
     folder = _folder_of_releases(arguments)
@@ -76,14 +81,15 @@ def _list(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"current": now, "versions": known}, indent=2))
     elif known:
-        marks = {now: "  current", next(iter(reader.earlier(folder)), None): "  current before"}
+        marks = {now: "  in force", next(iter(reader.earlier(folder)), None): "  in force before"}
         print("\n".join(f"{version}{marks.get(version, '')}" for version in known))
     else:
-        print(f"{folder}: no release yet; `twostep run` makes one.")
+        print(f"{folder}: there is no release yet; `twostep run` makes one")
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    """Print the content of the manifest of a release."""
     from core.release import reader
 
     source = _source(arguments)
@@ -91,10 +97,10 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(manifest, indent=2, sort_keys=True))
         return 0
-    is_current = manifest["version"] == reader.current(folder)
+    in_force = manifest["version"] == reader.current(folder)
     size = sum(file["size"] for file in manifest["files"].values())
     shown = {
-        "version": manifest["version"] + (" (current)" if is_current else ""),
+        "version": manifest["version"] + (" (in force)" if in_force else ""),
         "created": manifest["created"],
         "folder": str(folder / manifest["version"]),
         "content digest": manifest["content_digest"],
@@ -107,6 +113,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    """Verify a release and print the result."""
     from core.release import reader
 
     source = _source(arguments)
@@ -115,11 +122,12 @@ def _verify(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"version": manifest["version"], "files": len(manifest["files"]), "whole": True}, indent=2))
     else:
-        print(f"release {manifest['version']} is whole: {len(manifest['files']):,} files are as they were published")
+        print(f"release {manifest['version']} is intact: {len(manifest['files']):,} files match the manifest")
     return 0
 
 
 def _rollback(arguments: argparse.Namespace) -> int:
+    """Put another release in force and print it."""
     from core.release import reader, writer
 
     source = _source(arguments)
@@ -129,11 +137,12 @@ def _rollback(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"current": now}, indent=2))
     else:
-        print(f"release {now} is current" + (f" in place of {before}" if before else ""))
+        print(f"release {now} is in force" + (f" instead of {before}" if before else ""))
     return 0
 
 
 def _gc(arguments: argparse.Namespace) -> int:
+    """Delete old releases and print them."""
     from core.release import reader, writer
     from pipeline.config import paths
     from pipeline.config.model import Release
@@ -145,18 +154,18 @@ def _gc(arguments: argparse.Namespace) -> int:
     if arguments.keep is not None:
         keep = arguments.keep
     known = reader.versions(folder)
-    gone = writer.collect(folder, keep, serving, arguments.dry_run)
-    left = [version for version in known if folder / version not in gone]
+    deleted = writer.collect(folder, keep, serving, arguments.dry_run)
+    left = [version for version in known if folder / version not in deleted]
     if arguments.json:
-        print(json.dumps({"deleted": list(map(str, gone)), "left": left, "dry_run": arguments.dry_run}, indent=2))
+        print(json.dumps({"deleted": list(map(str, deleted)), "left": left, "dry_run": arguments.dry_run}, indent=2))
         return 0
-    verb, stay = ("would delete", "would stay") if arguments.dry_run else ("deleted", "stay")
-    print("\n".join([*(f"{verb} {path}" for path in gone), f"{len(left):,} of {len(known):,} releases {stay}"]))
+    verb, kept = ("would delete", "would be kept") if arguments.dry_run else ("deleted", "kept")
+    print("\n".join([*(f"{verb} {path}" for path in deleted), f"{len(left):,} of {len(known):,} releases {kept}"]))
     return 0
 
 
 def _lines(values: dict[str, Any], indent: str = "") -> Iterator[str]:
-    """One line a value, then each mapping with its parts below its name."""
+    """Yield one line per value, then each mapping with its values indented below its name."""
     width = max((len(key) for key, value in values.items() if not isinstance(value, dict)), default=0)
     for key, value in sorted(values.items(), key=lambda item: isinstance(item[1], dict)):
         if isinstance(value, dict):

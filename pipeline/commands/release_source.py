@@ -1,4 +1,4 @@
-"""Which release a command means: a release, a folder of releases, or the releases of a configuration."""
+"""The source of releases of a command: a release, a folder of releases, or a configuration."""
 
 import contextlib
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a release is read from, and what it is trusted with.
+    """Where releases are read from, and how far their content is trusted.
 
     Args:
       folder: of the releases, or of one release.
-      config: the configuration, where one was given.
-      trusted: files of public keys; where there are any, the release should be signed with one of them.
-      modules: the Python modules that a feature kind of the release may come from.
+      config: the configuration, if one was given.
+      trusted: files of public keys, one of which must have signed the release; without any, it need not be signed.
+      modules: the Python modules that may be imported for a feature kind of the release.
     """
 
     folder: Path
@@ -36,13 +36,15 @@ def find(path: Path, public_key: Path | None = None) -> Source:
       path: a folder of releases, the folder of one release, or a configuration file.
       public_key: a file of a public key to trust beside those of the configuration.
     Raises:
-      UsageError: the path is not there, or is a configuration that is wrong.
+      UsageError: the path does not exist, or is a wrong configuration.
     """
     keys = () if public_key is None else (public_key,)
     if path.is_dir():
         return Source(path, trusted=keys)
     if not path.exists():
-        raise UsageError(f"{path}: no such file or folder. Give a release, a folder of releases or a configuration")
+        raise UsageError(
+            f"{path}: no such file or folder. Give the folder of a release or of releases, or a configuration"
+        )
     from pipeline import config
     from pipeline.config import paths
     from transform.features import own_modules
@@ -54,14 +56,14 @@ def find(path: Path, public_key: Path | None = None) -> Source:
 
 @contextlib.contextmanager
 def reading(source: Source, version: str | None) -> Iterator[Path]:
-    """Yield the folder of a release whose files were checked, and which nobody deletes before the block ends.
+    """Yield the folder of a release after a check of its files, locked against deletion until the block ends.
 
     Args:
       source: of `find`.
-      version: of the release; by default the current one.
+      version: of the release; by default the one in force.
     Raises:
-      UsageError: a version was asked for of a folder that is one release.
-      ReleaseError: there is no such release, or it is damaged, or not signed as it should be.
+      UsageError: a version was given for the folder of one release.
+      ReleaseError: there is no such release, or it is damaged or not signed with a trusted key.
     """
     from core.release import reader
 
@@ -70,6 +72,8 @@ def reading(source: Source, version: str | None) -> Iterator[Path]:
             yield folder
         return
     if version is not None:
-        raise UsageError(f"--release: {source.folder} is one release itself. Leave the option out, or give its parent")
+        raise UsageError(
+            f"--release: {source.folder} is the folder of one release. Omit the option, or give its parent"
+        )
     with reader.reading_copy(source.folder, source.trusted) as folder:
         yield folder

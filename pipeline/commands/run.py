@@ -1,4 +1,4 @@
-"""`twostep run`: the whole pipeline on this machine."""
+"""`twostep run`: run the pipeline on this machine."""
 
 import argparse
 import contextlib
@@ -11,9 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import collection, names
+from core import collection, names, node_ids
 from core.errors import TwostepError, UsageError
 from core.printable import printable
+from pipeline.commands.arguments import add_config
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,44 +24,47 @@ if TYPE_CHECKING:
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
-    """Register `run`."""
+    """Add the command `run`."""
     parser = subparsers.add_parser(
         "run",
         help="run the pipeline on this machine",
-        description="Run the pipeline on this machine. What did not change since an earlier run is taken from its "
-        "cache; a run that was stopped goes on where it was.",
+        description="Run the pipeline on this machine. Nodes whose inputs and settings did not change since an earlier "
+        "run are taken from the cache, so a run that was stopped resumes at the node that it had reached.",
     )
-    parser.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
-    parser.add_argument("--dry-run", action="store_true", help="show the nodes, tables and folders, and run nothing")
-    parser.add_argument("--until", metavar="NODE", help="run this node and those that it needs, and stop")
+    add_config(parser)
     parser.add_argument(
-        "--json", action="store_true", help="print one JSON object on stdout at the end, and the progress on stderr"
+        "--dry-run", action="store_true", help="print the nodes, tables and folders without running anything"
+    )
+    parser.add_argument("--until", metavar="NODE", help="run only this node and those that it depends on")
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object to stdout at the end, and the progress to stderr"
     )
     parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the pipeline, show its progress, then its summary.
+    """Run the pipeline and print its progress and summary.
 
     Raises:
-      UsageError: the configuration or its data is wrong, or another run of it is under way.
-      HeldBackError: a gate held back the release.
+      UsageError: the configuration or its data is wrong, or another run uses the run folder.
+      HeldBackError: a rule held back the release.
       TwostepError: a node failed.
     """
     answer: dict[str, Any] = {}
     try:
-        with answering(answer, arguments.json):
+        with json_answer(answer, arguments.json):
             _checked_run(arguments, answer)
     except KeyboardInterrupt as stop:
         if "run" not in answer:
             raise
-        # At a usual exit Python would wait for Beam's worker threads, which do not know that they should stop.
+        # At a normal exit Python would wait for the worker threads of Beam, which are not told to stop.
         sys.stdout.flush()
-        os._exit(_code_of(stop))
+        os._exit(_exit_code(stop))
     return 0
 
 
 def _checked_run(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
+    """Check the configuration, then run the pipeline or print what a run would do."""
     from rich.console import Console
 
     from pipeline import config
@@ -79,16 +83,16 @@ def _checked_run(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
     log_file = paths.log_folder(loaded) / f"{run_id}.log"
     answer |= {"run": run_id, "log": str(log_file)}
     with (
-        alone(paths.run_folder(loaded)),
+        exclusive_run_folder(paths.run_folder(loaded)),
         logs.captured(log_file, arguments.verbose, to_error=arguments.json) as terminal,
     ):
         console = Console(file=terminal)
         console.print(printable(f"{loaded.name}: log in {log_file}"), soft_wrap=True, highlight=False, markup=False)
         try:
-            with terminable() as stop_if_asked:
-                _run(loaded, arguments, run_id, console, stop_if_asked, answer)
+            with terminable() as raise_if_stopped:
+                _run(loaded, arguments, run_id, console, raise_if_stopped, answer)
         except KeyboardInterrupt:
-            console.print("stopped; the same command goes on from here")
+            console.print("stopped; run the same command again to resume")
             raise
 
 
@@ -97,9 +101,10 @@ def _run(
     arguments: argparse.Namespace,
     run_id: str,
     console: "Console",
-    stop_if_asked: Callable[[], None],
+    raise_if_stopped: Callable[[], None],
     answer: dict[str, Any],
 ) -> None:
+    """Run the pipeline, print its summary and fill `answer`."""
     from pipeline.config import list_lengths, paths
     from pipeline.lineage import records
     from pipeline.runners import local, retention
@@ -114,12 +119,12 @@ def _run(
         pipeline = wiring.build(config, arguments.config)
 
     def check(results: list["NodeResult"]) -> None:
-        if results[-1].node == "EventJoiner":
+        if results[-1].node == node_ids.EVENT_JOINER:
             outcome = Outcome(paths.metadata_file(config), results)
-            list_lengths.check_joined(config, outcome.folder("EventJoiner", "examples"))
+            list_lengths.check_joined(config, outcome.folder(node_ids.EVENT_JOINER, "examples"))
 
     try:
-        local.run(pipeline, progress, run_id, stop_if_asked, arguments.until, check)
+        local.run(pipeline, progress, run_id, raise_if_stopped, arguments.until, check)
         store = records.open_store(paths.metadata_file(config))
         retention.collect(store, paths.pipeline_root(config), config.keep_runs)
         answer |= summary.facts(config, progress.results)
@@ -133,7 +138,7 @@ def _run(
 def _dry_run(
     config: "Config", arguments: argparse.Namespace, files: dict[str, list[Path]], answer: dict[str, Any]
 ) -> None:
-    """Print what a run would do. Raises: UsageError, when there is no node `--until`."""
+    """Print what a run would do. Raises: UsageError if there is no node `--until`."""
     import tempfile
 
     from core.release import reader
@@ -165,13 +170,13 @@ def _dry_run(
 
 
 @contextlib.contextmanager
-def answering(answer: dict[str, Any], as_json: bool) -> Iterator[None]:
-    """Print `answer` as one JSON object when the block ends, however it ends, with its exit code and the error."""
+def json_answer(answer: dict[str, Any], as_json: bool) -> Iterator[None]:
+    """Print `answer` as one JSON object, with the exit code and the error, when the block ends in any way."""
     code, reason = 0, None
     try:
         yield
     except KeyboardInterrupt as stop:
-        code, reason = _code_of(stop), "interrupted"
+        code, reason = _exit_code(stop), "interrupted"
         raise
     except TwostepError as error:
         code, reason = error.exit_code, str(error)
@@ -184,16 +189,19 @@ def answering(answer: dict[str, Any], as_json: bool) -> Iterator[None]:
             print(json.dumps({**answer, "exit_code": code, "error": reason}, indent=2))
 
 
-def _code_of(stop: KeyboardInterrupt) -> int:
-    """Return the exit code of a process that a signal ended: 130 after Ctrl-C, 143 after a request to terminate."""
+def _exit_code(stop: KeyboardInterrupt) -> int:
+    """Return the exit code after a signal: 130 for SIGINT, 143 for SIGTERM."""
     return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep a second run out of the folder: two would take each other's half-made artifacts for the latest.
+def exclusive_run_folder(folder: Path) -> Iterator[None]:
+    """Hold the run folder exclusively, since two runs would use each other's unfinished artifacts.
 
-    The lock is the system's, so it goes with its process however that ends.
+    The system releases the lock when the process ends in any way.
+
+    Raises:
+      UsageError: another run holds the folder.
     """
     import fcntl
 
@@ -205,34 +213,32 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UsageError(
-                f"another run is under way in {folder}. Wait for it, or set another `run_folder`"
-            ) from None
+            raise UsageError(f"another run is using {folder}. Wait for its end, or set another `run_folder`") from None
         yield
 
 
 @contextlib.contextmanager
 def terminable() -> Iterator[Callable[[], None]]:
-    """Let a request to terminate (a container that is stopped) end the run as Ctrl-C does.
+    """Raise a KeyboardInterrupt on SIGTERM too, as when a container is stopped.
 
-    What Python raises within a destructor or some callbacks of libraries is lost. So the request is kept as well: the
-    function that the block is given raises it again.
+    An exception that is raised within a destructor or a callback of a library may be lost. So the signal is recorded as
+    well; the function that is yielded raises the exception again.
     """
-    heard: list[int] = []
+    received: list[int] = []
 
     def stop(number: int, frame: Any) -> None:
-        heard.append(number)
+        received.append(number)
         raise KeyboardInterrupt(number)
 
-    def stop_if_asked() -> None:
-        if heard:
-            raise KeyboardInterrupt(heard[-1])
+    def raise_if_stopped() -> None:
+        if received:
+            raise KeyboardInterrupt(received[-1])
 
-    # Where Ctrl-C is ignored, as in a shell's background, it stays so.
-    asked = [signal.SIGTERM, *([signal.SIGINT] if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN else [])]
-    before = {each: signal.signal(each, stop) for each in asked}
+    # An ignored SIGINT, as of a background process of a shell, stays ignored.
+    signals = [signal.SIGTERM, *([signal.SIGINT] if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN else [])]
+    before = {each: signal.signal(each, stop) for each in signals}
     try:
-        yield stop_if_asked
+        yield raise_if_stopped
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)

@@ -1,4 +1,4 @@
-"""`twostep tune`: a search for the settings of a model, judged on eval."""
+"""`twostep tune`: search for the settings of a model on eval."""
 
 import argparse
 import json
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from core import collection, names
 from core.errors import TwostepError, UsageError
 from core.printable import one_line, printable
+from pipeline.commands.arguments import add_config
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,45 +19,49 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.dag.tuning import Search
 
-TRIALS, WHILE_THERE_IS_TIME = 20, 10_000
-MOST_MINUTES = 100_000
+DEFAULT_TRIALS, MAX_TRIALS = 20, 10_000
+MAX_MINUTES = 100_000
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
-    """Register `tune`."""
+    """Add the command `tune`."""
     parser = subparsers.add_parser(
         "tune",
         help="search for the settings of a model",
-        description="Search for the settings of the configured model that do best on eval (test is never read), and "
-        "write them into a copy of the configuration. A search that was stopped goes on from its finished trials.",
+        description="Search for the settings of the configured model with the best NDCG@10 on eval (test is not read), "
+        "and write them into a copy of the configuration. A search that was stopped resumes after its finished trials.",
     )
-    parser.add_argument("config", metavar="CONFIG", type=Path, help="the YAML file")
-    parser.add_argument("--step", choices=("retrieval", "ranking"), default="retrieval", help="which model")
-    parser.add_argument("--trials", type=int, metavar="N", help=f"the most trials; {TRIALS} where no minutes are given")
-    parser.add_argument("--minutes", type=float, metavar="M", help="begin no trial after trials have taken this long")
+    add_config(parser)
+    parser.add_argument("--step", choices=("retrieval", "ranking"), default="retrieval", help="the step of the model")
+    parser.add_argument(
+        "--trials", type=int, metavar="N", help=f"the number of trials; {DEFAULT_TRIALS} without --minutes"
+    )
+    parser.add_argument("--minutes", type=float, metavar="M", help="start no trial after this time")
     parser.add_argument(
         "--params",
         metavar="JSON",
         default="{}",
-        help='what to try of a setting, instead of what is declared: \'{"alpha": {"low": 0.1, "high": 9, "log": true}, '
-        '"factors": [32, 64], "iterations": null}\'; null leaves it as it is',
+        help='search spaces of settings in place of the defaults: \'{"alpha": {"low": 0.1, "high": 9, "log": true}, '
+        '"factors": [32, 64], "iterations": null}\'; null keeps the configured value',
     )
-    parser.add_argument("--output", metavar="FILE", type=Path, help="the copy; CONFIG.tuned.yaml by default")
-    parser.add_argument("--force", action="store_true", help="overwrite the copy")
+    parser.add_argument(
+        "--output", metavar="FILE", type=Path, help="the file of the copy; by default CONFIG.tuned.yaml"
+    )
+    parser.add_argument("--force", action="store_true", help="overwrite an existing copy")
     parser.set_defaults(func=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Search, then write the best and show what was found.
+    """Search for settings, write the best and print a summary.
 
     Raises:
-      UsageError: the command or the configuration is wrong, or another run is under way.
+      UsageError: the command or the configuration is wrong, or another run uses the run folder.
       TwostepError: a node failed.
     """
     from rich.console import Console
 
     from pipeline import config
-    from pipeline.commands.run import alone, terminable
+    from pipeline.commands.run import exclusive_run_folder, terminable
     from pipeline.config import list_lengths, paths
     from pipeline.runners import local, logs
 
@@ -66,54 +71,59 @@ def run(arguments: argparse.Namespace) -> int:
     space = _space(arguments, loaded)
     run_id = local.new_run_id()
     log_file = paths.log_folder(loaded) / f"{run_id}.log"
-    with alone(paths.run_folder(loaded)), logs.captured(log_file, arguments.verbose) as terminal:
+    with (
+        exclusive_run_folder(paths.run_folder(loaded)),
+        logs.captured(log_file, arguments.verbose) as terminal,
+    ):
         console = Console(file=terminal)
         model = getattr(loaded, arguments.step).model
-        _say(console, f"{loaded.name}: {arguments.step} model {model}, NDCG@10 on eval; log in {log_file}")
-        _say(console, "trying " + ", ".join(f"{name} {each}" for name, each in space.items()))
+        _print_line(console, f"{loaded.name}: {arguments.step} model {model}, NDCG@10 on eval; log in {log_file}")
+        _print_line(console, "search space: " + ", ".join(f"{name} {each}" for name, each in space.items()))
         try:
-            with terminable() as stop_if_asked:
-                _search(arguments, loaded, space, output, run_id, console, stop_if_asked)
+            with terminable() as raise_if_stopped:
+                _search(arguments, loaded, space, output, run_id, console, raise_if_stopped)
         except KeyboardInterrupt as stop:
-            _say(console, "stopped; the same command goes on from the finished trials")
-            # At a usual exit Python would wait for Beam's worker threads, which do not know that they should stop.
+            _print_line(console, "stopped; run the same command again to resume after the finished trials")
+            # At a normal exit Python would wait for the worker threads of Beam, which are not told to stop.
             os._exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
     return 0
 
 
 def _output(arguments: argparse.Namespace, config: "Config") -> Path:
-    """Where the copy goes. Raises: UsageError."""
+    """Return the file of the copy. Raises: UsageError."""
     source = arguments.config
     output = arguments.output or source.with_name(f"{source.stem}.tuned{source.suffix}")
     if output.absolute() == source.absolute():
         raise UsageError(f"{output} is the configuration itself. Give another --output")
     if output.exists() and not arguments.force:
-        raise UsageError(f"{output} is there already. Give another --output, or --force to overwrite it")
+        raise UsageError(f"{output} exists already. Give another --output, or --force to overwrite it")
     relative = [f"data.{key}" for key in ("root", "schema_folder") if getattr(config.data, key) is not None]
     if config.run_folder is not None and not Path(config.run_folder).is_absolute():
         relative.append("run_folder")
     if relative and output.absolute().parent != source.absolute().parent:
         folder = source.absolute().parent
-        raise UsageError(f"--output should be in {folder}: {relative[0]} starts from the file's folder")
+        raise UsageError(
+            f"--output should be in {folder}, since {relative[0]} is relative to the folder of the configuration"
+        )
     return output
 
 
 def _space(arguments: argparse.Namespace, config: "Config") -> dict[str, Any]:
-    """What to try of each setting. Raises: UsageError."""
+    """Return the search space of each setting. Raises: UsageError."""
     from trainer.ranking.registry import MODELS as RANKING
     from trainer.retrieval.registry import MODELS as RETRIEVAL
     from trainer.tuning import space
 
-    for key, most in (("trials", WHILE_THERE_IS_TIME), ("minutes", MOST_MINUTES)):
+    for key, largest in (("trials", MAX_TRIALS), ("minutes", MAX_MINUTES)):
         value = getattr(arguments, key)
-        if value is not None and not 0 < value <= most:
-            raise UsageError(f"--{key} should be above 0 and at most {most:,}; found {one_line(value)}")
+        if value is not None and not 0 < value <= largest:
+            raise UsageError(f"--{key} should be above 0 and at most {largest:,}; found {one_line(value)}")
     try:
         changes = json.loads(arguments.params)
     except (ValueError, RecursionError) as error:
         raise UsageError(f"--params: is not JSON: {error}") from None
     if not isinstance(changes, dict):
-        raise UsageError("--params: should be a JSON object: setting → what to try of it")
+        raise UsageError("--params: should be a JSON object: setting → its search space")
     chosen = getattr(config, arguments.step)
     settings = {"retrieval": RETRIEVAL, "ranking": RANKING}[arguments.step].check(chosen.model, chosen.params)
     try:
@@ -129,8 +139,9 @@ def _search(
     output: Path,
     run_id: str,
     console: "Console",
-    stop_if_asked: Callable[[], None],
+    raise_if_stopped: Callable[[], None],
 ) -> None:
+    """Run the trials, then write the best settings, also of a search that was stopped or failed."""
     from pipeline.config import paths
     from pipeline.report import tuning_summary
     from pipeline.runners import local
@@ -140,39 +151,40 @@ def _search(
         from pipeline.dag import tuning
         from pipeline.runners.outcome import Outcome
 
-        trials = arguments.trials or (TRIALS if arguments.minutes is None else WHILE_THERE_IS_TIME)
+        trials = arguments.trials or (DEFAULT_TRIALS if arguments.minutes is None else MAX_TRIALS)
         search = tuning.search_for(config, arguments.step, space, trials, arguments.minutes)
         pipeline = tuning.build(config, arguments.config, search)
     try:
-        local.run(pipeline, progress, run_id, stop_if_asked)
-        found = tuning.finished(Outcome(paths.metadata_file(config), progress.results), search)
+        local.run(pipeline, progress, run_id, raise_if_stopped)
+        finished = tuning.finished(Outcome(paths.metadata_file(config), progress.results), search)
     except (KeyboardInterrupt, TwostepError):
-        found = tuning.kept(config, Outcome(paths.metadata_file(config), progress.results), search)
-        if found:
-            _write(config, arguments.config, search, found, output, console)
+        finished = tuning.kept(config, Outcome(paths.metadata_file(config), progress.results), search)
+        if finished:
+            _write(config, arguments.config, search, finished, output, console)
         raise
-    _write(config, arguments.config, search, found, output, console)
+    _write(config, arguments.config, search, finished, output, console)
 
 
 def _write(
-    config: "Config", config_file: Path, search: "Search", found: list[Any], output: Path, console: "Console"
+    config: "Config", config_file: Path, search: "Search", trials: list[Any], output: Path, console: "Console"
 ) -> None:
-    """The copy of the configuration with the best settings, and the summary."""
+    """Write a copy of the configuration with the best settings, and print and write the summary."""
     from core.files import replacing
     from pipeline.config import paths
     from pipeline.config.tuned_file import with_params
     from pipeline.report import tuning_summary
 
-    best = max(found, key=lambda trial: (trial.score, -trial.number))
+    best = max(trials, key=lambda trial: (trial.score, -trial.number))
     with replacing(output) as partial:
         text = with_params(config_file.read_text(encoding="utf-8"), search.step, best.params)
         partial.write_text(text, encoding="utf-8")
     report = paths.tuning_report_file(config, search.step)
-    tuning_summary.show(search.step, found, search.configured, console)
-    tuning_summary.write_page(report, config.name, search.step, found, search.configured)
-    _say(console, f"written     {output}")
-    _say(console, f"report      {report}")
+    tuning_summary.show(search.step, trials, search.configured, console)
+    tuning_summary.write_page(report, config.name, search.step, trials, search.configured)
+    _print_line(console, f"written     {output}")
+    _print_line(console, f"report      {report}")
 
 
-def _say(console: "Console", line: str) -> None:
+def _print_line(console: "Console", line: str) -> None:
+    """Print a line without markup or wrapping."""
     console.print(printable(line), highlight=False, soft_wrap=True, markup=False)

@@ -1,4 +1,4 @@
-"""Checks which columns of a table a configuration may rename, and that keys have file columns of their own."""
+"""The checks of `columns`: known names, and one column of the file for each key."""
 
 import difflib
 from collections.abc import Mapping

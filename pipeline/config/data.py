@@ -1,9 +1,10 @@
-"""Of a configuration, where the tables lie and how they are read."""
+"""The configuration of the tables: their files and how they are read."""
 
 import datetime
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -19,12 +20,12 @@ _DATE = ("YYYY", "MM", "DD")
 
 
 def is_dated(path: str) -> bool:
-    """Return whether a table's path marks spans, as numbers or as dates."""
+    """Return whether the path of a table marks spans, as numbers or dates."""
     return "{SPAN" in path or "{YYYY}" in path
 
 
 def _check_marks(path: str) -> None:
-    """Raises: ValueError when the marks in a path are none that TFX knows, or do not fit together."""
+    """Raise ValueError if the marks in a path are unknown to TFX or contradict each other."""
     marks = [mark.partition(":")[0] for mark in _MARK.findall(path)]
     for mark in _MARK.findall(path):
         if not re.fullmatch(r"(SPAN|VERSION)(:[1-9][0-9]?)?|YYYY|MM|DD", mark):
@@ -38,33 +39,33 @@ def _check_marks(path: str) -> None:
     if dates and (len(dates) < 3 or "SPAN" in marks):
         raise ValueError("should have either {SPAN}, or all of {YYYY}, {MM} and {DD}")
     if "VERSION" in marks and not is_dated(path):
-        raise ValueError("should mark a span too where it marks a {VERSION}")
+        raise ValueError("should mark a span as well as a {VERSION}")
 
 
 class Table(Settings):
-    """Where a table lies and how to read it."""
+    """The files of a table and how to read them."""
 
     path: str = Field(
-        description="File or glob below `data.root`; `{SPAN}` (and `{VERSION}`), or `{YYYY}`, `{MM}` and `{DD}`, mark "
-        "dated deliveries, of which `data.spans` are read."
+        description="A file or glob below `data.root`. `{SPAN}` (and `{VERSION}`), or `{YYYY}`, `{MM}` and `{DD}` mark "
+        "dated deliveries, of which those in `data.spans` are read."
     )
     columns: dict[str, str] = Field(
-        default_factory=dict, description="Canonical or feature column -> its name in the file, where they differ."
+        default_factory=dict, description="Canonical or feature column -> its name in the file, where the names differ."
     )
-    separator: str = Field(",", min_length=1, max_length=1, description="What stands between the fields of a CSV file.")
+    separator: str = Field(",", min_length=1, max_length=1, description="The separator of the fields of a CSV file.")
     on_invalid: Policy = Field(
-        "error", description="A row with a missing key or a bad value: `error`, or `drop` and count."
+        "error", description="The action on a row with a missing key or an invalid value: `error`, or `drop` and count."
     )
     on_duplicate: Literal["error", "drop", "keep"] = Field(
         "error",
-        description="A repeated key, event or exposure: `error`, `drop` all but the first, or `keep` (not of users and "
-        "items).",
+        description="The action on a duplicate key, event or impression: `error`; `drop` all but the first; or `keep` "
+        "(not for users and items).",
     )
     max_dropped: float = Field(
         0.05,
         ge=0,
         le=1,
-        description="The largest share of rows that may be dropped; a run with more stops.",
+        description="The largest share of dropped rows; a larger share stops the run.",
     )
 
     @field_validator("path")
@@ -73,7 +74,7 @@ class Table(Settings):
         if Path(path).is_absolute() or ".." in Path(path).parts:
             raise ValueError("should be a path below data.root, without '..'")
         if not re.search(r"\.(csv|tsv|txt|parquet)$", path):
-            raise ValueError("should end in .csv, .tsv, .txt or .parquet, which says how to read it")
+            raise ValueError("should end in .csv, .tsv, .txt or .parquet, from which the format follows")
         _check_marks(path)
         return path
 
@@ -81,24 +82,24 @@ class Table(Settings):
     @classmethod
     def _separates(cls, separator: str) -> str:
         if separator in '"\r\n\0':
-            raise ValueError("should be no quote, no end of a line and no NUL")
+            raise ValueError("should not be a quote, the end of a line or NUL")
         return separator
 
 
 class Events(Table):
-    """Rows of who, what and when."""
+    """A table of users, items and timestamps."""
 
     on_unknown: Policy = Field(
-        "error", description="A row whose user or item is in neither table: `error`, or `drop` and count."
+        "error", description="The action on a row with an unknown user or item: `error`, or `drop` and count."
     )
 
 
 class Interactions(Events):
-    """The events: who met what, and when."""
+    """The table of interactions."""
 
     rating_range: tuple[float, float] | None = Field(
         None,
-        description="[lowest, highest] rating; a rating outside is a bad value. Leave out where there are no ratings.",
+        description="[lowest, highest] rating; other ratings are invalid values. Null without ratings.",
     )
 
     @field_validator("rating_range")
@@ -110,20 +111,20 @@ class Interactions(Events):
 
     @property
     def has_ratings(self) -> bool:
-        """Whether every event is to have a rating."""
+        """Return whether every event has to have a rating."""
         return self.rating_range is not None or names.RATING in self.columns
 
 
 class Spans(Settings):
-    """Which deliveries are read, of the tables whose paths mark spans."""
+    """The deliveries that are read, of tables whose paths mark spans."""
 
     newest: int | None = Field(
-        None, ge=1, le=10_000, description="How many of the newest spans are read together; 1 by default."
+        None, ge=1, le=10_000, description="The number of newest spans that are read together; 1 by default."
     )
     first: int | datetime.date | None = Field(
-        None, description="The first span of a range that is read together; a date where the paths mark dates."
+        None, description="The first span of a range that is read together: a number, or a date where paths mark dates."
     )
-    last: int | datetime.date | None = Field(None, description="The last span of that range, itself read.")
+    last: int | datetime.date | None = Field(None, description="The last span of that range, inclusive.")
 
     @model_validator(mode="after")
     def _one_choice(self) -> "Spans":
@@ -140,30 +141,35 @@ class Spans(Settings):
 class Data(Settings):
     """The tables."""
 
-    dataset: str | None = Field(None, description="A dataset fetched by `twostep data get`; takes the place of `root`.")
-    root: str | None = Field(None, description="The folder the tables lie in, from this file's folder.")
+    RENAMED: ClassVar[Mapping[str, str]] = {"exposures": "impressions"}
+
+    dataset: str | None = Field(None, description="A dataset fetched by `twostep data get`, instead of `root`.")
+    root: str | None = Field(None, description="The folder of the tables, relative to the folder of this file.")
     spans: Spans = Field(
-        default=Spans(), description="Which deliveries are read, the same of every table whose path marks spans."
+        default=Spans(), description="The deliveries that are read, for all tables whose paths mark spans."
     )
-    interactions: Interactions = Field(default=Interactions(path="interactions.parquet"), description="The events.")
+    interactions: Interactions = Field(
+        default=Interactions(path="interactions.parquet"), description="The interactions."
+    )
     users: Table | None = Field(
         default=Table(path="users.parquet"),
-        description="One row a user. With `null` there is no such table: users are those of the interactions, without "
+        description="The users, one row a user. Null for no table: then users are those of the interactions, without "
         "features.",
     )
-    items: Table = Field(default=Table(path="items.parquet"), description="One row an item: the catalogue.")
-    exposures: Events | None = Field(
+    items: Table = Field(default=Table(path="items.parquet"), description="The items, one row an item: the catalogue.")
+    impressions: Events | None = Field(
         None,
-        description="What users were shown, chosen or not: user_id, item_id and timestamp. They are no events: only "
-        "`ranking.negatives.exposed` takes from them.",
+        description="The items that users were shown, chosen or not: user_id, item_id and timestamp. Used by "
+        "`ranking.negatives.impressions` alone.",
     )
-    title: str | None = Field(None, description="The column of items that people read, for reports and answers.")
-    exclude_seen: bool = Field(
-        True, description="Whether an item the user has met may never be recommended to them again."
+    title: str | None = Field(
+        None, description="The column of the items that holds their titles, for reports and answers."
     )
+    exclude_seen: bool = Field(True, description="Whether items of earlier events of the user are never recommended.")
     schema_folder: str | None = Field(
         None,
-        description="Folder of frozen schemas (`<table>.pbtxt`), from this file's folder; by default inferred.",
+        description="The folder of frozen schemas (`<table>.pbtxt`), relative to the folder of this file; null to "
+        "infer them.",
     )
 
     @model_validator(mode="after")
@@ -174,9 +180,7 @@ class Data(Settings):
             raise ValueError(f"dataset should be one of {', '.join(datasets.NAMES)}; found {self.dataset!r}")
         for table in (self.users, self.items):
             if table is not None and table.on_duplicate == "keep":
-                raise ValueError(
-                    "on_duplicate of users and items should be `error` or `drop`: a key stands for one row"
-                )
+                raise ValueError("on_duplicate of users and items should be `error` or `drop`: their keys are unique")
         return self
 
     @model_validator(mode="after")
@@ -184,19 +188,19 @@ class Data(Settings):
         dated = [path for path in self.paths.values() if is_dated(path)]
         by_date = {"{YYYY}" in path for path in dated}
         if len(by_date) > 1:
-            raise ValueError("the paths of all tables should mark spans alike, as {SPAN} or as dates")
+            raise ValueError("the paths of all tables should mark spans in the same way, as {SPAN} or as dates")
         if self.spans != Spans() and not dated:
-            raise ValueError("spans chooses among deliveries, but no table's path marks them. Mark them with {SPAN}")
+            raise ValueError("spans selects deliveries, but no path of a table marks them. Mark them with {SPAN}")
         if self.spans.first is not None and by_date == {isinstance(self.spans.first, int)}:
-            raise ValueError("spans.first and spans.last should be dates where the paths mark dates, and else numbers")
+            raise ValueError("spans.first and spans.last should be dates where paths mark dates, otherwise numbers")
         return self
 
     @property
     def paths(self) -> dict[str, str]:
-        """Table → its path."""
+        """Return table → its path."""
         return {table: getattr(self, table).path for table in self.tables}
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The names of the tables there are."""
-        return tuple(table for table in (*names.TABLES, names.EXPOSURES) if getattr(self, table) is not None)
+        """Return the names of the configured tables."""
+        return tuple(table for table in (*names.TABLES, names.IMPRESSIONS) if getattr(self, table) is not None)

@@ -1,4 +1,4 @@
-"""`twostep data check`: every problem of the tables, found in this process with Arrow alone, without TFX."""
+"""The check of `twostep data check`: all problems of the tables, with Arrow alone, without TFX."""
 
 import time
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from pipeline.config.table_spec import table_spec
 
 @dataclass
 class TableCheck:
-    """What a table holds.
+    """The content of a table.
 
     Args:
       table: its name.
@@ -47,7 +47,7 @@ class TableCheck:
 
 @dataclass
 class _Read:
-    """A table as it was read: its keys are those of its good rows, of repeats the first."""
+    """A table and the keys of its valid rows, without duplicates."""
 
     spec: TableSpec
     check: TableCheck
@@ -55,7 +55,7 @@ class _Read:
 
 
 def check(config: Config, config_file: str | Path) -> list[TableCheck]:
-    """Check all tables; the keys of all of them are held in memory.
+    """Check all tables, with the keys of all of them in memory.
 
     Raises:
       UsageError: the spans do not fit together, the run folder cannot be written to, or a frozen schema is damaged.
@@ -68,7 +68,7 @@ def check(config: Config, config_file: str | Path) -> list[TableCheck]:
     sources = paths.table_sources(config, config_file)
     now = int(time.time())
     read = {table: _read(table_spec(config, table), source, now) for table, source in sources.items()}
-    for table in (names.INTERACTIONS, names.EXPOSURES):
+    for table in (names.INTERACTIONS, names.IMPRESSIONS):
         if table in read:
             drop = getattr(config.data, table).on_unknown == "drop"
             _check_known(read[table], read.get(names.USERS, read[names.INTERACTIONS]), read[names.ITEMS], drop)
@@ -90,7 +90,7 @@ def _read(spec: TableSpec, source: TableSource, now: int) -> _Read:
 
 
 def _kept(parts: list[pa.Table], plan: Plan) -> pa.Table:
-    """The keys of the rows that stay."""
+    """Return the keys of the valid rows."""
     kept = []
     for part in parts:
         repeats = plan.repeats[part[keys.FILE][0].as_py()] if part.num_rows else ()
@@ -99,7 +99,7 @@ def _kept(parts: list[pa.Table], plan: Plan) -> pa.Table:
 
 
 def _check_known(events: _Read, users: _Read, items: _Read, drop: bool) -> None:
-    """Add what is wrong with rows whose user or item is in no table; they are compared with faultless tables alone."""
+    """Add the problems of rows with unknown users or items, compared with tables without problems alone."""
     rows = events.keys
     if rows is None:
         return

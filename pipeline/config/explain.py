@@ -1,4 +1,4 @@
-"""Every configuration key with its type, default and meaning, read off the models that check a configuration."""
+"""Every configuration key with its type, default and description, from the models that check a configuration."""
 
 import datetime
 import difflib
@@ -22,7 +22,7 @@ from trainer.registry import Registry
 from trainer.retrieval.registry import MODELS as RETRIEVAL_MODELS
 from transform.features import Feature
 
-ANY_KEY = "<column>"  # stands for the keys of a mapping whose names the user chooses
+ANY_KEY = "<column>"  # the placeholder for keys that the user chooses
 _WIDTH = 100
 _REGISTRIES: dict[str, Registry] = {"retrieval": RETRIEVAL_MODELS, "ranking": RANKING_MODELS}
 
@@ -51,7 +51,7 @@ class Key:
 
 
 def explain(key: str | None = None) -> str:
-    """The keys as indented text that can be pasted into a configuration; all, or `key` (dotted) and those below it.
+    """Return keys as indented text that can be pasted into a configuration: all, or `key` (dotted) and those below it.
 
     Raises:
       UsageError: there is no such key.
@@ -93,14 +93,14 @@ def _of_model(key: str) -> list[str] | None:
             close = difflib.get_close_matches(".".join(setting), settings.model_fields, n=1)
             hint = f"Did you mean `{close[0]}`? " if close else ""
             raise UsageError(
-                f"{key}: is no known key. {hint}The settings of {model} are {', '.join(settings.model_fields)}"
+                f"{key}: is not a known key. {hint}The settings of {model} are {', '.join(settings.model_fields)}"
             )
     meaning = (settings.__doc__ or "").strip().splitlines()[0]
     return [f"{step}:", f"  # {meaning}", f"  model: {model}", "  params:", *_rendered(keys, 2)]
 
 
 def tree() -> tuple[Key, ...]:
-    """All keys of a configuration."""
+    """Return all keys of a configuration."""
     return tuple(_with_params(key) for key in _keys(Config))
 
 
@@ -138,14 +138,14 @@ def _key(name: str, field: FieldInfo) -> Key:
 
 
 def _with_defaults(keys: tuple[Key, ...], value: BaseModel) -> tuple[Key, ...]:
-    """The keys of a group that is optional as a whole: what its default has set is not required of the user."""
+    """Return the keys of an optional group: those that its default sets are not required."""
     return tuple(
         replace(key, default=_yaml(getattr(value, key.name)), required=False) if key.required else key for key in keys
     )
 
 
 def _kind(annotation: Any) -> tuple[str, tuple[Key, ...]]:
-    """What may stand there in words, and the keys below it."""
+    """Return the type of a value in words, and the keys below it."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _kind(inner[0])
@@ -198,13 +198,13 @@ def _choices(names: list[str], models: list[type[BaseModel]]) -> Iterator[str]:
 
 
 def _constraints(metadata: Sequence[Any]) -> str:
-    """Return the constraints of a field in words; those that say nothing to a user are left out."""
+    """Return the constraints of a field in words, without internal ones."""
     patterns = [f"matching {pattern}" for each in metadata if (pattern := getattr(each, "pattern", None))]
     return ", ".join(filter(None, [allowed_range(metadata), *patterns]))
 
 
 def _yaml(value: Any) -> str:
-    """A default as one line of YAML."""
+    """Return a default as one line of YAML."""
     if value is None or value is PydanticUndefined:
         return "null"
     if isinstance(value, str):
@@ -221,7 +221,7 @@ def _yaml(value: Any) -> str:
 
 
 def _rendered(keys: Sequence[Key], indent: int) -> Iterator[str]:
-    """The lines of `keys`: what a key means stands in a comment above it."""
+    """Yield the lines of keys, with the description of each key in a comment above it."""
     margin, where = "  " * indent, ""
     for key in keys:
         if key.where != where:
@@ -233,14 +233,14 @@ def _rendered(keys: Sequence[Key], indent: int) -> Iterator[str]:
         comment = " ".join(filter(None, [key.meaning, note, when]))
         for line in textwrap.wrap(comment, _WIDTH - len(margin) - 2, break_long_words=False, break_on_hyphens=False):
             yield f"{margin}# {line}"
-        # A default of nothing at all would hide the keys below it, if it stood before them.
+        # A default of null above keys would hide them.
         default = "" if left_out or (key.below and key.default in ("{}", "[]")) else key.default
         yield f"{margin}{key.name}: {default}".rstrip()
         yield from _rendered(key.below, indent + 1)
 
 
 def _matching(keys: Sequence[Key], parts: list[str], depth: int) -> list[Key]:
-    """The keys called `parts[depth]`: several where more than one model has a setting of that name."""
+    """Return the keys named `parts[depth]`: several if more than one model has a setting of that name."""
     name = parts[depth]
     found = [key for key in keys if key.name in (name, ANY_KEY)]
     if found:
@@ -257,7 +257,7 @@ def _matching(keys: Sequence[Key], parts: list[str], depth: int) -> list[Key]:
         hint = f"Known keys{f' of {place}' if place else ''}: {', '.join(known)}"
     else:
         hint = f"`{place}` has no keys below it."
-    raise UsageError(f"{one_line('.'.join(parts))}: is no known key. {hint}")
+    raise UsageError(f"{one_line('.'.join(parts))}: is not a known key. {hint}")
 
 
 def _paths(keys: Sequence[Key], above: str = "") -> Iterator[str]:

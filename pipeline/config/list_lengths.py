@@ -1,4 +1,4 @@
-"""Whether the catalogue is long enough for the configured lists: before a run, and again when the events are joined."""
+"""The check of list lengths against the catalogue: before a run, and again after the join."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ _BLOCK = 1 << 20  # bytes
 
 
 def list_lengths(config: Config) -> dict[str, int]:
-    """Return key -> the longest list that it makes of the catalogue."""
+    """Return key -> its list length."""
     return {"retrieval.candidates": config.retrieval.candidates, "evaluation.at": max(config.evaluation.at)}
 
 
@@ -68,7 +68,7 @@ def rows_up_to(files: Iterable[Path], enough: int) -> int | None:
 
 
 def _rows(file: Path, enough: int) -> int | None:
-    """Return the rows of one file; None where it is no regular file, or none of the format that its name says."""
+    """Return the rows of one file; None if it is not a regular file, or not of the format that its name says."""
     from components.table_example_gen.sources import looks_like, require_file
     from core.errors import DataError
 
@@ -95,7 +95,7 @@ def _parquet_rows(file: Path) -> int | None:
 
 
 def _csv_rows(file: Path, enough: int) -> int | None:
-    """Return at least as many rows as a file has below its header; blank lines and quoted line ends count too."""
+    """Return an upper bound of the rows of a file below its header: blank lines and quoted line ends count too."""
     ends, last = 0, b""
     try:
         with open(file, "rb") as lines:

@@ -1,13 +1,16 @@
-"""One YAML file describes a recommender; these models read and check it without TensorFlow."""
+"""The configuration of a recommender, read from a YAML file and checked without TensorFlow."""
 
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
+from components.candidate_generator.settings import Negatives
+from components.candidate_index.settings import Index
 from components.drift_detector.settings import Drift
+from components.event_joiner.settings import Split
 from core import mistakes
 from core.errors import UsageError
 from core.settings import Settings
@@ -20,67 +23,7 @@ from trainer.ranking import signals
 from trainer.retrieval import needs
 from trainer.retrieval import registry as retrieval_registry
 from transform import names as feature_names
-from transform.features import Features, Raw, raw_columns
-
-
-class Split(Settings):
-    """How events are divided into train, eval and test."""
-
-    method: Literal["temporal", "temporal_per_user", "leave_one_out", "random", "kfold", "given"] = Field(
-        "temporal",
-        description="`temporal`: one cut in time; `temporal_per_user`: the last share of each user's events; "
-        "`leave_one_out`: each user's last event. For published tables: `random`; `kfold`, one `fold`; `given`, by a "
-        "`column`.",
-    )
-    column: str | None = Field(
-        None,
-        min_length=1,
-        description="Of `given`: the column of interactions that says `train`, `eval` or `test`; where none is `eval`, "
-        "the share `eval` of train becomes it.",
-    )
-    fold: str | None = Field(
-        None,
-        pattern=r"^[1-9][0-9]* of [1-9][0-9]*$",
-        description="Of `kfold`: which fold is test, such as `1 of 5`; the share `eval` of the others is eval.",
-    )
-    eval: float = Field(0.1, gt=0, lt=1, description="Share of the events in eval, which the ranker learns from.")
-    test: float = Field(0.1, gt=0, lt=1, description="Share of the events in test, which only the evaluators see.")
-
-    @model_validator(mode="after")
-    def _leaves_train(self) -> "Split":
-        if self.eval + self.test >= 1:
-            raise ValueError(
-                f"eval + test should be below 1, so that train is not empty; found {self.eval + self.test:g}"
-            )
-        for method, key in (("given", "column"), ("kfold", "fold")):
-            if (self.method == method) != (getattr(self, key) is not None):
-                raise ValueError(f"`{key}` belongs to the method `{method}`, and that needs it; found {self.method}")
-        if self.fold is not None:
-            fold, folds = map(int, self.fold.split(" of "))
-            if folds < 2 or fold > folds:
-                raise ValueError(f"fold should be `i of n` with i from 1 to n and n at least 2; found {self.fold!r}")
-        return self
-
-    @property
-    def in_time(self) -> bool:
-        """Whether a user's events of one split all come before those of the next."""
-        return self.method not in ("random", "kfold", "given")
-
-    def of_test(self, seed: int) -> dict[str, Any]:
-        """Return what decides which events are test: models judged under another one may know these events."""
-        shares = {} if self.method in ("leave_one_out", "given", "kfold") else {"test": self.test}
-        chosen = {"column": self.column, "fold": self.fold}
-        drawn = {"seed": seed} if self.method in ("random", "kfold") else {}
-        return {"method": self.method, **shares, **{key: each for key, each in chosen.items() if each}, **drawn}
-
-
-class Index(Settings):
-    """The index over the catalogue."""
-
-    kind: Literal["exact", "hnsw"] = Field(
-        "exact", description="`exact` compares all items; `hnsw` is a graph, for large catalogues."
-    )
-    min_recall: float = Field(0.95, ge=0, le=1, description="The lowest recall against exact search that passes.")
+from transform.features import Features, raw_columns
 
 
 class Retrieval(Settings):
@@ -88,49 +31,18 @@ class Retrieval(Settings):
 
     model: str = Field("two_tower", description="A registered retrieval model.")
     params: dict[str, Any] = Field(
-        default_factory=dict, description="Settings of that model; see `twostep config explain`."
+        default_factory=dict, description="The settings of that model; see `twostep config explain`."
     )
-    candidates: int = Field(100, ge=1, le=10_000, description="How many candidates it hands to the ranker.")
+    candidates: int = Field(
+        100, ge=1, le=10_000, description="The number of candidates of a query that the ranker orders."
+    )
     index: Index = Field(default=Index(), description="The index over the catalogue.")
     validation_queries: int = Field(
         10_000,
         ge=1,
         le=10_000_000,
-        description="The maximum number of eval queries, drawn at random, that choose epochs and fusion weights.",
+        description="The maximum number of eval queries that choose epochs and weights; a random sample of more.",
     )
-
-
-class Negatives(Settings):
-    """What stands in the lists that the ranker learns from, beside the retriever's own candidates."""
-
-    popular: float = Field(0.0, ge=0, le=0.5, description="Share of a list that is drawn by popularity.")
-    uniform: float = Field(0.0, ge=0, le=0.5, description="Share of a list that is drawn from all items alike.")
-    exposed: float = Field(
-        0.0,
-        ge=0,
-        le=0.5,
-        description="Share of a list for items that the user was shown in the window asked about and did not choose, "
-        "of `data.exposures`; where there are fewer, places stay empty.",
-    )
-    missed_weight: float = Field(
-        0.0,
-        ge=0,
-        le=1000,
-        description="Weight of right answers that the retriever missed. Past its list only sampled items stand beside "
-        "them, and exposed ones in some: with none sampled, a ranker would learn to favour what is not retrieved.",
-    )
-
-    @model_validator(mode="after")
-    def _fit_together(self) -> "Negatives":
-        total = round(self.popular + self.uniform + self.exposed, 9)
-        if total > 0.8:
-            raise ValueError(
-                "popular, uniform and exposed should be at most 0.8 together, so that places stay for the retriever's "
-                f"own candidates; found {total:g}"
-            )
-        if self.missed_weight > 0 and self.popular + self.uniform == 0:
-            raise ValueError("missed_weight needs sampled items beside what was missed: set `popular` or `uniform`")
-        return self
 
 
 class Ranking(Settings):
@@ -138,42 +50,46 @@ class Ranking(Settings):
 
     model: str = Field("dcn", description="A registered ranking model.")
     params: dict[str, Any] = Field(
-        default_factory=dict, description="Settings of that model; see `twostep config explain`."
+        default_factory=dict, description="The settings of that model; see `twostep config explain`."
     )
-    negatives: Negatives = Field(default=Negatives(), description="What it learns from beside the candidates.")
+    negatives: Negatives = Field(
+        default=Negatives(), description="The items of the training lists beside the candidates."
+    )
     earlier_windows: int = Field(
         0,
         ge=0,
         le=100,
-        description="How many windows of train, each as long as eval and before it, lists to learn from are made of "
-        "beside those of eval; each takes a retriever fitted on what came before it.",
+        description="The number of windows of train, each as long as eval, whose queries make more training lists. A "
+        "window needs one more fit of the retriever, on the events before it.",
     )
     max_queries: int = Field(
         100_000,
         ge=1,
         le=10_000_000,
-        description="The maximum number of queries of a window, drawn at random, that lists to learn from are made of.",
+        description="The maximum number of queries of eval, and of each window, that make training lists; a random "
+        "sample of more.",
     )
 
 
 class Release(Settings):
-    """Where releases go."""
+    """The release store."""
 
-    folder: str = Field("releases", description="Folder of the releases, below `run_folder`.")
+    folder: str = Field("releases", description="The folder of the releases, below `run_folder`.")
     keep: int = Field(
         5,
         ge=1,
         le=10_000,
-        description="How many releases stay when one is made, and those that were last in force; older ones are "
-        "deleted, with the models pushed for them.",
+        description="The number of newest releases that are kept, and of those that were last in force; older ones are "
+        "deleted with their pushed models.",
     )
     signing_key: str | None = Field(
-        None, description="File of an Ed25519 private key (PEM) that releases are signed with, from this file's folder."
+        None,
+        description="The file of an Ed25519 private key (PEM) that signs releases, relative to this file's folder.",
     )
     trusted_keys: tuple[str, ...] = Field(
         (),
-        description="Files of Ed25519 public keys (PEM), from this file's folder. Where there are any, only releases "
-        "signed with one of these keys are loaded.",
+        description="The files of Ed25519 public keys (PEM), relative to this file's folder. If there are any, only "
+        "releases signed with one of them are loaded.",
     )
 
     @field_validator("folder")
@@ -186,7 +102,9 @@ class Release(Settings):
     @model_validator(mode="after")
     def _own_are_trusted(self) -> "Release":
         if self.trusted_keys and self.signing_key is None:
-            raise ValueError("`trusted_keys` needs a `signing_key`: else no release that a run makes could be loaded")
+            raise ValueError(
+                "`trusted_keys` requires a `signing_key`: a release without a signature could not be loaded"
+            )
         return self
 
 
@@ -194,40 +112,45 @@ class Config(Settings):
     """A recommender."""
 
     name: str = Field(
-        max_length=100, pattern=r"^[a-z0-9][a-z0-9-]*$", description="Lower-case letters, digits and dashes."
+        max_length=100,
+        pattern=r"^[a-z0-9][a-z0-9-]*$",
+        description="The name of the recommender, of lower-case letters, digits and dashes.",
     )
     seed: int = Field(
-        42, ge=0, lt=2**32, description="Of everything that is drawn; the same data and seed give the same models."
+        42,
+        ge=0,
+        lt=2**32,
+        description="The seed of everything random; the same data and seed give the same models.",
     )
     run_folder: str | None = Field(
         None,
-        description="Folder of runs, from this file's folder. By default `runs/<name>` in the nearest folder above "
-        "this file that holds `.git` or `runs`, else beside this file.",
+        description="The folder of the runs, relative to the folder of this file. By default `runs/<name>` in the "
+        "nearest parent folder with `.git` or `runs`, or else in the folder of this file.",
     )
     data: Data = Field(description="The tables.")
-    features: Features = Field(default_factory=Features, description="Which columns are features.")
-    split: Split = Field(default=Split(), description="How events are divided.")
+    features: Features = Field(default_factory=Features, description="The features.")
+    split: Split = Field(default=Split(), description="The split of the events.")
     retrieval: Retrieval = Field(default=Retrieval(), description="The first step.")
     ranking: Ranking = Field(default=Ranking(), description="The second step.")
     reranking: rerank_settings.Reranking = Field(
-        default=rerank_settings.Reranking(), description="What is done to the ranker's order before it is served."
+        default=rerank_settings.Reranking(), description="The re-ranking of the ranker's lists."
     )
-    evaluation: Evaluation = Field(default=Evaluation(), description="What is measured and what must be reached.")
+    evaluation: Evaluation = Field(default=Evaluation(), description="The metrics, and the rules of a release.")
     drift: Drift = Field(
-        default=Drift(), description="How far a delivery may be from that of the release in force, and what then."
+        default=Drift(), description="The bounds of the drift from the delivery of the release in force."
     )
-    release: Release = Field(default=Release(), description="Where releases go.")
+    release: Release = Field(default=Release(), description="The release store.")
     keep_runs: int = Field(
         5,
         ge=1,
         le=10_000,
-        description="The number of latest complete runs whose artifacts stay in `run_folder`; older ones are deleted.",
+        description="The number of latest complete runs whose artifacts are kept; older artifacts are deleted.",
     )
     _folder: Path | None = PrivateAttr(None)
 
     @property
     def folder(self) -> Path | None:
-        """The folder of the file that this was loaded from; None where it was loaded from none."""
+        """Return the folder of the configuration file; None for a configuration that was not loaded from a file."""
         return self._folder
 
     @model_validator(mode="after")
@@ -250,13 +173,14 @@ class Config(Settings):
         self._check_title()
         if self.data.users is None and self.features.user:
             raise ValueError(
-                f"features.user: should be empty where `data.users` is null; found {sorted(self.features.user)}. "
+                f"features.user: should be empty if `data.users` is null; found {sorted(self.features.user)}. "
                 "Add the table of users, or remove these features"
             )
-        self._check_exposed()
+        self._check_impressions()
         if self.ranking.earlier_windows and not self.split.in_time:
             raise ValueError(
-                f"ranking.earlier_windows: should be 0 with the split `{self.split.method}`, which knows no earlier"
+                f"ranking.earlier_windows: should be 0 with the split `{self.split.method}`: windows require a split "
+                "ordered in time"
             )
         column_names.check(self.data, self.features, self.split.column)
         column = self.split.column
@@ -267,14 +191,14 @@ class Config(Settings):
             self.data.title,
         }:
             raise ValueError(
-                f"split.column: {column!r} is another column's name. Rename it in data.interactions.columns"
+                f"split.column: {column!r} is the name of another column. Rename it in data.interactions.columns"
             )
         return self
 
     def _check_slices(self) -> None:
-        columns = raw_columns(self.features.user) | raw_columns(self.features.item)
-        several = {name for name in raw_columns(self.features.item) if not columns[name].numbers}  # such as genres
-        sliceable = [name for name, raw in columns.items() if not raw.words and (raw.values is None or name in several)]
+        of_users = [name for name, raw in raw_columns(self.features.user).items() if raw.sliceable(of_item=False)]
+        of_items = [name for name, raw in raw_columns(self.features.item).items() if raw.sliceable(of_item=True)]
+        sliceable = [*of_users, *of_items]
         unknown = sorted(set(self.evaluation.slices) - set(sliceable))
         if unknown:
             raise ValueError(
@@ -285,21 +209,21 @@ class Config(Settings):
             column = (rule.slice or "").partition("=")[0]
             if column in self.features.item and not rule.metric.startswith("recall@"):
                 raise ValueError(
-                    f"evaluation.rules: of slices of items only recall is measured; found {rule.metric} of {rule.slice}"
+                    f"evaluation.rules: slices of items have recall alone; found {rule.metric} of {rule.slice}"
                 )
 
-    def _check_exposed(self) -> None:
-        if not self.ranking.negatives.exposed:
+    def _check_impressions(self) -> None:
+        if not self.ranking.negatives.impressions:
             return
-        if self.data.exposures is None:
+        if self.data.impressions is None:
             raise ValueError(
-                "ranking.negatives.exposed: needs the table of what users were shown. Add it as `data.exposures`, such "
-                "as `exposures: {path: exposures.parquet}`, or set it to 0"
+                "ranking.negatives.impressions: should be 0 without the table `data.impressions`. Add the table, such "
+                "as `impressions: {path: impressions.parquet}`, or set it to 0"
             )
         if not self.split.in_time:
             raise ValueError(
-                f"ranking.negatives.exposed: should be 0 with the split `{self.split.method}`, which knows no later: "
-                "what was shown and not chosen by then may be chosen in test"
+                f"ranking.negatives.impressions: should be 0 with the split `{self.split.method}`: it is not ordered "
+                "in time, so an item that was shown and not chosen may be a relevant item of test"
             )
 
     def _check_title(self) -> None:
@@ -307,14 +231,13 @@ class Config(Settings):
         if title is None:
             return
         feature = self.features.item.get(title)
-        raw = Raw() if feature is None else feature.raw
-        one_text = raw is not None and raw.values is None and not raw.numbers
+        one_text = feature is None or (feature.raw is not None and feature.raw.one_string)
         if title in feature_names.RESERVED or title in self.features.user or not one_text:
             raise ValueError(f"data.title: should be a column of items that holds one text a row; found {title!r}")
 
 
 def _checked(place: str, check: Callable[..., object], *arguments: Any) -> None:
-    """Run a check of a part; what it raises begins with the place of that part."""
+    """Run a check of a section; prefix its error with the key of the section."""
     try:
         check(*arguments)
     except ValueError as error:

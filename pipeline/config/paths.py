@@ -1,4 +1,4 @@
-"""Where everything of a recommender lies: its runs, its metadata, its releases, its tables."""
+"""The files and folders of a recommender: runs, metadata, releases and tables."""
 
 import os
 from collections.abc import Iterable
@@ -12,12 +12,12 @@ from pipeline.config import Config, spans
 
 
 def run_folder(config: Config) -> Path:
-    """The folder of all that runs leave behind; absolute, because ML Metadata keeps the paths below it."""
+    """Return the folder of the runs; absolute, because ML Metadata keeps the paths below it."""
     return folder_of_runs(config.run_folder, config.name, config.folder or Path())
 
 
 def folder_of_runs(run_folder: str | None, name: str, config_folder: Path) -> Path:
-    """Return the folder of a recommender's runs, the same wherever a command is started.
+    """Return the folder of the runs of a recommender, independent of the working directory.
 
     Args:
       run_folder: as configured; a relative one starts from the configuration's folder. None for the default, which is
@@ -36,54 +36,54 @@ def folder_of_runs(run_folder: str | None, name: str, config_folder: Path) -> Pa
 
 
 def metadata_file(config: Config) -> Path:
-    """The SQLite store of ML Metadata."""
+    """Return the SQLite file of ML Metadata."""
     return run_folder(config) / "metadata.sqlite"
 
 
 def pipeline_root(config: Config) -> Path:
-    """The folder of the artifacts, one folder a node."""
+    """Return the folder of the artifacts, with one folder a node."""
     return run_folder(config) / "pipeline"
 
 
 def log_folder(config: Config) -> Path:
-    """The folder of the logs, one file a run."""
+    """Return the folder of the logs, with one file a run."""
     return run_folder(config) / "logs"
 
 
 def releases_folder(config: Config) -> Path:
-    """The folder of the releases, which a server reads."""
+    """Return the folder of the releases."""
     return run_folder(config) / config.release.folder
 
 
 def report_file(config: Config) -> Path:
-    """The report of the latest run."""
+    """Return the file of the report of the latest run."""
     return run_folder(config) / "report.html"
 
 
 def tuning_folder(config: Config) -> Path:
-    """The folder of finished trials, one folder for each model and data that was searched."""
+    """Return the folder of finished trials, with one folder for each model and data."""
     return run_folder(config) / "tuning"
 
 
 def tuning_report_file(config: Config, step: str) -> Path:
-    """The report of the latest search for a step's settings."""
+    """Return the file of the report of the latest search for the settings of a step."""
     return run_folder(config) / f"tuning-{step}.html"
 
 
 def lineage_file(config: Config) -> Path:
-    """The drawing of the latest release's lineage."""
+    """Return the file of the drawing of the lineage of the latest release."""
     return run_folder(config) / "lineage.svg"
 
 
 def data_root(config: Config, config_file: str | Path) -> Path:
-    """The folder that the tables' paths start from."""
+    """Return the folder that the paths of the tables are relative to."""
     if config.data.dataset is not None:
         return Path(datasets.cache_folder(config.data.dataset)).absolute()
     return (Path(config_file).absolute().parent / (config.data.root or "")).resolve()
 
 
 def table_sources(config: Config, config_file: str | Path) -> dict[str, TableSource]:
-    """Table → where its files lie, with the spans chosen; looks for files only of tables whose paths mark spans.
+    """Return table → its files, with the spans chosen; only files of tables whose paths mark spans are looked for.
 
     Raises:
       UsageError: the spans do not fit together; see `pipeline.config.spans.choose`.
@@ -93,7 +93,7 @@ def table_sources(config: Config, config_file: str | Path) -> dict[str, TableSou
 
 
 def table_files(config: Config, config_file: str | Path) -> dict[str, list[Path]]:
-    """Table → its files, sorted; of dated tables those of the chosen spans.
+    """Return table → its files, sorted; for dated tables those of the chosen spans.
 
     Raises:
       UsageError: a table has none, or a folder in place of one; the message says how to get them.
@@ -121,19 +121,19 @@ def table_files(config: Config, config_file: str | Path) -> dict[str, list[Path]
 
 
 def signing_key(config: Config, config_file: str | Path) -> Path | None:
-    """Return the file of the key that releases are signed with. Raises: UsageError where it is missing."""
+    """Return the file of the key that signs releases. Raises: UsageError if it is missing."""
     if config.release.signing_key is None:
         return None
     return _key_file(config.release.signing_key, config_file, "release.signing_key")
 
 
 def key_digests(key_files: Iterable[str]) -> list[str]:
-    """Return the SHA-256 of key files, so that another key under the same name is noticed; none of an empty name."""
+    """Return the SHA-256 of key files, so that another key under the same name is noticed; empty names are skipped."""
     return [files.sha256(file) for file in key_files if file]
 
 
 def check_keys(config: Config, config_file: str | Path) -> None:
-    """Check that a release which this configuration signs is one that it trusts. Raises: UsageError, ReleaseError."""
+    """Check that the signing key is among the trusted keys. Raises: UsageError, ReleaseError."""
     private, public = signing_key(config, config_file), trusted_keys(config, config_file)
     if private is None or not public:
         return
@@ -147,19 +147,19 @@ def check_keys(config: Config, config_file: str | Path) -> None:
 
 
 def trusted_keys(config: Config, config_file: str | Path) -> list[Path]:
-    """Return the files of the keys that releases may be signed with. Raises: UsageError where one is missing."""
+    """Return the files of the trusted public keys. Raises: UsageError if one is missing."""
     return [_key_file(key, config_file, "release.trusted_keys") for key in config.release.trusted_keys]
 
 
 def _key_file(name: str, config_file: str | Path, key: str) -> Path:
     path = Path(config_file).absolute().parent / name
     if not path.is_file():
-        raise UsageError(f"{key}: {path} is no file. `twostep release keys FOLDER` makes a pair of keys")
+        raise UsageError(f"{key}: {path} is not a file. `twostep release keys FOLDER` makes a pair of keys")
     return path
 
 
 def serving_folder(config: Config) -> Path:
-    """The folder of the pushed models, as TensorFlow Serving expects them: `<name>/<version>/`."""
+    """Return the folder of the pushed models, as TensorFlow Serving expects them: `<name>/<version>/`."""
     return run_folder(config) / "serving"
 
 
@@ -179,7 +179,7 @@ def schema_files(config: Config, config_file: str | Path) -> dict[str, Path]:
 
 
 def frozen_schemas(config: Config, config_file: str | Path) -> dict[str, str]:
-    """Table -> its frozen schema, as a copy under its digest: TFX's cache sees a path, never what stands in the file.
+    """Return table -> a copy of its frozen schema named by its digest, since TFX's cache ignores the content of a file.
 
     Raises:
       UsageError: `data.schema_folder` is set and a table's schema is not in it.
@@ -195,7 +195,7 @@ def frozen_schemas(config: Config, config_file: str | Path) -> dict[str, str]:
 
 
 def check_schema(file: Path) -> None:
-    """Raises: UsageError when a frozen schema is missing or cannot be read."""
+    """Raise UsageError if a frozen schema is missing or cannot be read."""
     if not file.is_file():
         raise UsageError(
             f"data.schema_folder: {file} is missing. Freeze it with `twostep data freeze`, or remove the key."
@@ -216,7 +216,7 @@ def check_schema(file: Path) -> None:
 
 
 def check_run_folder(folder: Path) -> None:
-    """Check that a run folder can be written to, without making it.
+    """Check that a run folder is writable, without creating it.
 
     Raises:
       UsageError: it, or a folder above it, is a file or may not be written to.
@@ -226,5 +226,5 @@ def check_run_folder(folder: Path) -> None:
         raise UsageError(f"run_folder: {existing} is a file where a folder should be. Set another `run_folder`.")
     if not os.access(existing, os.W_OK | os.X_OK):
         raise UsageError(
-            f"run_folder: {existing} may not be written to. Change its rights, or set another `run_folder`."
+            f"run_folder: {existing} is not writable. Change its permissions, or set another `run_folder`."
         )

@@ -1,4 +1,4 @@
-"""Which deliveries of dated tables are read: `{SPAN}`, `{VERSION}` and dates in a path, and the choice among them."""
+"""The choice of the deliveries of dated tables, by `{SPAN}`, `{VERSION}` and dates in their paths."""
 
 import datetime
 import re
@@ -16,7 +16,7 @@ _DIGITS = {"YYYY": 4, "MM": 2, "DD": 2}
 
 @dataclass
 class _Delivery:
-    """A span of a table: how its file names write it, and its versions as they write them."""
+    """A span of a table and its versions, as in the file names."""
 
     label: str
     tokens: dict[str, str]
@@ -26,7 +26,7 @@ class _Delivery:
 def choose(
     paths: Mapping[str, str], spans: Spans, base: str, match: Callable[[str, str], list[str]]
 ) -> dict[str, TableSource]:
-    """Choose the spans, the same for every table whose path marks spans, and of each its newest version.
+    """Return the chosen spans, for all tables whose paths mark spans, each in its newest version.
 
     Args:
       paths: table → its configured path.
@@ -55,7 +55,7 @@ def choose(
 
 
 def _chosen(found: Mapping[str, dict[int, _Delivery]], spans: Spans, base: str, paths: Mapping[str, str]) -> list[int]:
-    """The numbers of the chosen spans, ascending."""
+    """Return the numbers of the chosen spans, ascending."""
     owners = {number: table for table, deliveries in found.items() for number in deliveries}
     numbers = sorted(owners)
     if spans.first is not None and spans.last is not None:
@@ -83,7 +83,7 @@ def _chosen(found: Mapping[str, dict[int, _Delivery]], spans: Spans, base: str, 
 
 
 def _deliveries(table: str, path: str, base: str, match: Callable[[str, str], list[str]]) -> dict[int, _Delivery]:
-    """The spans of a table by their numbers."""
+    """Return the spans of a table by number."""
     try:
         pattern = re.compile(_regex(path))
     except re.error as error:
@@ -117,7 +117,7 @@ def _deliveries(table: str, path: str, base: str, match: Callable[[str, str], li
 
 
 def _span_number(tokens: Mapping[str, str]) -> int | None:
-    """The number of a span, None where there is none; a date counts the days since 1970-01-01, as TFX does."""
+    """Return the number of a span, None for an invalid date; a date is its days since 1970-01-01, as in TFX."""
     if "SPAN" in tokens:
         return int(tokens["SPAN"])
     try:
@@ -131,7 +131,7 @@ def _number(span: int | datetime.date) -> int:
 
 
 def _regex(path: str) -> str:
-    """A path with marks as a regular expression with a group a mark."""
+    """Return a path with marks as a regular expression with one group a mark."""
     out, end = "", 0
     for mark in _PLACEHOLDER.finditer(path):
         name, width = mark[1], mark[2] or _DIGITS.get(mark[1])
@@ -149,7 +149,7 @@ def _glob_regex(part: str) -> str:
 
 
 def _filled(path: str, delivery: _Delivery) -> str:
-    """A path with the marks of a span filled in; of its versions the newest."""
+    """Return a path with the marks of a span and its newest version filled in."""
     newest = delivery.versions[max(delivery.versions)] if delivery.versions else None
     tokens = delivery.tokens | ({"VERSION": newest} if newest is not None else {})
     return _PLACEHOLDER.sub(lambda mark: tokens.get(mark[1], mark[0]), path)

@@ -1,4 +1,4 @@
-"""What a table holds and how its files are read, from the configuration; no TensorFlow and no TFX here."""
+"""The specification of a table, from the configuration. No TensorFlow and no TFX here."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from transform.features import raw_columns
 
 
 def table_spec(config: Config, table: str) -> TableSpec:
-    """Return how the files of a table are read."""
+    """Return the specification of a table."""
     source = getattr(config.data, table)
     features = {names.USERS: config.features.user, names.ITEMS: config.features.item}.get(table, {})
     extra = {names.ITEMS: config.data.title, names.INTERACTIONS: config.split.column}
@@ -27,16 +27,16 @@ def table_spec(config: Config, table: str) -> TableSpec:
 
 
 def compared_columns(config: Config) -> dict[str, dict[str, Literal["values", "missing"]]]:
-    """Return table → column → what of it is compared between deliveries.
+    """Return table → column → what is compared between deliveries.
 
-    Keys, times, text and what is carried but no feature differ from delivery to delivery by nature, so of them only the
-    share of missing values is compared.
+    The values of keys, timestamps, text and columns without a feature differ in every delivery, so only their share of
+    missing values is compared.
     """
     compared: dict[str, dict[str, Literal["values", "missing"]]] = {}
     for table in config.data.tables:
         spec = table_spec(config, table)
         raw = raw_columns(spec.features)
-        of_values = {name for name, each in raw.items() if not (each.words or each.moment)} | {names.RATING}
+        of_values = {name for name, each in raw.items() if each.comparable} | {names.RATING}
         compared[table] = {
             column: "values" if column in of_values and column not in spec.keys else "missing"
             for column in spec.types()

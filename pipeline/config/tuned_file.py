@@ -1,4 +1,4 @@
-"""A configuration file with some values changed, and all else of it, its comments too, left as it was written."""
+"""Changes of values in a configuration file that keep everything else, with its comments."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import yaml
 
 
 def with_params(text: str, step: str, params: Mapping[str, Any]) -> str:
-    """The text of a configuration with `params` set among those of a step.
+    """Return the text of a configuration with `params` set in those of a step.
 
     Where the text cannot be changed in place (a value that an anchor shares), it is written anew without its comments.
 
@@ -30,7 +30,7 @@ def with_params(text: str, step: str, params: Mapping[str, Any]) -> str:
 
 
 def _set(text: str, path: list[str], value: Any) -> str:
-    """With one value set; what is missing of the mappings on its path is put in."""
+    """Return the text with one value set; missing mappings on its path are added."""
     node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
     for depth, part in enumerate(path):
         found = next((each for key, each in node.value if key.value == part), None)
@@ -44,7 +44,7 @@ def _set(text: str, path: list[str], value: Any) -> str:
 
 
 def _inserted(text: str, mapping: yaml.MappingNode, name: str, value: Any, top: bool) -> str:
-    """With one key more in a mapping: at the end of the file, or of a mapping below after its last key."""
+    """Return the text with one more key in a mapping: after its last key, or at the end of the file."""
     if top:
         body = "".join(f"  {key}: {_flow(each)}\n" for key, each in value.items())
         return f"{text.rstrip()}\n{name}:\n{body}"
@@ -62,7 +62,7 @@ def _inserted(text: str, mapping: yaml.MappingNode, name: str, value: Any, top: 
 
 
 def _end(node: yaml.Node) -> int:
-    """Where a value ends; a block's own mark lies past the comments that follow it."""
+    """Return the end of a value; the end mark of a block lies past the comments that follow it."""
     if isinstance(node, yaml.MappingNode) and not node.flow_style and node.value:
         return _end(node.value[-1][1])
     if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:
@@ -71,6 +71,6 @@ def _end(node: yaml.Node) -> int:
 
 
 def _flow(value: Any) -> str:
-    """A value on one line."""
+    """Return a value on one line."""
     dumped = yaml.safe_dump(value, default_flow_style=True, width=float("inf"), sort_keys=False, allow_unicode=True)
     return dumped.removesuffix("\n").removesuffix("\n...")

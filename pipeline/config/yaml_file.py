@@ -1,4 +1,4 @@
-"""Reads a configuration file as YAML: bounded in size and depth, plain values only, no key twice."""
+"""The reader of configuration files: YAML of bounded size and depth, with plain values and unique keys."""
 
 import stat
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ def read(path: Path) -> Any:
 
 
 class _RefusedError(Exception):
-    """YAML that is valid and not allowed here."""
+    """Valid YAML that is not allowed in a configuration."""
 
     def __init__(self, line: int, reason: str):
         super().__init__(reason)
@@ -69,7 +69,7 @@ def _text(path: Path) -> str:
 
 
 def _check_size(text: str) -> None:
-    """Refuse too many or too deeply nested nodes; a parser's events need no recursion, composing does."""
+    """Raise for too many or too deeply nested nodes, before they are composed recursively."""
     depth = nodes = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -85,7 +85,7 @@ def _check_size(text: str) -> None:
 
 
 def _problems(node: yaml.Node, seen: set[int]) -> Iterator[tuple[int, str]]:
-    """Yield the line and the fault of what is no plain value; each node once, however many aliases it has."""
+    """Yield the line and the fault of each value that is not plain; each node once, whatever its aliases."""
     if id(node) in seen:
         return
     seen.add(id(node))
@@ -128,7 +128,7 @@ def _about_tag(node: yaml.Node) -> str:
 
 
 def _check_expansion(node: yaml.Node, sizes: dict[int, tuple[int, int] | None]) -> tuple[int, int]:
-    """Return how many nodes `node` has with its aliases written out, and how deep they are."""
+    """Return the number of nodes below `node` with its aliases expanded, and their depth."""
     if isinstance(node, yaml.ScalarNode):
         return 1, 0
     line = node.start_mark.line + 1
@@ -146,14 +146,14 @@ def _check_expansion(node: yaml.Node, sizes: dict[int, tuple[int, int] | None]) 
     size, depth = 1 + sum(size for size, _ in parts), 1 + max((depth for _, depth in parts), default=0)
     if size > MOST_NODES or depth > MOST_DEPTH:
         raise _RefusedError(
-            line, f"its aliases, written out, make more than {MOST_NODES:,} values or {MOST_DEPTH} levels. Remove some"
+            line, f"its aliases, expanded, make more than {MOST_NODES:,} values or {MOST_DEPTH} levels. Remove some"
         )
     sizes[id(node)] = size, depth
     return size, depth
 
 
 def _explained(error: yaml.MarkedYAMLError) -> str:
-    """Return one line: where a syntax error is and what it is."""
+    """Return the position and the description of a syntax error in one line."""
     mark = error.problem_mark or error.context_mark
     place = f"line {mark.line + 1}, column {mark.column + 1}: " if mark is not None else ""
     words = one_line(error.problem or error.context or "syntax error", 200)

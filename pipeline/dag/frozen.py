@@ -1,15 +1,16 @@
-"""Frozen schemas: what of an inferred schema a later delivery is held against."""
+"""Frozen schemas: the parts of an inferred schema that later deliveries are validated against."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from pipeline.config import Config
 from pipeline.config.table_spec import table_spec
+from transform.features import raw_columns
 
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-# Of a column's rows with a value: where more of them have a value of their own, it is an id and not a category.
+# The largest share of unique values of a category; a column with a larger share is an id.
 _MOST_DISTINCT = 0.5
 
 
@@ -34,12 +35,9 @@ def relaxed(
       tolerance: the share of values outside a domain, and of rows without a value of a feature, that is no anomaly.
     """
     spec = table_spec(config, table)
-    several = {name for name, feature in spec.features.items() if feature.raw and feature.raw.values is not None}
-    categories = {
-        name
-        for name, feature in spec.features.items()
-        if feature.raw is not None and not feature.raw.numbers and not feature.raw.words
-    } - _like_ids(statistics)
+    columns = raw_columns(spec.features)
+    several = {name for name, raw in columns.items() if raw.shape}
+    categories = {name for name, raw in columns.items() if raw.categorical} - _like_ids(statistics)
     out = type(schema)()
     out.CopyFrom(schema)
     domains = set()
@@ -67,7 +65,7 @@ def domain_sizes(schema: "schema_pb2.Schema") -> Mapping[str, int]:
 
 
 def _like_ids(statistics: "statistics_pb2.DatasetFeatureStatistics") -> set[str]:
-    """The columns of strings in which most values stand once."""
+    """Return the columns of strings in which most values are unique."""
     return {
         feature.path.step[0]
         for feature in statistics.features

@@ -1,4 +1,4 @@
-"""What a run would do: its nodes in order, the part up to one node, and the spans of each table."""
+"""The plan of a run: its nodes in order, the nodes that one node needs, and the spans of each table."""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The wiring of the tables: each is read, described and checked by nodes of its own."""
+"""The nodes of the tables: each table is read, described and validated by nodes of its own."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -9,15 +9,15 @@ from tfx.dsl.components.common.resolver import Resolver
 from tfx.types import Channel
 
 from components.drift_detector.component import DriftDetector
-from components.drift_detector.settings import DetectorSettings
 from components.recommender_evaluator.in_force import ReleaseInForce
 from components.table_example_gen.component import TableExampleGen
 from components.table_example_gen.sources import TableSource
 from components.types import Release
-from core import names
+from core import names, node_ids
 from core.code import code_digest
 from pipeline.config import Config
-from pipeline.config.table_spec import compared_columns, table_spec
+from pipeline.config.table_spec import table_spec
+from pipeline.dag import settings
 from transform.features import own_modules
 
 
@@ -33,22 +33,21 @@ def table_nodes(
     """
     channels, counted, made = {}, {}, []
     for table in config.data.tables:
-        name = names.NODE_NAMES[table]
         generator = TableExampleGen(
             spec=table_spec(config, table),
             source=sources[table],
             code_digest=code_digest("components.table_example_gen.executor", *own_modules(config.features)),
-        ).with_id(f"{name}Gen")
+        ).with_id(node_ids.example_gen(table))
         examples = generator.outputs["examples"]
-        statistics = tfx.components.StatisticsGen(examples=examples).with_id(f"{name}StatisticsGen")
+        statistics = tfx.components.StatisticsGen(examples=examples).with_id(node_ids.statistics_gen(table))
         if table in schemas:
-            schema = tfx.components.ImportSchemaGen(schema_file=schemas[table]).with_id(f"{name}SchemaGen")
+            schema = tfx.components.ImportSchemaGen(schema_file=schemas[table]).with_id(node_ids.schema_gen(table))
         else:
             schema = tfx.components.SchemaGen(statistics=statistics.outputs["statistics"], infer_feature_shape=False)
-            schema = schema.with_id(f"{name}SchemaGen")
+            schema = schema.with_id(node_ids.schema_gen(table))
         validator = tfx.components.ExampleValidator(
             statistics=statistics.outputs["statistics"], schema=schema.outputs["schema"]
-        ).with_id(f"{name}Validator")
+        ).with_id(node_ids.validator(table))
         channels[table] = (examples, schema.outputs["schema"], validator.outputs["anomalies"])
         counted[table] = statistics.outputs["statistics"]
         made += [generator, statistics, schema, validator]
@@ -67,17 +66,14 @@ def drift_nodes(
       statistics: table → its statistics.
     """
     inputs = {names.STATISTICS_INPUTS[table]: channel for table, channel in statistics.items()}
-    made_before = Channel(type=Release, producer_component_id="ReleasePusher", output_key="release")
+    made_before = Channel(type=Release, producer_component_id=node_ids.RELEASE_PUSHER, output_key="release")
     in_force = Resolver(
         strategy_class=ReleaseInForce, config={"folder": releases}, release=made_before, **inputs
-    ).with_id("DeliveryInForce")
-    settings = DetectorSettings(
-        bounds=config.drift, columns=compared_columns(config), releases=releases, trusted_keys=trusted_keys
-    )
+    ).with_id(node_ids.DELIVERY_IN_FORCE)
     detector = DriftDetector(
         statistics=statistics,
         baseline_release=in_force.outputs["release"],
-        settings=settings.model_dump_json(),
+        settings=settings.drift_detector(config, releases, trusted_keys),
         code_digest=code_digest("components.drift_detector.executor"),
-    ).with_id("DriftDetector")
+    ).with_id(node_ids.DRIFT_DETECTOR)
     return [in_force, detector]

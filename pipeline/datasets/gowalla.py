@@ -1,8 +1,8 @@
-"""Gowalla check-ins in the split of LightGCN: who was where, and which part of it is test.
+"""Gowalla check-ins in the split of LightGCN.
 
-The files say `user item item …` a line and no times. The timestamp is the item's position in the user's line, test
-after train, so only the order within one part of one user may be read from it. `split` says which file an event is of.
-No row is dropped: no user has the same item twice, in one file or in both.
+The files have a line `user item item …` per user and no times. The timestamp is the position of the item in the user's
+line, with test after train, so it is meaningful only within one split of one user. The column `split` is that of the
+file. No row is dropped: no user has the same item twice, in one file or in both.
 """
 
 from pathlib import Path
@@ -25,13 +25,13 @@ Graph Convolution Network for Recommendation. SIGIR."""
 
 
 def tables(train: Path, test: Path) -> "dict[str, pa.Table]":
-    """The three tables, from the two files."""
+    """Return the three tables from the two files."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     train_users, train_lengths, train_events = _read(train)
     test_users, _, test_events = _read(test)
-    # A user's test comes after as many positions as that user has in train.
+    # The positions of test continue those of train.
     before = train_lengths.take(pc.index_in(test_events[names.USER_ID], value_set=train_users)).fill_null(0)
     later = pc.add(test_events[names.TIMESTAMP], before)
     test_events = test_events.set_column(2, names.TIMESTAMP, later)
@@ -49,7 +49,7 @@ def tables(train: Path, test: Path) -> "dict[str, pa.Table]":
 
 
 def _read(path: Path) -> "tuple[pa.Array, pa.Array, pa.Table]":
-    """The user of each line, how many items it has, and an event an item."""
+    """Return the user of each line, its number of items, and one event per item. Raises: DataError."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -58,7 +58,7 @@ def _read(path: Path) -> "tuple[pa.Array, pa.Array, pa.Table]":
     lines = pa.array([line.strip() for line in text.splitlines() if line.strip()], pa.string())
     if not pc.all(pc.match_substring_regex(lines, r"^\d+( \d+)*$")).as_py():
         raise DataError(
-            str(path), "a line", "is not `user item item …` in numbers", "Give the files of LightGCN's Gowalla."
+            str(path), "a line", "is not `user item item …` in numbers", "Give the files of LightGCN's Gowalla data"
         )
     fields = pc.split_pattern(lines, " ")
     users = pc.list_element(fields, 0)
@@ -77,6 +77,7 @@ def _read(path: Path) -> "tuple[pa.Array, pa.Array, pa.Table]":
 
 
 def _in_order(key: str, ids: "pa.Array") -> "pa.Table":
+    """Return a table of ids in numerical order."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -85,9 +86,9 @@ def _in_order(key: str, ids: "pa.Array") -> "pa.Table":
 
 RECIPE = Recipe(
     name="gowalla",
-    has="ids only; split (train, test) of interactions; no times. Needs --from FOLDER with train.txt and test.txt",
+    columns="split (train, test) of interactions; no times or features. Needs --from FOLDER with train.txt, test.txt",
     terms=TERMS,
-    terms_in_short="public check-ins; cite SNAP and LightGCN",
+    short_terms="public check-ins; cite SNAP and LightGCN",
     files={
         "train.txt": "0f086326b28a56c2e6dcb81d86ee72d4ccb7eed3a8d26788392356d8f51111cc",
         "test.txt": "099a2a73924e4b754dc6efd730d764f492321b53c38eb93298850c83acf57be3",

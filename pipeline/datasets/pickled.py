@@ -1,7 +1,7 @@
-"""A pickled table read as data: nothing is imported, no function is called, no object is made.
+"""Safe reading of a pickled table: nothing is imported, no function is called and no object is created.
 
-Pickle is a program for a stack machine. This runs the few instructions that a pickled pandas table of numbers and text
-consists of, and keeps each call that the program asks for as a `Call`: a value with a name and arguments.
+A pickle is a program for a stack machine. This module interprets the instructions of a pickled pandas table of numbers
+and text, and represents each call as a `Call`: a value with a name and arguments.
 """
 
 import pickletools
@@ -20,7 +20,7 @@ _LITERALS = ("BININT", "BININT1", "BININT2", "BINFLOAT", "SHORT_BINUNICODE", "BI
 
 @dataclass(eq=False)
 class Call:
-    """What would have been called, with what, and the state it would have been given."""
+    """A call that was not made: the name of the function, its arguments, and the state of the result."""
 
     name: str
     arguments: tuple
@@ -28,14 +28,14 @@ class Call:
 
 
 def columns(content: bytes, file: str) -> "dict[str, np.ndarray]":
-    """The columns of a pickled `pandas.DataFrame` without missing labels.
+    """Return the columns of a pickled `pandas.DataFrame` without missing labels.
 
     Args:
       content: the pickle, protocol 5.
-      file: what to call it in an error.
+      file: its name in errors.
 
     Raises:
-      DataError: it is no such pickle.
+      DataError: it is not such a pickle.
     """
     try:
         frame = as_data(content)
@@ -43,16 +43,16 @@ def columns(content: bytes, file: str) -> "dict[str, np.ndarray]":
         labels = _array(labels.arguments[1]["data"])
         table: dict[str, np.ndarray] = {}
         for block in blocks:
-            values, places, _ = block.arguments
-            rows = range(len(labels))[slice(*places.arguments)] if places.name == "builtins.slice" else _array(places)
+            values, index, _ = block.arguments
+            rows = range(len(labels))[slice(*index.arguments)] if index.name == "builtins.slice" else _array(index)
             table.update(zip((labels[row] for row in rows), _array(values), strict=True))
         return {label: table[label] for label in labels}
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise DataError(file, "content", f"is no pickled table ({error})", "Fetch it again.") from error
+        raise DataError(file, "content", f"is not a pickled table ({error})", "Download it again") from error
 
 
 def as_data(content: bytes) -> Any:
-    """The value of a pickle, with a `Call` for each object. Raises: ValueError for an instruction not known here."""
+    """Return the value of a pickle, with a `Call` for each object. Raises: ValueError if it is not supported."""
     stack: list[Any] = []
     memo: list[Any] = []
     argument: Any
@@ -73,6 +73,7 @@ def as_data(content: bytes) -> Any:
 
 
 def _step(name: str, stack: list[Any]) -> None:
+    """Execute an instruction on the stack. Raises: ValueError for an unsupported one."""
     if name == "MARK":
         stack.append(_MARK)
     elif name == "EMPTY_LIST":
@@ -104,6 +105,7 @@ def _step(name: str, stack: list[Any]) -> None:
 
 
 def _since_mark(stack: list[Any]) -> list[Any]:
+    """Pop the values after the last mark, and the mark."""
     mark = len(stack) - 1
     while stack[mark] is not _MARK:
         mark -= 1
@@ -113,7 +115,7 @@ def _since_mark(stack: list[Any]) -> list[Any]:
 
 
 def _array(call: Call) -> "np.ndarray":
-    """A NumPy array, of either way in which it is pickled: from a buffer, or element by element."""
+    """Return a NumPy array, pickled as a buffer or element by element. Raises: ValueError."""
     import numpy as np
 
     if call.name == "numpy.core.numeric._frombuffer":
@@ -130,6 +132,7 @@ def _array(call: Call) -> "np.ndarray":
 
 
 def _dtype(call: Call) -> "np.dtype":
+    """Return a dtype of 64-bit numbers. Raises: ValueError for another one."""
     import numpy as np
 
     kind, order = call.arguments[0], call.state[1]

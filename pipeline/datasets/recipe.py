@@ -1,4 +1,4 @@
-"""What a recipe says, and how it becomes a folder: fetch, check, convert, and move into place whole."""
+"""Recipes of datasets: download, check, convert, and write a folder atomically."""
 
 import subprocess
 import sys
@@ -20,24 +20,24 @@ TERMS_FILE = "TERMS.txt"
 
 @dataclass(frozen=True)
 class Recipe:
-    """One dataset.
+    """A dataset.
 
     Args:
-      name: what users call it.
-      has: its columns, for people.
+      name: of the dataset.
+      columns: its columns beside ids and timestamps, as text.
       terms: its terms of use.
-      terms_in_short: the same in a line.
-      files: the source's files -> their SHA-256.
-      tables: paths of those files, in that order -> a table each of `names.TABLES`.
-      rows: how many rows each table has.
-      requirement: the pinned package whose wheel is the source; None where the user brings the files.
-      version: raised when `tables` makes other tables from the same files, so that a cached folder is made anew.
+      short_terms: the terms of use in a few words.
+      files: file of the source → its SHA-256.
+      tables: a function from the paths of the files, in that order, to a table for each of `names.TABLES`.
+      rows: table → its number of rows.
+      requirement: the pinned package whose wheel is the source; None if the user provides the files.
+      version: raised when `tables` makes other tables from the same files, to invalidate cached folders.
     """
 
     name: str
-    has: str
+    columns: str
     terms: str
-    terms_in_short: str
+    short_terms: str
     files: Mapping[str, str]
     tables: Callable[..., "dict[str, pa.Table]"]
     rows: Mapping[str, int]
@@ -46,69 +46,72 @@ class Recipe:
 
     @property
     def size(self) -> str:
-        """Its size, for people."""
+        """Return the size as text."""
         users, items, events = (self.rows[table] for table in (names.USERS, names.ITEMS, names.INTERACTIONS))
         return f"{users:,} users, {items:,} items, {events:,} interactions"
 
     @property
     def made_from(self) -> dict[str, Any]:
-        """What decides the tables; a folder made from anything else is out of date."""
+        """Return what the tables depend on; a folder made from anything else is outdated."""
         return {"name": self.name, "version": self.version, "source": dict(self.files)}
 
 
-def make(recipe: Recipe, folder: Path, source: Path | None, say: Callable[[str], object]) -> Path:
-    """`folder` with the recipe's tables; returns at once when they are there and whole. See `datasets.get`."""
-    if is_whole(recipe, folder):
+def make(recipe: Recipe, folder: Path, source: Path | None, log: Callable[[str], object]) -> Path:
+    """Write the tables of a recipe to `folder` unless it is complete, and return it; see `datasets.get`."""
+    if is_complete(recipe, folder):
         return folder
     if folder.exists():
-        say(f"{folder} is damaged or out of date; making it anew")
+        log(f"{folder} is damaged or outdated; making it again")
     with tempfile.TemporaryDirectory(prefix="twostep-") as work:
-        paths = _given(recipe, source) if source else _fetched(recipe, Path(work), say)
+        paths = _source_files(recipe, source) if source else _download(recipe, Path(work), log)
         _check(recipe, paths)
-        say(f"converting {recipe.name}")
+        log(f"converting {recipe.name}")
         tables = recipe.tables(*paths)
     rows = {name: table.num_rows for name, table in tables.items()}
     if rows != dict(recipe.rows):
         raise TwostepError(
-            f"{recipe.name}: should have {dict(recipe.rows)} rows, made {rows}. This is a fault of its recipe."
+            f"{recipe.name}: should have {dict(recipe.rows)} rows; found {rows}. This is an error of its recipe"
         )
     try:
         _write(recipe, folder, tables)
     except OSError as error:
-        raise TwostepError(f"{folder}: cannot be written: {error}. Free some space, or set TWOSTEP_CACHE.") from error
-    say(f"{recipe.name} is in {folder}: {recipe.size}")
+        raise TwostepError(f"{folder}: cannot be written: {error}. Free some space, or set TWOSTEP_CACHE") from error
+    log(f"{recipe.name} is in {folder}: {recipe.size}")
     return folder
 
 
-def is_whole(recipe: Recipe, folder: Path) -> bool:
-    """Whether `folder` was made by this very recipe and each file has its size; reads no table."""
+def is_complete(recipe: Recipe, folder: Path) -> bool:
+    """Return whether `folder` was made by this recipe and each file has its size, without reading the tables."""
     try:
-        told = files.read_json(folder / DATASET_FILE)
-        whole = {file: (folder / file).stat().st_size for file in told["files"]}
-        return told["made_from"] == recipe.made_from and whole == {k: v["bytes"] for k, v in told["files"].items()}
+        recorded = files.read_json(folder / DATASET_FILE)
+        sizes = {file: (folder / file).stat().st_size for file in recorded["files"]}
+        expected = {file: each["bytes"] for file, each in recorded["files"].items()}
+        return recorded["made_from"] == recipe.made_from and sizes == expected
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-def _given(recipe: Recipe, source: Path) -> list[Path]:
-    wanted = list(recipe.files)
-    paths = [source] if source.is_file() and len(wanted) == 1 else [source / name for name in wanted]
+def _source_files(recipe: Recipe, source: Path) -> list[Path]:
+    """Return the paths of the files of a source. Raises: UsageError if one is missing."""
+    names_ = list(recipe.files)
+    paths = [source] if source.is_file() and len(names_) == 1 else [source / name for name in names_]
     missing = [str(path) for path in paths if not path.is_file()]
     if missing:
-        raise UsageError(f"--from {source}: should be a folder with {_and(wanted)}; there is no {_and(missing)}.")
+        raise UsageError(f"--from {source}: should be a folder with {_and(names_)}; missing: {_and(missing)}")
     return paths
 
 
-def _fetched(recipe: Recipe, work: Path, say: Callable[[str], object]) -> list[Path]:
-    wanted = list(recipe.files)
+def _download(recipe: Recipe, work: Path, log: Callable[[str], object]) -> list[Path]:
+    """Download the package of a recipe with pip and return its file. Raises: UsageError, TwostepError."""
+    names_ = list(recipe.files)
     if recipe.requirement is None:
         raise UsageError(
-            f"{recipe.name} is in no package: put {_and(wanted)} in a folder and give it with --from FOLDER."
+            f"{recipe.name} is not in a package. Put {_and(names_)} in a folder and give it with --from FOLDER"
         )
-    say(f"fetching {recipe.requirement}")
+    log(f"downloading {recipe.requirement}")
     pinned = work / "pinned.txt"
     pinned.write_text(" ".join([recipe.requirement, *(f"--hash=sha256:{value}" for value in recipe.files.values())]))
-    # pip alone knows this machine's index, proxy and certificates.
+    # By pip, which has the index, proxy and certificates of this machine.
     command = [
         sys.executable,
         "-m",
@@ -122,25 +125,27 @@ def _fetched(recipe: Recipe, work: Path, say: Callable[[str], object]) -> list[P
     command += ["--only-binary", ":all:", "--require-hashes", "--requirement", str(pinned), "--dest", str(work)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
-        told = "\n  ".join([line for line in done.stderr.splitlines() if line.strip()][-6:])
+        details = "\n  ".join([line for line in done.stderr.splitlines() if line.strip()][-6:])
         raise TwostepError(
-            f"could not fetch {recipe.requirement}. Check the network (the index, proxy and certificates are pip's own "
-            f"settings) and try again; or get {_and(wanted)} on another machine and give it with --from PATH.\n  {told}"
+            f"could not download {recipe.requirement}. Check the network and pip's settings (index, proxy, "
+            f"certificates), or download {_and(names_)} on another machine and give it with --from PATH.\n  {details}"
         )
-    return _given(recipe, work)
+    return _source_files(recipe, work)
 
 
 def _check(recipe: Recipe, paths: list[Path]) -> None:
+    """Check the digests of the files of a source. Raises: DataError."""
     for path, expected in zip(paths, recipe.files.values(), strict=True):
-        found = files.sha256(path)
-        if found != expected:
+        digest = files.sha256(path)
+        if digest != expected:
             raise DataError(
-                str(path), "SHA-256", f"is {found}, where {recipe.name} needs {expected}",
-                "It is another version of the file, or damaged; fetch it again.",
+                str(path), "SHA-256", f"is {digest}; {recipe.name} needs {expected}",
+                "The file is another version or damaged. Download it again",
             )  # fmt: skip
 
 
 def _write(recipe: Recipe, folder: Path, tables: "dict[str, pa.Table]") -> None:
+    """Write the folder of a dataset atomically."""
     import pyarrow.parquet as pq
 
     with files.replacing_folder(folder) as partial:
@@ -148,12 +153,15 @@ def _write(recipe: Recipe, folder: Path, tables: "dict[str, pa.Table]") -> None:
             pq.write_table(table, partial / f"{name}.parquet")
         (partial / TERMS_FILE).write_text(recipe.terms + "\n", encoding="utf-8")
         digests = files.folder_digests(partial)
-        whole = {file: {"bytes": (partial / file).stat().st_size, "sha256": digest} for file, digest in digests.items()}
+        written = {
+            file: {"bytes": (partial / file).stat().st_size, "sha256": digest} for file, digest in digests.items()
+        }
         files.write_json(
             partial / DATASET_FILE,
-            {"made_from": recipe.made_from, "name": recipe.name, "rows": dict(recipe.rows), "files": whole},
+            {"made_from": recipe.made_from, "name": recipe.name, "rows": dict(recipe.rows), "files": written},
         )
 
 
 def _and(words: list[str]) -> str:
+    """Return words joined by `and`."""
     return " and ".join(words)

@@ -1,6 +1,6 @@
-"""What was made from what: from a release back to the source files, or from a file forward to the releases.
+"""Lineage in ML Metadata: from a release back to source files, or from a file forward to releases.
 
-Reads ML Metadata alone, so no TensorFlow and no TFX are needed.
+Needs ML Metadata only, without TensorFlow and TFX.
 """
 
 import contextlib
@@ -16,9 +16,9 @@ from core.errors import UsageError
 from core.names import RELEASE_TYPE
 
 Direction = Literal["back", "forward"]
-VERSION = "version"  # its custom property
+VERSION = "version"  # custom property of a release
 SOURCES = "sources"  # custom property of a table's Examples: JSON list of {file, sha256, rows}
-# A model that a new one is only compared with is named, but its own past is no part of the new one's.
+# Inputs with this prefix are only compared with: they are named, but their own lineage is not followed.
 COMPARED_WITH = "baseline"
 
 
@@ -33,7 +33,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Artifact:
-    """Something that a node put out; `properties` are its custom properties, `sources` those files it was read from."""
+    """An output of a node, with its custom properties and the source files that it was read from."""
 
     id: int
     type: str
@@ -45,7 +45,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Execution:
-    """One run of a node that did its work; runs that took another's result from the cache are not shown."""
+    """An execution of a node; executions that took the result of another from the cache are left out."""
 
     id: int
     node: str
@@ -59,7 +59,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Lineage:
-    """What was found from `roots`; `executions` hold the edges, as ids of artifacts."""
+    """The lineage of artifacts, the roots; executions have the edges as ids of artifacts."""
 
     direction: Direction
     roots: tuple[int, ...]
@@ -67,27 +67,27 @@ class Lineage:
     executions: dict[int, Execution]
 
     def maker(self, artifact_id: int) -> Execution | None:
-        """The execution that put an artifact out."""
+        """Return the execution that an artifact is an output of."""
         return next((each for each in self.executions.values() if artifact_id in each.outputs), None)
 
     def next(self, artifact_id: int) -> list[int]:
-        """The artifacts one step further from an artifact: what it was made from, or what was made from it."""
+        """Return the artifacts that an artifact was made from, or, forward, those made from it."""
         if self.direction == "back":
             maker = self.maker(artifact_id)
-            found: Iterable[int] = maker.inputs if maker else ()
+            ids: Iterable[int] = maker.inputs if maker else ()
         else:
-            found = (out for each in self.executions.values() if artifact_id in each.inputs for out in each.outputs)
-        return [each for each in dict.fromkeys(found) if each in self.artifacts]
+            ids = (out for each in self.executions.values() if artifact_id in each.inputs for out in each.outputs)
+        return [each for each in dict.fromkeys(ids) if each in self.artifacts]
 
 
 def open_store(file: Path) -> Any:
-    """The `ml_metadata.MetadataStore` in a SQLite file, for reading.
+    """Open the `ml_metadata.MetadataStore` in a SQLite file.
 
     Raises:
-      UsageError: there is no such file, or it is damaged or of another program.
+      UsageError: the file does not exist, or is damaged or of another program.
     """
     if not file.is_file():
-        raise UsageError(f"{file}: no runs are recorded there. Run the pipeline first: twostep run CONFIG")
+        raise UsageError(f"{file}: no such file, so no run is recorded. Run the pipeline first: twostep run CONFIG")
     check_store(file)
     import ml_metadata
     from ml_metadata.proto import metadata_store_pb2 as mlmd
@@ -99,103 +99,103 @@ def open_store(file: Path) -> Any:
 
 
 def check_store(file: Path, deep: bool = False) -> None:
-    """Check that a file, where there is one, is an SQLite store of ML Metadata; ML Metadata itself names no file.
+    """Check that a file, if it exists, is an SQLite store of ML Metadata, whose own errors do not name the file.
 
     Args:
       file: the file.
-      deep: whether to read every page of it.
+      deep: whether to check every page of it.
 
     Raises:
       UsageError: it is damaged or of another program.
     """
     if not file.exists() or (file.is_file() and file.stat().st_size == 0):
         return
-    found = _damage(file, deep) if file.is_file() else "is no file"
-    if found:
+    damage = _damage(file, deep) if file.is_file() else "is not a file"
+    if damage:
         raise UsageError(
-            f"{file}: {found}; it should be the SQLite file in which ML Metadata records the runs. Put back a copy of "
-            "it, or move it away: the next run then starts without cache and lineage; releases stay as they are."
+            f"{file}: {damage}; it should be the SQLite file of ML Metadata. Restore a copy of it, or move it away: "
+            "the next run then starts without cache and lineage; releases are kept"
         )
 
 
 def _damage(file: Path, deep: bool) -> str:
-    """What is wrong with an SQLite file; empty where nothing is."""
+    """Return what is wrong with an SQLite file; empty for nothing."""
     try:
-        # Not read-only: what a killed run was writing is undone on opening.
+        # Not read-only, so that unfinished writes of a killed run are rolled back.
         with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)) as database:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if tables and not {"MLMDEnv", "Artifact", "Execution"} <= tables:
                 return f"is an SQLite file of another program, with the tables {', '.join(sorted(tables)[:3])}"
             [(state,)] = database.execute("PRAGMA quick_check(1)").fetchall() if deep else [("ok",)]
     except sqlite3.Error as error:
-        # A run that is under way holds the lock now and then; that is no damage.
+        # A run in progress locks the file at times, which is not damage.
         return "" if "locked" in str(error) else f"is damaged ({error})"
     return "" if state == "ok" else f"is damaged ({state.splitlines()[-1]})"
 
 
 def trace(store: Any, roots: int | Sequence[int], direction: Direction = "back") -> Lineage:
-    """Follow artifacts back to what they were made from, or forward to what was made from them.
+    """Return the lineage of artifacts, back to what they were made from or forward to what was made from them.
 
     Args:
       store: an `ml_metadata.MetadataStore`.
-      roots: id of the artifact to start from, or of several.
+      roots: the id of an artifact, or of several.
       direction: `back` or `forward`.
 
     Raises:
       UsageError: there is no such artifact.
     """
     roots = (roots,) if isinstance(roots, int) else tuple(roots)
-    found = {artifact.id: artifact for artifact in store.get_artifacts_by_id(list(roots))}
-    missing = [each for each in roots if each not in found]
+    protos = {artifact.id: artifact for artifact in store.get_artifacts_by_id(list(roots))}
+    missing = [each for each in roots if each not in protos]
     if missing:
-        raise UsageError(f"artifact:{missing[0]}: there is no artifact of this id in the runs' metadata")
+        raise UsageError(f"artifact:{missing[0]}: no artifact of the recorded runs has this id")
     executions: dict[int, Execution] = {}
     frontier = list(roots)
     while frontier:
-        # Whole layers at a time: a question to the store costs more than its answer is long.
+        # One request per layer, since the cost is per request.
         new = _executions(store, frontier, direction, known=executions)
         executions |= {each.id: each for each in new}
         reached = [each for one in new for each in (one.inputs if direction == "back" else one.outputs)]
         shown = reached + [each for one in new if direction == "back" for each in one.compared_with]
-        frontier = [each for each in dict.fromkeys(reached) if each not in found]
-        unknown = [each for each in dict.fromkeys(shown) if each not in found]
-        found |= {artifact.id: artifact for artifact in store.get_artifacts_by_id(unknown)} if unknown else {}
+        frontier = [each for each in dict.fromkeys(reached) if each not in protos]
+        unknown = [each for each in dict.fromkeys(shown) if each not in protos]
+        protos |= {artifact.id: artifact for artifact in store.get_artifacts_by_id(unknown)} if unknown else {}
     types = {each.id: each.name for each in store.get_artifact_types()}
-    artifacts = {id_: _artifact(proto, types[proto.type_id]) for id_, proto in sorted(found.items())}
+    artifacts = {id_: _artifact(proto, types[proto.type_id]) for id_, proto in sorted(protos.items())}
     kept = {id_: _within(execution, artifacts) for id_, execution in sorted(executions.items())}
     return Lineage(direction, roots, artifacts, kept)
 
 
 def release_artifact(store: Any, version: str) -> int:
-    """The artifact of a release. Raises: UsageError, with the known versions."""
+    """Return the id of the artifact of a release. Raises: UsageError, with the recorded versions."""
     known: dict[str, int] = {}
     if any(each.name == RELEASE_TYPE for each in store.get_artifact_types()):
         for artifact in sorted(store.get_artifacts_by_type(RELEASE_TYPE), key=lambda each: each.id):
             known[str(_properties(artifact).get(VERSION, ""))] = artifact.id
     if version not in known:
-        told = f"Known versions: {', '.join(filter(None, known))}" if any(known) else "No release has been made yet"
-        raise UsageError(f"{version}: is no release in the runs' metadata. {told}")
+        versions = f"Recorded releases: {', '.join(filter(None, known))}" if any(known) else "There is no release yet"
+        raise UsageError(f"{version}: is not a recorded release. {versions}")
     return known[version]
 
 
 def artifacts_of_file(store: Any, file: str | Path) -> list[int]:
-    """The artifacts that were read from a source file. Raises: UsageError, with the known files."""
+    """Return the ids of the artifacts read from a source file. Raises: UsageError, with the recorded files."""
     path = Path(file).absolute()
-    found, known = [], set()
+    ids, known = [], set()
     for artifact in store.get_artifacts():
         for source in _sources(_properties(artifact)):
             known.add(source.file)
-            # Recorded below the tables' folder, or in full.
+            # The recorded path is relative to the folder of the tables, or absolute.
             if path == Path(source.file) or path.as_posix().endswith("/" + source.file.lstrip("/")):
-                found.append(artifact.id)
-    if not found:
-        told = f"Known files: {', '.join(sorted(known))}" if known else "No run has recorded any"
-        raise UsageError(f"{file}: no artifact was read from this file. {told}")
-    return list(dict.fromkeys(found))
+                ids.append(artifact.id)
+    if not ids:
+        files = f"Recorded files: {', '.join(sorted(known))}" if known else "No file is recorded yet"
+        raise UsageError(f"{file}: no recorded artifact was read from this file. {files}")
+    return list(dict.fromkeys(ids))
 
 
 def _within(execution: Execution, artifacts: dict[int, Artifact]) -> Execution:
-    """An execution with those inputs and outputs alone that are part of the lineage."""
+    """Return an execution with those inputs and outputs only that are part of the lineage."""
     inputs, outputs = (
         tuple(each for each in ids if each in artifacts) for ids in (execution.inputs, execution.outputs)
     )
@@ -203,20 +203,22 @@ def _within(execution: Execution, artifacts: dict[int, Artifact]) -> Execution:
 
 
 def _executions(store: Any, artifact_ids: list[int], direction: Direction, known: Iterable[int]) -> list[Execution]:
-    """The executions that put these artifacts out (back) or read them (forward), but for the known ones."""
+    """Return the executions with these artifacts as outputs (back) or inputs (forward), without the known ones."""
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-    # A Resolver hands on what others made (INTERNAL_OUTPUT): it is no maker.
-    wanted = {
+    # Without INTERNAL_OUTPUT: a Resolver has the outputs of other nodes.
+    event_types = {
         "back": (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT),
         "forward": (mlmd.Event.INPUT, mlmd.Event.DECLARED_INPUT),
     }[direction]
     events = store.get_events_by_artifact_ids(artifact_ids)
     reads = {
-        each.execution_id for each in events if each.type in wanted and not (direction == "forward" and _compared(each))
+        each.execution_id
+        for each in events
+        if each.type in event_types and not (direction == "forward" and _compared(each))
     }
     ids = sorted(reads - set(known))
-    # A cached execution has the very artifacts of the one that did the work.
+    # A cached execution has the same artifacts as the one that made them.
     protos = [
         each
         for each in (store.get_executions_by_id(ids) if ids else [])
@@ -239,12 +241,14 @@ def _executions(store: Any, artifact_ids: list[int], direction: Direction, known
 
 
 def _compared(event: Any) -> bool:
+    """Return whether an input is only compared with."""
     return any(step.key.startswith(COMPARED_WITH) for step in event.path.steps if step.WhichOneof("value") == "key")
 
 
 def _execution(
     store: Any, proto: Any, inputs: dict[int, list[int]], outputs: dict[int, list[int]], compared: dict[int, list[int]]
 ) -> Execution:
+    """Return an execution of ML Metadata with its inputs and outputs."""
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
     began, ended = proto.create_time_since_epoch, proto.last_update_time_since_epoch
@@ -261,7 +265,7 @@ def _execution(
 
 
 def _node(store: Any, execution: Any) -> str:
-    """The id of the node that ran: TFX puts it in a context of type `node`, `<pipeline>.<node>`."""
+    """Return the id of the node of an execution, from its context of type `node`, `<pipeline>.<node>`."""
     for context in store.get_contexts_by_execution(execution.id):
         if context.type == "node":
             return context.name.rpartition(".")[2]
@@ -269,6 +273,7 @@ def _node(store: Any, execution: Any) -> str:
 
 
 def _artifact(proto: Any, type_name: str) -> Artifact:
+    """Return an artifact of ML Metadata."""
     properties = _properties(proto)
     sources = tuple(_sources(properties))
     shown = {name: value for name, value in properties.items() if name != SOURCES and value != ""}
@@ -276,21 +281,23 @@ def _artifact(proto: Any, type_name: str) -> Artifact:
 
 
 def _properties(artifact: Any) -> dict[str, Any]:
-    """Custom properties as Python values."""
+    """Return the custom properties of an artifact as Python values."""
     return {name: _value(value) for name, value in artifact.custom_properties.items()}
 
 
 def _value(value: Any) -> Any:
+    """Return a property as a Python value."""
     kind = value.WhichOneof("value") or "string_value"
-    found = getattr(value, kind)
+    content = getattr(value, kind)
     if kind != "struct_value":
-        return found
+        return content
     from google.protobuf.json_format import MessageToDict
 
-    return MessageToDict(found)
+    return MessageToDict(content)
 
 
 def _sources(properties: dict[str, Any]) -> list[Source]:
+    """Return the source files in custom properties."""
     text = properties.get(SOURCES)
     if not text:
         return []
@@ -298,11 +305,12 @@ def _sources(properties: dict[str, Any]) -> list[Source]:
 
 
 def _time(milliseconds: int) -> str:
+    """Return a timestamp as text in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
 
 
 def latest_output(store: Any, node: str, output: str) -> Path:
-    """The folder of the newest artifact that a node has put out as `output`.
+    """Return the folder of the latest artifact of an output of a node.
 
     Raises:
       UsageError: there is none yet.
@@ -318,6 +326,6 @@ def latest_output(store: Any, node: str, output: str) -> Path:
         if event.type == mlmd.Event.OUTPUT and any(step.key == output for step in event.path.steps)
     ]
     if not made:
-        raise UsageError(f"no run has got as far as {node} yet. Run the pipeline first: twostep run CONFIG")
+        raise UsageError(f"{node} has not run yet. Run the pipeline first: twostep run CONFIG")
     [artifact] = store.get_artifacts_by_id([max(made)])
     return Path(artifact.uri)

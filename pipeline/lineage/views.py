@@ -1,4 +1,4 @@
-"""The lineage as people and programs read it: an indented tree, JSON, or a drawing."""
+"""Views of a lineage: an indented tree, JSON, or an SVG drawing."""
 
 import html
 import json
@@ -12,11 +12,11 @@ from pipeline.lineage.records import VERSION, Artifact, Lineage, Source
 # Of the drawing, in pixels.
 _LINE, _CHARACTER, _PADDING, _GAP_X, _GAP_Y = 16, 7.0, 10, 18, 36
 _SWEEPS = 6
-_MOST_FILES = 4  # of a table, named in its box
+_MAX_FILES = 4  # of a table, named in its box
 
 
 def as_json(lineage: Lineage) -> str:
-    """The lineage as a JSON object with `direction`, `roots`, `artifacts` and `executions`."""
+    """Return the lineage as a JSON object with `direction`, `roots`, `artifacts` and `executions`."""
     value = {
         "direction": lineage.direction,
         "roots": lineage.roots,
@@ -27,12 +27,12 @@ def as_json(lineage: Lineage) -> str:
 
 
 def as_text(lineage: Lineage) -> str:
-    """The lineage as an indented tree, one artifact a line; what was shown once is not shown again."""
+    """Return the lineage as an indented tree, one artifact per line; a repeated subtree is replaced by `(above)`."""
     shown: set[int] = set()
 
     def lines(artifact_id: int, first: str, rest: str) -> Iterator[str]:
         maker = lineage.maker(artifact_id)
-        # Back from two outputs of one execution lie the same things.
+        # Two outputs of one execution have the same lineage back.
         key = maker.id if maker and lineage.direction == "back" else -artifact_id
         again = key in shown and bool(lineage.next(artifact_id) or lineage.artifacts[artifact_id].sources)
         yield first + _line(lineage, artifact_id) + ("  (above)" if again else "")
@@ -43,8 +43,8 @@ def as_text(lineage: Lineage) -> str:
         if lineage.direction == "back":
             below += [_source_line(source) for source in lineage.artifacts[artifact_id].sources]
             below += [f"compared with {_line(lineage, each)}" for each in (maker.compared_with if maker else ())]
-        for place, each in enumerate(below):
-            last = place == len(below) - 1
+        for index, each in enumerate(below):
+            last = index == len(below) - 1
             branch, stem = rest + ("└ " if last else "├ "), rest + ("  " if last else "│ ")
             if isinstance(each, str):
                 yield branch + each
@@ -60,11 +60,12 @@ def as_text(lineage: Lineage) -> str:
 
 
 def _kind(artifact: Artifact) -> str:
-    """Its type without the package: `components.Release` is a Release to people."""
+    """Return the type of an artifact without its package."""
     return artifact.type.rpartition(".")[2]
 
 
 def _line(lineage: Lineage, artifact_id: int) -> str:
+    """Return the line of an artifact."""
     artifact, maker = lineage.artifacts[artifact_id], lineage.maker(artifact_id)
     version = artifact.properties.get(VERSION) if artifact.type == RELEASE_TYPE else None
     name = f"{_kind(artifact)} {version}" if version is not None else _kind(artifact)
@@ -73,17 +74,18 @@ def _line(lineage: Lineage, artifact_id: int) -> str:
 
 
 def _source_line(source: Source) -> str:
+    """Return the line of a source file."""
     details = [
         f"{source.rows:,} rows" if source.rows is not None else "",
         f"sha256 {source.sha256[:12]}" if source.sha256 else "",
     ]
-    told = ", ".join(filter(None, details))
-    return printable(f"file {source.file}" + (f"  {told}" if told else ""))
+    text = ", ".join(filter(None, details))
+    return printable(f"file {source.file}" + (f"  {text}" if text else ""))
 
 
 @dataclass
 class _Box:
-    """A box of the drawing: an execution, an artifact that none of ours made, files; or a way past other boxes."""
+    """A box of the drawing: an execution, an artifact without one, source files, or a waypoint of an arrow."""
 
     title: str
     lines: list[str]
@@ -96,22 +98,24 @@ class _Box:
 
     @property
     def width(self) -> float:
+        """Return the width in pixels."""
         longest = max(len(self.title) * 1.08, *map(len, self.lines), 8)
-        return 0 if self.kind == "way" else longest * _CHARACTER + 2 * _PADDING
+        return 0 if self.kind == "waypoint" else longest * _CHARACTER + 2 * _PADDING
 
     @property
     def middle(self) -> float:
+        """Return the x coordinate of the centre."""
         return self.x + self.width / 2
 
 
 def as_svg(lineage: Lineage) -> str:
-    """The lineage as an SVG drawing, from the files at the top down to what was made of them.
+    """Return the lineage as an SVG drawing, from the source files at the top downwards.
 
-    A box is a node with the artifacts that it put out; an arrow says that one of them was read.
+    A box is a node with its output artifacts; an arrow leads to a node that read one of them.
     """
     boxes = _boxes(lineage)
     _layer(boxes)
-    _lead_past(boxes)
+    _route(boxes)
     width, height = _place(boxes)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
@@ -121,16 +125,16 @@ def as_svg(lineage: Lineage) -> str:
         '<path d="M0 0L8 4L0 8z" fill="#7a8699"/></marker></defs>',
         '<rect width="100%" height="100%" fill="#ffffff"/>',
         *(_arrow(boxes[before], box) for box in boxes.values() for before in sorted(box.before)),
-        *(_drawn(box) for box in boxes.values() if box.kind != "way"),
+        *(_drawn(box) for box in boxes.values() if box.kind != "waypoint"),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
 
 
 def _boxes(lineage: Lineage) -> dict[str, _Box]:
-    """Key -> box, with the keys of the boxes before it."""
+    """Return key → box, with the keys of the boxes before it."""
     boxes: dict[str, _Box] = {}
-    box_of: dict[int, str] = {}  # artifact -> the box that it lies in
+    box_of: dict[int, str] = {}  # artifact → its box
     for execution in lineage.executions.values():
         key = f"execution {execution.id}"
         made = [each for each in execution.outputs if each in lineage.artifacts]
@@ -143,7 +147,7 @@ def _boxes(lineage: Lineage) -> dict[str, _Box]:
         if artifact_id not in box_of:
             box_of[artifact_id] = key = f"artifact {artifact_id}"
             kind = "root" if artifact_id in lineage.roots else "node"
-            title = "compared with" if artifact_id in compared else "recorded before"
+            title = "compared with" if artifact_id in compared else "no recorded node"
             boxes[key] = _Box(title, [_label(lineage, artifact_id)], kind)
     for execution in lineage.executions.values():
         if (key := f"execution {execution.id}") in boxes:
@@ -154,42 +158,43 @@ def _boxes(lineage: Lineage) -> dict[str, _Box]:
         if artifact.sources:
             key = f"files {artifact.id}"
             names = [source.file.rpartition("/")[2] for source in artifact.sources]
-            more = [f"and {len(names) - _MOST_FILES} more"] if len(names) > _MOST_FILES else []
-            boxes[key] = _Box("source", names[:_MOST_FILES] + more, "file")
+            more = [f"and {len(names) - _MAX_FILES} more"] if len(names) > _MAX_FILES else []
+            boxes[key] = _Box("source", names[:_MAX_FILES] + more, "file")
             boxes[box_of[artifact.id]].before.add(key)
     return boxes
 
 
 def _label(lineage: Lineage, artifact_id: int) -> str:
+    """Return the label of an artifact in a box."""
     artifact = lineage.artifacts[artifact_id]
     version = artifact.properties.get(VERSION) if artifact.type == RELEASE_TYPE else None
     return f"{_kind(artifact)} {version if version is not None else artifact_id}"
 
 
 def _layer(boxes: dict[str, _Box]) -> None:
-    """Put each box one layer after the last of those before it."""
-    waiting = dict(boxes)
-    while waiting:
-        ready = [key for key, box in waiting.items() if not box.before & waiting.keys()]
+    """Assign each box to the layer after the last of the boxes before it."""
+    pending = dict(boxes)
+    while pending:
+        ready = [key for key, box in pending.items() if not box.before & pending.keys()]
         for key in ready:
-            box = waiting.pop(key)
+            box = pending.pop(key)
             box.layer = 1 + max((boxes[before].layer for before in box.before), default=-1)
 
 
-def _lead_past(boxes: dict[str, _Box]) -> None:
-    """Lead arrows that skip layers past the boxes there, by a place in each that all arrows of one box share."""
+def _route(boxes: dict[str, _Box]) -> None:
+    """Add waypoints for arrows that skip layers, one per layer and source box."""
     for box in list(boxes.values()):
         for start in sorted(box.before):
             last = start
             for layer in range(boxes[start].layer + 1, box.layer):
-                key = f"way {layer} {start}"
-                boxes.setdefault(key, _Box("", [], "way", {last}, layer))
+                key = f"waypoint {layer} {start}"
+                boxes.setdefault(key, _Box("", [], "waypoint", {last}, layer))
                 last = key
             box.before = box.before - {start} | {last}
 
 
 def _place(boxes: dict[str, _Box]) -> tuple[float, float]:
-    """Give each box its place; returns the drawing's width and height."""
+    """Set the position of each box; return the width and height of the drawing."""
     layers: list[list[_Box]] = [[] for _ in range(1 + max((box.layer for box in boxes.values()), default=0))]
     above: dict[int, list[_Box]] = {id(box): [boxes[key] for key in sorted(box.before)] for box in boxes.values()}
     below: dict[int, list[_Box]] = {id(box): [] for box in boxes.values()}
@@ -203,11 +208,11 @@ def _place(boxes: dict[str, _Box]) -> tuple[float, float]:
             box.y, box.height = y, (1 + len(box.lines)) * _LINE + 2 * _PADDING - 4
         tallest = max(box.height for box in layer)
         for box in layer:
-            box.height = tallest if box.kind == "way" else box.height
+            box.height = tallest if box.kind == "waypoint" else box.height
         y += tallest + _GAP_Y
     for layer in layers:
         _spread(layer, {})
-    for _ in range(_SWEEPS):  # each box under those it comes from, then above those it leads to: few arrows cross
+    for _ in range(_SWEEPS):  # align boxes with those after and before them in turn, to reduce crossings
         for layer in reversed(layers):
             _spread(layer, below)
         for layer in layers:
@@ -219,28 +224,29 @@ def _place(boxes: dict[str, _Box]) -> tuple[float, float]:
 
 
 def _spread(layer: list[_Box], beside: dict[int, list[_Box]]) -> None:
-    """Put the boxes of a layer side by side, each as near to the middle of its neighbours as the others leave it."""
-    wanted = {id(box): _mean([each.middle for each in beside.get(id(box), ())], box.middle) for box in layer}
-    layer.sort(key=lambda box: wanted[id(box)])
+    """Place the boxes of a layer side by side, each as close to the centre of its neighbours as possible."""
+    targets = {id(box): _mean([each.middle for each in beside.get(id(box), ())], box.middle) for box in layer}
+    layer.sort(key=lambda box: targets[id(box)])
     edge = float("-inf")
     for box in layer:
-        box.x = max(edge, wanted[id(box)] - box.width / 2)
+        box.x = max(edge, targets[id(box)] - box.width / 2)
         edge = box.x + box.width + _GAP_X
-    shift = _mean([wanted[id(box)] - box.middle for box in layer], 0.0)
+    shift = _mean([targets[id(box)] - box.middle for box in layer], 0.0)
     for box in layer:
         box.x += shift
 
 
 def _mean(values: list[float], otherwise: float) -> float:
+    """Return the mean of values, or `otherwise` without any."""
     return sum(values) / len(values) if values else otherwise
 
 
 def _arrow(start: _Box, end: _Box) -> str:
-    """A curve from the foot of a box to the head of another; a way goes straight on through its layer."""
+    """Return a curve from the bottom of a box to the top of another; a waypoint is crossed vertically."""
     x1, y1, x2, y2 = start.middle, start.y + start.height, end.middle, end.y
     bend = (y2 - y1) / 2
-    rest = f"V{y2 + end.height:.0f}" if end.kind == "way" else ""
-    head = "" if end.kind == "way" else ' marker-end="url(#arrow)"'
+    rest = f"V{y2 + end.height:.0f}" if end.kind == "waypoint" else ""
+    head = "" if end.kind == "waypoint" else ' marker-end="url(#arrow)"'
     return (
         f'<path d="M{x1:.0f} {y1:.0f}C{x1:.0f} {y1 + bend:.0f} {x2:.0f} {y2 - bend:.0f} {x2:.0f} {y2:.0f}{rest}" '
         f'fill="none" stroke="#7a8699" stroke-opacity="0.7"{head}/>'
@@ -248,14 +254,15 @@ def _arrow(start: _Box, end: _Box) -> str:
 
 
 def _drawn(box: _Box) -> str:
+    """Return the SVG of a box."""
     fill, stroke = {"root": ("#fff4d6", "#b7791f"), "file": ("#eef7ee", "#4d8b57"), "node": ("#eef3fb", "#4a6fa5")}[
         box.kind
     ]
     bold = ' font-weight="bold"'
     lines = [
-        f'<text x="{box.x + _PADDING:.0f}" y="{box.y + _PADDING + 8 + place * _LINE:.0f}" fill="#1f2937"'
-        f"{bold if place == 0 else ''}>{html.escape(text)}</text>"
-        for place, text in enumerate([box.title, *box.lines])
+        f'<text x="{box.x + _PADDING:.0f}" y="{box.y + _PADDING + 8 + index * _LINE:.0f}" fill="#1f2937"'
+        f"{bold if index == 0 else ''}>{html.escape(text)}</text>"
+        for index, text in enumerate([box.title, *box.lines])
     ]
     frame = (
         f'<rect x="{box.x:.0f}" y="{box.y:.0f}" width="{box.width:.0f}" height="{box.height:.0f}" rx="5" '

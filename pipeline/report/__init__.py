@@ -1,4 +1,4 @@
-"""The report that a run leaves behind: one HTML file that needs nothing but a browser, not even a network."""
+"""The report of a run: one HTML file without external resources."""
 
 from pipeline.report.facts import ReportFacts, facts_of_run
 from pipeline.report.page import write

@@ -1,4 +1,4 @@
-"""The drawings of the report as SVG: estimates with their intervals, and curves. Colours come from the page's style."""
+"""Charts of the report as SVG: estimates with intervals, and curves. Colours are those of the page's style."""
 
 import math
 from collections.abc import Sequence
@@ -8,20 +8,20 @@ from pipeline.report.markup import Html, decimals, el, number
 
 # In pixels.
 _WIDTH, _ROW, _HEAD, _AXIS, _CHARACTER = 420, 22, 26, 30, 7.2
-_LABEL = (90, 170)  # narrowest and widest column of labels
-_TICK = 45  # narrowest distance of two ticks, whose numbers stand side by side
+_LABEL = (90, 170)  # minimum and maximum width of the labels
+_TICK = 45  # minimum distance of two ticks, for their numbers
 _CURVE = (420, 220)
 
 
 @dataclass(frozen=True)
 class Dot:
-    """One estimate.
+    """An estimate.
 
     Args:
-      label: what was measured.
-      mean, low, high: the estimate and its interval; None where nothing was measured.
-      strong: whether it is what the chart is about.
-      note: what stands behind it; the value by default.
+      label: of the estimate.
+      mean, low, high: the estimate and its interval; None if it was not measured.
+      strong: whether it is emphasised.
+      note: the text to its right; the value by default.
     """
 
     label: str
@@ -33,12 +33,12 @@ class Dot:
 
 
 def intervals(title: str, groups: Sequence[tuple[str, Sequence[Dot]]], mark: float | None = None) -> Html:
-    """A row an estimate, a dot with a bar over its interval; all rows share one axis, which begins at zero.
+    """Return a chart with a row per estimate, a dot and a bar for its interval, and one axis, which includes zero.
 
     Args:
-      title: what is drawn, for those who hear it read.
-      groups: heading (may be empty) and estimates of each group.
-      mark: a value to draw a line at, such as the mean of all.
+      title: a description for screen readers.
+      groups: the heading, which may be empty, and the estimates of each group.
+      mark: the value of a vertical line, such as the overall mean.
     """
     dots = [dot for _, group in groups for dot in group]
     ends = [end for dot in dots for end in (dot.mean, dot.low, dot.high, mark, 0.0) if end is not None]
@@ -69,16 +69,17 @@ def intervals(title: str, groups: Sequence[tuple[str, Sequence[Dot]]], mark: flo
 
 
 def _dot(dot: Dot, note: str, y: float, left: float, x, places: int) -> Html:
-    told = f"{dot.label}: {number(dot.mean, places)}"
+    """Return the row of an estimate."""
+    text = f"{dot.label}: {number(dot.mean, places)}"
     drawn: list[Html] = []
     if dot.low is not None and dot.high is not None:
-        told += f" ({number(dot.low, places)} to {number(dot.high, places)})"
+        text += f" ({number(dot.low, places)} to {number(dot.high, places)})"
         drawn.append(_line(x(dot.low), y, x(dot.high), y, "interval"))
     if dot.mean is not None:
         drawn.append(el("circle", cx=x(dot.mean), cy=y, r=4.5))
     return el(
         "g",
-        el("title", told if dot.mean is not None else f"{dot.label}: not measured"),
+        el("title", text if dot.mean is not None else f"{dot.label}: not measured"),
         el("text", _shortened(dot.label, left - 12), x=left - 10, y=y + 4, text_anchor="end"),
         *drawn,
         el("text", note, x=_WIDTH, y=y + 4, text_anchor="end", class_="value"),
@@ -87,12 +88,12 @@ def _dot(dot: Dot, note: str, y: float, left: float, x, places: int) -> Html:
 
 
 def curve(title: str, points: Sequence[tuple[float, float]], chosen: float | None = None) -> Html:
-    """A line through points (x a whole number, such as an epoch), with the chosen point marked.
+    """Return a line through points (x a whole number, such as an epoch), with the chosen point marked.
 
     Args:
-      title: what is drawn, for those who hear it read.
-      points: at least one, x rising.
-      chosen: the x that was kept.
+      title: a description for screen readers.
+      points: at least one, with increasing x.
+      chosen: the x of the chosen point.
     """
     width, height = _CURVE
     values = [value for _, value in points]
@@ -123,29 +124,29 @@ def curve(title: str, points: Sequence[tuple[float, float]], chosen: float | Non
     for point in points:
         px, py = at(point)
         kept = point[0] == chosen
-        told = f"{point[0]:g}: {number(point[1], decimals(values))}{', kept' if kept else ''}"
+        text = f"{point[0]:g}: {number(point[1], decimals(values))}{', chosen' if kept else ''}"
         parts.append(
-            el("circle", el("title", told), cx=px, cy=py, r=6 if kept else 3, class_="kept" if kept else "step")
+            el("circle", el("title", text), cx=px, cy=py, r=6 if kept else 3, class_="kept" if kept else "step")
         )
         if kept:
             anchor = "start" if px < left + 30 else "end" if px > right - 30 else "middle"
-            parts.append(el("text", "kept", x=px, y=py - 11, text_anchor=anchor, class_="value"))
+            parts.append(el("text", "chosen", x=px, y=py - 11, text_anchor=anchor, class_="value"))
     return _drawing(title, width, height, parts, "")
 
 
 def trade_off(title: str, axes: tuple[str, str], points: Sequence[tuple[float, float, str]], chosen: int) -> Html:
-    """A line through points of two measures, each with its label; the chosen one is marked.
+    """Return a line through points of two metrics, each with its label, with the chosen point marked.
 
     Args:
-      title: what is drawn, for those who hear it read.
-      axes: what is measured across and upwards.
-      points: at least one: across, upwards, label.
-      chosen: which of them is marked.
+      title: a description for screen readers.
+      axes: the titles of the x and the y axis.
+      points: at least one: x, y and label.
+      chosen: the index of the chosen point.
     """
     width, height = _CURVE
     across, up = (_ticks(min(values), max(values)) for values in ([x for x, _, _ in points], [y for _, y, _ in points]))
-    told_up = [number(tick, _places(up)) for tick in up]
-    left, right, top, bottom = _width(told_up) + 10, width - 22, 30, height - _AXIS - 18
+    up_texts = [number(tick, _places(up)) for tick in up]
+    left, right, top, bottom = _width(up_texts) + 10, width - 22, 30, height - _AXIS - 18
 
     def x(value: float) -> float:
         return left + (right - left) * (value - across[0]) / (across[-1] - across[0])
@@ -154,31 +155,34 @@ def trade_off(title: str, axes: tuple[str, str], points: Sequence[tuple[float, f
         return bottom - (bottom - top) * (value - up[0]) / (up[-1] - up[0])
 
     parts: list[Html] = []
-    for tick, told in zip(up, told_up, strict=True):
+    for tick, text in zip(up, up_texts, strict=True):
         parts += [
             _line(left, y(tick), right, y(tick), "grid"),
-            el("text", told, x=left - 8, y=y(tick) + 4, text_anchor="end", class_="tick"),
+            el("text", text, x=left - 8, y=y(tick) + 4, text_anchor="end", class_="tick"),
         ]
     for tick in across:
-        told = number(tick, _places(across))
-        parts.append(el("text", told, x=x(tick), y=bottom + 18, text_anchor="middle", class_="tick"))
+        text = number(tick, _places(across))
+        parts.append(el("text", text, x=x(tick), y=bottom + 18, text_anchor="middle", class_="tick"))
     parts += [
         el("text", axes[1], x=0, y=12, class_="heading"),
         el("text", axes[0], x=right, y=height - 4, text_anchor="end", class_="heading"),
         el("polyline", points=" ".join(f"{x(one[0]):.1f},{y(one[1]):.1f}" for one in points), class_="curve"),
     ]
-    for place, (right_of, above, label) in enumerate(points):
-        kept = place == chosen
-        dot = {"cx": x(right_of), "cy": y(above), "r": 6 if kept else 4, "class_": "kept" if kept else "step"}
-        told = f"{label}: {axes[0]} {number(right_of, 4)}, {axes[1]} {number(above, 4)}{', as served' if kept else ''}"
-        parts.append(el("circle", el("title", told), **dot))
-        note = f"{label}, as served" if kept else label
-        off = 22 if kept else -10  # below the line, where no other label stands in its way
-        parts.append(el("text", note, x=x(right_of), y=y(above) + off, text_anchor="middle", class_="value"))
+    for index, (x_value, y_value, label) in enumerate(points):
+        kept = index == chosen
+        dot = {"cx": x(x_value), "cy": y(y_value), "r": 6 if kept else 4, "class_": "kept" if kept else "step"}
+        mark = ", configured" if kept else ""
+        text = f"{label}: {axes[0]} {number(x_value, 4)}, {axes[1]} {number(y_value, 4)}{mark}"
+        parts.append(el("circle", el("title", text), **dot))
+        offset = 22 if kept else -10  # below the line, apart from the other labels
+        parts.append(
+            el("text", f"{label}{mark}", x=x(x_value), y=y(y_value) + offset, text_anchor="middle", class_="value")
+        )
     return _drawing(title, width, height, parts, "")
 
 
 def _drawing(title: str, width: float, height: float, parts: Sequence[Html], class_: str) -> Html:
+    """Return an SVG element."""
     return el(
         "svg", *parts, xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width:.0f} {height:.0f}", width=width,
         height=height, role="img", aria_label=title, class_=class_ or None,
@@ -186,32 +190,36 @@ def _drawing(title: str, width: float, height: float, parts: Sequence[Html], cla
 
 
 def _x_axis(ticks: Sequence[tuple[float, str]], foot: float) -> list[Html]:
+    """Return vertical lines at the ticks, with their numbers at the bottom."""
     lines = [_line(x, 0, x, foot, "grid") for x, _ in ticks]
     return lines + [el("text", text, x=x, y=foot + 18, text_anchor="middle", class_="tick") for x, text in ticks]
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Html:
+    """Return a line."""
     return el("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
 
 
 def _ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round values, evenly spaced, from at or below `low` to at or above `high`."""
+    """Return evenly spaced round values that span `low` to `high`."""
     span = (high - low) or abs(high) or 1.0
     power = 10.0 ** math.floor(math.log10(span / about))
     step = next(power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= about)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [step * place for place in range(first, max(last, first + 1) + 1)]
+    return [step * index for index in range(first, max(last, first + 1) + 1)]
 
 
 def _places(ticks: Sequence[float]) -> int:
-    """The decimals that tell ticks apart."""
+    """Return the number of decimals that distinguishes ticks."""
     return max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
 
 
 def _width(texts: Sequence[str]) -> float:
+    """Return the width of the longest text in pixels."""
     return max(map(len, texts), default=0) * _CHARACTER
 
 
 def _shortened(text: str, width: float) -> str:
-    most = int(width / _CHARACTER)
-    return text if len(text) <= most else text[: most - 1] + "…"
+    """Return a text cut to a width in pixels."""
+    length = int(width / _CHARACTER)
+    return text if len(text) <= length else text[: length - 1] + "…"

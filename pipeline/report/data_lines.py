@@ -1,4 +1,4 @@
-"""What the terminal says of the tables at the end of a run: the spans read, the rows left out, and the drift."""
+"""Lines of the terminal summary on the tables: spans, dropped rows and drift."""
 
 from collections import Counter
 from typing import Any
@@ -7,18 +7,18 @@ from components.table_example_gen.spec import dropped_text
 from core import names
 from pipeline.report.facts import ReportFacts
 
-_MOST_DRIFTS = 3
+_MAX_DRIFTS = 3
 
 
 def data_lines(facts: ReportFacts) -> list[str]:
-    """Return a line for the chosen spans, one for each table with dropped rows, and one for drift beyond a bound."""
+    """Return a line for the spans, one per table with dropped rows, and one for drift beyond a bound."""
     lines = []
     spans: dict[str, list[str]] = {}
     for table, report in facts.tables.items():
         if report.get("spans"):
             spans.setdefault(", ".join(report["spans"]), []).append(table)
     lines += [f"spans       {chosen}   ({', '.join(tables)})" for chosen, tables in spans.items()]
-    later = {names.INTERACTIONS: facts.join, names.EXPOSURES: facts.exposures}  # where unknown ids are dropped
+    later = {names.INTERACTIONS: facts.join, names.IMPRESSIONS: facts.impressions}  # where unknown ids are dropped
     for table, report in facts.tables.items():
         dropped: Counter[str] = Counter(report["dropped"]) + Counter((later.get(table) or {}).get("dropped", {}))
         if dropped:
@@ -27,9 +27,10 @@ def data_lines(facts: ReportFacts) -> list[str]:
 
 
 def _drift_lines(findings: list[dict[str, Any]]) -> list[str]:
+    """Return a line for the measures of drift beyond a bound, if there are any."""
     beyond = [each for each in findings if each["beyond"]]
     if not beyond:
         return []
-    places = [".".join(filter(None, (each["table"], each["column"]))) + f" {each['measure']}" for each in beyond]
-    more = ", …" if len(places) > _MOST_DRIFTS else ""
-    return [f"drift       {len(beyond)} of {len(findings)} measures: {', '.join(places[:_MOST_DRIFTS])}{more}"]
+    measures = [".".join(filter(None, (each["table"], each["column"]))) + f" {each['measure']}" for each in beyond]
+    more = ", …" if len(measures) > _MAX_DRIFTS else ""
+    return [f"drift       {len(beyond)} of {len(findings)} measures: {', '.join(measures[:_MAX_DRIFTS])}{more}"]

@@ -1,54 +1,54 @@
-"""What the report tells, read from the files that the nodes of a run have left."""
+"""The content of the report, read from the outputs of the nodes of a run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core import files, names
+from core import files, names, node_ids
 from pipeline.report import statistics
 
-TABLE_NODES = {f"{name}Gen": table for table, name in names.NODE_NAMES.items()}
+TABLE_NODES = {node_ids.example_gen(table): table for table in names.NODE_NAMES}
 _FILES = {
     **dict.fromkeys(TABLE_NODES, names.REPORT_FILE),
-    "EventJoiner": names.REPORT_FILE,
-    "RetrievalTrainer": names.TRAINING_FILE,
-    "CandidateIndex": names.REPORT_FILE,
-    "CandidateGenerator": names.REPORT_FILE,
-    "RankingTrainer": names.TRAINING_FILE,
-    "TwoStepEvaluator": names.EVALUATION_FILE,
-    "DriftDetector": names.DRIFT_FILE,
+    node_ids.EVENT_JOINER: names.REPORT_FILE,
+    node_ids.RETRIEVAL_TRAINER: names.TRAINING_FILE,
+    node_ids.CANDIDATE_INDEX: names.REPORT_FILE,
+    node_ids.CANDIDATE_GENERATOR: names.REPORT_FILE,
+    node_ids.RANKING_TRAINER: names.TRAINING_FILE,
+    node_ids.TWO_STEP_EVALUATOR: names.EVALUATION_FILE,
+    node_ids.DRIFT_DETECTOR: names.DRIFT_FILE,
 }
-STATISTICS_NODES = {f"{name}StatisticsGen": table for table, name in names.NODE_NAMES.items()}
-NODES = tuple(_FILES)  # whose folders `facts_of_run` reads
+STATISTICS_NODES = {node_ids.statistics_gen(table): table for table in names.NODE_NAMES}
+NODES = tuple(_FILES)  # the nodes whose folders `facts_of_run` reads
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class ReportFacts:
-    """Everything that stands in a report; None where a run did not come to it.
+    """The content of a report; None for what a run did not produce.
 
     Args:
       name: of the recommender.
-      run_time: when the run began, as people read it.
-      seed: of everything that was drawn.
-      candidates: how many the retriever hands to the ranker.
-      release: the version that was released; None where it was held back.
-      held_back: why there is no release.
-      evaluation: of TwoStepEvaluator; `components.recommender_evaluator.evaluation` says what is in it.
+      run_time: the start of the run, as text.
+      seed: of the run.
+      candidates: the number of candidates per query.
+      release: the version that was released; None if it was held back.
+      held_back: the reason why there is no release.
+      evaluation: of TwoStepEvaluator; see `components.recommender_evaluator.evaluation`.
       tables: table → the report of its ExampleGen: rows read and written, dropped by reason, files.
       join: of EventJoiner: rows by split, dropped by reason.
-      retrieval: training log: model, settings, what was chosen and, where it has one, the curve.
-      ranking: the same of the ranker.
-      lists: of CandidateGenerator: how many relevant items are among the candidates, for learning and for the test.
-      exposures: of CandidateGenerator: rows that were kept, dropped by reason, and how many items were not chosen.
+      retrieval: training log of the retriever: model, settings, chosen settings and, if any, the learning curve.
+      ranking: training log of the ranker.
+      lists: of CandidateGenerator: the number of relevant items among the candidates, for training and test.
+      impressions: of CandidateGenerator: kept rows, dropped rows by reason, and the number of items not chosen.
       index: of CandidateIndex: kind, items, recall against exact search.
-      columns: table → what `pipeline.report.statistics.columns` says of each of its columns.
+      columns: table → the statistics of its columns, of `pipeline.report.statistics.columns`.
       drift: of DriftDetector: the release compared with, and every measure with its bound.
-      samples: of TwoStepEvaluator: how dense the events are, and the lists of some test users.
-      nodes: (node, `done`, `cached`, `skipped` or `failed`, seconds), in the order they ran.
-      lineage_svg: the drawing of the release's lineage.
+      samples: of TwoStepEvaluator: the density of the events, and the lists of some test users.
+      nodes: (node, state, seconds), in the order of execution; see `pipeline.runners.progress.NodeResult`.
+      lineage_svg: the drawing of the lineage of the release.
     """
 
     name: str
@@ -63,7 +63,7 @@ class ReportFacts:
     retrieval: Json | None = None
     ranking: Json | None = None
     lists: Json | None = None
-    exposures: Json | None = None
+    impressions: Json | None = None
     index: Json | None = None
     columns: Mapping[str, Sequence[Json]] = field(default_factory=dict)
     drift: Json | None = None
@@ -84,23 +84,24 @@ def facts_of_run(
     nodes: Sequence[tuple[str, str, float]] = (),
     lineage_svg: str | None = None,
 ) -> ReportFacts:
-    """Read the files of a run.
+    """Return the content of the report of a run.
 
     Args:
       folders: node → the folder of its output: `examples` of the tables' ExampleGens and of EventJoiner, `model_run` of
         the Trainers, `candidate_index`, `candidates`, `evaluation` of TwoStepEvaluator, `drift`, and `statistics` of
-        the tables. `NODES` and `STATISTICS_NODES` name them all; a node may be missing, and so may its file.
+        the tables. The nodes are `NODES` and `STATISTICS_NODES`; a node or its file may be missing.
 
-    The other arguments are as in `ReportFacts`.
+    The other arguments are those of `ReportFacts`.
     """
 
     def read(node: str, name: str | None = None) -> Json | None:
+        """Return the content of the file of a node, None without one."""
         file = folders[node] / (name or _FILES[node]) if node in folders else None
         return files.read_json(file) if file is not None and file.is_file() else None
 
     tables = {table: read(node) for node, table in TABLE_NODES.items()}
-    lists = read("CandidateGenerator") or {}
-    exposures = lists.pop(names.EXPOSURES, None)
+    lists = read(node_ids.CANDIDATE_GENERATOR) or {}
+    impressions = lists.pop(names.IMPRESSIONS, None)
     return ReportFacts(
         name=name,
         run_time=run_time,
@@ -108,19 +109,19 @@ def facts_of_run(
         candidates=candidates,
         release=release,
         held_back=held_back,
-        evaluation=read("TwoStepEvaluator"),
+        evaluation=read(node_ids.TWO_STEP_EVALUATOR),
         tables={table: report for table, report in tables.items() if report is not None},
-        join=read("EventJoiner"),
-        retrieval=read("RetrievalTrainer"),
-        ranking=read("RankingTrainer"),
+        join=read(node_ids.EVENT_JOINER),
+        retrieval=read(node_ids.RETRIEVAL_TRAINER),
+        ranking=read(node_ids.RANKING_TRAINER),
         lists=lists or None,
-        exposures=exposures,
-        index=read("CandidateIndex"),
+        impressions=impressions,
+        index=read(node_ids.CANDIDATE_INDEX),
         columns={
             table: statistics.columns(folders[node]) for node, table in STATISTICS_NODES.items() if node in folders
         },
-        drift=read("DriftDetector"),
-        samples=read("TwoStepEvaluator", names.SAMPLES_FILE),
+        drift=read(node_ids.DRIFT_DETECTOR),
+        samples=read(node_ids.TWO_STEP_EVALUATOR, names.SAMPLES_FILE),
         nodes=tuple(nodes),
         lineage_svg=lineage_svg,
     )

@@ -1,4 +1,4 @@
-"""The parts of the report that tell how the release was made: data, training, nodes, lineage."""
+"""The sections of the report on data, training, nodes and lineage."""
 
 import base64
 import re
@@ -13,31 +13,32 @@ from pipeline.report.markup import Html, decimals, el, figure, join, number, per
 from pipeline.runners.progress import duration
 
 _STATES = {"done": "", "cached": "from cache", "skipped": "skipped", "failed": "failed"}
-_SHADES = 3  # colours of the parts of a bar, in the page's style
+_SHADES = 3  # the number of colours of the parts of a bar in the page's style
 
 Json = dict[str, Any]
 
 
 def data_section(facts: ReportFacts) -> Html:
-    """Rows read, dropped and divided."""
+    """Return the rows of the tables and of the splits."""
     parts: list[Html | None] = []
     if facts.tables:
         rows = [_table_row(name, report) for name, report in facts.tables.items()]
-        head = ["table", "rows read", "rows kept", *map(_words_head, ("dropped", "columns left aside", "files"))]
+        head = ["table", "rows read", "rows kept", *map(_words_head, ("dropped", "ignored columns", "files"))]
         parts.append(table(head, rows, "Rows of the tables"))
     if facts.join is not None:
         parts.append(_splits(facts.join))
-    if facts.exposures is not None:
-        shown = facts.exposures["rows"] + sum(facts.exposures["dropped"].values())
-        dropped, left = _dropped(facts.exposures["dropped"], shown), f"{facts.exposures['not_chosen']:,}"
-        told = f"Dropped of the exposures: {dropped}. Shown and not chosen, for the ranker to learn from: {left} items"
-        parts.append(el("p", f"{told}, counted once a query.", class_="note"))
+    if facts.impressions is not None:
+        shown = facts.impressions["rows"] + sum(facts.impressions["dropped"].values())
+        dropped, not_chosen = _dropped(facts.impressions["dropped"], shown), facts.impressions["not_chosen"]
+        note = f"Dropped impressions: {dropped}. Items shown and not chosen, once per query: {not_chosen:,}."
+        parts.append(el("p", note, class_="note"))
     problems = [str(problem) for report in facts.tables.values() for problem in report.get("problems", ())]
     parts.append(el("ul", *(el("li", problem) for problem in problems)) if problems else None)
-    return join(parts) if parts[0] is not None else _nothing("The run did not come to its data.")
+    return join(parts) if parts[0] is not None else _nothing("The run did not read its tables.")
 
 
 def _table_row(name: str, report: Json) -> list[Html]:
+    """Return the cells of a table."""
     files = [
         el(
             "div",
@@ -59,11 +60,12 @@ def _table_row(name: str, report: Json) -> list[Html]:
 
 
 def _words_head(title: str) -> Html:
+    """Return the heading of a column of text."""
     return el("th", title, scope="col", class_="words")
 
 
 def _dropped(reasons: Mapping[str, int], rows: int) -> str:
-    """How many of `rows` were dropped, by reason, and their share."""
+    """Return the dropped rows by reason, and their share of `rows`, as text."""
     if not sum(reasons.values()):
         return "none"
     counts = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in reasons.items())
@@ -71,112 +73,112 @@ def _dropped(reasons: Mapping[str, int], rows: int) -> str:
 
 
 def _splits(report: Json) -> Html:
+    """Return the events by split, as a bar with its keys."""
     order = [split for split in (names.TRAIN, names.EVAL, names.TEST) if split in report["rows"]]
     counts = {split: report["rows"][split] for split in [*order, *sorted(report["rows"].keys() - set(order))]}
     total, left_out = sum(counts.values()), sum(report["dropped"].values())
-    told = [f"{split} {count:,} ({percent(count, total)})" for split, count in counts.items()]
+    texts = [f"{split} {count:,} ({percent(count, total)})" for split, count in counts.items()]
     bars = [
-        el("span", class_=f"part shade{place % _SHADES}", style=f"width:{100 * count / total:.2f}%")
-        for place, count in enumerate(counts.values())
+        el("span", class_=f"part shade{index % _SHADES}", style=f"width:{100 * count / total:.2f}%")
+        for index, count in enumerate(counts.values())
         if total
     ]
     keys = [
-        el("li", el("span", class_=f"key shade{place % _SHADES}", aria_hidden="true"), text)
-        for place, text in enumerate(told)
+        el("li", el("span", class_=f"key shade{index % _SHADES}", aria_hidden="true"), text)
+        for index, text in enumerate(texts)
     ]
     return el(
         "div",
         el("h3", "Events by split"),
-        el("div", *bars, class_="bar", role="img", aria_label=", ".join(told)),
+        el("div", *bars, class_="bar", role="img", aria_label=", ".join(texts)),
         el("ul", *keys, class_="keys"),
         el("p", f"Dropped in the join: {_dropped(report['dropped'], total + left_out)}.", class_="note"),
     )
 
 
 def training_section(facts: ReportFacts) -> Html:
-    """What each trainer was told, what it chose and how it got there; and what the index is worth."""
+    """Return the settings and learning curves of the trainers, and the recall of the index."""
     logs = (("Retrieval", facts.retrieval), ("Ranking", facts.ranking))
     parts = [el("div", *(_training(title, log) for title, log in logs if log is not None), class_="pair")]
     if facts.index is not None:
         recall = facts.index["recall"]
-        found = (
-            f"finds {percent(recall)} of what exact search finds"
-            if recall is not None
-            else "its model has no embeddings to search"
-        )
-        parts.append(el("p", f"Index: {facts.index['kind']}, {facts.index['items']:,} items; {found}.", class_="note"))
+        text = f"recall {percent(recall)} against exact search" if recall is not None else "the model has no embeddings"
+        parts.append(el("p", f"Index: {facts.index['kind']}, {facts.index['items']:,} items; {text}.", class_="note"))
     if facts.retrieval is None and facts.ranking is None:
-        return _nothing("The run did not come to its training.")
+        return _nothing("The run did not train a model.")
     return join(parts)
 
 
 def _training(title: str, log: Json) -> Html:
+    """Return the learning curves and settings of a trainer."""
     curve = log.get("curve") or []
-    along, *measured = curve[0] if curve else [""]  # such as the epoch, and what was measured at each
+    along, *measured = curve[0] if curve else [""]  # such as the epoch, and the metrics of each
     drawn = []
     for key in measured:
         points = [(each[along], each[key]) for each in curve if each.get(key) is not None]
         caption = f"{metric_title(key) if '@' in key else key.capitalize()} by {along}"
         if points:
-            told = ", ".join(number(value, decimals([value])) for _, value in points)
-            drawn.append(figure(charts.curve(f"{title}: {caption}. {told}.", points, log.get(along)), caption))
+            values = ", ".join(number(value, decimals([value])) for _, value in points)
+            drawn.append(figure(charts.curve(f"{title}: {caption}. {values}.", points, log.get(along)), caption))
     chosen = log.get("chosen", {})
     rows = [
         [el("th", key, scope="row"), el("td", _setting(value)), el("td", _chosen(chosen.get(key), value))]
         for key, value in log.get("settings", {}).items()
     ]
-    head = ["setting", "given", "chosen"] if chosen else ["setting", "given"]
+    head = ["setting", "configured", "chosen"] if chosen else ["setting", "configured"]
     return el(
         "div",
         el("h3", f"{title}: ", el("code", log["model"])),
         *drawn,
-        None if curve else el("p", "This model keeps no curve.", class_="note"),
+        None if curve else el("p", "This model has no learning curve.", class_="note"),
         el("p", _KEPT, class_="note") if log.get("kept_retrievers_order") else None,
         table(head, [row[: len(head)] for row in rows], f"Settings of the {title.lower()} model") if rows else None,
-        _told(log),
+        _inputs(log),
     )
 
 
-_KEPT = "Nothing it learned was better on held-out users than the retriever's order, which it kept: it changes no list."
+_KEPT = "On held-out users no fitted ranker was better than the retriever's order, so the ranker keeps that order."
 
 
-def _told(log: Json) -> Html | None:
-    """The columns that a ranker looks at, and where it can say how much it made of each."""
-    told, importance = log.get("told", ()), log.get("importance")
+def _inputs(log: Json) -> Html | None:
+    """Return the inputs of a ranker, with their importance if it is known; None for a retriever."""
+    inputs, importance = log.get("inputs", ()), log.get("importance")
     if not importance:
-        return el("p", f"It is told: {', '.join(told)}.", class_="note") if told else None
-    most = max(importance.values()) or 1.0
+        return el("p", f"Inputs: {', '.join(inputs)}.", class_="note") if inputs else None
+    largest = max(importance.values()) or 1.0
     rows = [
         [
             el("th", name, scope="row"),
             el("td", percent(share)),
-            el("td", el("span", class_="length", style=f"width:{100 * share / most:.2f}%"), class_="wide"),
+            el("td", el("span", class_="length", style=f"width:{100 * share / largest:.2f}%"), class_="wide"),
         ]
         for name, share in importance.items()
         if share
     ]
     unused = [name for name, share in importance.items() if not share]
     unseen = el("th", el("span", "share of the largest", class_="unseen"), scope="col")
-    caption = "Share of what its trees gained by asking about each column that they are told"
+    caption = "Importance of inputs: share of the gain of all splits of the trees"
     return join(
         [
             el("h3", caption),
-            table(["column", "share", unseen], rows, caption, "nodes"),
-            el("p", f"Never asked about: {', '.join(unused)}.", class_="note") if unused else None,
+            table(["input", "share", unseen], rows, caption, "nodes"),
+            el("p", f"Unused inputs: {', '.join(unused)}.", class_="note") if unused else None,
         ]
     )
 
 
-def _chosen(value: object, given: object) -> Html | str:
-    return _setting(value) if value == given else el("strong", _setting(value))
+def _chosen(value: object, configured: object) -> Html | str:
+    """Return a chosen setting, emphasised if it differs from the configured one."""
+    return _setting(value) if value == configured else el("strong", _setting(value))
 
 
 def _setting(value: object) -> str:
+    """Return a setting as text."""
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
 def nodes_section(nodes: Sequence[tuple[str, str, float]]) -> Html:
-    """How long each node took, and which were taken from cache."""
+    """Return the duration and state of each node."""
     if not nodes:
         return _nothing("No node is recorded.")
     longest = max(seconds for _, _, seconds in nodes) or 1.0
@@ -200,28 +202,29 @@ def nodes_section(nodes: Sequence[tuple[str, str, float]]) -> Html:
 
 
 def lineage_section(svg: str | None) -> Html:
-    """The drawing, as an image of its own: nothing in it can touch the page."""
+    """Return the drawing as an image, which cannot affect the page."""
     if svg is None:
-        return _nothing("There is no lineage to draw: nothing was released.")
+        return _nothing("There is no lineage, since nothing was released.")
     size = re.search(r'<svg[^>]*? width="([\d.]+)"', svg)
     image = el(
         "img",
         src=f"data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}",
         width=size[1] if size else None,
-        alt="Nodes and artifacts, from the source files at the top to the release; `twostep lineage` tells it as text",
+        alt="Nodes and artifacts, from the source files at the top to the release; `twostep lineage` prints it as text",
     )
-    about = "From the source files down to the release: a box is a node with what it put out, an arrow what it read."
+    about = "From the source files at the top to the release. A box is a node with its outputs; an arrow is an input."
     return join(
         [el("p", about), el("div", image, class_="scroll drawing", tabindex="0", role="region", aria_label="Lineage")]
     )
 
 
 def reading_section() -> Html:
-    """How to read each metric."""
+    """Return the meaning of each metric."""
     terms = [join([el("dt", f"{each.title}@k"), el("dd", each.meaning)]) for each in METRICS.values()]
-    about = "Each looks at the first k places of a list. Relevant is what the user took in the test split."
+    about = "Metrics of the first k positions of lists. Relevant items are those of the query's events in test."
     return join([el("p", about), el("dl", *terms)])
 
 
-def _nothing(why: str) -> Html:
-    return el("p", why, class_="note")
+def _nothing(reason: str) -> Html:
+    """Return a note on an empty section."""
+    return el("p", reason, class_="note")

@@ -1,41 +1,29 @@
-"""The page: what stands where, and the file it is written to."""
+"""The page of the report and its file."""
 
 from pathlib import Path
 
 from core import files
-from pipeline.report import making, results, samples, tables, trade_off
+from pipeline.report import ceiling, making, results, samples, tables, trade_off
+from pipeline.report.document import document
 from pipeline.report.facts import ReportFacts
 from pipeline.report.glossary import RETRIEVAL, TWO_STEP
 from pipeline.report.markup import Html, el, join
-from pipeline.report.style import STYLE
-
-# Nothing is loaded and no script runs, whatever stands in the data.
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def write(path: Path, facts: ReportFacts) -> None:
-    """Write the report as one HTML file, whole or not at all."""
+    """Write the report as one HTML file, atomically."""
     with files.replacing(path) as partial:
         partial.write_text(render(facts), encoding="utf-8")
 
 
 def render(facts: ReportFacts) -> str:
-    """The report as an HTML document."""
+    """Return the report as an HTML document."""
     sections = _sections(facts)
     links = [el("li", el("a", title, href=f"#{key}")) for key, (title, _) in sections.items()]
     shown = [el("section", el("h2", title), body, id=key) for key, (title, body) in sections.items()]
     state = "released" if facts.release is not None else "held back"
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("title", f"{facts.name}: {state}"),
-        el("style", Html(STYLE)),
-    )
-    body = el(
-        "body",
+    return document(
+        f"{facts.name}: {state}",
         el(
             "header",
             el("h1", facts.name),
@@ -44,22 +32,21 @@ def render(facts: ReportFacts) -> str:
         ),
         el("main", *shown),
     )
-    return f"<!doctype html>\n{el('html', head, body, lang='en')}\n"
 
 
 def _sections(facts: ReportFacts) -> dict[str, tuple[str, Html]]:
-    """Anchor → title and content, in the order of the page."""
+    """Return anchor → title and content, in the order of the page."""
     sections = {"result": ("Result", results.headline(facts))}
     if facts.evaluation is not None:
         steps = facts.evaluation["steps"]
         both = steps[TWO_STEP]
         sections |= {
             "metrics": ("Metrics", join([results.metrics_section(both), _retrieval_alone(steps[RETRIEVAL])])),
-            "slices": ("Users and items", results.slices_section(both)),
-            "ceiling": ("From candidates to first places", results.ceiling_section(facts, both)),
+            "slices": ("Slices", results.slices_section(both)),
+            "ceiling": ("Retrieval ceiling", ceiling.section(facts, both)),
         }
         if facts.evaluation.get("trade_off"):
-            sections["diversity"] = ("What diversity costs", trade_off.section(facts.evaluation["trade_off"]))
+            sections["diversity"] = ("Accuracy against diversity", trade_off.section(facts.evaluation["trade_off"]))
     if facts.samples is not None and facts.samples["lists"]:
         sections["samples"] = ("Sample recommendations", samples.section(facts.samples["lists"]))
     return sections | {
@@ -72,10 +59,11 @@ def _sections(facts: ReportFacts) -> dict[str, tuple[str, Html]]:
 
 
 def _retrieval_alone(step: dict) -> Html:
+    """Return the metrics and slices of the retriever, folded."""
     return el(
         "details",
-        el("summary", "Retrieval alone: the same tables, and by user and item"),
+        el("summary", "Retrieval alone: metrics and slices"),
         results.metrics_section(step),
-        el("h3", "Users and items"),
+        el("h3", "Slices"),
         results.slices_section(step),
     )

@@ -1,4 +1,4 @@
-"""The short table at the head of the report: both steps and the baselines by what the rules judge."""
+"""The short table at the top of the report: both steps and the baselines by the metrics of the rules."""
 
 from typing import Any
 
@@ -12,31 +12,31 @@ _RATING_TITLES = {"rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 
 
 def shown_metrics(evaluation: dict[str, Any]) -> tuple[str, str]:
-    """Return the two metrics to show first: those that the rules judge, else NDCG and recall."""
+    """Return the two metrics of the short table: those of the rules, else NDCG and recall."""
     both = evaluation["steps"]["two_step"]
     rules = [verdict["rule"].split() for verdict in evaluation["verdicts"]]
-    judged = [words[1] for words in rules if words[0] == "two_step"]
-    by_query = [metric for metric in judged if metric.partition("@")[0] in metrics.BY_QUERY]
-    every = [*by_query, f"ndcg@{min(both['ks'])}", f"recall@{max(both['ks'])}", *judged]
+    of_rules = [words[1] for words in rules if words[0] == "two_step"]
+    by_query = [metric for metric in of_rules if metric.partition("@")[0] in metrics.BY_QUERY]
+    every = [*by_query, f"ndcg@{min(both['ks'])}", f"recall@{max(both['ks'])}", *of_rules]
     first, second = list(dict.fromkeys(metric for metric in every if metric in both["models"][both["subject"]]))[:2]
     return first, second
 
 
 def section(evaluation: Json) -> Html:
-    """Return the table of both steps and the baselines, best first, and what is known of predicted ratings."""
+    """Return the table of both steps and the baselines, best first, and the metrics of predicted ratings."""
     both = evaluation["steps"][TWO_STEP]
     models, differences = both["models"], both["differences"]
     first, second = shown_metrics(evaluation)
     places = {label: decimals(row[label]["mean"] for row in models.values()) for label in (first, second)}
     rows = []
-    for model, measured in sorted(models.items(), key=lambda each: -(each[1][first]["mean"] or 0)):
+    for model, estimates in sorted(models.items(), key=lambda each: -(each[1][first]["mean"] or 0)):
         class_ = "subject" if model == both["subject"] else None
         difference = differences.get(model, {}).get(first)
         cells = [
             el(
                 "td",
-                number(measured[label]["mean"], places[label]),
-                _small(measured[label], places[label]),
+                number(estimates[label]["mean"], places[label]),
+                _small(estimates[label], places[label]),
                 class_=class_,
             )
             for label in (first, second)
@@ -53,13 +53,14 @@ def section(evaluation: Json) -> Html:
 
 
 def ratings(step: Json) -> Html | None:
-    """Return how well the retriever predicts ratings; None where it predicts none."""
-    found = step.get("ratings")
-    if not found:
+    """Return the metrics of the ratings that the retriever predicts; None if it predicts none."""
+    values = step.get("ratings")
+    if not values:
         return None
-    shown = [f"{_RATING_TITLES.get(name, name)} {number(found.get(name), 4)}" for name in RATING]
-    return el("p", f"Predicted ratings of {found['events']:,} test events: {', '.join(shown)}.", class_="note")
+    shown = [f"{_RATING_TITLES.get(name, name)} {number(values.get(name), 4)}" for name in RATING]
+    return el("p", f"Predicted ratings of {values['events']:,} test events: {', '.join(shown)}.", class_="note")
 
 
 def _small(estimate: Json, places: int, signed: bool = False) -> Html:
+    """Return the interval of an estimate in small print."""
     return el("small", interval(estimate, places, signed))

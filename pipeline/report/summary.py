@@ -1,4 +1,4 @@
-"""The end of a run: both steps beside the baselines, what was released, and where to look further."""
+"""The summary of a run in the terminal: metrics, rules, the release, and the files of the report and lineage."""
 
 import textwrap
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from core import files, names
+from core import files, names, node_ids
 from core.errors import HeldBackError
 from core.printable import as_text, printable
 from core.release import reader
@@ -23,79 +23,82 @@ from pipeline.runners.outcome import Outcome
 from pipeline.runners.progress import NodeResult
 
 _REPORTED = {
-    "EventJoiner": "examples",
-    "RetrievalTrainer": "model_run",
-    "RankingTrainer": "model_run",
-    "CandidateIndex": "candidate_index",
-    "CandidateGenerator": "candidates",
-    "TwoStepEvaluator": "evaluation",
-    "DriftDetector": "drift",
+    node_ids.EVENT_JOINER: "examples",
+    node_ids.RETRIEVAL_TRAINER: "model_run",
+    node_ids.RANKING_TRAINER: "model_run",
+    node_ids.CANDIDATE_INDEX: "candidate_index",
+    node_ids.CANDIDATE_GENERATOR: "candidates",
+    node_ids.TWO_STEP_EVALUATOR: "evaluation",
+    node_ids.DRIFT_DETECTOR: "drift",
 }
 _TITLES = {"two_step": "two-step"}
-_WIDTH = 80  # columns of the summary
-_HEADING = 15  # columns of a line of a heading
+_WIDTH = 80  # columns of the terminal
+_HEADING = 15  # columns of a heading
+
+_NOT_BLESSED = "the evaluator did not bless the models"
 
 
 def show(config: Config, config_file: str | Path, results: Sequence[NodeResult], console: Console) -> None:
-    """Print the summary of a run, and write the report and the lineage of one that came as far as a release.
+    """Print the summary of a run and, if it reached the last node, write its report and lineage.
 
     Raises:
-      HeldBackError: a rule held back the release; the message names it, the value and the bound.
+      HeldBackError: a rule held back the release; the message names the rule, the value and the bound.
     """
     nodes = [result.node for result in results]
     outcome = Outcome(paths.metadata_file(config), results)
-    if "TwoStepEvaluator" in nodes:
+    if node_ids.TWO_STEP_EVALUATOR in nodes:
         evaluation = _evaluation(outcome)
         console.print(metrics_table(evaluation))
         for line in rule_lines(evaluation):
-            _say(console, line)
-    if "ReleasePusher" not in nodes:
-        _say(console, f"stopped     after {nodes[-1]}; no release was made")
+            _print_line(console, line)
+    if node_ids.RELEASE_PUSHER not in nodes:
+        _print_line(console, f"stopped     after {nodes[-1]}; no release was made")
         return
-    release = outcome.properties("ReleasePusher", "release")
+    release = outcome.properties(node_ids.RELEASE_PUSHER, "release")
     version = release.get("version")
     if version is not None:
-        _say(console, f"released    {version}{_note(config, version)}")
+        _print_line(console, f"released    {version}{_note(config, version)}")
         _draw_lineage(config, version)
     facts = _write_report(config, outcome, release, results)
     for line in data_lines(facts):
-        _say(console, line)
-    _say(console, f"report      {_shortest(paths.report_file(config))}")
+        _print_line(console, line)
+    _print_line(console, f"report      {_shortest(paths.report_file(config))}")
     if version is None:
-        raise HeldBackError(f"no release: {release.get('reason', 'the evaluation did not bless it')}")
-    _say(console, f"lineage     {_shortest(paths.lineage_file(config))}")
-    _say(console, f"            (or: twostep lineage {printable(config_file)})")
+        raise HeldBackError(f"no release: {release.get('reason', _NOT_BLESSED)}")
+    _print_line(console, f"lineage     {_shortest(paths.lineage_file(config))}")
+    _print_line(console, f"            (or: twostep lineage {printable(config_file)})")
 
 
 def facts(config: Config, results: Sequence[NodeResult]) -> dict[str, Any]:
-    """Return what `twostep run --json` says of a run that has ended, beside its nodes.
+    """Return the result of a run for `twostep run --json`.
 
-    The keys: `metrics`, step -> metric -> estimate; `rules`, each with `rule`, `passed`, `value` and `bound`;
-    `release`, the version that was made, and `reason`, why none was. Without the nodes that make them they are empty.
+    The keys are `metrics`, step → metric → estimate; `rules`, each with `rule`, `passed`, `value` and `bound`;
+    `release`, the version that was made; and `reason`, why none was. They are empty if the run did not reach their
+    nodes.
     """
     nodes = [result.node for result in results]
     outcome = Outcome(paths.metadata_file(config), results)
     values: dict[str, Any] = {"metrics": {}, "rules": [], "release": None, "reason": None}
-    if "TwoStepEvaluator" in nodes:
+    if node_ids.TWO_STEP_EVALUATOR in nodes:
         evaluation = _evaluation(outcome)
         values["metrics"] = {step: each["models"][each["subject"]] for step, each in evaluation["steps"].items()}
         keys = ("rule", "passed", "value", "bound")
         values["rules"] = [{key: verdict[key] for key in keys} for verdict in evaluation["verdicts"]]
-    if "ReleasePusher" not in nodes:
-        values["reason"] = f"the run ended with {nodes[-1]}"
+    if node_ids.RELEASE_PUSHER not in nodes:
+        values["reason"] = f"the run stopped after {nodes[-1]}"
         return values
-    release = outcome.properties("ReleasePusher", "release")
+    release = outcome.properties(node_ids.RELEASE_PUSHER, "release")
     values["release"] = release.get("version")
     if values["release"] is None:
-        values["reason"] = release.get("reason", "the evaluation did not bless it")
+        values["reason"] = release.get("reason", _NOT_BLESSED)
     return values
 
 
 def metrics_table(evaluation: dict[str, Any]) -> Table:
     """Return both steps and the baselines as a table of at most 80 columns, best first.
 
-    Its metrics are the first two that the rules judge, the first with its 95% interval and its difference from the
-    two steps; where the rules judge fewer, NDCG at the shortest list and recall at the longest.
+    Its columns are the first two metrics of the rules, or else NDCG at the smallest k and recall at the largest, and
+    the difference between the two steps and each other model in the first metric, with 95% intervals.
     """
     both = evaluation["steps"]["two_step"]
     first, second = shown_metrics(evaluation)
@@ -103,12 +106,12 @@ def metrics_table(evaluation: dict[str, Any]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for heading in ("", _heading(first), _heading(second), "two-step − other"):
         table.add_column(heading, no_wrap=True)
-    for model, measured in sorted(both["models"].items(), key=lambda item: -(item[1][first]["mean"] or 0)):
+    for model, estimates in sorted(both["models"].items(), key=lambda item: -(item[1][first]["mean"] or 0)):
         difference = both["differences"].get(model, {}).get(first)
         table.add_row(
             as_text(_TITLES.get(model, model)),
-            _interval(measured[first]),
-            _figure(measured[second]["mean"]),
+            _interval(estimates[first]),
+            _figure(estimates[second]["mean"]),
             _interval(difference, sign="+") if difference else "",
             style="bold" if model == both["subject"] else None,
         )
@@ -116,32 +119,34 @@ def metrics_table(evaluation: dict[str, Any]) -> Table:
 
 
 def rule_lines(evaluation: dict[str, Any]) -> list[str]:
-    """Return each rule with its outcome and figures, in lines of at most 80 columns."""
+    """Return each rule with its result, value and bound, in lines of at most 80 columns."""
     lines = []
     for verdict in evaluation["verdicts"]:
         figures = _figure(verdict["value"])
         if verdict["bound"] is None and verdict["passed"]:
-            figures += ", nothing to compare with"
+            figures += ", no value to compare with"
         elif verdict["bound"] is not None:
-            figures += f" against {_figure(verdict['bound'])}"
-        words = printable(f"{verdict['rule']}: {figures}")
+            figures += f", bound {_figure(verdict['bound'])}"
+        text = printable(f"{verdict['rule']}: {figures}")
         mark = "passed      " if verdict["passed"] else "failed      "
-        lines += textwrap.wrap(words, _WIDTH, initial_indent=mark, subsequent_indent=" " * len(mark))
+        lines += textwrap.wrap(text, _WIDTH, initial_indent=mark, subsequent_indent=" " * len(mark))
     return lines
 
 
 def _evaluation(outcome: Outcome) -> dict[str, Any]:
-    folder = outcome.folder("TwoStepEvaluator", "evaluation")
+    """Return the evaluation of both steps."""
+    folder = outcome.folder(node_ids.TWO_STEP_EVALUATOR, "evaluation")
     evaluation: dict[str, Any] = files.read_json(folder / names.EVALUATION_FILE)
     return evaluation
 
 
-def _say(console: Console, line: str) -> None:
+def _print_line(console: Console, line: str) -> None:
+    """Print a line without markup or wrapping."""
     console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 def _heading(metric: str) -> str:
-    """Return a metric as the heading of a column, its words below each other."""
+    """Return the heading of a metric, with line breaks between words if it is long."""
     name, _, k = metric.partition("@")
     words = name.upper() if name == "ndcg" else name.replace("_", " ").capitalize()
     lines = textwrap.wrap(words, _HEADING, break_long_words=False, break_on_hyphens=False)
@@ -151,7 +156,7 @@ def _heading(metric: str) -> str:
 
 
 def estimate(value: dict[str, Any], form: str, bounds: str) -> str:
-    """A mean with its interval, `0.1693 [.156, .183]`; a dash where nothing could be measured."""
+    """Return a mean with its interval, `0.1693 [.156, .183]`; a dash if it was not measured."""
     if value["mean"] is None:
         return "—"
     return f"{value['mean']:{form}} [{_short(value['low'], bounds)}, {_short(value['high'], bounds)}]"
@@ -169,7 +174,7 @@ def _interval(value: dict[str, Any], sign: str = "") -> str:
 
 
 def _figure(value: float | None) -> str:
-    """Return a count as it is, another number in four digits or so; a dash where nothing could be measured."""
+    """Return an integer as it is, another number with about four digits; a dash for None."""
     if value is None:
         return "—"
     if isinstance(value, int):
@@ -178,28 +183,31 @@ def _figure(value: float | None) -> str:
 
 
 def _short(value: float, form: str) -> str:
+    """Return a number without the zero before its decimal point."""
     return f"{value:{form}}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:{form}}"
 
 
 def _shortest(path: Path) -> str:
-    """Return a path from the working folder where it lies below it."""
+    """Return a path, relative to the working folder if it is below it."""
     below = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return printable(below)
 
 
 def _note(config: Config, version: str) -> str:
+    """Return a note on whether a release is in force."""
     current = reader.current(paths.releases_folder(config))
     if current == version:
-        return "   (current)"
-    return f"   (not current: that is {current})\n            twostep release rollback CONFIG {version}"
+        return "   (in force)"
+    return f"   (not in force; that is {current})\n            twostep release rollback CONFIG {version}"
 
 
 def _write_report(
     config: Config, outcome: Outcome, release: dict[str, Any], results: Sequence[NodeResult]
 ) -> report.ReportFacts:
+    """Write the report and return its content."""
     drawing = paths.lineage_file(config) if "version" in release else None
-    tables = {f"{names.NODE_NAMES[table]}Gen": "examples" for table in config.data.tables}
-    tables |= {f"{names.NODE_NAMES[table]}StatisticsGen": "statistics" for table in config.data.tables}
+    tables = {node_ids.example_gen(table): "examples" for table in config.data.tables}
+    tables |= {node_ids.statistics_gen(table): "statistics" for table in config.data.tables}
     facts = report.facts_of_run(
         {node: outcome.folder(node, output) for node, output in (tables | _REPORTED).items()},
         name=config.name,
@@ -216,6 +224,7 @@ def _write_report(
 
 
 def _draw_lineage(config: Config, version: str) -> None:
+    """Write the drawing of the lineage of a release."""
     store = records.open_store(paths.metadata_file(config))
     drawing = views.as_svg(records.trace(store, records.release_artifact(store, version), "back"))
     with files.replacing(paths.lineage_file(config)) as partial:

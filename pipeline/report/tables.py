@@ -1,4 +1,4 @@
-"""The parts of the report about the tables: drift, dropped rows, density of the events, and columns."""
+"""The section of the report on the tables: drift, dropped rows, density of the events, and columns."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,11 +8,11 @@ from pipeline.report.facts import ReportFacts
 from pipeline.report.markup import Html, el, join, number, percent, table
 
 Json = dict[str, Any]
-_MOST_FINDINGS = 200
+_MAX_FINDINGS = 200
 
 
 def section(facts: ReportFacts) -> Html:
-    """Return all parts that there are facts of."""
+    """Return the parts that there are facts for."""
     parts = [
         _drift(facts.drift) if facts.drift is not None else None,
         _dropped(facts),
@@ -23,37 +23,38 @@ def section(facts: ReportFacts) -> Html:
 
 
 def _drift(report: Json) -> Html:
-    """Return every measure of drift, those beyond a bound first."""
+    """Return the measures of drift, those beyond their bound first."""
     heading, findings = el("h3", "Drift from the release in force"), report["findings"]
-    lacking = report["not_compared"]
-    note = None if lacking is None else el("p", f"Not compared: {lacking.rstrip('.')}.", class_="note")
+    reason = report["not_compared"]
+    note = None if reason is None else el("p", f"Not compared: {reason.rstrip('.')}.", class_="note")
     if not findings:
         return join([heading, note])
     beyond = sum(each["beyond"] for each in findings)
-    about = f"{beyond} of {len(findings)} measures are beyond their bound, against the release {report['release']}."
-    ordered = sorted(findings, key=lambda each: not each["beyond"])[:_MOST_FINDINGS]
+    about = f"{beyond} of {len(findings)} measures are beyond their bound, compared with release {report['release']}."
+    ordered = sorted(findings, key=lambda each: not each["beyond"])[:_MAX_FINDINGS]
     head = ["", "table", "column", "measure", "before", "now", "change", "bound"]
     return join([heading, el("p", about), note, table(head, map(_finding, ordered), "Drift by table and column")])
 
 
-def _finding(found: Json) -> list[Html]:
-    symbol, word, class_ = ("▲", "beyond its bound", "bad") if found["beyond"] else ("○", "within its bound", "quiet")
-    of_value = el("small", f"share of {found['value']}") if found["value"] is not None else None
-    is_share = found["value"] is not None or found["measure"] == "missing share"
+def _finding(finding: Json) -> list[Html]:
+    """Return the cells of a measure of drift."""
+    symbol, word, class_ = ("▲", "beyond its bound", "bad") if finding["beyond"] else ("○", "within its bound", "quiet")
+    of_value = el("small", f"share of {finding['value']}") if finding["value"] is not None else None
+    is_share = finding["value"] is not None or finding["measure"] == "missing share"
     return [
         el("td", el("span", symbol, class_=class_, aria_hidden="true"), el("span", word, class_="unseen")),
-        el("td", found["table"], class_="words"),
-        el("td", found["column"] or "all rows", class_="words"),
-        el("td", found["measure"], of_value, class_="words"),
-        *(el("td", percent(found[key]) if is_share else _figure(found[key])) for key in ("before", "now")),
-        el("td", _figure(found["change"])),
-        el("td", _figure(found["bound"])),
+        el("td", finding["table"], class_="words"),
+        el("td", finding["column"] or "all rows", class_="words"),
+        el("td", finding["measure"], of_value, class_="words"),
+        *(el("td", percent(finding[key]) if is_share else _figure(finding[key])) for key in ("before", "now")),
+        el("td", _figure(finding["change"])),
+        el("td", _figure(finding["bound"])),
     ]
 
 
 def _dropped(facts: ReportFacts) -> Html | None:
-    """Return the rows of each table that were left out, by reason, with their share."""
-    later = {names.INTERACTIONS: facts.join, names.EXPOSURES: facts.exposures}
+    """Return the dropped rows of each table by reason, with their share."""
+    later = {names.INTERACTIONS: facts.join, names.IMPRESSIONS: facts.impressions}
     rows = []
     for name, report in facts.tables.items():
         reasons = {**report["dropped"], **((later.get(name) or {}).get("dropped") or {})}
@@ -68,7 +69,7 @@ def _dropped(facts: ReportFacts) -> Html | None:
 
 
 def _density(density: Json) -> Html:
-    """Return how much of users × items is filled, and the events of a user and of an item."""
+    """Return the density of events over users × items, and the number of events per user and item."""
     about = (
         f"{density['events']:,} events before test, of {density['users']:,} users with {density['items']:,} items: "
         f"{density['pairs']:,} different pairs, {_share(density['filled'])} of users × items."
@@ -82,7 +83,7 @@ def _density(density: Json) -> Html:
 
 
 def _columns(name: str, columns: Sequence[Json]) -> Html:
-    """Return a table of the columns, folded."""
+    """Return a table of columns, folded."""
     rows = [
         [
             el("th", each["name"], scope="row"),
@@ -99,11 +100,12 @@ def _columns(name: str, columns: Sequence[Json]) -> Html:
 
 
 def _figure(value: float | None) -> str:
-    """Return a number in four digits or so, without needless decimals."""
+    """Return a number with about four digits."""
     if value is None:
         return "–"
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 10_000 else f"{value:.4g}".replace("-", "−")
 
 
 def _share(value: float) -> str:
+    """Return a small share as percent with two digits."""
     return f"{100 * value:.2g}%"

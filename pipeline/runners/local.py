@@ -1,6 +1,6 @@
-"""The local runner: the nodes of a pipeline one after the other, each shown, timed and, where possible, from cache.
+"""The local runner: runs the nodes of a pipeline one after the other, from the cache if possible.
 
-It does what `tfx.orchestration.local.LocalDagRunner` does, and tells its caller about it.
+Like `tfx.orchestration.local.LocalDagRunner`, with progress, results and errors for the caller.
 """
 
 import core.tf  # before TFX, which imports TensorFlow
@@ -25,13 +25,13 @@ from pipeline.dag.plan import needed_by
 from pipeline.lineage import records
 from pipeline.runners.progress import NodeResult, Progress, State
 
-# As libraries in C++ and SQLite say it, which pass on no error number.
+# The messages of libraries in C++ and of SQLite, which have no error number.
 _DISK_FULL = re.compile(f"{os.strerror(errno.ENOSPC)}|database or disk is full")
 _RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
 
 
 def new_run_id() -> str:
-    """The time in UTC as an id that sorts and can name a file."""
+    """Return the time in UTC as an id that sorts by time and is valid in a file name."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H-%M-%S.%f")[:-3] + "Z"
 
 
@@ -39,30 +39,30 @@ def run(
     pipeline: Any,
     reporter: Progress,
     run_id: str | None = None,
-    stop_if_asked: Callable[[], None] = lambda: None,
+    raise_if_stopped: Callable[[], None] = lambda: None,
     until: str | None = None,
     check: Callable[[list[NodeResult]], None] = lambda results: None,
 ) -> list[NodeResult]:
-    """Run a `tfx.dsl.Pipeline` in this process; a node whose inputs and settings did not change is taken from cache.
+    """Run a `tfx.dsl.Pipeline` in this process; take nodes whose inputs and settings did not change from the cache.
 
-    A run that was stopped or has failed goes on, when it is run again, at the node it had reached: those before it are
-    in the cache. What the node it was in had written of its outputs by then is deleted.
+    A run that was stopped or failed resumes, when it is run again, at the node that it had reached, since earlier nodes
+    are in the cache. The partial outputs of that node are deleted.
 
     Args:
-      pipeline: the pipeline; its metadata connection says where the cache is kept. No other run of it is under way.
-      reporter: shows each node.
-      run_id: names the run in ML Metadata; must be new.
-      stop_if_asked: called before each node, when one tells of its progress and when one has failed; what it raises
-        ends the run.
-      until: the node to end with; only it and the nodes that it needs run.
-      check: called with the results so far after each node; what it raises ends the run.
+      pipeline: the pipeline; its metadata connection is that of the cache. No other run of it is in progress.
+      reporter: shows the progress of each node.
+      run_id: of the run in ML Metadata; must be new.
+      raise_if_stopped: called before each node, at each progress report and after a failure; an exception that it
+        raises ends the run.
+      until: the last node; only it and the nodes that it depends on run. None for all nodes.
+      check: called with the results so far after each node; an exception that it raises ends the run.
 
     Returns:
-      One result a node, in the order they ran.
+      One result per node, in the order of execution.
 
     Raises:
       UsageError: there is no node `until`.
-      TwostepError: a node failed. Its own error where it raised one of ours, else one that names the node.
+      TwostepError: a node failed. The node's own error if it is a TwostepError, else one that names the node.
     """
     from tfx.dsl.compiler import compiler, constants
     from tfx.orchestration import metadata
@@ -83,21 +83,21 @@ def run(
         records.check_store(Path(connection.database_connection_config.sqlite.filename_uri), deep=True)
     store = metadata.Metadata(getattr(connection, connection.WhichOneof("connection_config")))
     _remove_leftovers(store, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
-    reporter.nodes([node.node_info.id for node in nodes])
+    reporter.set_nodes([node.node_info.id for node in nodes])
     results: list[NodeResult] = []
     began = time.monotonic()
     with telemetry_utils.scoped_labels({telemetry_utils.LABEL_TFX_RUNNER: "local"}), _no_arguments():
         for node in nodes:
-            stop_if_asked()
-            results.append(_run_node(node, ir, deployment, store, reporter, stop_if_asked))
+            raise_if_stopped()
+            results.append(_run_node(node, ir, deployment, store, reporter, raise_if_stopped))
             check(results)
-    reporter.ended(results, time.monotonic() - began)
+    reporter.run_finished(results, time.monotonic() - began)
     return results
 
 
 @contextlib.contextmanager
 def _no_arguments() -> Iterator[None]:
-    """Hide the arguments of this process: TFX's Beam executors parse them as flags of absl, whose -v is a number."""
+    """Hide the arguments of this process, which the Beam executors of TFX would parse as flags of absl."""
     before, sys.argv = sys.argv, sys.argv[:1]
     try:
         yield
@@ -106,38 +106,38 @@ def _no_arguments() -> Iterator[None]:
 
 
 def _remove_leftovers(store: Any, root: Path) -> None:
-    """Delete the folders of executions that did not end well: TFX does so after an error, but not after a kill.
+    """Delete the folders of executions that did not succeed, which TFX does after an error but not after a kill.
 
-    What ML Metadata says of such executions may stay: TFX takes nothing from the cache that is not complete.
+    Their records in ML Metadata are kept: TFX takes only complete executions from the cache.
     """
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
     with store as opened:
         executions = opened.store.get_executions()
-    well = (mlmd.Execution.COMPLETE, mlmd.Execution.CACHED)
-    dead = {str(execution.id) for execution in executions if execution.last_known_state not in well}
+    succeeded = (mlmd.Execution.COMPLETE, mlmd.Execution.CACHED)
+    failed = {str(execution.id) for execution in executions if execution.last_known_state not in succeeded}
     for folder in [*root.glob("*/*/*"), *root.glob("*/.system/executor_execution/*")]:
-        if folder.name in dead:
-            logging.info("deleting %s: its execution did not end well", folder)
+        if folder.name in failed:
+            logging.info("deleting %s: its execution did not succeed", folder)
             shutil.rmtree(folder)
 
 
 def _run_node(
-    node: Any, ir: Any, deployment: Any, store: Any, reporter: Progress, stop_if_asked: Callable[[], None]
+    node: Any, ir: Any, deployment: Any, store: Any, reporter: Progress, raise_if_stopped: Callable[[], None]
 ) -> NodeResult:
-    """Launch one node and show what became of it."""
+    """Run one node and report its result. Raises: TwostepError if it fails."""
     from tfx.orchestration.local import runner_utils
     from tfx.orchestration.portable import launcher
 
-    def said(text: str) -> None:
-        stop_if_asked()
-        reporter.say(text)
+    def on_report(text: str) -> None:
+        raise_if_stopped()
+        reporter.update(text)
 
     node_id = node.node_info.id
     logging.info("---- %s ----", node_id)
     began = time.monotonic()
     try:
-        with reporter.running(node_id), progress.listening(said):
+        with reporter.running(node_id), progress.listening(on_report):
             info = launcher.Launcher(
                 pipeline_node=node,
                 mlmd_connection=store,
@@ -152,19 +152,19 @@ def _run_node(
                 state = "resolved"
     except Exception as error:
         logging.exception("%s failed", node_id)
-        stop_if_asked()  # Beam, and C++ that calls Python, make a failure of what the request has raised
-        reporter.finished(NodeResult(node_id, "failed", time.monotonic() - began))
+        raise_if_stopped()  # Beam, and C++ code that calls Python, turn the exception of a stop into another one
+        reporter.node_finished(NodeResult(node_id, "failed", time.monotonic() - began))
         raise explained(node_id, error) from error
     result = NodeResult(node_id, state, time.monotonic() - began, outputs, execution_id)
-    reporter.finished(result)
+    reporter.node_finished(result)
     return result
 
 
 def _outcome(store: Any, node_id: str, execution_id: int | None) -> tuple[State, int]:
-    """What ML Metadata says of an execution, and how many artifacts it put out.
+    """Return the state of an execution in ML Metadata, and its number of output artifacts.
 
     Raises:
-      TwostepError: it failed. The launcher does not raise where a node's inputs could not be resolved; it records it.
+      TwostepError: it failed. The launcher records inputs that cannot be resolved, without raising an error.
     """
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
@@ -174,26 +174,26 @@ def _outcome(store: Any, node_id: str, execution_id: int | None) -> tuple[State,
         [execution] = opened.store.get_executions_by_id([execution_id])
         events = opened.store.get_events_by_execution_ids([execution_id])
     if execution.last_known_state == mlmd.Execution.FAILED:
-        raise TwostepError(f"{node_id}: its inputs could not be resolved. Run again with -v for the log")
+        raise TwostepError(f"{node_id}: the inputs could not be resolved. Run again with -v for the log")
     outputs = sum(event.type in (mlmd.Event.OUTPUT, mlmd.Event.INTERNAL_OUTPUT) for event in events)
     return ("cached" if execution.last_known_state == mlmd.Execution.CACHED else "done"), outputs
 
 
 def explained(node_id: str, error: BaseException) -> TwostepError:
-    """Our own error out of what a node raised, else one that names the node and what it raised."""
+    """Return the TwostepError in what a node raised, else one that names the node and the error."""
     chain = list(_chain(error))
     for link in chain:
         if isinstance(link, TwostepError):
             return link
     for link in chain:
-        told = _told_by_beam(str(link))
-        if told is not None:
-            return told
+        from_worker = _from_beam(str(link))
+        if from_worker is not None:
+            return from_worker
     text = str(error).strip() or "no message"
     if any(isinstance(link, OSError) and link.errno == errno.ENOSPC for link in chain) or _DISK_FULL.search(text):
         return TwostepError(
-            f"{node_id} could not write: the disk is full ({os.strerror(errno.ENOSPC)}). Free some space where the run "
-            "folder and the temporary folder are, and run again: the nodes before it are in the cache"
+            f"{node_id} could not write: the disk is full ({os.strerror(errno.ENOSPC)}). Free some space in the run "
+            "folder and the temporary folder, and run again; earlier nodes are in the cache"
         )
     return TwostepError(
         f"{node_id} failed with {type(error).__name__}: {_shortened(text)}\nRun again with -v for the log"
@@ -201,7 +201,7 @@ def explained(node_id: str, error: BaseException) -> TwostepError:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it came from, each once."""
+    """Yield an error and its causes, each once."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -209,19 +209,19 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _told_by_beam(text: str) -> TwostepError | None:
-    """Our error out of a message of Beam, which passes a worker's error on as the text of its traceback."""
+def _from_beam(text: str) -> TwostepError | None:
+    """Return the TwostepError in a message of Beam, which has the traceback of a worker as text; None without one."""
     pattern = r"(?:^|RuntimeError: )core\.errors\.(\w+): (.*?)(?: \[while running |\n\n|\Z)"
-    found = re.findall(pattern, text, flags=re.MULTILINE | re.DOTALL)
-    if not found:
+    matches = re.findall(pattern, text, flags=re.MULTILINE | re.DOTALL)
+    if not matches:
         return None
-    name, message = found[-1]
+    name, message = matches[-1]
     error = TwostepError(message)
     error.exit_code = getattr(getattr(core.errors, name, TwostepError), "exit_code", 1)
     return error
 
 
 def _shortened(text: str, lines: int = 6) -> str:
-    """The last lines of a long message: a traceback ends with what went wrong."""
+    """Return the last lines of a long message, which in a traceback hold the error."""
     parts = text.splitlines()
     return text if len(parts) <= lines else "\n".join(["…", *parts[-lines:]])

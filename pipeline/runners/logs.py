@@ -1,4 +1,4 @@
-"""Where the noise of the libraries goes: into a file, and to the terminal only where it is asked for."""
+"""Redirection of the output of libraries to a log file."""
 
 import contextlib
 import logging
@@ -14,13 +14,16 @@ _FOLLOW_EVERY_S = 0.2
 
 @contextlib.contextmanager
 def captured(log_file: Path, verbose: bool = False, to_error: bool = False) -> Iterator[TextIO]:
-    """Send all that the process writes to `log_file`; yield a stream that still reaches standard output.
+    """Redirect all output of the process to `log_file`; yield a stream to the original stdout.
 
-    With `to_error` the stream reaches standard error instead.
+    The C++ code of TensorFlow writes to file descriptor 2 directly, partly before logging is configured, and child
+    processes inherit the descriptors. So descriptors 1 and 2 are redirected, and the stream is a duplicate of the
+    original one.
 
-    TensorFlow's C++ parts write to file descriptor 2 themselves, past `sys.stderr`, and some of it before logging is
-    set up; child processes inherit the descriptors. So descriptors 1 and 2 themselves are turned to the file, and our
-    own words go to a duplicate of what 1 was. With `verbose` the log is also copied to what 2 was.
+    Args:
+      log_file: the file, which is appended to.
+      verbose: whether to copy the log to the original stderr.
+      to_error: whether the stream is one to the original stderr.
     """
     log_file.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
@@ -30,36 +33,36 @@ def captured(log_file: Path, verbose: bool = False, to_error: bool = False) -> I
     with contextlib.ExitStack() as stack:
         log = open(log_file, "a", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
         stack.callback(_close, log)
-        shown = os.dup(old_err if to_error else old_out)
-        ours = stack.enter_context(os.fdopen(shown, "w", buffering=1, encoding=encoding, errors="replace"))
+        duplicate = os.dup(old_err if to_error else old_out)
+        stream = stack.enter_context(os.fdopen(duplicate, "w", buffering=1, encoding=encoding, errors="replace"))
         stack.callback(os.close, old_out)
         stack.callback(os.close, old_err)
         if verbose:
             stack.enter_context(_following(log_file, old_err))
         stack.callback(_point_descriptors, old_out, old_err)
         _point_descriptors(log.fileno(), log.fileno())
-        # A `sys.stdout` that is no longer descriptor 1 (a notebook's, a test's) would pass the file by.
+        # A `sys.stdout` that is not descriptor 1, as in a notebook or a test, is redirected separately.
         stack.enter_context(contextlib.redirect_stdout(log))
         stack.enter_context(contextlib.redirect_stderr(log))
         stack.enter_context(_python_logging(log))
-        yield ours
+        yield stream
 
 
 def _close(log: TextIO) -> None:
-    """Close the log; what a full disk does not take is lost, and must not hide the error that ended the run."""
+    """Close the log and ignore errors such as a full disk, which must not hide the error that ended the run."""
     with contextlib.suppress(OSError):
         log.close()
 
 
 def _point_descriptors(out: int, err: int) -> None:
-    """Make descriptors 1 and 2 what `out` and `err` are."""
+    """Redirect descriptors 1 and 2 to `out` and `err`."""
     os.dup2(out, 1)
     os.dup2(err, 2)
 
 
 @contextlib.contextmanager
 def _python_logging(log: TextIO) -> Iterator[None]:
-    """Let the root logger and warnings write to `log`, and nothing else."""
+    """Redirect the root logger and warnings to `log`."""
     handler = logging.StreamHandler(log)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
@@ -79,11 +82,11 @@ def _python_logging(log: TextIO) -> Iterator[None]:
 def _following(log_file: Path, descriptor: int) -> Iterator[None]:
     """Copy what is appended to `log_file` to `descriptor`.
 
-    A thread reads the file rather than a pipe: C++ code that logs while it holds the interpreter's lock would wait for
-    ever on a full pipe that only another Python thread can empty.
+    A thread reads the file, not a pipe: C++ code that logs while it holds the GIL would deadlock on a full pipe that
+    another Python thread should read.
     """
     done = threading.Event()
-    file = open(log_file, "rb")  # noqa: SIM115  the thread closes it; opened here, so that nothing is missed
+    file = open(log_file, "rb")  # noqa: SIM115  the thread closes it; opened here, so that nothing is skipped
     file.seek(0, os.SEEK_END)
 
     def follow() -> None:

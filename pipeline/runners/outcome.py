@@ -1,4 +1,4 @@
-"""What a run has left in ML Metadata: the artifacts of each node, from this run or from cache."""
+"""The output artifacts of a run in ML Metadata, made by this run or taken from the cache."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ class Outcome:
 
         store = open_store(metadata_file)
         nodes = {result.execution_id: result.node for result in results if result.execution_id is not None}
-        self._found: dict[tuple[str, str], Any] = {}
+        self._artifacts: dict[tuple[str, str], Any] = {}
         events = store.get_events_by_execution_ids(list(nodes))
         artifacts = {
             artifact.id: artifact for artifact in store.get_artifacts_by_id([event.artifact_id for event in events])
@@ -28,13 +28,13 @@ class Outcome:
         for event in events:
             if event.type in (event.OUTPUT, event.INTERNAL_OUTPUT):
                 key = next((step.key for step in event.path.steps if step.HasField("key")), "")
-                self._found[nodes[event.execution_id], key] = artifacts[event.artifact_id]
+                self._artifacts[nodes[event.execution_id], key] = artifacts[event.artifact_id]
 
     def folder(self, node: str, output: str) -> Path:
-        """The folder of an output. Raises: KeyError."""
-        return Path(self._found[node, output].uri)
+        """Return the folder of an output. Raises: KeyError."""
+        return Path(self._artifacts[node, output].uri)
 
     def properties(self, node: str, output: str) -> dict[str, Any]:
-        """The custom properties of an output. Raises: KeyError."""
-        values = self._found[node, output].custom_properties.items()
+        """Return the custom properties of an output. Raises: KeyError."""
+        values = self._artifacts[node, output].custom_properties.items()
         return {name: getattr(value, value.WhichOneof("value")) for name, value in values}

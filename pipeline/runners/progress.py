@@ -1,4 +1,4 @@
-"""What a run shows: one line a node, with what it is doing just now."""
+"""The progress of a run in the terminal: one line per node, with its latest report."""
 
 import contextlib
 import time
@@ -21,20 +21,20 @@ _MARKS: dict[State, tuple[str, str]] = {
     "skipped": ("-", "dim"),
     "failed": ("✗", "red"),
 }
-_PLAIN_EVERY_S = 10.0  # where lines cannot be redrawn, a long node says what it does this often
+_PLAIN_EVERY_S = 10.0  # seconds between lines of one node, where lines cannot be redrawn
 
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What became of one node.
+    """The result of one node.
 
     Args:
-      node: its id in the pipeline.
-      state: `cached`: an earlier run had done the same; `resolved`: it only looked something up in ML Metadata;
-        `skipped`: its condition did not hold.
+      node: its id.
+      state: `cached`: taken from the cache; `resolved`: a resolver, which reads ML Metadata only; `skipped`: its
+        condition did not hold.
       seconds: wall time.
-      outputs: how many artifacts it has put out.
-      execution_id: in ML Metadata; none where nothing was recorded.
+      outputs: the number of output artifacts.
+      execution_id: in ML Metadata; None if nothing was recorded.
     """
 
     node: str
@@ -45,9 +45,10 @@ class NodeResult:
 
 
 class Progress:
-    """Shows a run on `console`: redrawn in a terminal, line by line elsewhere (a pipe, a log of CI).
+    """The progress of a run on a console: redrawn in a terminal, line by line elsewhere (a pipe, a log).
 
-    `results` are the nodes that have ended so far.
+    Attributes:
+      results: of the nodes that have finished.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
@@ -56,19 +57,19 @@ class Progress:
         self._width = 0
         self._live: Live | None = None
         self._spinner = Spinner("dots", style="blue")
-        self._name, self._since, self._text, self._said_at = "", 0.0, "", 0.0
+        self._name, self._since, self._text, self._printed_at = "", 0.0, "", 0.0
 
-    def nodes(self, node_ids: Sequence[str]) -> None:
-        """The nodes to come, so that the columns can be laid out."""
+    def set_nodes(self, node_ids: Sequence[str]) -> None:
+        """Set the nodes of the run, which determine the width of the columns."""
         self._width = max(map(len, node_ids), default=0)
 
     @contextlib.contextmanager
     def running(self, name: str) -> Iterator[None]:
-        """Show `name` as what is being done while the block lasts."""
+        """Show `name` as running until the block ends."""
         self._name, self._text = name, ""
-        self._since = self._said_at = self._clock()
+        self._since = self._printed_at = self._clock()
         if self._console.is_terminal:
-            # Nothing else writes to this console, so there is nothing to be caught on its way there.
+            # Nothing else writes to this console, so stdout and stderr need not be redirected.
             self._live = Live(
                 get_renderable=self._line,
                 console=self._console,
@@ -85,50 +86,51 @@ class Progress:
                 self._live.stop()
                 self._live = None
 
-    def say(self, text: str) -> None:
-        """What the running node does just now; for `core.progress.listening`."""
+    def update(self, text: str) -> None:
+        """Show a report of the running node; a listener for `core.progress`."""
         self._text = printable(" ".join(text.split()))
         now = self._clock()
-        if self._live is None and now - self._said_at >= _PLAIN_EVERY_S:
-            self._said_at = now
+        if self._live is None and now - self._printed_at >= _PLAIN_EVERY_S:
+            self._printed_at = now
             self._print(Text(f"  {self._name:<{self._width}}  {duration(now - self._since):>12}  {self._text}"))
 
-    def finished(self, result: NodeResult) -> None:
-        """Keep the result of a node that has ended, and print its line."""
+    def node_finished(self, result: NodeResult) -> None:
+        """Record the result of a node and print its line."""
         self.results.append(result)
         mark, style = _MARKS[result.state]
-        words = {"cached": "from cache", "resolved": "looked up", "skipped": "skipped"}.get(result.state) or duration(
-            result.seconds
-        )
-        line = Text.assemble((mark, style), f" {result.node:<{self._width}}  {words:>12}")
+        states: dict[State, str] = {"cached": "from cache", "resolved": "resolved", "skipped": "skipped"}
+        text = states.get(result.state) or duration(result.seconds)
+        line = Text.assemble((mark, style), f" {result.node:<{self._width}}  {text:>12}")
         if result.state == "failed":
             line.append("  failed", style="red")
         self._print(line)
 
-    def ended(self, results: Sequence[NodeResult], seconds: float) -> None:
-        """The last line: how many nodes, and how long they took together."""
+    def run_finished(self, results: Sequence[NodeResult], seconds: float) -> None:
+        """Print the last line: the number of nodes and the time of the run."""
         counts = {state: sum(result.state == state for result in results) for state in _MARKS}
-        told = [
+        details = [
             f"{counts['cached']} from cache" if counts["cached"] else "",
             f"{counts['skipped']} skipped" if counts["skipped"] else "",
         ]
         noun = "node" if len(results) == 1 else "nodes"
         self._print(
-            Text(", ".join(filter(None, [f"{len(results)} {noun} in {duration(seconds)}", *told])), style="bold")
+            Text(", ".join(filter(None, [f"{len(results)} {noun} in {duration(seconds)}", *details])), style="bold")
         )
 
     def _line(self) -> Spinner:
+        """Return the line of the running node."""
         elapsed = duration(self._clock() - self._since, whole=True)
         line = Text(f"{self._name:<{self._width}}  {elapsed:>12}  {self._text}", no_wrap=True, overflow="ellipsis")
         self._spinner.update(text=line)
         return self._spinner
 
     def _print(self, line: Text) -> None:
+        """Print a line without wrapping."""
         self._console.print(line, soft_wrap=True, highlight=False)
 
 
 def duration(seconds: float, whole: bool = False) -> str:
-    """Seconds as people read them: `0.4 s`, `2 min 05 s`, `1 h 02 min`; `whole` leaves out tenths."""
+    """Return a duration as text: `0.4 s`, `2 min 05 s`, `1 h 02 min`; without tenths if `whole`."""
     if seconds < 59.95:
         return f"{int(seconds)} s" if whole else f"{seconds:.1f} s"
     minutes, rest = divmod(int(seconds if whole else seconds + 0.5), 60)

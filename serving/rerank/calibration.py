@@ -1,4 +1,4 @@
-"""How much a candidate brings the list's shares of categories towards those of the user's history."""
+"""The rule `calibration`: the list's shares of categories follow those of the user's history."""
 
 from collections.abc import Mapping
 
@@ -6,61 +6,83 @@ import numpy as np
 import pyarrow as pa
 from scipy import sparse
 
+from core.queries import Queries
+from serving.rerank import settings
 from serving.rerank.candidates import CandidateFeatures
+from serving.rerank.items import Items
+from serving.rerank.rule import SelectionRule
 
-SMOOTHING = 0.01  # α of the paper: what the list lacks is never infinitely wrong
+SMOOTHING = 0.01  # α of the paper: keeps the divergence finite for a category that the list lacks
 
 
-def tastes(history: pa.ListArray, item_rows: Mapping[str, int], shares: sparse.csr_array) -> np.ndarray:
-    """Return [Q, G] each category's share of a user's history, p(g|u); all zero where the history tells none.
+class Calibration(SelectionRule[settings.Calibration]):
+    """Minus the Kullback-Leibler divergence of the list's category shares from those of the user's history."""
+
+    def __init__(self, settings: settings.Calibration, items: Items):
+        super().__init__(settings, items)
+        self._rows, self._shares = items.rows, items.shares(settings.column)
+
+    @property
+    def weight(self) -> float:
+        """Return the share of calibration in the score of a candidate."""
+        return self.settings.weight
+
+    def term(self, queries: Queries, rows: np.ndarray, k: int) -> "CalibrationTerm":
+        """Return the state of the rule for the candidates at `rows`."""
+        target = history_shares(queries.history, self._rows, self._shares)
+        return CalibrationTerm(CandidateFeatures(self._shares, rows), target)
+
+
+def history_shares(history: pa.ListArray, item_rows: Mapping[str, int], shares: sparse.csr_array) -> np.ndarray:
+    """Return [Q, G] p(g|u), the share of each category in a user's history; zeros where no item has a category.
 
     Args:
       history: [Q] lists of item ids.
-      item_rows: item id → row of the catalogue; other items are not looked at.
-      shares: [N, G] p(g|i), each category's share of an item.
+      item_rows: item id → catalogue row; other items are skipped.
+      shares: [N, G] p(g|i), the share of each category in an item.
     """
     lengths = history.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
     rows = np.fromiter((item_rows.get(each, -1) for each in history.flatten().to_pylist()), np.int64)
     known = rows >= 0
     owner = np.repeat(np.arange(len(history)), lengths)[known]
-    met = sparse.csr_array((np.ones(len(owner)), (owner, rows[known])), shape=(len(history), shares.shape[0]))
-    sums = (met @ shares).toarray()
+    counts = sparse.csr_array((np.ones(len(owner)), (owner, rows[known])), shape=(len(history), shares.shape[0]))
+    sums = (counts @ shares).toarray()
     total = sums.sum(axis=1, keepdims=True)
     return sums / np.where(total > 0, total, 1.0)
 
 
-class Calibration:
-    """Less the Kullback-Leibler divergence of the list's shares from the user's.
+class CalibrationTerm:
+    """The decrease of the divergence C(p, q) by each candidate.
 
     C(p, q) = Σ_g p(g|u) log(p(g|u) / q̃(g)), with q̃ = (1 - α) q + α p and q the mean of p(g|i) over the list. What all
-    candidates of a list share is left out of the gain, so only the categories of a candidate are looked at.
+    candidates of a list share is left out of the gain, so it is computed from a candidate's own categories.
 
     Source: Steck, Calibrated recommendations (RecSys 2018), equations 2 to 6, with all weights of items 1; greedy as
     in its section 4.
 
     Args:
       features: p(g|i) of the candidates.
-      tastes: [Q, G] of `tastes`; without any, no candidate gains.
+      target: [Q, G] of `history_shares`; a row of zeros gives no gain.
     """
 
-    def __init__(self, features: CandidateFeatures, tastes: np.ndarray):
+    def __init__(self, features: CandidateFeatures, target: np.ndarray):
         self._features = features
-        self._wanted = tastes.ravel()[features.keys]
-        self._listed = np.zeros(len(self._wanted))
-        self._chosen = 0
+        self._target = target.ravel()[features.keys]
+        self._sums = np.zeros(len(self._target))
+        self._selected = 0
         matrix = features.matrix.tocoo()
-        useful = self._wanted[matrix.col] > 0
+        useful = self._target[matrix.col] > 0
         self._candidate, self._category, self._share = matrix.row[useful], matrix.col[useful], matrix.data[useful]
 
     def gains(self) -> np.ndarray:
-        """[Q, C] not negative."""
-        size = self._chosen + 1
-        before = (1 - SMOOTHING) * self._listed / size + SMOOTHING * self._wanted
-        more = (1 - SMOOTHING) * self._share / size
-        gains = self._wanted[self._category] * np.log1p(more / before[self._category])
+        """Return [Q, C] the gain of each candidate, at least 0."""
+        size = self._selected + 1
+        before = (1 - SMOOTHING) * self._sums / size + SMOOTHING * self._target
+        added = (1 - SMOOTHING) * self._share / size
+        gains = self._target[self._category] * np.log1p(added / before[self._category])
         return np.bincount(self._candidate, gains, self._features.matrix.shape[0]).reshape(self._features.shape)
 
-    def take(self, places: np.ndarray) -> None:
-        """Choose the candidates at `places` [Q]."""
-        self._listed += self._features.of(places)
-        self._chosen += 1
+    def select(self, positions: np.ndarray) -> None:
+        """Record the candidates at `positions` [Q] as selected."""
+        self._sums += self._features.of(positions)
+        self._selected += 1

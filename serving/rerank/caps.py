@@ -1,33 +1,53 @@
-"""At most so many items of one value among the first places."""
+"""The rule `caps`: at most so many items with the same value among the first positions."""
 
 import numpy as np
 
+from serving.rerank import settings
 from serving.rerank.candidates import CandidateFeatures
+from serving.rerank.items import Items
+from serving.rerank.rule import ConstraintRule
 
 
-class Cap:
-    """Which candidates would be one too many of a category, brand or provider.
+class Cap(ConstraintRule[settings.Cap]):
+    """A cap on one column of the items."""
 
-    An item of several values counts for each of them; one without any is never too many.
+    def __init__(self, settings: settings.Cap, items: Items):
+        super().__init__(settings, items)
+        self._indicators = items.indicators(settings.column)
+
+    @property
+    def top_k(self) -> int:
+        """Return the number of first positions that the cap applies to."""
+        return self.settings.top_k
+
+    def constraint(self, rows: np.ndarray) -> "CapConstraint":
+        """Return the state of the cap for the candidates at `rows`."""
+        return CapConstraint(CandidateFeatures(self._indicators, rows), self.settings.max_items, self.settings.top_k)
+
+
+class CapConstraint:
+    """The number of selected items of each value.
+
+    An item with several values counts for each of them; one without a value is never excluded.
 
     Args:
       features: 1 for each value of a candidate.
-      most: how many items of one value may be chosen.
-      first: among how many.
+      max_items: the maximum number of selected items with the same value.
+      top_k: the number of first positions that the cap applies to.
     """
 
-    def __init__(self, features: CandidateFeatures, most: int, first: int):
-        self._features, self._most, self._first = features, most, first
-        self._used = np.zeros(len(features.keys))
-        self._chosen = 0
+    def __init__(self, features: CandidateFeatures, max_items: int, top_k: int):
+        self._features, self._max_items, self._top_k = features, max_items, top_k
+        self._counts = np.zeros(len(features.keys))
+        self._selected = 0
 
     def exceeded(self) -> np.ndarray:
-        """[Q, C] bool."""
-        if self._chosen >= self._first:
+        """Return [Q, C] bool, the candidates that would exceed the cap."""
+        if self._selected >= self._top_k:
             return np.zeros(self._features.shape, bool)
-        return self._features.times((self._used >= self._most).astype(np.float64)) > 0
+        return self._features.dot((self._counts >= self._max_items).astype(np.float64)) > 0
 
-    def take(self, places: np.ndarray) -> None:
-        """Choose the candidates at `places` [Q]."""
-        self._used += self._features.of(places)
-        self._chosen += 1
+    def select(self, positions: np.ndarray) -> None:
+        """Record the candidates at `positions` [Q] as selected."""
+        self._counts += self._features.of(positions)
+        self._selected += 1

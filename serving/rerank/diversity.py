@@ -1,80 +1,113 @@
-"""How much a candidate adds to the diversity of the items chosen before it: MMR and DPP."""
+"""The rules `mmr` and `dpp`: diversity of the items of a list."""
 
 import numpy as np
-from scipy import sparse
 
+from core.queries import Queries
+from serving.rerank import settings
 from serving.rerank.candidates import CandidateFeatures
+from serving.rerank.items import Items
+from serving.rerank.rule import SelectionRule
 
-# What two items of the same features are still unlike. It keeps a list going that is longer than the features can tell
-# apart, where every candidate left would add nothing at all and the choice among them would be rounding error.
-OWN = 0.1
-
-
-def unit_rows(vectors: sparse.csr_array) -> sparse.csr_array:
-    """Rows of length 1, so that an inner product is the cosine; a zero row stays."""
-    length = np.sqrt(np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel())
-    return sparse.csr_array(sparse.diags_array(1 / np.where(length > 0, length, 1.0)) @ vectors)
+# The weight of the identity in the DPP's kernel, which keeps it positive definite for items with the same features. In
+# a list longer than the rank of the features every gain would otherwise be -inf, and the choice rounding error.
+REGULARIZATION = 0.1
 
 
-class MMR:
-    """Maximal marginal relevance: less the likeness to those chosen, in the mean or to the most alike.
+class MMR(SelectionRule[settings.MMR]):
+    """Maximal marginal relevance: minus the similarity to the selected items.
 
     Source: Carbonell and Goldstein, The use of MMR (SIGIR 1998): argmax λ rel(i) - (1 - λ) max_j sim(i, j), with our
-    weight as 1 - λ. The mean in the place of the max makes it the greedy solution of max-sum diversification (Borodin,
-    Lee and Ye, PODS 2012).
-
-    Args:
-      features: of unit length.
-      nearest: whether the most alike alone counts.
+    weight as 1 - λ. The mean in place of the max makes it the greedy solution of max-sum diversification (Borodin, Lee
+    and Ye, PODS 2012).
     """
 
-    def __init__(self, features: CandidateFeatures, nearest: bool):
-        self._features, self._nearest = features, nearest
-        self._likeness, self._chosen = np.zeros(features.shape), 0
+    def __init__(self, settings: settings.MMR, items: Items):
+        super().__init__(settings, items)
+        self._vectors = items.unit_vectors
 
-    def gains(self) -> np.ndarray:
-        """[Q, C] in [-1, 0] where no feature is negative."""
-        return -self._likeness if self._nearest else -self._likeness / max(1, self._chosen)
+    @property
+    def weight(self) -> float:
+        """Return the share of diversity in the score of a candidate."""
+        return self.settings.weight
 
-    def take(self, places: np.ndarray) -> None:
-        """Choose the candidates at `places` [Q]."""
-        to_last = self._features.times(self._features.of(places))
-        self._likeness = np.maximum(self._likeness, to_last) if self._nearest else self._likeness + to_last
-        self._chosen += 1
+    def term(self, queries: Queries, rows: np.ndarray, k: int) -> "MMRTerm":
+        """Return the state of the rule for the candidates at `rows`."""
+        return MMRTerm(CandidateFeatures(self._vectors, rows), self.settings.similarity == "max")
 
 
-class DPP:
-    """Greedy MAP inference of a determinantal point process: the growth of log det of the chosen items' likeness.
-
-    The likeness is S = (1 - OWN) cos + OWN · I, and det S the squared volume that the chosen items span. With
-    L = diag(q) S diag(q), log det L = Σ 2 log q + log det S, so relevance on a log scale adds to the gain.
-
-    Source: Chen, Zhang and Zhou, Fast greedy MAP inference for determinantal point process (NeurIPS 2018), algorithm 1:
-    a row of the Cholesky factor grows with each choice, and d² is what remains of each candidate.
+class MMRTerm:
+    """The similarity of each candidate to the selected items.
 
     Args:
-      features: of unit length.
-      k: how many are to be chosen.
+      features: unit vectors of the candidates.
+      use_max: whether to take the maximum similarity; otherwise the mean.
+    """
+
+    def __init__(self, features: CandidateFeatures, use_max: bool):
+        self._features, self._use_max = features, use_max
+        self._similarity, self._selected = np.zeros(features.shape), 0
+
+    def gains(self) -> np.ndarray:
+        """Return [Q, C] minus the similarity; in [-1, 0] where no feature is negative."""
+        return -self._similarity if self._use_max else -self._similarity / max(1, self._selected)
+
+    def select(self, positions: np.ndarray) -> None:
+        """Record the candidates at `positions` [Q] as selected."""
+        to_last = self._features.dot(self._features.of(positions))
+        self._similarity = np.maximum(self._similarity, to_last) if self._use_max else self._similarity + to_last
+        self._selected += 1
+
+
+class DPP(SelectionRule[settings.DPP]):
+    """Greedy MAP inference of a determinantal point process: the increase of log det of the selected items' kernel.
+
+    The kernel is S = (1 - ε) cos + ε · I with ε = `REGULARIZATION`; det S is the squared volume that the selected
+    items span. With L = diag(q) S diag(q), log det L = Σ 2 log q + log det S, so relevance on a log scale adds to it.
+
+    Source: Chen, Zhang and Zhou, Fast greedy MAP inference for determinantal point process (NeurIPS 2018), algorithm 1.
+    """
+
+    def __init__(self, settings: settings.DPP, items: Items):
+        super().__init__(settings, items)
+        self._vectors = items.unit_vectors
+
+    @property
+    def weight(self) -> float:
+        """Return the share of diversity in the score of a candidate."""
+        return self.settings.weight
+
+    def term(self, queries: Queries, rows: np.ndarray, k: int) -> "DPPTerm":
+        """Return the state of the rule for the candidates at `rows`."""
+        return DPPTerm(CandidateFeatures(self._vectors, rows), k)
+
+
+class DPPTerm:
+    """The Cholesky factor of the selected items' kernel, a row of which is added with each selection.
+
+    Args:
+      features: unit vectors of the candidates.
+      k: the number of items to be selected.
     """
 
     def __init__(self, features: CandidateFeatures, k: int):
         self._features = features
         count, width = features.shape
         self._factor = np.zeros((count, k, width), np.float32)
-        self._left = np.ones(features.shape)
-        self._lists, self._chosen = np.arange(count), 0
+        self._variance = np.ones(features.shape)  # d² of the paper
+        self._lists, self._selected = np.arange(count), 0
 
     def gains(self) -> np.ndarray:
-        """[Q, C] log d² over that of an item like another, so that it lies about in [-1, 0]."""
-        return np.log(self._left) / -np.log(OWN)
+        """Return [Q, C] log d², divided by -log ε, so that it lies approximately in [-1, 0]."""
+        return np.log(self._variance) / -np.log(REGULARIZATION)
 
-    def take(self, places: np.ndarray) -> None:
-        """Choose the candidates at `places` [Q]."""
-        known = self._factor[:, : self._chosen]
-        likeness = (1 - OWN) * self._features.times(self._features.of(places))
-        of_chosen = known[self._lists, :, places]
-        row = likeness - np.matmul(of_chosen[:, None], known)[:, 0]
-        row /= np.sqrt(self._left[self._lists, places])[:, None]
-        self._factor[:, self._chosen] = row
-        self._left = np.maximum(self._left - row**2, OWN)  # no d² is below the least eigenvalue of S
-        self._chosen += 1
+    def select(self, positions: np.ndarray) -> None:
+        """Record the candidates at `positions` [Q] as selected."""
+        factor = self._factor[:, : self._selected]
+        kernel = (1 - REGULARIZATION) * self._features.dot(self._features.of(positions))
+        of_selected = factor[self._lists, :, positions]
+        row = kernel - np.matmul(of_selected[:, None], factor)[:, 0]
+        row /= np.sqrt(self._variance[self._lists, positions])[:, None]
+        self._factor[:, self._selected] = row
+        # No d² is below the least eigenvalue of S.
+        self._variance = np.maximum(self._variance - row**2, REGULARIZATION)
+        self._selected += 1

@@ -1,61 +1,52 @@
-"""The list built place by place: at each the candidate that is worth most beside those already chosen."""
+"""Greedy selection: at each position the candidate with the highest score beside those selected before it."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 
-from serving.rerank.caps import Cap
+from serving.rerank.rule import Constraint, SelectionTerm
 
-# Steps far below any score: what a cap forbids comes after all others, then padding.
-_FORBIDDEN, _PADDING = 1e6, -1e12
-
-
-class Term(Protocol):
-    """What a candidate is worth beside those chosen."""
-
-    def gains(self) -> np.ndarray:
-        """[Q, C]"""
-
-    def take(self, places: np.ndarray) -> None:
-        """Choose the candidates at `places` [Q]."""
+# Offsets far below any score: excluded candidates come after all others, padding after these.
+_EXCLUDED, _PADDING = 1e6, -1e12
 
 
 def greedy(
     relevance: np.ndarray,
     k: int,
-    terms: Sequence[tuple[float, Term]],
-    caps: Sequence[Cap],
+    terms: Sequence[tuple[float, SelectionTerm]],
+    constraints: Sequence[Constraint],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """[Q, k] the places of the chosen candidates, in the order of their choice, of equals the first; and which were
-    chosen though a cap forbids them.
+    """Select k candidates of each list.
 
-    Each choice is the argmax of (1 - Σ w) relevance + Σ w · gain over the candidates that no cap forbids. Where caps
-    forbid all that are left, those that the fewest forbid: a list is never cut short. The first places do not depend
-    on k.
+    Each selection is the argmax of (1 - Σ w) relevance + Σ w · gain over the candidates that no constraint excludes;
+    ties go to the first. Where all candidates that are left are excluded, those that the fewest constraints exclude are
+    taken: a list is never cut short. The first positions do not depend on k.
 
     Args:
       relevance: [Q, C], -inf for padding.
       k: at most C.
-      terms: each with its weight w.
-      caps: which candidates are one too many.
+      terms: selection terms, each with its weight w.
+      constraints: the constraints.
+    Returns:
+      [Q, k] the positions of the selected candidates, in the order of selection; [Q, k] bool, those that were selected
+      although a constraint excludes them.
     """
     rest = 1.0 - sum(weight for weight, _ in terms)
-    given = np.isfinite(relevance)
-    worth = np.where(given, rest * np.where(given, relevance, 0.0), _PADDING)
+    filled = np.isfinite(relevance)
+    base = np.where(filled, rest * np.where(filled, relevance, 0.0), _PADDING)
     lists = np.arange(len(relevance))
-    order, forced = np.empty((len(relevance), k), np.int64), np.zeros((len(relevance), k), bool)
-    for place in range(k):
-        total = worth.copy()
+    selected, violating = np.empty((len(relevance), k), np.int64), np.zeros((len(relevance), k), bool)
+    for position in range(k):
+        score = base.copy()
         for weight, term in terms:
-            total += weight * term.gains()
-        exceeded = sum((cap.exceeded() for cap in caps), start=np.zeros(relevance.shape, np.int64))
-        total -= _FORBIDDEN * exceeded
-        chosen = total.argmax(axis=1)
-        order[:, place], forced[:, place] = chosen, exceeded[lists, chosen] > 0
-        worth[lists, chosen] = -np.inf
+            score += weight * term.gains()
+        exceeded = sum((each.exceeded() for each in constraints), start=np.zeros(relevance.shape, np.int64))
+        score -= _EXCLUDED * exceeded
+        best = score.argmax(axis=1)
+        selected[:, position], violating[:, position] = best, exceeded[lists, best] > 0
+        base[lists, best] = -np.inf
         for _, term in terms:
-            term.take(chosen)
-        for cap in caps:
-            cap.take(chosen)
-    return order, forced
+            term.select(best)
+        for constraint in constraints:
+            constraint.select(best)
+    return selected, violating

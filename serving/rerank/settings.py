@@ -1,6 +1,7 @@
-"""What of re-ranking can be configured. No Arrow here, so that a configuration can be checked without it."""
+"""The settings of re-ranking. Without Arrow, so that a configuration is checked without importing it."""
 
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -8,147 +9,216 @@ from core.settings import Settings
 from transform.features import Feature, raw_columns
 
 
-class Freshness(Settings):
-    """New items get a boost that halves with age."""
+class RuleSettings(Settings):
+    """The settings of one re-ranking rule.
 
-    column: str = Field(description="A numeric item feature that tells how old an item is.")
-    holds: Literal["timestamp", "year", "age_days"] = Field(
+    Attributes:
+      COLUMN_KIND: the kind of item feature that `column` names; None for a rule without a column.
+      COMPARES_ITEMS: whether the rule compares items by all their features, so that there must be one.
+      SHARES_SCORE: whether `weight` is a share of the score of a candidate; relevance has the rest.
+    """
+
+    COLUMN_KIND: ClassVar[Literal["numeric", "categorical"] | None] = None
+    COMPARES_ITEMS: ClassVar[bool] = False
+    SHARES_SCORE: ClassVar[bool] = False
+
+    @property
+    def share(self) -> float:
+        """Return the share of the rule in the score of a candidate, 0 for a rule that has none."""
+        return getattr(self, "weight", 0.0) if self.SHARES_SCORE else 0.0
+
+
+class Freshness(RuleSettings):
+    """A bonus for new items that is halved with every half-life of age."""
+
+    COLUMN_KIND = "numeric"
+    RENAMED: ClassVar[Mapping[str, str]] = {"holds": "format"}
+
+    column: str = Field(description="The numeric item feature that gives the age of an item.")
+    format: Literal["timestamp", "year", "age_days"] = Field(
         "timestamp",
-        description="What stands there: `timestamp`, seconds since 1970-01-01 UTC; `year`, a calendar year; "
-        "`age_days`, days of age when the items table was made.",
+        description="The format of the column: `timestamp`, seconds since 1970-01-01 UTC; `year`, a calendar year; "
+        "`age_days`, the age in days when the items table was made.",
     )
-    half_life_days: float = Field(30.0, gt=0, le=1_000_000_000, description="After so many days the boost is half.")
+    half_life_days: float = Field(
+        30.0, gt=0, le=1_000_000_000, description="The age in days at which the bonus is halved."
+    )
     weight: float = Field(
-        0.1, ge=0, le=1000, description="The boost of a new item; the ranker's first counts 1, its tenth 0.29."
+        0.1,
+        ge=0,
+        le=1000,
+        description="The bonus of a new item. Relevance is 1 at the ranker's first position and 0.29 at its tenth.",
     )
 
 
-class Popularity(Settings):
-    """Popular items lose some of their score."""
+class Popularity(RuleSettings):
+    """A penalty for popular items."""
 
     weight: float = Field(
         0.1,
         ge=0,
         le=1000,
-        description="What the most popular item of the catalogue loses; others in proportion to the logarithm of their "
-        "events. The ranker's first counts 1, its tenth 0.29.",
+        description="The penalty of the most popular item of the catalogue; that of others is proportional to the "
+        "logarithm of their number of events. Relevance is 1 at the ranker's first position and 0.29 at its tenth.",
     )
 
 
-class MMR(Settings):
-    """Diversity by maximal marginal relevance: an item loses by its likeness to the items chosen before it."""
+class MMR(RuleSettings):
+    """Diversity by maximal marginal relevance: a penalty for the similarity to the items selected before."""
 
-    weight: float = Field(0.31, ge=0, le=1, description="Of diversity: 0 keeps the ranker's choice, 1 ignores it.")
-    likeness: Literal["mean", "nearest"] = Field(
+    COMPARES_ITEMS = True
+    SHARES_SCORE = True
+    RENAMED: ClassVar[Mapping[str, str]] = {"likeness": "similarity"}
+
+    weight: float = Field(
+        0.31,
+        ge=0,
+        le=1,
+        description="The share of diversity in the score: 0 for relevance alone, 1 for diversity alone.",
+    )
+    similarity: Literal["mean", "max"] = Field(
         "mean",
-        description="To the items chosen before it in the mean, which is what intra-list diversity measures, or to the "
-        "`nearest` of them, which keeps any two apart and costs more.",
+        description="The similarity to the items selected before: their `mean`, whose complement is intra-list "
+        "diversity, or their `max`, which separates any two items and costs more relevance.",
     )
 
 
-class DPP(Settings):
-    """Diversity by a determinantal point process: an item loses by how well all those chosen before it resemble it."""
+class DPP(RuleSettings):
+    """Diversity by a determinantal point process: a penalty for items that those selected before resemble together."""
 
-    weight: float = Field(0.2, ge=0, le=1, description="Of diversity: 0 keeps the ranker's choice, 1 ignores it.")
+    COMPARES_ITEMS = True
+    SHARES_SCORE = True
+
+    weight: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="The share of diversity in the score: 0 for relevance alone, 1 for diversity alone.",
+    )
 
 
-class Calibration(Settings):
-    """The list's shares of categories follow those of the user's history."""
+class Calibration(RuleSettings):
+    """Shares of categories in the list that follow those of the user's history."""
 
-    column: str = Field(description="A categorical or multi-valued item feature, such as genres.")
-    weight: float = Field(0.2, ge=0, le=1, description="Of calibration: 0 keeps the ranker's choice, 1 ignores it.")
+    COLUMN_KIND = "categorical"
+    SHARES_SCORE = True
+
+    column: str = Field(description="The categorical or multi-valued item feature, such as genres.")
+    weight: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="The share of calibration in the score: 0 for relevance alone, 1 for calibration alone.",
+    )
 
 
-class Cap(Settings):
-    """At most so many items of one category, brand or provider."""
+class Cap(RuleSettings):
+    """A maximum number of items of one category, brand or provider."""
 
-    column: str = Field(description="A categorical or multi-valued item feature.")
-    most: int = Field(ge=1, le=10_000, description="How many items may have the same value of it.")
-    first: int = Field(10, ge=1, le=10_000, description="In how many of the first places.")
+    COLUMN_KIND = "categorical"
+    RENAMED: ClassVar[Mapping[str, str]] = {"most": "max_items", "first": "top_k"}
+
+    column: str = Field(description="The categorical or multi-valued item feature.")
+    max_items: int = Field(ge=1, le=10_000, description="The maximum number of items with the same value.")
+    top_k: int = Field(10, ge=1, le=10_000, description="The number of first positions that the cap applies to.")
 
 
 class Reranking(Settings):
-    """What is done to the ranker's order before it is served; by default nothing."""
+    """The re-ranking of the ranker's order; by default none."""
 
-    cold: Literal["ranked", "retrieved"] = Field(
+    RENAMED: ClassVar[Mapping[str, str]] = {"cold": "cold_items", "page": "page_size"}
+
+    cold_items: Literal["ranked", "retrieved"] = Field(
         "ranked",
-        description="Where an item without events stands: where the ranker puts it, which learned from events, or at "
-        "the place at which the retriever has `retrieved` it.",
+        description="The position of items without events: `ranked`, by the ranker, which learns from events; "
+        "`retrieved`, the position in the retriever's order.",
     )
-    freshness: Freshness | None = Field(None, description="A boost for new items.")
-    popularity: Popularity | None = Field(None, description="A malus for popular items.")
+    freshness: Freshness | None = Field(None, description="A bonus for new items.")
+    popularity: Popularity | None = Field(None, description="A penalty for popular items.")
     mmr: MMR | None = Field(None, description="Diversity by maximal marginal relevance.")
     dpp: DPP | None = Field(None, description="Diversity by a determinantal point process.")
     calibration: Calibration | None = Field(None, description="Calibration to the user's history.")
-    caps: tuple[Cap, ...] = Field((), description="The most items of one category, brand or provider.")
-    page: int = Field(
+    caps: tuple[Cap, ...] = Field((), description="Maximum numbers of items of one category, brand or provider.")
+    page_size: int = Field(
         10,
         ge=1,
         le=10_000,
-        description="How many places are looked at together, as on a screen: what stands there is chosen, then ordered "
-        "by what each item is worth. 1 keeps the order of choice.",
+        description="The number of positions of a page. The rules select the items of a page; within it they are "
+        "sorted by relevance. 1 keeps the order of selection.",
     )
 
     @model_validator(mode="after")
     def _fits_together(self) -> "Reranking":
+        """Check the settings that depend on each other. Raises: ValueError."""
         if self.mmr is not None and self.dpp is not None:
-            raise ValueError("should have either `mmr` or `dpp`: both are for diversity")
-        if self.diversity + self.calibrated > 1:
+            raise ValueError("should have either `mmr` or `dpp`, which are both rules of diversity; found both")
+        shares = {key: each.share for key, each in self.rules() if each.SHARES_SCORE}
+        if sum(shares.values()) > 1:
             raise ValueError(
-                "the weights of diversity and calibration should not exceed 1 together, since the ranker's order has "
-                f"the rest; found {self.diversity:g} + {self.calibrated:g}"
+                f"the weights of {' and '.join(shares)} should sum to at most 1, since relevance has the rest; found "
+                + " + ".join(f"{weight:g}" for weight in shares.values())
             )
         return self
 
+    def rules_of(self, key: str) -> Sequence[RuleSettings]:
+        """Return the configured rules under one key, of which there may be several."""
+        value = getattr(self, key)
+        return value if isinstance(value, tuple) else [] if value is None else [value]
+
+    def rules(self) -> Iterator[tuple[str, RuleSettings]]:
+        """Yield each configured rule with its key."""
+        for key in type(self).model_fields:
+            for each in self.rules_of(key):
+                if isinstance(each, RuleSettings):
+                    yield key, each
+
     @property
     def rearranges(self) -> bool:
-        """Whether anything is done to the order but that cold items may keep their places."""
-        return self != Reranking(cold=self.cold, page=self.page)
+        """Return whether any rule is configured."""
+        return any(True for _ in self.rules())
 
     @property
     def diversity(self) -> float:
-        """The weight of `mmr` or `dpp`."""
-        return next((one.weight for one in (self.mmr, self.dpp) if one is not None), 0.0)
+        """Return the weight of `mmr` or `dpp`, 0 without either."""
+        return next((each.weight for each in (self.mmr, self.dpp) if each is not None), 0.0)
 
     @property
-    def calibrated(self) -> float:
-        """The weight of `calibration`."""
-        return self.calibration.weight if self.calibration is not None else 0.0
+    def other_shares(self) -> float:
+        """Return the sum of the shares of all rules but that of diversity."""
+        return sum(each.share for key, each in self.rules() if key not in ("mmr", "dpp"))
 
     @property
     def method(self) -> Literal["mmr", "dpp"]:
-        """Of diversity, configured or not."""
+        """Return the key of the rule of diversity, `mmr` if none is configured."""
         return "dpp" if self.dpp is not None else "mmr"
 
     def with_diversity(self, weight: float) -> "Reranking":
-        """The same with that weight of diversity. Raises: ValueError, as on construction."""
-        found = self.model_dump()
-        return Reranking.model_validate(found | {self.method: (found[self.method] or {}) | {"weight": weight}})
+        """Return the same settings with another weight of diversity. Raises: ValueError, as on construction."""
+        values = self.model_dump()
+        return type(self).model_validate(values | {self.method: (values[self.method] or {}) | {"weight": weight}})
 
 
 def check(settings: Reranking, features: dict[str, Feature]) -> None:
-    """Whether the item features are there that re-ranking looks at.
+    """Check that the item features that the rules read are configured.
 
     Args:
+      settings: of re-ranking.
       features: of items, by column.
     Raises:
       ValueError: one is missing or of another kind.
     """
-    if not features and (settings.mmr is not None or settings.dpp is not None):
-        raise ValueError("diversity compares items by their features, and `features.item` is empty. Add some")
-    asked: list[tuple[str, Freshness | Calibration | Cap | None, bool]]
-    asked = [("freshness", settings.freshness, True), ("calibration", settings.calibration, False)]
-    for key, part, numeric in [*asked, *(("caps", cap, False) for cap in settings.caps)]:
-        if part is None:
-            continue
-        raws = raw_columns(features)
-        if numeric:
-            fitting = [name for name, raw in raws.items() if raw.numbers and raw.values is None]
-        else:
-            fitting = [name for name, raw in raws.items() if not (raw.numbers or raw.words)]
-        if part.column not in fitting:
-            kind = "numeric" if numeric else "categorical or multi-valued"
+    raws = raw_columns(features)
+    fitting = {
+        "numeric": [name for name, raw in raws.items() if raw.numeric],
+        "categorical": [name for name, raw in raws.items() if raw.categorical],
+    }
+    titles = {"numeric": "numeric", "categorical": "categorical or multi-valued"}
+    for key, rule in settings.rules():
+        if rule.COMPARES_ITEMS and not features:
+            raise ValueError(f"{key}: compares items by their features; `features.item` is empty. Add a feature")
+        kind, column = rule.COLUMN_KIND, getattr(rule, "column", None)
+        if kind is not None and column not in fitting[kind]:
             raise ValueError(
-                f"{key}.column should be one of {', '.join(fitting) or 'none there is'}, the {kind} features of items; "
-                f"found {part.column!r}"
+                f"{key}.column should be one of {', '.join(fitting[kind]) or 'none there is'}, the {titles[kind]} "
+                f"features of items; found {column!r}"
             )

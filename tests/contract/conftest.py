@@ -26,7 +26,7 @@ from tensorflow_transform.tf_metadata import schema_utils
 from tfx_bsl.tfxio import tf_example_record
 
 from components.event_joiner import join
-from core import names, queries
+from core import locks, names, queries
 from core.arrow import write_arrow
 from core.examples import files, shard_path, write_examples
 from core.files import read_json
@@ -39,7 +39,7 @@ from trainer.ranking import run_fn as ranking
 from trainer.ranking.contract import PER_CANDIDATE, RankingData
 from trainer.ranking.registry import MODELS as RANKING
 from trainer.registry import Registry
-from trainer.retrieval import ask
+from trainer.retrieval import inference
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.registry import MODELS as RETRIEVAL
 from transform import raw
@@ -166,7 +166,7 @@ class World:
 
     def query(self, count: int = 6) -> dict[str, np.ndarray]:
         """The raw inputs of some eval queries, `exclude` and `k` not among them."""
-        arrays = ask.query_arrays(self.asked([names.TRAIN], names.EVAL).take(np.arange(count)), FEATURES.user)
+        arrays = inference.query_arrays(self.asked([names.TRAIN], names.EVAL).take(np.arange(count)), FEATURES.user)
         return {name: _text(array) for name, array in arrays.items()}
 
     def odd_query(self) -> dict[str, np.ndarray]:
@@ -230,7 +230,7 @@ class World:
         """Candidate lists of the eval split, as Arrow rows and as raw arrays, some of them with padding."""
         asked = self.asked([names.TRAIN], names.EVAL)
         retrieve = self.signatures("retrieval", "item_knn")["retrieve"]
-        found = ask.retrieve(retrieve, asked, FEATURES.user, len(self.ids), LISTED)
+        found = inference.retrieve(retrieve, asked, FEATURES.user, len(self.ids), LISTED)
         found.rows[::3, -4:], found.scores[::3, -4:] = -1, -np.inf
         table = candidate_table(asked, found, self.catalogue)
         write_examples(table, shard_path(str(self.folder / "lists"), names.TRAIN, 0, 1))
@@ -263,11 +263,7 @@ def world(tmp_path_factory) -> World:
     parts = {
         name: joined.table(joined.split == index) for index, name in enumerate((names.TRAIN, names.EVAL, names.TEST))
     }
-    uri = folder / "events"
-    for name, part in parts.items():
-        write_examples(part, shard_path(str(uri), name, 0, 1))
-    write_arrow(items, uri / names.CATALOGUE_FILE)
-    transform_folder = _analyze(uri, folder)
+    uri, transform_folder = _transformed(tmp_path_factory, parts, items)
     read = training.Events(str(uri), FEATURES, tft.TFTransformOutput(str(transform_folder)))
     return World(
         folder,
@@ -281,11 +277,27 @@ def world(tmp_path_factory) -> World:
     )
 
 
+def _transformed(factory: pytest.TempPathFactory, parts: dict[str, pa.Table], items: pa.Table) -> tuple[Path, Path]:
+    """Return the folders of the events and of their transform graph, made by the first worker that needs them."""
+    base = factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "transformed"
+    shared.mkdir(exist_ok=True)
+    uri, done = shared / "events", shared / "done"
+    with locks.exclusive(shared / "lock"):
+        if not done.exists():
+            for name, part in parts.items():
+                write_examples(part, shard_path(str(uri), name, 0, 1))
+            write_arrow(items, uri / names.CATALOGUE_FILE)
+            _analyze(uri, shared)
+            done.touch()
+    return uri, shared / "transform"
+
+
 def _analyze(uri: Path, folder: Path) -> Path:
     """Run the analysis of Transform over train and eval, as the pipeline does."""
     spec = {name: tf.io.VarLenFeature(tf.string) for name in (names.USER_ID, names.ITEM_ID, names.HISTORY)}
     for name, each in raw_columns(FEATURES.user | FEATURES.item).items():
-        spec[name] = tf.io.VarLenFeature(raw.dtype(each))
+        spec[name] = tf.io.VarLenFeature(tf.as_dtype(each.dtype))
     source = tf_example_record.TFExampleRecord(
         str(uri / "Split-[te][rv]a*" / "*.gz"), schema=schema_utils.schema_from_feature_spec(spec)
     )

@@ -12,9 +12,9 @@ import pytest
 from core.errors import UsageError
 from core.queries import Queries
 from pipeline import cli
-from pipeline.bench import one
+from pipeline.bench import measure
+from pipeline.bench.protocol_data import ProtocolData
 from pipeline.bench.protocols import PROTOCOLS
-from pipeline.bench.world import World
 
 SEED = 42
 
@@ -25,7 +25,7 @@ SEED = 42
     [("popularity", 0.0882, 0.3314), ("item_knn", 0.1378, 0.5238), ("ease", 0.1548, 0.5522), ("ials", 0.1569, 0.5547)],
 )
 def test_a_row_of_movielens_100k(model, ndcg, recall):
-    row = one.main("movielens-100k", model, {}, SEED)
+    row = measure.main("movielens-100k", model, {}, SEED)
     assert row["queries"] == 943
     assert row["metrics"]["ndcg@10"]["mean"] == pytest.approx(ndcg, abs=5e-4)
     assert row["metrics"]["recall@100"]["mean"] == pytest.approx(recall, abs=5e-4)
@@ -55,7 +55,7 @@ def test_a_given_split_keeps_the_eval_events_of_the_table_and_draws_no_others(tm
     pq.write_table(pa.table({"user_id": [f"u{row}" for row in range(20)]}), folder / "users.parquet")
     pq.write_table(pa.table({"item_id": events["item_id"]}), folder / "items.parquet")
     monkeypatch.setenv("TWOSTEP_CACHE", str(tmp_path))
-    assert [len(part) for part in World(PROTOCOLS["gowalla"], SEED).parts] == [n - 3, 2, 1]
+    assert [len(part) for part in ProtocolData(PROTOCOLS["gowalla"], SEED).parts] == [n - 3, 2, 1]
 
 
 def test_an_unknown_protocol_is_refused(capfd):
@@ -71,7 +71,7 @@ def test_the_right_item_is_ranked_among_items_never_met():
         pa.table({"user_id": ["0", "1"]}), np.zeros(2), seen, seen, np.arange(3), np.array([0, 2], np.int32)
     )
     rows = np.array([[3, 4, 0, 2, -1], [2, 1, 0, 4, 3]])
-    values = one.among_negatives(rows, asked, ids, 3, SEED, ("hit_rate@2", "hit_rate@3", "ndcg@3"))
+    values = measure.among_negatives(rows, asked, ids, 3, SEED, ("hit_rate@2", "hit_rate@3", "ndcg@3"))
     np.testing.assert_allclose(values["hit_rate@2"], [0, 1])
     np.testing.assert_allclose(values["hit_rate@3"], [1, 1])
     np.testing.assert_allclose(values["ndcg@3"], [1 / np.log2(4), 1])
@@ -79,7 +79,7 @@ def test_the_right_item_is_ranked_among_items_never_met():
 
 def test_metrics_are_those_of_the_protocol():
     rows, offsets, items = np.array([[0, 1], [2, -1]]), np.array([0, 1, 2]), np.array([1, 3])
-    values = one.per_query(rows, offsets, items, 4, ("recall@1", "ndcg@2"))
+    values = measure.per_query(rows, offsets, items, 4, ("recall@1", "ndcg@2"))
     np.testing.assert_allclose(values["recall@1"], [0, 0])
     np.testing.assert_allclose(values["ndcg@2"], [1 / np.log2(3), 0])
     assert set(PROTOCOLS["gowalla"].metrics) == {"recall@20", "ndcg@20"}

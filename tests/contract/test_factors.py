@@ -11,13 +11,16 @@ from surprise import NMF, SVD, SVDpp
 from threadpoolctl import threadpool_limits
 
 from core import names
-from trainer.retrieval import ials, knn_baseline, rating_neighbours
 from trainer.retrieval.contract import RetrievalData
-from trainer.retrieval.rating_retriever import RatingRetriever
-from trainer.retrieval.rating_settings import KNNBaselineSettings, SVDSettings
-from trainer.retrieval.ratings import factors_of, rated, trainset
+from trainer.retrieval.factors import ials
+from trainer.retrieval.factors.settings import IALSSettings
+from trainer.retrieval.ratings import knn_baseline
+from trainer.retrieval.ratings import neighbours as rating_neighbours
+from trainer.retrieval.ratings.data import ratings_of
+from trainer.retrieval.ratings.fitting import factors_of, trainset
+from trainer.retrieval.ratings.model import RatingModel
+from trainer.retrieval.ratings.settings import KNNBaselineSettings, SVDSettings
 from trainer.retrieval.registry import MODELS
-from trainer.retrieval.settings import IALSSettings
 from transform.features import Features
 
 N_USERS, N_ITEMS, SEED = 50, 30, 3
@@ -107,9 +110,9 @@ def test_with_nothing_met_items_nobody_met_come_last(data, name):
     ids=["svd", "pmf", "svdpp", "nmf"],
 )
 def test_a_predicted_rating_is_surprises_own(data, algorithm, tmp_path):
-    ratings = rated(data.users, data.items, data.ratings, N_ITEMS, "svd")
+    ratings = ratings_of(data.users, data.items, data.ratings, N_ITEMS, "svd")
     algorithm.fit(trainset(ratings))
-    RatingRetriever(data, SVDSettings(), ratings, factors_of(algorithm, ratings)).save(str(tmp_path))
+    RatingModel(data, SVDSettings(), ratings, factors_of(algorithm, ratings)).save(str(tmp_path))
     predict = tf.saved_model.load(str(tmp_path)).signatures["predict"]
     users, items = ["u0", "u1", "u2", "nobody"], [*(f"i{row}" for row in range(N_ITEMS)), "unheard of"]
     pairs = [(user, item) for user in users for item in items]
@@ -137,10 +140,10 @@ def test_a_rated_users_scores_are_their_predicted_ratings_less_their_bias(data, 
 def test_neighbours_predict_as_their_equation_says(data):
     settings = KNNBaselineSettings(neighbours=6, shrinkage=3, damping=0.2)
     fitted = knn_baseline.fit(settings, data, SEED)
-    ratings = rated(data.users, data.items, data.ratings, N_ITEMS, "knn_baseline")
+    ratings = ratings_of(data.users, data.items, data.ratings, N_ITEMS, "knn_baseline")
     base = rating_neighbours.baseline(ratings)
-    strayed = rating_neighbours.residuals(ratings, base)
-    found, similar = rating_neighbours.nearest(strayed, 6, 3)
+    residual = rating_neighbours.residuals(ratings, base)
+    found, similar = rating_neighbours.nearest(residual, 6, 3)
     users, items = ["u0", "u7", "u3", "nobody", "u5", "nobody"], ["i0", "i2", "i28", "i4", "unheard of", "never"]
     expected = []
     for user, item in zip(users, items, strict=True):
@@ -148,9 +151,9 @@ def test_neighbours_predict_as_their_equation_says(data):
         column = int(item[1:]) if item[1:].isdigit() else None
         rating = base.mean + (0 if row is None else base.users[row]) + (0 if column is None else base.items[column])
         if row is not None and column is not None:
-            its = set(strayed[row].indices.tolist())
+            its = set(residual[row].indices.tolist())
             used = [
-                (weight, strayed[row, near])
+                (weight, residual[row, near])
                 for near, weight in zip(found[column], similar[column], strict=True)
                 if near in its
             ]

@@ -7,7 +7,7 @@ import pytest
 from components.candidate_index import index
 from core.errors import ModelError
 from core.names import EVAL, TRAIN
-from serving.models import GRAPH_FILE, CandidateSource
+from serving.candidate_source import GRAPH_FILE, CandidateSource
 from trainer.retrieval.registry import MODELS
 
 BAR = 0.95

@@ -13,9 +13,9 @@ from core.errors import ModelError
 from trainer.ranking import calibration
 from trainer.ranking.contract import PER_CANDIDATE, RankingData, list_ndcg, simplest_of_the_best
 from trainer.ranking.deepfm import Pairs
-from trainer.ranking.inputs import Attention, Mean, Seen, Signals
+from trainer.ranking.inputs import Attention, Mean, NetworkInputs, Signals
 from trainer.ranking.registry import MODELS
-from trainer.ranking.signals import worked_out
+from trainer.ranking.signals import computed_signals
 from transform.features import Features
 
 FEW = {"epochs": 3, "batch_size": 4, "learning_rate": 0.01}
@@ -210,7 +210,7 @@ def test_trees_say_what_they_made_of_each_column(world):
     data = with_columns(world.ranking_data, right)
     _, log = fit("trees", data)
     importance = log["importance"]
-    assert sorted(importance) == sorted(data.told)
+    assert sorted(importance) == sorted(data.inputs)
     assert next(iter(importance)) == "picture"
     assert importance["picture"] > 0.5
     assert sum(importance.values()) == pytest.approx(1)
@@ -222,7 +222,7 @@ def test_trees_say_what_they_made_of_each_column(world):
 
 def signal_data(values, weights):
     features = Features.model_validate({"item": {"released": "timestamp"}})
-    alike = dict.fromkeys((names.RETRIEVAL_SCORE, *worked_out(features)), np.zeros_like(weights))
+    alike = dict.fromkeys((names.RETRIEVAL_SCORE, *computed_signals(features)), np.zeros_like(weights))
     columns = alike | {"a": np.float32(values), "days_since_released": np.float32(values), names.WEIGHT: weights}
     return RankingData(features, None, {}, columns, columns, (names.RETRIEVAL_SCORE, "a"))
 
@@ -281,7 +281,7 @@ def test_pairs_of_fields_are_the_sum_of_their_dot_products():
     def some(*shape):
         return tf.constant(rng.normal(size=shape), tf.float32)
 
-    seen = Seen(some(2, 5, 4), [some(2, 3), some(2, 1)], [some(2, 5, 3)], some(2, 5, 3), some(2, 1, 3))
+    seen = NetworkInputs(some(2, 5, 4), [some(2, 3), some(2, 1)], [some(2, 5, 3)], some(2, 5, 3), some(2, 1, 3))
     layer = Pairs(3)
     found = layer(seen).numpy()[..., 0]
     number, signals = (project.kernel.numpy() for project in layer.project if project is not None)
@@ -318,7 +318,7 @@ def dear_is_right_and_rated_high(columns):
 
 def test_ratings_are_learned_beside_relevance_and_join_the_score_as_configured(world):
     data = with_columns(world.ranking_data, dear_is_right_and_rated_high)
-    ranker, log = fit("mmoe", data, epochs=10, rating_loss=1.0, rating_in_score=5.0)
+    ranker, log = fit("mmoe", data, epochs=10, rating_loss_weight=1.0, rating_score_weight=5.0)
     assert log["tasks"] == ["relevance", "rating"]
     columns = {key: tf.constant(value) for key, value in data.validation.items()}
     relevance, rating = (head.numpy() for head in ranker.model.heads(columns))

@@ -2,7 +2,6 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
-import json
 import shutil
 from types import SimpleNamespace
 
@@ -13,14 +12,17 @@ from pydantic import Field
 from core import names, progress
 from core.errors import ModelError
 from core.examples import shard_path, write_examples
+from core.query_settings import QuerySettings, WindowSettings
 from core.settings import Settings
 from trainer.retrieval.registry import MODELS as RETRIEVAL
-from trainer.retrieval.validation import Judge
+from trainer.retrieval.validation import Validation
+from trainer.step_settings import RankingStepSettings, RetrievalStepSettings, TunerSettings, custom_config
+from trainer.steps import REGISTRIES
 from trainer.tuning import space
 from trainer.tuning.records import Records
 from trainer.tuning.search import MOST_FAILURES, Proposals, Search
 from trainer.tuning.space import among, between
-from trainer.tuning.tuner_fn import REGISTRIES, tuner_fn
+from trainer.tuning.tuner_fn import tuner_fn
 
 
 class Model(Settings):
@@ -145,13 +147,13 @@ def test_failures_that_do_not_end_end_the_search(tmp_path):
             raise ValueError("never")
         return score(settings)
 
-    with pytest.raises(ModelError, match=rf"^{MOST_FAILURES} trials failed one after the other, .* ValueError: never$"):
+    with pytest.raises(ModelError, match=rf"^{MOST_FAILURES} trials in a row failed, .* ValueError: never$"):
         Run(tmp_path, measure=failing).go()
 
     def broken(settings: Model) -> float:
         raise ValueError("never")
 
-    with pytest.raises(ModelError, match="every trial failed, the last with ValueError: never"):
+    with pytest.raises(ModelError, match="all trials failed, the last with ValueError: never"):
         Run(tmp_path / "all", measure=broken, trials=2).go()
 
 
@@ -174,24 +176,26 @@ def without_test(world, tmp_path_factory):
 def arguments(world, uri, folder, step, model, params, changes):
     """What TFX hands to `tuner_fn`."""
     found = space.resolve(REGISTRIES[step].check(model, params), changes)
+    common = {"model": model, "params": params, "features": world.features, "seed": world.seed}
+    queries = QuerySettings(unit="user", exclude_seen=True, in_time=True)
+    windows = WindowSettings(count=0, of_each_user=True)
+    of_step = {
+        "retrieval": RetrievalStepSettings(**common, queries=queries, max_queries=10_000, windows=windows),
+        "ranking": RankingStepSettings(**common, signals=()),
+    }[step]
+    settings = TunerSettings(
+        step=step,
+        **{step: of_step},
+        space={name: each.model_dump(mode="json") for name, each in found.items()},
+        trials=3,
+        minutes=None,
+        folder=None,
+    )
     return SimpleNamespace(
         train_files=[f"{uri}/Split-{names.TRAIN}/*"],
         transform_graph_path=str(world.transform_folder),
         working_dir=str(folder),
-        custom_config={
-            "step": step,
-            "model": model,
-            "params": params,
-            "space": json.dumps({name: each.model_dump(mode="json") for name, each in found.items()}),
-            "trials": 3,
-            "minutes": None,
-            "folder": None,
-            "features": world.features.model_dump_json(),
-            "queries": {"unit": "user", "exclude_seen": True, "max_queries": None, "in_time": True},
-            "signals": [],
-            "seed": world.seed,
-            "code": "",
-        },
+        custom_config=custom_config(settings, code=""),
     )
 
 
@@ -216,7 +220,7 @@ def test_a_retrieval_model_is_judged_as_its_early_fit_is_and_test_is_never_read(
     found = scores(result.tuner)
     data = world.retrieval_data()
     early = RETRIEVAL[model].load()(RETRIEVAL.check(model, params), data, world.seed)
-    assert found[0] == pytest.approx(Judge(early, data, 10).ndcg(), abs=1e-6)
+    assert found[0] == pytest.approx(Validation(early, data, 10).ndcg(), abs=1e-6)
     assert max(found) > min(found)
 
 

@@ -45,15 +45,17 @@ def softmax_loss(logits):
     return float(np.mean(np.log(np.exp(logits - highest).sum(axis=1)) + highest[:, 0] - logits[events, events]))
 
 
-@pytest.mark.parametrize(("uniform", "skip_met"), [(0, False), (16, False), (16, True)])
-def test_the_loss_is_a_softmax_over_the_batch_less_log_q(world, uniform, skip_met):
-    model, batch, data = towers(world, uniform_negatives=uniform, skip_met=skip_met, dropout=0.0, temperature=0.2)
-    queries = model.query(batch["query"], met=batch["met"]).numpy()
+@pytest.mark.parametrize(("uniform", "exclude_positives"), [(0, False), (16, False), (16, True)])
+def test_the_loss_is_a_softmax_over_the_batch_less_log_q(world, uniform, exclude_positives):
+    model, batch, data = towers(
+        world, uniform_negatives=uniform, exclude_positives=exclude_positives, dropout=0.0, temperature=0.2
+    )
+    queries = model.query(batch["query"], length=batch["history_length"]).numpy()
     items, rows = model.candidate(batch["candidate"]).numpy(), batch["rows"]
     share = 32 * data.counts() / len(data.items) + uniform / data.n_items
     logits = queries @ items.T / 0.2 - np.log(share[rows])
     users = two_tower.user_columns(data)[names.USER_ID]
-    met = [data.items[users == user] if skip_met else [] for user in batch["query"][names.USER_ID]]
+    met = [data.items[users == user] if exclude_positives else [] for user in batch["query"][names.USER_ID]]
     no_negative = np.array([(rows == rows[row]) | np.isin(rows, met[row]) for row in range(32)])
     no_negative[np.arange(32), np.arange(32)] = False
     assert no_negative.any()
@@ -63,7 +65,10 @@ def test_the_loss_is_a_softmax_over_the_batch_less_log_q(world, uniform, skip_me
 
 def test_hard_negatives_are_the_closest_that_the_user_did_not_meet(world):
     model, batch, data = towers(world, hard_negatives=3, dropout=0.0)
-    queries, pool = model.query(batch["query"], met=batch["met"]).numpy(), model.candidate(batch["pool"]).numpy()
+    queries, pool = (
+        model.query(batch["query"], length=batch["history_length"]).numpy(),
+        model.candidate(batch["pool"]).numpy(),
+    )
     users = two_tower.user_columns(data)[names.USER_ID]
     items = two_tower.item_columns(data)[names.ITEM_ID]
     logits = queries @ pool.T / 0.1  # the pool is the catalogue, so each item is there for certain
@@ -72,7 +77,7 @@ def test_hard_negatives_are_the_closest_that_the_user_did_not_meet(world):
         assert len(met)
         logits[row, np.isin(batch["pool"][names.ITEM_ID], met)] = -np.inf
     expected = -np.sort(-logits, axis=1)[:, :3]
-    found = model._hard(tf.constant(queries), batch["pool"], batch["of_pool"]).numpy()
+    found = model._hard(tf.constant(queries), batch["pool"], batch["pool_positives"]).numpy()
     np.testing.assert_allclose(-np.sort(-found, axis=1), expected, **CLOSE)
     with_hard, model.hard = model.loss(batch).numpy(), 0
     assert with_hard > model.loss(batch).numpy()
@@ -147,7 +152,7 @@ def test_a_sampled_history_weighs_what_the_whole_one_does():
     np.testing.assert_allclose(whole, 3.0, **CLOSE)
 
 
-@pytest.mark.parametrize("settings", [{"history": kind} for kind in SEQUENCES] + [{"in_order": False}])
+@pytest.mark.parametrize("settings", [{"history": kind} for kind in SEQUENCES] + [{"causal_history": False}])
 def test_every_kind_is_served_as_it_was_trained(world, settings, tmp_path):
     few = TwoTowerSettings(epochs=2, id_dropout=0.1, uniform_negatives=16, hard_negatives=4, **settings)
     fitted, again = (two_tower.fit(few, world.retrieval_data(), SEED) for _ in range(2))

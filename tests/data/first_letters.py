@@ -1,18 +1,19 @@
-"""A kind of feature that the product does not have, as a user writes one; `docs/features.md` shows it."""
+"""A feature kind of a user's own, the example of `docs/features.md`."""
 
 from pydantic import Field
 
-from transform.features import Feature, Indices, Raw, vocabulary_name
+from transform.columns import StringColumn
+from transform.features import Feature, Indices, vocabulary_name
 
 
 class FirstLetters(Feature):
     """The first letters of a string, such as the area that a postal code begins with."""
 
-    letters: int = Field(2, ge=1, description="How many letters count.")
+    letters: int = Field(2, ge=1, description="The number of letters.")
 
     @property
     def raw(self):
-        return Raw()
+        return StringColumn()
 
     def outputs(self, name):
         return [Indices(name, buckets=1, vocabulary=vocabulary_name(name))]

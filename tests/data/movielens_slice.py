@@ -48,7 +48,7 @@ def cut(dataset: Path, target: Path, users: int = 150) -> None:
     pq.write_table(events, target / f"{names.INTERACTIONS}.parquet")
     pq.write_table(people, target / f"{names.USERS}.parquet")
     pq.write_table(_dated(pa.concat_tables([items, planted])), target / f"{names.ITEMS}.parquet")
-    pq.write_table(_exposures(events, items[names.ITEM_ID]), target / f"{names.EXPOSURES}.parquet")
+    pq.write_table(_impressions(events, items[names.ITEM_ID]), target / f"{names.IMPRESSIONS}.parquet")
 
 
 def _dated(items: pa.Table) -> pa.Table:
@@ -56,7 +56,7 @@ def _dated(items: pa.Table) -> pa.Table:
     return items.append_column("released", pc.multiply(pc.subtract(items["year"], 1970), YEAR_S))
 
 
-def _exposures(events: pa.Table, items: pa.ChunkedArray) -> pa.Table:
+def _impressions(events: pa.Table, items: pa.ChunkedArray) -> pa.Table:
     events = events.select([names.USER_ID, names.ITEM_ID, names.TIMESTAMP])
     place = events.schema.get_field_index(names.ITEM_ID)
     drawn = items.take(pa.array(np.random.default_rng(1).integers(0, len(items), len(events))))

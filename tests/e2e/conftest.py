@@ -25,7 +25,7 @@ CONFIG: dict[str, Any] = {
     "data": {
         "root": "data",
         "interactions": {"path": "interactions.parquet", "rating_range": [1, 5]},
-        "exposures": {"path": "exposures.parquet", "on_unknown": "drop", "on_duplicate": "keep"},
+        "impressions": {"path": "impressions.parquet", "on_unknown": "drop", "on_duplicate": "keep"},
         "title": "title",
     },
     "features": {
@@ -34,7 +34,7 @@ CONFIG: dict[str, Any] = {
     },
     "split": {"method": "temporal_per_user"},
     "retrieval": {"candidates": 50, "params": {"epochs": 6}},
-    "ranking": {"params": {"epochs": 6}, "negatives": {"exposed": 0.1}, "earlier_windows": 1},
+    "ranking": {"params": {"epochs": 6}, "negatives": {"impressions": 0.1}, "earlier_windows": 1},
     "evaluation": {"slices": ["gender"], "at": [10, 20, 50], "resamples": 200},
 }
 

@@ -17,7 +17,7 @@ from core import names
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"retrieval": {"modle": "two_tower"}}, "  retrieval.modle: is no known key. Did you mean `model`?"),
+        ({"retrieval": {"modle": "two_tower"}}, "  retrieval.modle: is not a known key. Did you mean `model`?"),
         ({"retrieval": {"params": {"epochs": 0}}}, "epochs"),
         ({"split": {"eval": 0.5, "test": 0.5}}, "eval + test should be below 1"),
         ({"evaluation": {"slices": ["mood"]}}, "evaluation.slices: ['mood'] should be features of users"),
@@ -89,7 +89,7 @@ def test_bad_data_is_told_with_file_place_and_what_to_do_and_harms_no_release(br
     # Met by a worker of Beam, before any table is looked at as a whole.
     done = broken(names.INTERACTIONS, put(names.RATING, 7, 9.0))
     assert done.code == 1
-    assert done.nodes == {"ExposureGen": "done", "InteractionGen": "failed"}
+    assert done.nodes == {"ImpressionGen": "done", "InteractionGen": "failed"}
     file = finished.folder / "broken" / "interactions.parquet"
     assert done.err.startswith(f"twostep: {file}: row 8, column 'rating': ")
     assert "9" in done.err
@@ -124,7 +124,7 @@ def test_a_later_delivery_is_held_against_a_frozen_schema(twostep, broken, unhar
     assert (done.code, done.err) == (0, "")
     assert "schema_folder: schema" in done.out
     assert {path.name for path in (finished.folder / "schema").iterdir()} == {
-        f"{table}.pbtxt" for table in (*names.TABLES, names.EXPOSURES)
+        f"{table}.pbtxt" for table in (*names.TABLES, names.IMPRESSIONS)
     }
 
     done = broken(names.USERS, put("gender", 3, "unheard of"), data={"root": "broken", "schema_folder": "schema"})

@@ -41,7 +41,7 @@ def test_a_first_run_has_nothing_to_compare_with(twostep, recommender):
 def test_a_release_holds_the_statistics_of_its_tables(finished):
     folder = finished.releases / finished.current() / "statistics"
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.pb")}
-    assert found == {f"{table}/FeatureStats.pb" for table in ("interactions", "users", "items", "exposures")}
+    assert found == {f"{table}/FeatureStats.pb" for table in ("interactions", "users", "items", "impressions")}
 
 
 def test_a_drift_beyond_a_bound_stops_the_run_before_the_join(twostep, finished, later):

@@ -15,9 +15,11 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from components.event_joiner import executor, shards
+from components.event_joiner.settings import JoinerSettings, Split
 from core import examples, names
 from core.arrow import STRINGS, event_types, read_arrow
 from core.files import read_json
+from transform.features import Features
 
 USERS, ITEMS, EVENTS = 60, 20, 900
 TYPES = event_types(has_rating=True) | {"about": pa.string(), "tags": STRINGS}
@@ -68,18 +70,21 @@ def run(root: Path) -> tuple[dict[str, pa.Table], list[pa.Table], dict]:
         "examples": [artifact(standard_artifacts.Examples, root / "joined")],
         "schema": [artifact(standard_artifacts.Schema, root / "joined_schema")],
     }
-    settings = {
-        "user_features": {"about": {"kind": "text"}},
-        "item_features": {"tags": {"kind": "multi_valued"}},
-        "title": None,
+    features = {
+        "user": {"about": {"kind": "text"}},
+        "item": {"tags": {"kind": "multi_valued"}},
         "history_length": 5,
-        "split": {"method": "leave_one_out", "eval": 0.1, "test": 0.1, "fold": None, "column": None},
-        "seed": 3,
-        "drop_unknown": False,
-        "max_dropped": 0.05,
     }
+    settings = JoinerSettings(
+        features=Features.model_validate(features),
+        title=None,
+        split=Split(method="leave_one_out"),
+        seed=3,
+        drop_unknown=False,
+        max_dropped=0.05,
+    )
     context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=["--runner=FnApiRunner"])
-    executor.Executor(context).Do(inputs, outputs, {"settings": json.dumps(settings)})
+    executor.Executor(context).Do(inputs, outputs, {"settings": settings.model_dump_json()})
     uri = root / "joined"
     found = {split: examples.read_examples(str(uri), split, TYPES) for split in (names.TRAIN, names.EVAL, names.TEST)}
     users = [read_arrow(path) for path in sorted((uri / names.USERS_FOLDER).glob("*.arrow"))]

@@ -7,13 +7,13 @@ import pytest
 
 from core.files import sha256
 
-FILES = ("interactions.parquet", "users.parquet", "items.parquet", "exposures.parquet")
+FILES = ("interactions.parquet", "users.parquet", "items.parquet", "impressions.parquet")
 # All that a release is made from: not the statistics of the tables alone, but also the gates that they passed.
 NODES = {
-    "InteractionGen", "UserGen", "ItemGen", "ExposureGen",
-    "InteractionStatisticsGen", "UserStatisticsGen", "ItemStatisticsGen", "ExposureStatisticsGen",
-    "InteractionSchemaGen", "UserSchemaGen", "ItemSchemaGen", "ExposureSchemaGen",
-    "InteractionValidator", "UserValidator", "ItemValidator", "ExposureValidator",
+    "InteractionGen", "UserGen", "ItemGen", "ImpressionGen",
+    "InteractionStatisticsGen", "UserStatisticsGen", "ItemStatisticsGen", "ImpressionStatisticsGen",
+    "InteractionSchemaGen", "UserSchemaGen", "ItemSchemaGen", "ImpressionSchemaGen",
+    "InteractionValidator", "UserValidator", "ItemValidator", "ImpressionValidator",
     "EventJoiner", "Transform", "RetrievalTrainer", "CandidateIndex", "CandidateGenerator", "RankingTrainer",
     "RetrievalEvaluator", "TwoStepEvaluator", "RetrievalPusher", "RankingPusher", "ReleasePusher",
 }  # fmt: skip

@@ -18,9 +18,10 @@ from core import examples, metrics, names, queries
 from core.arrow import read_arrow
 from core.files import read_json
 from core.metrics.probabilities import calibration_error
+from core.query_settings import WindowSettings
 from core.release import reader
 from core.windows import windows_before
-from pipeline.dag import wiring
+from pipeline.dag import settings as dag_settings
 from serving import models
 from serving.rerank.reranker import Reranker
 from serving.rerank.settings import MMR, Reranking
@@ -30,8 +31,9 @@ from trainer.ranking.contract import RankingData
 from trainer.ranking.dcn import DCN
 from trainer.ranking.run_fn import read_lists, transformed_lists
 from trainer.ranking.settings import DCNSettings
-from trainer.ranking.training import NetworkRanker
+from trainer.ranking.training import NetworkModel
 from trainer.retrieval import run_fn
+from trainer.step_settings import custom_config
 from transform.arrow_types import user_types
 from transform.features import raw_columns
 
@@ -106,7 +108,7 @@ def test_trainer_evaluator_and_server_score_alike(loaded, folders, release, engi
     train, test = (transformed_lists(each, loaded.features, transform) for each in (train, lists))
     data = RankingData(loaded.features, transform, transform_sizes(output, loaded.features), train, test)
     network = DCN(DCNSettings.model_validate(loaded.ranking.params), data)
-    ranker = NetworkRanker(data, network, calibration.Sigmoid())
+    ranker = NetworkModel(data, network, calibration.Sigmoid())
     columns = {name: tf.constant(value) for name, value in test.items()}
     ranker.scores(columns)  # gives the layers their shapes
     for number, variable in enumerate(network.trainable_variables):
@@ -272,17 +274,13 @@ def test_lists_of_an_earlier_window_tell_what_came_then_by_what_was_known_before
 
 
 def test_an_earlier_retriever_knows_nothing_of_its_window_or_after(folders, joined, loaded, tmp_path):
-    config = {
-        "model": "popularity",
-        "params": {},
-        "seed": 0,
-        "queries": wiring.query_settings(loaded),
-        "windows": {"count": 2, "of_each_user": True},
-        "features": loaded.features.model_dump_json(),
-    }
+    windows = WindowSettings(count=2, of_each_user=True)
+    step = dag_settings.retrieval_step(loaded).model_copy(
+        update={"model": "popularity", "params": {}, "windows": windows}
+    )
     uri = folders("EventJoiner", "examples")
     arguments = SimpleNamespace(
-        custom_config=config,
+        custom_config=custom_config(step, code=""),
         train_files=[f"{uri}/Split-train/*"],
         transform_graph_path=folders("Transform", "transform_graph"),
         model_run_dir=str(tmp_path),

@@ -12,10 +12,10 @@ import pytest
 from serving.users import ReleaseUsers
 
 NODES = [
-    "InteractionGen", "ItemGen", "UserGen", "ExposureGen",
-    "InteractionStatisticsGen", "ItemStatisticsGen", "UserStatisticsGen", "ExposureStatisticsGen",
-    "InteractionSchemaGen", "ItemSchemaGen", "UserSchemaGen", "ExposureSchemaGen",
-    "InteractionValidator", "ItemValidator", "UserValidator", "ExposureValidator",
+    "InteractionGen", "ItemGen", "UserGen", "ImpressionGen",
+    "InteractionStatisticsGen", "ItemStatisticsGen", "UserStatisticsGen", "ImpressionStatisticsGen",
+    "InteractionSchemaGen", "ItemSchemaGen", "UserSchemaGen", "ImpressionSchemaGen",
+    "InteractionValidator", "ItemValidator", "UserValidator", "ImpressionValidator",
     "DriftDetector",
     "EventJoiner", "Transform", "RetrievalTrainer", "CandidateIndex", "CandidateGenerator", "RankingTrainer",
     "RetrievalEvaluator", "RankingEvaluator", "TwoStepEvaluator",
@@ -71,7 +71,7 @@ def last_evaluation(recommender):
 def test_every_node_is_done(first, finished):
     assert first.nodes == {**dict.fromkeys(NODES, "done"), **dict.fromkeys(RESOLVERS, "resolved")}
     assert first.err == ""
-    assert f"released    {finished.current()}   (current)" in first.out
+    assert f"released    {finished.current()}   (in force)" in first.out
     assert (finished.runs / "lineage.svg").is_file()
 
 
@@ -83,7 +83,7 @@ def test_the_same_again_comes_from_cache(second, finished):
     before, done = second
     assert (done.code, done.err) == (0, "")
     assert done.nodes == {**dict.fromkeys(NODES, "cached"), **dict.fromkeys(RESOLVERS, "resolved")}
-    assert done.out.count(f"released    {before}   (current)") == 1
+    assert done.out.count(f"released    {before}   (in force)") == 1
     folders = [path.name for path in finished.releases.iterdir() if path.is_dir()]
     assert folders.count(before) == 1
 
@@ -94,7 +94,7 @@ def test_another_ranker_runs_what_depends_on_it_and_nothing_else(changed, finish
     assert done.named("done") == {"RankingTrainer", "RankingEvaluator", "TwoStepEvaluator", *PUBLISHING}
     assert done.named("cached") == set(NODES) - done.named("done")
     assert finished.current() != before
-    assert f"released    {finished.current()}   (current)" in done.out
+    assert f"released    {finished.current()}   (in force)" in done.out
 
 
 def test_the_release_in_force_is_compared_with(changed, finished):
@@ -155,7 +155,7 @@ def test_both_steps_stand_beside_every_baseline(finished):
 def test_the_release_verifies_and_damage_is_found(twostep, finished):
     done = twostep.run("release", "verify", "slice.yaml", folder=finished.folder)
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith(f"release {finished.current()} is whole")
+    assert done.out.startswith(f"release {finished.current()} is intact")
     model = finished.releases / finished.current() / "ranking" / "saved_model.pb"
     whole = model.read_bytes()
     try:
@@ -286,14 +286,14 @@ def test_an_unknown_user_gets_an_answer(twostep, finished):
     assert answer["unknown_items"] == ["no such film"]
     assert {each["item_id"] for each in answer["items"]}.isdisjoint({"50", "181"})
     as_text = twostep.fork("recommend", "slice.yaml", "--user", "nobody", folder=finished.folder)
-    assert "nobody is new to the release" in as_text.out
+    assert "user nobody is not in the release" in as_text.out
     assert with_history.out != done.out
 
 
 def test_more_than_there_is_to_choose_from_is_wrong_use(twostep, finished):
     done = twostep.fork("recommend", "slice.yaml", "--user", "1", "-k", "51", folder=finished.folder)
     assert (done.code, done.out) == (2, "")
-    assert re.fullmatch(r"twostep: -k should be from 1 to 50, the candidates .*; found 51\n", done.err)
+    assert re.fullmatch(r"twostep: -k should be from 1 to 50, .*; found 51\n", done.err)
     size = pq.read_metadata(finished.folder / "data" / "items.parquet").num_rows
     done = twostep.fork("similar", "slice.yaml", "--item", "50", "-k", size + 1, folder=finished.folder)
     assert (done.code, done.out) == (2, "")
@@ -309,4 +309,4 @@ def test_similar_items(twostep, finished):
     assert [each["score"] for each in found] == sorted((each["score"] for each in found), reverse=True)
     done = twostep.fork("similar", "slice.yaml", "--item", "no such", folder=finished.folder)
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("twostep: item 'no such' is not among the ")
+    assert done.err.startswith("twostep: item 'no such' is not in the catalogue")

@@ -16,6 +16,7 @@ from tfx.types import standard_artifacts
 
 from components.release_pusher.component import ReleasePusher
 from components.release_pusher.executor import Executor
+from components.release_pusher.settings import PusherSettings
 from components.types import CandidateIndex, RecommenderEvaluation, Release
 from core import names
 from core.errors import ReleaseError
@@ -71,7 +72,7 @@ def do(
     artifacts: dict[str, Path],
     store: Path | str,
     properties: dict[str, dict[str, object]] = PROPERTIES,
-    signing_key: str = "",
+    signing_key: str | None = None,
 ) -> Release:
     inputs: dict[str, list[types.Artifact]] = {}
     for number, (key, artifact_type) in enumerate(INPUTS.items(), start=1):
@@ -85,15 +86,10 @@ def do(
         inputs[key] = [artifact]
     release = Release()
     release.uri = str(artifacts["blessing"].parent / "release")
-    parameters = {
-        "releases": str(store),
-        "name": "films",
-        "seed": 7,
-        "keep": 2,
-        "serving": SERVING.model_dump_json(),
-        "signing_key": signing_key,
-        "code_digest": "x",
-    }
+    settings = PusherSettings(
+        releases=str(store), name="films", seed=7, keep=2, serving=SERVING, signing_key=signing_key
+    )
+    parameters = {"settings": settings.model_dump_json(), "code_digest": "x"}
     Executor().Do(inputs, {"release": [release]}, parameters)
     return release
 
@@ -215,12 +211,7 @@ def test_the_cache_notices_a_release_that_was_deleted(artifacts, tmp_path):
         pusher = ReleasePusher(
             **channels,
             statistics={names.ITEMS: items_statistics},
-            releases=str(store),
-            name="films",
-            seed=7,
-            keep=5,
-            serving=SERVING.model_dump_json(),
-            signing_key="",
+            settings=PusherSettings(releases=str(store), name="films", seed=7, keep=5, serving=SERVING),
             code_digest="x",
         )
         tfx.orchestration.LocalDagRunner().run(

@@ -41,7 +41,7 @@ def test_each_run_ends_as_it_was_told(runs):
         assert done.err == ""
         if number == signal.SIGTERM:
             assert done.code == 128 + signal.SIGTERM
-            assert done.out.endswith("stopped; the same command goes on from here\n")
+            assert done.out.endswith("stopped; run the same command again to resume\n")
         else:
             assert done.code == -signal.SIGKILL
 
@@ -66,7 +66,7 @@ def test_nothing_was_released_before_the_end_and_then_one_whole_release(runs, tw
     assert between == []
     listed = json.loads(twostep.run("release", "list", small.releases, "--json", folder=small.folder).out)
     assert listed == {"current": small.current(), "versions": [small.current()]}
-    assert f"released    {small.current()}   (current)" in last.out
+    assert f"released    {small.current()}   (in force)" in last.out
     assert twostep.run("release", "verify", small.releases, folder=small.folder).code == 0
 
 

@@ -62,7 +62,7 @@ def test_until_runs_no_further_and_releases_nothing(twostep, finished):
     assert (done.code, done.err) == (0, "")
     assert list(done.nodes)[-1] == "Transform"
     assert "RetrievalTrainer" not in done.nodes
-    assert "ExposureValidator" not in done.nodes  # Transform does not need it
+    assert "ImpressionValidator" not in done.nodes  # Transform does not need it
     assert "stopped     after Transform; no release was made" in done.out
     assert "released" not in done.out
     assert finished.current() == before

@@ -231,8 +231,8 @@ def test_any_other_error_names_the_node_and_what_it_raised(little, tmp_path, mon
 def test_a_request_to_stop_that_a_library_made_a_failure_of_stops_the_run(little, tmp_path, monkeypatch):
     monkeypatch.setenv("FAULT", "stop")
     out = io.StringIO()
-    with terminable() as stop_if_asked, pytest.raises(KeyboardInterrupt) as told:
-        local.run(little.build(tmp_path), Progress(Console(file=out)), stop_if_asked=stop_if_asked)
+    with terminable() as raise_if_stopped, pytest.raises(KeyboardInterrupt) as told:
+        local.run(little.build(tmp_path), Progress(Console(file=out)), raise_if_stopped=raise_if_stopped)
     assert told.value.args == (signal.SIGTERM,)
     assert [line.split()[:2] for line in out.getvalue().splitlines()] == [["✓", "Numbers"]]
 

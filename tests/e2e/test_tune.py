@@ -47,7 +47,7 @@ def test_a_search_that_was_stopped_writes_its_best_and_goes_on(twostep, finished
     command = ("tune", ease.name, "--trials", 60, "--output", "stopped.yaml")
     stopped = twostep.start(*command, folder=finished.folder).signal_when(signal.SIGINT, begun)
     assert stopped.code == 130, stopped.out + stopped.err
-    assert "the same command goes on from the finished trials" in stopped.out
+    assert "run the same command again" in stopped.out
     assert yaml.safe_load((finished.folder / "stopped.yaml").read_text())["retrieval"]["params"].keys() == {"l2"}
     reached = len(trials(stopped))
     assert 2 < reached < 60

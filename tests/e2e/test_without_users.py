@@ -24,7 +24,7 @@ def joined(tmp_path):
 
         from pipeline import config
         from pipeline.config import paths
-        from pipeline.dag import wiring
+        from pipeline.dag import nodes, wiring
 
         folder = tmp_path / "data"
         folder.mkdir(exist_ok=True)
@@ -40,12 +40,12 @@ def joined(tmp_path):
         }
         file.write_text(yaml.safe_dump(values))
         loaded = config.load(file)
-        nodes = wiring.joined_nodes(loaded, wiring.local_places(loaded, file)).nodes[:-1]
-        tfx.orchestration.LocalDagRunner().run(wiring.local_pipeline(loaded, nodes))
+        made = nodes.joined_nodes(loaded, wiring.local_places(loaded, file)).nodes[:-1]
+        tfx.orchestration.LocalDagRunner().run(wiring.local_pipeline(loaded, made))
         connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(paths.metadata_file(loaded)))
         with metadata.Metadata(connection) as handle:
             newest = max(handle.store.get_artifacts_by_type("Examples"), key=lambda artifact: artifact.id)
-        return newest.uri, [node.id for node in nodes]
+        return newest.uri, [node.id for node in made]
 
     return run
 

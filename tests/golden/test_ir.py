@@ -73,27 +73,30 @@ def test_a_cap_of_queries_is_that_of_one_purpose(compiled, key, setting, nodes):
     changed = {node: set(after[node]) - set(before[node]) for node in before if after[node] != before[node]}
     assert set(changed) == nodes
     if key == "evaluation":  # of the lists, those that TFMA judges the ranker by and no others
-        assert changed["CandidateGenerator"] == {"  parameter settings.test_queries = 77"}
+        assert changed["CandidateGenerator"] == {"  parameter settings.max_test_queries = 77"}
 
 
-def test_exposures_have_nodes_of_their_own_and_reach_the_candidate_generator_alone(compiled):
+def test_impressions_have_nodes_of_their_own_and_reach_the_candidate_generator_alone(compiled):
     without = _by_node(compiled())
-    exposures = {"path": "shown.csv", "on_unknown": "drop"}
-    found = _by_node(compiled(data={"exposures": exposures}, ranking={"negatives": {"exposed": 0.2}}))
-    own = {"ExposureGen", "ExposureStatisticsGen", "ExposureSchemaGen", "ExposureValidator"}
+    impressions = {"path": "shown.csv", "on_unknown": "drop"}
+    found = _by_node(compiled(data={"impressions": impressions}, ranking={"negatives": {"impressions": 0.2}}))
+    own = {"ImpressionGen", "ImpressionStatisticsGen", "ImpressionSchemaGen", "ImpressionValidator"}
     assert set(found) == {*without, *own}
     of_statistics = {"DeliveryInForce", "DriftDetector", "ReleasePusher"}  # of the table's, and of no event
     assert {node for node in without if found[node] != without[node]} == {"CandidateGenerator", *of_statistics}
     assert set(found["CandidateGenerator"]) - set(without["CandidateGenerator"]) == {
-        "  after ExposureGen",
-        "  after ExposureValidator",
-        "  in exposures: Examples examples of ExposureGen, this run",
-        "  in exposures_anomalies: ExampleAnomalies anomalies of ExposureValidator, this run",
-        "  parameter settings.exposed.drop_unknown = true",
-        "  parameter settings.exposed.max_dropped = 0.05",
-        "  parameter settings.exposed.share = 0.2",
+        "  after ImpressionGen",
+        "  after ImpressionValidator",
+        "  in impressions: Examples examples of ImpressionGen, this run",
+        "  in impressions_anomalies: ExampleAnomalies anomalies of ImpressionValidator, this run",
+        "  parameter settings.impressions.drop_unknown = true",
+        "  parameter settings.impressions.max_dropped = 0.05",
+        "  parameter settings.negatives.impressions = 0.2",
     }
-    assert set(without["CandidateGenerator"]) < set(found["CandidateGenerator"])
+    assert set(without["CandidateGenerator"]) - set(found["CandidateGenerator"]) == {
+        "  parameter settings.impressions = null",
+        "  parameter settings.negatives.impressions = 0.0",
+    }
 
 
 def _by_node(ir: Any) -> dict[str, list[str]]:

@@ -47,7 +47,7 @@ def test_what_is_asked_of_the_tuner_is_seen_by_the_cache(file):
 
     def told(**changes):
         asked = {"space": {"dim": Choices(choices=(8, 16))}, "trials": 3, "minutes": None} | changes
-        return tuning.tuner_config(loaded, tuning.search_for(loaded, "retrieval", **asked), None)
+        return tuning.tuner_settings(loaded, tuning.search_for(loaded, "retrieval", **asked), None)
 
     assert told() == told()
     assert told() != told(trials=4)

@@ -1,5 +1,6 @@
-"""The set-up script: what it asks of a machine, what it reads there, and that it does nothing twice."""
+"""The set-up script: its checks of the machine, what it reads there, and that it repeats no step that is done."""
 
+import importlib
 import importlib.util
 import stat
 import subprocess
@@ -12,8 +13,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def bootstrap():
-    """The script as a fresh module, so that a test may move its places."""
+def bootstrap(monkeypatch):
+    """The script as a fresh module, so that a test can change its paths."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
     spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "scripts" / "bootstrap.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -21,15 +23,27 @@ def bootstrap():
 
 
 @pytest.fixture
+def interpreter(bootstrap):
+    """The module that finds a Python."""
+    return importlib.import_module("setup_interpreter")
+
+
+@pytest.fixture
+def runtime(bootstrap):
+    """The module that adds a C runtime."""
+    return importlib.import_module("setup_runtime")
+
+
+@pytest.fixture
 def checkout(bootstrap, tmp_path, monkeypatch):
-    """A checkout of its own that is set up: every stamp fits."""
+    """A checkout of its own that is set up: every stamp is right."""
     places = {"ROOT": tmp_path, "VENV": tmp_path / ".venv", "STAMPS": tmp_path / ".venv" / "stamps"}
     for name, place in {**places, "LOCK": tmp_path / "requirements.lock"}.items():
         monkeypatch.setattr(bootstrap, name, place)
     for name in ("requirements.lock", "setup.py", "pyproject.toml"):
         (tmp_path / name).write_text(name)
     bootstrap.STAMPS.mkdir(parents=True)
-    script = bootstrap.digest(Path(bootstrap.__file__))
+    script = bootstrap.digest(*bootstrap.SCRIPTS)
     bootstrap.mark("venv", f"{script} {bootstrap.VENV}")
     for step in ("packages", "bytecode"):
         bootstrap.mark(step, f"{script} {bootstrap.digest(tmp_path / 'requirements.lock')}")
@@ -77,22 +91,22 @@ def test_too_little_space_says_how_much_there_is(bootstrap):
     ("text", "version"),
     [("glibc 2.36\n", (2, 36)), ("glibc 2.41", (2, 41)), ("glibc 2.4", (2, 4)), ("", (0, 0)), ("musl 1.2", (0, 0))],
 )
-def test_glibc_version(bootstrap, text, version):
-    assert bootstrap.glibc_version(text) == version
+def test_glibc_version(runtime, text, version):
+    assert runtime.glibc_version(text) == version
 
 
-def test_another_c_library_is_refused_before_anything_is_fetched(bootstrap, started):
+def test_another_c_library_is_refused_before_anything_is_fetched(bootstrap, runtime, started, tmp_path):
     with pytest.raises(bootstrap.SetupError, match=r"glibc 2\.39 or newer, found another C library"):
-        bootstrap.add_runtime(sys.executable, (0, 0))
+        runtime.add_runtime(tmp_path, sys.executable, (0, 0))
     assert started == []
 
 
 # ---- which Python -------------------------------------------------------------------------
 
 
-def test_the_python_of_a_venv_is_the_one_below_it(bootstrap):
+def test_the_python_of_a_venv_is_the_one_below_it(interpreter):
     inside = sys.prefix != sys.base_prefix
-    found = bootstrap.find_python(sys.executable)
+    found = interpreter.find_python(sys.executable)
     assert Path(found) == (Path(sys.base_prefix) / "bin" / "python3.11" if inside else Path(sys.executable)).resolve()
 
 
@@ -101,36 +115,38 @@ def test_the_python_of_a_venv_is_the_one_below_it(bootstrap):
     [
         ("#!/bin/sh\necho cpython 3.12 /opt/python3.12\n", r"PYTHON is .*/python \(cpython 3\.12\)"),
         ("#!/bin/sh\necho pypy 3.11 /opt/pypy\n", r"\(pypy 3\.11\)"),
-        ("#!/bin/sh\nexit 0\n", "is no Python that runs"),
-        ("#!/bin/sh\nexit 127\n", "is no Python that runs"),
-        ("\x7fELF nonsense", "is no Python that runs"),
+        ("#!/bin/sh\nexit 0\n", "is not a Python that runs"),
+        ("#!/bin/sh\nexit 127\n", "is not a Python that runs"),
+        ("\x7fELF nonsense", "is not a Python that runs"),
     ],
 )
-def test_a_python_that_was_asked_for_and_does_not_fit_is_an_error(bootstrap, tmp_path, text, told):
+def test_a_python_that_was_asked_for_and_does_not_fit_is_an_error(bootstrap, interpreter, tmp_path, text, told):
     with pytest.raises(bootstrap.SetupError, match=told):
-        bootstrap.find_python(executable(tmp_path / "python", text))
+        interpreter.find_python(executable(tmp_path / "python", text))
 
 
-def test_a_python_that_is_not_there_is_an_error(bootstrap, tmp_path):
-    with pytest.raises(bootstrap.SetupError, match="missing, which is no Python that runs"):
-        bootstrap.find_python(str(tmp_path / "missing"))
+def test_a_python_that_is_not_there_is_an_error(bootstrap, interpreter, tmp_path):
+    with pytest.raises(bootstrap.SetupError, match="missing, which is not a Python that runs"):
+        interpreter.find_python(str(tmp_path / "missing"))
 
 
-def test_without_a_311_the_message_lists_what_was_found(bootstrap, tmp_path, monkeypatch):
+def test_without_a_311_the_message_lists_what_was_found(bootstrap, interpreter, tmp_path, monkeypatch):
     other = executable(tmp_path / "python3.11", "#!/bin/sh\necho cpython 3.9 /opt/python3.9\n")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(sys, "executable", other)
-    probe = bootstrap.probe
+    probe = interpreter.probe
     # The machine may have a 3.11 in /usr/bin; here it has not.
-    monkeypatch.setattr(bootstrap, "probe", lambda command: probe(command) if command == other else (None, None, None))
+    monkeypatch.setattr(
+        interpreter, "probe", lambda command: probe(command) if command == other else (None, None, None)
+    )
     with pytest.raises(bootstrap.SetupError) as error:
-        bootstrap.find_python(None)
+        interpreter.find_python(None)
     assert f"found {other} (cpython 3.9). Install it" in str(error.value)
     assert "make demo PYTHON=" in str(error.value)
 
 
-def test_of_several_pythons_the_fastest_is_taken_and_named(bootstrap, tmp_path, monkeypatch, capsys):
+def test_of_several_pythons_the_fastest_is_taken_and_named(interpreter, tmp_path, monkeypatch, capsys):
     (tmp_path / "bin").mkdir()
     slow, fast = (str(tmp_path / name) for name in ("slow", "fast"))
     for name, seconds in (("slow", 0.5), ("fast", 0.25)):
@@ -139,18 +155,18 @@ def test_of_several_pythons_the_fastest_is_taken_and_named(bootstrap, tmp_path, 
             f'#!/bin/sh\ncase "$*" in *perf_counter*) echo {seconds};; *) echo cpython 3.11 {tmp_path / name};; esac\n',
         )
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(bootstrap.shutil, "which", lambda name: slow)
+    monkeypatch.setattr(interpreter.shutil, "which", lambda name: slow)
     monkeypatch.setattr(sys, "executable", fast)
-    probe = bootstrap.probe
+    probe = interpreter.probe
     # The machine may have others in /usr/bin; here it has not.
-    monkeypatch.setattr(bootstrap, "probe", lambda each: probe(each) if each in (slow, fast) else (None, None, None))
-    assert bootstrap.find_python(None) == fast
+    monkeypatch.setattr(interpreter, "probe", lambda each: probe(each) if each in (slow, fast) else (None, None, None))
+    assert interpreter.find_python(None) == fast
     assert f"{fast} 250 ms, {slow} 500 ms" in capsys.readouterr().out
 
 
-def test_a_python_that_cannot_be_timed_is_not_the_fastest(bootstrap, tmp_path):
+def test_a_python_that_cannot_be_timed_is_not_the_fastest(interpreter, tmp_path):
     broken = executable(tmp_path / "broken", "#!/bin/sh\nexit 1\n")
-    assert bootstrap.fastest([broken, sys.executable]) == sys.executable
+    assert interpreter.fastest([broken, sys.executable]) == sys.executable
 
 
 # ---- Debian's mirror ----------------------------------------------------------------------
@@ -190,8 +206,8 @@ def sources(etc: Path, name: str, text: str) -> Path:
         ),
     ],
 )
-def test_the_mirror_is_the_one_that_apt_uses(bootstrap, tmp_path, name, text, mirror):
-    assert bootstrap.debian_mirror(sources(tmp_path, name, text)) == mirror
+def test_the_mirror_is_the_one_that_apt_uses(runtime, tmp_path, name, text, mirror):
+    assert runtime.debian_mirror(sources(tmp_path, name, text)) == mirror
 
 
 @pytest.mark.parametrize(
@@ -202,13 +218,13 @@ def test_the_mirror_is_the_one_that_apt_uses(bootstrap, tmp_path, name, text, mi
         ("sources.list", ""),
     ],
 )
-def test_no_mirror_names_the_systems_that_will_do(bootstrap, tmp_path, name, text):
+def test_no_mirror_names_the_systems_that_will_do(bootstrap, runtime, tmp_path, name, text):
     with pytest.raises(bootstrap.SetupError, match="found no Debian mirror"):
-        bootstrap.debian_mirror(sources(tmp_path, name, text))
+        runtime.debian_mirror(sources(tmp_path, name, text))
 
 
-def test_a_private_apt_writes_below_its_own_folder(bootstrap, tmp_path):
-    options = bootstrap.private_apt(tmp_path, "http://m.test/debian")
+def test_a_private_apt_writes_below_its_own_folder(runtime, tmp_path):
+    options = runtime.private_apt(tmp_path, "http://m.test/debian")
     settings = dict(option.split("=", 1) for option in options[1::2])
     for key in ("Dir::Etc::SourceList", "Dir::Etc::SourceParts", "Dir::State::Lists", "Dir::Cache"):
         assert Path(settings[key]).is_relative_to(tmp_path)

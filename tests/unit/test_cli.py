@@ -92,7 +92,7 @@ def failing(error: BaseException):
         (UsageError("no such key"), 2, "twostep: no such key\n"),
         (DataError("a.csv", "row 3", "is empty", "Fill it"), 1, "twostep: a.csv: row 3: is empty. Fill it\n"),
         (HeldBackError("ndcg@10 .1 < .2"), 3, "twostep: ndcg@10 .1 < .2\n"),
-        (KeyError("x"), 1, "twostep: unexpected KeyError: 'x'\nRun again with -v for more\n"),
+        (KeyError("x"), 1, "twostep: unexpected KeyError: 'x'\nRun again with -v for the traceback\n"),
         (KeyboardInterrupt(), 130, "twostep: interrupted\n"),
     ],
 )
@@ -156,7 +156,7 @@ def test_a_run_stays_out_of_a_folder_where_one_is_under_way(recommender, capsys)
     with open(folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert cli.main(["run", str(recommender)]) == 2
-    assert f"another run is under way in {folder}" in capsys.readouterr().err
+    assert f"another run is using {folder}" in capsys.readouterr().err
 
 
 def test_paths_of_a_recommender(recommender, monkeypatch):
@@ -171,7 +171,7 @@ def test_paths_of_a_recommender(recommender, monkeypatch):
 
 def test_lineage_before_any_run(recommender, capsys):
     assert cli.main(["lineage", str(recommender)]) == 2
-    assert "no runs are recorded there" in capsys.readouterr().err
+    assert "metadata.sqlite: no such file" in capsys.readouterr().err
 
 
 NOISE = """
@@ -212,7 +212,7 @@ def test_our_own_words_can_go_to_standard_error(tmp_path):
 def test_the_module_is_the_same_program_as_the_command():
     done = shell("-m", "pipeline.cli", "config", "explain", "nonsense")
     assert done.returncode == 2
-    assert done.stderr.startswith("twostep: nonsense: is no known key")
+    assert done.stderr.startswith("twostep: nonsense: is not a known key")
     assert shell("-m", "pipeline.cli", "ruin").stderr.startswith("usage: twostep ")
     assert shell("-m", "pipeline.cli", "--version").stdout.startswith("twostep 0.")
 

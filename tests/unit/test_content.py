@@ -10,9 +10,10 @@ import pytest
 import tensorflow as tf
 
 from core.errors import ModelError
-from trainer.retrieval import content, vectors
+from trainer.retrieval.content import model as content
+from trainer.retrieval.content import vectors
+from trainer.retrieval.content.settings import ContentSettings
 from trainer.retrieval.contract import RetrievalData
-from trainer.retrieval.settings import ContentSettings
 from transform.features import Features
 
 FEATURES = Features.model_validate({"item": {"brand": "categorical", "genres": "multi_valued", "price": "numeric"}})

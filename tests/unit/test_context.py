@@ -7,11 +7,11 @@ import pytest
 import tensorflow as tf
 
 from core import names
+from core.times import DAY
 from trainer.ranking import context
 from trainer.ranking import signals as signal_names
 from transform.features import Features
 
-DAY = context.DAY
 NOW = 20_000 * DAY + 6 * 3600
 
 
@@ -27,25 +27,25 @@ def signals(history, times, items, now=NOW, length=50):
 
 def test_how_often_and_how_lately_each_candidate_was_met():
     found = signals([["a", "b", "a", ""]], [[NOW - 9 * DAY, NOW - 4 * DAY, NOW - 2 * DAY, 0]], [["a", "b", "c", ""]])
-    np.testing.assert_array_equal(found[context.TIMES_MET], [[2, 1, 0, 0]])
-    np.testing.assert_array_equal(found[context.EVENTS_SINCE_MET], [[0, 1, np.nan, np.nan]])
-    np.testing.assert_allclose(found[context.DAYS_SINCE_MET], [[2, 4, np.nan, np.nan]])
+    np.testing.assert_array_equal(found[context.TIMES_IN_HISTORY], [[2, 1, 0, 0]])
+    np.testing.assert_array_equal(found[context.EVENTS_SINCE_INTERACTION], [[0, 1, np.nan, np.nan]])
+    np.testing.assert_allclose(found[context.DAYS_SINCE_INTERACTION], [[2, 4, np.nan, np.nan]])
     assert found[context.HISTORY_SIZE].tolist() == [[3, 3, 3, 3]]
-    assert found[context.DAYS_SINCE_LAST].tolist() == [[2, 2, 2, 2]]
+    assert found[context.DAYS_SINCE_LAST_EVENT].tolist() == [[2, 2, 2, 2]]
 
 
 def test_what_comes_back_at_intervals_falls_due():
     times = [NOW - days * DAY for days in (13, 9, 9, 5, 3)]
     found = signals([["a", "a", "b", "a", "b"]], [times], [["a", "b", "c"]])
-    np.testing.assert_allclose(found[context.DAYS_BETWEEN], [[4, 6, np.nan]])
-    np.testing.assert_allclose(found[context.MEETINGS_DUE], [[5 / 4, 3 / 6, np.nan]])
-    once, at_once = signals([["a", "b", "b"]], [[NOW - DAY] * 3], [["a", "b"]])[context.DAYS_BETWEEN][0]
+    np.testing.assert_allclose(found[context.MEAN_DAYS_BETWEEN], [[4, 6, np.nan]])
+    np.testing.assert_allclose(found[context.DUE_RATIO], [[5 / 4, 3 / 6, np.nan]])
+    once, at_once = signals([["a", "b", "b"]], [[NOW - DAY] * 3], [["a", "b"]])[context.MEAN_DAYS_BETWEEN][0]
     assert np.isnan([once, at_once]).all()
 
 
 def test_only_the_latest_of_a_history_count():
     found = signals([["a", "b", "c"]], [[0, 0, 0]], [["a", "c"]], length=2)
-    np.testing.assert_array_equal(found[context.TIMES_MET], [[0, 1]])
+    np.testing.assert_array_equal(found[context.TIMES_IN_HISTORY], [[0, 1]])
     assert found[context.HISTORY_SIZE].tolist() == [[2, 2]]
 
 
@@ -57,9 +57,9 @@ def test_where_the_padding_stands_is_no_matter():
 
 def test_times_that_are_not_known_are_not_known():
     found = signals([["a", "b"]], [[0, 0]], [["a"]])
-    assert np.isnan(found[context.DAYS_SINCE_MET]).all()
-    assert np.isnan(found[context.DAYS_SINCE_LAST]).all()
-    assert found[context.TIMES_MET].tolist() == [[1]]
+    assert np.isnan(found[context.DAYS_SINCE_INTERACTION]).all()
+    assert np.isnan(found[context.DAYS_SINCE_LAST_EVENT]).all()
+    assert found[context.TIMES_IN_HISTORY].tolist() == [[1]]
 
 
 def test_the_hour_and_the_weekday_are_those_of_the_query():
@@ -87,5 +87,5 @@ def test_an_age_is_days_before_the_query_for_each_candidate():
     np.testing.assert_allclose(found["days_since_joined"], [[400] * 3, [np.nan] * 3], atol=minute)
     np.testing.assert_allclose(found["days_since_made"], [[1.5, -2, np.nan], [2.5, np.nan, np.nan]], atol=minute)
     assert all(value.dtype == np.float32 for value in found.values())
-    assert signal_names.worked_out(features) == (*signal_names.SIGNALS, *found)
+    assert signal_names.computed_signals(features) == (*signal_names.SIGNALS, *found)
     assert context.ages(query, Features()) == {}

@@ -133,7 +133,7 @@ def test_a_pickle_is_read_and_never_run(tmp_path):
             return (tmp_path / "sprung").write_text, ("!",)
 
     trap = pickle.dumps({"a": Trap()}, protocol=5)
-    with pytest.raises(DataError, match="no pickled table"):
+    with pytest.raises(DataError, match="not a pickled table"):
         pickled.columns(trap, "trap.pkl")
     assert not (tmp_path / "sprung").exists()
 
@@ -224,17 +224,17 @@ def test_a_damaged_folder_is_made_anew(small, wheel, tmp_path, damage):
         (folder / "dataset.json").unlink()
     else:
         (folder / "dataset.json").write_text('{"made_from": [], "files": []}')
-    assert not recipe.is_whole(small, folder)
+    assert not recipe.is_complete(small, folder)
     said: list[str] = []
     recipe.make(small, folder, wheel, said.append)
     assert "damaged" in said[0]
-    assert recipe.is_whole(small, folder)
+    assert recipe.is_complete(small, folder)
     assert pq.read_table(folder / "items.parquet").num_rows == 3
 
 
 def test_a_folder_of_an_older_recipe_is_made_anew(small, wheel, tmp_path):
     folder = recipe.make(small, tmp_path / "small", wheel, print)
-    assert not recipe.is_whole(replace(small, version=2), folder)
+    assert not recipe.is_complete(replace(small, version=2), folder)
 
 
 def test_another_source_is_refused_and_leaves_nothing(small, wheel, tmp_path):
@@ -259,7 +259,7 @@ def test_a_missing_source_names_the_files(tmp_path, monkeypatch):
     monkeypatch.setenv("TWOSTEP_CACHE", str(tmp_path / "cache"))
     with pytest.raises(UsageError, match=r"train\.txt and test\.txt"):
         datasets.get("gowalla")
-    with pytest.raises(UsageError, match=r"there is no .*train\.txt"):
+    with pytest.raises(UsageError, match=r"missing: .*train\.txt"):
         datasets.get("gowalla", tmp_path)
 
 
@@ -320,7 +320,7 @@ def test_data_list_says_what_is_here(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TWOSTEP_CACHE", str(tmp_path))
     assert command("data", "list") == 0
     printed = capsys.readouterr().out
-    assert printed.count("not fetched") == len(datasets.NAMES)
+    assert printed.count("not in the cache") == len(datasets.NAMES)
     assert "943 users, 1,682 items, 100,000 interactions" in printed
 
 

@@ -92,10 +92,10 @@ def test_the_ranker_orders_the_candidates_that_the_retriever_returns():
 
 
 def test_the_re_ranking_of_the_settings_is_done():
-    cap = {"caps": [{"column": "genre", "most": 1, "first": 2}]}
+    cap = {"caps": [{"column": "genre", "max_items": 1, "top_k": 2}]}
     rows, scores = engine(reranking=cap).recommend(asked(User()), 3)
     np.testing.assert_array_equal(rows, [[5, 4, 3]])
-    fresh = {"freshness": {"column": "price", "holds": "age_days", "weight": 1.0, "half_life_days": 1.0}}
+    fresh = {"freshness": {"column": "price", "format": "age_days", "weight": 1.0, "half_life_days": 1.0}}
     rows, scores = engine(reranking=fresh).recommend(asked(User()), 3)
     np.testing.assert_array_equal(rows, [[0, 5, 1]])  # item 0 is the newest, and the ranker puts it last
     np.testing.assert_array_equal(scores, [[0, 5, 1]])  # scores stay the ranker's

@@ -8,6 +8,7 @@ import pytest
 from scipy import sparse
 
 from components.recommender_evaluator import evaluation, intervals, rules
+from components.recommender_evaluator.settings import Rule
 from core import metrics
 
 N_QUERIES, N_ITEMS, WIDTH, KS = 80, 50, 20, (5, 10)
@@ -55,7 +56,7 @@ def test_shape(data):
     assert (found["subject"], found["baselines"], found["ks"]) == ("model", ["popularity", "short"], [5, 10])
     assert list(found["models"]) == ["model", "popularity", "short"]
     every = {f"{name}@{k}" for name in metrics.METRICS for k in KS}
-    paired = every - {f"{name}@{k}" for name in metrics.EXPOSURE for k in KS}
+    paired = every - {f"{name}@{k}" for name in metrics.AGGREGATE for k in KS}
     assert all(set(row) == every for row in found["models"].values())
     assert list(found["differences"]) == ["popularity", "short"]
     assert all(set(row) == paired for row in found["differences"].values())
@@ -146,7 +147,7 @@ def test_a_compared_slice_is_an_evaluation_of_its_own_queries(data):
     found = {one["name"]: one for one in evaluated(data, compared_slices=["user:cold", "item:tail"])["slices"]}
     cold = found["user:cold"]
     assert cold["differences"] == alone["differences"]
-    of_lists = {f"{name}@{k}" for name in metrics.EXPOSURE for k in KS}
+    of_lists = {f"{name}@{k}" for name in metrics.AGGREGATE for k in KS}
     for model, row in alone["models"].items():
         assert cold["models"][model] == {label: one for label, one in row.items() if label not in of_lists}
     assert cold["metrics"] == cold["models"]["model"]
@@ -260,8 +261,8 @@ def test_without_any_relevant_item_it_still_writes_and_no_rule_passes(data):
     json.dumps(found, allow_nan=False)
     assert found["models"]["model"]["ndcg@10"] == {"mean": None, "low": None, "high": None, "queries": 0}
     wanted = [
-        {"step": "two_step", "metric": "ndcg@10", "at_least": 0.0, "not_below": None},
-        {"step": "two_step", "metric": "ndcg@10", "at_least": None, "not_below": "popularity"},
+        Rule(metric="ndcg@10", at_least=0.0),
+        Rule(metric="ndcg@10", not_below="popularity"),
     ]
     assert not any(verdict.passed for verdict in rules.check(wanted, {"two_step": found}))
 
@@ -269,16 +270,15 @@ def test_without_any_relevant_item_it_still_writes_and_no_rule_passes(data):
 def test_rules_read_what_evaluate_writes(data):
     found = evaluated(data)
     wanted = [
-        {"step": "two_step", "metric": f"{name}@10", "at_least": None, "not_below": "popularity"}
-        for name in [*metrics.RELEVANCE, *metrics.POPULARITY]
-    ] + [{"step": "two_step", "metric": "gini@10", "at_least": 0.01, "not_below": None}]
-    verdicts = rules.check(wanted, {"two_step": found})
+        Rule(metric=f"{name}@10", not_below="popularity") for name in [*metrics.RELEVANCE, *metrics.POPULARITY]
+    ]
+    verdicts = rules.check([*wanted, Rule(metric="gini@10", at_least=0.01)], {"two_step": found})
     assert all(verdict.passed for verdict in verdicts[: len(metrics.RELEVANCE)])
     worse = evaluation.evaluate(
         data["models"], "popularity", relevant=(data["offsets"], data["items"]), train_counts=data["counts"], ks=KS,
         features=data["features"], has_history=data["history"], resamples=200, seed=3,
     )  # fmt: skip
-    assert not rules.check([dict(wanted[0], not_below="model")], {"two_step": worse})[0].passed
+    assert not rules.check([Rule(metric=wanted[0].metric, not_below="model")], {"two_step": worse})[0].passed
 
 
 def test_wrong_use(data):

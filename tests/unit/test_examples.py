@@ -85,7 +85,7 @@ def test_a_failure_leaves_no_file(tmp_path):
 def test_what_cannot_be_stored_or_read_is_told(tmp_path):
     with pytest.raises(DataError, match="type bool"):
         write(pa.table({"x": [True]}), tmp_path)
-    with pytest.raises(DataError, match="Split-all: the folder: no files of Examples"):
+    with pytest.raises(DataError, match="Split-all: .* no files of Examples"):
         examples.read_examples(str(tmp_path), "all", TYPES)
     write(TABLE, tmp_path)
     with pytest.raises(DataError, match=r"column 'tags': 2 values in one row \(such as b'x'\)"):

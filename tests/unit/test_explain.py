@@ -44,7 +44,7 @@ def test_the_text_is_a_configuration_of_the_defaults():
 def test_a_group_that_is_left_out_by_default_says_so_and_hides_none_of_its_keys():
     text = explain("reranking")
     assert "# Diversity by maximal marginal relevance. (group or null) By default left out.\n  mmr:\n" in text
-    assert yaml.safe_load(explain("reranking.mmr"))["reranking"]["mmr"].keys() == {"weight", "likeness"}
+    assert yaml.safe_load(explain("reranking.mmr"))["reranking"]["mmr"].keys() == {"weight", "similarity"}
 
 
 def test_one_key_stands_below_those_above_it():
@@ -129,15 +129,15 @@ def test_an_unknown_key_gets_a_hint(key, hint):
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ("retreival: {}", "retreival: is no known key. Did you mean `retrieval`?"),
-        ("retrieval: {index: {knd: exact}}", "retrieval.index.knd: is no known key. Did you mean `kind`?"),
+        ("retreival: {}", "retreival: is not a known key. Did you mean `retrieval`?"),
+        ("retrieval: {index: {knd: exact}}", "retrieval.index.knd: is not a known key. Did you mean `kind`?"),
         (
             "features: {user: {age: {kind: numeric, bukets: 3}}}",
-            "features.user.age.bukets: is no known key. Did you mean `buckets`?",
+            "features.user.age.bukets: is not a known key. Did you mean `buckets`?",
         ),
         (
             "features: {item: {numeric: {kind: numeric, lag: 1}}}",
-            "features.item.numeric.lag: is no known key. Did you mean `log`?",
+            "features.item.numeric.lag: is not a known key. Did you mean `log`?",
         ),
         (
             "features: {user: {age: numerik}}",
@@ -146,11 +146,11 @@ def test_an_unknown_key_gets_a_hint(key, hint):
         ),
         (
             "features: {user: {age: {buckets: 3}}}",
-            "features.user.age: has no `kind`. `twostep config explain features.user.age` says",
+            "features.user.age: has no `kind`. `twostep config explain features.user.age`",
         ),
         (
             "evaluation: {rules: [{metrik: mrr@10, at_least: 1}]}",
-            "evaluation.rules.0.metrik: is no known key. Did you mean `metric`?",
+            "evaluation.rules.0.metrik: is not a known key. Did you mean `metric`?",
         ),
         (
             "evaluation: {rules: [{metric: mrr@10}]}",

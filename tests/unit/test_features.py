@@ -11,18 +11,20 @@ from core.arrow import event_types
 from pipeline import cli
 from transform import names
 from transform.arrow_types import feature_types, user_types
-from transform.features import Feature, Features, Indices, Numbers, Raw, moments, own_modules, raw_columns
+from transform.columns import VectorColumn
+from transform.features import Feature, Features, Indices, Numbers, own_modules, raw_columns, timestamp_columns
 
 OWN = """
 from pydantic import Field
-from transform.features import Feature, Numbers, Raw
+from transform.columns import StringColumn
+from transform.features import Feature, Numbers
 
 class Length(Feature):
     most: int = Field(10, ge=1, description="The longest that counts.")
 
     @property
     def raw(self):
-        return Raw()
+        return StringColumn()
 
     def outputs(self, name):
         return [Numbers(name)]
@@ -33,12 +35,13 @@ class NoFeature:
 
 
 BAD = """
-from transform.features import Feature, Indices, Raw
+from transform.columns import StringColumn
+from transform.features import Feature, Indices
 
 class Base(Feature):
     @property
     def raw(self):
-        return Raw()
+        return StringColumn()
 
     def outputs(self, name):
         return [Indices(name, 3)]
@@ -75,9 +78,9 @@ def test_a_column_s_type_is_that_of_its_kind_and_a_cross_has_no_column():
     texts, numbers = pa.list_(pa.string()), pa.list_(pa.float32())
     types = {"brand": pa.string(), "genres": texts, "price": pa.float32(), "title": pa.string(), "picture": numbers}
     assert feature_types(found) == types | {"released": pa.float32()}
-    assert moments(found) == ["released"]
-    assert raw_columns(found)["picture"] == Raw(numbers=True, values=3)
-    assert raw_columns(found)["title"].words
+    assert timestamp_columns(found) == ["released"]
+    assert raw_columns(found)["picture"] == VectorColumn(3)
+    assert not raw_columns(found)["title"].comparable
 
 
 def test_what_the_kinds_make():
@@ -120,10 +123,10 @@ def test_a_kind_may_be_a_class_of_the_user_s_own(own):
     ("feature", "told"),
     [
         ("own_kinds:Width", "should be `module:Class` of a module on the Python path"),
-        ("no_such_module:Kind", "importing 'no_such_module' gives ModuleNotFoundError: No module named"),
+        ("no_such_module:Kind", "importing 'no_such_module' raised ModuleNotFoundError: No module named"),
         ("own_kinds:NoFeature", "should be a subclass of transform.features.Feature"),
         ({"kind": "own_kinds:Length", "most": 0}, "most: should be greater than or equal to 1"),
-        ({"kind": "own_kinds:Length", "least": 0}, "least: is no known key"),
+        ({"kind": "own_kinds:Length", "least": 0}, "least: is not a known key"),
         ("picture", "does not match any of the expected tags"),
         ({"kind": "embedding"}, "Field required"),
         ({"kind": "cross", "columns": ["a"]}, "at least 2 items"),

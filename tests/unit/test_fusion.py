@@ -11,11 +11,11 @@ import tensorflow as tf
 
 from core.errors import ModelError
 from core.queries import Queries
-from trainer.retrieval import fusion
 from trainer.retrieval.contract import RetrievalData
+from trainer.retrieval.fusion import model as fusion
+from trainer.retrieval.fusion.settings import FusionSettings
 from trainer.retrieval.registry import MODELS
-from trainer.retrieval.settings import FusionSettings
-from trainer.retrieval.validation import Judge
+from trainer.retrieval.validation import Validation
 from transform.features import Features
 
 N_ITEMS = 15
@@ -37,7 +37,7 @@ def query():
 
 @pytest.mark.parametrize(("k0", "depth", "weights"), [(60.0, 1000, {}), (1.0, 4, {"user_knn": 0.5, "popularity": 3.0})])
 def test_scores_are_sums_of_reciprocal_ranks(data, k0, depth, weights):
-    settings = FusionSettings(models=MEMBERS, k0=k0, depth=depth, weights=weights)
+    settings = FusionSettings(models=MEMBERS, rank_constant=k0, depth=depth, weights=weights)
     found = fusion.fit(settings, data, 0).scores(query()).numpy()
     expected = np.zeros_like(found)
     for name, params in MEMBERS.items():
@@ -52,18 +52,18 @@ def test_scores_are_sums_of_reciprocal_ranks(data, k0, depth, weights):
 
 @pytest.mark.parametrize("cold", [0.0, 0.5, 1.0])
 def test_models_of_events_abstain_from_an_item_without_any(data, cold):
-    fused = fusion.fit(FusionSettings(models=MEMBERS, cold=cold, weights={"user_knn": 2.0}), data, 0)
+    fused = fusion.fit(FusionSettings(models=MEMBERS, cold_weight_share=cold, weights={"user_knn": 2.0}), data, 0)
     new = np.isin(np.arange(N_ITEMS), [3, 7])
-    fused.knowing = [True, False, False]  # as if item_knn compared features
+    fused.by_features = [True, False, False]  # as if item_knn compared features
     ranks = [
         tf.constant(np.random.default_rng(place).permuted(np.tile(np.arange(N_ITEMS), (2, 1)), axis=1), tf.float32)
         for place in range(3)
     ]
-    plain = fused._fused(ranks).numpy()
+    plain = fused._fuse(ranks).numpy()
     fused.cold = tf.constant(cold * new, tf.float32)
-    found = fused._fused(ranks).numpy()
+    found = fused._fuse(ranks).numpy()
     np.testing.assert_array_equal(found[:, ~new], plain[:, ~new])
-    first, second, third = (1 / (fused.k0 + 1 + rank.numpy()[:, new]) for rank in ranks)
+    first, second, third = (1 / (fused.rank_constant + 1 + rank.numpy()[:, new]) for rank in ranks)
     expected = (1 + cold * (2 + 1)) * first + (1 - cold) * (2 * second + third)
     np.testing.assert_allclose(found[:, new], expected + fused.popularity.numpy()[new], rtol=1e-5)
 
@@ -139,13 +139,13 @@ def test_weights_are_learned_from_the_queries_of_eval_and_kept_for_the_second_fi
     nothing = pa.array([[]] * count, pa.list_(pa.string()))
     users = pa.table({"user_id": [f"u{row}" for row in range(count)]})
     asked = Queries(users, np.zeros(count, np.int64), lists, nothing, np.arange(count + 1), right)
-    settings = FusionSettings(models=MEMBERS, learned=True)
+    settings = FusionSettings(models=MEMBERS, learn_weights=True)
     found = fusion.fit(settings, dataclasses.replace(data, validation=asked), 0)
     weights = found.settings.weights
     assert weights["popularity"] > max(weights["item_knn"], weights["user_knn"])
-    assert not found.settings.learned
+    assert not found.settings.learn_weights
     alike = fusion.fit(FusionSettings(models=MEMBERS), dataclasses.replace(data, validation=asked), 0)
-    ndcg = [Judge(each, dataclasses.replace(data, validation=asked), 10).ndcg() for each in (found, alike)]
+    ndcg = [Validation(each, dataclasses.replace(data, validation=asked), 10).ndcg() for each in (found, alike)]
     assert ndcg[0] > ndcg[1] + 0.02
     again = fusion.fit(found.settings, data, 0)  # no queries: nothing is learned anew
     np.testing.assert_allclose(again.scores(query()), found.scores(query()))
@@ -153,4 +153,4 @@ def test_weights_are_learned_from_the_queries_of_eval_and_kept_for_the_second_fi
 
 def test_weights_cannot_be_learned_from_nothing(data):
     with pytest.raises(ModelError, match="there are no queries"):
-        fusion.fit(FusionSettings(models=MEMBERS, learned=True), data, 0)
+        fusion.fit(FusionSettings(models=MEMBERS, learn_weights=True), data, 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from trainer.retrieval import graph_filter
+from trainer.retrieval.linear import graph_filter
 
 
 @pytest.mark.parametrize("small", [0, 8192])
@@ -12,7 +12,7 @@ from trainer.retrieval import graph_filter
 def test_patterns_are_the_first_singular_vectors(monkeypatch, small, shape):
     monkeypatch.setattr(graph_filter, "SMALL", small)
     met = sp.random(*shape, 0.3, format="csr", random_state=0, dtype=np.float32)
-    found = graph_filter.first_patterns(met, 7, 0)
+    found = graph_filter.first_singular_vectors(met, 7, 0)
     expected = np.linalg.svd(met.toarray().astype(np.float64))[2][:7]
     np.testing.assert_allclose(found.T @ found, expected.T @ expected, atol=1e-5)
 
@@ -22,4 +22,4 @@ def test_what_the_data_does_not_hold_is_no_pattern(monkeypatch, small):
     monkeypatch.setattr(graph_filter, "SMALL", small)
     rng = np.random.default_rng(0)
     of_rank_two = rng.random((6, 2)) @ rng.random((2, 9))
-    assert graph_filter.first_patterns(sp.csr_matrix(of_rank_two, dtype=np.float32), 4, 0).shape[0] == 2
+    assert graph_filter.first_singular_vectors(sp.csr_matrix(of_rank_two, dtype=np.float32), 4, 0).shape[0] == 2

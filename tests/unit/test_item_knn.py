@@ -6,17 +6,17 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.retrieval import neighbours
+from trainer.retrieval.neighbours import nearest
 
 
-def nearest(met, count, shrinkage=0.0):
-    return neighbours.nearest(sp.csr_matrix(np.array(met, np.float32)), count, shrinkage)
+def nearest_items(met, count, shrinkage=0.0):
+    return nearest.nearest(sp.csr_matrix(np.array(met, np.float32)), count, shrinkage)
 
 
 def test_by_hand():
     # Items 0 and 1 have two users in common, 0 and 2 one, 1 and 2 one; item 3 has none.
     met = [[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]]
-    found, cosines = nearest(met, 2)
+    found, cosines = nearest_items(met, 2)
     assert found.tolist()[:3] == [[1, 2], [0, 2], [1, 0]]
     np.testing.assert_allclose(cosines[0], [2 / np.sqrt(6), 1 / np.sqrt(3)], rtol=1e-6)
     np.testing.assert_allclose(cosines[2], [1 / np.sqrt(2), 1 / np.sqrt(3)], rtol=1e-6)
@@ -26,9 +26,9 @@ def test_by_hand():
 def test_shrinkage_holds_back_what_few_users_say():
     # Item 0 goes with item 1 for one user of one, with item 2 for three of four.
     met = np.array([[1, 1, 1]] + [[1, 0, 1]] * 2 + [[0, 0, 1]])
-    assert nearest(met, 1)[0][0, 0] == 2
+    assert nearest_items(met, 1)[0][0, 0] == 2
     rare = np.array([[1, 1, 0], [0, 0, 1], [0, 0, 1], [1, 0, 1], [1, 0, 1]])
-    strict, loose = nearest(rare, 1, shrinkage=10)[0], nearest(rare, 1)[0]
+    strict, loose = nearest_items(rare, 1, shrinkage=10)[0], nearest_items(rare, 1)[0]
     assert (loose[0, 0], strict[0, 0]) == (1, 2)
 
 
@@ -57,7 +57,7 @@ TABLES = st.tuples(st.integers(1, 6), st.integers(1, 8), st.booleans(), st.integ
 @settings(max_examples=200, deadline=None)
 @given(TABLES, st.integers(1, 10), st.sampled_from([0.0, 1.0, 10.0]), st.sampled_from(["cosine", "jaccard"]))
 def test_the_largest_are_kept_and_each_stands_at_its_item(table, count, shrinkage, similarity):
-    found, alike = neighbours.nearest(sp.csr_matrix(table.astype(np.float32)), count, shrinkage, similarity)
+    found, alike = nearest.nearest(sp.csr_matrix(table.astype(np.float32)), count, shrinkage, similarity)
     largest, every = dense(table, count, shrinkage, similarity)
     assert found.dtype == np.int32
     assert alike.dtype == np.float32
@@ -70,7 +70,7 @@ def test_the_largest_are_kept_and_each_stands_at_its_item(table, count, shrinkag
 
 
 def test_equal_cosines_come_in_the_order_of_the_items():
-    found, cosines = nearest(np.ones((3, 6)), 4)
+    found, cosines = nearest_items(np.ones((3, 6)), 4)
     assert (cosines == 1).all()
     assert found[3].tolist() == [0, 1, 2, 4]
 
@@ -78,9 +78,9 @@ def test_equal_cosines_come_in_the_order_of_the_items():
 @pytest.mark.parametrize("cells", [1, 50, 100, 300])
 def test_how_much_is_held_at_once_changes_nothing(monkeypatch, cells):
     met = (np.random.default_rng(0).random((40, 23)) < 0.3).astype(np.float32)
-    expected = nearest(met, 5, 2.0)
-    monkeypatch.setattr(neighbours, "CELLS_AT_ONCE", cells)
-    for found, before in zip(nearest(met, 5, 2.0), expected, strict=True):
+    expected = nearest_items(met, 5, 2.0)
+    monkeypatch.setattr(nearest, "CELLS_AT_ONCE", cells)
+    for found, before in zip(nearest_items(met, 5, 2.0), expected, strict=True):
         np.testing.assert_array_equal(found, before)
 
 
@@ -88,13 +88,13 @@ def test_what_is_held_at_once_is_bounded_though_few_items_are_met_with_all(monke
     met = sp.csr_matrix(np.vstack([np.ones((1, 60)), np.eye(60)[:3]]).astype(np.float32)).tolil()
     met[0, 5:] = 0  # five items have pairs, 55 have none
     met = met.tocsr()
-    monkeypatch.setattr(neighbours, "CELLS_AT_ONCE", 40)
-    parts = list(neighbours.blocks(met.T.tocsr(), met))
+    monkeypatch.setattr(nearest, "CELLS_AT_ONCE", 40)
+    parts = list(nearest.blocks(met.T.tocsr(), met))
     assert sorted(np.concatenate(parts).tolist()) == list(range(60))
     assert [len(part) for part in parts] == [6, 40, 14]
     assert set(parts[0]) >= set(range(5))
 
 
 def test_one_item_has_no_neighbours():
-    found, cosines = nearest([[1], [1]], 5)
+    found, cosines = nearest_items([[1], [1]], 5)
     assert found.shape == cosines.shape == (1, 0)

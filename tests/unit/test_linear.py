@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import ModelError
-from trainer.retrieval import linear
+from trainer.retrieval.linear import weights as linear
 
 MATRICES = st.tuples(st.integers(1, 8), st.integers(1, 7), st.integers(0, 2**32 - 1)).map(
     lambda drawn: (np.random.default_rng(drawn[2]).random(drawn[:2]) < 0.5).astype(np.float32)

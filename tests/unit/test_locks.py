@@ -18,16 +18,16 @@ def test_a_folder_that_its_owner_deletes_while_it_is_being_locked_is_not_free(tm
         locked(handle, how)
 
     monkeypatch.setattr(fcntl, "flock", deleted_first)
-    locks.sweep(tmp_path)
+    locks.delete_abandoned(tmp_path)
     assert not partial.exists()
 
 
 def test_a_folder_that_is_held_is_not_free_and_one_that_nobody_holds_is(tmp_path):
-    with locks.using(tmp_path), locks.unused(tmp_path) as free:
+    with locks.shared(tmp_path), locks.try_exclusive(tmp_path) as free:
         assert not free
-    with locks.unused(tmp_path) as free:
+    with locks.try_exclusive(tmp_path) as free:
         assert free
-    with locks.unused(tmp_path / "none") as free:
+    with locks.try_exclusive(tmp_path / "none") as free:
         assert not free
 
 
@@ -41,5 +41,5 @@ def test_a_reader_of_a_folder_that_was_renamed_while_it_was_being_locked_is_told
         locked(handle, how)
 
     monkeypatch.setattr(fcntl, "flock", renamed_first)
-    with pytest.raises(FileNotFoundError), locks.using(folder):
+    with pytest.raises(FileNotFoundError), locks.shared(folder):
         pass

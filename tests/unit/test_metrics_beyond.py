@@ -104,7 +104,7 @@ def test_auc_refuses_more_items_than_candidates():
 def test_places_are_those_of_a_list_by_popularity(drawn, counts):
     lists, _, seen = parts(drawn)
     ranked = padded(lists, 2)
-    found = metrics.popularity_places(ranked, counts, *csr(seen))
+    found = metrics.popularity_ranks(ranked, counts, *csr(seen))
     by_popularity = sorted(range(N_ITEMS), key=lambda item: (-counts[item], item))
     for row, places, gone in zip(ranked, found, seen, strict=True):
         unseen = [item for item in by_popularity if item not in gone]
@@ -124,7 +124,7 @@ def test_serendipity_is_what_the_popularity_list_lacks(drawn, counts, k):
 
     def measured(rows):
         rows = padded(rows)
-        places = metrics.popularity_places(rows, counts, *csr(seen))
+        places = metrics.popularity_ranks(rows, counts, *csr(seen))
         return metrics.serendipity(metrics.hits(rows, *csr(sets), N_ITEMS), places, n_relevant, k)
 
     expected = [

@@ -41,10 +41,10 @@ def test_names_that_can_be_served_pass():
 @pytest.mark.parametrize(
     ("user", "item", "told"),
     [
-        ({"age": "numeric"}, {"age": "numeric"}, r"feature of one table; \['age'\] are of both"),
-        ({"history": "categorical"}, {}, "'history' is a name the pipeline uses itself"),
-        ({}, {"item_id": "categorical"}, "'item_id' is a name the pipeline uses itself"),
-        ({}, {"k": "categorical"}, "'k' is a name the pipeline uses itself"),
+        ({"age": "numeric"}, {"age": "numeric"}, r"\['age'\] are in both"),
+        ({"history": "categorical"}, {}, "'history' is a reserved name"),
+        ({}, {"item_id": "categorical"}, "'item_id' is a reserved name"),
+        ({}, {"k": "categorical"}, "'k' is a reserved name"),
         ({}, {"product category": "categorical"}, "a letter first.*; found 'product category'"),
         ({"1st": "categorical"}, {}, "found '1st'"),
         ({"_share": "categorical"}, {}, "found '_share'"),
@@ -55,7 +55,7 @@ def test_names_that_can_be_served_pass():
         (
             {"age": {"kind": "numeric", "buckets": 2}},
             {"age_bucket": "categorical"},
-            r"\['age_bucket'\] are features and",
+            r"\['age_bucket'\] are names of features and",
         ),
     ],
 )

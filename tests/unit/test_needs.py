@@ -28,16 +28,26 @@ def test_what_has_all_it_needs_passes(name, params):
 @pytest.mark.parametrize(
     ("name", "params", "features", "told"),
     [
-        ("repeats", {}, FEATURES, "`data.exclude_seen: true` forbids"),
+        ("repeats", {}, FEATURES, "`data.exclude_seen: true`"),
         ("content", {}, Features(), "`features.item` is empty"),
-        ("popularity", {"segment": "tags"}, FEATURES, "found 'tags', which is a multi_valued one"),
-        ("popularity", {"segment": "brand"}, FEATURES, "found 'brand', which is none of users"),
-        ("fusion", {"models": {"ease": {}, "two_tower": {}}, "cold": 1}, Features(), "`features.item` is empty"),
-        ("fusion", {"models": {"ease": {}, "ials": {}}, "cold": 0.5}, FEATURES, "Add content or two_tower"),
-        ("repeats", {"of": "tags"}, FEATURES, "found 'tags', which is "),
-        ("fusion", {"models": {"ease": {}, "repeats": {}}}, FEATURES, "repeats recommends what"),
+        ("popularity", {"segment": "tags"}, FEATURES, "found 'tags', which is a multi_valued feature"),
+        ("popularity", {"segment": "brand"}, FEATURES, "found 'brand', which is no feature of users"),
+        (
+            "fusion",
+            {"models": {"ease": {}, "two_tower": {}}, "cold_weight_share": 1},
+            Features(),
+            "`features.item` is empty",
+        ),
+        (
+            "fusion",
+            {"models": {"ease": {}, "ials": {}}, "cold_weight_share": 0.5},
+            FEATURES,
+            "Add content or two_tower",
+        ),
+        ("repeats", {"item_feature": "tags"}, FEATURES, "found 'tags', which is "),
+        ("fusion", {"models": {"ease": {}, "repeats": {}}}, FEATURES, "repeats recommends items"),
         ("fusion", {"models": {"ease": {}, "content": {}}}, Features(), "content compares items"),
-        *((name, {}, FEATURES, f"{name} is fitted on ratings, and nothing") for name in OF_RATINGS),
+        *((name, {}, FEATURES, f"{name} is fitted on ratings, but the configuration") for name in OF_RATINGS),
         ("fusion", {"models": {"ease": {}, "svd": {}}}, FEATURES, "svd is fitted on ratings"),
     ],
 )
@@ -55,6 +65,6 @@ def test_a_graph_is_of_embeddings():
     needs.check_index("ease", "exact")
     needs.check_index("ials", "hnsw")
     with pytest.raises(
-        ValueError, match=r"hnsw is a graph of embeddings, and ease has none\. .*a model that has: ials, "
+        ValueError, match=r"hnsw is a graph of embeddings, and ease has none\. .*a model that has them: ials, "
     ):
         needs.check_index("ease", "hnsw")

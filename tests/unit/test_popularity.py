@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from core.errors import ModelError
-from trainer.retrieval import popularity, shares
 from trainer.retrieval.contract import RetrievalData
-from trainer.retrieval.settings import PopularitySettings
+from trainer.retrieval.counts import popularity, shares
+from trainer.retrieval.counts.settings import PopularitySettings
 from transform.features import Features
 
 FEATURES = Features.model_validate(
@@ -103,7 +103,9 @@ def test_a_segment_is_a_column_of_the_transform_graph(segment, column):
     assert shares.segment_column(segment, FEATURES.user) == column
 
 
-@pytest.mark.parametrize(("segment", "told"), [("height", "a numeric one"), ("tags", "a multi_valued"), ("x", "none")])
+@pytest.mark.parametrize(
+    ("segment", "told"), [("height", "a numeric feature"), ("tags", "a multi_valued"), ("x", "no feature")]
+)
 def test_what_is_no_segment_is_refused(segment, told):
     with pytest.raises(ModelError, match=f"categorical feature of users.*found '{segment}', which is {told}"):
         shares.segment_column(segment, FEATURES.user)

@@ -58,7 +58,7 @@ def test_a_listener_is_gone_after_an_error():
 
 
 def test_lines_of_finished_nodes_stand_in_columns(plain, out):
-    plain.nodes(["Transform", "RetrievalTrainer"])
+    plain.set_nodes(["Transform", "RetrievalTrainer"])
     results = [
         NodeResult("Transform", "done", 12.34, 2, 1),
         NodeResult("RetrievalTrainer", "cached", 0.1, 1, 2),
@@ -66,8 +66,8 @@ def test_lines_of_finished_nodes_stand_in_columns(plain, out):
         NodeResult("Index", "failed", 75.0),
     ]
     for result in results:
-        plain.finished(result)
-    plain.ended(results[:3], 192.0)
+        plain.node_finished(result)
+    plain.run_finished(results[:3], 192.0)
     assert out.getvalue().splitlines() == [
         "✓ Transform               12.3 s",
         "= RetrievalTrainer    from cache",
@@ -78,11 +78,11 @@ def test_lines_of_finished_nodes_stand_in_columns(plain, out):
 
 
 def test_where_nothing_can_be_redrawn_a_long_node_speaks_every_ten_seconds(plain, out, clock):
-    plain.nodes(["Trainer"])
+    plain.set_nodes(["Trainer"])
     with plain.running("Trainer"):
         for second in range(35):
             clock.now = 100.0 + second
-            plain.say(f"epoch {second}/35,\n loss 1")
+            plain.update(f"epoch {second}/35,\n loss 1")
     lines = out.getvalue().splitlines()
     assert lines == [f"  Trainer        {s}.0 s  epoch {s}/35, loss 1" for s in (10, 20, 30)]
 
@@ -90,33 +90,33 @@ def test_where_nothing_can_be_redrawn_a_long_node_speaks_every_ten_seconds(plain
 def test_what_a_node_says_is_printed_as_text(plain, out, clock):
     with plain.running("Trainer"):
         clock.now += 11
-        plain.say("[bold]x\x1b[2J\u202e")
+        plain.update("[bold]x\x1b[2J\u202e")
     assert out.getvalue().splitlines()[0].endswith("[bold]x\\x1b[2J\\u202e")
 
 
 def test_a_short_node_says_nothing_before_its_end(plain, out, clock):
     with plain.running("Trainer"):
-        plain.say("epoch 1/2")
+        plain.update("epoch 1/2")
         clock.now += 9
-        plain.say("epoch 2/2")
+        plain.update("epoch 2/2")
     assert out.getvalue() == ""
 
 
 def test_long_lines_are_not_broken_in_a_log(out, clock):
     progress = Progress(Console(file=out, width=40), clock)
-    progress.finished(NodeResult("N" * 60, "done", 1.0))
+    progress.node_finished(NodeResult("N" * 60, "done", 1.0))
     assert len(out.getvalue().splitlines()) == 1
 
 
 def test_a_terminal_shows_the_running_node_and_clears_it(out, clock):
     console = Console(file=out, force_terminal=True, width=80, legacy_windows=False, color_system=None)
     progress = Progress(console, clock)
-    progress.nodes(["Trainer"])
+    progress.set_nodes(["Trainer"])
     with progress.running("Trainer"):
         clock.now += 65
-        progress.say("epoch 3/20, loss 1.23")
+        progress.update("epoch 3/20, loss 1.23")
         progress._live.refresh()
-    progress.finished(NodeResult("Trainer", "done", 65.0))
+    progress.node_finished(NodeResult("Trainer", "done", 65.0))
     shown = out.getvalue()
     assert "1 min 05 s  epoch 3/20, loss 1.23" in shown
     *_, last = shown.splitlines()

@@ -5,8 +5,9 @@ import pyarrow as pa
 import pytest
 from surprise import KNNBaseline
 
-from trainer.retrieval import rating_neighbours
-from trainer.retrieval.ratings import rated, trainset
+from trainer.retrieval.ratings import neighbours as rating_neighbours
+from trainer.retrieval.ratings.data import ratings_of
+from trainer.retrieval.ratings.fitting import trainset
 
 N_ITEMS = 21
 COLD = 20
@@ -18,7 +19,7 @@ def ratings():
     rng = np.random.default_rng(4)
     pairs = rng.choice(30 * COLD, 350, replace=False)
     users = pa.array([f"u{user}" for user in pairs // COLD])
-    return rated(users, (pairs % COLD).astype(np.int32), rng.integers(1, 6, 350).astype(np.float32), N_ITEMS, "x")
+    return ratings_of(users, (pairs % COLD).astype(np.int32), rng.integers(1, 6, 350).astype(np.float32), N_ITEMS, "x")
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +61,15 @@ def test_the_similarities_are_surprises(ratings, theirs, place, neighbours, monk
 
 
 def test_of_a_pair_rated_twice_the_latest_rating_counts():
-    again = rated(pa.array(["a", "b", "a"]), np.array([1, 1, 1], np.int32), np.array([1.0, 2.0, 5.0]), 2, "x")
+    again = ratings_of(pa.array(["a", "b", "a"]), np.array([1, 1, 1], np.int32), np.array([1.0, 2.0, 5.0]), 2, "x")
     base = rating_neighbours.baseline(again)
-    strayed = rating_neighbours.residuals(again, base)
-    assert strayed.nnz == 2
-    assert strayed[0, 1] == pytest.approx(5 - base.mean - base.users[0] - base.items[1])
+    residual = rating_neighbours.residuals(again, base)
+    assert residual.nnz == 2
+    assert residual[0, 1] == pytest.approx(5 - base.mean - base.users[0] - base.items[1])
 
 
 def test_a_rating_as_expected_is_a_rating_all_the_same():
-    flat = rated(pa.array(["a", "b"]), np.array([0, 1], np.int32), np.array([3.0, 3.0]), 2, "x")
-    strayed = rating_neighbours.residuals(flat, rating_neighbours.baseline(flat))
-    assert strayed.nnz == 2
-    assert not strayed.toarray().any()
+    flat = ratings_of(pa.array(["a", "b"]), np.array([0, 1], np.int32), np.array([3.0, 3.0]), 2, "x")
+    residual = rating_neighbours.residuals(flat, rating_neighbours.baseline(flat))
+    assert residual.nnz == 2
+    assert not residual.toarray().any()

@@ -8,7 +8,8 @@ from surprise import NMF, SVD, Dataset, Reader, SVDpp
 
 from core import progress
 from core.errors import ModelError
-from trainer.retrieval.ratings import company, factors_of, fitted, rated, trainset
+from trainer.retrieval.ratings.data import ratings_of
+from trainer.retrieval.ratings.fitting import factors_of, fit_factors, item_user_means, trainset
 
 N_ITEMS = 12
 ALGORITHMS = {
@@ -30,7 +31,7 @@ def events():
 
 @pytest.fixture(scope="module")
 def ratings(events):
-    return rated(*events, N_ITEMS, "svd")
+    return ratings_of(*events, N_ITEMS, "svd")
 
 
 def own_trainset(events):
@@ -43,7 +44,7 @@ def own_trainset(events):
 @pytest.mark.parametrize("name", ALGORITHMS)
 def test_passes_are_told_to_who_listens_and_not_printed(ratings, name, capsys):
     with progress.listening(print):
-        learned = fitted(ALGORITHMS[name](), ratings)
+        learned = fit_factors(ALGORITHMS[name](), ratings)
     assert capsys.readouterr().out == "epoch 1/3\nepoch 2/3\nepoch 3/3\n"
     np.testing.assert_array_equal(learned.items, factors_of(ALGORITHMS[name]().fit(trainset(ratings)), ratings).items)
 
@@ -80,9 +81,9 @@ def test_items_without_ratings_are_zero(ratings, name):
         assert not values[[0, 11]].any()
 
 
-def test_the_company_of_an_item_is_the_mean_of_who_rated_it(ratings):
+def test_the_user_mean_of_an_item_is_over_the_users_who_rated_it(ratings):
     values = np.random.default_rng(1).normal(size=(len(ratings.users), 3))
-    found = company(ratings, values)
+    found = item_user_means(ratings, values)
     for item in range(N_ITEMS):
         who = ratings.user_rows[ratings.items == item]
         np.testing.assert_allclose(found[item], values[who].mean(axis=0) if len(who) else 0, atol=1e-12)
@@ -91,4 +92,4 @@ def test_the_company_of_an_item_is_the_mean_of_who_rated_it(ratings):
 @pytest.mark.parametrize("values", [None, np.zeros(0, np.float32)])
 def test_events_without_ratings_say_what_to_do(events, values):
     with pytest.raises(ModelError, match=r"svd is fitted on ratings.*`rating`.*ials"):
-        rated(events[0], events[1], values, N_ITEMS, "svd")
+        ratings_of(events[0], events[1], values, N_ITEMS, "svd")

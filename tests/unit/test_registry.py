@@ -6,7 +6,7 @@ import pytest
 
 from core.settings import Settings
 from trainer.ranking.registry import MODELS as RANKING
-from trainer.registry import Entry, Registry
+from trainer.registry import EVENTS, FEATURES, ITEM_FEATURES, RATINGS, REPEATED_ITEMS, Entry, Registry
 from trainer.retrieval.registry import MODELS as RETRIEVAL
 
 EVERY = [(registry, entry) for registry in (RETRIEVAL, RANKING) for entry in registry.entries.values()]
@@ -16,7 +16,10 @@ EVERY = [(registry, entry) for registry in (RETRIEVAL, RANKING) for entry in reg
 def test_every_model_has_a_module_and_settings_that_explain_themselves(registry, entry):
     assert registry[entry.name] is entry
     assert importlib.util.find_spec(entry.module) is not None  # found, not imported
-    assert entry.fit == f"{entry.module}:fit"
+    assert entry.fit.partition(":")[2]
+    assert {EVENTS, RATINGS} & set(entry.learns_from)
+    assert set(entry.learns_from) <= {EVENTS, FEATURES, RATINGS}
+    assert set(entry.requires) <= {ITEM_FEATURES, REPEATED_ITEMS}
     assert issubclass(entry.settings, Settings)
     assert entry.settings.__doc__
     assert all(field.description for field in entry.settings.model_fields.values())
@@ -24,19 +27,19 @@ def test_every_model_has_a_module_and_settings_that_explain_themselves(registry,
 
 
 def test_there_are_models_that_can_be_baselines():
-    assert {"popularity", "item_knn"} <= {name for name, entry in RETRIEVAL.entries.items() if entry.events_alone}
-    assert not RETRIEVAL["two_tower"].events_alone
+    assert {"popularity", "item_knn"} <= {name for name in RETRIEVAL.entries if RETRIEVAL.events_alone(name, {})}
+    assert not RETRIEVAL.events_alone("two_tower", {})
     assert RETRIEVAL.events_alone("fusion", {"models": {"ease": {}, "often": {"model": "repeats"}}})
     assert not RETRIEVAL.events_alone("fusion", {"models": {"ease": {}, "content": {}}})
 
 
-def test_what_knows_items_by_their_features():
-    knowing = {"content": {}, "two_tower": {}, "kinds": {"model": "repeats", "of": "kind"}}
-    for label, params in {**knowing, "ease": {}, "repeats": {}, "svd": {}}.items():
+def test_models_that_score_items_by_their_features():
+    by_features = {"content": {}, "two_tower": {}, "kinds": {"model": "repeats", "item_feature": "kind"}}
+    for label, params in {**by_features, "ease": {}, "repeats": {}, "svd": {}}.items():
         name = params.get("model", label)
         given = {key: value for key, value in params.items() if key != "model"}
-        assert RETRIEVAL.knows_features(name, given) == (label in knowing), label
-        assert RETRIEVAL.knows_features("fusion", {"models": {label: params, "ials": {}}}) == (label in knowing)
+        assert RETRIEVAL.scores_by_features(name, given) == (label in by_features), label
+        assert RETRIEVAL.scores_by_features("fusion", {"models": {label: params, "ials": {}}}) == (label in by_features)
 
 
 def test_params_are_checked_and_applied():
@@ -50,14 +53,14 @@ def test_params_are_checked_and_applied():
         (
             "item_knn",
             {"neighbors": 7},
-            "retrieval.params of item_knn: neighbors: is no known key. Did you mean `neighbours`. Its settings: neighb",
+            "item_knn: neighbors: is not a known key. Did you mean `neighbours`. Its settings: neighb",
         ),
         (
             "item_knn",
             {"neighbours": 0},
             "neighbours: should be greater than or equal to 1; found 0. Allowed: at least 1",
         ),
-        ("popularity", {"x": 1}, "popularity: x: is no known key. Known keys: window_days, segment.$"),
+        ("popularity", {"x": 1}, "popularity: x: is not a known key. Known keys: window_days, segment.$"),
         ("two_tower", {"dim": "wide", "epochs": 0}, "dim: .*found 'wide'; epochs: .*found 0"),
     ],
 )
@@ -66,18 +69,41 @@ def test_a_wrong_name_or_setting_is_told(name, params, told):
         RETRIEVAL.check(name, params)
 
 
+RENAMED = [
+    (RETRIEVAL, "repeats", {"aged": "decay", "of": "item_feature"}),
+    (RETRIEVAL, "graph_filter", {"patterns": "singular_vectors", "strength": "alpha"}),
+    (RETRIEVAL, "fusion", {"learned": "learn_weights", "k0": "rank_constant", "cold": "cold_weight_share"}),
+    (
+        RETRIEVAL,
+        "two_tower",
+        {"history_read": "max_history", "in_order": "causal_history", "skip_met": "exclude_positives"},
+    ),
+    (RANKING, "mmoe", {"rating_loss": "rating_loss_weight", "rating_in_score": "rating_score_weight"}),
+    (RANKING, "trees", {"inputs": "feature_fraction"}),
+]
+
+
+@pytest.mark.parametrize(("registry", "name", "renamed"), RENAMED)
+def test_the_error_of_a_renamed_setting_names_the_new_one(registry, name, renamed):
+    assert renamed == registry[name].settings.RENAMED
+    assert set(renamed.values()) <= set(registry[name].settings.model_fields)
+    for old, new in renamed.items():
+        with pytest.raises(ValueError, match=rf"{registry.step}\.params of {name}: {old}: .*`{new}`"):
+            registry.check(name, {old: 1})
+
+
 def test_a_registry_loads_by_path():
     class Nothing(Settings):
         """Nothing."""
 
-    registry = Registry("toy", Entry("join", "os.path:join", Nothing))
+    registry = Registry("toy", Entry("join", "os.path:join", Nothing, {EVENTS}))
     assert registry["join"].load()("a", "b") == "a/b"
     with pytest.raises(ValueError, match="toy model should be one of join; found 'split'"):
         registry["split"]
 
 
 def test_the_code_behind_a_model_is_also_that_of_its_members():
-    assert RETRIEVAL.modules("ease", {}) == ("trainer.retrieval.ease",)
+    assert RETRIEVAL.modules("ease", {}) == ("trainer.retrieval.linear.ease",)
     assert set(RETRIEVAL.modules("fusion", {"models": {"ease": {}, "item_knn": {"neighbours": 5}}})) == {
-        "trainer.retrieval.fusion", "trainer.retrieval.ease", "trainer.retrieval.item_knn",
+        "trainer.retrieval.fusion.model", "trainer.retrieval.linear.ease", "trainer.retrieval.neighbours.item_knn",
     }  # fmt: skip

@@ -40,7 +40,7 @@ def published(tmp_path) -> tuple[Path, str, str]:
 def test_list_marks_the_current_one(published, capsys):
     folder, older, newer = published
     assert call("list", folder) == 0
-    assert capsys.readouterr().out == f"{newer}  current\n{older}  current before\n"
+    assert capsys.readouterr().out == f"{newer}  in force\n{older}  in force before\n"
     assert call("list", folder, "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"current": newer, "versions": [newer, older]}
 
@@ -49,7 +49,7 @@ def test_show_prints_the_facts(published, capsys):
     folder, older, newer = published
     assert call("show", folder) == 0
     shown = capsys.readouterr().out
-    assert f"{newer} (current)" in shown
+    assert f"{newer} (in force)" in shown
     assert "  ndcg@10  0.178654\n" in shown
     assert "films" in shown
     assert call("show", folder, older, "--json") == 0
@@ -59,7 +59,7 @@ def test_show_prints_the_facts(published, capsys):
 def test_verify_tells_whole_from_damaged(published, capsys):
     folder, older, newer = published
     assert call("verify", folder) == 0
-    assert capsys.readouterr().out == f"release {newer} is whole: 7 files are as they were published\n"
+    assert capsys.readouterr().out == f"release {newer} is intact: 7 files match the manifest\n"
     (folder / older / names.CATALOGUE_FILE).write_text("damaged")
     with pytest.raises(ReleaseError, match=r"catalogue\.arrow is damaged"):
         call("verify", folder, older)
@@ -68,7 +68,7 @@ def test_verify_tells_whole_from_damaged(published, capsys):
 def test_rollback_says_what_it_did(published, capsys):
     folder, older, newer = published
     assert call("rollback", folder) == 0
-    assert capsys.readouterr().out == f"release {older} is current in place of {newer}\n"
+    assert capsys.readouterr().out == f"release {older} is in force instead of {newer}\n"
     assert call("rollback", folder, newer, "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"current": newer}
 
@@ -79,10 +79,10 @@ def test_gc_says_what_it_deletes(published, tmp_path, capsys):
         parts = {name: tmp_path / "1" / name for name in (*reader.FOLDERS, *reader.FILES)}
         writer.publish(folder, parts, {}, created=datetime(2025, 1, day, tzinfo=UTC))
     assert call("gc", folder) == 0
-    assert capsys.readouterr().out == "4 of 4 releases stay\n"  # by default five would
+    assert capsys.readouterr().out == "4 of 4 releases kept\n"  # by default five would
     gone = [str(folder / version) for version in (older, newer)]
     assert call("gc", folder, "--keep", 2, "--dry-run") == 0
-    expected = f"would delete {gone[0]}\nwould delete {gone[1]}\n2 of 4 releases would stay\n"
+    expected = f"would delete {gone[0]}\nwould delete {gone[1]}\n2 of 4 releases would be kept\n"
     assert capsys.readouterr().out == expected
     assert call("gc", folder, "--keep", 2, "--json") == 0
     left = reader.versions(folder)
@@ -105,7 +105,7 @@ def test_gc_goes_by_the_configuration(published, tmp_path, capsys):
     assert call("gc", config) == 0
     out = capsys.readouterr().out
     assert f"deleted {folder / older}\n" in out
-    assert f"deleted {tmp_path / 'serving/ranking/15'}\n2 of 4 releases stay\n" in out
+    assert f"deleted {tmp_path / 'serving/ranking/15'}\n2 of 4 releases kept\n" in out
     assert not (tmp_path / "serving/ranking/15").exists()
 
 

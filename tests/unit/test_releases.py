@@ -98,16 +98,16 @@ def test_nothing_is_published_from_bad_parts(publish, make_parts, tmp_path, stor
     with pytest.raises(ReleaseError, match=r"evaluation.json of the release should be a file; .*nowhere"):
         writer.publish(store, {**parts, names.EVALUATION_FILE: tmp_path / "nowhere"}, {})
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ReleaseError, match="ranking of the release should be a saved model"):
+    with pytest.raises(ReleaseError, match="part ranking .* is empty"):
         writer.publish(store, {**parts, reader.RANKING: tmp_path / "empty"}, {})
     for place in ("model/link", "model/variables/link"):
         link = tmp_path / "bad" / place
         link.symlink_to("/etc")
-        with pytest.raises(ReleaseError, match="link: a release holds plain files"):
+        with pytest.raises(ReleaseError, match=r"link: .* regular file"):
             writer.publish(store, parts, {})
         link.unlink()
     os.mkfifo(tmp_path / "bad/model/pipe")
-    with pytest.raises(ReleaseError, match="pipe: a release holds plain files"):
+    with pytest.raises(ReleaseError, match=r"pipe: .* regular file"):
         writer.publish(store, parts, {})
     assert reader.versions(store) == [old]
     assert reader.current(store) == old
@@ -118,7 +118,7 @@ def test_before_the_first_release(store):
     assert reader.current(store) is None
     assert reader.versions(store) == []
     for call in (reader.resolve, reader.verify, reader.manifest, writer.rollback):
-        with pytest.raises(ReleaseError, match="none yet; `twostep run` makes one"):
+        with pytest.raises(ReleaseError, match="no release yet; `twostep run`"):
             call(store)
     assert not store.exists()
 
@@ -155,16 +155,22 @@ def become_a_link(folder: Path) -> None:
             r"retrieval/variables/variables\.index is damaged: expected sha256 [0-9a-f]{64}, found [0-9a-f]{64}",
         ),
         (lambda folder: (folder / "evaluation.json").unlink(), r"evaluation\.json is missing; expected sha256"),
-        (lambda folder: (folder / "index/more").write_text("x"), "index/more is extra"),
-        (replace_by_a_link, r"catalogue\.arrow should be a plain file"),
-        (lambda folder: (folder / "index/more").symlink_to("/etc"), "index/more is extra"),
-        (become_a_link, "should be a folder that can be read"),
+        (lambda folder: (folder / "index/more").write_text("x"), "index/more is not named"),
+        (replace_by_a_link, r"catalogue\.arrow is not a regular file"),
+        (lambda folder: (folder / "index/more").symlink_to("/etc"), "index/more is not named"),
+        (become_a_link, "as a folder"),
         (change_a_fact, "changed after the release was made"),
         (lambda folder: (folder / "manifest.json").unlink(), r"manifest\.json is missing"),
-        (lambda folder: (folder / "manifest.json").write_text("{"), "should be a manifest in JSON"),
-        (lambda folder: (folder / "manifest.json").write_text('{"format": 4}'), "Only the twostep that made it"),
-        (lambda folder: (folder / "manifest.json").write_text("{}"), "format should be 3; found None"),
-        (lambda folder: (folder / "manifest.json").write_text('{"format": 3}'), "changed after the release was made"),
+        (lambda folder: (folder / "manifest.json").write_text("{"), r"manifest\.json: .* JSON"),
+        (
+            lambda folder: (folder / "manifest.json").write_text('{"format": 0}'),
+            f"format should be {reader.FORMAT}; found 0",
+        ),
+        (lambda folder: (folder / "manifest.json").write_text("{}"), f"format should be {reader.FORMAT}; found None"),
+        (
+            lambda folder: (folder / "manifest.json").write_text(f'{{"format": {reader.FORMAT}}}'),
+            "changed after the release was made",
+        ),
     ],
 )
 def test_a_damaged_release_is_refused(publish, store, damage, message):
@@ -197,14 +203,14 @@ def test_a_manifest_that_drops_a_damaged_file_is_refused(publish, store):
 def test_a_name_that_is_no_version_is_refused(publish, store, name):
     version = publish("one", 0)
     for call in (reader.resolve, reader.verify, reader.manifest, writer.rollback):
-        with pytest.raises(ReleaseError, match=f"a version should look like .*There are: {version}"):
+        with pytest.raises(ReleaseError, match=f"a version should look like .*{version}"):
             call(store, name)
 
 
 def test_an_unknown_version_is_told_the_known_ones(publish, store):
     version = publish("one", 0)
     for call in (reader.resolve, reader.verify, reader.manifest, writer.rollback):
-        with pytest.raises(ReleaseError, match=f"there is no release 20200101T000000Z-00000000.*There are: {version}"):
+        with pytest.raises(ReleaseError, match=f"there is no release 20200101T000000Z-00000000.*{version}"):
             call(store, "20200101T000000Z-00000000")
 
 
@@ -222,7 +228,7 @@ def test_a_rollback_goes_to_what_was_current_before_and_a_second_undoes_it(publi
 
 def test_the_only_release_has_nothing_before_it(publish, store):
     version = publish("one", 0)
-    with pytest.raises(ReleaseError, match=f"no release was current before {version}"):
+    with pytest.raises(ReleaseError, match=f"in force before {version}"):
         writer.rollback(store)
     assert reader.current(store) == version
 
@@ -234,7 +240,7 @@ def test_a_damaged_current_is_named_and_mended(publish, store):
         reader.resolve(store)
     assert writer.rollback(store, one) == one == reader.current(store)
     (store / "current").unlink()
-    with pytest.raises(ReleaseError, match=f"no release is current.*{two}, {one}.*rollback` with one of them"):
+    with pytest.raises(ReleaseError, match=f"no release is in force.*{two}, {one}.*rollback`"):
         reader.resolve(store)
     (store / "current").write_bytes(b"\xff")
     assert publish("three", 2) == reader.current(store)

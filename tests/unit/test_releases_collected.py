@@ -79,7 +79,7 @@ def test_a_folder_that_was_replaced_while_it_was_locked_is_not_taken_for_it(tmp_
     folder = tmp_path / "folder"
     folder.mkdir()
     monkeypatch.setattr(locks.fcntl, "flock", lambda *_: (folder.rename(tmp_path / "old"), folder.mkdir()))
-    with pytest.raises(FileNotFoundError), locks.using(folder):
+    with pytest.raises(FileNotFoundError), locks.shared(folder):
         pass
 
 
@@ -108,7 +108,7 @@ def test_nothing_is_deleted_where_the_current_release_is_not_whole(store, publis
     with pytest.raises(ReleaseError, match=r"evaluation\.json is damaged.*Roll back to another"):
         writer.collect(store, 1)
     (store / "current").unlink()
-    with pytest.raises(ReleaseError, match="no release is current"):
+    with pytest.raises(ReleaseError, match="no release is in force"):
         writer.collect(store, 1)
     assert reader.versions(store) == made[::-1]
 

@@ -68,7 +68,7 @@ def test_the_private_key_is_its_owners_alone_and_never_overwritten(keys):
     private, public = keys
     assert private.stat().st_mode & 0o777 == 0o600
     before = private.read_bytes()
-    with pytest.raises(ReleaseError, match="is there already"):
+    with pytest.raises(ReleaseError, match=r"release-key\.pem: exists"):
         signing.make_keys(private.parent)
     assert private.read_bytes() == before
     assert b"PRIVATE" not in public.read_bytes()
@@ -77,12 +77,12 @@ def test_the_private_key_is_its_owners_alone_and_never_overwritten(keys):
 def test_a_file_that_is_no_key_is_named(store, make_parts, tmp_path, keys, publish):
     other = tmp_path / "no-key.pem"
     other.write_text("garbage")
-    with pytest.raises(ReleaseError, match=r"no-key\.pem: should be an Ed25519 private key"):
+    with pytest.raises(ReleaseError, match=r"no-key\.pem: .* Ed25519 private key"):
         writer.publish(store, make_parts(tmp_path / "source"), {}, signing_key=other)
     assert reader.versions(store) == []
     publish("one", 0)
     for wrong in (other, tmp_path / "missing", keys[0]):
-        with pytest.raises(ReleaseError, match="should be an Ed25519 public key"):
+        with pytest.raises(ReleaseError, match="Ed25519 public key"):
             reader.verify(store, None, [wrong])
 
 
@@ -102,14 +102,14 @@ def test_a_manifest_of_another_shape_is_one_clear_error(publish, store, change):
     version = publish("one", 0)
     rewrite(store / version, **change)
     for call in (reader.manifest, reader.verify, writer.rollback):
-        with pytest.raises(ReleaseError, match="should hold files, served and facts"):
+        with pytest.raises(ReleaseError, match="files, served or facts"):
             call(store, version)
 
 
 def test_a_manifest_nested_without_end_is_one_clear_error(publish, store):
     version = publish("one", 0)
     (store / version / names.MANIFEST_FILE).write_text("[" * 100_000)
-    with pytest.raises(ReleaseError, match="should be a manifest in JSON"):
+    with pytest.raises(ReleaseError, match=r"manifest\.json: .* JSON"):
         reader.manifest(store, version)
 
 
@@ -156,7 +156,7 @@ def test_a_copied_release_is_read_under_any_name(publish, store, tmp_path):
     source = release_source.find(copy)
     with release_source.reading(source, None) as folder:
         assert folder == copy
-    with pytest.raises(UsageError, match="one release itself"), release_source.reading(source, version):
+    with pytest.raises(UsageError, match="the folder of one release"), release_source.reading(source, version):
         pass
     link = tmp_path / "link"
     link.symlink_to(copy)

@@ -10,9 +10,9 @@ import pytest
 import tensorflow as tf
 
 from core.errors import ModelError
-from trainer.retrieval import repeats
 from trainer.retrieval.contract import RetrievalData
-from trainer.retrieval.settings import RepeatsSettings
+from trainer.retrieval.counts import repeats
+from trainer.retrieval.counts.settings import RepeatsSettings
 from transform.features import Features
 
 ITEMS = list("abcdef")
@@ -60,12 +60,12 @@ def test_against_a_loop(data, half_life):
 
 
 def test_where_each_meeting_ages_their_sum_counts(data):
-    [found] = scores(data, [["a", "b", "a", "c", "c", ""]], half_life=2.0, aged="each")
+    [found] = scores(data, [["a", "b", "a", "c", "c", ""]], half_life=2.0, decay="each")
     sums = [0.5 ** (4 / 2) + 0.5 ** (2 / 2), 0.5 ** (3 / 2), 1 + 0.5 ** (1 / 2)]
     np.testing.assert_allclose(found[:3], np.log1p(sums) + 1e-6 * POPULAR[:3] / 4, rtol=1e-5)
     without = {"half_life": None}
     np.testing.assert_array_equal(
-        scores(data, [["a", "b", "a"]], aged="each", **without), scores(data, [["a", "b", "a"]], **without)
+        scores(data, [["a", "b", "a"]], decay="each", **without), scores(data, [["a", "b", "a"]], **without)
     )
 
 
@@ -79,11 +79,11 @@ def test_the_values_of_a_feature_are_counted_and_new_items_have_theirs(data):
     kinds = ["fish", "fish", "tea", "tea", None, "rice"]
     catalogue = data.catalogue.append_column("type", pa.array(kinds))
     typed = RetrievalData(features, catalogue, data.users, data.items, data.timestamps)
-    [found] = scores(typed, [["a", "c", "a", "e", ""]], half_life=None, of="type")
+    [found] = scores(typed, [["a", "c", "a", "e", ""]], half_life=None, item_feature="type")
     ties = 1e-6 * POPULAR / 4
     np.testing.assert_allclose(found, np.log([3, 3, 2, 2, 1, 1]) + ties, rtol=1e-5)
-    [lately] = scores(typed, [["a", "c", "a", "e", ""]], half_life=1.0, of="type")
+    [lately] = scores(typed, [["a", "c", "a", "e", ""]], half_life=1.0, item_feature="type")
     np.testing.assert_allclose(lately[[1, 3]], np.log([3, 2]) * [1 / 2, 1 / 4] + ties[[1, 3]], rtol=1e-5)
     for of in ("tags", "brand"):
         with pytest.raises(ModelError, match="should be a categorical feature of items"):
-            repeats.fit(RepeatsSettings(of=of), typed, 0)
+            repeats.fit(RepeatsSettings(item_feature=of), typed, 0)

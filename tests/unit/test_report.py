@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from components.recommender_evaluator import evaluation, rules
+from components.recommender_evaluator.settings import Rule
 from core import metrics
 from pipeline import report
 from pipeline.report import charts, facts, glossary, markup, page
@@ -44,7 +45,7 @@ def evaluated(slice_value: str = "F") -> dict:
         )
 
     steps = {"retrieval": step("retrieval", ["retrieval", "popularity"]), "two_step": step("two_step", list(ranked))}
-    verdicts = rules.check([{"step": "two_step", "metric": "ndcg@5", "not_below": "popularity"}], steps)
+    verdicts = rules.check([Rule(step="two_step", metric="ndcg@5", not_below="popularity")], steps)
     points = [
         {"weight": weight, "ndcg": 0.2 - 0.1 * weight, "intra_list_diversity": 0.5 + weight, "catalogue_coverage": 0.3}
         for weight in (0.0, 0.1, 0.4)
@@ -141,34 +142,34 @@ def test_tells_everything_of_a_full_run(full):
     assert [each for each in told if each not in text] == []
 
 
-def test_what_diversity_costs_is_drawn_with_the_weight_that_is_served(full):
+def test_accuracy_against_diversity_is_drawn_with_the_configured_weight(full):
     text = text_of(full)
-    assert "Served is the weight 0.1; set reranking.mmr.weight to serve another" in text
+    assert "The configured weight is 0.1. It is set by reranking.mmr.weight" in text
     assert "0.4 0.1600 −20.0% 0.9000 +80.0% 0.3000" in text
     [drawing] = [each for each in svgs(page.render(full)) if "against" in each]
-    assert drawing.count("as served") == 2  # in its title and beside it
+    assert drawing.count("configured") == 2  # in its title and beside it
     assert drawing.count("<circle") == 3
     without = full.evaluation | {"trade_off": None}
-    assert "What diversity costs" in text
-    assert "What diversity costs" not in text_of(replace(full, evaluation=without))
+    assert "Accuracy against diversity" in text
+    assert "Accuracy against diversity" not in text_of(replace(full, evaluation=without))
 
 
-def test_what_a_ranker_was_told_is_said_and_what_its_trees_made_of_it_drawn(full):
-    networks = full.ranking | {"told": ["hour", "days_since_released"]}
-    assert "It is told: hour, days_since_released." in text_of(replace(full, ranking=networks))
+def test_the_inputs_of_a_ranker_are_listed_and_their_importance_is_drawn(full):
+    networks = full.ranking | {"inputs": ["hour", "days_since_released"]}
+    assert "Inputs: hour, days_since_released." in text_of(replace(full, ranking=networks))
     importance = {"retrieval_score": 0.6, "days_since_released": 0.3, HOSTILE: 0.1, "hour": 0.0}
     trees = networks | {"model": "trees", "importance": importance}
     document = page.render(replace(full, ranking=trees))
     text = " ".join(" ".join(parsed(document).text).split())
     assert "retrieval_score 60.0% days_since_released 30.0%" in text
-    assert "Never asked about: hour." in text
-    assert "It is told" not in text
+    assert "Unused inputs: hour." in text
+    assert "Inputs: " not in text
     assert 'style="width:50.00%"' in document  # of the largest
     assert HOSTILE not in document
 
 
 def test_a_ranker_that_kept_the_retriever_s_order_says_so(full):
-    told = "better on held-out users than the retriever's order, which it kept"
+    told = "the ranker keeps that order"
     assert told in text_of(replace(full, ranking=full.ranking | {"kept_retrievers_order": True}))
     assert told not in text_of(replace(full, ranking=full.ranking | {"kept_retrievers_order": False}))
     assert told not in text_of(full)
@@ -239,8 +240,8 @@ def test_held_back_says_why(full, evaluation_json):
 def test_what_a_run_did_not_come_to_is_said():
     bare = report.ReportFacts(name="demo", run_time="now", seed=1, candidates=10, held_back="it failed")
     text = text_of(bare)
-    for part in ("an evaluation", "its data", "its training"):
-        assert f"The run did not come to {part}." in text
+    for part in ("evaluate the models", "read its tables", "train a model"):
+        assert f"The run did not {part}." in text
     assert "it failed" in text
 
 
@@ -271,11 +272,11 @@ def test_best_of_a_row_is_marked(full):
         ("ndcg@5", None, None, "not measured"),
     ],
 )
-def test_a_difference_is_judged_by_its_interval(label, low, high, word):
-    from pipeline.report.results import _judged
+def test_a_difference_is_significance_by_its_interval(label, low, high, word):
+    from pipeline.report.results import _significance
 
     mean = None if low is None else (low + high) / 2
-    assert _judged({"mean": mean, "low": low, "high": high, "queries": 3}, label)[1] == word
+    assert _significance({"mean": mean, "low": low, "high": high, "queries": 3}, label)[1] == word
 
 
 def test_ceiling_needs_lists_as_long_as_the_candidates(full):
@@ -333,29 +334,32 @@ def test_reads_the_folders_of_a_run(tmp_path, evaluation_json):
         folder.mkdir()
         (folder / facts._FILES[node]).write_text(json.dumps({"of": node}))
     folders["CandidateIndex"] = tmp_path / "gone"
-    del folders["UserGen"], folders["ExposureGen"]
+    del folders["UserGen"], folders["ImpressionGen"]
     found = report.facts_of_run(
         folders, name="demo", run_time="now", seed=1, candidates=10, release=None, held_back="why"
     )
     assert found.evaluation == {"of": "TwoStepEvaluator"}
     assert found.tables == {"interactions": {"of": "InteractionGen"}, "items": {"of": "ItemGen"}}
-    assert (found.join, found.lists, found.exposures) == ({"of": "EventJoiner"}, {"of": "CandidateGenerator"}, None)
+    assert (found.join, found.lists, found.impressions) == ({"of": "EventJoiner"}, {"of": "CandidateGenerator"}, None)
     assert (found.retrieval, found.ranking) == ({"of": "RetrievalTrainer"}, {"of": "RankingTrainer"})
     assert found.index is None
 
 
 def test_what_was_shown_is_told_where_there_is_such_a_table(tmp_path, full):
     counts = {"rows": 900, "dropped": {"unknown_item": 2}, "not_chosen": 1_234}
-    folders = {"CandidateGenerator": tmp_path / "lists", "ExposureGen": tmp_path / "table"}
-    for node, written in (("CandidateGenerator", full.lists | {"exposures": counts}), ("ExposureGen", {"of": "it"})):
+    folders = {"CandidateGenerator": tmp_path / "lists", "ImpressionGen": tmp_path / "table"}
+    for node, written in (
+        ("CandidateGenerator", full.lists | {"impressions": counts}),
+        ("ImpressionGen", {"of": "it"}),
+    ):
         folders[node].mkdir()
         (folders[node] / facts._FILES[node]).write_text(json.dumps(written))
     found = report.facts_of_run(folders, name="demo", run_time="now", seed=1, candidates=10, release=None)
-    assert (found.lists, found.exposures, found.tables) == (full.lists, counts, {"exposures": {"of": "it"}})
-    told = page.render(replace(full, exposures=counts))
-    assert "Dropped of the exposures: 2 unknown item (0.2%). Shown and not chosen" in told
-    assert "for the ranker to learn from: 1,234 items" in told
-    assert "exposures" not in page.render(full)
+    assert (found.lists, found.impressions, found.tables) == (full.lists, counts, {"impressions": {"of": "it"}})
+    told = page.render(replace(full, impressions=counts))
+    assert "Dropped impressions: 2 unknown item (0.2%)" in told
+    assert "1,234" in told
+    assert "impressions" not in page.render(full)
 
 
 def test_what_the_terminal_says_of_the_tables(full):
@@ -365,8 +369,8 @@ def test_what_the_terminal_says_of_the_tables(full):
     ]
     clean = {"rows_read": 9, "dropped": {}, "spans": []}
     shown = {"rows": 5, "dropped": {"unknown_user": 2}, "not_chosen": 1}
-    exposed = replace(full, tables={"users": clean, "exposures": clean}, exposures=shown)
-    assert data_lines(exposed) == ["dropped     exposures: 2 of 9 rows (22.22%: 2 unknown_user)"]
+    impressions = replace(full, tables={"users": clean, "impressions": clean}, impressions=shown)
+    assert data_lines(impressions) == ["dropped     impressions: 2 of 9 rows (22.22%: 2 unknown_user)"]
 
 
 def test_writes_whole_or_not_at_all(tmp_path, full):

@@ -90,7 +90,7 @@ def text_of(document):
 def test_drift_beyond_a_bound_comes_first(full):
     document = page.render(full)
     text = text_of(document)
-    assert "2 of 3 measures are beyond their bound, against the release 20261124T033118Z-2e1e1b96." in text
+    assert "2 of 3 measures are beyond their bound, compared with release 20261124T033118Z-2e1e1b96." in text
     places = [text.index(words) for words in ("items price median 5 5,000 1,000 3", "items region", "items age median")]
     assert places == sorted(places)
     assert "35.0% 100.0% 0.65" in text
@@ -128,7 +128,7 @@ def test_density_and_columns(full):
 def test_sample_lists(full):
     document = page.render(full)
     text = text_of(document)
-    assert "User u1 Latest items: Alien; Brazil. 1 of 2 places hold one of the 4 relevant items." in text
+    assert "User u1 Latest items: Alien; Brazil. 1 of the 4 relevant items are in the 2 positions." in text
     assert "1.250" in text
     assert "<script" not in document
     assert "Sample recommendations" not in page.render(replace(full, samples=None))

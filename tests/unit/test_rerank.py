@@ -10,11 +10,16 @@ from hypothesis import strategies as st
 
 from core import metrics, names
 from core.queries import Queries
+from core.times import DAY, YEAR
 from serving.item_vectors import item_vectors
-from serving.rerank import adjust
-from serving.rerank.diversity import OWN
+from serving.rerank import registry
+from serving.rerank.diversity import REGULARIZATION
+from serving.rerank.freshness import freshness
+from serving.rerank.popularity import log_popularity
+from serving.rerank.relevance import relevance
 from serving.rerank.reranker import Reranker
-from serving.rerank.settings import Reranking
+from serving.rerank.rule import BonusRule
+from serving.rerank.settings import Reranking, RuleSettings
 from transform.features import Features
 
 N_ITEMS = 24
@@ -35,7 +40,7 @@ CATALOGUE = pa.table(
     }
 )
 LISTS = st.integers(0, 2**32 - 1)
-PAGE = Reranking().page
+PAGE = Reranking().page_size
 
 
 def asked(n_queries: int, rng: np.random.Generator) -> Queries:
@@ -98,11 +103,11 @@ def nearest_gain(chosen, item):
 
 def dpp_gain(chosen, item):
     def log_det(items):
-        kernel = (1 - OWN) * COSINES[np.ix_(items, items)]
+        kernel = (1 - REGULARIZATION) * COSINES[np.ix_(items, items)]
         np.fill_diagonal(kernel, 1.0)
         return np.linalg.slogdet(kernel)[1] if items else 0.0
 
-    return (log_det([*chosen, item]) - log_det(chosen)) / -math.log(OWN)
+    return (log_det([*chosen, item]) - log_det(chosen)) / -math.log(REGULARIZATION)
 
 
 def calibration_gain(history):
@@ -127,7 +132,7 @@ def calibration_gain(history):
 @given(LISTS, st.sampled_from([0.0, 0.2, 0.5, 0.9]), st.integers(1, 14))
 def test_mmr_and_dpp_choose_as_their_formulas_do(seed, weight, k):
     queries, rows, scores = drawn(seed)
-    nearest = {"likeness": "nearest"}
+    nearest = {"similarity": "max"}
     for method, gain, more in (("mmr", mmr_gain, {}), ("mmr", nearest_gain, nearest), ("dpp", dpp_gain, {})):
         found = reranked({method: {"weight": weight, **more}}, queries, rows, scores, k)
         assert found.shape == (len(rows), min(k, rows.shape[1]))
@@ -148,7 +153,7 @@ def test_calibration_chooses_as_its_formula_does(seed, weight):
 @given(LISTS, st.integers(1, 3), st.integers(1, 12))
 def test_a_cap_holds_wherever_it_can_and_never_cuts_a_list(seed, most, first):
     queries, rows, scores = drawn(seed)
-    found = reranked({"caps": [{"column": "brand", "most": most, "first": first}]}, queries, rows, scores, 12)
+    found = reranked({"caps": [{"column": "brand", "max_items": most, "top_k": first}]}, queries, rows, scores, 12)
     for one, row, score in zip(found, rows, scores, strict=True):
 
         def forbidden(chosen, item):
@@ -170,7 +175,7 @@ def test_an_item_of_several_values_counts_for_each_of_them():
     catalogue = CATALOGUE.slice(0, 5).set_column(2, "genres", pa.array(genres, pa.list_(pa.string())))
     queries, rows = asked(1, RNG), np.arange(5, dtype=np.int32)[None]
     reranker = Reranker(
-        Reranking.model_validate({"caps": [{"column": "genres", "most": 1, "first": 3}]}), catalogue, FEATURES
+        Reranking.model_validate({"caps": [{"column": "genres", "max_items": 1, "top_k": 3}]}), catalogue, FEATURES
     )
     assert reranker.rerank(queries, rows, -rows.astype(float), 5)[0].tolist() == [[0, 3, 4, 1, 2]]
 
@@ -180,13 +185,13 @@ def test_an_item_of_several_values_counts_for_each_of_them():
 def test_whatever_is_done_a_list_keeps_its_items_and_its_first_places_do_not_depend_on_k(seed, k, capped, cold, page):
     queries, rows, scores = drawn(seed, width=N_ITEMS)
     everything = {
-        "freshness": {"column": "year", "holds": "year", "half_life_days": 3650},
+        "freshness": {"column": "year", "format": "year", "half_life_days": 3650},
         "popularity": {},
         "dpp": {"weight": 0.3},
         "calibration": {"column": "genres"},
-        "caps": [{"column": "brand", "most": 1, "first": 4}] if capped else [],
-        "cold": cold,
-        "page": page,
+        "caps": [{"column": "brand", "max_items": 1, "top_k": 4}] if capped else [],
+        "cold_items": cold,
+        "page_size": page,
     }
     reranker = Reranker(Reranking.model_validate(everything), CATALOGUE, FEATURES)
     found, of_found = reranker.rerank(queries, rows, scores, N_ITEMS)
@@ -215,7 +220,7 @@ def test_more_weight_makes_lists_more_diverse_whatever_the_scale_of_the_scores(m
     vectors = item_vectors(CATALOGUE, FEATURES)
 
     def lists(weight, scale=1.0):
-        return reranked({method: {"weight": weight}, "page": 5}, queries, rows, 7 + scale * scores, 5)
+        return reranked({method: {"weight": weight}, "page_size": 5}, queries, rows, 7 + scale * scores, 5)
 
     found = [np.nanmean(metrics.intra_list_diversity(lists(weight), vectors, 5)) for weight in (0.0, 0.3, 0.6, 1.0)]
     assert found == sorted(found)
@@ -226,7 +231,7 @@ def test_more_weight_makes_lists_more_diverse_whatever_the_scale_of_the_scores(m
 def test_new_items_gain_and_popular_ones_lose():
     catalogue = pa.table({names.ITEM_ID: list("abc"), "year": [1990.0, 1998.0, None], names.EVENT_COUNT: [100, 0, 9]})
     queries, rows, scores = asked(1, RNG), np.array([[0, 1, 2]], np.int32), np.array([[1.0, 0.9, 0.0]])
-    fresh = {"freshness": {"column": "year", "holds": "year", "half_life_days": 365, "weight": 1.0}}
+    fresh = {"freshness": {"column": "year", "format": "year", "half_life_days": 365, "weight": 1.0}}
     for config, first in (({}, 0), (fresh, 1), ({"popularity": {"weight": 0.5}}, 1)):
         reranker = Reranker(Reranking.model_validate(config), catalogue, {"year": FEATURES["year"]})
         assert reranker.rerank(queries, rows, scores, 1)[0].item() == first
@@ -237,7 +242,8 @@ def test_new_items_gain_and_popular_ones_lose():
 def test_cold_items_stand_where_they_were_retrieved_and_the_ranker_has_the_other_places(seed, k):
     queries, rows, scores = drawn(seed)
     cold = CATALOGUE[names.EVENT_COUNT].to_numpy() == 0
-    for found, row, score in zip(reranked({"cold": "retrieved"}, queries, rows, scores, k), rows, scores, strict=True):
+    lists = reranked({"cold_items": "retrieved"}, queries, rows, scores, k)
+    for found, row, score in zip(lists, rows, scores, strict=True):
         given = row[row >= 0].tolist()
         ranked = iter(sorted((item for item in given if not cold[item]), key=lambda item: -score[given.index(item)]))
         expected = [item if cold[item] else next(ranked) for item in given]
@@ -247,45 +253,83 @@ def test_cold_items_stand_where_they_were_retrieved_and_the_ranker_has_the_other
 def test_what_a_cold_item_is_worth_is_by_its_place():
     catalogue = pa.table({names.ITEM_ID: list("abc"), names.EVENT_COUNT: [9, 0, 9], "year": [1990.0, 1990.0, None]})
     lists = asked(1, RNG), np.array([[0, 1, 2]], np.int32), np.array([[1.0, -5.0, 2.0]])
-    fresh = {"column": "year", "holds": "year", "half_life_days": 1e5, "weight": 0.6}
+    fresh = {"column": "year", "format": "year", "half_life_days": 1e5, "weight": 0.6}
     for config, expected in (
         ({}, [2, 0, 1]),
-        ({"cold": "retrieved"}, [2, 1, 0]),
-        ({"cold": "retrieved", "freshness": fresh}, [1, 0, 2]),  # 0.63 + 0.6, 0.5 + 0.6, 1
+        ({"cold_items": "retrieved"}, [2, 1, 0]),
+        ({"cold_items": "retrieved", "freshness": fresh}, [1, 0, 2]),  # 0.63 + 0.6, 0.5 + 0.6, 1
     ):
         reranker = Reranker(Reranking.model_validate(config), catalogue, {"year": FEATURES["year"]})
         assert reranker.rerank(*lists, 3)[0].tolist() == [expected]
 
 
 def test_freshness_halves_with_every_half_life():
-    times, day = np.array([1000 * adjust.DAY]), adjust.DAY
-    stamps = np.array([[1000 * day, 990 * day, 980 * day, 2000 * day, np.nan]])
-    assert adjust.freshness(stamps, "timestamp", times, 10).tolist() == [[1, 0.5, 0.25, 1, 0]]
-    assert adjust.freshness(np.array([[0.0, 10, 30, np.nan]]), "age_days", times, 10).tolist() == [[1, 0.5, 0.125, 0]]
-    years = adjust.freshness(np.array([[1971.0, 1970.0]]), "year", np.array([int(adjust.YEAR)]), adjust.YEAR / day)
+    times = np.array([1000 * DAY])
+    stamps = np.array([[1000 * DAY, 990 * DAY, 980 * DAY, 2000 * DAY, np.nan]])
+    assert freshness(stamps, "timestamp", times, 10).tolist() == [[1, 0.5, 0.25, 1, 0]]
+    assert freshness(np.array([[0.0, 10, 30, np.nan]]), "age_days", times, 10).tolist() == [[1, 0.5, 0.125, 0]]
+    years = freshness(np.array([[1971.0, 1970.0]]), "year", np.array([int(YEAR)]), YEAR / DAY)
     assert years[0] == pytest.approx([1, 0.5])
 
 
 def test_scores_come_to_one_scale_and_popularity_too():
     scores = np.array([[900.0, 3, 1, -np.inf], [-np.inf] * 4])
-    assert adjust.relevance(scores).tolist() == [[1, 1 / math.log2(3), 0.5, -np.inf], [-np.inf] * 4]
-    assert adjust.log_popularity(np.array([0, 9, 99])) == pytest.approx([0, 0.5, 1])
-    assert adjust.log_popularity(np.zeros(2)).tolist() == [0, 0]
+    assert relevance(scores).tolist() == [[1, 1 / math.log2(3), 0.5, -np.inf], [-np.inf] * 4]
+    assert log_popularity(np.array([0, 9, 99])) == pytest.approx([0, 0.5, 1])
+    assert log_popularity(np.zeros(2)).tolist() == [0, 0]
 
 
 def test_memory_is_bounded_by_parts_of_the_queries_that_change_nothing(monkeypatch):
     queries, rows, scores = drawn(5, 40)
     config = {"mmr": {"weight": 0.5}, "calibration": {"column": "genres"}, "freshness": {"column": "price"}}
     whole = reranked(config, queries, rows, scores, 6)
-    monkeypatch.setattr("serving.rerank.reranker._AT_ONCE", 12 * PAGE * 7)
+    monkeypatch.setattr("serving.rerank.reranker._BATCH_CELLS", 12 * PAGE * 7)
     assert (reranked(config, queries, rows, scores, 6) == whole).all()
 
 
-def test_another_weight_changes_nothing_else():
-    nearest = Reranking.model_validate({"mmr": {"likeness": "nearest"}, "popularity": {}})
-    assert nearest.with_diversity(0.5).mmr.model_dump() == {"weight": 0.5, "likeness": "nearest"}
-    assert nearest.with_diversity(0.5).popularity == nearest.popularity
-    assert Reranking().with_diversity(0.5).mmr.weight == 0.5
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"popularity": {"weight": 1.0}},
+        {"mmr": {"weight": 0.9}},
+        {"dpp": {"weight": 0.5}},
+        {"calibration": {"column": "genres", "weight": 0.8}},
+        {"caps": [{"column": "brand", "max_items": 1}]},
+        {"freshness": {"column": "year", "format": "year", "half_life_days": 3650, "weight": 1.0}},
+        {"cold_items": "retrieved"},
+    ],
+)
+def test_other_settings_rerank_as_a_new_reranker_does(config):
+    lists = drawn(3, 20)
+    without, changed = Reranking(), Reranking.model_validate(config)
+    reranker, expected = (Reranker(each, CATALOGUE, FEATURES) for each in (without, changed))
+    before = reranker.rerank(*lists, 8)[0]
+    assert (before != expected.rerank(*lists, 8)[0]).any()
+    assert (reranker.with_settings(changed).rerank(*lists, 8)[0] == expected.rerank(*lists, 8)[0]).all()
+    assert (reranker.with_settings(changed).with_settings(without).rerank(*lists, 8)[0] == before).all()
+    assert (reranker.rerank(*lists, 8)[0] == before).all()
+
+
+def test_a_rule_is_a_class_and_a_line_of_the_registry(monkeypatch):
+    class Unbranded(RuleSettings):
+        weight: float = 1.0
+
+    class Extended(Reranking):
+        unbranded: Unbranded | None = None
+
+    class UnbrandedRule(BonusRule[Unbranded]):
+        def __init__(self, settings, items):
+            super().__init__(settings, items)
+            self._is_unbranded = items.indicators("brand").sum(axis=1) == 0
+
+        def bonus(self, queries, rows):
+            return self.settings.weight * self._is_unbranded[rows]
+
+    monkeypatch.setattr(registry, "RULES", {**registry.RULES, "unbranded": UnbrandedRule})
+    rows, scores = np.arange(N_ITEMS, dtype=np.int32)[None], -np.arange(N_ITEMS, dtype=float)[None]
+    reranker = Reranker(Extended(unbranded=Unbranded()), CATALOGUE, FEATURES)
+    first = reranker.rerank(asked(1, RNG), rows, scores, 3)[0][0]
+    assert set(first) == {0, *(row for row, brand in enumerate(BRANDS) if not brand)}
 
 
 @pytest.fixture(scope="module")
@@ -304,10 +348,10 @@ def wide():
     return lambda config: Reranker(Reranking.model_validate(config), catalogue, features).rerank(*lists, 120)[0][0]
 
 
-@pytest.mark.parametrize("caps", [[], [{"column": "genres", "most": 100}]])
+@pytest.mark.parametrize("caps", [[], [{"column": "genres", "max_items": 100}]])
 def test_on_a_page_what_is_worth_most_comes_first(wide, caps):
-    chosen = wide({"mmr": {"weight": 0.7}, "page": 1})
-    found = wide({"mmr": {"weight": 0.7}, "page": 5, "caps": caps})
+    chosen = wide({"mmr": {"weight": 0.7}, "page_size": 1})
+    found = wide({"mmr": {"weight": 0.7}, "page_size": 5, "caps": caps})
     for start in range(0, 120, 5):
         assert found[start : start + 5].tolist() == sorted(chosen[start : start + 5])
     assert found.tolist() != chosen.tolist()
@@ -315,11 +359,11 @@ def test_on_a_page_what_is_worth_most_comes_first(wide, caps):
 
 
 def test_what_a_boost_lifts_is_among_the_first(wide):
-    fresh = {"freshness": {"column": "age", "holds": "age_days", "weight": 1.0}}
+    fresh = {"freshness": {"column": "age", "format": "age_days", "weight": 1.0}}
     assert wide(fresh)[0] == 60
     assert wide(fresh | {"mmr": {"weight": 0.01}})[0] == 60
 
 
 def test_without_weight_diversity_changes_nothing(wide):
-    popular = {"freshness": {"column": "age", "holds": "age_days", "weight": 0.01}}
+    popular = {"freshness": {"column": "age", "format": "age_days", "weight": 0.01}}
     np.testing.assert_array_equal(wide(popular | {"mmr": {"weight": 0}}), wide(popular))

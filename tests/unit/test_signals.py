@@ -1,4 +1,4 @@
-"""The names of what a ranker is told, and which of a user's names they leave."""
+"""The names of the signals of rankers, and the names that they leave for features."""
 
 import pytest
 
@@ -10,10 +10,10 @@ def features(user=None, item=None):
     return Features.model_validate({"user": user or {}, "item": item or {}})
 
 
-def test_the_age_of_every_moment_is_a_signal():
+def test_the_age_of_every_timestamp_is_a_signal():
     found = features({"joined": "timestamp", "age": "numeric"}, {"released": "timestamp", "year": "numeric"})
-    assert signals.worked_out(found) == (*signals.SIGNALS, "days_since_joined", "days_since_released")
-    assert signals.worked_out(features()) == signals.SIGNALS
+    assert signals.computed_signals(found) == (*signals.SIGNALS, "days_since_joined", "days_since_released")
+    assert signals.computed_signals(features()) == signals.SIGNALS
 
 
 def test_other_names_are_free():
@@ -24,26 +24,30 @@ def test_other_names_are_free():
 
 
 @pytest.mark.parametrize(
-    ("user", "item", "told"),
+    ("user", "item", "message"),
     [
-        *(({name: "numeric"}, {}, rf"^\['{name}'\] are names of what rankers are told") for name in signals.SIGNALS),
+        *(({name: "numeric"}, {}, rf"^\['{name}'\] are names of signals") for name in signals.SIGNALS),
         ({}, {"score_of_a": "numeric"}, r"^\['score_of_a'\] are names"),
         ({"rank_of_a": "categorical"}, {"hour": "numeric"}, r"^\['hour', 'rank_of_a'\] are names"),
-        ({}, {"met": "timestamp"}, "'met' would tell rankers 'days_since_met', which they are told already"),
-        ({"last": "timestamp"}, {}, "'last' would tell rankers 'days_since_last'"),
+        (
+            {},
+            {"interaction": "timestamp"},
+            "the age of 'interaction' would be the signal 'days_since_interaction', which exists",
+        ),
+        ({"last_event": "timestamp"}, {}, "the age of 'last_event' would be the signal 'days_since_last_event'"),
         (
             {"days_since_x": "numeric"},
             {"x": "timestamp"},
-            "'days_since_x' is a feature, and what rankers are told of 'x'",
+            "the age of 'x' would be the signal 'days_since_x', which is a feature",
         ),
         (
             {"days_since": {"kind": "numeric", "buckets": 2}},
             {"bucket": "timestamp"},
-            "'days_since_bucket' is a feature",
+            "the signal 'days_since_bucket', which is a feature",
         ),
     ],
 )
-def test_a_name_that_rankers_are_told_something_by_is_refused(user, item, told):
-    with pytest.raises(ValueError, match=told) as caught:
+def test_the_name_of_a_signal_is_refused(user, item, message):
+    with pytest.raises(ValueError, match=message) as caught:
         signals.check(features(user, item), ["score_of_a", "rank_of_a"])
     assert "Rename the feature in `columns`" in str(caught.value)

@@ -107,22 +107,22 @@ def test_a_span_that_is_there_twice(tmp_path):
     ("values", "message"),
     [
         ({"spans": {"newest": 0}}, "greater than or equal to 1"),
-        ({"spans": {"newest": 2}}, "no table's path marks them"),
+        ({"spans": {"newest": 2}}, "{SPAN}"),
         ({"spans": {"first": 1}}, "both `first` and `last`"),
         ({"spans": {"newest": 1, "first": 1, "last": 2}}, "either `newest`"),
         ({"spans": {"first": 3, "last": 2}}, "first should not be after last"),
         ({"spans": {"first": 1, "last": "2024-01-01"}}, "both be numbers or both be dates"),
-        ({"interactions": {"path": "{SPAN}.csv"}, "spans": {"first": "2024-01-01", "last": "2024-01-02"}}, "else numb"),
+        ({"interactions": {"path": "{SPAN}.csv"}, "spans": {"first": "2024-01-01", "last": "2024-01-02"}}, "spans.first and spans.last"),
         (
             {"interactions": {"path": "{YYYY}{MM}{DD}.csv"}, "spans": {"first": 1, "last": 2}},
-            "where the paths mark dat",
+            "spans.first and spans.last",
         ),
-        ({"interactions": {"path": "{YYYY}{MM}{DD}.csv"}, "items": {"path": "{SPAN}.csv"}}, "mark spans alike"),
+        ({"interactions": {"path": "{YYYY}{MM}{DD}.csv"}, "items": {"path": "{SPAN}.csv"}}, "of all tables"),
         ({"items": {"path": "{SPAN}-{SPAN}.csv"}}, "each mark"),
         ({"items": {"path": "{span}.csv"}}, "found {span}"),
         ({"items": {"path": "{SPAN:x}.csv"}}, "found {SPAN:x}"),
         ({"items": {"path": "{YYYY}-{MM}.csv"}}, "all of {YYYY}, {MM} and {DD}"),
-        ({"items": {"path": "{VERSION}.csv"}}, "should mark a span too"),
+        ({"items": {"path": "{VERSION}.csv"}}, "{VERSION}"),
     ],
 )
 def test_wrong_spans_in_a_configuration(values, message):

@@ -100,8 +100,8 @@ def test_models_stand_best_first_with_the_difference_of_the_two_steps():
 def test_each_rule_says_whether_it_passed_and_by_what():
     lines = summary.rule_lines(evaluation(rules=("ndcg@10 not below popularity", "recall@100 at least 0.2")))
     assert lines == [
-        "passed      two_step ndcg@10 not below popularity: 0.1693 against 0.0677",
-        "failed      two_step recall@100 at least 0.2: 0.1693 against 0.0677",
+        "passed      two_step ndcg@10 not below popularity: 0.1693, bound 0.0677",
+        "failed      two_step recall@100 at least 0.2: 0.1693, bound 0.0677",
     ]
 
 
@@ -116,6 +116,6 @@ def test_nothing_measured_is_a_dash():
         model["ndcg@10"] = estimate(None)
     found["verdicts"][0] |= {"value": None, "bound": None}
     assert summary.rule_lines(found) == [
-        "passed      two_step ndcg@10 not below popularity: —, nothing to compare with"
+        "passed      two_step ndcg@10 not below popularity: —, no value to compare with"
     ]
     assert max(map(len, lines_of(json.loads(json.dumps(found))))) <= 80

@@ -77,10 +77,10 @@ def test_the_number_of_shards_follows_from_the_rows(tmp_path, monkeypatch):
 
 
 def test_dropped_rows_of_a_join(tmp_path):
-    check_dropped("exposures", {"unknown_user": 3, "unknown_item": 2}, 100, 0.05)
+    check_dropped("impressions", {"unknown_user": 3, "unknown_item": 2}, 100, 0.05)
     with pytest.raises(DataError) as caught:
-        check_dropped("exposures", {"unknown_user": 3, "unknown_item": 3}, 100, 0.05)
-    assert caught.value.file == "exposures"
+        check_dropped("impressions", {"unknown_user": 3, "unknown_item": 3}, 100, 0.05)
+    assert caught.value.file == "impressions"
     assert "6 of 100 rows (6.00%: 3 unknown_item, 3 unknown_user)" in caught.value.found
 
 

@@ -12,12 +12,12 @@ from pipeline.commands.run import terminable
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_request_that_was_lost_is_raised_again(number):
     before = signal.getsignal(number)
-    with terminable() as stop_if_asked:
-        stop_if_asked()
+    with terminable() as raise_if_stopped:
+        raise_if_stopped()
         with contextlib.suppress(KeyboardInterrupt):  # as a destructor loses it
             os.kill(os.getpid(), number)
         with pytest.raises(KeyboardInterrupt) as told:
-            stop_if_asked()
+            raise_if_stopped()
     assert told.value.args == (number,)
     assert signal.getsignal(number) is before
 

@@ -61,7 +61,7 @@ def test_each_point_is_what_its_lists_are_worth(config, method, served):
 def test_what_else_is_configured_stays_and_keeps_its_weight():
     curve = found({"calibration": {"column": "brand", "weight": 0.4}})
     assert max(point["weight"] for point in curve["points"]) <= 0.6
-    capped = found({"caps": [{"column": "brand", "most": 2, "first": K}]})
+    capped = found({"caps": [{"column": "brand", "max_items": 2, "top_k": K}]})
     assert capped["points"][0]["intra_list_diversity"] > found({})["points"][0]["intra_list_diversity"]
 
 

@@ -43,13 +43,13 @@ def test_what_is_wrong_is_said_before_anything_runs(file):
 def test_a_file_is_overwritten_only_where_that_is_asked_for(file):
     there = file.with_name("shop.tuned.yaml")
     there.write_text("mine")
-    assert f"{there} is there already" in refused(file)
+    assert f"{there} exists" in refused(file)
     assert "is the configuration itself" in refused(file, "--output", file, "--force")
     assert there.read_text() == "mine"
 
 
 def test_the_copy_stays_where_its_data_is_found(file):
-    assert "data.root starts from the file's folder" in refused(file, "--output", file.parent / "other" / "a.yaml")
+    assert "data.root" in refused(file, "--output", file.parent / "other" / "a.yaml")
 
 
 # ---- what is shown ----
@@ -74,8 +74,8 @@ def test_the_best_trials_are_shown_and_what_was_configured():
 
 
 def test_it_is_said_where_nothing_was_better_and_where_there_is_nothing_to_compare_with():
-    assert "nothing did better on eval than the configured settings, 0.1200" in shown(TRIALS[:1])
-    assert "have no finished trial to compare with" in shown(TRIALS[1:])
+    assert "than the configured settings, 0.1200" in shown(TRIALS[:1])
+    assert "configured settings did not finish" in shown(TRIALS[1:])
 
 
 def test_the_page_holds_every_trial(tmp_path):
@@ -90,6 +90,6 @@ def test_the_line_of_a_trial_stays_and_other_reports_pass():
     out = io.StringIO()
     lines = tuning_summary.TrialLines(Console(file=out, width=200))
     with lines.running("RetrievalTuner"):
-        lines.say("iteration 3/5")
-        lines.say("trial 1/9: l2 300: NDCG@10 0.1200")
+        lines.update("iteration 3/5")
+        lines.update("trial 1/9: l2 300: NDCG@10 0.1200")
     assert out.getvalue() == "  trial 1/9: l2 300: NDCG@10 0.1200\n"

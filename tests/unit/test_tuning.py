@@ -11,8 +11,9 @@ from core.settings import Settings
 from pipeline.config.tuned_file import with_params
 from trainer.ranking.registry import MODELS as RANKING
 from trainer.retrieval.registry import MODELS as RETRIEVAL
+from trainer.step_settings import RetrievalStepSettings, TunerSettings
 from trainer.tuning import space
-from trainer.tuning.records import Records, Trial, world_folder
+from trainer.tuning.records import Records, Trial, trials_folder
 from trainer.tuning.space import Choices, Range, among, between
 
 
@@ -69,10 +70,10 @@ def test_what_is_declared_can_be_changed_and_left_out():
         ({"size": {"low": 0, "high": 4}}, "size: cannot be 0"),
         ({"size": {"low": 1, "high": 9.5}}, "size: cannot be 9.5"),
         ({"share": [0.5, 1.0]}, "share: cannot be 1.0"),
-        ({"share": {"low": 0.1, "high": 0.5, "log": True}}, "share: is configured as 0, which no range with log holds"),
-        ({"layers": {"low": 1, "high": 2}}, r"layers: is configured as \[\], which no range holds"),
-        ({"window": {"low": 1, "high": 2}}, "window: is configured as null, which no range holds"),
-        (dict.fromkeys(["size", "rate", "share", "layers", "window"]), "there is nothing to search"),
+        ({"share": {"low": 0.1, "high": 0.5, "log": True}}, "share: is configured as 0, but log"),
+        ({"layers": {"low": 1, "high": 2}}, r"layers: is configured as \[\], which is not a number"),
+        ({"window": {"low": 1, "high": 2}}, "window: is configured as null, which is not a number"),
+        (dict.fromkeys(["size", "rate", "share", "layers", "window"]), "the search space is empty"),
     ],
 )
 def test_what_cannot_be_tried_is_told_before_anything_runs(changes, told):
@@ -102,7 +103,18 @@ def test_a_space_goes_through_json_and_values_through_keras_tuner_unchanged():
 
 # ---- the records ----
 
-WORLD = {"step": "retrieval", "model": "ials", "features": "{}", "queries": {"unit": "user"}, "seed": 1, "code": "c"}
+STEP = RetrievalStepSettings.model_validate(
+    {
+        "model": "ials",
+        "params": {},
+        "features": {},
+        "seed": 1,
+        "queries": {"unit": "user", "exclude_seen": True, "in_time": True},
+        "max_queries": 100,
+        "windows": {"count": 0, "of_each_user": True},
+    }
+)
+TUNER = TunerSettings(step="retrieval", retrieval=STEP, space={}, trials=3, minutes=None, folder=None)
 
 
 def test_a_record_is_found_by_all_settings_and_by_nothing_less(tmp_path):
@@ -116,13 +128,21 @@ def test_a_record_is_found_by_all_settings_and_by_nothing_less(tmp_path):
     assert [trial.number for trial in records.all()] == [1, 2]
 
 
-def test_other_data_code_or_seed_is_another_world(tmp_path):
-    base = world_folder(tmp_path, WORLD, "examples/1", "graph/1")
-    assert base == world_folder(tmp_path, WORLD | {"trials": 9, "space": "{}", "params": {}}, "examples/1", "graph/1")
+def test_trials_under_other_conditions_have_another_folder(tmp_path):
+    def folder(step=STEP, code="c", examples="examples/1", transform="graph/1", **changes):
+        settings = TUNER.model_copy(update={"retrieval": step, **changes})
+        return trials_folder(tmp_path, settings.conditions(), code, examples, transform)
+
+    base = folder()
+    assert base == folder(STEP.model_copy(update={"params": {"factors": 8}}), trials=9, minutes=1.0, space={"l2": 1})
+    queries = STEP.queries.model_copy(update={"unit": "event"})
+    features = STEP.features.model_copy(update={"history_length": 7})
+    changes = {"model": "bpr", "seed": 2, "max_queries": 99, "queries": queries, "features": features}
     others = [
-        *(world_folder(tmp_path, WORLD | {key: "other"}, "examples/1", "graph/1") for key in WORLD),
-        world_folder(tmp_path, WORLD, "examples/2", "graph/1"),
-        world_folder(tmp_path, WORLD, "examples/1", "graph/2"),
+        *(folder(STEP.model_copy(update={key: value})) for key, value in changes.items()),
+        folder(code="d"),
+        folder(examples="examples/2"),
+        folder(transform="graph/2"),
     ]
     assert len({base, *others}) == 1 + len(others)
 

@@ -21,19 +21,19 @@ def listed(rows):
 
 
 def test_a_history_in_order_is_what_came_before_and_not_in_the_same_second():
-    met, count = Histories(USERS, ITEMS, TIMES, in_order=True, longest=9, read=9).of(EVERY, drawn())
+    met, count = Histories(USERS, ITEMS, TIMES, causal=True, longest=9, read=9).of(EVERY, drawn())
     assert listed(met) == [[], [], [5], [5], [1], [5, 6, 7], []]
     assert count.tolist() == [0, 0, 1, 1, 1, 3, 0]
 
 
 def test_of_a_long_history_the_latest_are_read():
-    met, count = Histories(USERS, ITEMS, TIMES, in_order=True, longest=2, read=1).of(np.array([5, 3]), drawn())
+    met, count = Histories(USERS, ITEMS, TIMES, causal=True, longest=2, read=1).of(np.array([5, 3]), drawn())
     assert met.tolist() == [[7], [5]]
     assert count.tolist() == [1, 1]
 
 
 def test_without_order_a_history_is_all_others_of_the_user():
-    met, count = Histories(USERS, ITEMS, TIMES, in_order=False, longest=9, read=9).of(EVERY, drawn())
+    met, count = Histories(USERS, ITEMS, TIMES, causal=False, longest=9, read=9).of(EVERY, drawn())
     assert [set(row) for row in listed(met)] == [{6, 7, 8}, {2}, {5, 7, 8}, {5, 6, 8}, {1}, {5, 6, 7}, set()]
     assert count.tolist() == [3, 1, 3, 3, 1, 3, 0]
 
@@ -41,7 +41,7 @@ def test_without_order_a_history_is_all_others_of_the_user():
 def test_a_sample_of_a_history_is_even_and_leaves_the_event_out():
     size, read = 50, 10
     items = np.arange(size, dtype=np.int32)
-    histories = Histories(np.zeros(size, int), items, items, in_order=False, longest=size, read=read)
+    histories = Histories(np.zeros(size, int), items, items, causal=False, longest=size, read=read)
     draw = drawn()
     samples = [histories.of(np.array([17]), draw)[0][0] for _ in range(2000)]
     counts = np.bincount(np.concatenate(samples), minlength=size)
@@ -52,7 +52,7 @@ def test_a_sample_of_a_history_is_even_and_leaves_the_event_out():
 
 
 def test_positives_are_what_the_users_met_wherever_the_pool_has_them():
-    histories = Histories(USERS, ITEMS, TIMES, in_order=True, longest=9, read=9)
+    histories = Histories(USERS, ITEMS, TIMES, causal=True, longest=9, read=9)
     pairs = histories.positives(np.array([0, 6, 4]), np.array([8, 3, 9, 5]))
     assert sorted(map(tuple, pairs.tolist())) == [(0, 0), (0, 3), (1, 2)]
 
@@ -66,14 +66,14 @@ def test_log_expected_counts_both_ways_into_a_batch():
 def batches(sampling, seed=0, n_events=1000, n_items=20):
     draw = drawn(1)
     users, items = draw.integers(0, 30, n_events), draw.integers(0, n_items, n_events).astype(np.int32)
-    histories = Histories(users, items, np.arange(n_events), in_order=True, longest=5, read=5)
-    of_items = {names.ITEM_ID: np.arange(1, n_items + 1), "genre": np.arange(n_items) % 3}
+    histories = Histories(users, items, np.arange(n_events), causal=True, longest=5, read=5)
+    item_columns = {names.ITEM_ID: np.arange(1, n_items + 1), "genre": np.arange(n_items) % 3}
     sizes = {names.USER_ID: 1 + 30 + 4, names.ITEM_ID: 1 + n_items + 4}
-    return Batches({names.USER_ID: users + 1, "age": users % 7}, of_items, items, histories, sizes, sampling, seed)
+    return Batches({names.USER_ID: users + 1, "age": users % 7}, item_columns, items, histories, sizes, sampling, seed)
 
 
 def test_an_epoch_has_each_event_once_with_its_own_columns():
-    made = batches(Sampling(batch_size=100, uniform=0, pool=0, skip_met=False, id_dropout=0.0, oov_buckets=4))
+    made = batches(Sampling(batch_size=100, uniform=0, pool=0, exclude_positives=False, id_dropout=0.0, oov_buckets=4))
     epochs = [list(made), list(made)]
     assert [len(epoch) for epoch in epochs] == [10, 10]
     rows = np.concatenate([batch["rows"] for batch in epochs[0]])
@@ -84,23 +84,25 @@ def test_an_epoch_has_each_event_once_with_its_own_columns():
         np.testing.assert_array_equal(query["age"], (query[names.USER_ID] - 1) % 7)
         np.testing.assert_array_equal(candidate[names.ITEM_ID], batch["rows"] + 1)
         np.testing.assert_array_equal(candidate["genre"], batch["rows"] % 3)
-        np.testing.assert_array_equal((query[names.HISTORY] > 0).sum(axis=1), batch["met"])
-        assert set(batch) == {"query", "met", "candidate", "rows", "log_expected"}
+        np.testing.assert_array_equal((query[names.HISTORY] > 0).sum(axis=1), batch["history_length"])
+        assert set(batch) == {"query", "history_length", "candidate", "rows", "log_expected"}
 
 
 def test_a_batch_larger_than_the_events_is_all_of_them():
-    made = batches(Sampling(batch_size=4096, uniform=0, pool=0, skip_met=False, id_dropout=0.0, oov_buckets=4))
+    made = batches(Sampling(batch_size=4096, uniform=0, pool=0, exclude_positives=False, id_dropout=0.0, oov_buckets=4))
     [batch] = made
     assert len(batch["rows"]) == 1000
     assert np.exp(made.log_expected).sum() == pytest.approx(1000, rel=1e-4)
 
 
 def test_uniform_negatives_and_a_pool_come_from_the_whole_catalogue():
-    made = batches(Sampling(batch_size=100, uniform=50, pool=64, skip_met=False, id_dropout=0.0, oov_buckets=4))
+    made = batches(
+        Sampling(batch_size=100, uniform=50, pool=64, exclude_positives=False, id_dropout=0.0, oov_buckets=4)
+    )
     for batch in made:
         assert len(batch["candidate"][names.ITEM_ID]) == len(batch["log_expected"]) == 150
         np.testing.assert_array_equal(np.sort(batch["pool"][names.ITEM_ID]), np.arange(1, 21))  # no more than there are
-        pairs = batch["of_pool"]
+        pairs = batch["pool_positives"]
         assert pairs[:, 0].max() < 100
         assert pairs[:, 1].max() < 20
     uniform = np.concatenate([batch["rows"][100:] for _ in range(40) for batch in made])
@@ -108,9 +110,9 @@ def test_uniform_negatives_and_a_pool_come_from_the_whole_catalogue():
 
 
 def test_what_a_user_met_is_no_negative_but_the_event_keeps_its_own():
-    made = batches(Sampling(batch_size=100, uniform=50, pool=0, skip_met=True, id_dropout=0.0, oov_buckets=4))
+    made = batches(Sampling(batch_size=100, uniform=50, pool=0, exclude_positives=True, id_dropout=0.0, oov_buckets=4))
     batch = next(iter(made))
-    met = {user: set(made.items[made.of_users[names.USER_ID] == user]) for user in range(1, 31)}
+    met = {user: set(made.items[made.user_columns[names.USER_ID] == user]) for user in range(1, 31)}
     expected = {
         (row, place)
         for row, user in enumerate(batch["query"][names.USER_ID])
@@ -122,7 +124,7 @@ def test_what_a_user_met_is_no_negative_but_the_event_keeps_its_own():
 
 
 def test_hidden_ids_are_out_of_vocabulary_ones():
-    made = batches(Sampling(batch_size=1000, uniform=0, pool=0, skip_met=False, id_dropout=0.3, oov_buckets=4))
+    made = batches(Sampling(batch_size=1000, uniform=0, pool=0, exclude_positives=False, id_dropout=0.3, oov_buckets=4))
     [batch] = made
     for known, ids in ((30, batch["query"][names.USER_ID]), (20, batch["candidate"][names.ITEM_ID])):
         hidden = ids > known
@@ -130,11 +132,11 @@ def test_hidden_ids_are_out_of_vocabulary_ones():
         assert set(ids[hidden]) == set(range(known + 1, known + 5))
     kept = batch["candidate"][names.ITEM_ID] <= 20
     np.testing.assert_array_equal(batch["candidate"][names.ITEM_ID][kept], batch["rows"][kept] + 1)
-    assert (made.of_items[names.ITEM_ID] <= 20).all()  # hidden in the batch alone
+    assert (made.item_columns[names.ITEM_ID] <= 20).all()  # hidden in the batch alone
 
 
 def test_batches_are_the_same_under_a_seed_and_others_under_another():
-    sampling = Sampling(batch_size=100, uniform=10, pool=0, skip_met=False, id_dropout=0.3, oov_buckets=4)
+    sampling = Sampling(batch_size=100, uniform=10, pool=0, exclude_positives=False, id_dropout=0.3, oov_buckets=4)
     first, same, other = (
         np.concatenate([batch["candidate"][names.ITEM_ID] for batch in batches(sampling, seed)]) for seed in (3, 3, 4)
     )

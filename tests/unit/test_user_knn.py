@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from trainer.retrieval import user_knn, weighting
+from trainer.retrieval import interactions
 from trainer.retrieval.contract import RetrievalData
-from trainer.retrieval.settings import UserKNNSettings
+from trainer.retrieval.neighbours import user_knn, weighting
+from trainer.retrieval.neighbours.settings import UserKNNSettings
 from transform.features import Features
 
 N_USERS, N_ITEMS = 9, 12
@@ -30,7 +31,7 @@ def data():
 
 def expected(data, settings, history):
     """[N] by the definition, with the query as one more row of the matrix that gets the same weights."""
-    counts = weighting.user_item_counts(data.users, data.items, N_ITEMS)
+    counts = interactions.user_item_counts(data.users, data.items, N_ITEMS)
     table = weighting.weighted(counts, settings.weighting).toarray()
     query = np.bincount(history, minlength=N_ITEMS).astype(float)
     having = (counts.toarray() > 0).sum(axis=0)

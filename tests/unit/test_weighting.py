@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from implicit.nearest_neighbours import bm25_weight, tfidf_weight
 
-from trainer.retrieval import neighbours, weighting
+from trainer.retrieval import interactions
+from trainer.retrieval.neighbours import nearest, weighting
 
 COUNTS = sp.csr_matrix(np.array([[1, 0, 4, 1], [0, 2, 1, 0], [0, 0, 1, 0]], np.float32))
 FREQUENT = np.log(4 / (1 + np.array([1, 1, 3, 1])))  # of each column's rows
@@ -16,7 +17,7 @@ FREQUENT = np.log(4 / (1 + np.array([1, 1, 3, 1])))  # of each column's rows
 
 def test_counts_of_pairs_in_the_order_of_the_users():
     users, items = pa.array(["b", "a", "b", "b"]), np.array([2, 0, 2, 1], np.int32)
-    assert weighting.user_item_counts(users, items, 4).toarray().tolist() == [[0, 1, 2, 0], [1, 0, 0, 0]]
+    assert interactions.user_item_counts(users, items, 4).toarray().tolist() == [[0, 1, 2, 0], [1, 0, 0, 0]]
 
 
 def test_unweighted_pairs_are_ones_and_the_counts_stay_as_they_were():
@@ -69,7 +70,7 @@ def test_a_user_who_met_every_item_leaves_neighbours_of_every_item(name, similar
     # item_knn weighs items as rows: user 0, who met all, is the column that every row has.
     counts = sp.csr_matrix(np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32))
     table = weighting.weighted(counts.T.tocsr(), name).T.tocsr()
-    found, alike = neighbours.nearest(table, 2, 0.0, similarity)
+    found, alike = nearest.nearest(table, 2, 0.0, similarity)
     assert np.isfinite(alike).all()
     assert found[0, 0] == 1
     assert found[1, 0] == 0
@@ -80,7 +81,7 @@ def test_stored_zeros_do_not_change_the_blocks_of_items():
     table = sp.csr_matrix(np.array([[1, 1, 0], [0, 1, 1]], np.float32))
     stored = table.copy()
     stored.data[0] = 0.0
-    parts = list(neighbours.blocks(stored.T.tocsr(), stored))
+    parts = list(nearest.blocks(stored.T.tocsr(), stored))
     assert sorted(np.concatenate(parts).tolist()) == [0, 1, 2]
 
 
@@ -95,7 +96,7 @@ MATRICES = st.tuples(st.integers(1, 5), st.integers(1, 7), st.integers(0, 2**32 
 @given(MATRICES, st.integers(0, 7))
 def test_of_a_dense_row_the_largest_of_either_sign_are_kept(matrix, width):
     width = min(width, matrix.shape[1])
-    columns, values = neighbours.largest(matrix, width)
+    columns, values = nearest.largest(matrix, width)
     assert columns.shape == values.shape == (len(matrix), width)
     for row, of_row, kept in zip(matrix, columns, values, strict=True):
         best = sorted(range(len(row)), key=lambda column: (-abs(row[column]), column))[:width]
@@ -110,7 +111,7 @@ def test_of_a_sparse_row_the_largest_come_first(matrix, width, random):
     order = list(range(entries.nnz))
     random.shuffle(order)
     row, column, value = entries.row[order], entries.col[order], entries.data[order]
-    columns, values = neighbours.first_of_rows(row, column, value, len(matrix), width)
+    columns, values = nearest.first_of_rows(row, column, value, len(matrix), width)
     for dense, of_row, kept in zip(entries.toarray(), columns, values, strict=True):
         best = [column for column in np.argsort(-dense, kind="stable") if dense[column] > 0][:width]
         assert of_row.tolist() == [*best, *[0] * (width - len(best))]

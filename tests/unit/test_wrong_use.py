@@ -126,7 +126,7 @@ def test_exit_codes_are_on_the_page_and_in_the_help(capsys):
     assert re.findall(r"^\| (\d+) \|", PAGE, flags=re.MULTILINE) == ["0", "1", "2", "3", "130", "143"]
     assert cli.main(["--help"]) == 0
     told = " ".join(capsys.readouterr().out.split())
-    assert "Exit codes: 0 done; 1 failed; 2 wrong use; 3 a rule held back the release; 130 interrupted; 143" in told
+    assert "Exit codes: 0 success; 1 failure; 2 wrong use; 3 a rule held back the release; 130 interrupted; 143" in told
 
 
 def test_options_of_run_are_on_the_page():

@@ -1,4 +1,4 @@
-"""From scores to probabilities: fitted on the validation lists, and how far off they are before and after."""
+"""The calibration of scores to probabilities on the validation lists, and its errors before and after."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -15,10 +15,10 @@ Kind = Literal["none", "platt", "isotonic"]
 
 
 class Sigmoid(tf.Module):
-    """sigmoid(slope score + offset).
+    """sigmoid(slope · score + offset).
 
-    Source: Platt, "Probabilistic outputs for support vector machines", 1999, eq. 1. With slope 1 and offset 0 it is
-    what a score means to the pointwise loss.
+    Source: Platt, "Probabilistic outputs for support vector machines", 1999, eq. 1. Slope 1 and offset 0 give the
+    probability that the pointwise loss is computed with.
     """
 
     def __init__(self, slope: float = 1.0, offset: float = 0.0):
@@ -30,7 +30,7 @@ class Sigmoid(tf.Module):
 
 
 class Steps(tf.Module):
-    """A rising line through points (score, probability), level before the first and past the last."""
+    """Linear interpolation between points (score, probability), constant before the first and after the last."""
 
     def __init__(self, scores: np.ndarray, probabilities: np.ndarray):
         super().__init__()
@@ -41,7 +41,7 @@ class Steps(tf.Module):
         right = tf.searchsorted(self.x, tf.reshape(inside, [-1]), side="right")
         right = tf.reshape(tf.minimum(right, len(self.x) - 1), tf.shape(scores))
         left = tf.maximum(right - 1, 0)
-        x0, x1, y0, y1 = (tf.gather(values, place) for values in (self.x, self.y) for place in (left, right))
+        x0, x1, y0, y1 = (tf.gather(values, index) for values in (self.x, self.y) for index in (left, right))
         return y0 + (y1 - y0) * tf.clip_by_value(tf.math.divide_no_nan(inside - x0, x1 - x0), 0.0, 1.0)
 
 
@@ -50,60 +50,64 @@ def fit(
 ) -> tuple[Sigmoid | Steps, dict[str, object]]:
     """Return the map from scores to probabilities, and log loss and expected calibration error before and after it.
 
-    "After" is measured on each half of the lists with the map fitted on the other half. It is not measured where a half
-    lacks relevant candidates or others.
+    "After" is measured on each half of the lists with the map fitted on the other half; it is None where the candidates
+    of a half are all relevant or all not relevant.
 
     Args:
       kind: none, platt or isotonic.
-      scores, labels, weights: [Q, C] of the validation lists, those without a relevant candidate among them: without
-        these all probabilities would be too high. Weight 0 is padding.
+      scores, labels, weights: [Q, C] of all validation lists, also of those without a relevant candidate, so that the
+        probabilities are not too high. Weight 0 is padding.
     Raises:
       ModelError: all candidates are relevant, or none is.
     """
     filled = weights > 0
     half = np.broadcast_to(np.arange(len(scores))[:, np.newaxis] % 2, scores.shape)[filled]
-    flat, right = scores[filled].astype(np.float64), labels[filled] > 0
+    flat, relevant = scores[filled].astype(np.float64), labels[filled] > 0
     if kind == "none":
-        return Sigmoid(), {"calibration": kind, "before": _errors(right, _probabilities(Sigmoid(), flat))}
-    if len(np.unique(right)) < 2:
+        return Sigmoid(), {"calibration": kind, "before": _errors(relevant, _probabilities(Sigmoid(), flat))}
+    if len(np.unique(relevant)) < 2:
         raise ModelError(
             f"calibration {kind!r} should have relevant and other candidates in the validation lists; found "
-            f"{len(scores):,} lists with {right.sum():,} relevant of {len(right):,} candidates. Enlarge `split.eval`, "
-            "or set `ranking.params.calibration: none`."
+            f"{len(scores):,} lists with {relevant.sum():,} relevant of {len(relevant):,} candidates. Enlarge "
+            "`split.eval`, or set `ranking.params.calibration: none`."
         )
-    before = _errors(right, _probabilities(Sigmoid(), flat))
-    if any(len(np.unique(right[half == each])) < 2 for each in (0, 1)):
-        return _fitted(kind, flat, right), {"calibration": kind, "before": before, "after": None}
-    found = np.empty(len(flat))
+    before = _errors(relevant, _probabilities(Sigmoid(), flat))
+    if any(len(np.unique(relevant[half == each])) < 2 for each in (0, 1)):
+        return _fitted(kind, flat, relevant), {"calibration": kind, "before": before, "after": None}
+    probabilities = np.empty(len(flat))
     for each in (0, 1):
-        found[half == each] = _probabilities(_fitted(kind, flat[half != each], right[half != each]), flat[half == each])
-    after = _errors(right, found)
+        fitted = _fitted(kind, flat[half != each], relevant[half != each])
+        probabilities[half == each] = _probabilities(fitted, flat[half == each])
+    after = _errors(relevant, probabilities)
     progress.report(
         f"calibration error {before['calibration_error']:.4f} before {kind}, {after['calibration_error']:.4f} after"
     )
-    return _fitted(kind, flat, right), {"calibration": kind, "before": before, "after": after}
+    return _fitted(kind, flat, relevant), {"calibration": kind, "before": before, "after": after}
 
 
-def _fitted(kind: Kind, scores: np.ndarray, right: np.ndarray) -> Sigmoid | Steps:
+def _fitted(kind: Kind, scores: np.ndarray, relevant: np.ndarray) -> Sigmoid | Steps:
+    """Return the map fitted on flat scores."""
     if kind == "platt":
         from sklearn.linear_model import LogisticRegression
 
-        line = LogisticRegression(penalty=None).fit(scores[:, np.newaxis], right)
+        line = LogisticRegression(penalty=None).fit(scores[:, np.newaxis], relevant)
         return Sigmoid(float(line.coef_[0, 0]), float(line.intercept_[0]))
     from sklearn.isotonic import IsotonicRegression
 
-    # No probability is surer than so many candidates can tell: never 0 nor 1.
+    # A finite number of candidates does not justify a probability of 0 or 1.
     least = 1 / (len(scores) + 2)
-    steps = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip").fit(scores, right)
+    steps = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip").fit(scores, relevant)
     return Steps(steps.X_thresholds_, steps.y_thresholds_)
 
 
-def _errors(right: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+def _errors(relevant: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
+    """Return log loss and expected calibration error."""
     return {
-        "log_loss": log_loss(right, probabilities),
-        "calibration_error": calibration_error(right, probabilities),
+        "log_loss": log_loss(relevant, probabilities),
+        "calibration_error": calibration_error(relevant, probabilities),
     }
 
 
 def _probabilities(probability: Sigmoid | Steps, scores: np.ndarray) -> np.ndarray:
+    """Return the probabilities of scores as an array."""
     return probability(tf.constant(scores, tf.float32)).numpy()

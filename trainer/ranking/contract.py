@@ -1,17 +1,18 @@
-"""The contract of every ranking model: what it is given to fit on, and the SavedModel it exports.
+"""The contract of every ranking model: the data it is fitted on, and the SavedModel it exports.
 
-Signatures, in ops that TensorFlow Serving has: TensorFlow's own, and YDF's for trees (B queries, C candidates each, in
-the retriever's order):
+Signatures, in ops of TensorFlow Serving: TensorFlow's own, and YDF's for trees (B queries, C candidates each, in the
+retriever's order):
   rank(user_id [B], query_time [B], history [B, H], history_time [B, H], user features…,
        item_id [B, C], item features [B, C] or [B, C, V],
        retrieval_score [B, C], retrieval_rank [B, C], the retriever's signals [B, C]) → score, probability [B, C]
-  rank_examples(examples [B]) → probability [B, C]      of the Examples of CandidateGenerator, for TFMA
-A candidate with the item id "" is padding, with a score of -inf and a probability of 0. Times are seconds, those of the
-history 0 where not known.
+  rank_examples(examples [B]) → probability [B, C]      for Examples of CandidateGenerator, for TFMA
+A candidate with the item id "" is padding, with a score of -inf and a probability of 0. Times are seconds; those of the
+history are 0 where unknown.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,10 +23,11 @@ import tensorflow as tf
 
 from core import metrics, names
 from trainer.ranking import context
-from trainer.ranking.signals import worked_out
+from trainer.ranking.signals import computed_signals
 from transform import raw
 from transform.arrays import raw_arrays
-from transform.features import Feature, Features, Raw, moments, raw_columns
+from transform.columns import RawColumn
+from transform.features import Feature, Features, raw_columns, timestamp_columns
 from transform.names import outputs
 
 PER_CANDIDATE = (names.RETRIEVAL_SCORE, names.RETRIEVAL_RANK)
@@ -33,16 +35,15 @@ PER_CANDIDATE = (names.RETRIEVAL_SCORE, names.RETRIEVAL_RANK)
 
 @dataclass(frozen=True)
 class RankingData:
-    """What a ranking model is fitted on.
+    """The data that a ranking model is fitted on.
 
     Args:
       features: the feature configuration.
       transform: the transform graph as a layer.
-      sizes: transformed column → how many indices it has, 0 included.
+      sizes: transformed column → its number of indices, 0 included.
       train, validation: transformed columns: users' [Q, …], items' [Q, C, …], retrieval_score, retrieval_rank, label
-        and weight [Q, C]; and where events are rated, rating [Q, C], NaN of a candidate that the user did not rate.
-      given: the float columns [Q, C] that a candidate comes with, retrieval_score and retrieval_rank among them; NaN
-        where that is not known.
+        and weight [Q, C]; and where events have ratings, rating [Q, C], NaN for a candidate without one.
+      given: the signals of the retriever, float [Q, C], retrieval_score and retrieval_rank included; NaN where unknown.
     """
 
     features: Features
@@ -54,27 +55,27 @@ class RankingData:
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """The columns given, and those that the ranker works out itself of the query's time and history."""
-        return (*self.given, *worked_out(self.features))
+        """The signals of the retriever, and those that the ranker computes from the time and history of the query."""
+        return (*self.given, *computed_signals(self.features))
 
     @property
     def user(self) -> dict[str, Feature]:
-        """The users' features that a ranker looks at as they are transformed; see `_timeless`."""
-        return _timeless(self.features.user)
+        """The features of users that are inputs of a ranker; see `_without_timestamps`."""
+        return _without_timestamps(self.features.user)
 
     @property
     def item(self) -> dict[str, Feature]:
-        """The same of items."""
-        return _timeless(self.features.item)
+        """The features of items that are inputs of a ranker."""
+        return _without_timestamps(self.features.item)
 
     @property
-    def told(self) -> tuple[str, ...]:
-        """All columns that a ranker looks at beside the ids."""
+    def inputs(self) -> tuple[str, ...]:
+        """All input columns beside the ids."""
         return (*self.signals, *outputs(self.user), *outputs(self.item))
 
 
-class Ranker(tf.Module):
-    """A fitted ranking model. A subclass gives `scores` of transformed columns."""
+class RankingModel(tf.Module):
+    """A fitted ranking model. A subclass has `scores`."""
 
     def __init__(self, data: RankingData):
         super().__init__()
@@ -83,20 +84,20 @@ class Ranker(tf.Module):
         self.given = data.given
 
     def scores(self, columns: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Transformed columns, users' [B, …] and candidates' [B, C, …] → [B, C]."""
+        """Return scores [B, C] from transformed columns, users' [B, …] and candidates' [B, C, …]."""
         raise NotImplementedError
 
     def probabilities(self, scores: tf.Tensor) -> tf.Tensor:
-        """[B, C] scores → how probable it is that the candidate is right."""
+        """Return the probabilities [B, C] that candidates are relevant, from scores [B, C]."""
         return tf.sigmoid(scores)
 
     def rank(self, **query: tf.Tensor) -> tf.Tensor:
-        """Raw columns as the signature takes them → [B, C], padding -inf."""
+        """Return scores [B, C] from the raw inputs of the signature, -inf for padding."""
         scores = self.scores(transform_lists(query, self.features, self.transform, self.given))
         return tf.where(tf.equal(query[names.ITEM_ID], ""), -np.inf, scores)
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """The served functions by name."""
+        """Return the served functions by name."""
         specs = {**query_specs(self.features), **candidate_specs(self.features, self.given)}
         scores_of = tf.function(self.rank, reduce_retracing=True)  # traced and written once, for both signatures
         rank = tf.function(partial(self._rank, scores_of)).get_concrete_function(**specs)
@@ -123,19 +124,19 @@ class Ranker(tf.Module):
             else value
             for name, value in parsed.items()
         }
-        for name, of_item in raw_columns(self.features.item).items():
-            if of_item.values is not None:
-                columns[name] = tf.reshape(columns[name], [-1, self.width, of_item.values])
+        for name, column in raw_columns(self.features.item).items():
+            if column.shape:
+                columns[name] = tf.reshape(columns[name], [-1, self.width, *column.shape])
         return {names.PROBABILITY: self._probabilities(scores_of(**columns))}
 
 
-def _timeless(features: dict[str, Feature]) -> dict[str, Feature]:
-    """All but moments: of these a ranker is told the age, which says the same when the dates that it knew are past."""
-    return {name: feature for name, feature in features.items() if name not in moments(features)}
+def _without_timestamps(features: dict[str, Feature]) -> dict[str, Feature]:
+    """Return the features other than timestamps, whose ages are signals: unlike dates they keep their range."""
+    return {name: feature for name, feature in features.items() if name not in timestamp_columns(features)}
 
 
 def query_specs(features: Features) -> dict[str, tf.TensorSpec]:
-    """The raw inputs that describe a query."""
+    """Return the specs of the raw inputs of a query."""
     return {
         **raw.user_specs(features.user),
         names.QUERY_TIME: tf.TensorSpec([None], tf.int64, name=names.QUERY_TIME),
@@ -144,7 +145,7 @@ def query_specs(features: Features) -> dict[str, tf.TensorSpec]:
 
 
 def candidate_specs(features: Features, given: tuple[str, ...]) -> dict[str, tf.TensorSpec]:
-    """The raw inputs that describe the candidates, the signals `given` among them."""
+    """Return the specs of the raw inputs of candidates, with the signals `given`."""
     return {
         names.ITEM_ID: tf.TensorSpec([None, None], tf.string, name=names.ITEM_ID),
         **raw.specs(features.item, None, None),
@@ -153,15 +154,14 @@ def candidate_specs(features: Features, given: tuple[str, ...]) -> dict[str, tf.
 
 
 def example_spec(features: Features, width: int, given: tuple[str, ...]) -> dict:
-    """How an Example of CandidateGenerator with lists of `width` candidates is parsed."""
+    """Return the parsing spec of the Examples of CandidateGenerator with lists of `width` candidates."""
 
-    def user(of_user: Raw):
-        if of_user.values is not None:
-            return tf.io.VarLenFeature(raw.dtype(of_user))
-        return tf.io.FixedLenFeature([], raw.dtype(of_user), raw.missing(of_user))
+    def user(column: RawColumn):
+        dtype = tf.as_dtype(column.dtype)
+        return tf.io.VarLenFeature(dtype) if column.shape else tf.io.FixedLenFeature([], dtype, column.missing)
 
-    def item(of_item: Raw):
-        return tf.io.FixedLenFeature([width * (of_item.values or 1)], raw.dtype(of_item))
+    def item(column: RawColumn):
+        return tf.io.FixedLenFeature([width * math.prod(column.shape)], tf.as_dtype(column.dtype))
 
     return {
         names.USER_ID: tf.io.FixedLenFeature([], tf.string),
@@ -169,14 +169,14 @@ def example_spec(features: Features, width: int, given: tuple[str, ...]) -> dict
         names.HISTORY: tf.io.VarLenFeature(tf.string),
         names.HISTORY_TIME: tf.io.VarLenFeature(tf.int64),
         names.ITEM_ID: tf.io.FixedLenFeature([width], tf.string),
-        **{name: user(of_user) for name, of_user in raw_columns(features.user).items()},
-        **{name: item(of_item) for name, of_item in raw_columns(features.item).items()},
+        **{name: user(column) for name, column in raw_columns(features.user).items()},
+        **{name: item(column) for name, column in raw_columns(features.item).items()},
         **{name: tf.io.FixedLenFeature([width], tf.float32) for name in given},
     }
 
 
 def lists_of(table: pa.Table, features: Features, given: tuple[str, ...] = PER_CANDIDATE) -> dict[str, np.ndarray]:
-    """The rows of `components.candidate_generator.candidates` as arrays: users' [Q, …], candidates' [Q, C, …]."""
+    """Return the candidate lists of CandidateGenerator as arrays: users' [Q, …], candidates' [Q, C, …]."""
     history = raw.pad_strings(table[names.HISTORY].combine_chunks())
     columns = {
         names.USER_ID: table[names.USER_ID].to_numpy(),
@@ -188,15 +188,14 @@ def lists_of(table: pa.Table, features: Features, given: tuple[str, ...] = PER_C
     items = raw_columns(features.item)
     for name in (names.ITEM_ID, *given, names.LABEL, names.WEIGHT, names.RATING, *items):
         values = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        several = items[name].values if name in items else None
-        columns[name] = values.reshape(table.num_rows, *((-1,) if several is None else (-1, several)))
+        columns[name] = values.reshape(table.num_rows, -1, *(items[name].shape if name in items else ()))
     return columns
 
 
 def transform_lists(
     query: dict[str, tf.Tensor], features: Features, transform: tf.Module, given: tuple[str, ...] = PER_CANDIDATE
 ) -> dict[str, tf.Tensor]:
-    """Raw users [B, …] and candidates [B, C, …] → the same transformed, and all signals: those given and the others."""
+    """Return the transformed columns and all signals of raw users [B, …] and candidates [B, C, …]."""
     history = raw.latest(query[names.HISTORY], features.history_length)
     users = {
         names.USER_ID: query[names.USER_ID],
@@ -212,8 +211,8 @@ def transform_lists(
     for name, value in transform(raw.to_sparse(flat)).items():
         columns[name] = tf.reshape(value, tf.concat([shape, tf.shape(value)[1:]], 0))
         columns[name].set_shape([None, None, *value.shape[1:]])
-    of_query = context.signals(query, features.history_length) | context.ages(query, features)
-    return columns | {name: query[name] for name in given} | of_query
+    computed = context.signals(query, features.history_length) | context.ages(query, features)
+    return columns | {name: query[name] for name in given} | computed
 
 
 def list_ndcg(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, k: int) -> float:
@@ -232,10 +231,10 @@ def ndcg_by_list(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, k:
 
 
 def simplest_of_the_best(values: np.ndarray) -> int:
-    """Return the first of several rankers, the simplest first, that is as good as the best but for chance.
+    """Return the first of several rankers, ordered from the simplest, within one standard error of the best.
 
-    As good is a mean that is at most one standard error of the paired difference below the best one's. The best of
-    several on a few hundred held-out lists owes part of its lead to chance, and a ranker that changes nothing is safe.
+    The standard error is that of the paired difference to the best one. On a few hundred held-out lists a part of the
+    lead of the best is due to chance.
 
     Args:
       values: [M, Q] the NDCG of each of M rankers on each held-out list; NaN for a list without a relevant item.

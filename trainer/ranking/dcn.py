@@ -1,4 +1,4 @@
-"""Deep and cross network: explicit feature crosses beside a deep network, over each candidate of a list.
+"""Deep and cross network: explicit feature crosses beside hidden layers, for each candidate of a list.
 
 Source: Wang et al., "DCN V2", WWW 2021, eq. 1 (x' = x0 ⊙ (W x + b) + x), in parallel with the deep part (section 3.3).
 """
@@ -22,18 +22,18 @@ class DCN(training.Network):
 
     def __init__(self, settings: DCNSettings, data: RankingData):
         super().__init__()
-        self.see, self.retriever = CandidateInputs(settings, data), training.Retriever(data)
+        self.inputs_layer, self.signal_weights = CandidateInputs(settings, data), training.SignalWeights(data)
         self.cross = [tfrs.layers.dcn.Cross() for _ in range(settings.cross_layers)]
         self.dropout, self.deep = tf.keras.layers.Dropout(settings.dropout), Deep(settings)
         self.out = tf.keras.layers.Dense(1, kernel_initializer="zeros")
 
     def call(self, columns, training=False):
-        seen = self.see(columns)
-        start = crossed = self.dropout(seen.flat(), training=training)
+        inputs = self.inputs_layer(columns)
+        start = crossed = self.dropout(inputs.flat(), training=training)
         for layer in self.cross:
             crossed = layer(start, crossed)
         deep = self.deep(start, training=training)
-        return (self.out(tf.concat([crossed, deep], axis=-1)) + self.retriever(seen.signals))[..., 0]
+        return (self.out(tf.concat([crossed, deep], axis=-1)) + self.signal_weights(inputs.signals))[..., 0]
 
 
 fit = functools.partial(training.fit, DCN)

@@ -1,4 +1,4 @@
-"""Factorisation machine and deep layers over the same embeddings.
+"""Factorisation machine and hidden layers over the same embeddings.
 
 Source: Guo et al., "DeepFM: a factorization-machine based neural network for CTR prediction", IJCAI 2017, eq. 1 to 4.
 """
@@ -11,35 +11,35 @@ import tensorflow as tf
 
 from trainer.ranking import training
 from trainer.ranking.contract import RankingData
-from trainer.ranking.inputs import CandidateInputs, Seen
+from trainer.ranking.inputs import CandidateInputs, NetworkInputs
 from trainer.ranking.logistic import FirstOrder
 from trainer.ranking.mlp import Deep
 from trainer.ranking.settings import DeepFMSettings
 
 
 class Pairs(tf.keras.layers.Layer):
-    """`Seen` → [B, C, 1]: Σ_{i<j} v_i · v_j over the fields, by ½ ((Σ v)² - Σ v²) (Rendle, ICDM 2010, eq. 3).
+    """`NetworkInputs` → [B, C, 1]: Σ_{i<j} v_i · v_j over the fields, by ½ ((Σ v)² - Σ v²) (Rendle, ICDM 2010, eq. 3).
 
-    The fields are the candidate, what was met, each feature and the signals; a number has its own vector, times it.
+    The fields are the candidate, the history, each feature and the signals; the vector of a number is multiplied by it.
     """
 
     def __init__(self, dim: int):
         super().__init__()
         self.dim = dim
 
-    def build(self, shapes: Seen):
+    def build(self, shapes: NetworkInputs):
         vectors = [*shapes.user, *shapes.item, shapes.signals]
         self.project = [
             None if shape[-1] == self.dim else tf.keras.layers.Dense(self.dim, use_bias=False) for shape in vectors
         ]
 
-    def call(self, seen: Seen):
-        user = [vector[:, tf.newaxis] for vector in seen.user]
+    def call(self, inputs: NetworkInputs):
+        user = [vector[:, tf.newaxis] for vector in inputs.user]
         vectors = [
             vector if project is None else project(vector)
-            for project, vector in zip(self.project, [*user, *seen.item, seen.signals], strict=True)
+            for project, vector in zip(self.project, [*user, *inputs.item, inputs.signals], strict=True)
         ]
-        fields = [seen.candidate, seen.met, *vectors]
+        fields = [inputs.candidate, inputs.history, *vectors]
         total, squares = sum(fields), sum(tf.square(field) for field in fields)
         return 0.5 * tf.reduce_sum(tf.square(total) - squares, axis=-1, keepdims=True)
 
@@ -49,17 +49,18 @@ class DeepFM(training.Network):
 
     def __init__(self, settings: DeepFMSettings, data: RankingData):
         super().__init__()
-        self.see, self.retriever = CandidateInputs(settings, data), training.Retriever(data)
+        self.inputs_layer, self.signal_weights = CandidateInputs(settings, data), training.SignalWeights(data)
         self.first, self.pairs = FirstOrder(data), Pairs(settings.dim)
         self.dropout, self.deep = tf.keras.layers.Dropout(settings.dropout), Deep(settings)
-        # The paper adds the three up; here each has a weight, which starts at zero: the retriever's order comes first.
+        # The paper sums the three; here each has a weight that starts at zero, so that training starts from the
+        # retriever's order.
         self.out = tf.keras.layers.Dense(1, kernel_initializer="zeros")
 
     def call(self, columns, training=False):
-        seen = self.see(columns)
-        deep = self.deep(self.dropout(seen.flat(), training=training), training=training)
-        parts = tf.concat([self.first(columns), self.pairs(seen), deep], axis=-1)
-        return (self.out(parts) + self.retriever(seen.signals))[..., 0]
+        inputs = self.inputs_layer(columns)
+        deep = self.deep(self.dropout(inputs.flat(), training=training), training=training)
+        parts = tf.concat([self.first(columns), self.pairs(inputs), deep], axis=-1)
+        return (self.out(parts) + self.signal_weights(inputs.signals))[..., 0]
 
 
 fit = functools.partial(training.fit, DeepFM)

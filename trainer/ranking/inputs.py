@@ -1,4 +1,4 @@
-"""What every ranking network sees of a candidate: the signals it came with, its features, and the user's."""
+"""The inputs of ranking networks: signals, features of candidate and user, and the history."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -12,39 +12,40 @@ from trainer.layers import FeatureEmbedding
 from trainer.ranking.contract import RankingData
 from trainer.ranking.settings import NetworkSettings
 
-ATTENTION_UNITS = 36  # of the hidden layer that weighs a met item; as Zhou et al.
+ATTENTION_UNITS = 36  # of the hidden layer that weights an item of the history; as in Zhou et al.
 
 
-class Seen(NamedTuple):
-    """What a network sees of B queries with C candidates each.
+class NetworkInputs(NamedTuple):
+    """The inputs of B queries with C candidates each.
 
     Args:
       signals: [B, C, 2 S], see `Signals`.
       user: vectors [B, …] of the user's features.
       item: vectors [B, C, …] of the candidate's features.
       candidate: [B, C, D] the embedding of its id.
-      met: [B, 1, D] or, where it depends on the candidate, [B, C, D]: what the user met.
+      history: [B, 1, D] or, where it depends on the candidate, [B, C, D]: the pooled embeddings of the history.
     """
 
     signals: tf.Tensor
     user: list[tf.Tensor]
     item: list[tf.Tensor]
     candidate: tf.Tensor
-    met: tf.Tensor
+    history: tf.Tensor
 
     def flat(self) -> tf.Tensor:
-        """[B, C, …]: all of it, and the product of candidate and met, side by side."""
+        """Return all inputs and the product of candidate and history, concatenated: [B, C, …]."""
         user = [tf.repeat(vector[:, tf.newaxis], tf.shape(self.signals)[1], axis=1) for vector in self.user]
-        met = tf.broadcast_to(self.met, tf.shape(self.candidate))
-        return tf.concat([self.signals, *user, met, self.candidate, self.candidate * met, *self.item], axis=-1)
+        history = tf.broadcast_to(self.history, tf.shape(self.candidate))
+        parts = [self.signals, *user, history, self.candidate, self.candidate * history, *self.item]
+        return tf.concat(parts, axis=-1)
 
 
 class Signals(tf.keras.layers.Layer):
-    """[B, C, 2 S]: each signal as it is and as sign(x) log(1 + |x|), with mean 0 and deviation 1 over train.
+    """[B, C, 2 S]: each signal as x and as sign(x) log(1 + |x|), with mean 0 and deviation 1 over train.
 
-    Ranks, counts and ages have long tails, scores have not; the network takes whichever tells it more.
-    One that is not known (NaN) is 0, which is the mean. What depends on the clock is held within what train knew: a
-    user who comes back after years is one who was away for as long as anyone was.
+    The logarithm suits ranks, counts and ages, which have long tails; the network weights both forms. An unknown signal
+    (NaN) is 0, the mean. Computed signals are clipped to their range in train, since times grow without bound after
+    training.
     """
 
     def __init__(self, data: RankingData):
@@ -53,8 +54,8 @@ class Signals(tf.keras.layers.Layer):
         filled = data.train[names.WEIGHT] > 0
         known = np.stack([data.train[name][filled] for name in self.names], axis=-1).astype(np.float64)
         self.least, self.most = (
-            np.array([_bound(known[:, i], name in data.given, of) for i, name in enumerate(self.names)], np.float32)
-            for of in (np.min, np.max)
+            np.array([_bound(known[:, i], name in data.given, bound) for i, name in enumerate(self.names)], np.float32)
+            for bound in (np.min, np.max)
         )
         known = np.concatenate([known, np.sign(known) * np.log1p(np.abs(known))], axis=-1)
         present = ~np.isnan(known)
@@ -71,48 +72,48 @@ class Signals(tf.keras.layers.Layer):
         return tf.where(tf.math.is_nan(both), 0.0, (both - self.mean) * self.scale)
 
 
-def _bound(values: np.ndarray, given: bool, of) -> float:
-    """The least or the most that a signal worked out was; others have no bound, which would lose their order."""
+def _bound(values: np.ndarray, given: bool, bound) -> float:
+    """Return the least or the greatest value of a computed signal; a given one has no bound, to keep its order."""
     values = values[~np.isnan(values)]
     if given or not len(values):
-        return float("inf") if of is np.max else float("-inf")
-    return float(of(values))
+        return float("inf") if bound is np.max else float("-inf")
+    return float(bound(values))
 
 
 class Mean(tf.keras.layers.Layer):
-    """Met items [B, H, D] and which of them are there [B, H] → their mean [B, 1, D]."""
+    """Items of the history [B, H, D] with a mask [B, H] → their mean [B, 1, D]."""
 
-    def call(self, met, present, candidate):
+    def call(self, history, present, candidate):
         present = present[..., tf.newaxis]
-        total = tf.reduce_sum(met * present, axis=1, keepdims=True)
+        total = tf.reduce_sum(history * present, axis=1, keepdims=True)
         return total / tf.maximum(tf.reduce_sum(present, axis=1, keepdims=True), 1.0)
 
 
 class Attention(tf.keras.layers.Layer):
-    """Met items [B, H, D], which of them are there [B, H], candidates [B, C, D] → Σ_h a(met_h, candidate) met_h.
+    """Items of the history [B, H, D] with a mask [B, H], candidates [B, C, D] → Σ_h a(item_h, candidate) item_h.
 
-    a is a network with one hidden layer over met, candidate and their product, and is not normalised, so that a strong
-    interest stays strong.
+    a is a network with one hidden layer over item, candidate and their product. The weights are not normalised, which
+    keeps the intensity of interests.
     Source: Zhou et al., "Deep interest network for click-through rate prediction", KDD 2018, eq. 3.
     """
 
     def __init__(self):
         super().__init__()
-        # One layer over the three side by side, in parts, so that nothing [B, C, H, 3 D] is ever made.
-        self.of_met, self.of_candidate, self.of_product = (
+        # One layer over the three concatenated, in parts, so that no tensor [B, C, H, 3 D] is made.
+        self.history_layer, self.candidate_layer, self.product_layer = (
             tf.keras.layers.Dense(ATTENTION_UNITS, use_bias=bias) for bias in (True, False, False)
         )
         self.weight = tf.keras.layers.Dense(1)
 
-    def call(self, met, present, candidate):
-        product = met[:, tf.newaxis] * candidate[:, :, tf.newaxis]
-        hidden = self.of_met(met)[:, tf.newaxis] + self.of_candidate(candidate)[:, :, tf.newaxis]
-        weights = self.weight(tf.nn.relu(hidden + self.of_product(product)))[..., 0] * present[:, tf.newaxis]
-        return tf.matmul(weights, met)
+    def call(self, history, present, candidate):
+        product = history[:, tf.newaxis] * candidate[:, :, tf.newaxis]
+        hidden = self.history_layer(history)[:, tf.newaxis] + self.candidate_layer(candidate)[:, :, tf.newaxis]
+        weights = self.weight(tf.nn.relu(hidden + self.product_layer(product)))[..., 0] * present[:, tf.newaxis]
+        return tf.matmul(weights, history)
 
 
 class CandidateInputs(tf.keras.layers.Layer):
-    """Transformed columns, users' [B, …] and candidates' [B, C, …] → `Seen`."""
+    """Transformed columns, users' [B, …] and candidates' [B, C, …] → `NetworkInputs`."""
 
     def __init__(self, settings: NetworkSettings, data: RankingData):
         super().__init__()
@@ -124,5 +125,5 @@ class CandidateInputs(tf.keras.layers.Layer):
 
     def call(self, columns):
         history, candidate = columns[names.HISTORY], self.ids(columns[names.ITEM_ID])
-        met = self.pool(self.ids(history), tf.cast(history > 0, tf.float32), candidate)
-        return Seen(self.signals(columns), self.user(columns), self.item(columns), candidate, met)
+        pooled = self.pool(self.ids(history), tf.cast(history > 0, tf.float32), candidate)
+        return NetworkInputs(self.signals(columns), self.user(columns), self.item(columns), candidate, pooled)

@@ -1,4 +1,4 @@
-"""A line over the signals, the numbers and one weight a feature's value: what networks and trees must beat."""
+"""A linear model of the signals, the numbers and the values of features: the baseline of networks and trees."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -34,11 +34,11 @@ class Logistic(training.Network):
 
     def __init__(self, settings: LogisticSettings, data: RankingData):
         super().__init__()
-        self.signals, self.retriever, self.first = Signals(data), training.Retriever(data), FirstOrder(data)
+        self.signals, self.signal_weights, self.first = Signals(data), training.SignalWeights(data), FirstOrder(data)
         self.out = tf.keras.layers.Dense(1, kernel_initializer="zeros")
 
     def call(self, columns, training=False):
-        return (self.out(self.first(columns)) + self.retriever(self.signals(columns)))[..., 0]
+        return (self.out(self.first(columns)) + self.signal_weights(self.signals(columns)))[..., 0]
 
 
 fit = functools.partial(training.fit, Logistic)

@@ -1,4 +1,4 @@
-"""Deep layers over everything known of a candidate, side by side.
+"""Hidden layers over the concatenated inputs of a candidate.
 
 Source: Covington, Adams and Sargin, "Deep neural networks for YouTube recommendations", RecSys 2016, section 4.
 """
@@ -34,14 +34,14 @@ class MLP(training.Network):
 
     def __init__(self, settings: MLPSettings, data: RankingData):
         super().__init__()
-        self.see, self.retriever = CandidateInputs(settings, data), training.Retriever(data)
+        self.inputs_layer, self.signal_weights = CandidateInputs(settings, data), training.SignalWeights(data)
         self.dropout, self.deep = tf.keras.layers.Dropout(settings.dropout), Deep(settings)
         self.out = tf.keras.layers.Dense(1, kernel_initializer="zeros")
 
     def call(self, columns, training=False):
-        seen = self.see(columns)
-        deep = self.deep(self.dropout(seen.flat(), training=training), training=training)
-        return (self.out(deep) + self.retriever(seen.signals))[..., 0]
+        inputs = self.inputs_layer(columns)
+        deep = self.deep(self.dropout(inputs.flat(), training=training), training=training)
+        return (self.out(deep) + self.signal_weights(inputs.signals))[..., 0]
 
 
 fit = functools.partial(training.fit, MLP)

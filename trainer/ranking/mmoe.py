@@ -1,4 +1,4 @@
-"""Multi-gate mixture of experts: whether a candidate is right and how it would be rated, learned together.
+"""Multi-gate mixture of experts: the relevance and the rating of a candidate, learned together.
 
 Source: Ma et al., "Modeling task relationships in multi-task learning with multi-gate mixture-of-experts", KDD 2018,
 eq. 5 to 7 (y_k = h_k(Σ_i g_k(x)_i f_i(x)), g_k = softmax(W_k x)).
@@ -19,7 +19,7 @@ from trainer.ranking.settings import MMoESettings
 
 
 class Task(tf.keras.layers.Layer):
-    """What a task makes of the experts: [B, C, X] and [B, C, E, D] → [B, C, 1]."""
+    """The gate and tower of a task: inputs [B, C, X] and experts [B, C, E, D] → [B, C, 1]."""
 
     def __init__(self, experts: int, units: int):
         super().__init__()
@@ -33,12 +33,12 @@ class Task(tf.keras.layers.Layer):
 
 
 class MMoE(training.Network):
-    """Transformed columns → [B, C] scores: relevance, and the predicted rating as the settings weigh it."""
+    """Transformed columns → [B, C] scores: relevance plus the weighted predicted rating."""
 
     def __init__(self, settings: MMoESettings, data: RankingData):
         super().__init__()
         self.settings = settings
-        self.see, self.retriever = CandidateInputs(settings, data), training.Retriever(data)
+        self.inputs_layer, self.signal_weights = CandidateInputs(settings, data), training.SignalWeights(data)
         self.dropout = tf.keras.layers.Dropout(settings.dropout)
         self.experts = [Deep(settings) for _ in range(settings.experts)]
         self.relevance, self.rating = (Task(settings.experts, settings.hidden[-1]) for _ in range(2))
@@ -48,16 +48,16 @@ class MMoE(training.Network):
             self.mean, self.deviation = float(ratings.mean()), float(ratings.std()) or 1.0
 
     def heads(self, columns, training=False) -> tuple[tf.Tensor, tf.Tensor]:
-        """[B, C] relevance, and rating in deviations from the mean one."""
-        seen = self.see(columns)
-        start = self.dropout(seen.flat(), training=training)
+        """Return relevance and rating, in standard deviations from the mean: [B, C] each."""
+        inputs = self.inputs_layer(columns)
+        start = self.dropout(inputs.flat(), training=training)
         experts = tf.stack([expert(start, training=training) for expert in self.experts], axis=-2)
-        relevance = self.relevance(start, experts) + self.retriever(seen.signals)
+        relevance = self.relevance(start, experts) + self.signal_weights(inputs.signals)
         return relevance[..., 0], self.rating(start, experts)[..., 0]
 
     def call(self, columns, training=False):
         relevance, rating = self.heads(columns, training=training)
-        return relevance + self.settings.rating_in_score * rating
+        return relevance + self.settings.rating_score_weight * rating
 
     def loss(self, columns, loss: Loss):
         relevance, rating = self.heads(columns, training=True)
@@ -65,13 +65,13 @@ class MMoE(training.Network):
         if not self.rated:
             return total
         known = ~tf.math.is_nan(columns[names.RATING])
-        wrong = tf.where(known, (columns[names.RATING] - self.mean) / self.deviation - rating, 0.0)
-        squares = tf.reduce_sum(tf.square(wrong)) / tf.maximum(tf.reduce_sum(tf.cast(known, tf.float32)), 1.0)
-        return total + self.settings.rating_loss * squares
+        errors = tf.where(known, (columns[names.RATING] - self.mean) / self.deviation - rating, 0.0)
+        squares = tf.reduce_sum(tf.square(errors)) / tf.maximum(tf.reduce_sum(tf.cast(known, tf.float32)), 1.0)
+        return total + self.settings.rating_loss_weight * squares
 
 
-def fit(settings: MMoESettings, data: RankingData, seed: int) -> tuple[training.NetworkRanker, dict]:
-    """As `training.fit`; without ratings relevance is the one task that is left, which the log says."""
+def fit(settings: MMoESettings, data: RankingData, seed: int) -> tuple[training.NetworkModel, dict]:
+    """Fit the network as `training.fit` does, without ratings on relevance only; the log has the tasks."""
     tasks = ["relevance", "rating"] if len(_ratings(data)) else ["relevance"]
     if len(tasks) == 1:
         progress.report("no candidate has a rating: relevance is the only task")
@@ -80,6 +80,6 @@ def fit(settings: MMoESettings, data: RankingData, seed: int) -> tuple[training.
 
 
 def _ratings(data: RankingData) -> np.ndarray:
-    """The ratings of train's candidates, none where events have no ratings."""
+    """Return the ratings of the candidates of train, empty where events have no ratings."""
     ratings = data.train.get(names.RATING, np.zeros(0, np.float32))
     return ratings[~np.isnan(ratings)]

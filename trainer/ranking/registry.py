@@ -1,31 +1,35 @@
-"""The ranking models by name. A new one is a line here, its settings, and a file beside this one."""
+"""The ranking models by name.
+
+To add a model, write its file beside this one and its settings in `settings.py`, and add an entry here. See
+`trainer.registry.Entry` for what an entry declares, the search space included.
+"""
 
 from trainer.ranking import settings
-from trainer.registry import RATINGS, Entry, Registry
+from trainer.registry import EVENTS, FEATURES, RATINGS, Entry, Registry
 
 MODELS = Registry(
     "ranking",
-    Entry("dcn", "trainer.ranking.dcn:fit", settings.DCNSettings),
-    Entry("deepfm", "trainer.ranking.deepfm:fit", settings.DeepFMSettings),
-    Entry("logistic", "trainer.ranking.logistic:fit", settings.LogisticSettings),
-    Entry("mlp", "trainer.ranking.mlp:fit", settings.MLPSettings),
-    Entry("mmoe", "trainer.ranking.mmoe:fit", settings.MMoESettings, needs=(RATINGS,)),
-    Entry("trees", "trainer.ranking.trees:fit", settings.TreesSettings),
+    Entry("dcn", "trainer.ranking.dcn:fit", settings.DCNSettings, {EVENTS, FEATURES}),
+    Entry("deepfm", "trainer.ranking.deepfm:fit", settings.DeepFMSettings, {EVENTS, FEATURES}),
+    Entry("logistic", "trainer.ranking.logistic:fit", settings.LogisticSettings, {EVENTS, FEATURES}),
+    Entry("mlp", "trainer.ranking.mlp:fit", settings.MLPSettings, {EVENTS, FEATURES}),
+    Entry("mmoe", "trainer.ranking.mmoe:fit", settings.MMoESettings, {EVENTS, FEATURES, RATINGS}),
+    Entry("trees", "trainer.ranking.trees:fit", settings.TreesSettings, {EVENTS, FEATURES}),
 )
 check = MODELS.check
 
 
 def check_needs(name: str, ratings: bool) -> None:
-    """Whether there is what model `name` needs.
+    """Check that model `name` has what it needs.
 
     Args:
-      name: of the model.
-      ratings: whether every event is said to have a rating.
+      name: the name of the model.
+      ratings: whether the configuration says that every event has a rating.
     Raises:
-      ValueError: there is not.
+      ValueError: ratings are missing.
     """
-    if RATINGS in MODELS[name].needs and not ratings:
+    if RATINGS in MODELS[name].learns_from and not ratings:
         raise ValueError(
-            f"{name} learns ratings beside what is right, and nothing says that events have any. Give their lowest and "
-            "highest as `data.interactions.rating_range`, or use a model of one task, such as dcn"
+            f"{name} learns ratings beside relevance, but the configuration has none. Give their lowest and highest "
+            "value as `data.interactions.rating_range`, or use a model of one task, such as dcn"
         )

@@ -1,8 +1,7 @@
-"""What TFX's Trainer calls to fit the configured ranking model on the candidate lists."""
+"""The function that TFX's Trainer calls to fit the configured ranking model on the candidate lists."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
-import json
 import os
 
 import numpy as np
@@ -17,6 +16,7 @@ from core.files import write_json
 from trainer.data import examples_uri, transform_sizes
 from trainer.ranking.contract import PER_CANDIDATE, RankingData, lists_of, transform_lists
 from trainer.ranking.registry import MODELS
+from trainer.step_settings import RankingStepSettings, settings_json
 from transform.arrow_types import feature_types
 from transform.features import Features, raw_columns
 
@@ -24,34 +24,35 @@ LISTS_AT_ONCE = 256
 
 
 def run_fn(fn_args) -> None:
-    """Fit on the train lists, choose by the eval lists, save as `serving_model_dir`.
+    """Fit on the train lists, choose by the eval lists, and save as `serving_model_dir`.
 
     Args:
-      fn_args: TFX's; its `custom_config` holds model, params, seed, the features as JSON and the retriever's signals.
+      fn_args: TFX's; its `custom_config` holds `trainer.step_settings.RankingStepSettings`.
     """
-    config = fn_args.custom_config
-    data = inputs(fn_args)
-    progress.report(f"fitting {config['model']} on {len(data.train[names.LABEL]):,} lists")
-    settings = MODELS.check(config["model"], config["params"])
-    ranker, log = MODELS[config["model"]].load()(settings, data, config["seed"])
+    step = RankingStepSettings.model_validate_json(settings_json(fn_args.custom_config))
+    data = inputs(fn_args, step)
+    progress.report(f"fitting {step.model} on {len(data.train[names.LABEL]):,} lists")
+    settings = MODELS.check(step.model, step.params)
+    ranker, log = MODELS[step.model].load()(settings, data, step.seed)
     ranker.save(fn_args.serving_model_dir)
     write_json(
         os.path.join(fn_args.model_run_dir, names.TRAINING_FILE),
-        {"model": config["model"], "settings": settings.model_dump(), "told": data.told} | log,
+        {"model": step.model, "settings": settings.model_dump(), "inputs": data.inputs} | log,
     )
 
 
-def inputs(fn_args) -> RankingData:
-    """The candidate lists of train, to fit on, and of eval, to choose by.
+def inputs(fn_args, step: RankingStepSettings) -> RankingData:
+    """Return the candidate lists of train, to fit on, and of eval, to choose by.
 
     Args:
-      fn_args: TFX's; its `custom_config` holds the features as JSON and the retriever's signals.
+      fn_args: TFX's.
+      step: the settings of the step.
     """
-    features = Features.model_validate(json.loads(fn_args.custom_config["features"]))
+    features = step.features
     output = tft.TFTransformOutput(fn_args.transform_graph_path)
     transform = output.transform_features_layer()
     uri = examples_uri(fn_args.train_files)
-    given = (*PER_CANDIDATE, *fn_args.custom_config["signals"])
+    given = (*PER_CANDIDATE, *step.signals)
     lists = {split: read_lists(uri, split, features, given) for split in (names.TRAIN, names.EVAL)}
     return RankingData(
         features=features,
@@ -66,11 +67,9 @@ def inputs(fn_args) -> RankingData:
 def read_lists(
     uri: str, split: str, features: Features, given: tuple[str, ...] = PER_CANDIDATE
 ) -> dict[str, np.ndarray]:
-    """The raw columns of the candidate lists of CandidateGenerator; see `trainer.ranking.contract.lists_of`."""
+    """Return the raw columns of the candidate lists; see `trainer.ranking.contract.lists_of`."""
     users = feature_types(features.user)
-    items = {
-        name: pa.list_(pa.float32()) if each.numbers else STRINGS for name, each in raw_columns(features.item).items()
-    }
+    items = {name: pa.list_(column.value_type()) for name, column in raw_columns(features.item).items()}
     times = {names.QUERY_TIME: pa.int64(), names.HISTORY_TIME: pa.list_(pa.int64())}
     types = {names.USER_ID: pa.string(), names.HISTORY: STRINGS, names.ITEM_ID: STRINGS, **times, **users, **items}
     types |= {name: pa.list_(pa.float32()) for name in (*given, names.LABEL, names.WEIGHT, names.RATING)}
@@ -83,12 +82,12 @@ def transformed_lists(
     transform: tf.Module,
     given: tuple[str, ...] = PER_CANDIDATE,
 ) -> dict[str, np.ndarray]:
-    """Raw lists → transformed ones, with label, weight and rating beside them."""
-    beside = {name: lists[name] for name in (names.LABEL, names.WEIGHT, names.RATING)}
-    names_in = [name for name in lists if name not in beside]
+    """Return the transformed columns of raw lists, with label, weight and rating."""
+    unchanged = {name: lists[name] for name in (names.LABEL, names.WEIGHT, names.RATING)}
+    raw_names = [name for name in lists if name not in unchanged]
     apply = tf.function(lambda **query: transform_lists(query, features, transform, given), reduce_retracing=True)
     parts = []
     for start in range(0, len(lists[names.LABEL]), LISTS_AT_ONCE):
-        part = {name: tf.constant(lists[name][start : start + LISTS_AT_ONCE]) for name in names_in}
+        part = {name: tf.constant(lists[name][start : start + LISTS_AT_ONCE]) for name in raw_names}
         parts.append({name: value.numpy() for name, value in apply(**part).items()})
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} | beside
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} | unchanged

@@ -1,53 +1,57 @@
-"""What a ranker works out itself of each candidate, by name, and which names that takes. No TensorFlow here."""
+"""The signals that a ranker computes for each candidate, and the feature names that they leave. No TensorFlow here."""
 
 from collections.abc import Iterable
 
-from transform.features import Features, moments, raw_columns
+from transform.features import Features, raw_columns, timestamp_columns
 from transform.names import outputs
 
-TIMES_MET = "times_met"  # how often the candidate stands in the history
-EVENTS_SINCE_MET = "events_since_met"  # how many events are later than its last one there
-DAYS_SINCE_MET = "days_since_met"
-DAYS_BETWEEN = "days_between"  # two of its meetings, in the mean
-MEETINGS_DUE = "meetings_due"  # how many times as long as that it is since the last one
+# Of a candidate and the history.
+TIMES_IN_HISTORY = "times_in_history"
+EVENTS_SINCE_INTERACTION = "events_since_interaction"  # later events than the latest with the candidate
+DAYS_SINCE_INTERACTION = "days_since_interaction"  # since the latest with the candidate
+MEAN_DAYS_BETWEEN = "mean_days_between"  # interactions with the candidate
+DUE_RATIO = "due_ratio"  # days since the latest interaction / mean days between two
+# Of a query.
 HISTORY_SIZE = "history_size"
-DAYS_SINCE_LAST = "days_since_last"  # event of the user
-HOUR, WEEKDAY = "hour", "weekday"  # of the query, UTC; Monday is 0
+DAYS_SINCE_LAST_EVENT = "days_since_last_event"
+HOUR, WEEKDAY = "hour", "weekday"  # UTC; Monday is 0
 SIGNALS = (
-    *(TIMES_MET, EVENTS_SINCE_MET, DAYS_SINCE_MET, DAYS_BETWEEN, MEETINGS_DUE),
-    *(HISTORY_SIZE, DAYS_SINCE_LAST, HOUR, WEEKDAY),
+    *(TIMES_IN_HISTORY, EVENTS_SINCE_INTERACTION, DAYS_SINCE_INTERACTION, MEAN_DAYS_BETWEEN, DUE_RATIO),
+    *(HISTORY_SIZE, DAYS_SINCE_LAST_EVENT, HOUR, WEEKDAY),
 )
 
 
 def age_name(name: str) -> str:
-    """The signal that holds how many days before the query the moment of feature `name` is."""
+    """Return the name of the signal with the days from the timestamp feature `name` to the query."""
     return f"days_since_{name}"
 
 
-def worked_out(features: Features) -> tuple[str, ...]:
-    """All signals that a candidate does not come with."""
-    return (*SIGNALS, *map(age_name, moments(features.user | features.item)))
+def computed_signals(features: Features) -> tuple[str, ...]:
+    """Return the signals that the ranker computes, other than those of the retriever."""
+    return (*SIGNALS, *map(age_name, timestamp_columns(features.user | features.item)))
 
 
-def check(features: Features, of_retriever: Iterable[str]) -> None:
-    """Whether every signal has a name of its own.
+def check(features: Features, retriever_signals: Iterable[str]) -> None:
+    """Check that the names of signals and features are different.
 
     Args:
       features: the feature configuration.
-      of_retriever: the signals that the retriever gives.
+      retriever_signals: the signals of the retriever.
     Raises:
-      ValueError: a feature is called as a signal, or a moment's age is.
+      ValueError: a feature has the name of a signal, or two signals have one name.
     """
     every = features.user | features.item
     taken = {*raw_columns(every), *outputs(every)}
-    for name in moments(every):
+    for name in timestamp_columns(every):
         if age_name(name) in SIGNALS:
-            raise ValueError(f"{name!r} would tell rankers {age_name(name)!r}, which they are told already. {_RENAME}")
+            raise ValueError(f"the age of {name!r} would be the signal {age_name(name)!r}, which exists. {_RENAME}")
         if age_name(name) in taken:
-            raise ValueError(f"{age_name(name)!r} is a feature, and what rankers are told of {name!r}. {_RENAME}")
-    both = sorted(taken & {*SIGNALS, *of_retriever})
+            raise ValueError(
+                f"the age of {name!r} would be the signal {age_name(name)!r}, which is a feature. {_RENAME}"
+            )
+    both = sorted(taken & {*SIGNALS, *retriever_signals})
     if both:
-        raise ValueError(f"{both} are names of what rankers are told of a candidate beside its features. {_RENAME}")
+        raise ValueError(f"{both} are names of signals of the ranker. {_RENAME}")
 
 
 _RENAME = "Rename the feature in `columns`."

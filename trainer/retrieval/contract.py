@@ -1,4 +1,4 @@
-"""The contract of every retrieval model: what it is given to fit on, and the SavedModel it exports.
+"""The contract of every retrieval model: the data it is fitted on, and the SavedModel it exports.
 
 Signatures, in stock TensorFlow ops only (B queries, items by id):
   retrieve(user_id [B], history [B, H], user features…, exclude [B, E], k [])
@@ -7,10 +7,10 @@ Signatures, in stock TensorFlow ops only (B queries, items by id):
   similar(item_id [B], k []) → item_id [B, k], item_row [B, k], score [B, k]
   embed_query(user_id [B], history [B, H], user features…) → embedding [B, D]     embedding models only
   embed_candidate(item_id [B], item features…) → embedding [B, D]                 embedding models only
-The row of an item is its place in the catalogue that the model was fitted on. Where fewer than k items may be
-returned, the rest of a list is "" with the row -1 and a score of -inf; k past the catalogue means all of it. Of a
-history a model sees the latest items only, as many as `features.history_length`. Signals are what a model made of
-others says of each item beside its score, [B, k] or [B, C] each: a ranker is told them too.
+The row of an item is its position in the catalogue that the model was fitted on. A list with fewer than k items is
+padded with the id "", the row -1 and a score of -inf; a k above the size of the catalogue returns all of it. Of a
+history, the latest `features.history_length` items are used. Signals are numbers that a fusion computes for each item
+beside its score, [B, k] or [B, C] each; they are inputs of the ranker.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -31,30 +31,30 @@ from transform import raw
 from transform.features import Features
 
 
-def _events_alone() -> dict[str, np.ndarray]:
+def _no_features() -> dict[str, np.ndarray]:
+    """Raise ModelError."""
     raise ModelError(
-        "this model is fitted on transformed features, but was given events alone, as a baseline is. "
-        "As a baseline use a model that needs none, such as popularity or item_knn."
+        "this model is fitted on transformed features, but was given events without features, as baselines are. "
+        "As a baseline use a model that learns from events alone, such as popularity or item_knn."
     )
 
 
 @dataclass(frozen=True)
 class RetrievalData:
-    """What a retrieval model is fitted on.
+    """The data that a retrieval model is fitted on.
 
     Args:
       features: the feature configuration.
-      catalogue: [N] every item with its raw features, cold ones too; `item_id` among the columns.
+      catalogue: [N] all items with their raw features, cold items included; `item_id` among the columns.
       users: [E] string array, the user of each event.
-      items: [E] int32, the catalogue row of each event's item.
+      items: [E] int32, the item row of each event.
       timestamps: [E] int64 seconds.
       ratings: [E] float32, or None where events have none.
-      transformed: the events' transformed columns but their histories, which models cut from the events, [E, …] each;
-        read when called. Where there are events alone, which do for the models that need no features, it raises
-        ModelError.
+      transformed: a function that reads the events' transformed columns, [E, …] each, without their histories, which
+        models build from the events. It raises ModelError where there are events without features.
       transform: the transform graph as a layer, raw sparse columns → transformed ones.
-      sizes: transformed column → how many indices it has, 0 included.
-      validation: queries to choose by, or None where everything was chosen before.
+      sizes: transformed column → its number of indices, 0 included.
+      validation: the queries to choose by, or None where everything is chosen already.
     """
 
     features: Features
@@ -63,7 +63,7 @@ class RetrievalData:
     items: np.ndarray
     timestamps: np.ndarray
     ratings: np.ndarray | None = None
-    transformed: Callable[[], dict[str, np.ndarray]] = _events_alone
+    transformed: Callable[[], dict[str, np.ndarray]] = _no_features
     transform: tf.Module = field(default_factory=tf.Module)
     sizes: dict[str, int] = field(default_factory=dict)
     validation: Queries | None = None
@@ -73,11 +73,11 @@ class RetrievalData:
         return self.catalogue.num_rows
 
     def counts(self) -> np.ndarray:
-        """[N] events of each item."""
+        """Return the number of events of each item: [N]."""
         return np.bincount(self.items, minlength=self.n_items)
 
     def where(self, chosen: np.ndarray) -> "RetrievalData":
-        """The same of some events alone, [E] bool, with nothing to choose by."""
+        """Return the data of some events, [E] bool, without validation queries."""
 
         def transformed() -> dict[str, np.ndarray]:
             return {name: column[chosen] for name, column in self.transformed().items()}
@@ -93,23 +93,23 @@ class RetrievalData:
         )
 
     def check_transformed(self) -> None:
-        """Raises: ModelError where there are events alone."""
+        """Raise ModelError where there are events without features."""
         if not self.sizes:
-            _events_alone()
+            _no_features()
 
 
-class Retriever(tf.Module):
-    """A fitted model over a catalogue of N items. A subclass gives `scores` and `item_scores`, and `signals` if any.
+class RetrievalModel(tf.Module):
+    """A fitted model over a catalogue of N items. A subclass has `scores` and `item_scores`.
 
     Args:
-      data: what it was fitted on.
-      settings: what to fit it with once more on more events, with everything chosen: no validation is needed then.
+      data: the data it was fitted on.
+      settings: the settings to fit it with on more events, with all choices made, so that no validation is needed.
     """
 
     def __init__(self, data: RetrievalData, settings: Settings):
         super().__init__()
         self.settings = settings
-        self.log: dict = {}  # what fitting has to tell: the curve, the epoch that was kept
+        self.log: dict = {}  # the training log: the curve, the epoch kept
         self.features = data.features
         ids = data.catalogue[names.ITEM_ID].combine_chunks().to_numpy(zero_copy_only=False)
         self.item_ids = tf.constant(ids)
@@ -119,19 +119,24 @@ class Retriever(tf.Module):
         )
 
     def scores(self, query: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Raw query features → [B, N] scores of all items, higher is better."""
+        """Return the scores of all items, [B, N], higher is better, from raw query features."""
         raise NotImplementedError
 
-    def opinions(self, query: dict[str, tf.Tensor], exclude: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Raw query features, catalogue rows [B, E] to leave out, -1 for none → `score` and each signal, [B, N]."""
+    def scores_and_signals(self, query: dict[str, tf.Tensor], exclude: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Return `score` and each signal of all items, [B, N] each.
+
+        Args:
+          query: raw query features.
+          exclude: [B, E] item rows to leave out, -1 for none.
+        """
         return {names.SCORE: masked(self.scores(query), exclude)}
 
     def item_scores(self, rows: tf.Tensor) -> tf.Tensor:
-        """[B] catalogue rows → [B, N] how alike all items are to each."""
+        """Return the similarities of all items to those at [B] item rows: [B, N]."""
         raise NotImplementedError
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """The served functions by name."""
+        """Return the served functions by name."""
         specs = {
             **raw.user_specs(self.features.user),
             names.EXCLUDE: tf.TensorSpec([None, None], tf.string, name=names.EXCLUDE),
@@ -141,16 +146,16 @@ class Retriever(tf.Module):
             names.ITEM_ID: tf.TensorSpec([None], tf.string, name=names.ITEM_ID),
             names.K: tf.TensorSpec([], tf.int32, name=names.K),
         }
-        # One function that `retrieve` and `score` both call: traced and written once. A new one for each call, since a
-        # model may have changed what it says, as a fusion does that has learned its weights. It is no attribute of the
-        # model: TensorFlow traces such ones again when it saves, and writes both.
-        opinions = tf.function(self.opinions, reduce_retracing=True)
-        retrieve = tf.function(partial(self._retrieve, opinions)).get_concrete_function(**specs)
+        # One function that `retrieve` and `score` both call, so that it is traced and written once. It is made anew for
+        # each call, since the weights of a fusion may have changed, and is no attribute of the model, since TensorFlow
+        # traces those again when it saves, and writes both.
+        compute = tf.function(self.scores_and_signals, reduce_retracing=True)
+        retrieve = tf.function(partial(self._retrieve, compute)).get_concrete_function(**specs)
         candidates = {names.ITEM_ID: tf.TensorSpec([None, None], tf.string, name=names.ITEM_ID)}
         score = {name: spec for name, spec in specs.items() if name != names.K} | candidates
         return {
             "retrieve": retrieve,
-            "score": tf.function(partial(self._score, opinions)).get_concrete_function(**score),
+            "score": tf.function(partial(self._score, compute)).get_concrete_function(**score),
             "similar": tf.function(self._similar).get_concrete_function(**similar),
             "serving_default": retrieve,
         }
@@ -159,17 +164,18 @@ class Retriever(tf.Module):
         """Write the SavedModel."""
         tf.saved_model.save(self, folder, signatures=self.signatures())
 
-    def _retrieve(self, opinions_of: Callable, **query: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _retrieve(self, compute: Callable, **query: tf.Tensor) -> dict[str, tf.Tensor]:
         exclude, k = self.rows.lookup(query.pop(names.EXCLUDE)), query.pop(names.K)
-        opinions = opinions_of(self._latest(query), exclude)
-        best, rows = self._best(opinions.pop(names.SCORE), k)
-        return self._answer(best, rows) | {name: tf.gather(all_, rows, batch_dims=1) for name, all_ in opinions.items()}
+        columns = compute(self._latest(query), exclude)
+        best, rows = self._best(columns.pop(names.SCORE), k)
+        signals = {name: tf.gather(values, rows, batch_dims=1) for name, values in columns.items()}
+        return self._item_list(best, rows) | signals
 
-    def _score(self, opinions_of: Callable, **query: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _score(self, compute: Callable, **query: tf.Tensor) -> dict[str, tf.Tensor]:
         exclude, rows = (self.rows.lookup(query.pop(name)) for name in (names.EXCLUDE, names.ITEM_ID))
-        opinions = opinions_of(self._latest(query), exclude)
-        found = {name: tf.gather(all_, tf.maximum(rows, 0), batch_dims=1) for name, all_ in opinions.items()}
-        return found | {names.SCORE: tf.where(rows >= 0, found[names.SCORE], -np.inf)}
+        columns = compute(self._latest(query), exclude)
+        result = {name: tf.gather(values, tf.maximum(rows, 0), batch_dims=1) for name, values in columns.items()}
+        return result | {names.SCORE: tf.where(rows >= 0, result[names.SCORE], -np.inf)}
 
     def _latest(self, query: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {**query, names.HISTORY: raw.latest(query[names.HISTORY], self.features.history_length)}
@@ -178,19 +184,19 @@ class Retriever(tf.Module):
         rows = self.rows.lookup(query[names.ITEM_ID])
         known = rows[:, tf.newaxis] >= 0
         scores = masked(self.item_scores(tf.maximum(rows, 0)), rows[:, tf.newaxis])
-        return self._answer(*self._best(tf.where(known, scores, -np.inf), query[names.K]))
+        return self._item_list(*self._best(tf.where(known, scores, -np.inf), query[names.K]))
 
     def _best(self, scores: tf.Tensor, k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.math.top_k(scores, tf.minimum(tf.maximum(k, 0), tf.shape(scores)[1]))
 
-    def _answer(self, best: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        none = tf.math.is_inf(best)
-        ids = tf.where(none, "", tf.gather(self.item_ids, rows))
-        return {names.ITEM_ID: ids, names.ITEM_ROW: tf.where(none, -1, rows), names.SCORE: best}
+    def _item_list(self, best: tf.Tensor, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        padding = tf.math.is_inf(best)
+        ids = tf.where(padding, "", tf.gather(self.item_ids, rows))
+        return {names.ITEM_ID: ids, names.ITEM_ROW: tf.where(padding, -1, rows), names.SCORE: best}
 
 
-class EmbeddingRetriever(Retriever):
-    """A model that compares a query embedding with item embeddings by dot product.
+class EmbeddingModel(RetrievalModel):
+    """A model that scores an item by the dot product of its embedding with that of the query.
 
     Args:
       embeddings: [N, D] float32 of the catalogue's items.
@@ -199,11 +205,11 @@ class EmbeddingRetriever(Retriever):
     embeddings: tf.Variable
 
     def embed_query(self, query: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Raw query features → [B, D]."""
+        """Return the embeddings of queries, [B, D], from raw query features."""
         raise NotImplementedError
 
     def embed_candidate(self, item: dict[str, tf.Tensor]) -> tf.Tensor:
-        """Raw item features → [B, D]."""
+        """Return the embeddings of items, [B, D], from raw item features."""
         raise NotImplementedError
 
     def scores(self, query):
@@ -231,16 +237,17 @@ class EmbeddingRetriever(Retriever):
         }
 
 
-class NeighbourhoodRetriever(Retriever):
-    """A model that adds up what each item of the history says of its neighbours; popularity orders the rest.
+class NeighbourhoodModel(RetrievalModel):
+    """A model that sums the weights of the neighbours of each item in the history; popularity breaks ties.
 
     Args:
-      neighbours: [N, M] int32 catalogue rows.
+      neighbours: [N, M] int32 item rows.
       weights: [N, M] float32, 0 where an item has fewer than M neighbours.
       counts: [N] events of each item.
-      half_life: after this many later events an item of the history counts half; None: all alike.
-      distinct: whether an item counts once however often it stands in the history, as the latest of its events; so for
-        weights that were fitted on a 0/1 matrix.
+      half_life: the number of later events after which the weight of an item in the history is halved; None for equal
+        weights.
+      distinct: whether each item of the history counts once, as its latest event, as weights fitted on a 0/1 matrix
+        require.
     """
 
     def __init__(
@@ -255,24 +262,24 @@ class NeighbourhoodRetriever(Retriever):
     ):
         super().__init__(data, settings)
         self.half_life, self.distinct = half_life, distinct
-        # Variables, since constants stand in the graph, which may not be larger than 2 GB.
+        # Variables, since constants are part of the graph, whose size is limited to 2 GB.
         self.neighbours = tf.Variable(neighbours, trainable=False, dtype=tf.int32)
         self.weights = tf.Variable(weights, trainable=False, dtype=tf.float32)
-        # So small that it only orders items which no neighbour speaks for.
+        # So small that it orders only items with equal sums.
         self.popularity = tf.constant(1e-6 * counts / max(1, counts.max(initial=0)), tf.float32)
 
     def scores(self, query):
-        return self._summed(self.rows.lookup(query[names.HISTORY]))
+        return self._scores(self.rows.lookup(query[names.HISTORY]))
 
     def item_scores(self, rows):
-        return self._summed(rows[:, tf.newaxis])
+        return self._scores(rows[:, tf.newaxis])
 
-    def _summed(self, rows: tf.Tensor) -> tf.Tensor:
-        """[B, H] catalogue rows, -1 for none → [B, N]; query by query, so that the neighbours of one alone are held."""
-        return tf.map_fn(self._sum, rows, fn_output_signature=tf.TensorSpec(self.popularity.shape, tf.float32))
+    def _scores(self, rows: tf.Tensor) -> tf.Tensor:
+        """Return [B, N] scores for [B, H] item rows, -1 for none; query by query, which bounds the memory."""
+        return tf.map_fn(self._query_scores, rows, fn_output_signature=tf.TensorSpec(self.popularity.shape, tf.float32))
 
-    def _sum(self, rows: tf.Tensor) -> tf.Tensor:
-        """[H] catalogue rows, -1 for none → [N]."""
+    def _query_scores(self, rows: tf.Tensor) -> tf.Tensor:
+        """Return [N] scores for [H] item rows, -1 for none."""
         known = tf.boolean_mask(rows, rows >= 0)
         if self.distinct:
             known = tf.unique(known[::-1]).y[::-1]
@@ -284,12 +291,12 @@ class NeighbourhoodRetriever(Retriever):
 
 
 def decay(ages, half_life: float | None):
-    """What an event is worth whose age is the number of later ones."""
+    """Return the weights of events from their ages, in later events: ½^(age / half-life), or 1 without a half-life."""
     return 0.5 ** (ages / half_life) if half_life else ages * 0 + 1
 
 
 def masked(scores: tf.Tensor, exclude: tf.Tensor) -> tf.Tensor:
-    """[B, N] scores with those at the catalogue rows `exclude` [B, E] (-1 for none) set to -inf."""
+    """Return [B, N] scores with those at the item rows `exclude` [B, E] (-1 for none) set to -inf."""
     where = tf.where(exclude >= 0)
-    places = tf.stack([where[:, 0], tf.gather_nd(exclude, where)], axis=1)
-    return tf.tensor_scatter_nd_update(scores, places, tf.fill([tf.shape(places)[0]], -np.inf))
+    positions = tf.stack([where[:, 0], tf.gather_nd(exclude, where)], axis=1)
+    return tf.tensor_scatter_nd_update(scores, positions, tf.fill([tf.shape(positions)[0]], -np.inf))

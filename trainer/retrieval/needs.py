@@ -1,63 +1,64 @@
-"""Whether a model can be what a configuration wants of it. No TensorFlow here."""
+"""Checks of a model against the rest of a configuration. No TensorFlow here."""
 
 from typing import Any
 
 from core.errors import ModelError
-from trainer.registry import ITEM_FEATURES, RATINGS, REPEATS
+from trainer.registry import ITEM_FEATURES, RATINGS, REPEATED_ITEMS
+from trainer.retrieval.counts.settings import PopularitySettings, RepeatsSettings
+from trainer.retrieval.counts.shares import check_counted, segment_column
+from trainer.retrieval.fusion.settings import FusionSettings
 from trainer.retrieval.registry import MODELS
-from trainer.retrieval.settings import FusionSettings, PopularitySettings, RepeatsSettings
-from trainer.retrieval.shares import check_counted, segment_column
 from transform.features import Features
 
 
 def check(name: str, params: dict[str, Any], features: Features, exclude_seen: bool, ratings: bool) -> None:
-    """Whether model `name`, and each that it is made of, has what it needs.
+    """Check that model `name` and its members have what they need.
 
     Args:
       name, params: the model.
-      features: the features there are.
-      exclude_seen: whether items a user has met are never recommended again.
-      ratings: whether every event is said to have a rating.
+      features: the feature configuration.
+      exclude_seen: whether lists leave out the items that the user had an event with.
+      ratings: whether the configuration says that every event has a rating.
     Raises:
-      ValueError: it has not, or there is no such model or setting.
+      ValueError: something is missing, or there is no such model or setting.
     """
-    needs, settings = MODELS[name].needs, MODELS.check(name, params)
-    counted = settings.of if isinstance(settings, RepeatsSettings) else None
-    if REPEATS in needs and exclude_seen and counted is None:
+    entry, settings = MODELS[name], MODELS.check(name, params)
+    item_feature = settings.item_feature if isinstance(settings, RepeatsSettings) else None
+    if REPEATED_ITEMS in entry.requires and exclude_seen and item_feature is None:
         raise ValueError(
-            f"{name} recommends what the user has met, which `data.exclude_seen: true` forbids. "
-            "Set that to false where items are met again, or use another model"
+            f"{name} recommends items of the user's history, which `data.exclude_seen: true` leaves out. "
+            "Set it to false where users interact with items repeatedly, or use another model"
         )
-    if ITEM_FEATURES in needs and not features.item:
-        raise ValueError(f"{name} compares items by their features, and `features.item` is empty. Add some")
-    if RATINGS in needs and not ratings:
+    if ITEM_FEATURES in entry.requires and not features.item:
+        raise ValueError(f"{name} compares items by their features, but `features.item` is empty. Add some")
+    if RATINGS in entry.learns_from and not ratings:
         raise ValueError(
-            f"{name} is fitted on ratings, and nothing says that events have any. Give their lowest and highest as "
+            f"{name} is fitted on ratings, but the configuration has none. Give their lowest and highest value as "
             "`data.interactions.rating_range`, or use a model that needs none, such as ials"
         )
     try:
         if isinstance(settings, PopularitySettings) and settings.segment is not None:
             segment_column(settings.segment, features.user)
-        if counted is not None:
-            check_counted(counted, features.item)
+        if item_feature is not None:
+            check_counted(item_feature, features.item)
     except ModelError as error:
         raise ValueError(str(error)) from None
-    if isinstance(settings, FusionSettings) and settings.cold:
+    if isinstance(settings, FusionSettings) and settings.cold_weight_share:
         if not features.item:
-            raise ValueError(f"{name}'s `cold` is for items known by their features, and `features.item` is empty")
-        if not MODELS.knows_features(name, params):
+            raise ValueError(f"{name}: `cold_weight_share` needs features of items, but `features.item` is empty")
+        if not MODELS.scores_by_features(name, params):
             raise ValueError(
-                f"{name}'s `cold` goes to models that know items by their features, and none of `models` does. "
-                "Add content or two_tower, or set it to 0"
+                f"{name}: `cold_weight_share` needs a member that scores items by their features; none of `models` "
+                "does. Add content or two_tower, or set it to 0"
             )
-    for member, of_member in MODELS.members(name, settings).values():
-        check(member, of_member, features, exclude_seen, ratings)
+    for member, member_params in MODELS.members(name, settings).values():
+        check(member, member_params, features, exclude_seen, ratings)
 
 
 def check_index(name: str, kind: str) -> None:
-    """Whether an index of `kind` can be built over model `name`. Raises: ValueError."""
+    """Check that an index of `kind` can be built for model `name`. Raises: ValueError."""
     if kind != "exact" and not MODELS[name].embeddings:
         having = ", ".join(other for other, entry in MODELS.entries.items() if entry.embeddings)
         raise ValueError(
-            f"{kind} is a graph of embeddings, and {name} has none. Set `exact`, or use a model that has: {having}"
+            f"{kind} is a graph of embeddings, and {name} has none. Set `exact`, or use a model that has them: {having}"
         )

@@ -1,41 +1,66 @@
-"""The retrieval models by name. A new one is a line here, its settings, and a file beside this one."""
+"""The retrieval models by name.
 
-from trainer.registry import ITEM_FEATURES, RATINGS, REPEATS, Entry, Registry
-from trainer.retrieval import rating_settings, settings
+To add a model, write its file and its settings in the folder of its family, and add an entry here. The settings are in
+a file without TensorFlow, since reading a configuration imports them. See `trainer.registry.Entry` for what an entry
+declares, the search space included.
+"""
+
+from trainer.registry import EVENTS, FEATURES, ITEM_FEATURES, RATINGS, REPEATED_ITEMS, Entry, Registry
+from trainer.retrieval.content.settings import ContentSettings
+from trainer.retrieval.counts.settings import PopularitySettings, RepeatsSettings
+from trainer.retrieval.factors.settings import BPRSettings, IALSSettings
+from trainer.retrieval.fusion.settings import FusionSettings
+from trainer.retrieval.linear.settings import EASESettings, GraphFilterSettings, SLIMSettings
+from trainer.retrieval.neighbours.settings import ItemKNNSettings, UserKNNSettings
+from trainer.retrieval.ratings.settings import (
+    KNNBaselineSettings,
+    NMFSettings,
+    PMFSettings,
+    SVDppSettings,
+    SVDSettings,
+)
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
 
 MODELS = Registry(
     "retrieval",
-    Entry("popularity", "trainer.retrieval.popularity:fit", settings.PopularitySettings, events_alone=True),
-    Entry("item_knn", "trainer.retrieval.item_knn:fit", settings.ItemKNNSettings, events_alone=True),
+    Entry("popularity", "trainer.retrieval.counts.popularity:fit", PopularitySettings, {EVENTS}, personalised=False),
+    Entry("item_knn", "trainer.retrieval.neighbours.item_knn:fit", ItemKNNSettings, {EVENTS}),
     Entry(
         "repeats",
-        "trainer.retrieval.repeats:fit",
-        settings.RepeatsSettings,
-        events_alone=True,
-        needs=(REPEATS,),
-        knows_features="of",
+        "trainer.retrieval.counts.repeats:fit",
+        RepeatsSettings,
+        {EVENTS},
+        requires={REPEATED_ITEMS},
+        scores_by_features="item_feature",
     ),
-    Entry("user_knn", "trainer.retrieval.user_knn:fit", settings.UserKNNSettings, events_alone=True),
-    Entry("ease", "trainer.retrieval.ease:fit", settings.EASESettings, events_alone=True),
-    Entry("slim", "trainer.retrieval.slim:fit", settings.SLIMSettings, events_alone=True),
-    Entry("graph_filter", "trainer.retrieval.graph_filter:fit", settings.GraphFilterSettings, events_alone=True),
-    Entry("ials", "trainer.retrieval.ials:fit", settings.IALSSettings, events_alone=True, embeddings=True),
-    Entry("bpr", "trainer.retrieval.bpr:fit", settings.BPRSettings, events_alone=True, embeddings=True),
-    Entry("svd", "trainer.retrieval.svd:fit", rating_settings.SVDSettings, needs=(RATINGS,), embeddings=True),
-    Entry("svdpp", "trainer.retrieval.svdpp:fit", rating_settings.SVDppSettings, needs=(RATINGS,), embeddings=True),
-    Entry("pmf", "trainer.retrieval.pmf:fit", rating_settings.PMFSettings, needs=(RATINGS,), embeddings=True),
-    Entry("nmf", "trainer.retrieval.nmf:fit", rating_settings.NMFSettings, needs=(RATINGS,), embeddings=True),
+    Entry("user_knn", "trainer.retrieval.neighbours.user_knn:fit", UserKNNSettings, {EVENTS}),
+    Entry("ease", "trainer.retrieval.linear.ease:fit", EASESettings, {EVENTS}),
+    Entry("slim", "trainer.retrieval.linear.slim:fit", SLIMSettings, {EVENTS}),
+    Entry("graph_filter", "trainer.retrieval.linear.graph_filter:fit", GraphFilterSettings, {EVENTS}),
+    Entry("ials", "trainer.retrieval.factors.ials:fit", IALSSettings, {EVENTS}, embeddings=True),
+    Entry("bpr", "trainer.retrieval.factors.bpr:fit", BPRSettings, {EVENTS}, embeddings=True),
+    Entry("svd", "trainer.retrieval.ratings.factorisation:fit_svd", SVDSettings, {RATINGS}, embeddings=True),
+    Entry("svdpp", "trainer.retrieval.ratings.svdpp:fit", SVDppSettings, {RATINGS}, embeddings=True),
+    Entry("pmf", "trainer.retrieval.ratings.factorisation:fit_pmf", PMFSettings, {RATINGS}, embeddings=True),
+    Entry("nmf", "trainer.retrieval.ratings.factorisation:fit_nmf", NMFSettings, {RATINGS}, embeddings=True),
     Entry(
         "content",
-        "trainer.retrieval.content:fit",
-        settings.ContentSettings,
-        needs=(ITEM_FEATURES,),
+        "trainer.retrieval.content.model:fit",
+        ContentSettings,
+        {EVENTS, FEATURES},
+        requires={ITEM_FEATURES},
         embeddings=True,
-        knows_features=True,
+        scores_by_features=True,
     ),
-    Entry("knn_baseline", "trainer.retrieval.knn_baseline:fit", rating_settings.KNNBaselineSettings, needs=(RATINGS,)),
-    Entry("two_tower", "trainer.retrieval.two_tower.model:fit", TwoTowerSettings, embeddings=True, knows_features=True),
-    Entry("fusion", "trainer.retrieval.fusion:fit", settings.FusionSettings, events_alone=True, members="models"),
+    Entry("knn_baseline", "trainer.retrieval.ratings.knn_baseline:fit", KNNBaselineSettings, {RATINGS}),
+    Entry(
+        "two_tower",
+        "trainer.retrieval.two_tower.model:fit",
+        TwoTowerSettings,
+        {EVENTS, FEATURES},
+        embeddings=True,
+        scores_by_features=True,
+    ),
+    Entry("fusion", "trainer.retrieval.fusion.model:fit", FusionSettings, {EVENTS}, members="models"),
 )
 check = MODELS.check

@@ -1,4 +1,4 @@
-"""The finished trials of a search as files, so that a search that was stopped goes on from them. No TensorFlow here."""
+"""The finished trials of a search as files, from which a stopped search continues. No TensorFlow here."""
 
 import hashlib
 import json
@@ -9,9 +9,7 @@ from typing import Any
 
 from core.files import read_json, write_json
 
-LINE = "trial "  # what the report of a finished trial starts with, and no other
-# Of a Tuner's `custom_config`: what a trial's outcome depends on, beside its settings and the data.
-_WORLD = ("step", "model", "features", "queries", "seed", "code")
+LINE = "trial "  # the start of the progress lines of trials
 
 
 @dataclass(frozen=True)
@@ -19,10 +17,10 @@ class Trial:
     """A finished trial.
 
     Args:
-      number: its place in the search, from 1.
-      params: settings; in a record all of the model's, else those that vary.
+      number: the number in the search, from 1.
+      params: the settings; in a record all of the model's, else those that vary.
       score: NDCG@10 on eval.
-      seconds: what it took; 0 where only the score was kept.
+      seconds: the duration; 0 where only the score is known.
     """
 
     number: int
@@ -31,40 +29,42 @@ class Trial:
     seconds: float = 0.0
 
 
-def world_folder(folder: str | Path, config: Mapping[str, Any], examples: str, transform: str) -> Path:
-    """Where the trials of one model on the same data, with the same code and seed, are kept.
+def trials_folder(folder: str | Path, conditions: Mapping[str, Any], code: str, examples: str, transform: str) -> Path:
+    """Return the folder of the trials of one model under the same conditions, with the same data and code.
 
     Args:
       folder: of all searches.
-      config: the Tuner's `custom_config`.
-      examples, transform: URIs of what the model is fitted on; an artifact's never changes what it holds.
+      conditions: see `trainer.step_settings.TunerSettings.conditions`.
+      code: the digest of the code.
+      examples, transform: the URIs of what the model is fitted on; the content of an artifact never changes.
     """
-    world = [*(config[key] for key in _WORLD), examples, transform]
-    return Path(folder) / f"{config['step']}-{_digest(world)}"
+    return Path(folder) / f"{conditions['step']}-{_digest([conditions, code, examples, transform])}"
 
 
 class Records:
-    """The trials in a folder, each under a digest of its settings: asked again, it need not be run again."""
+    """The trials in a folder, each in a file named by the digest of its settings."""
 
     def __init__(self, folder: Path):
         self.folder = folder
 
     def get(self, settings: Mapping[str, Any]) -> Trial | None:
-        """The trial of a model with `settings`, if it was finished."""
+        """Return the finished trial with `settings`; None where there is none."""
         file = self._file(settings)
         return Trial(**read_json(file)) if file.is_file() else None
 
     def put(self, trial: Trial) -> None:
-        """Keep a finished trial; its params are all settings of the model."""
+        """Write a finished trial, whose params are all settings of the model."""
         write_json(self._file(trial.params), asdict(trial))
 
     def all(self) -> list[Trial]:
-        """Every finished trial, in the order they were run."""
+        """Return all finished trials, in the order of their numbers."""
         return sorted((Trial(**read_json(file)) for file in self.folder.glob("*.json")), key=lambda trial: trial.number)
 
     def _file(self, settings: Mapping[str, Any]) -> Path:
+        """Return the file of the trial with `settings`."""
         return self.folder / f"{_digest(settings)}.json"
 
 
 def _digest(value: Any) -> str:
+    """Return the digest of a value as JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

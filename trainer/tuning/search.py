@@ -1,10 +1,10 @@
-"""The search itself: which settings to try next, and the loop over trials.
+"""The search: the proposal of the next settings, and the loop over trials.
 
-Source: Srinivas et al., "Gaussian process optimization in the bandit setting", ICML 2010: the next trial is where the
-mean and β deviations of what a Gaussian process knows are highest. It is KerasTuner's oracle with three things changed:
-the process reckons with noise, since NDCG over some hundred queries is noisy and would else be learnt by heart; the
-highest is looked for among random points, a hundredth of the work; and what is drawn depends on the seed and
-the trials so far alone, so that a search that goes on takes the same way.
+Source: Srinivas et al., "Gaussian process optimization in the bandit setting", ICML 2010: the next trial is at the
+maximum of the mean plus β standard deviations of a Gaussian process. It is KerasTuner's oracle with three changes: the
+process has a noise term, since NDCG over some hundred queries is noisy and would else be overfitted; the maximum is
+searched among random points, which takes a hundredth of the time; and samples depend only on the seed and the finished
+trials, so that a continued search makes the same proposals.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -30,22 +30,22 @@ from trainer.tuning.records import LINE, Records, Trial
 from trainer.tuning.space import Choices, Space, decoded, encoded, is_whole, label
 
 OBJECTIVE = "ndcg@10"
-MOST_FAILURES = 5  # in a row: then it is no matter of settings
+MOST_FAILURES = 5  # in a row, after which the search fails
 _MOST_OF_A_MESSAGE = 300  # characters
-_BETA = 1.0  # deviations
-_POINTS = 4096  # among which the next trial is chosen
-_REQUESTS = (signal.SIGINT, signal.SIGTERM)  # to stop
-_RANDOM_PER_SETTING = 2  # random trials for each setting searched, before what is known of them leads
+_BETA = 1.0  # standard deviations
+_POINTS = 4096  # that the next trial is chosen from
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_RANDOM_PER_SETTING = 2  # initial random trials for each setting searched
 
 
 class Proposals(keras_tuner.oracles.BayesianOptimizationOracle):
-    """The configured settings first, then random ones, then those of which a Gaussian process expects most.
+    """The configured settings, then random ones, then those with the best expectation of a Gaussian process.
 
     Args:
-      space: what may be tried.
-      configured: setting → the value that the search starts from.
-      trials: the most trials.
-      seed: of what is drawn.
+      space: the search space.
+      configured: setting → the configured value.
+      trials: the maximum number of trials.
+      seed: the seed of samples.
     """
 
     def __init__(self, space: Space, configured: Mapping[str, Any], trials: int, seed: int):
@@ -55,31 +55,32 @@ class Proposals(keras_tuner.oracles.BayesianOptimizationOracle):
             max_trials=trials,
             num_initial_points=1 + _RANDOM_PER_SETTING * len(space),
             beta=_BETA,
-            seed=1 + seed % (2**32 - 1),  # 0 would be taken for none
+            seed=1 + seed % (2**32 - 1),  # KerasTuner takes 0 for no seed
             hyperparameters=_hyperparameters(space, configured),
             max_consecutive_failed_trials=trials + 1,
         )
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """The values of the next trial, none tried before."""
+        """Return the values of the next trial, different from all before."""
         if not self.trials:
             return {"status": trials.TrialStatus.RUNNING, "values": encoded(self.space, self.configured)}
         if sum(trial.score is not None for trial in self.trials.values()) >= self.num_initial_points:
-            values = self._rounded(self._most_expected())
+            values = self._rounded(self._best_expected())
             if not self._duplicate(values):
                 return {"status": trials.TrialStatus.RUNNING, "values": values}
-        found = self._random_populate_space()
-        return found | {"values": found["values"] and self._rounded(found["values"])}
+        trial = self._random_populate_space()
+        return trial | {"values": trial["values"] and self._rounded(trial["values"])}
 
-    def _most_expected(self) -> dict[str, Any]:
+    def _best_expected(self) -> dict[str, Any]:
+        """Return the values with the highest upper confidence bound."""
         points, losses = self._vectorize_trials()
         random = np.random.default_rng([self.seed, len(self.trials)])
-        tried = random.uniform(size=(_POINTS, points.shape[1]))
-        # Of so few numbers threads make more work than they take.
+        candidates = random.uniform(size=(_POINTS, points.shape[1]))
+        # For so few numbers the overhead of threads is larger than their gain.
         with threadpoolctl.threadpool_limits(1):
             self.gpr.fit(points, losses)
-            mean, deviation = self.gpr.predict(tried, return_std=True)
-        return self._vector_to_values(tried[np.argmin(mean - self.beta * deviation)])
+            mean, deviation = self.gpr.predict(candidates, return_std=True)
+        return self._vector_to_values(candidates[np.argmin(mean - self.beta * deviation)])
 
     def _make_gpr(self) -> gaussian_process.GaussianProcessRegressor:
         smooth = gaussian_process.kernels.Matern(nu=2.5, length_scale_bounds=(0.1, 10.0))
@@ -89,7 +90,7 @@ class Proposals(keras_tuner.oracles.BayesianOptimizationOracle):
         )
 
     def _rounded(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Numbers to three digits, which is all that a search of this kind can tell apart, and within their range."""
+        """Return numbers rounded to three digits, a sufficient resolution, and clipped to their range."""
         values = dict(values)
         for name, dimension in self.space.items():
             if not isinstance(dimension, Choices):
@@ -99,27 +100,27 @@ class Proposals(keras_tuner.oracles.BayesianOptimizationOracle):
 
 
 def _hyperparameters(space: Space, configured: Mapping[str, Any]) -> keras_tuner.HyperParameters:
-    """KerasTuner's form of a space; a choice is its label."""
-    found = keras_tuner.HyperParameters()
+    """Return a space in the form of KerasTuner; a choice is its label."""
+    parameters = keras_tuner.HyperParameters()
     for name, dimension in space.items():
         if isinstance(dimension, Choices):
-            found.Choice(name, list(map(label, dimension.choices)))
+            parameters.Choice(name, list(map(label, dimension.choices)))
             continue
-        kind, number = (found.Int, int) if is_whole(dimension, configured[name]) else (found.Float, float)
+        kind, number = (parameters.Int, int) if is_whole(dimension, configured[name]) else (parameters.Float, float)
         kind(name, number(dimension.low), number(dimension.high), sampling="log" if dimension.log else "linear")
-    return found
+    return parameters
 
 
 class Search(base_tuner.BaseTuner):
-    """Runs the trials one after the other and says what came of each.
+    """The loop over trials, which reports the result of each.
 
     Args:
-      proposals: what to try.
+      proposals: the proposals of settings.
       settings_of: the params that vary → all settings of the model. Raises: ValueError.
       measure: settings → NDCG@10 on eval.
-      records: where finished trials are kept; one that is there already is not run again.
-      minutes: no further trial begins once trials, those of the records too, have taken this long; None for no limit.
-      directory: for what KerasTuner writes.
+      records: the finished trials; these are not run again.
+      minutes: the total duration of trials, recorded ones included, after which no trial begins; None for no limit.
+      directory: the folder of KerasTuner's files.
     """
 
     def __init__(
@@ -138,54 +139,55 @@ class Search(base_tuner.BaseTuner):
         self.failed_in_row, self.failure = 0, ""
 
     def pre_create_trial(self) -> None:
-        """Let there be no further trial where the time is up."""
-        self.began = time.monotonic()  # working out what to try next takes its time too
+        """Start no further trial when the time is up."""
+        self.began = time.monotonic()  # the duration of a trial includes its proposal
         if self.minutes is not None and self.spent >= 60 * self.minutes and self.oracle.trials:
             self.oracle.max_trials = len(self.oracle.trials)
 
     def run_trial(self, trial: Any) -> float:
-        """The score of a trial, from the records where it was finished before."""
+        """Return the score of a trial, from the records where it is finished."""
         number, params = len(self.oracle.trials), decoded(self.proposals.space, trial.hyperparameters.values)
         try:
             settings = self.settings_of(params)
-            told = settings.model_dump(mode="json")
-            done = self.records.get(told)
+            values = settings.model_dump(mode="json")
+            done = self.records.get(values)
             earlier = " earlier" if done else ""
             if done is None:
-                done = Trial(number, told, self.measure(settings), time.monotonic() - self.began)
+                done = Trial(number, values, self.measure(settings), time.monotonic() - self.began)
                 self.records.put(done)
         except Exception as error:
-            # Whatever the model could not do with these settings, memory too, is no reason not to try others.
+            # A failure with these settings, a lack of memory included, does not end the search.
             self.failure = " ".join(f"{type(error).__name__}: {error}".split())[:_MOST_OF_A_MESSAGE]
             self.spent += time.monotonic() - self.began
-            self._say(number, params, f"failed with {self.failure}")
+            self._report(number, params, f"failed with {self.failure}")
             raise keras_tuner.errors.FailedTrialError(self.failure) from error
         finally:
-            _free()  # a model refers to itself through its signatures, and may be large
+            _collect_garbage()  # a model has reference cycles through its signatures, and may be large
         self.spent += done.seconds
         best = max([done.score, *(each.score for each in self.oracle.trials.values() if each.score is not None)])
         outcome = f"NDCG@10 {done.score:.4f}, best {best:.4f}, {done.seconds:.1f} s{earlier}"
-        self._say(number, params, outcome + self._time_left(number))
+        self._report(number, params, outcome + self._time_left(number))
         return done.score
 
     def on_trial_end(self, trial: Any) -> None:
-        """Raises: ModelError where nothing but failures is to be expected."""
+        """Count failures in a row. Raises: ModelError after `MOST_FAILURES`."""
         super().on_trial_end(trial)
         self.failed_in_row = 0 if trial.status == trials.TrialStatus.COMPLETED else self.failed_in_row + 1
         if self.failed_in_row >= MOST_FAILURES:
-            raise ModelError(f"{self.failed_in_row} trials failed one after the other, the last with {self.failure}")
+            raise ModelError(f"{self.failed_in_row} trials in a row failed, the last with {self.failure}")
 
     def on_search_end(self) -> None:
-        """Raises: ModelError where there is no best trial."""
+        """Check that a trial succeeded. Raises: ModelError."""
         if all(trial.score is None for trial in self.oracle.trials.values()):
-            raise ModelError(f"every trial failed, the last with {self.failure}")
+            raise ModelError(f"all trials failed, the last with {self.failure}")
 
-    def _say(self, number: int, params: Mapping[str, Any], outcome: str) -> None:
-        told = ", ".join(f"{name} {_short(value)}" for name, value in params.items())
-        progress.report(f"{LINE}{number}/{self.oracle.max_trials}: {told}: {outcome}")
+    def _report(self, number: int, params: Mapping[str, Any], outcome: str) -> None:
+        """Report the result of a trial."""
+        settings = ", ".join(f"{name} {_short(value)}" for name, value in params.items())
+        progress.report(f"{LINE}{number}/{self.oracle.max_trials}: {settings}: {outcome}")
 
     def _time_left(self, number: int) -> str:
-        """What the trials to come will take, going by those so far."""
+        """Return the estimated duration of the remaining trials, as text."""
         left = (self.oracle.max_trials - number) * self.spent / number
         if self.minutes is not None:
             left = min(left, max(0.0, 60 * self.minutes - self.spent))
@@ -193,20 +195,21 @@ class Search(base_tuner.BaseTuner):
 
 
 def _short(value: Any) -> str:
+    """Return a value as text, a float with four digits."""
     return f"{value:.4g}" if isinstance(value, float) else label(value)
 
 
-def _free() -> None:
-    """Collect garbage; a request to stop is heard after it, since an exception in a destructor would be lost."""
+def _collect_garbage() -> None:
+    """Collect garbage, and handle stop signals after it, since Python ignores exceptions in destructors."""
     if threading.current_thread() is not threading.main_thread():
         gc.collect()
         return
-    heard: list[int] = []
-    usual = {each: signal.signal(each, lambda number, _: heard.append(number)) for each in _REQUESTS}
+    received: list[int] = []
+    handlers = {each: signal.signal(each, lambda number, _: received.append(number)) for each in _STOP_SIGNALS}
     try:
         gc.collect()
     finally:
-        for each, handler in usual.items():
+        for each, handler in handlers.items():
             signal.signal(each, handler)
-    for number in heard:
+    for number in received:
         signal.raise_signal(number)

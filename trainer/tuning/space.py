@@ -1,4 +1,4 @@
-"""What a search may try of each setting: declared beside it, changed by whoever searches. No TensorFlow here."""
+"""The search space of settings: declared with each setting, and changed for one search. No TensorFlow here."""
 
 import json
 from collections.abc import Mapping
@@ -8,18 +8,19 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from core.settings import Settings
 
-_KEY = "search"  # of a field's extra: what may be tried
+_KEY = "search"  # of the `json_schema_extra` of a field: its dimension
 
 
 class Range(Settings):
-    """All values between two; whole ones where the setting is whole."""
+    """All values of an interval; integers only for a setting that is an integer."""
 
     low: float = Field(description="The lowest value.")
     high: float = Field(description="The highest value.")
-    log: bool = Field(False, description="Whether equal factors are equally far apart, and not equal steps.")
+    log: bool = Field(False, description="Whether the scale is logarithmic.")
 
     @model_validator(mode="after")
-    def _holds_something(self) -> "Range":
+    def _check_bounds(self) -> "Range":
+        """Check the bounds. Raises: ValueError."""
         if self.low >= self.high:
             raise ValueError(f"low should be below high; found {self.low:g} and {self.high:g}")
         if self.log and self.low <= 0:
@@ -31,9 +32,9 @@ class Range(Settings):
 
 
 class Choices(Settings):
-    """A few values."""
+    """A list of values."""
 
-    choices: tuple[Any, ...] = Field(min_length=1, description="The values, as JSON has them.")
+    choices: tuple[Any, ...] = Field(min_length=1, description="The values, as JSON.")
 
     @field_validator("choices", mode="before")
     @classmethod
@@ -45,29 +46,29 @@ class Choices(Settings):
 
 
 Dimension = Range | Choices
-Space = dict[str, Dimension]  # setting → what may be tried of it
+Space = dict[str, Dimension]  # setting → its dimension
 
 
 def between(low: float, high: float, log: bool = False) -> dict[str, Any]:
-    """For the `json_schema_extra` of a setting: all values between two are worth a trial."""
+    """Return the `json_schema_extra` of a setting that is searched in an interval."""
     return {_KEY: {"low": low, "high": high, "log": log}}
 
 
 def among(*choices: Any) -> dict[str, Any]:
-    """For the `json_schema_extra` of a setting: these values are worth a trial."""
+    """Return the `json_schema_extra` of a setting that is searched among some values."""
     return {_KEY: {"choices": choices}}
 
 
 def label(value: Any) -> str:
-    """A choice as text: itself, or as JSON where it is no text."""
+    """Return a choice as text: a string itself, another value as JSON."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def read(values: Mapping[str, Any]) -> Space:
-    """A space from JSON: `{"low": 1, "high": 9, "log": true}`, `{"choices": [1, 2]}` or, the same, `[1, 2]`.
+    """Return a space from JSON: `{"low": 1, "high": 9, "log": true}`, `{"choices": [1, 2]}` or, the same, `[1, 2]`.
 
     Raises:
-      ValueError: a setting has none of these; the message names it.
+      ValueError: the value of a setting is none of these; the message names the setting.
     """
     space: Space = {}
     for name, value in values.items():
@@ -76,25 +77,26 @@ def read(values: Mapping[str, Any]) -> Space:
         try:
             space[name] = kind.model_validate(given)
         except ValidationError as error:
-            told = "; ".join(
+            faults = "; ".join(
                 f"{'.'.join(map(str, each['loc']))}: {each['msg'].removeprefix('Value error, ')}".lstrip(": ")
                 for each in error.errors()
             )
             raise ValueError(
                 f'{name}: should be {{"low": …, "high": …, "log": true}}, a list of choices, or null; '
-                f"found {json.dumps(value)} ({told})"
+                f"found {json.dumps(value)} ({faults})"
             ) from None
     return space
 
 
 def resolve(settings: Settings, changes: Mapping[str, Any]) -> Space:
-    """What is searched around `settings`, which are part of it themselves: a range is widened to hold them.
+    """Return the space of a search, extended to contain `settings`.
 
     Args:
-      settings: the model's, as configured.
-      changes: setting → what to try of it instead of what is declared, as `read` takes it; null leaves it as it is.
+      settings: the settings of the model, as configured.
+      changes: setting → the dimension in place of the declared one, as `read` takes it; null keeps the setting as
+        configured.
     Raises:
-      ValueError: there is no such setting, a value is none that the setting can have, or nothing is left to search.
+      ValueError: there is no such setting, a value is not valid for the setting, or the space is empty.
     """
     fields = type(settings).model_fields
     unknown = [name for name in changes if name not in fields]
@@ -102,23 +104,23 @@ def resolve(settings: Settings, changes: Mapping[str, Any]) -> Space:
         raise ValueError(f"{unknown[0]!r} should be one of {', '.join(fields)}")
     declared = {name: each[_KEY] for name, field in fields.items() if _KEY in (each := _extra(field))}
     wanted = {name: value for name, value in (declared | dict(changes)).items() if value is not None}
-    space = {name: _holding(name, each, getattr(settings, name)) for name, each in read(wanted).items()}
+    space = {name: _extended(name, each, getattr(settings, name)) for name, each in read(wanted).items()}
     for name, dimension in space.items():
         _check(settings, name, dimension)
     if not space:
         raise ValueError(
-            f"there is nothing to search; say of which settings what to try: {', '.join(fields) or 'none'}"
+            f"the search space is empty; give a dimension of at least one setting: {', '.join(fields) or 'none'}"
         )
     return space
 
 
 def is_whole(dimension: Dimension, value: Any) -> bool:
-    """Whether a range is of whole numbers, as the configured value is."""
+    """Return whether a dimension is a range of integers, which the configured value decides."""
     return isinstance(dimension, Range) and isinstance(value, int)
 
 
 def encoded(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as KerasTuner holds them: a choice is its label."""
+    """Return settings in the form of KerasTuner: a choice is its label."""
     return {
         name: label(params[name]) if isinstance(dimension, Choices) else params[name]
         for name, dimension in space.items()
@@ -126,7 +128,7 @@ def encoded(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def decoded(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that KerasTuner's values stand for."""
+    """Return settings from the form of KerasTuner."""
     params = {}
     for name, dimension in space.items():
         by_label = {label(choice): choice for choice in dimension.choices} if isinstance(dimension, Choices) else {}
@@ -135,30 +137,31 @@ def decoded(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _extra(field: Any) -> Mapping[str, Any]:
+    """Return the `json_schema_extra` of a field, empty where it has none."""
     return field.json_schema_extra if isinstance(field.json_schema_extra, Mapping) else {}
 
 
-def _holding(name: str, dimension: Dimension, value: Any) -> Dimension:
-    """With the configured value among what may be tried."""
+def _extended(name: str, dimension: Dimension, value: Any) -> Dimension:
+    """Return a dimension extended to contain the configured value. Raises: ValueError."""
     if isinstance(dimension, Choices):
         known = label(value) in map(label, dimension.choices)
         return dimension if known else Choices(choices=(value, *dimension.choices))
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{name}: is configured as {label(value)}, which no range holds. Give a list of choices")
+        raise ValueError(f"{name}: is configured as {label(value)}, which is not a number. Give a list of choices")
     if dimension.log and value <= 0:
         raise ValueError(
-            f"{name}: is configured as {value:g}, which no range with log holds. Set it above 0 in the configuration, "
+            f"{name}: is configured as {value:g}, but log needs values above 0. Set it above 0 in the configuration, "
             "or give a list of choices"
         )
     return Range(low=min(dimension.low, value), high=max(dimension.high, value), log=dimension.log)
 
 
 def _check(settings: Settings, name: str, dimension: Dimension) -> None:
-    """Whether the setting can have the values at the ends, or all the choices."""
-    tried = dimension.choices if isinstance(dimension, Choices) else (dimension.low, dimension.high)
+    """Check that the bounds, or all choices, are valid values of a setting. Raises: ValueError."""
+    values = dimension.choices if isinstance(dimension, Choices) else (dimension.low, dimension.high)
     if is_whole(dimension, getattr(settings, name)):
-        tried = tuple(int(value) if value == int(value) else value for value in tried)
-    for value in tried:
+        values = tuple(int(value) if value == int(value) else value for value in values)
+    for value in values:
         try:
             type(settings).model_validate({**settings.model_dump(), name: value})
         except ValidationError as error:

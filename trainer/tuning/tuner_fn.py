@@ -1,13 +1,12 @@
-"""What TFX's Tuner calls: the search for a step's model, judged on eval.
+"""The function that TFX's Tuner calls: the search for the settings of a step's model on eval.
 
-Retrieval: fitted on train, asked the events of eval. Ranking: fitted on the train lists, judged on the eval lists.
-Nothing here reads test.
+A retrieval model is fitted on train and evaluated on the queries of eval, a ranking model is fitted on the train lists
+and evaluated on the eval lists. Test is not read.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import functools
-import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -24,78 +23,77 @@ from trainer.ranking.contract import list_ndcg
 from trainer.ranking.registry import MODELS as RANKING
 from trainer.retrieval import run_fn as retrieval
 from trainer.retrieval.registry import MODELS as RETRIEVAL
-from trainer.retrieval.validation import Judge
+from trainer.retrieval.validation import Validation
+from trainer.step_settings import CODE, RankingStepSettings, RetrievalStepSettings, TunerSettings, settings_json
+from trainer.steps import REGISTRIES
 from trainer.tuning import space
-from trainer.tuning.records import Records, world_folder
+from trainer.tuning.records import Records, trials_folder
 from trainer.tuning.search import Proposals, Search
 
-REGISTRIES = {"retrieval": RETRIEVAL, "ranking": RANKING}
-LENGTH = 10  # of the lists that are judged
+LENGTH = 10  # of the lists that are evaluated
 
 
 class TunerFnResult(NamedTuple):
-    """What TFX's Tuner takes."""
+    """The result that TFX's Tuner expects."""
 
     tuner: Search
     fit_kwargs: dict[str, Any]
 
 
 def tuner_fn(fn_args) -> TunerFnResult:
-    """The search, ready to run.
+    """Return the search, ready to run.
 
     Args:
-      fn_args: TFX's; its `custom_config` holds step, model, params, space, trials, minutes, folder (of the trials; null
-        for one below the working folder), queries, signals, seed, code and the features as JSON.
+      fn_args: TFX's; its `custom_config` holds `trainer.step_settings.TunerSettings`.
     """
-    config = fn_args.custom_config
-    registry = REGISTRIES[config["step"]]
-    configured, dimensions = registry.check(config["model"], config["params"]), space.read(json.loads(config["space"]))
+    settings = TunerSettings.model_validate_json(settings_json(fn_args.custom_config))
+    registry, step = REGISTRIES[settings.step], settings.of_step
+    configured, dimensions = registry.check(step.model, step.params), space.read(settings.space)
     proposals = Proposals(
-        dimensions, {name: getattr(configured, name) for name in dimensions}, config["trials"], config["seed"]
+        dimensions, {name: getattr(configured, name) for name in dimensions}, settings.trials, step.seed
     )
-    world = world_folder(
-        config["folder"] or Path(fn_args.working_dir) / "trials",
-        config,
+    trials = trials_folder(
+        settings.folder or Path(fn_args.working_dir) / "trials",
+        settings.conditions(),
+        fn_args.custom_config[CODE],
         examples_uri(fn_args.train_files),
         fn_args.transform_graph_path,
     )
     search = Search(
         proposals,
-        settings_of=lambda params: registry.check(config["model"], {**config["params"], **params}),
-        measure=MEASURES[config["step"]](fn_args),
-        records=Records(world),
-        minutes=config["minutes"],
+        settings_of=lambda params: registry.check(step.model, {**step.params, **params}),
+        measure=MEASURES[settings.step](fn_args, step),
+        records=Records(trials),
+        minutes=settings.minutes,
         directory=fn_args.working_dir,
     )
     return TunerFnResult(search, {})
 
 
-def of_retrieval(fn_args) -> Callable[[Settings], float]:
-    """Settings → NDCG@10 of the model fitted on train, asked the events of eval."""
-    config = fn_args.custom_config
+def of_retrieval(fn_args, step: RetrievalStepSettings) -> Callable[[Settings], float]:
+    """Return the function settings → NDCG@10 of the model fitted on train, on the queries of eval."""
     progress.report("reading the events of train and eval")
-    events, validation = retrieval.inputs(fn_args)
+    events, validation = retrieval.inputs(fn_args, step)
     data = events.data([names.TRAIN], validation)
     columns = functools.cache(data.transformed)
-    data = replace(data, transformed=lambda: dict(columns()))  # a copy: a fit may put columns of its own beside them
-    fit = RETRIEVAL[config["model"]].load()
+    data = replace(data, transformed=lambda: dict(columns()))  # a copy, since a fit may add columns
+    fit = RETRIEVAL[step.model].load()
 
     def measure(settings: Settings) -> float:
-        return Judge(fit(settings, data, config["seed"]), data, LENGTH).ndcg()
+        return Validation(fit(settings, data, step.seed), data, LENGTH).ndcg()
 
     return measure
 
 
-def of_ranking(fn_args) -> Callable[[Settings], float]:
-    """Settings → NDCG@10 of the eval lists in the order of the model fitted on the train lists."""
-    config = fn_args.custom_config
+def of_ranking(fn_args, step: RankingStepSettings) -> Callable[[Settings], float]:
+    """Return the function settings → NDCG@10 of the model fitted on the train lists, on the eval lists."""
     progress.report("reading the candidate lists of train and eval")
-    data = ranking.inputs(fn_args)
-    fit = RANKING[config["model"]].load()
+    data = ranking.inputs(fn_args, step)
+    fit = RANKING[step.model].load()
 
     def measure(settings: Settings) -> float:
-        ranker, _ = fit(settings, data, config["seed"])
-        score = tf.function(lambda **columns: ranker.scores(columns), reduce_retracing=True)
+        model, _ = fit(settings, data, step.seed)
+        score = tf.function(lambda **columns: model.scores(columns), reduce_retracing=True)
         lists, scores = len(data.validation[names.LABEL]), []
         for start in range(0, lists, ranking.LISTS_AT_ONCE):
             part = slice(start, start + ranking.LISTS_AT_ONCE)
@@ -105,4 +103,7 @@ def of_ranking(fn_args) -> Callable[[Settings], float]:
     return measure
 
 
-MEASURES = {"retrieval": of_retrieval, "ranking": of_ranking}
+MEASURES: dict[str, Callable[[Any, Any], Callable[[Settings], float]]] = {
+    "retrieval": of_retrieval,
+    "ranking": of_ranking,
+}

@@ -1,4 +1,4 @@
-"""The fitted towers behind the transform graph, and how they are fitted."""
+"""The fitted towers behind the transform graph, and their fit."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from core import names, progress
 from trainer.layers import seed_everything
-from trainer.retrieval.contract import EmbeddingRetriever, RetrievalData
+from trainer.retrieval.contract import EmbeddingModel, RetrievalData
 from trainer.retrieval.two_tower import training
 from trainer.retrieval.two_tower.batches import Batches, Columns, Histories, Sampling
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
@@ -20,23 +20,23 @@ from transform.names import outputs
 ITEMS_AT_ONCE = 8192
 
 
-class TwoTowerRetriever(EmbeddingRetriever):
+class TwoTowerModel(EmbeddingModel):
     """The fitted towers: raw features in, embeddings out.
 
     Args:
-      data: what they were fitted on.
-      settings: as the contract says.
-      model: the towers.
-      of_items: the catalogue's transformed columns, [N, …] each.
+      data: the data that they were fitted on.
+      settings: as in the contract.
+      towers: the towers.
+      item_columns: the catalogue's transformed columns, [N, …] each.
     """
 
-    def __init__(self, data: RetrievalData, settings: TwoTowerSettings, model: TwoTower, of_items: Columns):
+    def __init__(self, data: RetrievalData, settings: TwoTowerSettings, towers: TwoTower, item_columns: Columns):
         super().__init__(data, settings)
-        self.transform, self.weights = data.transform, model.variables
-        # Behind a function, since of a Keras model the export has every layer's own functions too, which nobody calls:
-        # they double what it takes to write and to load.
-        self.towers = lambda: model
-        self.embeddings = tf.Variable(embedded(model, of_items), trainable=False, name="embeddings")
+        self.transform, self.weights = data.transform, towers.variables
+        # Behind a function, since for a Keras model as an attribute the export writes unused functions of every layer,
+        # which doubles the time of writing and loading.
+        self.towers = lambda: towers
+        self.embeddings = tf.Variable(embedded(towers, item_columns), trainable=False, name="embeddings")
 
     def embed_query(self, query):
         return self.towers().query(self.transform(raw.to_sparse(query)))
@@ -45,43 +45,41 @@ class TwoTowerRetriever(EmbeddingRetriever):
         return self.towers().candidate(self.transform(raw.to_sparse(item)))
 
 
-def embedded(model: TwoTower, of_items: Columns) -> tf.Tensor:
-    """[N, D] the whole catalogue as the candidate tower sees it now."""
-    starts = range(0, len(of_items[names.ITEM_ID]), ITEMS_AT_ONCE)
-    parts = [{name: column[start : start + ITEMS_AT_ONCE] for name, column in of_items.items()} for start in starts]
-    return tf.concat([model.candidate(part) for part in parts], axis=0)
+def embedded(towers: TwoTower, item_columns: Columns) -> tf.Tensor:
+    """Return the present embeddings of the catalogue: [N, D]."""
+    starts = range(0, len(item_columns[names.ITEM_ID]), ITEMS_AT_ONCE)
+    parts = [{name: column[start : start + ITEMS_AT_ONCE] for name, column in item_columns.items()} for start in starts]
+    return tf.concat([towers.candidate(part) for part in parts], axis=0)
 
 
-def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerRetriever:
-    """Train for `settings.epochs` passes or, with validation queries, until their NDCG@10 no longer grows."""
+def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerModel:
+    """Train for `settings.epochs` passes or, with validation queries, until their NDCG@10 stops growing."""
     seed_everything(seed)
     data.check_transformed()
-    of_items, of_users = item_columns(data), user_columns(data)
-    trained = {names.USER_ID: of_users[names.USER_ID], names.ITEM_ID: of_items[names.ITEM_ID][data.items]}
-    model = TwoTower(settings, data, {key: np.unique(ids) for key, ids in trained.items()})
-    batches = Batches(
-        of_users, of_items, data.items, histories(settings, data), data.sizes, sampling(settings, data), seed
-    )
-    step = training.steps(model, settings.learning_rate)
-    best = _Best(settings, data, model, of_items, seed)
+    items, users = item_columns(data), user_columns(data)
+    trained = {names.USER_ID: users[names.USER_ID], names.ITEM_ID: items[names.ITEM_ID][data.items]}
+    towers = TwoTower(settings, data, {key: np.unique(ids) for key, ids in trained.items()})
+    batches = Batches(users, items, data.items, histories(settings, data), data.sizes, sampling(settings, data), seed)
+    step = training.steps(towers, settings.learning_rate)
+    best = _BestEpoch(settings, data, towers, items, seed)
     for epoch in range(1, settings.epochs + 1):
         loss = training.epoch(step, batches)
-        best.look(epoch, loss)
-        progress.report(f"epoch {epoch}/{settings.epochs}, loss {loss:.3f}{best.told()}")
+        best.update(epoch, loss)
+        progress.report(f"epoch {epoch}/{settings.epochs}, loss {loss:.3f}{best.metric_text()}")
         if best.is_past(epoch):
             break
-    return best.retriever()
+    return best.model()
 
 
 def item_columns(data: RetrievalData) -> Columns:
-    """The catalogue's transformed columns, [N, …] each."""
+    """Return the catalogue's transformed columns, [N, …] each."""
     ids = data.catalogue[names.ITEM_ID].combine_chunks().to_numpy(zero_copy_only=False)
     return _transformed(data, {names.ITEM_ID: tf.constant(ids), **raw.from_table(data.catalogue, data.features.item)})
 
 
 def user_columns(data: RetrievalData) -> Columns:
-    """Each event's transformed user columns, [E, …] each; the events' own histories are not read."""
-    if not data.features.user:  # nothing to read but ids, which are here
+    """Return each event's transformed user columns, [E, …] each, without histories."""
+    if not data.features.user:  # then the ids suffice, and the events' transformed columns need not be read
         encoded = pc.dictionary_encode(data.users)
         ids = tf.constant(encoded.dictionary.to_numpy(zero_copy_only=False))
         return {name: column[encoded.indices] for name, column in _transformed(data, {names.USER_ID: ids}).items()}
@@ -90,61 +88,64 @@ def user_columns(data: RetrievalData) -> Columns:
 
 
 def _transformed(data: RetrievalData, columns: dict[str, tf.Tensor]) -> Columns:
+    """Return the transformed columns of raw ones."""
     apply = tf.function(lambda **raw_columns: data.transform(raw.to_sparse(raw_columns)))
     return {name: column.numpy() for name, column in apply(**columns).items()}
 
 
 def histories(settings: TwoTowerSettings, data: RetrievalData) -> Histories:
-    """The histories of the events as training reads them."""
+    """Return the histories of the events in training."""
     users = pc.dictionary_encode(data.users).indices.to_numpy()
     longest = data.features.history_length
-    read = min(settings.history_read or longest, longest)
-    return Histories(users, data.items, data.timestamps, settings.in_order, longest, read)
+    read = min(settings.max_history or longest, longest)
+    return Histories(users, data.items, data.timestamps, settings.causal_history, longest, read)
 
 
 def sampling(settings: TwoTowerSettings, data: RetrievalData) -> Sampling:
-    """How batches are drawn."""
+    """Return the sampling of batches."""
     return Sampling(
         batch_size=settings.batch_size,
         uniform=settings.uniform_negatives,
         pool=training.POOL if settings.hard_negatives else 0,
-        skip_met=settings.skip_met,
+        exclude_positives=settings.exclude_positives,
         id_dropout=settings.id_dropout,
         oov_buckets=data.features.id_oov_buckets,
     )
 
 
-class _Best:
-    """The weights that did best on the validation queries so far; without such queries, the last ones."""
+class _BestEpoch:
+    """The weights of the best epoch on the validation queries so far; without such queries, of the last epoch."""
 
-    def __init__(self, settings: TwoTowerSettings, data: RetrievalData, model: TwoTower, of_items: Columns, seed: int):
-        self.settings, self.data, self.model, self.of_items = settings, data, model, of_items
+    def __init__(self, settings: TwoTowerSettings, data: RetrievalData, towers: TwoTower, items: Columns, seed: int):
+        self.settings, self.data, self.towers, self.items = settings, data, towers, items
         self.value, self.epoch, self.weights = -1.0, 0, None
         self.curve: list[dict[str, float]] = []
         self.validation = Validation(data, seed) if data.validation is not None else None
 
-    def look(self, epoch: int, loss: float) -> None:
-        """Judge the model after an epoch."""
+    def update(self, epoch: int, loss: float) -> None:
+        """Evaluate the towers after an epoch, and keep their weights if they are the best."""
         self.curve.append({"epoch": epoch, "loss": loss})
         if self.validation is None:
             self.epoch = epoch
             return
-        value = self.validation.ndcg(self.model.query, embedded(self.model, self.of_items))
+        value = self.validation.ndcg(self.towers.query, embedded(self.towers, self.items))
         self.curve[-1]["ndcg@10"] = value
         if value > self.value:
-            self.value, self.epoch, self.weights = value, epoch, self.model.get_weights()
+            self.value, self.epoch, self.weights = value, epoch, self.towers.get_weights()
 
     def is_past(self, epoch: int) -> bool:
+        """Return whether `patience` epochs have passed since the best one."""
         return epoch - self.epoch >= self.settings.patience
 
-    def told(self) -> str:
+    def metric_text(self) -> str:
+        """Return the latest NDCG@10 for a progress line; empty without validation queries."""
         return f", NDCG@10 {self.curve[-1]['ndcg@10']:.4f}" if self.validation else ""
 
-    def retriever(self) -> TwoTowerRetriever:
-        """The best, with the number of epochs it took as the settings to fit it with again."""
+    def model(self) -> TwoTowerModel:
+        """Return the best model, with its number of epochs in the settings to fit it with on more events."""
         if self.weights is not None:
-            self.model.set_weights(self.weights)
+            self.towers.set_weights(self.weights)
         chosen = self.settings.model_copy(update={"epochs": self.epoch})
-        found = TwoTowerRetriever(self.data, chosen, self.model, self.of_items)
-        found.log = {"epoch": self.epoch, "curve": self.curve}
-        return found
+        model = TwoTowerModel(self.data, chosen, self.towers, self.items)
+        model.log = {"epoch": self.epoch, "curve": self.curve}
+        return model

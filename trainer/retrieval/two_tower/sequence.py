@@ -1,7 +1,7 @@
-"""What a history says, as one vector: a mean, a GRU, or self-attention.
+"""Encoders of the history: a mean, a GRU, or self-attention.
 
-Each takes the items' vectors [B, H, D] with those present first, oldest to latest, `present` [B, H] as 1 and 0, and
-`met` [B], how many items the history stands for; and gives [B, D], zeros for an empty history.
+The inputs are the items' vectors [B, H, D], oldest to latest with padding last, `present` [B, H] as 1 and 0, and
+`length` [B], the length of the history before sampling; the output is [B, D], zeros for an empty history.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -12,12 +12,12 @@ from trainer.retrieval.two_tower.settings import TwoTowerSettings
 
 
 class MeanHistory(tf.keras.layers.Layer):
-    """The sum over the root of the number, so that a long history says more than a short one."""
+    """The sum of the vectors divided by the root of their number, so that a longer history has a larger norm."""
 
-    def call(self, vectors, present, met, training=False):
+    def call(self, vectors, present, length, training=False):
         total = tf.reduce_sum(vectors * present[..., tf.newaxis], axis=1)
-        read = tf.maximum(tf.reduce_sum(present, axis=1), 1.0)
-        return total * (tf.sqrt(met) / read)[:, tf.newaxis]
+        count = tf.maximum(tf.reduce_sum(present, axis=1), 1.0)
+        return total * (tf.sqrt(length) / count)[:, tf.newaxis]
 
 
 class GRUHistory(tf.keras.layers.Layer):
@@ -31,12 +31,12 @@ class GRUHistory(tf.keras.layers.Layer):
         self.dropout = tf.keras.layers.Dropout(dropout)
         self.gru = tf.keras.layers.GRU(dim)
 
-    def call(self, vectors, present, met, training=False):
+    def call(self, vectors, present, length, training=False):
         return self.gru(self.dropout(vectors, training=training), mask=present > 0)
 
 
 class AttentionBlock(tf.keras.layers.Layer):
-    """Attention of queries [B, Q, D] to keys [B, K, D], then a feed-forward layer, each behind a layer norm."""
+    """Attention of queries [B, Q, D] to keys [B, K, D], then a feed-forward layer, each after a layer norm."""
 
     def __init__(self, dim: int, dropout: float):
         super().__init__()
@@ -53,36 +53,36 @@ class AttentionBlock(tf.keras.layers.Layer):
 
 
 class SASRecHistory(tf.keras.layers.Layer):
-    """Causal self-attention; what the latest item's place holds after the last block.
+    """Causal self-attention; the output is the state at the latest item after the last block.
 
-    Places are counted from the latest item, so that an item means the same however long the history before it is. The
-    last block asks for the latest place alone.
+    Positions are counted from the latest item, so that they do not depend on the length of the history. The last block
+    computes the state at the latest item only.
 
     Source: Kang & McAuley, "Self-attentive sequential recommendation", ICDM 2018.
     """
 
     def __init__(self, dim: int, dropout: float, blocks: int, longest: int):
         super().__init__()
-        self.places = tf.keras.layers.Embedding(longest, dim)
+        self.positions = tf.keras.layers.Embedding(longest, dim)
         self.dropout = tf.keras.layers.Dropout(dropout)
         self.blocks = [AttentionBlock(dim, dropout) for _ in range(blocks)]
         self.norm = tf.keras.layers.LayerNormalization(epsilon=1e-6)
 
-    def call(self, vectors, present, met, training=False):
+    def call(self, vectors, present, length, training=False):
         count = tf.cast(tf.reduce_sum(present, axis=1), tf.int32)
-        place = count[:, tf.newaxis] - 1 - tf.range(tf.shape(vectors)[1])
-        states = self.dropout(vectors + self.places(tf.maximum(place, 0)), training=training)
-        there = present[:, tf.newaxis, :] > 0
+        position = count[:, tf.newaxis] - 1 - tf.range(tf.shape(vectors)[1])
+        states = self.dropout(vectors + self.positions(tf.maximum(position, 0)), training=training)
+        mask = present[:, tf.newaxis, :] > 0
         causal = tf.linalg.band_part(tf.ones([tf.shape(vectors)[1]] * 2, tf.bool), -1, 0)
         for block in self.blocks[:-1]:
-            states = block(states, states, there & causal, training=training)
+            states = block(states, states, mask & causal, training=training)
         latest = tf.gather(states, tf.maximum(count - 1, 0)[:, tf.newaxis], batch_dims=1)
-        summary = self.norm(self.blocks[-1](latest, states, there, training=training))[:, 0]
+        summary = self.norm(self.blocks[-1](latest, states, mask, training=training))[:, 0]
         return tf.where(count[:, tf.newaxis] > 0, summary, 0.0)
 
 
 def encoder(settings: TwoTowerSettings, longest: int) -> tf.keras.layers.Layer:
-    """The layer that `settings.history` names, for histories of at most `longest` items."""
+    """Return the layer that `settings.history` names, for histories of at most `longest` items."""
     if settings.history == "gru":
         return GRUHistory(settings.dim, settings.dropout)
     if settings.history == "sasrec":

@@ -1,4 +1,4 @@
-"""The two towers: a query's and a candidate's columns to vectors that are compared by their cosine."""
+"""The two towers: the columns of queries and of candidates as vectors that are compared by cosine."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -13,19 +13,19 @@ from trainer.retrieval.two_tower.settings import TwoTowerSettings
 
 
 class IdEmbedding(tf.keras.layers.Layer):
-    """Ids [...] → vectors [..., D]. An id that no event trains has the vector of an out-of-vocabulary bucket.
+    """Ids [...] → vectors [..., D]. An id without events in train has the vector of an out-of-vocabulary bucket.
 
     Args:
-      size: how many indices there are, the buckets last.
-      buckets: how many of them are out-of-vocabulary buckets.
-      trained: the indices that events have.
+      size: the number of indices, the buckets last.
+      buckets: the number of out-of-vocabulary buckets.
+      trained: the indices of ids with events.
       dim: D.
-      spread: standard deviation of the vectors to begin with.
+      deviation: the standard deviation of the initial vectors.
     """
 
-    def __init__(self, size: int, buckets: int, trained: np.ndarray, dim: int, spread: float):
+    def __init__(self, size: int, buckets: int, trained: np.ndarray, dim: int, deviation: float):
         super().__init__()
-        self.table = tf.keras.layers.Embedding(size, dim, tf.keras.initializers.RandomNormal(stddev=spread))
+        self.table = tf.keras.layers.Embedding(size, dim, tf.keras.initializers.RandomNormal(stddev=deviation))
         index = np.arange(size)
         untrained = np.setdiff1d(index[1 : size - buckets], trained)
         index[untrained] = size - buckets + untrained % buckets
@@ -38,7 +38,7 @@ class IdEmbedding(tf.keras.layers.Layer):
 class QueryTower(tf.keras.Model):
     """Transformed user columns and history [B, H] → [B, D] of length 1.
 
-    `met` [B] is how many items a history stands for, where a step of training reads a part of them.
+    `length` [B] is the length of the histories before sampling, where training reads a sample of them.
     """
 
     def __init__(self, settings: TwoTowerSettings, data: RetrievalData, users: IdEmbedding, items: IdEmbedding):
@@ -46,31 +46,32 @@ class QueryTower(tf.keras.Model):
         self.users, self.items = users, items
         self.content = FeatureEmbedding(data.features.user, data.sizes, settings.dim)
         longest = data.features.history_length
-        self.read = min(settings.history_read or longest, longest) if settings.in_order else longest
+        self.read = min(settings.max_history or longest, longest) if settings.causal_history else longest
         self.encoder = sequence.encoder(settings, self.read)
         self.dropout = tf.keras.layers.Dropout(settings.dropout)
         self.hidden = [tf.keras.layers.Dense(size, "relu") for size in settings.hidden]
         self.out = tf.keras.layers.Dense(settings.dim)
 
-    def call(self, columns, met=None, training=False):
+    def call(self, columns, length=None, training=False):
         history = latest(columns[names.HISTORY], self.read)
         count = tf.reduce_sum(tf.cast(history > 0, tf.int32), axis=1)
         present = tf.cast(history > 0, tf.float32)
-        met = tf.cast(count, tf.float32) if met is None else met
-        taste = self.encoder(self.items(history), present, met, training=training)
-        parts = [self.users(columns[names.USER_ID]), taste, *self.content(columns)]
+        length = tf.cast(count, tf.float32) if length is None else length
+        encoded = self.encoder(self.items(history), present, length, training=training)
+        parts = [self.users(columns[names.USER_ID]), encoded, *self.content(columns)]
         hidden = self.dropout(tf.concat(parts, axis=1), training=training)
         for layer in self.hidden:
             hidden = layer(hidden)
-        return tf.math.l2_normalize(self.out(hidden) + taste, axis=1)
+        return tf.math.l2_normalize(self.out(hidden) + encoded, axis=1)
 
 
 def latest(history, length: int):
-    """[B, H] indices, oldest first, 0 after the last → at most the last `length` of each row, no wider than need be."""
+    """Return at most the last `length` of each row of [B, H] indices, oldest first, 0 after the last."""
     count = tf.reduce_sum(tf.cast(history > 0, tf.int32), axis=1, keepdims=True)
     width = tf.clip_by_value(tf.reduce_max(count), 1, length)
-    place = tf.maximum(count - length, 0) + tf.range(width)
-    return tf.where(place < count, tf.gather(history, tf.minimum(place, tf.shape(history)[1] - 1), batch_dims=1), 0)
+    position = tf.maximum(count - length, 0) + tf.range(width)
+    values = tf.gather(history, tf.minimum(position, tf.shape(history)[1] - 1), batch_dims=1)
+    return tf.where(position < count, values, 0)
 
 
 class CandidateTower(tf.keras.Model):

@@ -1,4 +1,4 @@
-"""Fitting the towers: the loss of a batch, the optimiser, and the epoch that did best on eval."""
+"""The training of the towers: the loss of a batch, the optimiser, and an epoch."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -13,14 +13,14 @@ from trainer.retrieval.two_tower.batches import Batches
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.towers import CandidateTower, IdEmbedding, QueryTower
 
-POOL = 4096  # items of the catalogue among which a batch's hard negatives are looked for
-NEVER = -1e9
+POOL = 4096  # the number of items that the hard negatives of a batch are chosen from
+EXCLUDED = -1e9  # the logit of a candidate that does not count
 
 
 class LazyAdam(tf.keras.optimizers.legacy.Adam):
-    """Adam that leaves the rows of a table alone which a batch does not touch, whose moments stay as they were.
+    """Adam that updates only the rows of an embedding table that a batch has, and only their moments.
 
-    The stock one goes over the whole of every table in each step, which takes longer than all else.
+    The stock one updates every row of every table in each step, which takes most of the time.
     """
 
     def _resource_apply_sparse(self, grad, var, indices, apply_state=None):
@@ -47,54 +47,54 @@ class TwoTower(tf.keras.Model):
 
     Args:
       settings: the settings.
-      data: what it is fitted on.
-      trained: `user_id` and `item_id` → the transformed ids that events have.
+      data: the data that it is fitted on.
+      trained: `user_id` and `item_id` → the transformed ids with events.
     """
 
     def __init__(self, settings: TwoTowerSettings, data: RetrievalData, trained: dict[str, np.ndarray]):
         super().__init__()
-        spread = {names.USER_ID: 0.03, names.ITEM_ID: settings.dim**-0.5}
+        deviations = {names.USER_ID: 0.03, names.ITEM_ID: settings.dim**-0.5}
         users, items = (
-            IdEmbedding(data.sizes[key], data.features.id_oov_buckets, trained[key], settings.dim, spread[key])
+            IdEmbedding(data.sizes[key], data.features.id_oov_buckets, trained[key], settings.dim, deviations[key])
             for key in (names.USER_ID, names.ITEM_ID)
         )
         self.query, self.candidate = QueryTower(settings, data, users, items), CandidateTower(settings, data, items)
         self.temperature, self.hard, self.n_items = settings.temperature, settings.hard_negatives, data.n_items
 
     def loss(self, batch):
-        """The mean over events of the cross-entropy of their items among the batch's and those drawn (eq. 3).
+        """Return the mean over events of the cross-entropy of their items among the batch's candidates (eq. 3).
 
-        Each logit is less the log of how often a batch holds the item (log-Q, eq. 5), which makes the sum over a batch
-        an estimate of the sum over the catalogue. Hard negatives are the highest of a pool that holds every item with
-        the same chance.
+        The log of the expected number of times that a batch has the item is subtracted from each logit (log-Q, eq. 5),
+        which makes the sum over a batch an estimate of the sum over the catalogue. Hard negatives are the highest of a
+        pool that has every item with the same probability.
         """
-        queries = self.query(batch["query"], met=batch["met"], training=True)
+        queries = self.query(batch["query"], length=batch["history_length"], training=True)
         vectors, rows = self.candidate(batch["candidate"]), batch["rows"]
         logits = tf.matmul(queries, vectors, transpose_b=True) / self.temperature - batch["log_expected"]
         events = tf.shape(queries)[0]
-        again = tf.equal(rows[:events, tf.newaxis], rows) & ~tf.eye(events, tf.shape(rows)[0], dtype=tf.bool)
-        logits = tf.where(again, NEVER, logits)  # the event's own item once more is no negative
+        repeated = tf.equal(rows[:events, tf.newaxis], rows) & ~tf.eye(events, tf.shape(rows)[0], dtype=tf.bool)
+        logits = tf.where(repeated, EXCLUDED, logits)  # the event's own item, repeated, is no negative
         if "positives" in batch:
             logits = without(logits, batch["positives"])
         if self.hard:
-            logits = tf.concat([logits, self._hard(queries, batch["pool"], batch["of_pool"])], axis=1)
+            logits = tf.concat([logits, self._hard(queries, batch["pool"], batch["pool_positives"])], axis=1)
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(tf.range(events), logits))
 
     def _hard(self, queries, pool, positives):
-        """[B, M] logits of each query's highest of the pool, without what its user met."""
+        """Return the highest logits [B, M] of each query in the pool, without the positives of its user."""
         logits = tf.matmul(queries, self.candidate(pool), transpose_b=True) / self.temperature
         size = logits.shape[1]
         logits = without(logits - math.log(size / self.n_items), positives)
         return tf.math.top_k(logits, min(self.hard, size), sorted=False).values
 
 
-def without(logits, places):
-    """[B, C] logits with those at `places` [P, 2] too low to count."""
-    return tf.tensor_scatter_nd_update(logits, places, tf.fill([tf.shape(places)[0]], NEVER))
+def without(logits, positions):
+    """Return logits [B, C] with those at `positions` [P, 2] excluded."""
+    return tf.tensor_scatter_nd_update(logits, positions, tf.fill([tf.shape(positions)[0]], EXCLUDED))
 
 
 def steps(model: TwoTower, learning_rate: float):
-    """The function that makes a step of training with a batch and returns its loss."""
+    """Return the function that makes a training step with a batch and returns its loss."""
     optimizer = LazyAdam(learning_rate)
 
     @tf.function(reduce_retracing=True)
@@ -109,5 +109,5 @@ def steps(model: TwoTower, learning_rate: float):
 
 
 def epoch(step, batches: Batches) -> float:
-    """One pass over the events; the mean loss."""
+    """Make one pass over the events, and return the mean loss."""
     return float(np.mean([step(batch).numpy() for batch in batches]))

@@ -1,4 +1,4 @@
-"""The validation queries, transformed once, so that judging an epoch costs a product of matrices."""
+"""The validation queries, transformed once, so that evaluating an epoch takes one matrix product."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from core import metrics, names
 from core.queries import Queries
-from trainer.retrieval.ask import query_arrays
 from trainer.retrieval.contract import RetrievalData
+from trainer.retrieval.inference import query_arrays
 from trainer.retrieval.validation import validation_queries
 from transform import raw
 
@@ -19,20 +19,20 @@ K = 10
 
 
 class Validation:
-    """What the queries of eval ask, and what would have been right.
+    """The NDCG@10 of the towers on the validation queries.
 
     Args:
-      data: with validation queries.
-      seed: of the sample, where there are more than `MOST_QUERIES`.
+      data: the data with the validation queries.
+      seed: the seed of the sample of `MOST_QUERIES` queries, where there are more.
     Raises:
-      ModelError: no validation query has a right answer, so that there is nothing to choose by.
+      ModelError: no validation query has a relevant item.
     """
 
     def __init__(self, data: RetrievalData, seed: int):
         queries, self.n_items = validation_queries(data), data.n_items
         if len(queries) > MOST_QUERIES:
-            drawn = np.random.default_rng(seed).choice(len(queries), MOST_QUERIES, replace=False, shuffle=False)
-            queries = queries.take(np.sort(drawn))
+            sample = np.random.default_rng(seed).choice(len(queries), MOST_QUERIES, replace=False, shuffle=False)
+            queries = queries.take(np.sort(sample))
         transform = tf.function(lambda **query: data.transform(raw.to_sparse(query)), reduce_retracing=True)
         self.queries = queries
         self.parts = []
@@ -42,13 +42,13 @@ class Validation:
 
     @staticmethod
     def _seen(part: Queries, data: RetrievalData) -> np.ndarray:
-        """[S, 2] of query and catalogue row that may not be returned."""
+        """Return the pairs of a query and an item row that may not be retrieved: [S, 2]."""
         rows = pc.index_in(part.seen.flatten(), value_set=data.catalogue[names.ITEM_ID].combine_chunks())
         query = np.repeat(np.arange(len(part)), pc.list_value_length(part.seen).to_numpy())
         return np.stack([query, rows.to_numpy()], axis=1)
 
     def ndcg(self, query_tower: tf.keras.Model, embeddings: tf.Tensor) -> float:
-        """Mean NDCG@10 with [N, D] embeddings of the catalogue; see `core.metrics.ndcg`."""
+        """Return the mean NDCG@10 with embeddings [N, D] of the catalogue; see `core.metrics.ndcg`."""
         best = [_best(query_tower(columns), embeddings, seen).numpy() for columns, seen in self.parts]
         offsets = self.queries.relevant_offsets
         hits = metrics.hits(np.concatenate(best), offsets, self.queries.relevant_items, self.n_items)
@@ -57,7 +57,7 @@ class Validation:
 
 @tf.function(reduce_retracing=True)
 def _best(queries, embeddings, seen):
-    """[Q, D] queries → [Q, K] catalogue rows, best first, none of [S, 2] seen."""
+    """Return the best item rows [Q, K] of queries [Q, D], without the pairs seen [S, 2]."""
     scores = tf.matmul(queries, embeddings, transpose_b=True)
     scores = tf.tensor_scatter_nd_update(scores, seen, tf.fill([tf.shape(seen)[0]], -np.inf))
     return tf.math.top_k(scores, min(K, embeddings.shape[0])).indices

@@ -1,0 +1,75 @@
+"""The settings of EventJoiner, the configuration of the split among them."""
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from core.settings import Settings
+from transform.features import Features
+
+
+class Split(Settings):
+    """The split of the events into train, eval and test."""
+
+    method: Literal["temporal", "temporal_per_user", "leave_one_out", "random", "kfold", "given"] = Field(
+        "temporal",
+        description="`temporal`: by two timestamps for all users; `temporal_per_user`: the last share of the events of "
+        "each user; `leave_one_out`: the last event of each user. For comparison with published results: `random`, "
+        "`kfold` with a `fold`, `given` with a `column`.",
+    )
+    column: str | None = Field(
+        None,
+        min_length=1,
+        description="For `given`: the column of the interactions that holds `train`, `eval` or `test`. Without any "
+        "`eval` in it, the share `eval` of train becomes eval.",
+    )
+    fold: str | None = Field(
+        None,
+        pattern=r"^[1-9][0-9]* of [1-9][0-9]*$",
+        description="For `kfold`: the fold that is test, such as `1 of 5`; the share `eval` of the others is eval.",
+    )
+    eval: float = Field(0.1, gt=0, lt=1, description="The share of the events in eval, from which the ranker learns.")
+    test: float = Field(0.1, gt=0, lt=1, description="The share of the events in test, which only evaluators read.")
+
+    @model_validator(mode="after")
+    def _leaves_train(self) -> "Split":
+        if self.eval + self.test >= 1:
+            raise ValueError(
+                f"eval + test should be below 1, so that train is not empty; found {self.eval + self.test:g}"
+            )
+        for method, key in (("given", "column"), ("kfold", "fold")):
+            if (self.method == method) != (getattr(self, key) is not None):
+                raise ValueError(
+                    f"`{key}` should be set with the method `{method}`, and with no other; found {self.method}"
+                )
+        if self.fold is not None:
+            fold, folds = map(int, self.fold.split(" of "))
+            if folds < 2 or fold > folds:
+                raise ValueError(f"fold should be `i of n` with i from 1 to n and n at least 2; found {self.fold!r}")
+        return self
+
+    @property
+    def in_time(self) -> bool:
+        """Return whether the events of a user in one split all precede those in the next."""
+        return self.method not in ("random", "kfold", "given")
+
+    def of_test(self, seed: int) -> dict[str, Any]:
+        """Return the settings that decide which events are test.
+
+        A model that was evaluated under other ones may have been fitted on events that are test now.
+        """
+        shares = {} if self.method in ("leave_one_out", "given", "kfold") else {"test": self.test}
+        chosen = {"column": self.column, "fold": self.fold}
+        drawn = {"seed": seed} if self.method in ("random", "kfold") else {}
+        return {"method": self.method, **shares, **{key: each for key, each in chosen.items() if each}, **drawn}
+
+
+class JoinerSettings(Settings):
+    """The settings of EventJoiner."""
+
+    features: Features = Field(description="The feature configuration.")
+    title: str | None = Field(description="The column of the items that holds their titles.")
+    split: Split = Field(description="The split of the events.")
+    drop_unknown: bool = Field(description="Whether events of unknown users and items are dropped, or are an error.")
+    max_dropped: float = Field(ge=0, le=1, description="The largest share of the events that may be dropped.")
+    seed: int = Field(description="The seed of random splits.")

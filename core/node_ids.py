@@ -1,0 +1,51 @@
+"""The ids of the pipeline's nodes, under which ML Metadata records their executions and artifacts."""
+
+from core import names
+
+EVENT_JOINER = "EventJoiner"
+TRANSFORM = "Transform"
+RETRIEVAL_TRAINER = "RetrievalTrainer"
+RANKING_TRAINER = "RankingTrainer"
+CANDIDATE_INDEX = "CandidateIndex"
+CANDIDATE_GENERATOR = "CandidateGenerator"
+RETRIEVAL_EVALUATOR = "RetrievalEvaluator"
+RANKING_EVALUATOR = "RankingEvaluator"
+TWO_STEP_EVALUATOR = "TwoStepEvaluator"
+RETRIEVAL_PUSHER = "RetrievalPusher"
+RANKING_PUSHER = "RankingPusher"
+RELEASE_PUSHER = "ReleasePusher"
+DRIFT_DETECTOR = "DriftDetector"
+# Resolvers of the release in force.
+RETRIEVAL_IN_FORCE = "RetrievalInForce"
+PAIR_IN_FORCE = "PairInForce"
+DELIVERY_IN_FORCE = "DeliveryInForce"
+
+
+def trainer(step: str) -> str:
+    """Return the id of the trainer of a step, `retrieval` or `ranking`."""
+    return f"{step.title()}Trainer"
+
+
+def pusher(step: str) -> str:
+    """Return the id of the pusher of a step, `retrieval` or `ranking`."""
+    return f"{step.title()}Pusher"
+
+
+def example_gen(table: str) -> str:
+    """Return the id of the node that reads a table."""
+    return f"{names.NODE_NAMES[table]}Gen"
+
+
+def statistics_gen(table: str) -> str:
+    """Return the id of the node that computes the statistics of a table."""
+    return f"{names.NODE_NAMES[table]}StatisticsGen"
+
+
+def schema_gen(table: str) -> str:
+    """Return the id of the node that infers or imports the schema of a table."""
+    return f"{names.NODE_NAMES[table]}SchemaGen"
+
+
+def validator(table: str) -> str:
+    """Return the id of the node that validates a table against its schema."""
+    return f"{names.NODE_NAMES[table]}Validator"

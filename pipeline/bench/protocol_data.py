@@ -1,0 +1,147 @@
+"""The data of a protocol as the trainers get it, without TFX: joined, split and, if needed, transformed."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import functools
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from components.event_joiner import join, splits
+from core import names, queries
+from core.examples import write_examples
+from core.queries import Queries, catalogue_rows
+from pipeline import datasets
+from pipeline.bench.protocols import Protocol
+from trainer.data import transform_sizes, transformed
+from trainer.retrieval.contract import RetrievalData
+from transform.arrow_types import feature_types
+from transform.features import raw_columns
+from transform.preprocessing import preprocessing_fn
+
+SPLIT = "split"  # the column of interactions with a given split
+MAX_EVAL_QUERIES = 5_000
+
+
+class ProtocolData:
+    """The training data and queries of a protocol.
+
+    Args:
+      protocol: the protocol.
+      seed: of the join and of samples.
+    """
+
+    def __init__(self, protocol: Protocol, seed: int):
+        self.protocol, self.seed, self.features = protocol, seed, protocol.features
+        folder = datasets.cache_folder(protocol.dataset)
+        features = {names.USERS: self.features.user, names.ITEMS: self.features.item}
+        self.users, self.catalogue = (
+            _read(folder / f"{table}.parquet", {key: pa.string()} | feature_types(features[table]))
+            for table, key in ((names.USERS, names.USER_ID), (names.ITEMS, names.ITEM_ID))
+        )
+        self.parts, self.left_out = self._split()
+
+    def _split(self) -> tuple[list[pa.Table], pa.Table]:
+        """Return the events of each split, and those in no split."""
+        protocol = self.protocol
+        folder = datasets.cache_folder(protocol.dataset)
+        keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.TIMESTAMP: pa.int64()}
+        split_column = {SPLIT: pa.string()} if protocol.split == "given" else {}
+        path = folder / f"{names.INTERACTIONS}.parquet"
+        rated = {names.RATING: pa.float32()} if names.RATING in pq.read_schema(path).names else {}
+        events = _read(path, keys | split_column | rated)
+        cut = None
+        if protocol.split == "temporal":
+            cut = splits.cuts(events[names.TIMESTAMP].to_numpy(), protocol.eval_share, protocol.test_share)
+        spec = join.JoinSpec(
+            method=protocol.split,
+            eval_share=protocol.eval_share,
+            test_share=protocol.test_share,
+            cut=cut,
+            seed=self.seed,
+            column=SPLIT if split_column else None,
+            has_eval=bool(split_column) and splits.check_given(events[SPLIT], SPLIT),
+        )
+        joined = join.join(events, self.users, self.catalogue, spec)
+        parts = [joined.table(joined.split == index) for index in range(len(splits.SPLITS))]
+        return parts, joined.table(joined.split == splits.LEFT_OUT)
+
+    @property
+    def ids(self) -> pa.Array:
+        """Return the item ids of the catalogue."""
+        return self.catalogue[names.ITEM_ID].combine_chunks()
+
+    def queries(self, target: int) -> Queries:
+        """Return the queries of a split (1 eval, 2 test), with the events of the splits before it as past."""
+        return queries.build(
+            pa.concat_tables(self.parts[:target]),
+            self.parts[target],
+            self.ids,
+            unit="user",
+            user_columns=[names.USER_ID, *raw_columns(self.features.user)],
+            history_length=self.features.history_length,
+            exclude_seen=self.protocol.exclude_seen,
+            max_queries=MAX_EVAL_QUERIES if target == 1 else None,
+            seed=self.seed,
+            in_time=self.protocol.split != "given",
+            left_out=self.left_out,
+        )
+
+    def retrieval_data(self, until: int, validation: Queries | None, with_transform: bool) -> RetrievalData:
+        """Return the training data of a retrieval model from the splits before `until`."""
+        events = pa.concat_tables(self.parts[:until]).combine_chunks()
+        ratings = events[names.RATING].to_numpy() if names.RATING in events.column_names else None
+        common = RetrievalData(
+            features=self.features,
+            catalogue=self.catalogue,
+            users=events[names.USER_ID].combine_chunks(),
+            items=catalogue_rows(self.ids, events[names.ITEM_ID]),
+            timestamps=events[names.TIMESTAMP].to_numpy(),
+            ratings=ratings,
+            validation=validation,
+        )
+        if not with_transform:
+            return common
+        layer, sizes = self._transform
+        return replace(
+            common, transform=layer, sizes=sizes, transformed=lambda: transformed(events, self.features, layer)
+        )
+
+    @functools.cached_property
+    def _transform(self) -> tuple[Any, dict[str, int]]:
+        """Return the transform layer over train and eval, as of the node Transform, and the sizes of its outputs."""
+        import apache_beam as beam
+        import tensorflow_transform as tft
+        import tensorflow_transform.beam as tft_beam
+        from tensorflow_transform.tf_metadata import schema_utils
+        from tfx_bsl.tfxio import tf_example_record
+
+        columns = [names.USER_ID, names.ITEM_ID, names.HISTORY]
+        spec = {name: tf.io.VarLenFeature(tf.string) for name in columns}
+        for name, each in raw_columns(self.features.user | self.features.item).items():
+            spec[name] = tf.io.VarLenFeature(tf.as_dtype(each.dtype))
+        preprocess = functools.partial(preprocessing_fn, custom_config={"features": self.features.model_dump_json()})
+        # The folder is kept as long as the object, since a model that is saved reads the vocabularies from it.
+        self._folder = tempfile.TemporaryDirectory()
+        work = self._folder.name
+        examples = f"{work}/examples.gz"
+        written = [name for name in spec if name != names.HISTORY]  # only queries have one
+        write_examples(pa.concat_tables(self.parts[:2]).select(written), examples)
+        source = tf_example_record.TFExampleRecord(examples, schema=schema_utils.schema_from_feature_spec(spec))
+        with beam.Pipeline(runner="FnApiRunner") as pipeline, tft_beam.Context(temp_dir=f"{work}/temp"):
+            read = pipeline | source.BeamSource(), source.TensorAdapterConfig()
+            graph = read | tft_beam.AnalyzeDataset(preprocess)
+            _ = graph | tft_beam.WriteTransformFn(f"{work}/graph")
+        output = tft.TFTransformOutput(f"{work}/graph")
+        return output.transform_features_layer(), transform_sizes(output, self.features)
+
+
+def _read(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
+    """Return the columns of a Parquet file, in the types of the pipeline."""
+    table = pq.read_table(path, columns=list(types))
+    return pa.table({name: table[name].combine_chunks().cast(kind) for name, kind in types.items()})

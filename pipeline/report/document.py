@@ -1,0 +1,26 @@
+"""The frame of the HTML pages: the head with the style, and the body."""
+
+from pipeline.report.markup import Html, el
+from pipeline.report.style import STYLE
+
+# Nothing is loaded and no script runs, whatever text the data contains.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def document(title: str, *body: Html) -> str:
+    """Return a page as an HTML document.
+
+    Args:
+      title: of the page.
+      body: the elements of the body.
+    """
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", name="color-scheme", content="light dark"),
+        el("title", title),
+        el("style", Html(STYLE)),
+    )
+    return f"<!doctype html>\n{el('html', head, el('body', *body), lang='en')}\n"

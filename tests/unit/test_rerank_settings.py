@@ -1,0 +1,39 @@
+"""The settings of re-ranking: rules, renamed keys and the weight of diversity."""
+
+import pytest
+from pydantic import ValidationError
+
+from core import mistakes
+from serving.rerank import registry
+from serving.rerank.settings import Reranking
+
+
+def test_every_configurable_rule_is_registered_and_no_other():
+    keys = {key for key in Reranking.model_fields if key not in ("cold_items", "page_size")}
+    assert set(registry.RULES) == keys
+
+
+@pytest.mark.parametrize(
+    ("values", "place", "key"),
+    [
+        ({"page": 3}, "page", "page_size"),
+        ({"cold": "retrieved"}, "cold", "cold_items"),
+        ({"mmr": {"likeness": "mean"}}, "mmr.likeness", "similarity"),
+        ({"freshness": {"column": "year", "holds": "year"}}, "freshness.holds", "format"),
+        ({"caps": [{"column": "brand", "max_items": 1, "first": 3}]}, "caps.0.first", "top_k"),
+        ({"caps": [{"column": "brand", "max_items": 1, "most": 1}]}, "caps.0.most", "max_items"),
+    ],
+)
+def test_the_error_of_a_renamed_key_names_the_new_key(values, place, key):
+    with pytest.raises(ValidationError) as caught:
+        Reranking.model_validate(values)
+    [line] = [mistakes.explained(Reranking, error) for error in caught.value.errors()]
+    assert line.startswith(f"{place}: ")
+    assert f"`{key}`" in line
+
+
+def test_another_weight_changes_nothing_else():
+    nearest = Reranking.model_validate({"mmr": {"similarity": "max"}, "popularity": {}})
+    assert nearest.with_diversity(0.5).mmr.model_dump() == {"weight": 0.5, "similarity": "max"}
+    assert nearest.with_diversity(0.5).popularity == nearest.popularity
+    assert Reranking().with_diversity(0.5).mmr.weight == 0.5

@@ -1,0 +1,77 @@
+"""The settings of the linear models. No TensorFlow here."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import Field
+
+from core.settings import Settings
+from trainer.tuning.space import between
+
+
+class EASESettings(Settings):
+    """Linear model of each item from all others, in closed form (Steck, 2019)."""
+
+    l2: float = Field(
+        300.0,
+        gt=0,
+        le=1_000_000_000,
+        description="The penalty of squared weights; lower values suit few events.",
+        json_schema_extra=between(10, 5000, log=True),
+    )
+    neighbours: int = Field(
+        800,
+        ge=1,
+        le=10_000,
+        description="The maximum number of weights kept for each item, those of the largest absolute values.",
+    )
+    memory_gb: float = Field(
+        4.0,
+        gt=0,
+        le=10_000,
+        description="The maximum memory of the matrix of all items or all users, whichever are fewer, in GB; 4 GB hold "
+        "31,000.",
+    )
+
+
+class SLIMSettings(Settings):
+    """Sparse linear model of each item from all others (Ning & Karypis, 2011)."""
+
+    l1: float = Field(
+        1.0,
+        ge=0,
+        le=1_000_000,
+        description="The penalty of absolute weights; higher values give fewer weights.",
+        json_schema_extra=between(0.01, 10, log=True),
+    )
+    l2: float = Field(
+        100.0,
+        gt=0,
+        le=1_000_000_000,
+        description="The penalty of squared weights.",
+        json_schema_extra=between(1, 1000, log=True),
+    )
+    neighbours: int = Field(
+        200, ge=1, le=10_000, description="The maximum number of weights kept for each item, the largest."
+    )
+
+
+class GraphFilterSettings(Settings):
+    """Low-pass filter on the user–item graph (Shen et al., 2021)."""
+
+    RENAMED: ClassVar[Mapping[str, str]] = {"patterns": "singular_vectors", "strength": "alpha"}
+
+    singular_vectors: int = Field(
+        256,
+        ge=1,
+        le=4096,
+        description="The number of singular vectors of the ideal low-pass filter.",
+        json_schema_extra=between(32, 1024, log=True),
+    )
+    alpha: float = Field(
+        0.3,
+        ge=0,
+        le=1_000_000,
+        description="The weight of the ideal low-pass filter beside the linear filter.",
+        json_schema_extra=between(0, 1),
+    )

@@ -1,0 +1,1 @@
+"""Neighbourhood models: items, or users, that are similar by their events."""

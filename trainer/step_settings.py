@@ -1,0 +1,69 @@
+"""The settings of the trainers of both steps and of the Tuner, as the DAG hands them over. No TensorFlow here."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from core.query_settings import QuerySettings, WindowSettings
+from core.settings import Settings
+from transform.features import Features
+
+SETTINGS, CODE = "settings", "code"  # the keys of a `custom_config`: the settings as JSON, the digest of the code
+
+
+class StepSettings(Settings):
+    """The settings of a model and of what it is fitted on."""
+
+    model: str = Field(description="The registered model.")
+    params: dict[str, Any] = Field(description="The settings of the model.")
+    features: Features = Field(description="The feature configuration.")
+    seed: int = Field(description="The seed.")
+
+
+class RetrievalStepSettings(StepSettings):
+    """The settings of RetrievalTrainer."""
+
+    queries: QuerySettings = Field(description="The queries of eval, by which the model is chosen.")
+    max_queries: int = Field(ge=1, description="The maximum number of these queries.")
+    windows: WindowSettings = Field(description="The windows before which one more early model each is fitted.")
+
+
+class RankingStepSettings(StepSettings):
+    """The settings of RankingTrainer."""
+
+    signals: tuple[str, ...] = Field(description="The signals of the retriever that come with each candidate.")
+
+
+class TunerSettings(Settings):
+    """The settings of the Tuner of one step."""
+
+    step: Literal["retrieval", "ranking"] = Field(description="The step whose model is tuned.")
+    retrieval: RetrievalStepSettings | None = Field(None, description="The settings of the step `retrieval`.")
+    ranking: RankingStepSettings | None = Field(None, description="The settings of the step `ranking`.")
+    space: dict[str, Any] = Field(description="The search space, as `trainer.tuning.space.read` takes it.")
+    trials: int = Field(ge=1, description="The maximum number of trials.")
+    minutes: float | None = Field(description="The maximum time of all trials, in minutes; null for no limit.")
+    folder: str | None = Field(description="The folder of finished trials; null for one below the working folder.")
+
+    @property
+    def of_step(self) -> StepSettings:
+        """Return the settings of the step."""
+        found = self.retrieval if self.step == "retrieval" else self.ranking
+        if found is None:
+            raise ValueError(f"the settings of the step {self.step} are missing")
+        return found
+
+    def conditions(self) -> dict[str, Any]:
+        """Return what the score of a trial depends on, beside its own settings, the data and the code."""
+        return {"step": self.step, **self.of_step.model_dump(mode="json", exclude={"params", "windows", "signals"})}
+
+
+def custom_config(settings: Settings, code: str) -> dict[str, str]:
+    """Return the `custom_config` of a Trainer or Tuner."""
+    return {SETTINGS: settings.model_dump_json(), CODE: code}
+
+
+def settings_json(config: Mapping[str, Any]) -> str:
+    """Return the settings in a `custom_config`, as JSON."""
+    return config[SETTINGS]

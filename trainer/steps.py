@@ -1,0 +1,8 @@
+"""The steps and their registries. No TensorFlow here."""
+
+from trainer.ranking import registry as ranking
+from trainer.registry import Registry
+from trainer.retrieval import registry as retrieval
+
+RETRIEVAL, RANKING = "retrieval", "ranking"
+REGISTRIES: dict[str, Registry] = {RETRIEVAL: retrieval.MODELS, RANKING: ranking.MODELS}
