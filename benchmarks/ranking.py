@@ -77,7 +77,11 @@ class Lists:
         graph = protocol_data.retrieval_data(1, None, True)
         learn = protocol_data.queries(1)
         lists = self.of(learn, early, width)
-        shared = {"features": protocol_data.features, "transform": graph.transform, "given": self.given}
+        shared = {
+            "features": protocol_data.features,
+            "transform": graph.transform,
+            "retrieval_signals": self.retrieval_signals,
+        }
         transformed = functools.partial(transformed_lists, **shared)
         held_out = candidates.held_out(learn.users[names.USER_ID], HELD_OUT, seed)
         useful = lists[names.LABEL].any(axis=1)  # the held-out lists keep the others too, for calibration
@@ -85,7 +89,9 @@ class Lists:
             transformed({name: values[chosen] for name, values in lists.items()})
             for chosen in (useful & ~held_out, held_out)
         )
-        self.data = RankingData(protocol_data.features, graph.transform, graph.sizes, train, validation, self.given)
+        self.data = RankingData(
+            protocol_data.features, graph.transform, graph.sizes, train, validation, self.retrieval_signals
+        )
         self.raw_test = self.of(self.queries, self.final, width)
         self.test = transformed(self.raw_test)
 
@@ -98,11 +104,11 @@ class Lists:
             len(self.protocol_data.ids),
             width,
         )
-        self.given = (*PER_CANDIDATE, *sorted(retrieved.signals))
+        self.retrieval_signals = (*PER_CANDIDATE, *sorted(retrieved.signals))
         table = candidate_table(
             queries, retrieved, Catalogue(self.protocol_data.catalogue, self.protocol_data.features.item)
         )
-        return lists_of(table, self.protocol_data.features, self.given)
+        return lists_of(table, self.protocol_data.features, self.retrieval_signals)
 
     def one_query(self) -> dict[str, np.ndarray]:
         """Return the raw inputs of `rank` for the query with the longest history."""

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 
-# One listener for the whole process, not one for each thread: Beam calls executors' code from threads of its own.
+# One listener per process and not per thread, since Beam calls executors from its own threads.
 _listener: Callable[[str], None] | None = None
 
 

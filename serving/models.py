@@ -98,7 +98,7 @@ def catalogue_of(folder: Path, settings: ServingSettings) -> Catalogue:
     expected = {names.ITEM_ID, names.EVENT_COUNT, *raw_columns(settings.features.item), *filter(None, [settings.title])}
     missing = sorted(expected - set(table.column_names))
     if missing:
-        raise ReleaseError(f"{folder}: the catalogue lacks the columns {', '.join(missing)}. Make the release anew")
+        raise ReleaseError(f"{folder}: the catalogue lacks the columns {', '.join(missing)}. Make the release again")
     return Catalogue(table, settings.features.item)
 
 

@@ -45,7 +45,7 @@ def read(value: Any, modules: Collection[str] = ()) -> ServingSettings:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise ReleaseError(f"the release's serving settings: {place}: {first['msg']}. Make the release anew") from None
+        raise ReleaseError(f"the release's serving settings: {place}: {first['msg']}. Make the release again") from None
 
 
 def _kinds(value: Any) -> Iterator[str]:

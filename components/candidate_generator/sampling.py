@@ -92,7 +92,7 @@ def _missed(retrieved: np.ndarray, queries: Queries, most: int, n_items: int) ->
 
 
 def _first(owners: np.ndarray, items: np.ndarray, count: int, most: int) -> np.ndarray:
-    """[count, most] the first items of each owner, -1 past the last; owners are sorted."""
+    """Return [count, most] the first items of each owner, -1 past the last; owners are sorted."""
     place = np.arange(len(owners)) - np.searchsorted(owners, owners)  # of an owner's, the first is 0
     fits = place < most
     found = np.full((count, most), -1, np.int32)

@@ -1,6 +1,6 @@
 """The index over the embeddings of the catalogue: building it, and its recall against exact search.
 
-`serving.candidate_source.CandidateSource` searches it. A model without embeddings has no index: it scores all items itself.
+`serving.candidate_source.CandidateSource` searches it. A model without embeddings has no index and scores all items.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What each of the tables holds and how its files are read; and the problems that a file can have."""
+"""The specification of a table, and the problems that a file can have."""
 
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
@@ -18,30 +18,30 @@ _MOST_TOLD = 20
 
 
 class TableSpec(Settings):
-    """What a table holds and how its files are read."""
+    """The columns of a table and how its files are read."""
 
-    table: Literal["interactions", "users", "items", "impressions"] = Field(description="Which of them it is.")
-    columns: dict[str, str] = Field(default_factory=dict, description="Our column -> its name in the file.")
-    separator: str = Field(",", description="What stands between the fields of a CSV file.")
-    on_invalid: Literal["error", "drop"] = Field("error", description="What becomes of a row with a bad value.")
-    on_duplicate: Literal["error", "drop", "keep"] = Field("error", description="What becomes of a repeated key.")
-    max_dropped: float = Field(0.05, ge=0, le=1, description="The largest share of rows that may be dropped.")
+    table: Literal["interactions", "users", "items", "impressions"] = Field(description="The table.")
+    columns: dict[str, str] = Field(default_factory=dict, description="Canonical column -> its name in the file.")
+    separator: str = Field(",", description="The separator of the fields of a CSV file.")
+    on_invalid: Literal["error", "drop"] = Field("error", description="The action on a row with an invalid value.")
+    on_duplicate: Literal["error", "drop", "keep"] = Field("error", description="The action on a duplicate key.")
+    max_dropped: float = Field(0.05, ge=0, le=1, description="The largest share of dropped rows.")
     rating_range: tuple[float, float] | None = Field(None, description="[lowest, highest] rating, of interactions.")
     features: dict[str, AnyFeature] = Field(default_factory=dict, description="Feature -> its kind and settings.")
     extra: tuple[str, ...] = Field((), description="Further columns to carry as strings, such as the title.")
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The columns that say which row it is."""
+        """Return the columns of the key."""
         return KEYS[self.table]
 
     @property
     def feature_columns(self) -> tuple[str, ...]:
-        """The columns that hold features."""
+        """Return the columns of features."""
         return tuple(feature_types(self.features))
 
     def types(self) -> dict[str, pa.DataType]:
-        """Column → type as written; a rating is written only where the files have one."""
+        """Return column → written type; ratings are written only if the files have them."""
         types = dict.fromkeys(self.keys, pa.string())
         if names.TIMESTAMP in self.keys:
             types = event_types(has_rating=self.table == names.INTERACTIONS)
@@ -52,7 +52,7 @@ class TableSpec(Settings):
         return self.columns.get(column, column)
 
     def may_lack(self, column: str) -> bool:
-        """Whether a file may come without `column`: a rating that nobody declared."""
+        """Return whether `column` is optional in a file: a rating that is not configured."""
         return column == names.RATING and self.rating_range is None and names.RATING not in self.columns
 
 
@@ -69,13 +69,13 @@ def check_dropped(table: str, dropped: Mapping[str, int], rows: int, bound: floa
     """Check the share of rows that were dropped.
 
     Args:
-      table: whose rows.
-      dropped: reason → rows.
-      rows: how many there were, those dropped included.
-      bound: the largest share that may be dropped.
+      table: the table.
+      dropped: reason → the number of dropped rows.
+      rows: the number of all rows, dropped ones included.
+      bound: the largest share of dropped rows.
 
     Raises:
-      DataError: more were dropped.
+      DataError: the share is larger.
     """
     problem = dropped_problem(table, dropped, rows, bound)
     if problem is not None:
@@ -83,24 +83,24 @@ def check_dropped(table: str, dropped: Mapping[str, int], rows: int, bound: floa
 
 
 def dropped_problem(table: str, dropped: Mapping[str, int], rows: int, bound: float) -> Problem | None:
-    """As `check_dropped`, but return what is wrong."""
+    """Return the problem for which `check_dropped` raises; None without one."""
     total = sum(dropped.values())
     if total <= bound * rows:
         return None
     found = f"{dropped_text(dropped, rows)} would be dropped; `data.{table}.max_dropped` is {bound:g}"
-    todo = f"Correct the data, or raise `data.{table}.max_dropped` if so many rows are to be left out"
+    todo = f"Correct the data, or raise `data.{table}.max_dropped` to accept the loss"
     return Problem(table, "the table", found, todo)
 
 
 def dropped_text(dropped: Mapping[str, int], rows: int) -> str:
-    """Return how many rows were dropped, their share and the reasons, in words."""
+    """Return the number of dropped rows, their share and the reasons, in words."""
     total = sum(dropped.values())
     reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(dropped.items()) if count)
     return f"{total:,} of {rows:,} rows ({total / max(rows, 1):.2%}: {reasons})"
 
 
 def as_error(problems: list[Problem]) -> DataError:
-    """One error that tells all problems, a line each."""
+    """Return one error with all problems, one line each."""
     first, *rest = problems
     lines = [str(DataError(*problem)) for problem in rest[: _MOST_TOLD - 1]]
     if len(problems) > _MOST_TOLD:
@@ -109,6 +109,6 @@ def as_error(problems: list[Problem]) -> DataError:
 
 
 def shortened(value: object) -> str:
-    """Return a value as an error shows it, at most 80 characters."""
+    """Return a value for an error, of at most 80 characters."""
     text = repr(value.decode(errors="backslashreplace") if isinstance(value, bytes) else value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -29,8 +29,8 @@ from core.metrics.registry import AGGREGATE, BY_QUERY, METRICS, POPULARITY, RELE
 from core.metrics.relevance import auc, average_precision, f1, hit_rate, ndcg, precision, recall, reciprocal_rank
 
 __all__ = [
-    "BY_QUERY",
     "AGGREGATE",
+    "BY_QUERY",
     "METRICS",
     "PADDING",
     "POPULARITY",

@@ -120,7 +120,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     reader.verify(source.folder, arguments.version, source.trusted)
     manifest = reader.manifest(source.folder, arguments.version, source.trusted)
     if arguments.json:
-        print(json.dumps({"version": manifest["version"], "files": len(manifest["files"]), "whole": True}, indent=2))
+        print(json.dumps({"version": manifest["version"], "files": len(manifest["files"]), "intact": True}, indent=2))
     else:
         print(f"release {manifest['version']} is intact: {len(manifest['files']):,} files match the manifest")
     return 0

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt as stop:
         if "run" not in answer:
             raise
-        # At a normal exit Python would wait for the worker threads of Beam, which are not told to stop.
+        # At a normal exit Python would wait for the worker threads of Beam, which do not receive the signal.
         sys.stdout.flush()
         os._exit(_exit_code(stop))
     return 0

@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
                 _search(arguments, loaded, space, output, run_id, console, raise_if_stopped)
         except KeyboardInterrupt as stop:
             _print_line(console, "stopped; run the same command again to resume after the finished trials")
-            # At a normal exit Python would wait for the worker threads of Beam, which are not told to stop.
+            # At a normal exit Python would wait for the worker threads of Beam, which do not receive the signal.
             os._exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
     return 0
 

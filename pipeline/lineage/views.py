@@ -223,9 +223,9 @@ def _place(boxes: dict[str, _Box]) -> tuple[float, float]:
     return max(box.x + box.width for box in boxes.values()) + _PADDING, y - _GAP_Y + _PADDING
 
 
-def _spread(layer: list[_Box], beside: dict[int, list[_Box]]) -> None:
+def _spread(layer: list[_Box], neighbours: dict[int, list[_Box]]) -> None:
     """Place the boxes of a layer side by side, each as close to the centre of its neighbours as possible."""
-    targets = {id(box): _mean([each.middle for each in beside.get(id(box), ())], box.middle) for box in layer}
+    targets = {id(box): _mean([each.middle for each in neighbours.get(id(box), ())], box.middle) for box in layer}
     layer.sort(key=lambda box: targets[id(box)])
     edge = float("-inf")
     for box in layer:

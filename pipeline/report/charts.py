@@ -88,7 +88,7 @@ def _dot(dot: Dot, note: str, y: float, left: float, x, places: int) -> Html:
 
 
 def curve(title: str, points: Sequence[tuple[float, float]], chosen: float | None = None) -> Html:
-    """Return a line through points (x a whole number, such as an epoch), with the chosen point marked.
+    """Return a line through points (x an integer, such as an epoch), with the chosen point marked.
 
     Args:
       title: a description for screen readers.

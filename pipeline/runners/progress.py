@@ -130,7 +130,7 @@ class Progress:
 
 
 def duration(seconds: float, whole: bool = False) -> str:
-    """Return a duration as text: `0.4 s`, `2 min 05 s`, `1 h 02 min`; without tenths if `whole`."""
+    """Return a duration as text: `0.4 s`, `2 min 05 s`, `1 h 02 min`; in whole seconds if `whole`."""
     if seconds < 59.95:
         return f"{int(seconds)} s" if whole else f"{seconds:.1f} s"
     minutes, rest = divmod(int(seconds if whole else seconds + 0.5), 60)

@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 
 from core.queries import Queries
-from serving.rerank import registry
 from serving.rerank.greedy import greedy
 from serving.rerank.items import Items
 from serving.rerank.relevance import order, relevance
@@ -43,8 +42,7 @@ class Reranker:
     def _configure(self, settings: Reranking) -> None:
         """Build the rules of `settings`."""
         self.settings = settings
-        configured = {key: settings.rules_of(key) for key in registry.RULES}
-        rules = [registry.RULES[key](each, self._items) for key, group in configured.items() for each in group]
+        rules = [each.load()(each, self._items) for _, each in settings.rules()]
         self._bonuses = [rule for rule in rules if isinstance(rule, BonusRule)]
         self._selections = [rule for rule in rules if isinstance(rule, SelectionRule) and rule.weight]
         self._constraints = [rule for rule in rules if isinstance(rule, ConstraintRule)]
@@ -78,16 +76,16 @@ class Reranker:
 
     def _select(self, queries: Queries, rows: np.ndarray, scores: np.ndarray, k: int) -> np.ndarray:
         """Return [Q, k] the positions of the candidates that are listed, in the order in which they are."""
-        worth = relevance(scores)
+        values = relevance(scores)
         for rule in self._bonuses:
-            worth += rule.bonus(queries, rows)
+            values += rule.bonus(queries, rows)
         terms = [(rule.weight, rule.term(queries, rows, k)) for rule in self._selections]
-        selected, violating = greedy(worth, k, terms, [rule.constraint(rows) for rule in self._constraints])
+        selected, violating = greedy(values, k, terms, [rule.constraint(rows) for rule in self._constraints])
         # Items are sorted within a page only. A page also ends where a constraint does, and what a constraint excludes
         # comes last on its page, so that a constraint on the first positions still holds after sorting.
         page = np.arange(k) // self.settings.page_size
         page = page + sum(np.arange(k) >= rule.top_k for rule in self._constraints)
-        worth = np.take_along_axis(worth, selected, axis=1)
-        last = np.where(np.isfinite(worth), violating, 2)
-        positions = np.lexsort((-worth, last, np.broadcast_to(page, selected.shape)), axis=1)
+        values = np.take_along_axis(values, selected, axis=1)
+        last = np.where(np.isfinite(values), violating, 2)
+        positions = np.lexsort((-values, last, np.broadcast_to(page, selected.shape)), axis=1)
         return np.take_along_axis(selected, positions, axis=1)

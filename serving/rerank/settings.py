@@ -1,36 +1,19 @@
 """The settings of re-ranking. Without Arrow, so that a configuration is checked without importing it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from core.settings import Settings
+from serving.rerank.rule_settings import RuleSettings
 from transform.features import Feature, raw_columns
-
-
-class RuleSettings(Settings):
-    """The settings of one re-ranking rule.
-
-    Attributes:
-      COLUMN_KIND: the kind of item feature that `column` names; None for a rule without a column.
-      COMPARES_ITEMS: whether the rule compares items by all their features, so that there must be one.
-      SHARES_SCORE: whether `weight` is a share of the score of a candidate; relevance has the rest.
-    """
-
-    COLUMN_KIND: ClassVar[Literal["numeric", "categorical"] | None] = None
-    COMPARES_ITEMS: ClassVar[bool] = False
-    SHARES_SCORE: ClassVar[bool] = False
-
-    @property
-    def share(self) -> float:
-        """Return the share of the rule in the score of a candidate, 0 for a rule that has none."""
-        return getattr(self, "weight", 0.0) if self.SHARES_SCORE else 0.0
 
 
 class Freshness(RuleSettings):
     """A bonus for new items that is halved with every half-life of age."""
 
+    RULE = "serving.rerank.freshness:Freshness"
     COLUMN_KIND = "numeric"
     RENAMED: ClassVar[Mapping[str, str]] = {"holds": "format"}
 
@@ -54,6 +37,8 @@ class Freshness(RuleSettings):
 class Popularity(RuleSettings):
     """A penalty for popular items."""
 
+    RULE = "serving.rerank.popularity:Popularity"
+
     weight: float = Field(
         0.1,
         ge=0,
@@ -66,6 +51,7 @@ class Popularity(RuleSettings):
 class MMR(RuleSettings):
     """Diversity by maximal marginal relevance: a penalty for the similarity to the items selected before."""
 
+    RULE = "serving.rerank.diversity:MMR"
     COMPARES_ITEMS = True
     SHARES_SCORE = True
     RENAMED: ClassVar[Mapping[str, str]] = {"likeness": "similarity"}
@@ -86,6 +72,7 @@ class MMR(RuleSettings):
 class DPP(RuleSettings):
     """Diversity by a determinantal point process: a penalty for items that those selected before resemble together."""
 
+    RULE = "serving.rerank.diversity:DPP"
     COMPARES_ITEMS = True
     SHARES_SCORE = True
 
@@ -100,6 +87,7 @@ class DPP(RuleSettings):
 class Calibration(RuleSettings):
     """Shares of categories in the list that follow those of the user's history."""
 
+    RULE = "serving.rerank.calibration:Calibration"
     COLUMN_KIND = "categorical"
     SHARES_SCORE = True
 
@@ -115,6 +103,7 @@ class Calibration(RuleSettings):
 class Cap(RuleSettings):
     """A maximum number of items of one category, brand or provider."""
 
+    RULE = "serving.rerank.caps:Cap"
     COLUMN_KIND = "categorical"
     RENAMED: ClassVar[Mapping[str, str]] = {"most": "max_items", "first": "top_k"}
 
@@ -133,6 +122,7 @@ class Reranking(Settings):
         description="The position of items without events: `ranked`, by the ranker, which learns from events; "
         "`retrieved`, the position in the retriever's order.",
     )
+    # The registry of the rules, in the order in which they are applied.
     freshness: Freshness | None = Field(None, description="A bonus for new items.")
     popularity: Popularity | None = Field(None, description="A penalty for popular items.")
     mmr: MMR | None = Field(None, description="Diversity by maximal marginal relevance.")
@@ -160,15 +150,11 @@ class Reranking(Settings):
             )
         return self
 
-    def rules_of(self, key: str) -> Sequence[RuleSettings]:
-        """Return the configured rules under one key, of which there may be several."""
-        value = getattr(self, key)
-        return value if isinstance(value, tuple) else [] if value is None else [value]
-
     def rules(self) -> Iterator[tuple[str, RuleSettings]]:
-        """Yield each configured rule with its key."""
+        """Yield each configured rule with its key, of which there may be several."""
         for key in type(self).model_fields:
-            for each in self.rules_of(key):
+            value = getattr(self, key)
+            for each in value if isinstance(value, tuple) else [value]:
                 if isinstance(each, RuleSettings):
                     yield key, each
 

@@ -94,7 +94,7 @@ def test_everything_met_leaves_nothing(world, source, asked):
 
 def test_more_queries_than_a_batch_are_answered_in_order(monkeypatch, source, asked):
     together = source.retrieve(asked, 10)
-    monkeypatch.setattr(index.ask, "BATCH", 7)
+    monkeypatch.setattr(index.inference, "BATCH", 7)
     found = source.retrieve(asked, 10)
     np.testing.assert_array_equal(found.rows, together.rows)
     np.testing.assert_allclose(found.scores, together.scores, rtol=1e-5, atol=1e-6)

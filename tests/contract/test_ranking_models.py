@@ -11,7 +11,7 @@ import tensorflow as tf
 from core import names
 from core.errors import ModelError
 from trainer.ranking import calibration
-from trainer.ranking.contract import PER_CANDIDATE, RankingData, list_ndcg, simplest_of_the_best
+from trainer.ranking.contract import PER_CANDIDATE, RankingData, list_ndcg, one_standard_error_rule
 from trainer.ranking.deepfm import Pairs
 from trainer.ranking.inputs import Attention, Mean, NetworkInputs, Signals
 from trainer.ranking.registry import MODELS
@@ -47,7 +47,7 @@ def with_signal(data):
         right = ((value > 1) & (columns[names.WEIGHT] > 0)).astype(np.float32)
         return {KNOWN_OF_SOME: np.where(rng.random(value.shape) < 0.3, np.nan, value), names.LABEL: right}
 
-    return with_columns(data, make, given=(*PER_CANDIDATE, KNOWN_OF_SOME))
+    return with_columns(data, make, retrieval_signals=(*PER_CANDIDATE, KNOWN_OF_SOME))
 
 
 # ---- every model ----
@@ -258,10 +258,10 @@ def test_attention_is_the_sum_of_what_was_met_weighed_by_a_network_over_each_pai
     layer = Attention()
     found = layer(*(tf.constant(values) for values in (met, present, candidate))).numpy()
     w_met, b, w_candidate, w_product = (
-        layer.of_met.kernel.numpy(),
-        layer.of_met.bias.numpy(),
-        layer.of_candidate.kernel.numpy(),
-        layer.of_product.kernel.numpy(),
+        layer.history_layer.kernel.numpy(),
+        layer.history_layer.bias.numpy(),
+        layer.candidate_layer.kernel.numpy(),
+        layer.product_layer.kernel.numpy(),
     )
     out, out_bias = (weight.numpy() for weight in layer.weight.weights)
     expected = np.zeros_like(candidate)
@@ -281,13 +281,13 @@ def test_pairs_of_fields_are_the_sum_of_their_dot_products():
     def some(*shape):
         return tf.constant(rng.normal(size=shape), tf.float32)
 
-    seen = NetworkInputs(some(2, 5, 4), [some(2, 3), some(2, 1)], [some(2, 5, 3)], some(2, 5, 3), some(2, 1, 3))
+    inputs = NetworkInputs(some(2, 5, 4), [some(2, 3), some(2, 1)], [some(2, 5, 3)], some(2, 5, 3), some(2, 1, 3))
     layer = Pairs(3)
-    found = layer(seen).numpy()[..., 0]
+    found = layer(inputs).numpy()[..., 0]
     number, signals = (project.kernel.numpy() for project in layer.project if project is not None)
-    user = [np.repeat(each.numpy()[:, None], 5, axis=1) for each in seen.user]
-    fields = [seen.candidate.numpy(), np.repeat(seen.met.numpy(), 5, axis=1), user[0], user[1] @ number]
-    fields += [seen.item[0].numpy(), seen.signals.numpy() @ signals]
+    user = [np.repeat(each.numpy()[:, None], 5, axis=1) for each in inputs.user]
+    fields = [inputs.candidate.numpy(), np.repeat(inputs.history.numpy(), 5, axis=1), user[0], user[1] @ number]
+    fields += [inputs.item[0].numpy(), inputs.signals.numpy() @ signals]
     expected = sum((fields[i] * fields[j]).sum(axis=-1) for i in range(len(fields)) for j in range(i))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -342,11 +342,11 @@ def test_the_simplest_of_those_that_are_as_good_but_for_chance_is_kept():
     noise = rng.normal(0, 0.3, 200)
     by_chance = base + noise - noise.mean() + 0.01  # the standard error of the difference is 0.02
     clearly = base + 0.05 + 0.1 * noise
-    assert simplest_of_the_best(np.stack([base, by_chance])) == 0
-    assert simplest_of_the_best(np.stack([base, clearly])) == 1
-    assert simplest_of_the_best(np.stack([base, clearly, clearly + 0.001 * noise])) == 1
-    assert simplest_of_the_best(np.stack([base + 0.2, clearly])) == 0
-    assert simplest_of_the_best(np.stack([base, base])) == 0
+    assert one_standard_error_rule(np.stack([base, by_chance])) == 0
+    assert one_standard_error_rule(np.stack([base, clearly])) == 1
+    assert one_standard_error_rule(np.stack([base, clearly, clearly + 0.001 * noise])) == 1
+    assert one_standard_error_rule(np.stack([base + 0.2, clearly])) == 0
+    assert one_standard_error_rule(np.stack([base, base])) == 0
     unknown = np.where(np.arange(200) < 20, np.nan, clearly)  # lists without a relevant item
-    assert simplest_of_the_best(np.stack([np.where(np.isnan(unknown), np.nan, base), unknown])) == 1
-    assert simplest_of_the_best(np.array([[0.1], [0.2]])) == 1
+    assert one_standard_error_rule(np.stack([np.where(np.isnan(unknown), np.nan, base), unknown])) == 1
+    assert one_standard_error_rule(np.array([[0.1], [0.2]])) == 1

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 import yaml
+from facts import facts, lacking
 
 from core.errors import UsageError
 from pipeline import cli, config
@@ -29,21 +30,21 @@ def load(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"run_folder": "a\0b"}, "line 4: text should hold no NUL"),
-        ({"run_folder": [1]}, "run_folder: should be a valid string; found [1]"),
-        ({"data": {"root": "a\0b"}}, "line 2: text should hold no NUL"),
-        ({"data": {"root": ".", "users": {"path": "a\0.csv"}}}, "line 4: text should hold no NUL"),
-        ({"data": {"root": ".", "schema_folder": 7}}, "data.schema_folder: should be a valid string; found 7"),
+        ({"run_folder": "a\0b"}, "line 4 … NUL"),
+        ({"run_folder": [1]}, "run_folder: … string … found [1]"),
+        ({"data": {"root": "a\0b"}}, "line 2 … NUL"),
+        ({"data": {"root": ".", "users": {"path": "a\0.csv"}}}, "line 4 … NUL"),
+        ({"data": {"root": ".", "schema_folder": 7}}, "data.schema_folder: … string … found 7"),
         (
             {"data": {"root": ".", "users": None}, "features": {"user": {"age": "numeric"}}},
-            "features.user: should be em",
+            "features.user: … `data.users` … age",
         ),
     ],
 )
 def test_a_path_that_is_none(tmp_path, changes, message):
     with pytest.raises(UsageError) as caught:
         load(tmp_path, **changes)
-    assert message in str(caught.value)
+    assert lacking(str(caught.value), message) == []
 
 
 def test_a_run_folder_that_is_a_file(tmp_path, capsys):
@@ -54,7 +55,7 @@ def test_a_run_folder_that_is_a_file(tmp_path, capsys):
     for folder in (file, file / "below"):
         load(tmp_path, run_folder=str(folder))
         assert cli.main(["run", str(tmp_path / "shop.yaml")]) == 2
-        assert f"run_folder: {file} is a file where a folder should be" in capsys.readouterr().err
+        assert lacking(capsys.readouterr().err, f"run_folder: {file} … is a file … folder") == []
     assert file.stat().st_size == 0
 
 
@@ -75,17 +76,17 @@ def test_a_metadata_file_that_is_damaged_or_of_another_program(tmp_path):
     file.touch()
     records.check_store(file)  # as SQLite makes it
     file.write_bytes(b"no database" * 500)
-    with pytest.raises(UsageError, match=f"{file}: is damaged .*not a database.*move it away"):
+    with pytest.raises(UsageError, match=facts(f"{file}: … damaged … not a database")):
         records.check_store(file)
-    with pytest.raises(UsageError, match="is damaged"):
+    with pytest.raises(UsageError, match=facts(f"{file}: … damaged")):
         records.open_store(file)
     file.unlink()
     with sqlite3.connect(file) as other:
         other.execute("CREATE TABLE invoices (number INTEGER)")
-    with pytest.raises(UsageError, match="of another program, with the tables invoices"):
+    with pytest.raises(UsageError, match=facts(f"{file}: … tables invoices")):
         records.check_store(file)
     (tmp_path / "folder").mkdir()
-    with pytest.raises(UsageError, match="is not a file"):
+    with pytest.raises(UsageError, match=facts(f"{tmp_path}/folder: … not a file")):
         records.check_store(tmp_path / "folder")
 
 
@@ -99,7 +100,7 @@ def test_a_metadata_file_with_a_damaged_page(tmp_path):
     content = bytearray(file.read_bytes())
     content[-4096 * 2 :] = b"\xee" * (4096 * 2)
     file.write_bytes(content)
-    with pytest.raises(UsageError, match="is damaged"):
+    with pytest.raises(UsageError, match=facts(f"{file}: … damaged")):
         records.check_store(file, deep=True)
 
 
@@ -139,12 +140,12 @@ def test_what_a_killed_run_left_half_written_is_undone(tmp_path):
     [
         (b"\x00\xff garbage", "invalid start byte"),
         (b"feature { nam: 'x' }", '1:11 : Message type "tensorflow.metadata.v0.Feature" has no field named "nam"'),
-        (b"", "it has no feature"),
+        (b"", "no feature"),
     ],
 )
 def test_a_frozen_schema_that_is_none(tmp_path, content, found):
     file = tmp_path / "users.pbtxt"
-    with pytest.raises(UsageError, match="is missing"):
+    with pytest.raises(UsageError, match=facts(f"{file} … missing")):
         paths.check_schema(file)
     file.write_bytes(content)
     with pytest.raises(UsageError) as caught:
@@ -158,7 +159,7 @@ def test_a_frozen_schema_that_is_none(tmp_path, content, found):
 def test_a_tolerance_that_is_no_share(tmp_path, capsys, tolerance):
     load(tmp_path)
     assert cli.main(["data", "freeze", str(tmp_path / "shop.yaml"), f"--tolerance={tolerance}"]) == 2
-    assert "--tolerance should be a share from 0 to below 1" in capsys.readouterr().err
+    assert lacking(capsys.readouterr().err, "--tolerance … 0 … 1") == []
 
 
 # ---- a full disk ----
@@ -174,5 +175,4 @@ def test_a_full_disk_is_named(wrapped):
             "Traceback ...\nResourceExhaustedError: /tmp/part; No space left on device [while running]"
         )
     message = str(local.explained("Transform", error))
-    assert "Transform could not write: the disk is full" in message
-    assert "run again" in message
+    assert lacking(message, "Transform … disk is full") == []

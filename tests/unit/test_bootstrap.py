@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from facts import facts, lacking
 
 ROOT = Path(__file__).parents[2]
 
@@ -77,13 +78,13 @@ def executable(path: Path, text: str) -> str:
 def test_only_linux_on_x86_64_will_do(bootstrap):
     bootstrap.check_system("Linux", "x86_64")
     for system, machine in (("Darwin", "arm64"), ("Linux", "aarch64"), ("Windows", "AMD64")):
-        with pytest.raises(bootstrap.SetupError, match=f"found {system} on {machine}"):
+        with pytest.raises(bootstrap.SetupError, match=facts(f"{system} … {machine}")):
             bootstrap.check_system(system, machine)
 
 
 def test_too_little_space_says_how_much_there_is(bootstrap):
     bootstrap.check_disk(5_000_000_000, "/here")
-    with pytest.raises(bootstrap.SetupError, match=r"needs 5 GB free at /here, found 4\.9 GB"):
+    with pytest.raises(bootstrap.SetupError, match=facts("5 GB … /here … 4.9 GB")):
         bootstrap.check_disk(4_900_000_000, "/here")
 
 
@@ -96,7 +97,7 @@ def test_glibc_version(runtime, text, version):
 
 
 def test_another_c_library_is_refused_before_anything_is_fetched(bootstrap, runtime, started, tmp_path):
-    with pytest.raises(bootstrap.SetupError, match=r"glibc 2\.39 or newer, found another C library"):
+    with pytest.raises(bootstrap.SetupError, match=facts("glibc 2.39")):
         runtime.add_runtime(tmp_path, sys.executable, (0, 0))
     assert started == []
 
@@ -113,20 +114,20 @@ def test_the_python_of_a_venv_is_the_one_below_it(interpreter):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("#!/bin/sh\necho cpython 3.12 /opt/python3.12\n", r"PYTHON is .*/python \(cpython 3\.12\)"),
-        ("#!/bin/sh\necho pypy 3.11 /opt/pypy\n", r"\(pypy 3\.11\)"),
-        ("#!/bin/sh\nexit 0\n", "is not a Python that runs"),
-        ("#!/bin/sh\nexit 127\n", "is not a Python that runs"),
-        ("\x7fELF nonsense", "is not a Python that runs"),
+        ("#!/bin/sh\necho cpython 3.12 /opt/python3.12\n", "PYTHON … /python … cpython 3.12"),
+        ("#!/bin/sh\necho pypy 3.11 /opt/pypy\n", "PYTHON … pypy 3.11"),
+        ("#!/bin/sh\nexit 0\n", "PYTHON … /python … not a Python"),
+        ("#!/bin/sh\nexit 127\n", "PYTHON … /python … not a Python"),
+        ("\x7fELF nonsense", "PYTHON … /python … not a Python"),
     ],
 )
 def test_a_python_that_was_asked_for_and_does_not_fit_is_an_error(bootstrap, interpreter, tmp_path, text, told):
-    with pytest.raises(bootstrap.SetupError, match=told):
+    with pytest.raises(bootstrap.SetupError, match=facts(told)):
         interpreter.find_python(executable(tmp_path / "python", text))
 
 
 def test_a_python_that_is_not_there_is_an_error(bootstrap, interpreter, tmp_path):
-    with pytest.raises(bootstrap.SetupError, match="missing, which is not a Python that runs"):
+    with pytest.raises(bootstrap.SetupError, match=facts(f"{tmp_path}/missing … not a Python")):
         interpreter.find_python(str(tmp_path / "missing"))
 
 
@@ -142,8 +143,7 @@ def test_without_a_311_the_message_lists_what_was_found(bootstrap, interpreter, 
     )
     with pytest.raises(bootstrap.SetupError) as error:
         interpreter.find_python(None)
-    assert f"found {other} (cpython 3.9). Install it" in str(error.value)
-    assert "make demo PYTHON=" in str(error.value)
+    assert lacking(str(error.value), f"{other} … cpython 3.9 … make demo PYTHON=") == []
 
 
 def test_of_several_pythons_the_fastest_is_taken_and_named(interpreter, tmp_path, monkeypatch, capsys):
@@ -219,7 +219,7 @@ def test_the_mirror_is_the_one_that_apt_uses(runtime, tmp_path, name, text, mirr
     ],
 )
 def test_no_mirror_names_the_systems_that_will_do(bootstrap, runtime, tmp_path, name, text):
-    with pytest.raises(bootstrap.SetupError, match="found no Debian mirror"):
+    with pytest.raises(bootstrap.SetupError, match="Debian"):
         runtime.debian_mirror(sources(tmp_path, name, text))
 
 
@@ -245,7 +245,7 @@ def test_the_lock_pins_what_the_set_up_itself_needs(bootstrap, name):
 
 
 def test_what_is_not_in_the_lock_is_an_error(bootstrap):
-    with pytest.raises(bootstrap.SetupError, match=r"u is not in requirements\.lock"):
+    with pytest.raises(bootstrap.SetupError, match=r"\bu\b.*requirements\.lock"):
         bootstrap.locked("u")
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from facts import facts, lacking
 
 import core
 from core import names
@@ -44,35 +45,38 @@ def test_the_least_a_configuration_says(tmp_path):
     [
         # ---- keys and types ----
         ("sed: 1", "  sed: … `seed`"),
-        ("banana: 1", "  banana: is not a known key. Known keys: name, seed"),
-        ("name: My Shop", "  name: String should match pattern"),
+        ("banana: 1", "  banana: … name, seed"),
+        ("name: My Shop", "  name: … pattern … 'My Shop'"),
         ("seed: -1", "  seed: … 0 … found -1"),
-        ("retrieval: {candidates: many}", "  retrieval.candidates: should be a valid integer"),
+        ("retrieval: {candidates: many}", "  retrieval.candidates: … integer … found 'many'"),
         ("retrieval: {index: {kind: annoy}}", "  retrieval.index.kind: … 'exact' … 'hnsw' … found 'annoy'"),
         ("retrieval: {index: {min_recall: 2}}", "  retrieval.index.min_recall: … 1"),
         # ---- data ----
         ("data: {}", "  data: … `dataset` … `root`"),
         ("data: {root: ., dataset: movielens-100k}", "  data: … `dataset` … `root`"),
         ("data: {dataset: movilens}", "  data: … 100"),
-        ("data: {root: ., users: {path: /etc/users.csv}}", "  data.users.path: should be a path below data.root"),
-        ("data: {root: ., users: {path: ../users.csv}}", "  data.users.path: should be a path below data.root"),
-        ("data: {root: ., users: {path: users.xls}}", "  data.users.path: should end in .csv"),
-        ("data: {root: ., items: {path: a.csv, on_duplicate: keep}}", "on_duplicate of users and items should be"),
+        ("data: {root: ., users: {path: /etc/users.csv}}", "  data.users.path: … data.root"),
+        ("data: {root: ., users: {path: ../users.csv}}", "  data.users.path: … data.root"),
+        ("data: {root: ., users: {path: users.xls}}", "  data.users.path: … .csv … users.xls"),
+        ("data: {root: ., items: {path: a.csv, on_duplicate: keep}}", "on_duplicate … items"),
         ("data: {root: ., interactions: {path: a.csv, rating_range: [1]}}", "  data.interactions.rating_range"),
-        ("data: {root: ., impressions: {separator: ;}}", "  data.impressions.path: is required but missing"),
-        ("data: {root: ., impressions: {path: shown.xls}}", "  data.impressions.path: should end in .csv"),
-        ("data: {root: ., impressions: {path: e.csv, rating_range: [1, 5]}}", "rating_range: is not a known key"),
+        ("data: {root: ., impressions: {separator: ;}}", "  data.impressions.path: … required"),
+        ("data: {root: ., impressions: {path: shown.xls}}", "  data.impressions.path: … .csv … shown.xls"),
+        (
+            "data: {root: ., impressions: {path: e.csv, rating_range: [1, 5]}}",
+            "data.impressions.rating_range: … not a known key",
+        ),
         # ---- columns ----
-        ("data: {root: ., users: {path: u.csv, columns: {usr_id: uid}}}", "data.users.columns.usr_id: is no column"),
+        ("data: {root: ., users: {path: u.csv, columns: {usr_id: uid}}}", "data.users.columns.usr_id: … user_id"),
         (
             "data: {root: ., users: {path: u.csv, columns: {customer: user_id}}}",
-            "Our name comes first: `user_id: customer`",
+            "data.users.columns.customer: … `user_id: customer`",
         ),
-        ("data: {root: ., users: {path: u.csv, columns: {age: Age}}}", "data.users.columns.age: is no column"),
-        ("data: {root: ., users: {path: u.csv, columns: {rating: stars}}}", "data.users.columns.rating: is no column"),
+        ("data: {root: ., users: {path: u.csv, columns: {age: Age}}}", "data.users.columns.age: … column"),
+        ("data: {root: ., users: {path: u.csv, columns: {rating: stars}}}", "data.users.columns.rating: … column"),
         (
             "data: {root: ., impressions: {path: e.csv, columns: {rating: stars}}}",
-            "data.impressions.columns.rating: is no column",
+            "data.impressions.columns.rating: … column",
         ),
         (
             "data: {root: ., interactions: {path: i.csv, columns: {user_id: id, item_id: id}}}",
@@ -88,11 +92,14 @@ def test_the_least_a_configuration_says(tmp_path):
             "data.items.columns: … `item_id` … `name`",
         ),
         # ---- numbers ----
-        ("evaluation: {rules: [{metric: ndcg@10, at_least: .inf}]}", "at_least: should be a finite number"),
-        ("retrieval: {params: {temperature: .inf}}", "temperature: should be a finite number"),
-        ("split: {eval: .nan}", "  split.eval: should be a finite number"),
-        ("data: {root: ., interactions: {path: i.csv, rating_range: [1, .inf]}}", "rating_range.1: should be a finite"),
-        ("reranking: {freshness: {column: a, half_life_days: .inf}}", "half_life_days: should be a finite number"),
+        ("evaluation: {rules: [{metric: ndcg@10, at_least: .inf}]}", "at_least: … finite … found inf"),
+        ("retrieval: {params: {temperature: .inf}}", "temperature: … finite … found inf"),
+        ("split: {eval: .nan}", "  split.eval: … finite … found nan"),
+        (
+            "data: {root: ., interactions: {path: i.csv, rating_range: [1, .inf]}}",
+            "rating_range.1: … finite … found inf",
+        ),
+        ("reranking: {freshness: {column: a, half_life_days: .inf}}", "half_life_days: … finite … found inf"),
         ("seed: true", "  seed: … found true"),
         ("retrieval: {candidates: true}", "  retrieval: … found true"),
         ("evaluation: {at: [10, true]}", "  evaluation: … found [10, true]"),
@@ -110,16 +117,16 @@ def test_the_least_a_configuration_says(tmp_path):
         ("split: {column: fold}", "  split: … `column` … `given` … found temporal"),
         ("split: {method: kfold}", "  split: … `fold` … `kfold` … found kfold"),
         ("split: {method: kfold, fold: 6 of 5}", "  split: … `i of n` … 1"),
-        ("split: {method: kfold, fold: 1/5}", "  split.fold: String should match pattern"),
+        ("split: {method: kfold, fold: 1/5}", "  split.fold: … pattern … '1/5'"),
         (
             "split: {method: given, column: rating}",
             "  split.column: … 'rating'",
         ),
         # ---- models ----
-        ("retrieval: {model: tow_tower}", "  retrieval model should be one of popularity, item_knn, "),
+        ("retrieval: {model: tow_tower}", "  retrieval … popularity, item_knn, … found 'tow_tower'"),
         (
             "retrieval: {params: {dims: 3}}",
-            "  retrieval.params of two_tower: dims: is not a known key. Did you mean `dim`?",
+            "  retrieval.params of two_tower: dims: … `dim`",
         ),
         (
             "retrieval: {params: {dim: 0}}",
@@ -129,7 +136,7 @@ def test_the_least_a_configuration_says(tmp_path):
             "retrieval: {model: ease, index: {kind: hnsw}}",
             "  retrieval.index.kind: … `exact`",
         ),
-        ("ranking: {model: mmoe}", "  ranking.model: mmoe learns ratings"),
+        ("ranking: {model: mmoe}", "  ranking.model: mmoe … rating"),
         ("features: {user: {hour: numeric}}", "  features: … ['hour']"),
         (
             "{features: {item: {score_of_ease: numeric}}, "
@@ -137,8 +144,8 @@ def test_the_least_a_configuration_says(tmp_path):
             "  features: … ['score_of_ease']",
         ),
         ("features: {item: {interaction: timestamp}}", "  features: … 'interaction'"),
-        ("retrieval: {model: svd}", "  retrieval.model: svd is fitted on ratings"),
-        ("ranking: {model: gbdt9}", "  ranking model should be one of dcn"),
+        ("retrieval: {model: svd}", "  retrieval.model: svd … ratings"),
+        ("ranking: {model: gbdt9}", "  ranking … dcn, … found 'gbdt9'"),
         (
             "ranking: {negatives: {impressions: 0.2}}",
             "  ranking.negatives.impressions: … `data.impressions` … `impressions: {path: impressions.parquet}` … 0",
@@ -164,7 +171,7 @@ def test_the_least_a_configuration_says(tmp_path):
         ("features: {item: {k: categorical}}", "  features: … 'k'"),
         (
             "features: {user: {age: {kind: numeric, buckets: -1}}}",
-            "  features.user.age.buckets: should be greater than",
+            "  features.user.age.buckets: … found -1",
         ),
         ("features: {history_length: 0}", "  features.history_length: … 1"),
         # ---- title ----
@@ -174,11 +181,11 @@ def test_the_least_a_configuration_says(tmp_path):
         ),
         (
             "{data: {root: ., title: age}, features: {user: {age: numeric}}}",
-            "  data.title: should be a column of items",
+            "  data.title: … items … found 'age'",
         ),
         (
             "{data: {root: ., title: tags}, features: {item: {tags: multi_valued}}}",
-            "  data.title: should be a column of items",
+            "  data.title: … items … found 'tags'",
         ),
         # ---- reranking ----
         ("reranking: {mmr: {}, dpp: {}}", "  reranking: … `mmr` … `dpp`"),
@@ -194,23 +201,22 @@ def test_the_least_a_configuration_says(tmp_path):
         ),
         (
             "{features: {item: {a: categorical, p: numeric}}, reranking: {freshness: {column: a}}}",
-            "  reranking.freshness.column should be one of p, the numeric features of items; found 'a'",
+            "  reranking.freshness.column … p … numeric … found 'a'",
         ),
         (
             "{features: {item: {a: categorical, b: multi_valued, p: numeric}}, "
             "reranking: {caps: [{column: p, max_items: 1}]}}",
-            "  reranking.caps.column should be one of a, b, the categorical or multi-valued features of items; found "
-            "'p'",
+            "  reranking.caps.column … a, b … categorical … found 'p'",
         ),
         (
             "{features: {item: {p: numeric}}, reranking: {calibration: {column: p}}}",
-            "  reranking.calibration.column should be one of none there is, the categorical or multi-valued features",
+            "  reranking.calibration.column … none … categorical … found 'p'",
         ),
         # ---- evaluation ----
         ("evaluation: {at: []}", "  evaluation.at: "),
         ("evaluation: {at: [10, 0]}", "  evaluation.at.1: … 1 … found 0"),
-        ("evaluation: {baselines: [best]}", "  evaluation: baselines should be of popularity, item_knn"),
-        ("evaluation: {baselines: [two_tower]}", "which need no features; found 'two_tower'"),
+        ("evaluation: {baselines: [best]}", "  evaluation: baselines … popularity, item_knn … found 'best'"),
+        ("evaluation: {baselines: [two_tower]}", "baselines … features … found 'two_tower'"),
         ("evaluation: {slices: [age]}", "  evaluation.slices: … ['age']"),
         (
             "{evaluation: {slices: [tags]}, features: {user: {tags: multi_valued, sex: categorical}}}",
@@ -222,14 +228,17 @@ def test_the_least_a_configuration_says(tmp_path):
             "evaluation: {rules: [{metric: ndcg10, at_least: 0}]}",
             "  evaluation.rules.0: … 10",
         ),
-        ("evaluation: {rules: [{metric: mystery@10, at_least: 0}]}", "  evaluation.rules.0: metric should be NAME@K"),
+        (
+            "evaluation: {rules: [{metric: mystery@10, at_least: 0}]}",
+            "  evaluation.rules.0: … NAME@K … found 'mystery@10'",
+        ),
         (
             "evaluation: {rules: [{metric: ndcg@10}]}",
-            "  evaluation.rules.0: should have exactly one of at_least, at_most, not_below",
+            "  evaluation.rules.0: … one of at_least, at_most, not_below",
         ),
         (
             "evaluation: {rules: [{metric: ndcg@10, at_least: 0, not_below: popularity}]}",
-            "  evaluation.rules.0: should have exactly one of at_least, at_most, not_below",
+            "  evaluation.rules.0: … one of at_least, at_most, not_below",
         ),
         (
             "evaluation: {rules: [{metric: gini@10, not_below: popularity}]}",
@@ -253,11 +262,11 @@ def test_the_least_a_configuration_says(tmp_path):
         ),
         (
             "evaluation: {rules: [{metric: ndcg@10, at_least: 0, slice: 'user:new'}]}",
-            "  evaluation: a rule's slice should be one of user:warm, user:cold, item:warm",
+            "  evaluation: … user:warm, user:cold, item:warm … found 'user:new'",
         ),
         (
             "evaluation: {rules: [{metric: ndcg@10, change_at_least: .nan}]}",
-            "  evaluation.rules.0.change_at_least: should be a finite number",
+            "  evaluation.rules.0.change_at_least: … finite … found nan",
         ),
         (
             "evaluation: {rules: [{metric: ndcg@10, not_below: popularty}]}",
@@ -273,7 +282,7 @@ def test_the_least_a_configuration_says(tmp_path):
             "  evaluation.rules: … found ndcg@10 of kind=a",
         ),
         ("release: {trusted_keys: [a.pem]}", "  release: … `trusted_keys` … `signing_key`"),
-        ("release: {folder: ../elsewhere}", "  release.folder: should be the name of a folder"),
+        ("release: {folder: ../elsewhere}", "  release.folder: … found '../elsewhere'"),
         (
             "evaluation: {rules: [{step: three, metric: ndcg@10, at_least: 0}]}",
             "  evaluation.rules.0.step: … 'retrieval'",
@@ -283,8 +292,7 @@ def test_the_least_a_configuration_says(tmp_path):
 def test_what_does_not_fit_is_told_with_its_place(tmp_path, text, told):
     with pytest.raises(UsageError) as caught:
         load(tmp_path, text)
-    for fact in told.split(" … "):  # the key, names and values of the message, not its wording
-        assert fact in str(caught.value)
+    assert lacking(str(caught.value), told) == []
     assert str(caught.value).startswith(f"{tmp_path}/recommender.yaml:\n")
     assert "Traceback" not in str(caught.value)
     assert "pydantic" not in str(caught.value)
@@ -324,19 +332,19 @@ def test_impressions_are_a_table_where_they_are_configured(tmp_path):
     assert with_them.data.tables == (*names.TABLES, "impressions")
     for name in ("interactions.parquet", "users.parquet", "items.parquet"):
         (tmp_path / name).touch()
-    with pytest.raises(UsageError, match=f"no file matches:\n  data.impressions: {tmp_path}/shown.csv\n"):
+    with pytest.raises(UsageError, match=facts(f"\n  data.impressions: {tmp_path}/shown.csv\n")):
         paths.table_files(with_them, tmp_path / "recommender.yaml")
     (tmp_path / "shown.csv").touch()
     assert len(paths.table_files(with_them, tmp_path / "recommender.yaml")) == 4
 
 
 def test_a_file_that_is_missing_or_no_text_is_told(tmp_path):
-    with pytest.raises(UsageError, match="no such file"):
+    with pytest.raises(UsageError, match=facts(f"{tmp_path}/none.yaml: … no such file")):
         config.load(tmp_path / "none.yaml")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UsageError, match="cannot be read as UTF-8 text"):
+    with pytest.raises(UsageError, match=facts(f"{tmp_path}/bytes.yaml: … UTF-8")):
         config.load(tmp_path / "bytes.yaml")
-    with pytest.raises(UsageError, match="cannot be read"):
+    with pytest.raises(UsageError, match=facts(f"{tmp_path}: … folder")):
         config.load(tmp_path)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from facts import lacking
 
 from pipeline import cli
 
@@ -121,79 +122,87 @@ def schema(shop: Shop) -> None:
 
 LONG = "z" * 500
 BAD = {
-    "no file": (lambda shop: (shop.data / "items.csv").unlink(), 1, ["no file matches 'items.csv'"]),
-    "empty file": (change("put", "items.csv", ""), 1, ["items.csv: the file: is empty"]),
-    "header only": (change("put", "users.csv", "user_id,age\n"), 1, ["users.csv: the table: has columns but no rows"]),
-    "gzip": (change("put", "users.csv", gzip.compress(b"user_id\n1\n")), 1, ["users.csv: the file: looks like gzip"]),
-    "parquet as csv": (change("put", "users.csv", b"PAR1\x15\x04"), 1, ["looks like Parquet, not CSV"]),
-    "utf-16": (change("put", "users.csv", "user_id,age\n1,2\n".encode("utf-16")), 1, ["is UTF-16 text"]),
+    "no file": (lambda shop: (shop.data / "items.csv").unlink(), 1, ["no file", "'items.csv'"]),
+    "empty file": (change("put", "items.csv", ""), 1, ["items.csv: ", "empty"]),
+    "header only": (change("put", "users.csv", "user_id,age\n"), 1, ["users.csv: ", "no rows"]),
+    "gzip": (change("put", "users.csv", gzip.compress(b"user_id\n1\n")), 1, ["users.csv: ", "gzip"]),
+    "parquet as csv": (change("put", "users.csv", b"PAR1\x15\x04"), 1, ["users.csv: ", "Parquet", "CSV"]),
+    "utf-16": (change("put", "users.csv", "user_id,age\n1,2\n".encode("utf-16")), 1, ["users.csv: ", "UTF-16"]),
     "binary": (change("put", "users.csv", bytes(range(256)) * 9), 1, ["users.csv: "]),
-    "fifo": (fifo, 1, ["users.csv: the file: is a FIFO"]),
-    "spark folder": (spark, 1, ["is a folder", "end in `events.parquet/*.parquet`"]),
+    "fifo": (fifo, 1, ["users.csv: ", "FIFO"]),
+    "spark folder": (spark, 1, ["folder", "`events.parquet/*.parquet`"]),
     "csv as parquet": (
         lambda shop: (shop.put("u.parquet", GOOD["users.csv"]), shop.set("users", path="u.parquet")),
         1,
-        ["u.parquet: the file: looks like text, such as CSV, not Parquet"],
+        ["u.parquet: ", "CSV", "Parquet"],
     ),
-    "no column": (change("put", "users.csv", "user_id,ages\n1,2\n"), 1, ["the closest is 'ages'", "{age: ages}"]),
-    "column twice": (change("put", "users.csv", "user_id,age,age\n1,2,3\n"), 1, ["'age' stands there 2 times"]),
-    "separator": (change("put", "users.csv", "user_id;age\n1;2\n"), 1, ["`data.users.separator` to ';'"]),
+    "no column": (change("put", "users.csv", "user_id,ages\n1,2\n"), 1, ["'age'", "'ages'", "{age: ages}"]),
+    "column twice": (change("put", "users.csv", "user_id,age,age\n1,2,3\n"), 1, ["users.csv: ", "'age'", "2 times"]),
+    "separator": (change("put", "users.csv", "user_id;age\n1;2\n"), 1, ["`data.users.separator`", "';'"]),
     "bad number": (change("add", "users.csv", "4,old"), 1, ["users.csv: line 5, column 'age': 'old'"]),
     "long value": (change("add", "users.csv", f"4,{LONG}"), 1, ["column 'age': 'zzz", "zzz..."]),
-    "missing id": (change("add", "users.csv", ",3"), 1, ["users.csv: line 5, column 'user_id': is empty"]),
-    "float id": (change("add", "users.csv", "4.0,3"), 1, ["'4.0' is an id written as a float"]),
-    "bad bytes": (change("put", "users.csv", b"user_id,age\n\xff,3\n"), 1, ["is not valid UTF-8"]),
-    "few fields": (change("add", "users.csv", "4"), 1, ["line 5: 1 fields where the header has 2"]),
-    "open quote": (change("add", "users.csv", '"4,3'), 1, ["line 5: a quote opens and never closes"]),
-    "repeated user": (change("add", "users.csv", "1,31"), 1, ["line 5: user_id '1' stands in line 2 already"]),
-    "repeated event": (change("add", "events.csv", "1,a,100,5"), 1, ["line 5: the same event as in line 2"]),
-    "milliseconds": (change("add", "events.csv", "1,c,1700000000000,5"), 1, ["in milliseconds"]),
-    "future": (change("add", "events.csv", "1,c,4000000000,5"), 1, ["lies in the future"]),
+    "missing id": (change("add", "users.csv", ",3"), 1, ["users.csv: line 5, column 'user_id': ", "empty"]),
+    "float id": (change("add", "users.csv", "4.0,3"), 1, ["column 'user_id': '4.0'", "float"]),
+    "bad bytes": (change("put", "users.csv", b"user_id,age\n\xff,3\n"), 1, ["users.csv: line 2", "UTF-8"]),
+    "few fields": (change("add", "users.csv", "4"), 1, ["line 5: 1 ", "header", "2"]),
+    "open quote": (change("add", "users.csv", '"4,3'), 1, ["line 5: ", "quote"]),
+    "repeated user": (change("add", "users.csv", "1,31"), 1, ["line 5: user_id '1'", "line 2"]),
+    "repeated event": (change("add", "events.csv", "1,a,100,5"), 1, ["line 5: ", "event", "line 2"]),
+    "milliseconds": (
+        change("add", "events.csv", "1,c,1700000000000,5"),
+        1,
+        ["line 5, column 'timestamp': ", "milliseconds"],
+    ),
+    "future": (change("add", "events.csv", "1,c,4000000000,5"), 1, ["line 5, column 'timestamp': ", "future"]),
     "no time": (change("add", "events.csv", "1,c,yesterday,5"), 1, ["'yesterday'"]),
-    "rating": (change("add", "events.csv", "1,c,400,9"), 1, ["'9' is outside [1, 5]"]),
+    "rating": (change("add", "events.csv", "1,c,400,9"), 1, ["column 'rating': '9'", "[1, 5]"]),
     "unknown item": (
         change("add", "events.csv", "1,none,400,5", "2,none,500,5"),
         1,
-        ["events.csv: line 5, column 'item_id': 'none' is not in the table items (2 such rows)"],
+        ["events.csv: line 5, column 'item_id': 'none'", "table items", "(2 such rows)"],
     ),
-    "unknown user": (change("add", "shown.csv", "9,a,400"), 1, ["shown.csv: line 4, column 'user_id': '9' is not in"]),
+    "unknown user": (
+        change("add", "shown.csv", "9,a,400"),
+        1,
+        ["shown.csv: line 4, column 'user_id': '9'", "table users"],
+    ),
     "empty feature": (
         change("put", "users.csv", "user_id,age\n1,\n2,NaN\n"),
         1,
-        ["users.csv: the table: the column 'age' of users has no value in any row"],
+        ["users.csv: ", "'age'", "no value"],
     ),
     "NaN in a vector": (
         change("add", "items.csv", "d,Four,x,nan|1"),
         1,
         ["items.csv: line 5, column 'picture': 'nan|1'"],
     ),
-    "size of a vector": (change("add", "items.csv", "d,Four,x,1|2|3"), 1, ["should have 2 numbers"]),
+    "size of a vector": (change("add", "items.csv", "d,Four,x,1|2|3"), 1, ["line 5, column 'picture': ", "2 numbers"]),
     "ids as floats": (
         change("parquet", "u.parquet", "users", {"user_id": [1.0, 2.0], "age": [1, 2]}),
         1,
-        ["u.parquet: row 1, column 'user_id': 1.0 is of type double"],
+        ["u.parquet: row 1, column 'user_id': 1.0", "double"],
     ),
     "a type of its own": (
         change("parquet", "u.parquet", "users", {"user_id": ["1", "2"], "age": [{"years": 1}] * 2}),
         1,
-        ["u.parquet: row 1, column 'age': {'years': 1} is of type struct"],
+        ["u.parquet: row 1, column 'age': {'years': 1}", "struct"],
     ),
     "too many dropped": (
         lambda shop: (shop.add("users.csv", ",1"), shop.set("users", on_invalid="drop")),
         1,
-        ["1 of 4 rows (25.00%: 1 missing_id) would be dropped; `data.users.max_dropped` is 0.05"],
+        ["1 of 4 rows", "25.00%", "1 missing_id", "`data.users.max_dropped`", "0.05"],
     ),
     "too many unknown": (
         lambda shop: (shop.add("shown.csv", "9,a,5"), shop.set("impressions", on_unknown="drop")),
         1,
-        ["impressions: the table: 1 of 3 rows (33.33%: 1 unknown_user) would be dropped"],
+        ["impressions: ", "1 of 3 rows", "33.33%", "1 unknown_user"],
     ),
     "renamed to nothing": (
         change("set", "users", columns={"agee": "age"}),
         2,
         ["data.users.columns.agee: "],
     ),
-    "blank id": (change("add", "users.csv", " ,3"), 1, ["line 5, column 'user_id': is empty or blank"]),
+    "blank id": (change("add", "users.csv", " ,3"), 1, ["line 5, column 'user_id': ", "empty"]),
     "a date far away": (
         change(
             "parquet",
@@ -202,22 +211,22 @@ BAD = {
             {"user_id": ["1"], "item_id": ["a"], "timestamp": [date(9999, 12, 31)], "rating": [3.0]},
         ),
         1,
-        ["e.parquet: row 1, column 'timestamp': datetime.date(9999, 12, 31) is after the year 2100"],
+        ["e.parquet: row 1, column 'timestamp': datetime.date(9999, 12, 31)", "2100"],
     ),
-    "no bytes of a path": (change("set", "users", path="a\0.csv"), 2, ["line 14: text should hold no NUL"]),
+    "no bytes of a path": (change("set", "users", path="a\0.csv"), 2, ["line 14", "NUL"]),
     "separator is a quote": (change("set", "users", separator='"'), 2, ["data.users.separator: "]),
     "range": (change("set", "interactions", rating_range=[5, 1]), 2, ["data.interactions.rating_range: ", "[5, 1]"]),
     "loop": (
         lambda shop: ((shop.data / "users.csv").unlink(), os.symlink("users.csv", shop.data / "users.csv")),
         1,
-        ["users.csv: the file: cannot be opened: Too many levels of symbolic links"],
+        ["users.csv: ", "Too many levels of symbolic links"],
     ),
-    "no span": (spans, 2, ["events-new.csv: should have digits"]),
-    "lacking span": (lacking, 2, ["data.users: lacks span 2, which data.interactions has"]),
+    "no span": (spans, 2, ["events-new.csv: ", "digits"]),
+    "lacking span": (lacking, 2, ["data.users: ", "span 2", "data.interactions"]),
     "wrong mark": (change("set", "users", path="{DATE}.csv"), 2, ["data.users.path: ", "found {DATE}"]),
-    "wrong share": (change("set", "users", max_dropped=5), 2, ["data.users.max_dropped: should be less than or equal"]),
-    "above the root": (change("set", "users", path="../u.csv"), 2, ["data.users.path: ", "below data.root"]),
-    "schema": (schema, 2, ["interactions.pbtxt should hold a schema"]),
+    "wrong share": (change("set", "users", max_dropped=5), 2, ["data.users.max_dropped: ", "found 5"]),
+    "above the root": (change("set", "users", path="../u.csv"), 2, ["data.users.path: ", "data.root"]),
+    "schema": (schema, 2, ["interactions.pbtxt", "schema"]),
     "no users but features": (
         lambda shop: shop.config["data"].update(users=None),
         2,
@@ -287,7 +296,7 @@ def test_without_a_table_of_users_only_items_can_be_unknown(shop):
     shop.add("shown.csv", "3,a,5")
     code, _, err = shop.check()
     assert code == 1
-    assert "shown.csv: line 4, column 'user_id': '3' is not in the table interactions" in err
+    assert lacking(err, "shown.csv: line 4, column 'user_id': '3' … table interactions") == []
 
 
 def test_the_part_files_of_spark(shop):

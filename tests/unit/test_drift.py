@@ -149,6 +149,11 @@ def test_values_are_compared_of_features_and_ratings_alone():
     )
     compared = compared_columns(config)
     of_values = {table: {name for name, what in each.items() if what == "values"} for table, each in compared.items()}
-    assert of_values == {"interactions": {"rating"}, "users": {"age"}, "items": {"price", "brand"}, "impressions": set()}
+    assert of_values == {
+        "interactions": {"rating"},
+        "users": {"age"},
+        "items": {"price", "brand"},
+        "impressions": set(),
+    }
     assert {"item_id", "title", "about", "released"} <= set(compared["items"])
     assert "timestamp" in compared["interactions"]

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
+from facts import facts
 from scipy import sparse
 
 from components.recommender_evaluator import evaluation, intervals, rules
@@ -269,9 +270,7 @@ def test_without_any_relevant_item_it_still_writes_and_no_rule_passes(data):
 
 def test_rules_read_what_evaluate_writes(data):
     found = evaluated(data)
-    wanted = [
-        Rule(metric=f"{name}@10", not_below="popularity") for name in [*metrics.RELEVANCE, *metrics.POPULARITY]
-    ]
+    wanted = [Rule(metric=f"{name}@10", not_below="popularity") for name in [*metrics.RELEVANCE, *metrics.POPULARITY]]
     verdicts = rules.check([*wanted, Rule(metric="gini@10", at_least=0.01)], {"two_step": found})
     assert all(verdict.passed for verdict in verdicts[: len(metrics.RELEVANCE)])
     worse = evaluation.evaluate(
@@ -282,14 +281,14 @@ def test_rules_read_what_evaluate_writes(data):
 
 
 def test_wrong_use(data):
-    with pytest.raises(ValueError, match="subject should be one of the models, popularity"):
+    with pytest.raises(ValueError, match=facts("subject … popularity")):
         evaluation.evaluate(
             {"popularity": data["models"]["popularity"]}, "model", relevant=(data["offsets"], data["items"]),
             train_counts=data["counts"], ks=KS, features=data["features"], has_history=data["history"],
             resamples=200, seed=3,
         )  # fmt: skip
-    with pytest.raises(ValueError, match="at least 1; found \\[0, 5\\]"):
+    with pytest.raises(ValueError, match=facts("ks … 1 … [0, 5]")):
         evaluated(data, ks=(0, 5))
     twice = data | {"models": {"model": np.ones((N_QUERIES, 2), dtype=np.int32)}}
-    with pytest.raises(ValueError, match="query 0 has item 1 twice"):
+    with pytest.raises(ValueError, match=facts("query 0 … item 1")):
         evaluated(twice)

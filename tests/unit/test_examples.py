@@ -5,6 +5,7 @@ import core.tf  # noqa: F401
 import numpy as np
 import pyarrow as pa
 import pytest
+from facts import facts
 
 from core import examples
 from core.errors import DataError
@@ -85,10 +86,10 @@ def test_a_failure_leaves_no_file(tmp_path):
 def test_what_cannot_be_stored_or_read_is_told(tmp_path):
     with pytest.raises(DataError, match="type bool"):
         write(pa.table({"x": [True]}), tmp_path)
-    with pytest.raises(DataError, match="Split-all: .* no files of Examples"):
+    with pytest.raises(DataError, match=facts("Split-all: … Examples")):
         examples.read_examples(str(tmp_path), "all", TYPES)
     write(TABLE, tmp_path)
-    with pytest.raises(DataError, match=r"column 'tags': 2 values in one row \(such as b'x'\)"):
+    with pytest.raises(DataError, match=facts("column 'tags' … 2 values … b'x'")):
         examples.read_examples(str(tmp_path), "all", {"tags": pa.string()})
-    with pytest.raises(DataError, match="cannot be decoded"):
+    with pytest.raises(DataError, match="decoded"):
         examples.read_examples(str(tmp_path), "all", {"id": pa.int64()})

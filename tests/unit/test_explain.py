@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+from facts import facts, lacking
 
 from core.errors import UsageError
 from pipeline import config
@@ -48,12 +49,10 @@ def test_a_group_that_is_left_out_by_default_says_so_and_hides_none_of_its_keys(
 
 
 def test_one_key_stands_below_those_above_it():
-    assert explain("retrieval.index.min_recall") == (
-        "retrieval:\n"
-        "  index:\n"
-        "    # The lowest recall against exact search that passes. (number, at least 0, at most 1)\n"
-        "    min_recall: 0.95\n"
-    )
+    first, second, *comment, last = explain("retrieval.index.min_recall").splitlines()
+    assert [first, second, last] == ["retrieval:", "  index:", "    min_recall: 0.95"]
+    assert all(line.startswith("    # ") for line in comment)
+    assert " ".join(line.removeprefix("    # ") for line in comment).endswith("(number, at least 0, at most 1)")
 
 
 def test_a_feature_of_any_name_is_explained_by_kind():
@@ -110,57 +109,57 @@ def test_a_required_key_says_so():
 @pytest.mark.parametrize(
     ("key", "hint"),
     [
-        ("retrieval.indx", "Did you mean `retrieval.index`"),
-        ("retreival", "Did you mean `retrieval`"),
-        ("temperature", "Did you mean `retrieval.params.temperature`"),
-        ("retrieval.params.two_towr", "Did you mean `retrieval.params.two_tower`"),
-        ("retrieval.params.two_tower.dimm", "Did you mean `dim`? The settings of two_tower are dim, hidden"),
-        ("ranking.params.trees.dim", "The settings of trees are calibration, trees"),
-        ("name.given", "`name` has no keys below it"),
-        ("split.zzz", "Known keys of split: method, column, fold, eval, test"),
+        ("retrieval.indx", "`retrieval.index`"),
+        ("retreival", "`retrieval`"),
+        ("temperature", "`retrieval.params.temperature`"),
+        ("retrieval.params.two_towr", "`retrieval.params.two_tower`"),
+        ("retrieval.params.two_tower.dimm", "retrieval.params.two_tower.dimm: … `dim` … dim, hidden"),
+        ("ranking.params.trees.dim", "ranking.params.trees.dim: … calibration, trees"),
+        ("name.given", "name.given: … `name`"),
+        ("split.zzz", "split … method, column, fold, eval, test"),
     ],
 )
 def test_an_unknown_key_gets_a_hint(key, hint):
     with pytest.raises(UsageError) as caught:
         explain(key)
-    assert hint in str(caught.value)
+    assert lacking(str(caught.value), hint) == []
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ("retreival: {}", "retreival: is not a known key. Did you mean `retrieval`?"),
-        ("retrieval: {index: {knd: exact}}", "retrieval.index.knd: is not a known key. Did you mean `kind`?"),
+        ("retreival: {}", "retreival: … `retrieval`"),
+        ("retrieval: {index: {knd: exact}}", "retrieval.index.knd: … `kind`"),
         (
             "features: {user: {age: {kind: numeric, bukets: 3}}}",
-            "features.user.age.bukets: is not a known key. Did you mean `buckets`?",
+            "features.user.age.bukets: … `buckets`",
         ),
         (
             "features: {item: {numeric: {kind: numeric, lag: 1}}}",
-            "features.item.numeric.lag: is not a known key. Did you mean `log`?",
+            "features.item.numeric.lag: … `log`",
         ),
         (
             "features: {user: {age: numerik}}",
-            "features.user.age: kind should be one of 'categorical', 'multi_valued', 'numeric', 'timestamp', "
-            "'text', 'embedding', 'cross'; found 'numerik'",
+            "features.user.age: … kind … 'categorical', 'multi_valued', 'numeric', 'timestamp', 'text', 'embedding', "
+            "'cross' … found 'numerik'",
         ),
         (
             "features: {user: {age: {buckets: 3}}}",
-            "features.user.age: has no `kind`. `twostep config explain features.user.age`",
+            "features.user.age: … `kind` … `twostep config explain features.user.age`",
         ),
         (
             "evaluation: {rules: [{metrik: mrr@10, at_least: 1}]}",
-            "evaluation.rules.0.metrik: is not a known key. Did you mean `metric`?",
+            "evaluation.rules.0.metrik: … `metric`",
         ),
         (
             "evaluation: {rules: [{metric: mrr@10}]}",
-            "evaluation.rules.0: should have exactly one of at_least",
+            "evaluation.rules.0: … at_least",
         ),
-        ("seed: abc", "seed: should be a valid integer, unable to parse string as an integer; found 'abc'"),
-        ("split: {eval: 1.5}", "split.eval: should be less than 1; found 1.5"),
-        ("data: here", "data: should be a mapping of keys to values; found 'here'"),
-        ("data: {root: ., users: {separator: ;}}", "data.users.path: is required but missing"),
-        ("retrieval: {model: tow_tower}", "retrieval model should be one of popularity, "),
+        ("seed: abc", "seed: … integer … found 'abc'"),
+        ("split: {eval: 1.5}", "split.eval: … 1 … found 1.5"),
+        ("data: here", "data: … mapping … found 'here'"),
+        ("data: {root: ., users: {separator: ;}}", "data.users.path: … required"),
+        ("retrieval: {model: tow_tower}", "retrieval … popularity, … found 'tow_tower'"),
     ],
 )
 def test_a_wrong_configuration_names_the_key_what_was_found_and_what_would_be_right(tmp_path, changes, told):
@@ -168,20 +167,19 @@ def test_a_wrong_configuration_names_the_key_what_was_found_and_what_would_be_ri
     file.write_text(yaml.safe_dump({"name": "x", "data": {"root": "."}, **yaml.safe_load(changes)}))
     with pytest.raises(UsageError) as caught:
         config.load(file)
-    assert f"{file}:\n" in str(caught.value)
-    assert f"  {told}" in str(caught.value)
+    assert lacking(str(caught.value), f"{file}:\n … \n  {told}") == []
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("- a\n- b\n", "should be a mapping with the keys name, seed"),
-        ("a: [1\n", "is not valid YAML"),
-        ("", "should be a mapping"),
+        ("- a\n- b\n", "mapping … name, seed"),
+        ("a: [1\n", "YAML … line 2"),
+        ("", "mapping"),
     ],
 )
 def test_what_is_no_mapping_is_told(tmp_path, text, told):
     file = tmp_path / "recommender.yaml"
     file.write_text(text)
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=facts(told)):
         config.load(file)

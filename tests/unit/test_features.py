@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from facts import lacking
 from pydantic import ValidationError
 
 from core.arrow import event_types
@@ -122,43 +123,43 @@ def test_a_kind_may_be_a_class_of_the_user_s_own(own):
 @pytest.mark.parametrize(
     ("feature", "told"),
     [
-        ("own_kinds:Width", "should be `module:Class` of a module on the Python path"),
-        ("no_such_module:Kind", "importing 'no_such_module' raised ModuleNotFoundError: No module named"),
-        ("own_kinds:NoFeature", "should be a subclass of transform.features.Feature"),
-        ({"kind": "own_kinds:Length", "most": 0}, "most: should be greater than or equal to 1"),
-        ({"kind": "own_kinds:Length", "least": 0}, "least: is not a known key"),
-        ("picture", "does not match any of the expected tags"),
-        ({"kind": "embedding"}, "Field required"),
-        ({"kind": "cross", "columns": ["a"]}, "at least 2 items"),
-        ({"kind": "text", "max_words": 0}, "greater than or equal to 1"),
+        ("own_kinds:Width", "own_kinds:Width … `module:Class`"),
+        ("no_such_module:Kind", "'no_such_module' … ModuleNotFoundError"),
+        ("own_kinds:NoFeature", "own_kinds:NoFeature … transform.features.Feature"),
+        ({"kind": "own_kinds:Length", "most": 0}, "most: … 1 … found 0"),
+        ({"kind": "own_kinds:Length", "least": 0}, "least: … key"),
+        ("picture", "picture … tags"),
+        ({"kind": "embedding"}, "size … required"),
+        ({"kind": "cross", "columns": ["a"]}, "columns … at least 2"),
+        ({"kind": "text", "max_words": 0}, "max_words … 1"),
     ],
 )
 def test_what_is_no_kind_is_refused(own, feature, told):
     with pytest.raises(ValidationError) as caught:
         features(item={"x": feature})
-    assert told in str(caught.value)
+    assert lacking(str(caught.value), told) == []
 
 
 @pytest.mark.parametrize(
     ("source", "parts"),
     [
-        ("raise RuntimeError('no licence')", ("importing 'bad_kinds'", "RuntimeError: no licence")),
-        ("import sys; sys.exit(0)", ("importing 'bad_kinds'", "SystemExit: 0")),
-        ("raise BaseException('gone')", ("importing 'bad_kinds'", "BaseException: gone")),
-        ("def broken(:", ("importing 'bad_kinds'", "SyntaxError")),
-        ("Bad = 1 / 0", ("importing 'bad_kinds'", "ZeroDivisionError")),
+        ("raise RuntimeError('no licence')", ("'bad_kinds'", "RuntimeError: no licence")),
+        ("import sys; sys.exit(0)", ("'bad_kinds'", "SystemExit: 0")),
+        ("raise BaseException('gone')", ("'bad_kinds'", "BaseException: gone")),
+        ("def broken(:", ("'bad_kinds'", "SyntaxError")),
+        ("Bad = 1 / 0", ("'bad_kinds'", "ZeroDivisionError")),
         (
             BAD.format(body="def model_post_init(self, context): raise SystemExit(0)"),
-            ("cannot be used", "SystemExit: 0"),
+            ("SystemExit: 0"),
         ),
         (
             BAD.format(body="def model_post_init(self, context): raise KeyError('k')"),
-            ("cannot be used", "KeyError: 'k'"),
+            ("KeyError: 'k'"),
         ),
-        (BAD.format(body="def outputs(self, name): raise SystemExit(0)"), ("cannot be used", "SystemExit: 0")),
-        (BAD.format(body="def outputs(self, name): return 'x'"), ("cannot be used", "`outputs`", "found 'x'")),
-        (BAD.format(body="raw = property(lambda self: 3)"), ("cannot be used", "`raw`", "found 3")),
-        (BAD.format(body="pass").replace("Bad(Base)", "Bad(Feature)"), ("cannot be used", "NotImplementedError")),
+        (BAD.format(body="def outputs(self, name): raise SystemExit(0)"), ("SystemExit: 0")),
+        (BAD.format(body="def outputs(self, name): return 'x'"), ("`outputs`", "found 'x'")),
+        (BAD.format(body="raw = property(lambda self: 3)"), ("`raw`", "found 3")),
+        (BAD.format(body="pass").replace("Bad(Base)", "Bad(Feature)"), ("NotImplementedError")),
     ],
 )
 def test_a_module_of_the_user_s_own_that_fails_is_named_with_its_key(tmp_path, monkeypatch, capsys, source, parts):
@@ -202,14 +203,14 @@ def test_what_has_categories_can_be_crossed():
         (("brand", "x"), "crosses ['x']"),  # itself
         (("brand", "gender"), "crosses ['gender']"),  # of the other table
         (("brand", "nowhere"), "crosses ['nowhere']"),
-        (("brand", "brand"), "should cross different columns"),
+        (("brand", "brand"), "different … columns"),
     ],
 )
 def test_what_has_none_cannot(columns, wrong):
     more = {"mass": "numeric", "title": "text", "picture": {"kind": "embedding", "size": 2}, "x": cross(*columns)}
     with pytest.raises(ValueError) as caught:
         names.check(features({"gender": "categorical"}, CROSSED | more))
-    assert wrong in str(caught.value)
+    assert lacking(str(caught.value), wrong) == []
 
 
 def test_the_weights_of_words_may_not_take_another_feature_s_name():

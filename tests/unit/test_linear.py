@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from facts import facts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -76,7 +77,7 @@ def test_items_without_events_take_no_memory_and_have_no_weights():
 
 def test_too_many_items_are_refused_with_the_figures():
     met = sp.csr_matrix(np.ones((3000, 2000), np.float32))
-    with pytest.raises(ModelError, match=r"2,000 items .*3,000 users.* takes 0\.0 GB; memory_gb is 0\.01"):
+    with pytest.raises(ModelError, match=facts("2,000 items … 3,000 users … 0.0 GB … memory_gb … 0.01")):
         linear.dense_weights(met, 1.0, 10, 0.01)
 
 

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from facts import facts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
@@ -92,7 +93,7 @@ def test_auc_is_the_share_of_pairs_in_order(drawn, k):
 
 
 def test_auc_refuses_more_items_than_candidates():
-    with pytest.raises(ValueError, match="query 1 has 2, of which 1 relevant, and a list with 2 others"):
+    with pytest.raises(ValueError, match=facts("query 1 … 2, … 1 relevant … 2 others")):
         auc([[0, 1], [0, 1]], [[0], [2]], 2, [9, 2])
 
 

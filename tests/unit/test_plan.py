@@ -6,6 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from facts import facts
 
 from core.errors import DataError, UsageError
 from core.names import CATALOGUE_FILE
@@ -29,7 +30,7 @@ def test_a_node_needs_all_that_is_upstream(node, needed):
 
 
 def test_an_unknown_node_lists_those_there_are():
-    with pytest.raises(UsageError, match=r"Joinr is no node\. Did you mean `Joiner`\?.*Gen, Other, Joiner, Trainer"):
+    with pytest.raises(UsageError, match=facts("Joinr … `Joiner` … Gen, Other, Joiner, Trainer")):
         plan.needed_by("Joinr", UPSTREAM)
 
 
@@ -164,7 +165,7 @@ def test_lists_are_held_against_the_joined_catalogue(shop, tmp_path):
     from core.arrow import write_arrow
 
     write_arrow(pa.table({"item_id": ["a", "b", "c", "d"]}), tmp_path / CATALOGUE_FILE)
-    with pytest.raises(DataError, match=r"4 items.*retrieval\.candidates.*is 5"):
+    with pytest.raises(DataError, match=facts("4 items … retrieval.candidates … 5")):
         list_lengths.check_joined(config.load(shop()), tmp_path)
     with pytest.raises(DataError, match=r"evaluation\.at"):
         list_lengths.check_joined(config.load(shop(candidates=4)), tmp_path)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import sklearn.metrics
+from facts import facts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -105,15 +106,15 @@ def test_nothing_has_no_value():
 @pytest.mark.parametrize(
     ("labels", "p", "message"),
     [
-        ([2], [0.5], "labels should be 0 or 1; found 2"),
-        ([1], [1.5], "probabilities should be in \\[0, 1\\]; found 1.5"),
+        ([2], [0.5], "labels … found 2"),
+        ([1], [1.5], "probabilities … [0, 1] … found 1.5"),
         ([1], [math.nan], "found nan"),
         ([1, 0], [0.5], "one shape"),
     ],
 )
 def test_wrong_use(labels, p, message):
     for metric in (probabilities.log_loss, probabilities.calibration_error):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(ValueError, match=facts(message)):
             metric(np.array(labels), np.array(p))
 
 

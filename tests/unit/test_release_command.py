@@ -61,7 +61,7 @@ def test_verify_tells_whole_from_damaged(published, capsys):
     assert call("verify", folder) == 0
     assert capsys.readouterr().out == f"release {newer} is intact: 7 files match the manifest\n"
     (folder / older / names.CATALOGUE_FILE).write_text("damaged")
-    with pytest.raises(ReleaseError, match=r"catalogue\.arrow is damaged"):
+    with pytest.raises(ReleaseError, match=r"catalogue\.arrow.*damaged"):
         call("verify", folder, older)
 
 

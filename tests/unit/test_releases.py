@@ -98,7 +98,7 @@ def test_nothing_is_published_from_bad_parts(publish, make_parts, tmp_path, stor
     with pytest.raises(ReleaseError, match=r"evaluation.json of the release should be a file; .*nowhere"):
         writer.publish(store, {**parts, names.EVALUATION_FILE: tmp_path / "nowhere"}, {})
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ReleaseError, match="part ranking .* is empty"):
+    with pytest.raises(ReleaseError, match=r"part ranking .* is empty"):
         writer.publish(store, {**parts, reader.RANKING: tmp_path / "empty"}, {})
     for place in ("model/link", "model/variables/link"):
         link = tmp_path / "bad" / place

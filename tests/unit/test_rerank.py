@@ -12,14 +12,12 @@ from core import metrics, names
 from core.queries import Queries
 from core.times import DAY, YEAR
 from serving.item_vectors import item_vectors
-from serving.rerank import registry
 from serving.rerank.diversity import REGULARIZATION
 from serving.rerank.freshness import freshness
 from serving.rerank.popularity import log_popularity
 from serving.rerank.relevance import relevance
 from serving.rerank.reranker import Reranker
-from serving.rerank.rule import BonusRule
-from serving.rerank.settings import Reranking, RuleSettings
+from serving.rerank.settings import Reranking
 from transform.features import Features
 
 N_ITEMS = 24
@@ -308,28 +306,6 @@ def test_other_settings_rerank_as_a_new_reranker_does(config):
     assert (reranker.with_settings(changed).rerank(*lists, 8)[0] == expected.rerank(*lists, 8)[0]).all()
     assert (reranker.with_settings(changed).with_settings(without).rerank(*lists, 8)[0] == before).all()
     assert (reranker.rerank(*lists, 8)[0] == before).all()
-
-
-def test_a_rule_is_a_class_and_a_line_of_the_registry(monkeypatch):
-    class Unbranded(RuleSettings):
-        weight: float = 1.0
-
-    class Extended(Reranking):
-        unbranded: Unbranded | None = None
-
-    class UnbrandedRule(BonusRule[Unbranded]):
-        def __init__(self, settings, items):
-            super().__init__(settings, items)
-            self._is_unbranded = items.indicators("brand").sum(axis=1) == 0
-
-        def bonus(self, queries, rows):
-            return self.settings.weight * self._is_unbranded[rows]
-
-    monkeypatch.setattr(registry, "RULES", {**registry.RULES, "unbranded": UnbrandedRule})
-    rows, scores = np.arange(N_ITEMS, dtype=np.int32)[None], -np.arange(N_ITEMS, dtype=float)[None]
-    reranker = Reranker(Extended(unbranded=Unbranded()), CATALOGUE, FEATURES)
-    first = reranker.rerank(asked(1, RNG), rows, scores, 3)[0][0]
-    assert set(first) == {0, *(row for row, brand in enumerate(BRANDS) if not brand)}
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,25 @@
 """The settings of re-ranking: rules, renamed keys and the weight of diversity."""
 
+from typing import get_args
+
 import pytest
 from pydantic import ValidationError
 
 from core import mistakes
-from serving.rerank import registry
-from serving.rerank.settings import Reranking
+from serving.rerank.rule import BonusRule, ConstraintRule, SelectionRule
+from serving.rerank.settings import Reranking, RuleSettings
 
 
-def test_every_configurable_rule_is_registered_and_no_other():
-    keys = {key for key in Reranking.model_fields if key not in ("cold_items", "page_size")}
-    assert set(registry.RULES) == keys
+def test_every_configurable_rule_can_be_loaded():
+    kinds = (BonusRule, SelectionRule, ConstraintRule)
+    by_key = {
+        key: each
+        for key, field in Reranking.model_fields.items()
+        for each in get_args(field.annotation)
+        if isinstance(each, type) and issubclass(each, RuleSettings)
+    }
+    assert set(by_key) == set(Reranking.model_fields) - {"cold_items", "page_size"}
+    assert all(issubclass(each.load(), kinds) for each in by_key.values())
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def test_which_slices_are_compared():
     wanted = [
         rule(at_least=0.1, slice="user:warm"),
         rule(not_below="popularity", slice="user:cold"),
-        rule(change_at_least=0.0, step="retrieval", slice="item:tail"),
+        rule("recall@10", change_at_least=0.0, step="retrieval", slice="item:tail"),
         rule(relative_change_at_least=0.0),
     ]
     assert rules.compared_slices(wanted, "two_step") == {"user:cold"}

@@ -134,7 +134,8 @@ def test_of_more_than_fit_some_are_drawn_all_alike():
     impressions = (np.repeat(np.arange(1000), 10), np.tile(np.arange(50, 60), 1000))
     asked, nobody = queries([[] for _ in range(1000)]), np.full((1000, 1), -1)
     rows, again, other = (
-        training_rows(many, asked, nobody, COUNTS, (0.0, 0.0, 0.2), seed, impressions)[0][:, 14:18] for seed in (1, 1, 2)
+        training_rows(many, asked, nobody, COUNTS, (0.0, 0.0, 0.2), seed, impressions)[0][:, 14:18]
+        for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(rows, again)
     assert (rows != other).any()

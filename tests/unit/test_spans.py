@@ -112,7 +112,10 @@ def test_a_span_that_is_there_twice(tmp_path):
         ({"spans": {"newest": 1, "first": 1, "last": 2}}, "either `newest`"),
         ({"spans": {"first": 3, "last": 2}}, "first should not be after last"),
         ({"spans": {"first": 1, "last": "2024-01-01"}}, "both be numbers or both be dates"),
-        ({"interactions": {"path": "{SPAN}.csv"}, "spans": {"first": "2024-01-01", "last": "2024-01-02"}}, "spans.first and spans.last"),
+        (
+            {"interactions": {"path": "{SPAN}.csv"}, "spans": {"first": "2024-01-01", "last": "2024-01-02"}},
+            "spans.first and spans.last",
+        ),
         (
             {"interactions": {"path": "{YYYY}{MM}{DD}.csv"}, "spans": {"first": 1, "last": 2}},
             "spans.first and spans.last",

@@ -43,7 +43,8 @@ class RankingData:
       sizes: transformed column → its number of indices, 0 included.
       train, validation: transformed columns: users' [Q, …], items' [Q, C, …], retrieval_score, retrieval_rank, label
         and weight [Q, C]; and where events have ratings, rating [Q, C], NaN for a candidate without one.
-      given: the signals of the retriever, float [Q, C], retrieval_score and retrieval_rank included; NaN where unknown.
+      retrieval_signals: the signals of the retriever, float [Q, C], with retrieval_score and retrieval_rank; NaN where
+        unknown.
     """
 
     features: Features
@@ -51,12 +52,12 @@ class RankingData:
     sizes: dict[str, int]
     train: dict[str, np.ndarray]
     validation: dict[str, np.ndarray]
-    given: tuple[str, ...] = PER_CANDIDATE
+    retrieval_signals: tuple[str, ...] = PER_CANDIDATE
 
     @property
     def signals(self) -> tuple[str, ...]:
         """The signals of the retriever, and those that the ranker computes from the time and history of the query."""
-        return (*self.given, *computed_signals(self.features))
+        return (*self.retrieval_signals, *computed_signals(self.features))
 
     @property
     def user(self) -> dict[str, Feature]:
@@ -81,7 +82,7 @@ class RankingModel(tf.Module):
         super().__init__()
         self.features, self.transform = data.features, data.transform
         self.width = data.train[names.LABEL].shape[1]
-        self.given = data.given
+        self.retrieval_signals = data.retrieval_signals
 
     def scores(self, columns: dict[str, tf.Tensor]) -> tf.Tensor:
         """Return scores [B, C] from transformed columns, users' [B, …] and candidates' [B, C, …]."""
@@ -93,12 +94,12 @@ class RankingModel(tf.Module):
 
     def rank(self, **query: tf.Tensor) -> tf.Tensor:
         """Return scores [B, C] from the raw inputs of the signature, -inf for padding."""
-        scores = self.scores(transform_lists(query, self.features, self.transform, self.given))
+        scores = self.scores(transform_lists(query, self.features, self.transform, self.retrieval_signals))
         return tf.where(tf.equal(query[names.ITEM_ID], ""), -np.inf, scores)
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Return the served functions by name."""
-        specs = {**query_specs(self.features), **candidate_specs(self.features, self.given)}
+        specs = {**query_specs(self.features), **candidate_specs(self.features, self.retrieval_signals)}
         scores_of = tf.function(self.rank, reduce_retracing=True)  # traced and written once, for both signatures
         rank = tf.function(partial(self._rank, scores_of)).get_concrete_function(**specs)
         examples = tf.TensorSpec([None], tf.string, name="examples")
@@ -117,7 +118,7 @@ class RankingModel(tf.Module):
         return tf.where(tf.math.is_inf(scores), 0.0, self.probabilities(scores))
 
     def _rank_examples(self, scores_of: Callable, examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        parsed = tf.io.parse_example(examples, example_spec(self.features, self.width, self.given))
+        parsed = tf.io.parse_example(examples, example_spec(self.features, self.width, self.retrieval_signals))
         columns = {
             name: tf.sparse.to_dense(value, np.nan if value.dtype.is_floating else None)
             if isinstance(value, tf.SparseTensor)
@@ -144,16 +145,16 @@ def query_specs(features: Features) -> dict[str, tf.TensorSpec]:
     }
 
 
-def candidate_specs(features: Features, given: tuple[str, ...]) -> dict[str, tf.TensorSpec]:
-    """Return the specs of the raw inputs of candidates, with the signals `given`."""
+def candidate_specs(features: Features, retrieval_signals: tuple[str, ...]) -> dict[str, tf.TensorSpec]:
+    """Return the specs of the raw inputs of candidates, with the signals of the retriever."""
     return {
         names.ITEM_ID: tf.TensorSpec([None, None], tf.string, name=names.ITEM_ID),
         **raw.specs(features.item, None, None),
-        **{name: tf.TensorSpec([None, None], tf.float32, name=name) for name in given},
+        **{name: tf.TensorSpec([None, None], tf.float32, name=name) for name in retrieval_signals},
     }
 
 
-def example_spec(features: Features, width: int, given: tuple[str, ...]) -> dict:
+def example_spec(features: Features, width: int, retrieval_signals: tuple[str, ...]) -> dict:
     """Return the parsing spec of the Examples of CandidateGenerator with lists of `width` candidates."""
 
     def user(column: RawColumn):
@@ -171,11 +172,13 @@ def example_spec(features: Features, width: int, given: tuple[str, ...]) -> dict
         names.ITEM_ID: tf.io.FixedLenFeature([width], tf.string),
         **{name: user(column) for name, column in raw_columns(features.user).items()},
         **{name: item(column) for name, column in raw_columns(features.item).items()},
-        **{name: tf.io.FixedLenFeature([width], tf.float32) for name in given},
+        **{name: tf.io.FixedLenFeature([width], tf.float32) for name in retrieval_signals},
     }
 
 
-def lists_of(table: pa.Table, features: Features, given: tuple[str, ...] = PER_CANDIDATE) -> dict[str, np.ndarray]:
+def lists_of(
+    table: pa.Table, features: Features, retrieval_signals: tuple[str, ...] = PER_CANDIDATE
+) -> dict[str, np.ndarray]:
     """Return the candidate lists of CandidateGenerator as arrays: users' [Q, …], candidates' [Q, C, …]."""
     history = raw.pad_strings(table[names.HISTORY].combine_chunks())
     columns = {
@@ -186,14 +189,17 @@ def lists_of(table: pa.Table, features: Features, given: tuple[str, ...] = PER_C
         **raw_arrays(table, features.user),
     }
     items = raw_columns(features.item)
-    for name in (names.ITEM_ID, *given, names.LABEL, names.WEIGHT, names.RATING, *items):
+    for name in (names.ITEM_ID, *retrieval_signals, names.LABEL, names.WEIGHT, names.RATING, *items):
         values = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         columns[name] = values.reshape(table.num_rows, -1, *(items[name].shape if name in items else ()))
     return columns
 
 
 def transform_lists(
-    query: dict[str, tf.Tensor], features: Features, transform: tf.Module, given: tuple[str, ...] = PER_CANDIDATE
+    query: dict[str, tf.Tensor],
+    features: Features,
+    transform: tf.Module,
+    retrieval_signals: tuple[str, ...] = PER_CANDIDATE,
 ) -> dict[str, tf.Tensor]:
     """Return the transformed columns and all signals of raw users [B, …] and candidates [B, C, …]."""
     history = raw.latest(query[names.HISTORY], features.history_length)
@@ -212,7 +218,7 @@ def transform_lists(
         columns[name] = tf.reshape(value, tf.concat([shape, tf.shape(value)[1:]], 0))
         columns[name].set_shape([None, None, *value.shape[1:]])
     computed = context.signals(query, features.history_length) | context.ages(query, features)
-    return columns | {name: query[name] for name in given} | computed
+    return columns | {name: query[name] for name in retrieval_signals} | computed
 
 
 def list_ndcg(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, k: int) -> float:
@@ -230,7 +236,7 @@ def ndcg_by_list(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, k:
     return metrics.ndcg(hits, (labels > 0).sum(axis=1), k)
 
 
-def simplest_of_the_best(values: np.ndarray) -> int:
+def one_standard_error_rule(values: np.ndarray) -> int:
     """Return the first of several rankers, ordered from the simplest, within one standard error of the best.
 
     The standard error is that of the paired difference to the best one. On a few hundred held-out lists a part of the

@@ -54,7 +54,10 @@ class Signals(tf.keras.layers.Layer):
         filled = data.train[names.WEIGHT] > 0
         known = np.stack([data.train[name][filled] for name in self.names], axis=-1).astype(np.float64)
         self.least, self.most = (
-            np.array([_bound(known[:, i], name in data.given, bound) for i, name in enumerate(self.names)], np.float32)
+            np.array(
+                [_bound(known[:, i], name in data.retrieval_signals, bound) for i, name in enumerate(self.names)],
+                np.float32,
+            )
             for bound in (np.min, np.max)
         )
         known = np.concatenate([known, np.sign(known) * np.log1p(np.abs(known))], axis=-1)
@@ -72,10 +75,10 @@ class Signals(tf.keras.layers.Layer):
         return tf.where(tf.math.is_nan(both), 0.0, (both - self.mean) * self.scale)
 
 
-def _bound(values: np.ndarray, given: bool, bound) -> float:
-    """Return the least or the greatest value of a computed signal; a given one has no bound, to keep its order."""
+def _bound(values: np.ndarray, unbounded: bool, bound) -> float:
+    """Return the least or greatest value of a computed signal; those of the retriever have no bound, to keep order."""
     values = values[~np.isnan(values)]
-    if given or not len(values):
+    if unbounded or not len(values):
         return float("inf") if bound is np.max else float("-inf")
     return float(bound(values))
 

@@ -52,40 +52,42 @@ def inputs(fn_args, step: RankingStepSettings) -> RankingData:
     output = tft.TFTransformOutput(fn_args.transform_graph_path)
     transform = output.transform_features_layer()
     uri = examples_uri(fn_args.train_files)
-    given = (*PER_CANDIDATE, *step.signals)
-    lists = {split: read_lists(uri, split, features, given) for split in (names.TRAIN, names.EVAL)}
+    retrieval_signals = (*PER_CANDIDATE, *step.signals)
+    lists = {split: read_lists(uri, split, features, retrieval_signals) for split in (names.TRAIN, names.EVAL)}
     return RankingData(
         features=features,
         transform=transform,
         sizes=transform_sizes(output, features),
-        train=transformed_lists(lists[names.TRAIN], features, transform, given),
-        validation=transformed_lists(lists[names.EVAL], features, transform, given),
-        given=given,
+        train=transformed_lists(lists[names.TRAIN], features, transform, retrieval_signals),
+        validation=transformed_lists(lists[names.EVAL], features, transform, retrieval_signals),
+        retrieval_signals=retrieval_signals,
     )
 
 
 def read_lists(
-    uri: str, split: str, features: Features, given: tuple[str, ...] = PER_CANDIDATE
+    uri: str, split: str, features: Features, retrieval_signals: tuple[str, ...] = PER_CANDIDATE
 ) -> dict[str, np.ndarray]:
     """Return the raw columns of the candidate lists; see `trainer.ranking.contract.lists_of`."""
     users = feature_types(features.user)
     items = {name: pa.list_(column.value_type()) for name, column in raw_columns(features.item).items()}
     times = {names.QUERY_TIME: pa.int64(), names.HISTORY_TIME: pa.list_(pa.int64())}
     types = {names.USER_ID: pa.string(), names.HISTORY: STRINGS, names.ITEM_ID: STRINGS, **times, **users, **items}
-    types |= {name: pa.list_(pa.float32()) for name in (*given, names.LABEL, names.WEIGHT, names.RATING)}
-    return lists_of(read_examples(uri, split, types), features, given)
+    types |= {name: pa.list_(pa.float32()) for name in (*retrieval_signals, names.LABEL, names.WEIGHT, names.RATING)}
+    return lists_of(read_examples(uri, split, types), features, retrieval_signals)
 
 
 def transformed_lists(
     lists: dict[str, np.ndarray],
     features: Features,
     transform: tf.Module,
-    given: tuple[str, ...] = PER_CANDIDATE,
+    retrieval_signals: tuple[str, ...] = PER_CANDIDATE,
 ) -> dict[str, np.ndarray]:
     """Return the transformed columns of raw lists, with label, weight and rating."""
     unchanged = {name: lists[name] for name in (names.LABEL, names.WEIGHT, names.RATING)}
     raw_names = [name for name in lists if name not in unchanged]
-    apply = tf.function(lambda **query: transform_lists(query, features, transform, given), reduce_retracing=True)
+    apply = tf.function(
+        lambda **query: transform_lists(query, features, transform, retrieval_signals), reduce_retracing=True
+    )
     parts = []
     for start in range(0, len(lists[names.LABEL]), LISTS_AT_ONCE):
         part = {name: tf.constant(lists[name][start : start + LISTS_AT_ONCE]) for name in raw_names}

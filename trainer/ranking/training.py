@@ -11,7 +11,7 @@ import tensorflow as tf
 from core import names, progress
 from trainer.layers import seed_everything, shuffled_batches
 from trainer.ranking import calibration
-from trainer.ranking.contract import RankingData, RankingModel, list_ndcg, ndcg_by_list, simplest_of_the_best
+from trainer.ranking.contract import RankingData, RankingModel, list_ndcg, ndcg_by_list, one_standard_error_rule
 from trainer.ranking.losses import LOSSES, Loss
 from trainer.ranking.settings import TrainedSettings
 
@@ -58,7 +58,7 @@ def fit(
     """Train until the NDCG@10 of the validation lists stops growing; return the model of the best epoch and the log.
 
     The retriever's order is kept where the best epoch is not better by more than one standard error; see
-    `simplest_of_the_best`.
+    `one_standard_error_rule`.
     """
     seed_everything(seed)
     model = make(settings, data)
@@ -81,7 +81,9 @@ def fit(
             best, weights, scores = (value, epoch), model.get_weights(), latest
         if epoch - best[1] >= settings.patience:
             break
-    learned = simplest_of_the_best(np.stack([ndcg_by_list(each, *labels_and_weights, 10) for each in (first, scores)]))
+    learned = one_standard_error_rule(
+        np.stack([ndcg_by_list(each, *labels_and_weights, 10) for each in (first, scores)])
+    )
     epoch = best[1] if learned else 0
     if not epoch:
         weights, scores = unchanged, first

@@ -16,7 +16,7 @@ import ydf
 
 from core import names, progress
 from trainer.ranking import calibration
-from trainer.ranking.contract import RankingData, RankingModel, ndcg_by_list, simplest_of_the_best
+from trainer.ranking.contract import RankingData, RankingModel, ndcg_by_list, one_standard_error_rule
 from trainer.ranking.settings import TreesSettings
 from transform.names import outputs
 
@@ -105,8 +105,8 @@ class TreesModel(RankingModel):
 def fit(settings: TreesSettings, data: RankingData, seed: int) -> tuple[TreesModel, dict]:
     """Fit trees until the NDCG@10 of the validation lists stops growing, then choose their weight on the same lists.
 
-    The weight is the smallest that is within one standard error of the best; see `simplest_of_the_best`. The weight 0
-    keeps the retriever's order.
+    The weight is the smallest within one standard error of the best; see `one_standard_error_rule`. The weight 0 keeps
+    the retriever's order.
     """
     progress.report(f"fitting up to {settings.trees} trees")
     inputs = TreeInputs(data)
@@ -120,7 +120,7 @@ def fit(settings: TreesSettings, data: RankingData, seed: int) -> tuple[TreesMod
     retrieval = (data.validation[names.RETRIEVAL_SCORE] - standardise[0]) / standardise[1]
     by_list = np.stack([ndcg_by_list(retrieval + weight * tree_scores, labels, weights, 10) for weight in WEIGHTS])
     values = np.nanmean(by_list, axis=1)
-    chosen = simplest_of_the_best(by_list)
+    chosen = one_standard_error_rule(by_list)
     weight, value = WEIGHTS[chosen], values[chosen]
     progress.report(
         f"{model.num_trees()} trees; NDCG@10 of the lists {values[0]:.4f} in the retriever's order, "

@@ -1,0 +1,35 @@
+"""The base class of the settings of re-ranking rules. Without Arrow, as `settings`."""
+
+import importlib
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+from core.settings import Settings
+
+
+class RuleSettings(Settings):
+    """The settings of one re-ranking rule.
+
+    Attributes:
+      RULE: `module:class` of the rule, a subclass of a kind in `serving.rerank.rule`; a path, so that reading a
+        configuration does not import it.
+      COLUMN_KIND: the kind of item feature that `column` names; None for a rule without a column.
+      COMPARES_ITEMS: whether the rule compares items by all their features, so that there must be one.
+      SHARES_SCORE: whether `weight` is a share of the score of a candidate; relevance has the rest.
+    """
+
+    RULE: ClassVar[str]
+    COLUMN_KIND: ClassVar[Literal["numeric", "categorical"] | None] = None
+    COMPARES_ITEMS: ClassVar[bool] = False
+    SHARES_SCORE: ClassVar[bool] = False
+
+    @property
+    def share(self) -> float:
+        """Return the share of the rule in the score of a candidate, 0 for a rule that has none."""
+        return getattr(self, "weight", 0.0) if self.SHARES_SCORE else 0.0
+
+    @classmethod
+    def load(cls) -> Callable[..., Any]:
+        """Import the rule's module and return its class."""
+        module, _, name = cls.RULE.partition(":")
+        return getattr(importlib.import_module(module), name)
