@@ -83,7 +83,7 @@ def transform_sizes(output: tft.TFTransformOutput, features: Features) -> dict[s
 
 def transformed(events: pa.Table, features: Features, transform: tf.Module) -> dict[str, np.ndarray]:
     """Return the transformed columns of raw events, [E, …] each, without histories, which models build themselves."""
-    apply = tf.function(lambda **columns: transform(raw.to_sparse(columns)), reduce_retracing=True)
+    apply = tf.function(lambda **columns: transform(raw.to_sparse(columns)), reduce_retracing=True, autograph=False)
     parts = []
     for start in range(0, len(events), ROWS_AT_ONCE):
         part = events.slice(start, ROWS_AT_ONCE)

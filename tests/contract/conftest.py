@@ -15,19 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
-import tensorflow_transform.beam as tft_beam
-from tensorflow_transform.tf_metadata import schema_utils
-from tfx_bsl.tfxio import tf_example_record
+from analysed import transformed
 
 from components.event_joiner import join
-from core import locks, names, queries
-from core.arrow import write_arrow
+from core import names, queries
 from core.examples import files, shard_path, write_examples
 from core.files import read_json
 from core.queries import Queries
@@ -44,7 +40,6 @@ from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.registry import MODELS as RETRIEVAL
 from transform import raw
 from transform.features import Features, raw_columns
-from transform.preprocessing import preprocessing_fn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
 from odd_tables import COLD_ITEM, COLD_USER, tables
@@ -263,7 +258,7 @@ def world(tmp_path_factory) -> World:
     parts = {
         name: joined.table(joined.split == index) for index, name in enumerate((names.TRAIN, names.EVAL, names.TEST))
     }
-    uri, transform_folder = _transformed(tmp_path_factory, parts, items)
+    uri, transform_folder = transformed(tmp_path_factory, parts, items, FEATURES)
     read = training.Events(str(uri), FEATURES, tft.TFTransformOutput(str(transform_folder)))
     return World(
         folder,
@@ -275,42 +270,6 @@ def world(tmp_path_factory) -> World:
         transform_folder,
         read,
     )
-
-
-def _transformed(factory: pytest.TempPathFactory, parts: dict[str, pa.Table], items: pa.Table) -> tuple[Path, Path]:
-    """Return the folders of the events and of their transform graph, made by the first worker that needs them."""
-    base = factory.getbasetemp()
-    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "transformed"
-    shared.mkdir(exist_ok=True)
-    uri, done = shared / "events", shared / "done"
-    with locks.exclusive(shared / "lock"):
-        if not done.exists():
-            for name, part in parts.items():
-                write_examples(part, shard_path(str(uri), name, 0, 1))
-            write_arrow(items, uri / names.CATALOGUE_FILE)
-            _analyze(uri, shared)
-            done.touch()
-    return uri, shared / "transform"
-
-
-def _analyze(uri: Path, folder: Path) -> Path:
-    """Run the analysis of Transform over train and eval, as the pipeline does."""
-    spec = {name: tf.io.VarLenFeature(tf.string) for name in (names.USER_ID, names.ITEM_ID, names.HISTORY)}
-    for name, each in raw_columns(FEATURES.user | FEATURES.item).items():
-        spec[name] = tf.io.VarLenFeature(tf.as_dtype(each.dtype))
-    source = tf_example_record.TFExampleRecord(
-        str(uri / "Split-[te][rv]a*" / "*.gz"), schema=schema_utils.schema_from_feature_spec(spec)
-    )
-    config = {"features": FEATURES.model_dump_json()}
-    with (
-        beam.Pipeline(runner="FnApiRunner") as pipeline,
-        tft_beam.Context(temp_dir=str(folder / "beam")),
-    ):
-        fitted = (pipeline | source.BeamSource(), source.TensorAdapterConfig()) | tft_beam.AnalyzeDataset(
-            functools.partial(preprocessing_fn, custom_config=config)
-        )
-        _ = fitted | tft_beam.WriteTransformFn(str(folder / "transform"))
-    return folder / "transform"
 
 
 # ---- the same models in another process ----

@@ -97,7 +97,7 @@ def test_a_user_feature_that_is_gone_or_of_another_kind_is_named(world, release,
     changed |= {} if kind is None else {"Age": kind}
     features = Features.model_validate(world.features.model_dump() | {"user": changed})
     opened = baseline_release.opened(release, SPLIT, features, ())
-    with pytest.raises(NotComparableError, match="takes the user features Age, which"), opened:
+    with pytest.raises(NotComparableError, match="Age"), opened:
         pass
 
 
@@ -110,7 +110,7 @@ def test_a_release_that_is_not_signed_or_not_whole_is_told(world, release, tmp_p
     file.write_text(json.dumps({"changed": True}))
     opened = baseline_release.opened(release, SPLIT, world.features, ())
     try:
-        with pytest.raises(NotComparableError, match=r"evaluation\.json is damaged"), opened:
+        with pytest.raises(NotComparableError, match=r"evaluation\.json.*damaged"), opened:
             pass
     finally:
         file.write_text("{}")

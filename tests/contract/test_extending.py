@@ -1,4 +1,4 @@
-"""A retrieval model of a module of its own and one registry entry; `tests/unit/test_extending.py` has other extensions."""
+"""A new retrieval model: its module and a registry entry. See `tests/unit/test_extending.py` for other extensions."""
 
 from textwrap import dedent
 
@@ -92,7 +92,7 @@ def recommender(tmp_path, baselines=("popularity",), **retrieval):
 
 
 def test_a_model_is_its_module_and_an_entry(world, tmp_path, monkeypatch, entry):
-    with pytest.raises(UsageError, match="retrieval model .*'recency'"):
+    with pytest.raises(UsageError, match=r"retrieval.*'recency'"):
         recommender(tmp_path, model="recency")
     monkeypatch.setitem(MODELS.entries, "recency", entry)
 

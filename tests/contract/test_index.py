@@ -114,7 +114,7 @@ def test_an_index_that_finds_too_little_is_refused(world, name, embeddings, aske
     wrong = CandidateSource(world.saved("retrieval", name), tmp_path, world.catalogue, world.features)
     recall = index.recall(wrong, embeddings, everything_allowed(asked), 10)
     assert recall < 0.6
-    with pytest.raises(ModelError, match=r"`hnsw` finds 0\.\d{4} .* below retrieval.index.min_recall 0.95"):
+    with pytest.raises(ModelError, match=r"`hnsw`.* 0\.\d{4} .*retrieval\.index\.min_recall.* 0\.95"):
         index.check(recall, BAR, "hnsw")
 
 
@@ -137,7 +137,7 @@ def test_the_same_embeddings_give_the_same_graph(tmp_path):
 
 
 def test_a_graph_needs_embeddings(tmp_path):
-    with pytest.raises(ModelError, match="needs a retrieval model with embeddings"):
+    with pytest.raises(ModelError, match="embeddings"):
         index.build("hnsw", None, tmp_path)
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from facts import lacking
 from pydantic import Field
 
 from core import names, progress
@@ -136,7 +137,7 @@ def test_a_failed_trial_is_told_and_the_search_goes_on(tmp_path):
     run = Run(tmp_path, measure=failing).go()
     failed = [line for line in run.said if "failed" in line]
     assert 0 < len(failed) < 12
-    assert failed[0].endswith("kind c: failed with MemoryError: no room for it")
+    assert lacking(failed[0], "kind c … MemoryError: no room for it") == []
     assert len(run.order()) == 12
     assert {trial.params["kind"] for trial in Records(tmp_path / "records").all()} <= {"a", "b"}
 
@@ -147,13 +148,13 @@ def test_failures_that_do_not_end_end_the_search(tmp_path):
             raise ValueError("never")
         return score(settings)
 
-    with pytest.raises(ModelError, match=rf"^{MOST_FAILURES} trials in a row failed, .* ValueError: never$"):
+    with pytest.raises(ModelError, match=rf"\b{MOST_FAILURES} trials.*ValueError: never"):
         Run(tmp_path, measure=failing).go()
 
     def broken(settings: Model) -> float:
         raise ValueError("never")
 
-    with pytest.raises(ModelError, match="all trials failed, the last with ValueError: never"):
+    with pytest.raises(ModelError, match=r"all trials.*ValueError: never"):
         Run(tmp_path / "all", measure=broken, trials=2).go()
 
 

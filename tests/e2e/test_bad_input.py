@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from facts import lacking
 
 from core import names
 
@@ -17,11 +18,11 @@ from core import names
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"retrieval": {"modle": "two_tower"}}, "  retrieval.modle: is not a known key. Did you mean `model`?"),
+        ({"retrieval": {"modle": "two_tower"}}, "  retrieval.modle: … `model`"),
         ({"retrieval": {"params": {"epochs": 0}}}, "epochs"),
-        ({"split": {"eval": 0.5, "test": 0.5}}, "eval + test should be below 1"),
-        ({"evaluation": {"slices": ["mood"]}}, "evaluation.slices: ['mood'] should be features of users"),
-        ({"data": {"interactions": {"path": "clicks.parquet"}}}, "no file matches:\n  data.interactions: "),
+        ({"split": {"eval": 0.5, "test": 0.5}}, "  split: … eval … test … 1"),
+        ({"evaluation": {"slices": ["mood"]}}, "  evaluation.slices: … ['mood']"),
+        ({"data": {"interactions": {"path": "clicks.parquet"}}}, "\n  data.interactions: … clicks.parquet"),
     ],
 )
 def test_a_wrong_configuration_is_told_before_anything_runs(twostep, recommender, tmp_path, changes, message):
@@ -29,7 +30,7 @@ def test_a_wrong_configuration_is_told_before_anything_runs(twostep, recommender
     done = twostep.run("run", config, folder=tmp_path)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("twostep: ")
-    assert message in done.err
+    assert lacking(done.err, message) == []
     assert not (tmp_path / "runs").exists()
 
 
@@ -101,19 +102,18 @@ def test_bad_data_is_told_with_file_place_and_what_to_do_and_harms_no_release(br
     assert done.code == 1
     assert done.named("failed") == {"EventJoiner"}
     user, time = (pq.read_table(file)[column][7] for column in (names.USER_ID, names.TIMESTAMP))
-    assert done.err == (
-        f"twostep: interactions: event of user {user}, item no such item, timestamp {time}: its item_id is not in the "
-        "table items (1 such events). Add it to items, or set `data.interactions.on_unknown: drop` to leave such "
-        "events out and count them.\n"
-    )
+    assert done.err.startswith("twostep: interactions: ")
+    place = f"user {user}, item no such item, timestamp {time}"
+    assert lacking(done.err, f"{place} … item_id … table items … 1 such … `data.interactions.on_unknown: drop`") == []
+    assert done.err.count("\n") == 1
 
 
 def test_an_empty_split_is_told(broken, unharmed):
     done = broken(names.INTERACTIONS, lambda table: table, split={"eval": 0.01, "test": 0.001})
     assert done.code == 1
     assert done.named("failed") == {"EventJoiner"}
-    found = "leaves eval and test empty (train 9,998, eval 0, test 0 events)"
-    assert done.err.startswith(f"twostep: interactions: split `temporal_per_user`: {found}. Give ")
+    assert done.err.startswith("twostep: interactions: ")
+    assert lacking(done.err, "split `temporal_per_user` … train 9,998, eval 0, test 0 events") == []
 
 
 # ---- what the tables should look like, frozen ----

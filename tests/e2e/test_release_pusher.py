@@ -129,11 +129,11 @@ def test_a_release_is_signed_with_the_key_that_is_configured(artifacts, tmp_path
 @pytest.mark.parametrize(
     ("key", "changed", "reason"),
     [
-        ("blessing", {"blessed": 0}, "did not bless it; see .*evaluation.json"),
+        ("blessing", {"blessed": 0}, r"bless.*evaluation\.json"),
         ("blessing", {"blessed": 0, "blessing_message": "ndcg@10 is low"}, "^ndcg@10 is low$"),
-        ("blessing", {}, "did not bless it"),
-        ("retrieval_pushed", {"pushed": 0}, "the retrieval model was not pushed"),
-        ("ranking_pushed", {"pushed": 0}, "the ranking model was not pushed"),
+        ("blessing", {}, "bless"),
+        ("retrieval_pushed", {"pushed": 0}, "retrieval.*not pushed"),
+        ("ranking_pushed", {"pushed": 0}, "ranking.*not pushed"),
     ],
 )
 def test_without_a_blessing_there_is_no_release(artifacts, tmp_path, caplog, key, changed, reason):
@@ -188,10 +188,10 @@ def test_a_release_is_out_even_if_what_is_old_cannot_be_deleted(artifacts, tmp_p
 
 
 def test_what_cannot_be_released_is_an_error(artifacts, tmp_path):
-    with pytest.raises(ReleaseError, match=r"folder of a mounted file system.*found 'gs://bucket/releases'"):
+    with pytest.raises(ReleaseError, match="'gs://bucket/releases'"):
         do(artifacts, "gs://bucket/releases")
     (artifacts["evaluation"] / names.EVALUATION_FILE).unlink()
-    with pytest.raises(ReleaseError, match=r"evaluation\.json of the release should be a file"):
+    with pytest.raises(ReleaseError, match=r"evaluation\.json"):
         do(artifacts, tmp_path / "releases")
     assert reader.versions(tmp_path / "releases") == []
 

@@ -1,6 +1,7 @@
 """`twostep run --dry-run`, `--until` and `--json` on a recommender that has run once."""
 
 import json
+import re
 
 import pytest
 
@@ -63,7 +64,7 @@ def test_until_runs_no_further_and_releases_nothing(twostep, finished):
     assert list(done.nodes)[-1] == "Transform"
     assert "RetrievalTrainer" not in done.nodes
     assert "ImpressionValidator" not in done.nodes  # Transform does not need it
-    assert "stopped     after Transform; no release was made" in done.out
+    assert re.search("stopped .*Transform.*no release", done.out)
     assert "released" not in done.out
     assert finished.current() == before
 
@@ -88,7 +89,7 @@ def test_a_dry_run_names_everything_and_writes_nothing(twostep, finished):
     done = twostep.fork("run", config, "--dry-run", folder=finished.folder)
     assert (done.code, done.err) == (0, "")
     lines = [line.strip() for line in done.out.splitlines()]
-    assert "slice: 32 nodes would run; nothing was run" in lines
+    assert lines[0].startswith("slice: 32 nodes ")
     assert f"run folder  {finished.folder / 'dry'}" in lines
     assert lines.index("EventJoiner") < lines.index("RetrievalTrainer") < lines.index("ReleasePusher")
     assert not (finished.folder / "dry").exists()

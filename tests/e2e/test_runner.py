@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from facts import facts, lacking
 from rich.console import Console
 
 from core.errors import DataError, TwostepError, UsageError
@@ -218,14 +219,14 @@ def test_another_process_s_error_keeps_its_message(little, tmp_path, monkeypatch
     monkeypatch.setenv("PYTHONPATH", search_path(little))
     with pytest.raises(TwostepError) as caught:
         run(little.build(tmp_path, workers=1))
-    assert str(caught.value) == "a.csv: row 3: is empty. Fill it"
+    assert str(caught.value) == "a.csv: row 3: is empty. Fill it"  # as the executor of this test raised it
 
 
 def test_any_other_error_names_the_node_and_what_it_raised(little, tmp_path, monkeypatch):
     monkeypatch.setenv("FAULT", "other")
     with pytest.raises(TwostepError) as caught:
         run(little.build(tmp_path))
-    assert str(caught.value) == "Sums failed with KeyError: 'no such column'\nRun again with -v for the log"
+    assert lacking(str(caught.value), "Sums … KeyError: 'no such column' … -v") == []
 
 
 def test_a_request_to_stop_that_a_library_made_a_failure_of_stops_the_run(little, tmp_path, monkeypatch):
@@ -271,7 +272,7 @@ def test_damaged_metadata_is_named_before_any_node_runs(little, tmp_path):
     file = tmp_path / "metadata.sqlite"
     file.write_bytes(b"not SQLite" * 1000)
     out = io.StringIO()
-    with pytest.raises(UsageError, match=f"{file}: is damaged"):
+    with pytest.raises(UsageError, match=facts(f"{file}: … damaged")):
         local.run(little.build(tmp_path), Progress(Console(file=out)))
     assert out.getvalue() == ""
     file.unlink()
@@ -281,6 +282,6 @@ def test_damaged_metadata_is_named_before_any_node_runs(little, tmp_path):
 def test_a_beam_message_without_an_error_of_ours_is_cut_to_its_end():
     text = "\n".join(f"  File {number}" for number in range(50)) + "\nValueError: too long"
     told = str(local.explained("Sums", RuntimeError(text)))
-    assert told.startswith("Sums failed with RuntimeError: …\n")
+    assert lacking(told.splitlines()[0], "Sums … RuntimeError") == []
     assert "ValueError: too long" in told
     assert len(told.splitlines()) < 10

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+from facts import lacking
 
 from components.table_example_gen import keys
 from components.table_example_gen.sources import matching
@@ -129,7 +130,7 @@ def test_bad_rows_of_all_files_are_one_error(tmp_path):
     with pytest.raises(DataError) as caught:
         run(tmp_path, USERS, "users-*.csv")
     assert "users-1.csv: line 2, column 'age': 'old'" in str(caught.value)
-    assert "users-2.csv: line 2, column 'user_id': is empty" in str(caught.value)
+    assert lacking(str(caught.value), "users-2.csv: line 2, column 'user_id': … empty") == []
 
 
 def test_no_file_matches(tmp_path):

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from facts import lacking
 
 from core.errors import DataError, HeldBackError, UsageError
 from pipeline import cli, config
@@ -92,14 +93,16 @@ def failing(error: BaseException):
         (UsageError("no such key"), 2, "twostep: no such key\n"),
         (DataError("a.csv", "row 3", "is empty", "Fill it"), 1, "twostep: a.csv: row 3: is empty. Fill it\n"),
         (HeldBackError("ndcg@10 .1 < .2"), 3, "twostep: ndcg@10 .1 < .2\n"),
-        (KeyError("x"), 1, "twostep: unexpected KeyError: 'x'\nRun again with -v for the traceback\n"),
+        (KeyError("x"), 1, "twostep: … KeyError: 'x' … -v"),
         (KeyboardInterrupt(), 130, "twostep: interrupted\n"),
     ],
 )
 def test_an_error_ends_with_its_code_and_one_message(error, code, message, monkeypatch, capsys):
     monkeypatch.setattr(config_command, "add_arguments", failing(error))
     assert cli.main(["fail"]) == code
-    assert capsys.readouterr().err == message
+    printed = capsys.readouterr().err
+    assert lacking(printed, message) == []
+    assert printed.count("twostep: ") == 1
 
 
 @pytest.mark.parametrize("arguments", [["-v", "fail"], ["fail", "-v"]])
@@ -144,7 +147,7 @@ def test_a_dataset_that_is_not_here_is_to_be_fetched(tmp_path, monkeypatch, caps
     assert cli.main(["run", str(file)]) == 2
     told = capsys.readouterr().err
     assert f"{tmp_path}/cache/movielens-100k/users.parquet" in told
-    assert told.endswith("twostep data get movielens-100k\n")
+    assert "twostep data get movielens-100k\n" in told
     assert not (tmp_path / "runs").exists()
 
 
@@ -156,7 +159,7 @@ def test_a_run_stays_out_of_a_folder_where_one_is_under_way(recommender, capsys)
     with open(folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert cli.main(["run", str(recommender)]) == 2
-    assert f"another run is using {folder}" in capsys.readouterr().err
+    assert lacking(capsys.readouterr().err, f"another run … {folder}") == []
 
 
 def test_paths_of_a_recommender(recommender, monkeypatch):

@@ -4,22 +4,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from facts import facts, lacking
+from configurations import check_refused, load
+from facts import facts
 
 import core
-from core import names
 from core.errors import UsageError
 from pipeline import config
-from pipeline.config import paths
 
 EXAMPLES = sorted((Path(core.__file__).resolve().parents[1] / "examples").rglob("*.yaml"))
-BASE = {"name": "x", "data": {"root": "."}}
-
-
-def load(tmp_path, text):
-    file = tmp_path / "recommender.yaml"
-    file.write_text(yaml.safe_dump(BASE | yaml.safe_load(text)))
-    return config.load(file)
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -51,77 +43,6 @@ def test_the_least_a_configuration_says(tmp_path):
         ("retrieval: {candidates: many}", "  retrieval.candidates: … integer … found 'many'"),
         ("retrieval: {index: {kind: annoy}}", "  retrieval.index.kind: … 'exact' … 'hnsw' … found 'annoy'"),
         ("retrieval: {index: {min_recall: 2}}", "  retrieval.index.min_recall: … 1"),
-        # ---- data ----
-        ("data: {}", "  data: … `dataset` … `root`"),
-        ("data: {root: ., dataset: movielens-100k}", "  data: … `dataset` … `root`"),
-        ("data: {dataset: movilens}", "  data: … 100"),
-        ("data: {root: ., users: {path: /etc/users.csv}}", "  data.users.path: … data.root"),
-        ("data: {root: ., users: {path: ../users.csv}}", "  data.users.path: … data.root"),
-        ("data: {root: ., users: {path: users.xls}}", "  data.users.path: … .csv … users.xls"),
-        ("data: {root: ., items: {path: a.csv, on_duplicate: keep}}", "on_duplicate … items"),
-        ("data: {root: ., interactions: {path: a.csv, rating_range: [1]}}", "  data.interactions.rating_range"),
-        ("data: {root: ., impressions: {separator: ;}}", "  data.impressions.path: … required"),
-        ("data: {root: ., impressions: {path: shown.xls}}", "  data.impressions.path: … .csv … shown.xls"),
-        (
-            "data: {root: ., impressions: {path: e.csv, rating_range: [1, 5]}}",
-            "data.impressions.rating_range: … not a known key",
-        ),
-        # ---- columns ----
-        ("data: {root: ., users: {path: u.csv, columns: {usr_id: uid}}}", "data.users.columns.usr_id: … user_id"),
-        (
-            "data: {root: ., users: {path: u.csv, columns: {customer: user_id}}}",
-            "data.users.columns.customer: … `user_id: customer`",
-        ),
-        ("data: {root: ., users: {path: u.csv, columns: {age: Age}}}", "data.users.columns.age: … column"),
-        ("data: {root: ., users: {path: u.csv, columns: {rating: stars}}}", "data.users.columns.rating: … column"),
-        (
-            "data: {root: ., impressions: {path: e.csv, columns: {rating: stars}}}",
-            "data.impressions.columns.rating: … column",
-        ),
-        (
-            "data: {root: ., interactions: {path: i.csv, columns: {user_id: id, item_id: id}}}",
-            "data.interactions.columns: … `user_id` … `item_id` … 'id'",
-        ),
-        (
-            "{data: {root: ., items: {path: i.csv, columns: {item_id: genre}}}, "
-            "features: {item: {genre: categorical}}}",
-            "data.items.columns: … `item_id` … `genre`",
-        ),
-        (
-            "data: {root: ., title: name, items: {path: i.csv, columns: {name: item_id}}}",
-            "data.items.columns: … `item_id` … `name`",
-        ),
-        # ---- numbers ----
-        ("evaluation: {rules: [{metric: ndcg@10, at_least: .inf}]}", "at_least: … finite … found inf"),
-        ("retrieval: {params: {temperature: .inf}}", "temperature: … finite … found inf"),
-        ("split: {eval: .nan}", "  split.eval: … finite … found nan"),
-        (
-            "data: {root: ., interactions: {path: i.csv, rating_range: [1, .inf]}}",
-            "rating_range.1: … finite … found inf",
-        ),
-        ("reranking: {freshness: {column: a, half_life_days: .inf}}", "half_life_days: … finite … found inf"),
-        ("seed: true", "  seed: … found true"),
-        ("retrieval: {candidates: true}", "  retrieval: … found true"),
-        ("evaluation: {at: [10, true]}", "  evaluation: … found [10, true]"),
-        # ---- split ----
-        (
-            "split: {eval: 0.6, test: 0.4}",
-            "  split: … 1 … found 1",
-        ),
-        ("split: {eval: 0}", "  split.eval: … 0 … found 0"),
-        (
-            "split: {method: by_moon}",
-            "  split.method: … 'temporal' … 'temporal_per_user' … 'leave_one_out' … 'random'",
-        ),
-        ("split: {method: given}", "  split: … `column` … `given` … found given"),
-        ("split: {column: fold}", "  split: … `column` … `given` … found temporal"),
-        ("split: {method: kfold}", "  split: … `fold` … `kfold` … found kfold"),
-        ("split: {method: kfold, fold: 6 of 5}", "  split: … `i of n` … 1"),
-        ("split: {method: kfold, fold: 1/5}", "  split.fold: … pattern … '1/5'"),
-        (
-            "split: {method: given, column: rating}",
-            "  split.column: … 'rating'",
-        ),
         # ---- models ----
         ("retrieval: {model: tow_tower}", "  retrieval … popularity, item_knn, … found 'tow_tower'"),
         (
@@ -290,12 +211,7 @@ def test_the_least_a_configuration_says(tmp_path):
     ],
 )
 def test_what_does_not_fit_is_told_with_its_place(tmp_path, text, told):
-    with pytest.raises(UsageError) as caught:
-        load(tmp_path, text)
-    assert lacking(str(caught.value), told) == []
-    assert str(caught.value).startswith(f"{tmp_path}/recommender.yaml:\n")
-    assert "Traceback" not in str(caught.value)
-    assert "pydantic" not in str(caught.value)
+    check_refused(tmp_path, text, told)
 
 
 @pytest.mark.parametrize(
@@ -326,18 +242,6 @@ def test_what_fits_is_taken(tmp_path, text):
     load(tmp_path, text)
 
 
-def test_impressions_are_a_table_where_they_are_configured(tmp_path):
-    assert load(tmp_path, "{}").data.tables == names.TABLES
-    with_them = load(tmp_path, "data: {root: ., impressions: {path: shown.csv}}")
-    assert with_them.data.tables == (*names.TABLES, "impressions")
-    for name in ("interactions.parquet", "users.parquet", "items.parquet"):
-        (tmp_path / name).touch()
-    with pytest.raises(UsageError, match=facts(f"\n  data.impressions: {tmp_path}/shown.csv\n")):
-        paths.table_files(with_them, tmp_path / "recommender.yaml")
-    (tmp_path / "shown.csv").touch()
-    assert len(paths.table_files(with_them, tmp_path / "recommender.yaml")) == 4
-
-
 def test_a_file_that_is_missing_or_no_text_is_told(tmp_path):
     with pytest.raises(UsageError, match=facts(f"{tmp_path}/none.yaml: … no such file")):
         config.load(tmp_path / "none.yaml")
@@ -354,25 +258,3 @@ def test_by_default_a_release_finds_something_and_is_not_below_any_baseline(tmp_
     assert [rule.not_below for rule in rules] == [None, "popularity", "ease", "retrieval", "in_force"]
     assert rules[0].at_least > 0
     assert load(tmp_path, "evaluation: {rules: []}").evaluation.conditions == ()
-
-
-@pytest.mark.parametrize(
-    ("text", "other", "same"),
-    [
-        ("{method: temporal, test: 0.1}", "{method: temporal, test: 0.2}", False),
-        ("{method: temporal, test: 0.1}", "{method: temporal_per_user, test: 0.1}", False),
-        ("{method: temporal, eval: 0.1}", "{method: temporal, eval: 0.2}", True),  # no event of test changes
-        ("{method: leave_one_out, test: 0.1}", "{method: leave_one_out, test: 0.2}", True),
-        ("{method: kfold, fold: 1 of 5}", "{method: kfold, fold: 2 of 5}", False),
-        ("{method: given, column: a}", "{method: given, column: b}", False),
-    ],
-)
-def test_what_decides_which_events_are_test(tmp_path, text, other, same):
-    one, two = (load(tmp_path, f"split: {each}").split for each in (text, other))
-    assert (one.of_test(1) == two.of_test(1)) == same
-
-
-@pytest.mark.parametrize(("method", "drawn"), [("temporal", False), ("random", True)])
-def test_the_seed_counts_where_the_test_events_are_drawn(tmp_path, method, drawn):
-    split = load(tmp_path, f"split: {{method: {method}}}").split
-    assert (split.of_test(1) != split.of_test(2)) == drawn

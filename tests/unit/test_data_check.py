@@ -107,7 +107,7 @@ def spans(shop: Shop) -> None:
     shop.put("events-new.csv", GOOD["events.csv"])
 
 
-def lacking(shop: Shop) -> None:
+def lacking_span(shop: Shop) -> None:
     for table, name in (("interactions", "events"), ("users", "users")):
         shop.set(table, path=name + "-{SPAN}.csv")
         shop.put(f"{name}-1.csv", GOOD[f"{name}.csv"])
@@ -222,7 +222,7 @@ BAD = {
         ["users.csv: ", "Too many levels of symbolic links"],
     ),
     "no span": (spans, 2, ["events-new.csv: ", "digits"]),
-    "lacking span": (lacking, 2, ["data.users: ", "span 2", "data.interactions"]),
+    "lacking span": (lacking_span, 2, ["data.users: ", "span 2", "data.interactions"]),
     "wrong mark": (change("set", "users", path="{DATE}.csv"), 2, ["data.users.path: ", "found {DATE}"]),
     "wrong share": (change("set", "users", max_dropped=5), 2, ["data.users.max_dropped: ", "found 5"]),
     "above the root": (change("set", "users", path="../u.csv"), 2, ["data.users.path: ", "data.root"]),

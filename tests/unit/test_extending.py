@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
@@ -215,7 +214,8 @@ def test_a_metric_is_its_file_and_a_line_of_the_registry(copied):
         from pipeline.report import glossary
 
         result = evaluation.evaluate(
-            {{"two_step": np.array([[0, 1, 2, 3], [4, 0, 1, 2]]), "popularity": np.array([[3, 2, 1, 0]] * 2)}}, "two_step",
+            {{"two_step": np.array([[0, 1, 2, 3], [4, 0, 1, 2]]), "popularity": np.array([[3, 2, 1, 0]] * 2)}},
+            "two_step",
             relevant=(np.array([0, 2, 3]), np.array([0, 1, 4])), train_counts=np.arange(5), ks=[4],
             features=pa.table({{"x": ["a", "b"]}}), has_history=np.array([True, True]), resamples=100, seed=1,
         )
@@ -276,14 +276,3 @@ def test_a_command_is_its_file_and_its_name_in_the_list(copied):
     assert "print a greeting" in copied.twostep("--help")
     script = copied.twostep("completion", "bash")
     assert all(word in script for word in ("greet", "--loudly"))
-
-
-# ---- the check of these tests ----
-
-
-@pytest.mark.parametrize("add", [add_rule, add_metric])
-def test_the_entry_of_the_registry_is_needed(copied, monkeypatch: pytest.MonkeyPatch, add: Callable[[Copy], None]):
-    monkeypatch.setattr(Copy, "insert", lambda *arguments, **keywords: None)
-    add(copied)
-    shown = copied.twostep("config", "explain")
-    assert "unbranded" not in shown

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from facts import facts
+from facts import facts, lacking
 
 from core.errors import DataError, UsageError
 from core.names import CATALOGUE_FILE
@@ -40,8 +40,8 @@ def test_the_lines_of_a_dry_run_name_everything():
         "users": plan.Deliveries("u\x1b.csv", 1),
     }
     lines = list(plan.lines("shop", deliveries, ["Gen", "Joiner"], Path("/r"), None))
-    assert lines == [
-        "shop: 2 nodes would run; nothing was run",
+    assert lines[0].startswith("shop: 2 nodes ")
+    assert lines[1:] == [
         "run folder  /r",
         "release     none yet",
         "tables",
@@ -146,14 +146,13 @@ def shop(tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "key"),
-    [({"candidates": 6}, "retrieval.candidates: should be at most 5"), ({"at": "[5, 6]"}, "evaluation.at: should be")],
+    [({"candidates": 6}, "retrieval.candidates: … 5"), ({"at": "[5, 6]"}, "evaluation.at: … 5")],
 )
 @pytest.mark.parametrize("command", [("config", "check"), ("run",), ("run", "--dry-run"), ("tune",)])
 def test_lists_longer_than_the_catalogue_are_found_before_anything_runs(shop, tmp_path, capsys, command, values, key):
     assert cli.main([*command, str(shop(**values))]) == 2
     shown = capsys.readouterr().err
-    assert key in shown
-    assert "found 6" in shown
+    assert lacking(shown, f"{key} … found 6") == []
     assert not (tmp_path / "runs").exists()
 
 

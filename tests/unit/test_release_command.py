@@ -2,10 +2,12 @@
 
 import argparse
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from facts import lacking
 
 from core import names
 from core.errors import ReleaseError, UsageError
@@ -59,7 +61,7 @@ def test_show_prints_the_facts(published, capsys):
 def test_verify_tells_whole_from_damaged(published, capsys):
     folder, older, newer = published
     assert call("verify", folder) == 0
-    assert capsys.readouterr().out == f"release {newer} is intact: 7 files match the manifest\n"
+    assert lacking(capsys.readouterr().out, f"{newer} … intact … 7 files") == []
     (folder / older / names.CATALOGUE_FILE).write_text("damaged")
     with pytest.raises(ReleaseError, match=r"catalogue\.arrow.*damaged"):
         call("verify", folder, older)
@@ -68,7 +70,7 @@ def test_verify_tells_whole_from_damaged(published, capsys):
 def test_rollback_says_what_it_did(published, capsys):
     folder, older, newer = published
     assert call("rollback", folder) == 0
-    assert capsys.readouterr().out == f"release {older} is in force instead of {newer}\n"
+    assert re.search(f"{older} .*in force.* {newer}", capsys.readouterr().out)
     assert call("rollback", folder, newer, "--json") == 0
     assert json.loads(capsys.readouterr().out) == {"current": newer}
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from facts import facts
 
 from core import names
 from core.errors import ReleaseError
@@ -72,7 +73,7 @@ def test_the_random_fingerprint_of_a_model_is_checked_but_is_no_content(make_par
         digests.append(reader.manifest(store)["content_digest"])
     assert digests[0] == digests[1]
     (reader.resolve(store) / "retrieval/fingerprint.pb").write_text("damaged")
-    with pytest.raises(ReleaseError, match=r"retrieval/fingerprint\.pb is damaged"):
+    with pytest.raises(ReleaseError, match=facts("retrieval/fingerprint.pb … damaged")):
         reader.verify(store)
 
 
@@ -91,23 +92,23 @@ def test_a_copy_does_not_change_with_its_source(publish, tmp_path, store):
 def test_nothing_is_published_from_bad_parts(publish, make_parts, tmp_path, store):
     old = publish("one", 0)
     parts = make_parts(tmp_path / "bad", "bad")
-    with pytest.raises(ReleaseError, match=r"missing: \['index'\]"):
+    with pytest.raises(ReleaseError, match=facts("missing … ['index']")):
         writer.publish(store, {name: path for name, path in parts.items() if name != reader.INDEX}, {})
-    with pytest.raises(ReleaseError, match=r"unknown: \['\.\./x'\]"):
+    with pytest.raises(ReleaseError, match=facts("unknown … ['../x']")):
         writer.publish(store, {**parts, "../x": tmp_path}, {})
-    with pytest.raises(ReleaseError, match=r"evaluation.json of the release should be a file; .*nowhere"):
+    with pytest.raises(ReleaseError, match=facts("evaluation.json … nowhere")):
         writer.publish(store, {**parts, names.EVALUATION_FILE: tmp_path / "nowhere"}, {})
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ReleaseError, match=r"part ranking .* is empty"):
+    with pytest.raises(ReleaseError, match=facts("ranking … empty")):
         writer.publish(store, {**parts, reader.RANKING: tmp_path / "empty"}, {})
     for place in ("model/link", "model/variables/link"):
         link = tmp_path / "bad" / place
         link.symlink_to("/etc")
-        with pytest.raises(ReleaseError, match=r"link: .* regular file"):
+        with pytest.raises(ReleaseError, match=facts("link: … regular file")):
             writer.publish(store, parts, {})
         link.unlink()
     os.mkfifo(tmp_path / "bad/model/pipe")
-    with pytest.raises(ReleaseError, match=r"pipe: .* regular file"):
+    with pytest.raises(ReleaseError, match=facts("pipe: … regular file")):
         writer.publish(store, parts, {})
     assert reader.versions(store) == [old]
     assert reader.current(store) == old
@@ -118,7 +119,7 @@ def test_before_the_first_release(store):
     assert reader.current(store) is None
     assert reader.versions(store) == []
     for call in (reader.resolve, reader.verify, reader.manifest, writer.rollback):
-        with pytest.raises(ReleaseError, match="no release yet; `twostep run`"):
+        with pytest.raises(ReleaseError, match=facts("no release … `twostep run`")):
             call(store)
     assert not store.exists()
 
@@ -152,24 +153,24 @@ def become_a_link(folder: Path) -> None:
     [
         (
             damage_a_byte,
-            r"retrieval/variables/variables\.index is damaged: expected sha256 [0-9a-f]{64}, found [0-9a-f]{64}",
+            r"retrieval/variables/variables\.index.*damaged.*sha256.*[0-9a-f]{64}.*[0-9a-f]{64}",
         ),
-        (lambda folder: (folder / "evaluation.json").unlink(), r"evaluation\.json is missing; expected sha256"),
-        (lambda folder: (folder / "index/more").write_text("x"), "index/more is not named"),
-        (replace_by_a_link, r"catalogue\.arrow is not a regular file"),
-        (lambda folder: (folder / "index/more").symlink_to("/etc"), "index/more is not named"),
+        (lambda folder: (folder / "evaluation.json").unlink(), r"evaluation\.json.*missing.*sha256"),
+        (lambda folder: (folder / "index/more").write_text("x"), "index/more.*manifest"),
+        (replace_by_a_link, r"catalogue\.arrow.*regular file"),
+        (lambda folder: (folder / "index/more").symlink_to("/etc"), "index/more.*manifest"),
         (become_a_link, "as a folder"),
-        (change_a_fact, "changed after the release was made"),
-        (lambda folder: (folder / "manifest.json").unlink(), r"manifest\.json is missing"),
+        (change_a_fact, "changed"),
+        (lambda folder: (folder / "manifest.json").unlink(), r"manifest\.json.*missing"),
         (lambda folder: (folder / "manifest.json").write_text("{"), r"manifest\.json: .* JSON"),
         (
             lambda folder: (folder / "manifest.json").write_text('{"format": 0}'),
-            f"format should be {reader.FORMAT}; found 0",
+            f"format.*{reader.FORMAT}.*found 0",
         ),
-        (lambda folder: (folder / "manifest.json").write_text("{}"), f"format should be {reader.FORMAT}; found None"),
+        (lambda folder: (folder / "manifest.json").write_text("{}"), f"format.*{reader.FORMAT}.*found None"),
         (
             lambda folder: (folder / "manifest.json").write_text(f'{{"format": {reader.FORMAT}}}'),
-            "changed after the release was made",
+            "changed",
         ),
     ],
 )
@@ -178,7 +179,7 @@ def test_a_damaged_release_is_refused(publish, store, damage, message):
     version = publish("two", 1, {"serving": {"candidates": 50}})
     damage(store / version)
     for call in (reader.verify, reader.resolve):
-        with pytest.raises(ReleaseError, match=f"{message}.*Roll back to another: {other}"):
+        with pytest.raises(ReleaseError, match=f"(?s){message}.*{other}"):
             call(store)
     assert reader.resolve(store, other) == store / other
     assert writer.rollback(store) == other
@@ -193,7 +194,7 @@ def test_a_manifest_that_drops_a_damaged_file_is_refused(publish, store):
     del written["files"]["evaluation.json"]
     (store / version / "evaluation.json").unlink()
     (store / version / names.MANIFEST_FILE).write_text(json.dumps(written))
-    with pytest.raises(ReleaseError, match="changed after the release was made"):
+    with pytest.raises(ReleaseError, match=facts(f"{version} … changed")):
         reader.verify(store)
 
 
@@ -203,14 +204,14 @@ def test_a_manifest_that_drops_a_damaged_file_is_refused(publish, store):
 def test_a_name_that_is_no_version_is_refused(publish, store, name):
     version = publish("one", 0)
     for call in (reader.resolve, reader.verify, reader.manifest, writer.rollback):
-        with pytest.raises(ReleaseError, match=f"a version should look like .*{version}"):
+        with pytest.raises(ReleaseError, match=facts(f"version … {version}")):
             call(store, name)
 
 
 def test_an_unknown_version_is_told_the_known_ones(publish, store):
     version = publish("one", 0)
     for call in (reader.resolve, reader.verify, reader.manifest, writer.rollback):
-        with pytest.raises(ReleaseError, match=f"there is no release 20200101T000000Z-00000000.*{version}"):
+        with pytest.raises(ReleaseError, match=facts(f"20200101T000000Z-00000000 … {version}")):
             call(store, "20200101T000000Z-00000000")
 
 
@@ -228,7 +229,7 @@ def test_a_rollback_goes_to_what_was_current_before_and_a_second_undoes_it(publi
 
 def test_the_only_release_has_nothing_before_it(publish, store):
     version = publish("one", 0)
-    with pytest.raises(ReleaseError, match=f"in force before {version}"):
+    with pytest.raises(ReleaseError, match=facts(f"before {version}")):
         writer.rollback(store)
     assert reader.current(store) == version
 
@@ -236,11 +237,11 @@ def test_the_only_release_has_nothing_before_it(publish, store):
 def test_a_damaged_current_is_named_and_mended(publish, store):
     one, two = publish("one", 0), publish("two", 1)
     (store / "current").write_text("../../etc\n")
-    with pytest.raises(ReleaseError, match=f"should hold the name of a version; found '../../etc'.*{two}, {one}"):
+    with pytest.raises(ReleaseError, match=facts(f"found '../../etc' … {two}, {one}")):
         reader.resolve(store)
     assert writer.rollback(store, one) == one == reader.current(store)
     (store / "current").unlink()
-    with pytest.raises(ReleaseError, match=f"no release is in force.*{two}, {one}.*rollback`"):
+    with pytest.raises(ReleaseError, match=facts(f"in force … {two}, {one} … rollback`")):
         reader.resolve(store)
     (store / "current").write_bytes(b"\xff")
     assert publish("three", 2) == reader.current(store)

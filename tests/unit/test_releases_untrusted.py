@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from facts import facts
 
 from core import names
 from core.errors import ReleaseError, UsageError
@@ -42,7 +43,7 @@ def test_a_signed_release_is_read_with_its_key_and_without(store, signed, keys):
 def test_a_release_signed_with_another_key_is_refused(store, signed, tmp_path):
     _, other = signing.make_keys(tmp_path / "other")
     for call in (reader.verify, reader.manifest, writer.rollback):
-        with pytest.raises(ReleaseError, match="signed with one of the trusted keys"):
+        with pytest.raises(ReleaseError, match="trusted keys"):
             call(store, signed, [other])
 
 
@@ -53,14 +54,14 @@ def test_one_of_several_trusted_keys_will_do(store, signed, keys, tmp_path):
 
 def test_an_unsigned_release_is_refused_where_a_key_is_trusted(publish, store, keys):
     publish("one", 0)
-    with pytest.raises(ReleaseError, match="signed with one of the trusted keys"):
+    with pytest.raises(ReleaseError, match="trusted keys"):
         reader.verify(store, None, [keys[1]])
 
 
 @pytest.mark.parametrize("change", [{"facts": {"name": "else"}}, {"files": {}}, {"signature": "x"}, {"signature": 3}])
 def test_a_seal_that_anyone_can_compute_is_not_enough(store, signed, keys, change):
     rewrite(store / signed, **change)
-    with pytest.raises(ReleaseError, match="signed with one of the trusted keys"):
+    with pytest.raises(ReleaseError, match="trusted keys"):
         reader.manifest(store, signed, [keys[1]])
 
 
@@ -68,7 +69,7 @@ def test_the_private_key_is_its_owners_alone_and_never_overwritten(keys):
     private, public = keys
     assert private.stat().st_mode & 0o777 == 0o600
     before = private.read_bytes()
-    with pytest.raises(ReleaseError, match=r"release-key\.pem: exists"):
+    with pytest.raises(ReleaseError, match=r"release-key\.pem.*exists"):
         signing.make_keys(private.parent)
     assert private.read_bytes() == before
     assert b"PRIVATE" not in public.read_bytes()
@@ -77,7 +78,7 @@ def test_the_private_key_is_its_owners_alone_and_never_overwritten(keys):
 def test_a_file_that_is_no_key_is_named(store, make_parts, tmp_path, keys, publish):
     other = tmp_path / "no-key.pem"
     other.write_text("garbage")
-    with pytest.raises(ReleaseError, match=r"no-key\.pem: .* Ed25519 private key"):
+    with pytest.raises(ReleaseError, match=facts("no-key.pem … Ed25519 private key")):
         writer.publish(store, make_parts(tmp_path / "source"), {}, signing_key=other)
     assert reader.versions(store) == []
     publish("one", 0)
@@ -102,14 +103,14 @@ def test_a_manifest_of_another_shape_is_one_clear_error(publish, store, change):
     version = publish("one", 0)
     rewrite(store / version, **change)
     for call in (reader.manifest, reader.verify, writer.rollback):
-        with pytest.raises(ReleaseError, match="files, served or facts"):
+        with pytest.raises(ReleaseError, match=facts("files … served … facts")):
             call(store, version)
 
 
 def test_a_manifest_nested_without_end_is_one_clear_error(publish, store):
     version = publish("one", 0)
     (store / version / names.MANIFEST_FILE).write_text("[" * 100_000)
-    with pytest.raises(ReleaseError, match=r"manifest\.json: .* JSON"):
+    with pytest.raises(ReleaseError, match=facts("manifest.json … JSON")):
         reader.manifest(store, version)
 
 
@@ -156,14 +157,14 @@ def test_a_copied_release_is_read_under_any_name(publish, store, tmp_path):
     source = release_source.find(copy)
     with release_source.reading(source, None) as folder:
         assert folder == copy
-    with pytest.raises(UsageError, match="the folder of one release"), release_source.reading(source, version):
+    with pytest.raises(UsageError, match=facts(f"{copy} … one release")), release_source.reading(source, version):
         pass
     link = tmp_path / "link"
     link.symlink_to(copy)
     with release_source.reading(release_source.find(link), None) as folder:
         assert folder == copy
     (copy / "evaluation.json").write_text("changed")
-    with pytest.raises(ReleaseError, match=r"evaluation\.json is damaged"), release_source.reading(source, None):
+    with pytest.raises(ReleaseError, match=facts("evaluation.json … damaged")), release_source.reading(source, None):
         pass
 
 
@@ -187,5 +188,5 @@ def test_the_key_given_for_a_folder_counts(store, signed, keys, tmp_path):
 
 
 def test_a_path_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UsageError, match="nowhere: no such file or folder"):
+    with pytest.raises(UsageError, match="nowhere: "):
         release_source.find(tmp_path / "nowhere")

@@ -14,7 +14,7 @@ from components.recommender_evaluator import evaluation, rules
 from components.recommender_evaluator.settings import Rule
 from core import metrics
 from pipeline import report
-from pipeline.report import charts, facts, glossary, markup, page
+from pipeline.report import facts, glossary, page
 from pipeline.report.data_lines import data_lines
 
 N_QUERIES, N_ITEMS, KS = 60, 40, (5, 10)
@@ -144,7 +144,7 @@ def test_tells_everything_of_a_full_run(full):
 
 def test_accuracy_against_diversity_is_drawn_with_the_configured_weight(full):
     text = text_of(full)
-    assert "The configured weight is 0.1. It is set by reranking.mmr.weight" in text
+    assert re.search(r"\b0\.1\b.{0,60}reranking\.mmr\.weight", text)
     assert "0.4 0.1600 −20.0% 0.9000 +80.0% 0.3000" in text
     [drawing] = [each for each in svgs(page.render(full)) if "against" in each]
     assert drawing.count("configured") == 2  # in its title and beside it
@@ -280,52 +280,12 @@ def test_a_difference_is_significance_by_its_interval(label, low, high, word):
 
 
 def test_ceiling_needs_lists_as_long_as_the_candidates(full):
-    assert "The line is the ceiling" in text_of(full)
-    assert "The line is the ceiling" not in text_of(replace(full, candidates=50))
+    assert "share of the ceiling" in text_of(full)
+    assert "share of the ceiling" not in text_of(replace(full, candidates=50))
 
 
 def test_every_metric_is_explained():
     assert set(glossary.METRICS) == set(metrics.METRICS)
-
-
-@pytest.mark.parametrize(
-    ("value", "places", "signed", "text"),
-    [
-        (0.16663, 4, False, "0.1666"),
-        (-0.5, 2, True, "−0.50"),
-        (0.5, 2, True, "+0.50"),
-        (-0.00001, 4, True, "0.0000"),
-        (12345.6, 1, False, "12,345.6"),
-        (None, 4, False, "–"),
-    ],
-)
-def test_numbers(value, places, signed, text):
-    assert markup.number(value, places, signed) == text
-
-
-def test_decimals_keep_about_four_digits():
-    assert [markup.decimals([value]) for value in (0.1, 1.0, 9.4, 83.0, 405.3, 40_530)] == [4, 4, 3, 2, 1, 0]
-
-
-@pytest.mark.parametrize(
-    ("low", "high"), [(0.0, 0.61), (-0.02, 0.1), (4.2, 4.6), (3.0, 3.0), (0.0, 0.0), (-5e-9, 2e-9)]
-)
-def test_axes_hold_their_values(low, high):
-    ticks = charts._ticks(low, high)
-    assert 2 <= len(ticks) <= 8
-    assert ticks[0] <= low + 1e-12
-    assert ticks[-1] >= high - 1e-12
-
-
-def test_chart_places_dots_by_value():
-    drawing = charts.intervals(
-        "t", [("", [charts.Dot("a", 0.25, 0.2, 0.3), charts.Dot("b", 0.5), charts.Dot("c", None)])]
-    )
-    xs = [
-        float(circle.get("cx")) for circle in ElementTree.fromstring(drawing).iter("{http://www.w3.org/2000/svg}circle")
-    ]
-    assert len(xs) == 2  # what was not measured has none
-    assert xs[0] < xs[1]
 
 
 def test_reads_the_folders_of_a_run(tmp_path, evaluation_json):

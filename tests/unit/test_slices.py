@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from facts import facts
 
 from components.recommender_evaluator import slices
 from core.errors import UsageError
@@ -67,9 +68,9 @@ def test_no_columns_and_no_queries():
 
 
 def test_wrong_columns():
-    with pytest.raises(UsageError, match="'genres' should have one value a user"):
+    with pytest.raises(UsageError, match=facts("'genres' … one value")):
         slices.of_queries(pa.table({"genres": [["a"], ["b"]]}), np.ones(2, dtype=bool))
-    with pytest.raises(ValueError, match="a row a query, 3; found 2"):
+    with pytest.raises(ValueError, match=facts("3 … found 2")):
         slices.of_queries(pa.table({"x": ["a", "b"]}), np.ones(3, dtype=bool))
 
 

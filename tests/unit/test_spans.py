@@ -4,6 +4,7 @@ import datetime
 from pathlib import Path
 
 import pytest
+from facts import facts, lacking
 
 from components.table_example_gen.sources import TableSource, fingerprint, matching
 from core.errors import DataError, UsageError
@@ -54,7 +55,7 @@ def test_a_table_that_lacks_a_span_that_another_has_is_an_error(tmp_path):
     paths = {"interactions": EVENTS, "users": USERS, "items": "i.csv"}
     with pytest.raises(UsageError) as caught:
         choose(tmp_path, paths)
-    assert "data.users: lacks span 2, which data.interactions has" in str(caught.value)
+    assert lacking(str(caught.value), "data.users: … span 2 … data.interactions") == []
     assert "data.items" not in str(caught.value)
     assert choose(tmp_path, paths, first=1, last=1)["users"].patterns == ("users-001.csv",)
 
@@ -74,7 +75,7 @@ def test_dates_order_spans(tmp_path):
     january = choose(tmp_path, path, first=datetime.date(2024, 1, 1), last=datetime.date(2024, 1, 31))
     assert january["interactions"].patterns == ("e-2024-01-02.csv",)
     deliver(tmp_path, "e-2024-02-30.csv")
-    with pytest.raises(UsageError, match=r"e-2024-02-30.csv: .* a date that exists"):
+    with pytest.raises(UsageError, match=facts("e-2024-02-30.csv: … date")):
         choose(tmp_path, path)
 
 
@@ -84,52 +85,52 @@ def test_dates_order_spans(tmp_path):
 )
 def test_a_span_that_is_no_number_is_an_error(tmp_path, name, path):
     deliver(tmp_path, name)
-    with pytest.raises(UsageError, match=f"{name}: should have digits"):
+    with pytest.raises(UsageError, match=facts(f"{name}: … digits")):
         choose(tmp_path, {"users": path})
 
 
 def test_no_span_to_choose(tmp_path):
     assert choose(tmp_path, {"users": USERS}) == {"users": TableSource(str(tmp_path), (USERS,))}
-    with pytest.raises(DataError, match="no file matches"):
+    with pytest.raises(DataError, match="no file"):
         choose(tmp_path, {"users": USERS})["users"].files()
     deliver(tmp_path, "users-001.csv", "users-002.csv")
-    with pytest.raises(UsageError, match=r"chooses no span; below .* there are 001, 002"):
+    with pytest.raises(UsageError, match=facts("no span … 001, 002")):
         choose(tmp_path, {"users": USERS}, first=3, last=4)
 
 
 def test_a_span_that_is_there_twice(tmp_path):
     deliver(tmp_path, "events/1/a.csv", "events/01/a.csv")
-    with pytest.raises(UsageError, match="span 1 is there twice"):
+    with pytest.raises(UsageError, match=facts("span 1 … twice")):
         choose(tmp_path, {"interactions": EVENTS})
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"spans": {"newest": 0}}, "greater than or equal to 1"),
+        ({"spans": {"newest": 0}}, "newest … 1"),
         ({"spans": {"newest": 2}}, "{SPAN}"),
-        ({"spans": {"first": 1}}, "both `first` and `last`"),
-        ({"spans": {"newest": 1, "first": 1, "last": 2}}, "either `newest`"),
-        ({"spans": {"first": 3, "last": 2}}, "first should not be after last"),
-        ({"spans": {"first": 1, "last": "2024-01-01"}}, "both be numbers or both be dates"),
+        ({"spans": {"first": 1}}, "`first` … `last`"),
+        ({"spans": {"newest": 1, "first": 1, "last": 2}}, "`newest` … `first`"),
+        ({"spans": {"first": 3, "last": 2}}, "first … after last"),
+        ({"spans": {"first": 1, "last": "2024-01-01"}}, "numbers … dates"),
         (
             {"interactions": {"path": "{SPAN}.csv"}, "spans": {"first": "2024-01-01", "last": "2024-01-02"}},
-            "spans.first and spans.last",
+            "spans.first … spans.last",
         ),
         (
             {"interactions": {"path": "{YYYY}{MM}{DD}.csv"}, "spans": {"first": 1, "last": 2}},
-            "spans.first and spans.last",
+            "spans.first … spans.last",
         ),
-        ({"interactions": {"path": "{YYYY}{MM}{DD}.csv"}, "items": {"path": "{SPAN}.csv"}}, "of all tables"),
-        ({"items": {"path": "{SPAN}-{SPAN}.csv"}}, "each mark"),
+        ({"interactions": {"path": "{YYYY}{MM}{DD}.csv"}, "items": {"path": "{SPAN}.csv"}}, "tables"),
+        ({"items": {"path": "{SPAN}-{SPAN}.csv"}}, "mark"),
         ({"items": {"path": "{span}.csv"}}, "found {span}"),
         ({"items": {"path": "{SPAN:x}.csv"}}, "found {SPAN:x}"),
-        ({"items": {"path": "{YYYY}-{MM}.csv"}}, "all of {YYYY}, {MM} and {DD}"),
+        ({"items": {"path": "{YYYY}-{MM}.csv"}}, "{YYYY} … {MM} … {DD}"),
         ({"items": {"path": "{VERSION}.csv"}}, "{VERSION}"),
     ],
 )
 def test_wrong_spans_in_a_configuration(values, message):
-    with pytest.raises(ValueError, match=message.replace("{", r"\{")):
+    with pytest.raises(ValueError, match=facts(message)):
         Data.model_validate({"root": ".", **values})
 
 
@@ -160,5 +161,5 @@ def test_a_fingerprint_is_of_the_content(tmp_path):
     other = file.rename(tmp_path / "b.csv")
     assert fingerprint(str(tmp_path), [str(other)]) != after
     os.mkfifo(tmp_path / "c.csv")
-    with pytest.raises(DataError, match="is a FIFO"):
+    with pytest.raises(DataError, match=facts(f"{tmp_path}/c.csv … FIFO")):
         fingerprint(str(tmp_path), [str(tmp_path / "c.csv")])

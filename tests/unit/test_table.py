@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime
 import numpy as np
 import pyarrow as pa
 import pytest
+from facts import lacking
 from tables_of_tests import EVENTS, GOOD, HEADER, ITEMS, NOW, events, put, read, refused
 
 from components.table_example_gen import files
@@ -92,26 +93,26 @@ def test_spec_survives_json():
 # ---- every bad input ----
 
 BAD_ROWS = {
-    "empty id": (",2,3,4", "column 'user_id'", "is empty", "fill it in"),
-    "float id": ("7,2.0,3,4", "column 'item_id'", "'2.0' is an id written as a float", "whole numbers"),
-    "bad byte": (b"7,\xffx,3,4", "column 'item_id'", r"'\\xffx' is not valid UTF-8", "Save the file as UTF-8"),
+    "empty id": (",2,3,4", "column 'user_id'", "empty", "on_invalid"),
+    "float id": ("7,2.0,3,4", "column 'item_id'", "'2.0' … float", "whole numbers"),
+    "bad byte": (b"7,\xffx,3,4", "column 'item_id'", r"'\\xffx' … UTF-8", "UTF-8"),
     "no time": ("7,2,soon,4", "column 'timestamp'", "'soon'", "ISO-8601"),
     "no such day": ("7,2,2023-02-30,4", "column 'timestamp'", "'2023-02-30'", "ISO-8601"),
     "fraction": ("7,2,1.5,4", "column 'timestamp'", "'1.5'", "whole seconds"),
-    "empty time": ("7,2,,4", "column 'timestamp'", "is empty", "whole seconds"),
-    "milliseconds": ("7,2,880606923000,4", "column 'timestamp'", "in milliseconds", "Divide the column by 1,000:"),
-    "microseconds": ("7,2,880606923000000,4", "column 'timestamp'", "in microseconds", "by 1,000,000"),
-    "nanoseconds": ("7,2,880606923000000000,4", "column 'timestamp'", "in nanoseconds", "by 1,000,000,000"),
-    "future": (f"7,2,{NOW + 90_000},4", "column 'timestamp'", "lies in the future", "clock"),
-    "before 1970": ("7,2,-1,4", "column 'timestamp'", "'-1' is before 1970", "Correct it"),
-    "no rating": ("7,2,3,", "column 'rating'", "is empty or NaN", "fill it in"),
-    "NaN rating": ("7,2,3,nan", "column 'rating'", "is empty or NaN", "fill it in"),
-    "word rating": ("7,2,3,good", "column 'rating'", "'good'", "Correct it"),
-    "low rating": ("7,2,3,-1", "column 'rating'", "'-1' is outside [1, 5]", "`data.interactions.rating_range`"),
-    "high rating": ("7,2,3,5.5", "column 'rating'", "'5.5' is outside [1, 5]", "`data.interactions.rating_range`"),
-    "infinite": ("7,2,3,1e99", "column 'rating'", "'1e99' is too large", "Correct it"),
-    "few fields": ("7,2,3", "", "3 fields where the header has 4", "last line"),
-    "many fields": ("7,2,3,4,5", "", "5 fields where the header has 4", "separators"),
+    "empty time": ("7,2,,4", "column 'timestamp'", "empty", "whole seconds"),
+    "milliseconds": ("7,2,880606923000,4", "column 'timestamp'", "milliseconds", "1,000:"),
+    "microseconds": ("7,2,880606923000000,4", "column 'timestamp'", "microseconds", "1,000,000:"),
+    "nanoseconds": ("7,2,880606923000000000,4", "column 'timestamp'", "nanoseconds", "1,000,000,000:"),
+    "future": (f"7,2,{NOW + 90_000},4", "column 'timestamp'", "future", "clock"),
+    "before 1970": ("7,2,-1,4", "column 'timestamp'", "'-1' … before 1970", "on_invalid"),
+    "no rating": ("7,2,3,", "column 'rating'", "empty … NaN", "on_invalid"),
+    "NaN rating": ("7,2,3,nan", "column 'rating'", "empty … NaN", "on_invalid"),
+    "word rating": ("7,2,3,good", "column 'rating'", "'good'", "on_invalid"),
+    "low rating": ("7,2,3,-1", "column 'rating'", "'-1' … [1, 5]", "`data.interactions.rating_range`"),
+    "high rating": ("7,2,3,5.5", "column 'rating'", "'5.5' … [1, 5]", "`data.interactions.rating_range`"),
+    "infinite": ("7,2,3,1e99", "column 'rating'", "'1e99' … too large", "on_invalid"),
+    "few fields": ("7,2,3", "", "3 fields … header has 4", "last line"),
+    "many fields": ("7,2,3,4,5", "", "5 fields … header has 4", "separators"),
 }
 
 
@@ -122,9 +123,7 @@ def test_bad_row_is_told_or_dropped(tmp_path, row, column, found, todo):
     path = put(tmp_path, "events.csv", content)
     message = refused(path, EVENTS)
     assert message.startswith(f"{path}: line 4" + (f", {column}: " if column else ": "))  # line 3 is blank
-    assert found in message
-    assert todo in message
-    assert "`data.interactions.on_invalid: drop`" in message
+    assert lacking(message, f"{found} … {todo} … `data.interactions.on_invalid: drop`") == []
     assert message.count("\n") == 0, "one fault is told once"
     table, report = read(path, EVENTS.model_copy(update={"on_invalid": "drop"}))
     assert table["user_id"].to_pylist() == ["1", "3"]
@@ -134,23 +133,22 @@ def test_bad_row_is_told_or_dropped(tmp_path, row, column, found, todo):
 @pytest.mark.parametrize(
     ("column", "values", "place", "found", "todo"),
     [
-        ("user_id", [None, "1"], "row 1", "is empty", "fill it in"),
-        ("user_id", [None, 1.0], "row 2", "1.0 is of type double", "1 and not 1.0"),
-        ("item_id", [None, ["x"]], "row 2", "['x'] is of type list<element: string>", "Write the column as text"),
+        ("user_id", [None, "1"], "row 1", "empty", "on_invalid"),
+        ("user_id", [None, 1.0], "row 2", "1.0 … double", "1 and not 1.0"),
+        ("item_id", [None, ["x"]], "row 2", "['x'] … list<element: string>", "text"),
         ("timestamp", ["1", "x"], "row 2", "'x'", "ISO-8601"),
         ("timestamp", [1.0, 1.5], "row 2", "1.5", "whole seconds"),
-        ("timestamp", [True, False], "row 1", "True is of type bool", "Write the column as times"),
-        ("rating", ["1", "x"], "row 2", "'x'", "Correct it"),
-        ("rating", [1.0, np.nan], "row 2", "is empty or NaN", "fill it in"),
-        ("rating", [date(2020, 1, 1)] * 2, "row 1", "is of type date32", "Write the column as numbers"),
+        ("timestamp", [True, False], "row 1", "True … bool", "times"),
+        ("rating", ["1", "x"], "row 2", "'x'", "on_invalid"),
+        ("rating", [1.0, np.nan], "row 2", "empty … NaN", "on_invalid"),
+        ("rating", [date(2020, 1, 1)] * 2, "row 1", "date32", "numbers"),
     ],
 )
 def test_bad_value_in_parquet(tmp_path, column, values, place, found, todo):
     path = put(tmp_path, "events.parquet", events(**{column: values}))
     message = refused(path, EVENTS)
     assert message.startswith(f"{path}: {place}, column {column!r}: ")
-    assert found in message
-    assert todo in message
+    assert lacking(message, f"{found} … {todo}") == []
 
 
 def test_a_wrong_type_cannot_be_dropped(tmp_path):
@@ -164,16 +162,14 @@ def test_features_of_a_wrong_kind(tmp_path):
     table = pa.table({"item_id": [1], "genres": [[1.5]], "year": [1], "maker": [2.5], "title": ["x"]})
     message = refused(put(tmp_path, "items.parquet", table), ITEMS)
     assert "row 1, column 'genres'" in message
-    assert "row 1, column 'maker': 2.5 is of type double" in message
+    assert lacking(message, "row 1, column 'maker': 2.5 … double") == []
 
 
 def test_all_kinds_of_fault_are_told_at_once_with_their_number(tmp_path):
     rows = ["1,2,3,9", "1,2,4,9", ",2,3,4", "1,2,x,4", "5", "1,1,1,1", "1,1,1,1"]
     message = refused(put(tmp_path, "e.csv", HEADER + "\n".join(rows) + "\n"), EVENTS)
     assert len(message.splitlines()) == 5
-    assert "line 2, column 'rating': '9' is outside [1, 5] (2 such rows)" in message
-    assert "line 6: 1 fields" in message
-    assert "line 8: the same event as in line 7" in message
+    assert lacking(message, "line 2, column 'rating': '9' … [1, 5] … (2 such rows) … line 6: 1 fields … line 8: ") == []
 
 
 def test_a_row_with_two_faults_is_dropped_once(tmp_path):
@@ -185,7 +181,7 @@ def test_a_row_with_two_faults_is_dropped_once(tmp_path):
 def test_nothing_left_is_an_error(tmp_path):
     path = put(tmp_path, "e.csv", HEADER + "1,2,880606923000,3\n" * 2)
     message = refused(path, EVENTS.model_copy(update={"on_invalid": "drop"}))
-    assert f"{path}: the table: has no valid rows; dropped: 2 time_unit" in message
+    assert lacking(message, f"{path}: … no valid rows … 2 time_unit") == []
 
 
 def test_line_numbers_count_quoted_ends_of_line(tmp_path):
@@ -208,7 +204,7 @@ def test_line_numbers_past_dropped_rows_and_blocks(tmp_path, monkeypatch):
     path = put(tmp_path, "e.csv", HEADER + "\n".join(rows) + "\n")
     message = refused(path, EVENTS)
     assert "line 1702, column 'timestamp': 'x'" in message
-    assert "line 7: 1 fields where the header has 4 (3 such rows)" in message
+    assert lacking(message, "line 7: 1 fields … header has 4 … (3 such rows)") == []
     table, report = read(path, EVENTS.model_copy(update={"on_invalid": "drop"}))
     assert report["dropped"] == {"not_a_time": 1, "malformed_row": 3}
     assert table["timestamp"].to_pylist() == [n for n in range(2000) if n not in (5, 700, 1500, 1700)]
@@ -221,8 +217,10 @@ def test_repeated_users(tmp_path):
     spec = TableSpec(table="users", max_dropped=0.5)
     path = put(tmp_path, "u.csv", "user_id\n1\n2\n1\n1\n")
     message = refused(path, spec)
-    assert f"{path}: line 4: user_id '1' stands in line 2 already (2 such rows)" in message
-    assert "`data.users.on_duplicate: drop`" in message
+    assert (
+        lacking(message, f"{path}: line 4: user_id '1' … line 2 … (2 such rows) … `data.users.on_duplicate: drop`")
+        == []
+    )
     table, report = read(path, spec.model_copy(update={"on_duplicate": "drop"}))
     assert table["user_id"].to_pylist() == ["1", "2"]
     assert report["dropped"] == {"duplicate": 2}
@@ -231,8 +229,8 @@ def test_repeated_users(tmp_path):
 def test_repeated_events(tmp_path):
     path = put(tmp_path, "e.csv", HEADER + "9,2,880606923,3\n" + GOOD + "1,2,880606923,5\n")
     message = refused(path, EVENTS)
-    assert "line 4: the same event as in line 3: user_id '1', item_id '2', timestamp 880606923" in message
-    assert "`data.interactions.on_duplicate` to drop or keep" in message
+    assert lacking(message, "line 4: … line 3: user_id '1', item_id '2', timestamp 880606923") == []
+    assert "`data.interactions.on_duplicate`" in message
     dropped, _ = read(path, EVENTS.model_copy(update={"on_duplicate": "drop"}))
     assert dropped["rating"].to_pylist() == [3.0, 3.0]
     kept, report = read(path, EVENTS.model_copy(update={"on_duplicate": "keep"}))
@@ -243,10 +241,9 @@ def test_impressions_are_who_was_shown_what_and_when(tmp_path):
     spec = TableSpec(table="impressions", columns={"timestamp": "at"}, max_dropped=1)
     path = put(tmp_path, "x.csv", "user_id,item_id,at,rating\n1,2,880606923,3\n,2,880606923,3\n1,2,880606923,4\n")
     message = refused(path, spec)
-    assert "line 3, column 'user_id': is empty" in message
-    assert "`data.impressions.on_invalid: drop`" in message
-    assert "line 4: the same impression as in line 2: user_id '1', item_id '2', timestamp 880606923" in message
-    assert "`data.impressions.on_duplicate` to drop or keep" in message
+    assert lacking(message, "line 3, column 'user_id': … empty … `data.impressions.on_invalid: drop`") == []
+    assert lacking(message, "line 4: … line 2: user_id '1', item_id '2', timestamp 880606923") == []
+    assert "`data.impressions.on_duplicate`" in message
     table, report = read(path, spec.model_copy(update={"on_invalid": "drop", "on_duplicate": "drop"}))
     assert table.to_pylist() == [{"user_id": "1", "item_id": "2", "timestamp": 880606923}]
     assert (report["dropped"], report["ignored_columns"]) == ({"missing_id": 1, "duplicate": 1}, ["rating"])

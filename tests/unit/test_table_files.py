@@ -5,6 +5,7 @@ import os
 import numpy as np
 import pyarrow as pa
 import pytest
+from facts import lacking
 from tables_of_tests import EVENTS, GOOD, HEADER, ITEMS, events, put, read, refused
 
 from components.table_example_gen import files
@@ -24,12 +25,12 @@ BAD_FILES = {
         "'user_id', 'item_id', 'timestamp', 'rating' in 'a,b'",
         "Name",
     ),
-    "other separator": ("e.csv", HEADER.replace(",", ";"), "the header", "but ';'", "`data.interactions.separator`"),
+    "other separator": ("e.csv", HEADER.replace(",", ";"), "the header", "';'", "`data.interactions.separator`"),
     "case": (
         "e.csv",
         HEADER.replace("user_id", "UserID"),
         "the header",
-        "the closest is 'UserID'",
+        "'UserID'",
         "{user_id: UserID}",
     ),
     "missing": (
@@ -40,38 +41,38 @@ BAD_FILES = {
         "data.interactions.columns",
     ),
     "missing in parquet": ("e.parquet", events().drop(["rating"]), "its columns", "no column 'rating'", "columns`"),
-    "twice": ("e.csv", "user_id," + HEADER, "the header", "'user_id' stands there 2 times", "Rename"),
+    "twice": ("e.csv", "user_id," + HEADER, "the header", "'user_id' … 2 times", "Rename"),
     "open quote": (
         "e.csv",
         HEADER + GOOD + '1,"2,3,4\n' + GOOD,
         "line 3",
-        "a quote opens and never closes",
+        "quote",
         "truncated",
     ),
-    "open last quote": ("e.csv", HEADER + GOOD + '1,2,3,"4\n', "line 3", "a quote opens and never closes", "truncated"),
-    "cut row": ("e.csv", HEADER + GOOD + "1,2", "line 3", "2 fields where the header has 4", "last line"),
-    "utf-16": ("e.csv", HEADER.encode("utf-16"), "the file", "is UTF-16 text", "Save it as UTF-8"),
+    "open last quote": ("e.csv", HEADER + GOOD + '1,2,3,"4\n', "line 3", "quote", "truncated"),
+    "cut row": ("e.csv", HEADER + GOOD + "1,2", "line 3", "2 fields … header has 4", "last line"),
+    "utf-16": ("e.csv", HEADER.encode("utf-16"), "the file", "UTF-16", "UTF-8"),
     "no parquet": (
         "e.parquet",
         b"PAR1\x15 and then nothing of use",
         "the file",
-        "is no whole Parquet file",
+        "Parquet",
         "copy or export",
     ),
-    "gzip as csv": ("e.csv", b"\x1f\x8b\x08" + b"x" * 20, "the file", "looks like gzip, not CSV", "Unpack it"),
-    "parquet as csv": ("e.csv", b"PAR1\x15" + b"x" * 20, "the file", "looks like Parquet, not CSV", "export"),
-    "excel as csv": ("e.csv", b"PK\x03\x04" + b"x" * 20, "the file", "an Excel workbook, not CSV", "export"),
-    "page as csv": ("e.csv", "<!DOCTYPE html><html>", "the file", "looks like HTML or XML, not CSV", "export"),
-    "csv as parquet": ("e.parquet", HEADER + GOOD, "the file", "looks like text, such as CSV, not Parquet", "Name it"),
+    "gzip as csv": ("e.csv", b"\x1f\x8b\x08" + b"x" * 20, "the file", "gzip … CSV", "Unpack"),
+    "parquet as csv": ("e.csv", b"PAR1\x15" + b"x" * 20, "the file", "Parquet … CSV", "export"),
+    "excel as csv": ("e.csv", b"PK\x03\x04" + b"x" * 20, "the file", "Excel … CSV", "export"),
+    "page as csv": ("e.csv", "<!DOCTYPE html><html>", "the file", "HTML … CSV", "export"),
+    "csv as parquet": ("e.parquet", HEADER + GOOD, "the file", "text … CSV … Parquet", "Name"),
     "json as parquet": (
         "e.parquet",
         '{"user_id": 1}',
         "the file",
-        "looks like text, such as CSV, not Parquet",
-        "Name it",
+        "text … CSV … Parquet",
+        "Name",
     ),
-    "pointer": ("e.parquet", "version https://git-lfs.github.com/spec/v1\n", "the file", "a Git LFS pointer", "export"),
-    "ending": ("e.xlsx", b"x", "its name", "ends in '.xlsx'", ".csv, .tsv, .txt or .parquet"),
+    "pointer": ("e.parquet", "version https://git-lfs.github.com/spec/v1\n", "the file", "Git LFS", "export"),
+    "ending": ("e.xlsx", b"x", "its name", "'.xlsx'", ".csv, .tsv, .txt or .parquet"),
 }
 
 
@@ -81,26 +82,24 @@ def test_bad_file(tmp_path, name, content, place, found, todo):
     for policy in ("error",) if found.endswith("has 4") else ("error", "drop"):
         message = refused(path, EVENTS.model_copy(update={"on_invalid": policy}))
         assert message.startswith(f"{path}: {place}: ")
-        assert found in message
-        assert todo in message
+        assert lacking(message, f"{found} … {todo}") == []
 
 
 def test_truncated_parquet(tmp_path):
     whole = put(tmp_path, "whole.parquet", events()).read_bytes()
     assert "magic bytes" in refused(put(tmp_path, "e.parquet", whole[:-20]), EVENTS)
     damaged = whole[:4] + b"\x15" * 60 + whole[64:]
-    assert "is no whole Parquet file" in refused(put(tmp_path, "d.parquet", damaged), EVENTS)
+    assert lacking(refused(put(tmp_path, "d.parquet", damaged), EVENTS), "d.parquet: … Parquet") == []
 
 
 def test_what_is_no_regular_file_is_never_opened(tmp_path):
     for name in ("e.csv", "e.parquet"):
         os.mkfifo(tmp_path / name)  # opening it would wait for a writer
-        assert f"{tmp_path / name}: the file: is a FIFO" in refused(tmp_path / name, EVENTS)
+        assert lacking(refused(tmp_path / name, EVENTS), f"{tmp_path / name}: … FIFO") == []
     os.symlink("/dev/zero", tmp_path / "zero.csv")
-    assert "is a character device" in refused(tmp_path / "zero.csv", EVENTS)
+    assert "character device" in refused(tmp_path / "zero.csv", EVENTS)
     (tmp_path / "x.parquet").mkdir()
-    assert "is a folder" in refused(tmp_path / "x.parquet", EVENTS)
-    assert "end in `x.parquet/*.parquet`" in refused(tmp_path / "x.parquet", EVENTS)
+    assert lacking(refused(tmp_path / "x.parquet", EVENTS), "folder … `x.parquet/*.parquet`") == []
 
 
 def test_a_number_of_a_vector_that_is_no_number(tmp_path):
@@ -112,7 +111,7 @@ def test_a_number_of_a_vector_that_is_no_number(tmp_path):
         path = put(tmp_path, "i.parquet", pa.table({"item_id": ["1", "2", "3", "4"], "picture": picture}))
         message = refused(path, spec)
         assert f"{path}: row 2, column 'picture': [nan, 1.0]" in message
-        assert "row 4, column 'picture': [inf, 0.0] is too large" in message
+        assert lacking(message, "row 4, column 'picture': [inf, 0.0] … too large") == []
     path = put(tmp_path, "i.csv", "item_id,picture\n1,1|2\n2,NaN|1\n")
     assert f"{path}: line 3, column 'picture': 'NaN|1'" in refused(path, spec)
 
@@ -124,7 +123,7 @@ def test_a_feature_without_any_value(tmp_path):
             path = put(tmp_path, "i.parquet", pa.table(columns))
         else:
             path = put(tmp_path, "i.csv", content)
-        assert refused(path, ITEMS).startswith(f"{path}: the table: the column 'year' of items has no value in any row")
+        assert lacking(refused(path, ITEMS), f"{path}: … 'year' … items … no value") == []
 
 
 def test_rows_are_dropped_up_to_a_share(tmp_path):
@@ -133,8 +132,8 @@ def test_rows_are_dropped_up_to_a_share(tmp_path):
     spec = EVENTS.model_copy(update={"on_invalid": "drop", "on_duplicate": "drop", "max_dropped": 0.05})
     assert read(path, spec)[1]["dropped_share"] == 0.05
     message = refused(path, spec.model_copy(update={"max_dropped": 0.049}))
-    assert "5 of 100 rows (5.00%: 1 duplicate, 4 not_a_time) would be dropped" in message
-    assert "`data.interactions.max_dropped` is 0.049" in message
+    assert lacking(message, "5 of 100 rows … 5.00% … 1 duplicate, 4 not_a_time") == []
+    assert lacking(message, "`data.interactions.max_dropped` … 0.049") == []
 
 
 def test_a_header_may_begin_as_other_formats_do(tmp_path):
@@ -144,7 +143,7 @@ def test_a_header_may_begin_as_other_formats_do(tmp_path):
 
 
 def test_missing_file(tmp_path):
-    assert "cannot be opened: No such file" in refused(tmp_path / "e.csv", EVENTS)
+    assert "No such file" in refused(tmp_path / "e.csv", EVENTS)
 
 
 def test_a_quote_mark_inside_a_field_is_no_open_quote(tmp_path):
@@ -155,4 +154,4 @@ def test_a_quote_mark_inside_a_field_is_no_open_quote(tmp_path):
 def test_a_quote_that_swallows_a_large_file(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "_BLOCK", 1 << 12)
     path = put(tmp_path, "e.csv", HEADER + GOOD + '1,"2,3,4\n' + "1,2,3,4\n" * 20_000)
-    assert f"{path}: line 3: field larger than" in refused(path, EVENTS)
+    assert f"{path}: line 3: " in refused(path, EVENTS)

@@ -5,6 +5,7 @@ from typing import Literal
 
 import pytest
 import yaml
+from facts import facts
 from pydantic import Field
 
 from core.settings import Settings
@@ -61,23 +62,23 @@ def test_what_is_declared_can_be_changed_and_left_out():
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"sizes": [1]}, "'sizes' should be one of size, rate"),
-        ({"size": 5}, r"size: should be .*found 5"),
-        ({"size": {"low": 1}}, r"size: should be .*high: Field required"),
-        ({"size": {"low": 4, "high": 4}}, "low should be below high; found 4 and 4"),
-        ({"rate": {"low": 0, "high": 1, "log": True}}, "low should be above 0 where log is true"),
-        ({"size": []}, "size: should be"),
-        ({"size": {"low": 0, "high": 4}}, "size: cannot be 0"),
-        ({"size": {"low": 1, "high": 9.5}}, "size: cannot be 9.5"),
-        ({"share": [0.5, 1.0]}, "share: cannot be 1.0"),
-        ({"share": {"low": 0.1, "high": 0.5, "log": True}}, "share: is configured as 0, but log"),
-        ({"layers": {"low": 1, "high": 2}}, r"layers: is configured as \[\], which is not a number"),
-        ({"window": {"low": 1, "high": 2}}, "window: is configured as null, which is not a number"),
-        (dict.fromkeys(["size", "rate", "share", "layers", "window"]), "the search space is empty"),
+        ({"sizes": [1]}, "'sizes' … size, rate"),
+        ({"size": 5}, "size: … found 5"),
+        ({"size": {"low": 1}}, "size: … high: … required"),
+        ({"size": {"low": 4, "high": 4}}, "size: … low … high … 4 and 4"),
+        ({"rate": {"low": 0, "high": 1, "log": True}}, "rate: … low … above 0 … log"),
+        ({"size": []}, "size: "),
+        ({"size": {"low": 0, "high": 4}}, "size: … 0"),
+        ({"size": {"low": 1, "high": 9.5}}, "size: … 9.5"),
+        ({"share": [0.5, 1.0]}, "share: … 1.0"),
+        ({"share": {"low": 0.1, "high": 0.5, "log": True}}, "share: … configured … 0 … log"),
+        ({"layers": {"low": 1, "high": 2}}, "layers: … configured … [] … number"),
+        ({"window": {"low": 1, "high": 2}}, "window: … configured … null … number"),
+        (dict.fromkeys(["size", "rate", "share", "layers", "window"]), "search space … empty"),
     ],
 )
 def test_what_cannot_be_tried_is_told_before_anything_runs(changes, told):
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=facts(told)):
         space.resolve(Model(), changes)
 
 

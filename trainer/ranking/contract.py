@@ -100,10 +100,14 @@ class RankingModel(tf.Module):
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Return the served functions by name."""
         specs = {**query_specs(self.features), **candidate_specs(self.features, self.retrieval_signals)}
-        scores_of = tf.function(self.rank, reduce_retracing=True)  # traced and written once, for both signatures
-        rank = tf.function(partial(self._rank, scores_of)).get_concrete_function(**specs)
+        scores_of = tf.function(
+            self.rank, reduce_retracing=True, autograph=False
+        )  # traced and written once, for both signatures
+        rank = tf.function(partial(self._rank, scores_of), autograph=False).get_concrete_function(**specs)
         examples = tf.TensorSpec([None], tf.string, name="examples")
-        rank_examples = tf.function(partial(self._rank_examples, scores_of)).get_concrete_function(examples)
+        rank_examples = tf.function(partial(self._rank_examples, scores_of), autograph=False).get_concrete_function(
+            examples
+        )
         return {"rank": rank, "rank_examples": rank_examples, "serving_default": rank}
 
     def save(self, folder: str) -> None:

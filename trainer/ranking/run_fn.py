@@ -86,7 +86,9 @@ def transformed_lists(
     unchanged = {name: lists[name] for name in (names.LABEL, names.WEIGHT, names.RATING)}
     raw_names = [name for name in lists if name not in unchanged]
     apply = tf.function(
-        lambda **query: transform_lists(query, features, transform, retrieval_signals), reduce_retracing=True
+        lambda **query: transform_lists(query, features, transform, retrieval_signals),
+        reduce_retracing=True,
+        autograph=False,
     )
     parts = []
     for start in range(0, len(lists[names.LABEL]), LISTS_AT_ONCE):

@@ -63,7 +63,7 @@ def fit(
     seed_everything(seed)
     model = make(settings, data)
     step = _step(model, LOSSES[settings.loss], settings.learning_rate)
-    scores_of = tf.function(lambda **columns: model(columns), reduce_retracing=True)
+    scores_of = tf.function(lambda **columns: model(columns), reduce_retracing=True, autograph=False)
     batches = shuffled_batches(data.train, settings.batch_size, seed)
     labels_and_weights = data.validation[names.LABEL], data.validation[names.WEIGHT]
     first = scores = in_parts(scores_of, data.validation)
@@ -109,7 +109,7 @@ def _step(model: Network, loss: Loss, learning_rate: float) -> Callable[[dict[st
     """Return the function that makes a training step with a batch and returns its loss."""
     optimizer = tf.keras.optimizers.legacy.Adam(learning_rate)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(batch):
         with tf.GradientTape() as tape:
             value = model.loss(batch, loss)

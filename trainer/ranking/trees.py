@@ -89,7 +89,9 @@ class TreesModel(RankingModel):
             model.save(self._folder.name, advanced_options=ydf.ModelIOOptions(file_prefix=PREFIX))
             self.trees = ydf_tf.tf_op.ModelV2(self._folder.name, verbose=False, file_prefix=PREFIX)
             # Outside of a function the op uses the first model that the process loaded for all calls.
-            self.apply = tf.function(lambda inputs: self.trees.apply(inputs).dense_predictions, reduce_retracing=True)
+            self.apply = tf.function(
+                lambda inputs: self.trees.apply(inputs).dense_predictions, reduce_retracing=True, autograph=False
+            )
 
     def scores(self, columns):
         retrieval = (columns[names.RETRIEVAL_SCORE] - self.mean) / self.deviation

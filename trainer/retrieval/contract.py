@@ -149,14 +149,14 @@ class RetrievalModel(tf.Module):
         # One function that `retrieve` and `score` both call, so that it is traced and written once. It is made anew for
         # each call, since the weights of a fusion may have changed, and is no attribute of the model, since TensorFlow
         # traces those again when it saves, and writes both.
-        compute = tf.function(self.scores_and_signals, reduce_retracing=True)
-        retrieve = tf.function(partial(self._retrieve, compute)).get_concrete_function(**specs)
+        compute = tf.function(self.scores_and_signals, reduce_retracing=True, autograph=False)
+        retrieve = tf.function(partial(self._retrieve, compute), autograph=False).get_concrete_function(**specs)
         candidates = {names.ITEM_ID: tf.TensorSpec([None, None], tf.string, name=names.ITEM_ID)}
         score = {name: spec for name, spec in specs.items() if name != names.K} | candidates
         return {
             "retrieve": retrieve,
-            "score": tf.function(partial(self._score, compute)).get_concrete_function(**score),
-            "similar": tf.function(self._similar).get_concrete_function(**similar),
+            "score": tf.function(partial(self._score, compute), autograph=False).get_concrete_function(**score),
+            "similar": tf.function(self._similar, autograph=False).get_concrete_function(**similar),
             "serving_default": retrieve,
         }
 
@@ -232,8 +232,10 @@ class EmbeddingModel(RetrievalModel):
             return {"embedding": self.embed_candidate(item)}
 
         return super().signatures() | {
-            "embed_query": tf.function(embed_query).get_concrete_function(**raw.user_specs(self.features.user)),
-            "embed_candidate": tf.function(embed_candidate).get_concrete_function(**item),
+            "embed_query": tf.function(embed_query, autograph=False).get_concrete_function(
+                **raw.user_specs(self.features.user)
+            ),
+            "embed_candidate": tf.function(embed_candidate, autograph=False).get_concrete_function(**item),
         }
 
 

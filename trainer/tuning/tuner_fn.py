@@ -93,7 +93,7 @@ def of_ranking(fn_args, step: RankingStepSettings) -> Callable[[Settings], float
 
     def measure(settings: Settings) -> float:
         model, _ = fit(settings, data, step.seed)
-        score = tf.function(lambda **columns: model.scores(columns), reduce_retracing=True)
+        score = tf.function(lambda **columns: model.scores(columns), reduce_retracing=True, autograph=False)
         lists, scores = len(data.validation[names.LABEL]), []
         for start in range(0, lists, ranking.LISTS_AT_ONCE):
             part = slice(start, start + ranking.LISTS_AT_ONCE)

@@ -76,7 +76,7 @@ class ContentModel(EmbeddingModel):
 
     def _catalogue_values(self, data: RetrievalData) -> list[tuple[np.ndarray, ...]]:
         """Return `_values` of the catalogue, in parts."""
-        values = tf.function(lambda **item: self._values(item), reduce_retracing=True)
+        values = tf.function(lambda **item: self._values(item), reduce_retracing=True, autograph=False)
         starts = range(0, max(1, data.n_items), ITEMS_AT_ONCE)
         parts = (data.catalogue.slice(start, ITEMS_AT_ONCE) for start in starts)
         return [tuple(array.numpy() for array in values(**raw.from_table(part, self.features.item))) for part in parts]

@@ -88,7 +88,7 @@ def predict_signature(predict: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]) -> A
         return {names.RATING: predict(pair[names.USER_ID], pair[names.ITEM_ID])}
 
     pair = {name: tf.TensorSpec([None], tf.string, name=name) for name in (names.USER_ID, names.ITEM_ID)}
-    return tf.function(served).get_concrete_function(**pair)
+    return tf.function(served, autograph=False).get_concrete_function(**pair)
 
 
 def fit_with(algorithm: Any, model: str, settings: Settings, data: RetrievalData) -> RatingModel:

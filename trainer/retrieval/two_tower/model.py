@@ -89,7 +89,7 @@ def user_columns(data: RetrievalData) -> Columns:
 
 def _transformed(data: RetrievalData, columns: dict[str, tf.Tensor]) -> Columns:
     """Return the transformed columns of raw ones."""
-    apply = tf.function(lambda **raw_columns: data.transform(raw.to_sparse(raw_columns)))
+    apply = tf.function(lambda **raw_columns: data.transform(raw.to_sparse(raw_columns)), autograph=False)
     return {name: column.numpy() for name, column in apply(**columns).items()}
 
 

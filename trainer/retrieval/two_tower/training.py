@@ -97,7 +97,7 @@ def steps(model: TwoTower, learning_rate: float):
     """Return the function that makes a training step with a batch and returns its loss."""
     optimizer = LazyAdam(learning_rate)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def step(batch):
         with tf.GradientTape() as tape:
             loss = model.loss(batch)

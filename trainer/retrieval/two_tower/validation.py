@@ -33,7 +33,9 @@ class Validation:
         if len(queries) > MOST_QUERIES:
             sample = np.random.default_rng(seed).choice(len(queries), MOST_QUERIES, replace=False, shuffle=False)
             queries = queries.take(np.sort(sample))
-        transform = tf.function(lambda **query: data.transform(raw.to_sparse(query)), reduce_retracing=True)
+        transform = tf.function(
+            lambda **query: data.transform(raw.to_sparse(query)), reduce_retracing=True, autograph=False
+        )
         self.queries = queries
         self.parts = []
         for start in range(0, len(queries), AT_ONCE):
@@ -55,7 +57,7 @@ class Validation:
         return float(np.nanmean(metrics.ndcg(hits, np.diff(offsets), K)))
 
 
-@tf.function(reduce_retracing=True)
+@tf.function(reduce_retracing=True, autograph=False)
 def _best(queries, embeddings, seen):
     """Return the best item rows [Q, K] of queries [Q, D], without the pairs seen [S, 2]."""
     scores = tf.matmul(queries, embeddings, transpose_b=True)
