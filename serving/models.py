@@ -11,7 +11,7 @@ import numpy as np
 from core import names
 from core.arrow import read_arrow
 from core.errors import ReleaseError
-from core.release import reader
+from core.release import facts, reader
 from serving import settings as serving_settings
 from serving.candidate_source import CandidateSource
 from serving.catalogue import Catalogue
@@ -104,4 +104,4 @@ def catalogue_of(folder: Path, settings: ServingSettings) -> Catalogue:
 
 def settings_of(folder: Path, modules: Collection[str] = (), trusted: Sequence[Path] = ()) -> ServingSettings:
     """Return the serving settings of a release, after a check of its manifest. Raises: ReleaseError."""
-    return serving_settings.read(reader.manifest_of(folder, trusted)["facts"].get("serving"), modules)
+    return serving_settings.read(facts.of_manifest(reader.manifest_of(folder, trusted)).serving, modules)

@@ -55,11 +55,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def root() -> Path:
-    """The folder of the code."""
+    """Return the folder of the code."""
     return Path(datasets.__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="session")
 def movielens() -> Path:
-    """The folder of MovieLens-100K, fetched if it is not here; its terms forbid to keep any of it in the repository."""
+    """Return the folder of MovieLens-100K, fetched if it is not here; its terms forbid to keep it in the repository."""
     return datasets.get("movielens-100k", log=lambda line: None)

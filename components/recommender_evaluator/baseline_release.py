@@ -11,7 +11,7 @@ import numpy as np
 
 from core.errors import ReleaseError
 from core.queries import Queries
-from core.release import reader
+from core.release import facts, reader
 from serving import models
 from serving.catalogue import Catalogue
 from serving.engine import TwoStep
@@ -38,7 +38,7 @@ def opened(folder: Path, split: dict[str, Any], features: Features, trusted: Seq
     try:
         modules = own_modules(features)
         with reader.reading(folder.parent, folder.name, trusted) as path:
-            _check_split(folder.name, reader.manifest_of(path, trusted)["facts"].get("split"), split)
+            _check_split(folder.name, facts.of_manifest(reader.manifest_of(path, trusted)).split, split)
             settings = models.settings_of(path, modules, trusted)
             lacking = _lacking(settings.features, features)
             if lacking:

@@ -15,7 +15,7 @@ from pathlib import Path
 from tfx.dsl.components.common import resolver
 
 from core.errors import ReleaseError
-from core.release import reader
+from core.release import facts, reader
 
 RELEASE = "release"
 
@@ -63,7 +63,7 @@ class ReleaseInForce(resolver.ResolverStrategy):
     def _holds(self, version: str, own: dict[str, int]) -> bool:
         """Return whether a release was made of these artifacts, by their ids in ML Metadata."""
         try:
-            ids = reader.manifest(self.folder, version)["facts"]["ml_metadata"]
+            ids = facts.of_manifest(reader.manifest(self.folder, version)).ml_metadata
         except (ReleaseError, KeyError):
             return False  # the component that compares with it reports the error
         return all(ids.get(key) == id_ for key, id_ in own.items())

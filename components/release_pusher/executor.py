@@ -19,6 +19,7 @@ from core import names, progress
 from core.errors import ReleaseError
 from core.files import read_json
 from core.release import reader, writer
+from core.release.facts import Facts
 
 _REASON = "blessing_message"  # the property in which TFX's Evaluator also gives the reason
 
@@ -53,7 +54,7 @@ class Executor(base_executor.BaseExecutor):
         signing_key = None if settings.signing_key is None else Path(settings.signing_key)
         with tempfile.TemporaryDirectory() as temporary:
             parts = _parts(inputs) | {reader.STATISTICS: _statistics(inputs, Path(temporary))}
-            version = writer.publish(folder, parts, facts, served, signing_key=signing_key)
+            version = writer.publish(folder, parts, facts.model_dump(mode="json"), served, signing_key=signing_key)
         content_digest = reader.manifest(folder, version)["content_digest"]
         progress.report(f"release {version}")
         _collect(folder, settings.keep, served)
@@ -132,15 +133,15 @@ def _evaluation_file(inputs: dict[str, Artifact]) -> Path:
     return Path(inputs["evaluation"].uri) / names.EVALUATION_FILE
 
 
-def _facts(inputs: dict[str, Artifact], settings: PusherSettings) -> dict[str, Any]:
+def _facts(inputs: dict[str, Artifact], settings: PusherSettings) -> Facts:
     """Return the facts of the manifest."""
     file = _evaluation_file(inputs)
     evaluation = read_json(file) if file.is_file() else {}  # `publish` raises if it is missing
-    return {
-        "name": settings.name,
-        "seed": settings.seed,
-        "serving": settings.serving.model_dump(mode="json"),
-        "metrics": evaluation.get("headline", {}),
-        "split": evaluation.get("split"),
-        "ml_metadata": {key: artifact.id for key, artifact in sorted(inputs.items())},
-    }
+    return Facts(
+        name=settings.name,
+        seed=settings.seed,
+        serving=settings.serving.model_dump(mode="json"),
+        metrics=evaluation.get("headline", {}),
+        split=evaluation.get("split"),
+        ml_metadata={key: artifact.id for key, artifact in sorted(inputs.items())},
+    )

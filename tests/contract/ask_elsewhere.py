@@ -27,7 +27,7 @@ def ask(served: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def ops(model: Path) -> list[str]:
-    """Every op of the SavedModel, those inside its functions too."""
+    """Return every op of the SavedModel, those inside its functions too."""
     graph = saved_model_pb2.SavedModel.FromString((model / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     return sorted({node.op for node in nodes} - {function.signature.name for function in graph.library.function})

@@ -109,7 +109,7 @@ class World:
         return Catalogue(self.items, self.features.item)
 
     def asked(self, past: list[str], target: str, **changes: Any) -> Queries:
-        """The queries of a split."""
+        """Return the queries of a split."""
         known = pa.concat_tables([self.parts[split] for split in past])
         given = {"unit": "user", "exclude_seen": True, "history_length": FEATURES.history_length} | changes
         return queries.build(
@@ -125,7 +125,7 @@ class World:
         return self.events.data([names.TRAIN], self.asked([names.TRAIN], names.EVAL))
 
     def fit(self, step: str, name: str, data: Any = None) -> Any:
-        """A new fit of a model, with few passes where it makes any."""
+        """Return a new fit of a model, with few passes where it makes any."""
         registry: Registry = {"retrieval": RETRIEVAL, "ranking": RANKING}[step]
         few = {"epochs": 2} if step == "retrieval" else {"epochs": 8, "batch_size": 4, "learning_rate": 0.01}
         few = {key: value for key, value in few.items() if key in registry[name].settings.model_fields}
@@ -135,37 +135,37 @@ class World:
         return found if step == "retrieval" else found[0]
 
     def model(self, step: str, name: str) -> Any:
-        """The model in memory; fitted once."""
+        """Return the model in memory; it is fitted once."""
         if (step, name) not in self._fitted:
             self._fitted[step, name] = self.fit(step, name)
         return self._fitted[step, name]
 
     def signatures(self, step: str, name: str) -> Any:
-        """The signatures of the model in memory; traced once."""
+        """Return the signatures of the model in memory; they are traced once."""
         if (step, name, "signatures") not in self._fitted:
             self._fitted[step, name, "signatures"] = self.model(step, name).signatures()
         return self._fitted[step, name, "signatures"]
 
     def saved(self, step: str, name: str) -> Path:
-        """The folder of the SavedModel."""
+        """Return the folder of the SavedModel."""
         folder = self.folder / "models" / step / name
         if not folder.exists():
             self.model(step, name).save(str(folder))
         return folder
 
     def loaded(self, step: str, name: str) -> SavedModel:
-        """The SavedModel as the engine calls it, loaded in this process; once."""
+        """Return the SavedModel as the engine calls it; it is loaded once."""
         if (step, name, "loaded") not in self._fitted:
             self._fitted[step, name, "loaded"] = SavedModel(self.saved(step, name))
         return self._fitted[step, name, "loaded"]
 
     def query(self, count: int = 6) -> dict[str, np.ndarray]:
-        """The raw inputs of some eval queries, `exclude` and `k` not among them."""
+        """Return the raw inputs of some eval queries, `exclude` and `k` not among them."""
         arrays = inference.query_arrays(self.asked([names.TRAIN], names.EVAL).take(np.arange(count)), FEATURES.user)
         return {name: _text(array) for name, array in arrays.items()}
 
     def odd_query(self) -> dict[str, np.ndarray]:
-        """Queries of an unknown user, a cold one, unknown items met, nothing met, too much met, and no features."""
+        """Return queries of unknown and cold users, with unknown items, no items, too many items, or no features."""
         query = self.query(6)
         met = [["i3", "i5"], ["i1"], ["never", "i2", "heard of"], [], [f"i{row}" for row in range(12)], ["i4", "i4"]]
         query[names.USER_ID][:2] = ["nobody", COLD_USER]
@@ -175,12 +175,12 @@ class World:
         return query
 
     def item_inputs(self) -> dict[str, np.ndarray]:
-        """The raw inputs of the whole catalogue."""
+        """Return the raw inputs of the whole catalogue."""
         columns = {name: _text(value.numpy()) for name, value in raw.from_table(self.items, FEATURES.item).items()}
         return {names.ITEM_ID: np.array(self.ids.to_pylist(), object), **columns}
 
     def retrieval_inputs(self) -> dict[str, dict[str, np.ndarray]]:
-        """Signature → inputs that put it to every test at once."""
+        """Return signature → inputs that cover all cases of every test at once."""
         query, k = self.odd_query(), np.int32(12)
         exclude = np.array([["i7", "", "i9"]] * 6, object)
         return {
@@ -201,7 +201,7 @@ class World:
         }
 
     def ranking_inputs(self) -> dict[str, dict[str, np.ndarray]]:
-        """As `retrieval_inputs`, of the candidate lists."""
+        """Return the same of the candidate lists."""
         lists = self.lists[1]
         inputs = (
             names.USER_ID,
@@ -222,7 +222,7 @@ class World:
 
     @functools.cached_property
     def lists(self) -> tuple[pa.Table, dict[str, np.ndarray]]:
-        """Candidate lists of the eval split, as Arrow rows and as raw arrays, some of them with padding."""
+        """Return candidate lists of the eval split, as Arrow rows and as raw arrays, some of them with padding."""
         asked = self.asked([names.TRAIN], names.EVAL)
         retrieve = self.signatures("retrieval", "item_knn")["retrieve"]
         found = inference.retrieve(retrieve, asked, FEATURES.user, len(self.ids), LISTED)
@@ -245,7 +245,7 @@ class World:
 
 
 def _text(value: np.ndarray) -> np.ndarray:
-    """Bytes as str, so that a test can compare and replace them."""
+    """Return bytes as str, so that a test can compare and replace them."""
     return np.char.decode(value.astype("S"), "utf-8").astype(object) if value.dtype == object else value
 
 

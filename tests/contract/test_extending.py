@@ -70,7 +70,7 @@ def fit(settings, data, seed):
 
 @pytest.fixture
 def entry(tmp_path, monkeypatch) -> Entry:
-    """The entry of a model that a package of the user holds."""
+    """Return the entry of a model that a package of the user holds."""
     package = tmp_path / "package_of_a_user"
     package.mkdir()
     for file, text in (("__init__", ""), ("settings", SETTINGS), ("model", MODEL)):

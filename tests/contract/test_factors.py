@@ -29,7 +29,7 @@ COLD = N_ITEMS - 1
 
 @pytest.fixture(scope="module")
 def data() -> RetrievalData:
-    """Events with repeats; the last item has none."""
+    """Return events with repeats; the last item has none."""
     rng = np.random.default_rng(SEED)
     users, items = rng.integers(0, N_USERS, 900), rng.integers(0, COLD, 900) * rng.integers(0, 2, 900)
     return RetrievalData(

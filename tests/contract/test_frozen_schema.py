@@ -26,7 +26,7 @@ CONFIG = Config.model_validate(
 
 
 def delivery(rows: int, **changes: dict[int, object]) -> pa.RecordBatch:
-    """A table of items as StatisticsGen reads it; `changes` are other values by row, None for a missing one."""
+    """Return a table of items as StatisticsGen reads it; `changes` are other values by row, None for a missing one."""
     columns = {
         "item_id": [f"i{row}" for row in range(rows)],
         "title": [f"Title {row}" for row in range(rows)],

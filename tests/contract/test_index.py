@@ -18,7 +18,7 @@ embedding_models = pytest.mark.parametrize("case", GRAPH, indirect=True, scope="
 
 @pytest.fixture(scope="module", params=EXACT + GRAPH, ids="-".join)
 def case(request):
-    """A model and a kind of index."""
+    """Return a model and a kind of index."""
     return request.param
 
 

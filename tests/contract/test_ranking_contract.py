@@ -16,13 +16,13 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def rank(world, name, inputs, output="score"):
-    """[B, C] scores, or another output, from the SavedModel."""
+    """Return [B, C] scores, or another output, from the SavedModel."""
     signature = world.loaded("ranking", name).signatures["rank"]
     return signature(**inputs)[output]
 
 
 def raw_lists(world, count=6):
-    """The raw inputs of some lists, and the keys of those that are of candidates."""
+    """Return the raw inputs of some lists, and the keys of those that are of candidates."""
     inputs = {key: value[:count].copy() for key, value in world.ranking_inputs()["rank"].items()}
     return inputs, (names.ITEM_ID, *raw_columns(world.features.item), *PER_CANDIDATE)
 

@@ -19,7 +19,7 @@ def loss(name, scores, labels, weights=None):
 
 @pytest.fixture(scope="module")
 def lists():
-    """Six lists of nine candidates, some padded, one with nothing right."""
+    """Return six lists of nine candidates, some padded, one with nothing right."""
     rng = np.random.default_rng(3)
     scores, labels = rng.normal(size=(6, 9)), (rng.random((6, 9)) < 0.3).astype(float)
     weights = np.ones((6, 9))
@@ -28,7 +28,7 @@ def lists():
 
 
 def listed(scores, labels, weights):
-    """Each list without its padding."""
+    """Return each list without its padding."""
     for row in range(len(scores)):
         filled = weights[row] > 0
         yield scores[row][filled], labels[row][filled]

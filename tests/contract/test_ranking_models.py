@@ -31,13 +31,13 @@ def scores_of(ranker, columns):
 
 
 def with_columns(data, make, **changes):
-    """The data with columns added to both parts: `make` gives them of a part's."""
+    """Return the data with columns added to both parts; `make` computes them from a part's."""
     parts = {part: getattr(data, part) | make(getattr(data, part)) for part in ("train", "validation")}
     return dataclasses.replace(data, **parts, **changes)
 
 
 def with_signal(data):
-    """What is right is told by a signal that is not known of a third of the candidates."""
+    """Return the data with a signal that decides the labels and is missing for a third of the candidates."""
 
     def make(columns):
         rng = np.random.default_rng(len(columns[names.LABEL]))
@@ -248,7 +248,7 @@ def test_any_loss_can_be_chosen(world, loss):
 
 
 def dear_is_right_and_rated_high(columns):
-    """Dear items are right; of every third candidate there is a rating, 5 of dear ones and 1 of the rest."""
+    """Return labels and ratings: expensive items are relevant; every third candidate is rated, 5 or 1."""
     dear = (columns["price"] > 0) & (columns[names.WEIGHT] > 0)
     rated = (np.arange(dear.size).reshape(dear.shape) % 3 == 0) & (columns[names.WEIGHT] > 0)
     rating = np.where(rated, np.where(dear, 5, 1), np.nan)

@@ -12,7 +12,7 @@ DISTINCT = [["i2", "i1"], ["i4"], ["i3", "i5", "i0"]]
 
 
 def scores(world, name, history, exclude, k=40):
-    """Item → score of each query, from the SavedModel."""
+    """Return item → score of each query, from the SavedModel."""
     query = {key: value[:3] for key, value in world.query().items()}
     query[names.HISTORY] = raw.pad_strings(pa.array(history, pa.list_(pa.string())))
     inputs = {**query, names.EXCLUDE: np.array([exclude] * 3, object), names.K: np.int32(k)}

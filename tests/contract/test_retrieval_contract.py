@@ -15,7 +15,7 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def retrieve(world, name, query, exclude=None, k=10):
-    """Ids and scores from the SavedModel."""
+    """Return ids and scores from the SavedModel."""
     rows = len(query[names.USER_ID])
     exclude = np.full((rows, 1), "", object) if exclude is None else np.array(exclude, object)
     signature = world.loaded("retrieval", name).signatures["retrieve"]
@@ -28,7 +28,7 @@ def answered(signature, **inputs):
 
 
 def by_item(ids, scores):
-    """[B] of item → score."""
+    """Return [B] of item → score."""
     return [{item: score for item, score in zip(*row, strict=True) if item} for row in zip(ids, scores, strict=True)]
 
 

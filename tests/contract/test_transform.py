@@ -17,7 +17,7 @@ from transform.names import index_sizes
 
 @pytest.fixture(scope="module")
 def seen(world) -> pa.Table:
-    """The events that were analysed."""
+    """Return the events that were analysed."""
     return pa.concat_tables([world.parts[TRAIN], world.parts[EVAL]])
 
 
@@ -27,7 +27,7 @@ def columns(world, seen):
 
 
 def of_raw(world, **values):
-    """Raw values, as a request gives them, through the graph."""
+    """Return raw values, as a request has them, passed through the graph."""
     tensors = {name: tf.constant(value) for name, value in values.items()}
     return {name: value.numpy() for name, value in world.events.transform(raw.to_sparse(tensors)).items()}
 

@@ -167,7 +167,7 @@ def test_no_trial_begins_when_the_time_is_up(tmp_path):
 
 @pytest.fixture(scope="module")
 def without_test(world, tmp_path_factory):
-    """The joined events with nothing in the test split to be read."""
+    """Return the joined events with an unreadable test split."""
     uri = tmp_path_factory.mktemp("tuning") / "events"
     shutil.copytree(world.events.uri, uri)
     shutil.rmtree(uri / f"Split-{names.TEST}")
@@ -175,7 +175,7 @@ def without_test(world, tmp_path_factory):
 
 
 def arguments(world, uri, folder, step, model, params, changes):
-    """What TFX hands to `tuner_fn`."""
+    """Return the arguments that TFX passes to `tuner_fn`."""
     found = space.resolve(REGISTRIES[step].check(model, params), changes)
     common = {"model": model, "params": params, "features": world.features, "seed": world.seed}
     queries = QuerySettings(unit="user", exclude_seen=True, in_time=True)

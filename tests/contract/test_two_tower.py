@@ -23,7 +23,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
 def towers(world, **settings):
-    """The untrained model, and the first batch it would be trained with."""
+    """Return the untrained model, and the first batch it would be trained with."""
     chosen = TwoTowerSettings(batch_size=32, dim=8, **settings)
     data = world.retrieval_data()
     of_items, of_users = two_tower.item_columns(data), two_tower.user_columns(data)
@@ -39,7 +39,7 @@ def towers(world, **settings):
 
 
 def softmax_loss(logits):
-    """Mean cross-entropy of the diagonal."""
+    """Return mean cross-entropy of the diagonal."""
     events = np.arange(len(logits))
     highest = logits.max(axis=1, keepdims=True)
     return float(np.mean(np.log(np.exp(logits - highest).sum(axis=1)) + highest[:, 0] - logits[events, events]))
@@ -171,7 +171,7 @@ def test_every_kind_is_served_as_it_was_trained(world, settings, tmp_path):
 
 
 def hidden_items(world, n_hidden=8):
-    """The world's data without the events of some items, whose taste their genre tells."""
+    """Return the world's data without the events of some items, whose genre shows who likes them."""
     data = world.retrieval_data()
     hidden = np.arange(n_hidden)
     kept = ~np.isin(data.items, hidden)

@@ -52,7 +52,7 @@ def cut(dataset: Path, target: Path, users: int = 150) -> None:
 
 
 def _dated(items: pa.Table) -> pa.Table:
-    """With the moment that a film's year began, whole seconds, not known where the year is not."""
+    """Return the items with the timestamp at which a film's year began, null where the year is unknown."""
     return items.append_column("released", pc.multiply(pc.subtract(items["year"], 1970), YEAR_S))
 
 

@@ -11,7 +11,7 @@ DAY = 86_400
 
 
 def tables(seed: int) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Two tastes, values missing in every feature, a user and an item without events, an item met once."""
+    """Return tables with two tastes, values missing in every feature, and a user and an item without events."""
     rng = np.random.default_rng(seed)
 
     def some(values, share=0.15):

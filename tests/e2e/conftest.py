@@ -49,12 +49,12 @@ class Done:
 
     @property
     def nodes(self) -> dict[str, str]:
-        """Node → what became of it, in the order the nodes ended, by the lines of progress."""
+        """Return node → its state, in the order in which the nodes ended, from the lines of progress."""
         lines = re.findall(rf"^([{re.escape(''.join(STATES))}]) (\w+) ", self.out, flags=re.MULTILINE)
         return {node: STATES[mark] for mark, node in lines}
 
     def named(self, state: str) -> set[str]:
-        """The nodes of one state."""
+        """Return the nodes of one state."""
         return {node for node, found in self.nodes.items() if found == state}
 
 
@@ -76,7 +76,7 @@ class Forked:
     """A command that runs in a process of its own."""
 
     def __init__(self, context: Any, argv: list[str], folder: Path, streams: Path):
-        """`streams` is the file that its words go to, without a suffix."""
+        """Start the command; `streams` is the file of its output, without a suffix."""
         self.out, self.err = streams.with_suffix(".out"), streams.with_suffix(".err")
         variables = {"argv": argv, "folder": str(folder), "out": str(self.out), "err": str(self.err)}
         self.process = context.Process(target=exec, args=(FORKED, variables), daemon=True)
@@ -178,7 +178,7 @@ def twostep(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Twostep:
 def make_recommender(
     root: Path, movielens: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Recommender]:
-    """A new recommender on a slice of so many users."""
+    """Return a new recommender on a slice of so many users."""
     recipe = runpy.run_path(str(root / "tests" / "data" / "movielens_slice.py"))
 
     def make(users: int) -> Recommender:
@@ -191,7 +191,7 @@ def make_recommender(
 
 @pytest.fixture(scope="session")
 def recommender(make_recommender: Callable[..., Recommender]) -> Recommender:
-    """The one that the tests share; its configuration is `slice.yaml`."""
+    """Return the recommender that the tests share; its configuration is `slice.yaml`."""
     shared = make_recommender(150)
     shared.config()
     return shared
@@ -199,20 +199,20 @@ def recommender(make_recommender: Callable[..., Recommender]) -> Recommender:
 
 @pytest.fixture(scope="session")
 def first(twostep: Twostep, recommender: Recommender) -> Done:
-    """The first run of the DAG, started as a user starts it."""
+    """Return the first run of the DAG, started as a user starts it."""
     return twostep.run("run", "slice.yaml", folder=recommender.folder)
 
 
 @pytest.fixture(scope="session")
 def finished(first: Done, recommender: Recommender) -> Recommender:
-    """The recommender after that run."""
+    """Return the recommender after that run."""
     assert first.code == 0, first.out + first.err
     return recommender
 
 
 @pytest.fixture(scope="module")
 def loaded(finished: Recommender) -> Any:
-    """Its configuration."""
+    """Return the configuration of the recommender."""
     from pipeline import config
 
     return config.load(finished.folder / "slice.yaml")
@@ -220,7 +220,7 @@ def loaded(finished: Recommender) -> Any:
 
 @pytest.fixture(scope="module")
 def folders(loaded: Any) -> Callable[[str, str], str]:
-    """The folder of an output of a node."""
+    """Return the folder of an output of a node."""
     from pipeline.config import paths
     from pipeline.lineage import records
 
@@ -230,7 +230,7 @@ def folders(loaded: Any) -> Callable[[str, str], str]:
 
 @pytest.fixture(scope="module")
 def joined(folders: Callable[[str, str], str]) -> dict[str, Any]:
-    """The joined events, split by split."""
+    """Return the joined events of each split."""
     import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
     import pyarrow as pa

@@ -39,7 +39,7 @@ def test_a_wrong_configuration_is_told_before_anything_runs(twostep, recommender
 
 @pytest.fixture(scope="module")
 def broken(twostep, finished):
-    """Runs the shared recommender on tables of which one was changed; what was there before, and what it said."""
+    """Return a function that runs the shared recommender on tables of which one was changed."""
 
     def run(table, change, **changes):
         folder = finished.folder / "broken"
@@ -55,7 +55,7 @@ def broken(twostep, finished):
 
 @pytest.fixture(scope="module")
 def unharmed(twostep, finished):
-    """Fails when these tests changed the release, what it answers or what it was made from."""
+    """Fail if these tests changed the release, its answers or the lineage."""
 
     def state():
         lineage = twostep.run("lineage", "slice.yaml", "--format", "json", folder=finished.folder)

@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def later(finished):
-    """The same tables again, but with each item's year 1000 times as large."""
+    """Return a run on the same tables with each item's year 1000 times as large."""
     folder = finished.folder / "later"
     shutil.copytree(finished.folder / "data", folder)
     items = pq.read_table(folder / "items.parquet")
@@ -23,7 +23,7 @@ def later(finished):
 
 
 def drift_of(runs):
-    """What the newest DriftDetector of a folder of runs wrote."""
+    """Return the report of the newest DriftDetector of a folder of runs."""
     folders = (runs / "pipeline/DriftDetector/drift").iterdir()
     return json.loads((max(folders, key=lambda folder: int(folder.name)) / "drift.json").read_text())
 

@@ -41,7 +41,7 @@ def write_statistics(folder: Path, price: float = 1.0, regions: int = 4, rows: i
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory) -> Path:
-    """The folder of a release that was made of 400 items."""
+    """Return the folder of a release that was made of 400 items."""
     folder = tmp_path_factory.mktemp("release")
     counted = write_statistics(folder / "counted") / f"Split-{names.ALL}" / names.STATISTICS_FILE
     return publish(folder, counted)

@@ -33,7 +33,7 @@ def lists(folders):
 
 
 def impressions(rows):
-    """The candidates that were neither retrieved nor missed; nothing is sampled beside them here."""
+    """Return the candidates that were neither retrieved nor missed; nothing is sampled beside them here."""
     return rows[rows[names.RETRIEVAL_RANK].isna() & (rows[names.MISSED] == 0)]
 
 

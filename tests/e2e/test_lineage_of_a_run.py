@@ -21,7 +21,7 @@ NODES = {
 
 @pytest.fixture(scope="module")
 def lineage(twostep, finished):
-    """Asks the command; returns what it says."""
+    """Return a function that runs the command and returns its output."""
 
     def ask(*arguments):
         done = twostep.run("lineage", "slice.yaml", *arguments, folder=finished.folder)

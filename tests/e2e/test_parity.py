@@ -43,7 +43,7 @@ CANDIDATES = 50
 
 @pytest.fixture(scope="module")
 def release(finished):
-    """The folder of the current release."""
+    """Return the folder of the current release."""
     return reader.resolve(finished.releases)
 
 
@@ -71,7 +71,7 @@ def test_queries(loaded, folders, engine):
 
 @pytest.fixture(scope="module")
 def lists(loaded, folders):
-    """The candidate lists of the test split, as the trainer would read them."""
+    """Return the candidate lists of the test split, as the trainer would read them."""
     return read_lists(folders("CandidateGenerator", "candidates"), names.TEST, loaded.features)
 
 
@@ -185,13 +185,13 @@ def test_a_list_is_best_first_and_holds_nothing_seen(engine, test_queries):
 
 @pytest.fixture(scope="module")
 def events(finished):
-    """The raw events."""
+    """Return the raw events."""
     return pq.read_table(finished.folder / "data" / "interactions.parquet").to_pandas()
 
 
 @pytest.fixture(scope="module")
 def asked(joined, loaded, engine):
-    """Split → a query for each of its events, with what was known before the event."""
+    """Return split → a query for each of its events, with what was known before the event."""
     common = {"unit": "event", "user_columns": [names.USER_ID], "exclude_seen": False}
     ids, length = engine.catalogue.table[names.ITEM_ID].combine_chunks(), loaded.features.history_length
     past = [

@@ -29,14 +29,14 @@ METRICS = {"precision", "recall", "f1", "hit_rate", "mrr", "map", "ndcg"}
 
 @pytest.fixture(scope="module")
 def second(twostep, finished):
-    """The same again."""
+    """Return a second run of the same configuration."""
     before = finished.current()
     return before, twostep.fork("run", "slice.yaml", folder=finished.folder)
 
 
 @pytest.fixture(scope="module")
 def changed(twostep, finished, second):
-    """Another ranker on the same everything else."""
+    """Return a run with another ranker and the same everything else."""
     before = finished.current()
     config = finished.config("changed.yaml", ranking=OTHER_RANKER)
     return before, twostep.fork("run", config, folder=finished.folder)
@@ -44,7 +44,7 @@ def changed(twostep, finished, second):
 
 @pytest.fixture(scope="module")
 def held_back(twostep, finished, changed):
-    """That ranker with lists of more diversity, and a bar that no recommender reaches."""
+    """Return a run of that ranker with more diversity and a rule that no recommender meets."""
     before = finished.current()
     config = finished.config(
         "held.yaml",
@@ -60,7 +60,7 @@ def evaluation(recommender, version):
 
 
 def last_evaluation(recommender):
-    """Of the last run, released or not."""
+    """Return the evaluation of the last run, released or not."""
     runs = (recommender.runs / "pipeline/TwoStepEvaluator/evaluation").iterdir()
     return json.loads((max(runs, key=lambda run: int(run.name)) / "evaluation.json").read_text())
 

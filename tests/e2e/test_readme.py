@@ -19,7 +19,7 @@ RUN = [command for command in COMMANDS if not command.startswith("make ")]
 
 @pytest.fixture(scope="module")
 def folder(finished, tmp_path_factory):
-    """A place with the examples; the one on MovieLens is the slice that is released already."""
+    """Return a place with the examples; the one on MovieLens is the slice that is released already."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "runs").mkdir()  # as in a checkout, the examples' runs lie below it
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("data"))
@@ -31,7 +31,7 @@ def folder(finished, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def said(twostep, folder):
-    """Command → its exit code and what it said."""
+    """Return command → its exit code and its output."""
 
     def run(command):
         program, *arguments = shlex.split(command)

@@ -51,7 +51,7 @@ class Doubler(tf.Module):
 
 @pytest.fixture
 def artifacts(tmp_path):
-    """Input key → the folder that holds what the component before would have written."""
+    """Return input key → a folder with what the node before would have written."""
     folders = {key: tmp_path / "artifacts" / key for key in INPUTS}
     for folder in folders.values():
         folder.mkdir(parents=True)

@@ -15,14 +15,14 @@ STOPS = {
 
 @pytest.fixture(scope="module")
 def runs(twostep, make_recommender):
-    """The runs that were stopped, by the node each was in, and the last one, which was left alone; and the folder."""
+    """Return the stopped runs by the node that each was in, the last run, which was not stopped, and the folder."""
     small = make_recommender(60)
     config = small.config(
         retrieval={"model": "popularity", "params": None}, ranking={"params": {"epochs": 2}}, evaluation={"rules": []}
     )
 
     def in_executor(node):
-        """Whether the node's executor has begun: TFX then makes it a folder."""
+        """Return whether the node's executor has begun: TFX then makes a folder for it."""
         return lambda: any((small.runs / "pipeline" / node / ".system" / "executor_execution").glob("*"))
 
     stopped = {

@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def answered(twostep, finished):
-    """The same run again, as JSON."""
+    """Return the output of the same run as JSON."""
     return twostep.fork("run", "slice.yaml", "--json", folder=finished.folder)
 
 

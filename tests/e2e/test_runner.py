@@ -128,14 +128,14 @@ def no_fault(monkeypatch):
 
 
 def run(pipeline):
-    """The results, and what was shown."""
+    """Return the results and the output."""
     out = io.StringIO()
     results = local.run(pipeline, Progress(Console(file=out)))
     return results, out.getvalue().splitlines()
 
 
 def search_path(little) -> str:
-    """What lets another process import the little pipeline."""
+    """Return the PYTHONPATH with which another process can import the little pipeline."""
     return os.pathsep.join([str(ROOT), str(Path(little.__file__).parent)])
 
 

@@ -9,14 +9,14 @@ import yaml
 
 @pytest.fixture(scope="module")
 def ease(finished):
-    """A configuration of the recommender that has run, with another retrieval model and a word to keep."""
+    """Return a configuration of the recommender that has run, with another retrieval model and a word to keep."""
     path = finished.config("ease.yaml", retrieval={"model": "ease", "params": None})
     path.write_text(path.read_text() + "# kept\n")
     return path
 
 
 def trials(done):
-    """The lines of trials: number → what was said."""
+    """Return the lines of trials: number → text."""
     return dict(re.findall(r"^  trial (\d+)/\d+: (.*)$", done.out, flags=re.MULTILINE))
 
 

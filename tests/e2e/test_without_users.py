@@ -17,7 +17,7 @@ from core.files import read_json
 
 @pytest.fixture
 def joined(tmp_path):
-    """Runs the nodes up to the join; returns the folder of what EventJoiner put out, and the nodes."""
+    """Run the nodes up to the join, and return the output folder of EventJoiner and the nodes."""
 
     def run(interactions, **settings):
         from tfx import v1 as tfx

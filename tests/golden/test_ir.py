@@ -30,7 +30,7 @@ def here(root) -> Path:
 
 @pytest.fixture
 def compiled(here, tmp_path):
-    """Compiles the DAG of dag.yaml, with changes to its `data` and `ranking`; returns the IR."""
+    """Return the IR of the DAG of dag.yaml, with changes to its `data` and `ranking`."""
 
     def compile_(**changes: dict[str, Any]) -> Any:
         file = tmp_path / "dag.yaml"
@@ -129,14 +129,14 @@ def _lines(ir: Any) -> Iterator[str]:
 
 
 def _channel(channel: Any) -> str:
-    """Where an input comes from: another node of this run, or the history of the pipeline."""
+    """Return the source of an input: another node of this run, or the history of the pipeline."""
     contexts = {each.type.name: each.name.field_value.string_value for each in channel.context_queries}
     maker, when = contexts["node"].rpartition(".")[2], "this run" if "pipeline_run" in contexts else "any run"
     return f"{channel.artifact_query.type.name} {channel.output_key} of {maker}, {when}"
 
 
 def _resolving(graph: Any) -> Iterator[str]:
-    """The class that picks what a Resolver hands on, and which input each of its arguments is."""
+    """Return the class of a Resolver's strategy, and the input of each of its arguments."""
     for node in (graph.nodes[key] for key in sorted(graph.nodes)):
         if node.HasField("op_node"):
             yield f"  picked by {node.op_node.op_type}"
@@ -145,7 +145,7 @@ def _resolving(graph: Any) -> Iterator[str]:
 
 
 def _executors(ir: Any) -> dict[str, list[str]]:
-    """Node → the class that does its work, and how Beam is to run it."""
+    """Return node → the class of its executor, and how Beam runs it."""
     any_config = json_format.MessageToDict(ir.deployment_config)
     found: dict[str, list[str]] = {}
     for node, spec in any_config["executorSpecs"].items():
@@ -156,7 +156,7 @@ def _executors(ir: Any) -> dict[str, list[str]]:
 
 
 def _parameter(key: str, value: dict[str, Any]) -> Iterator[str]:
-    """A parameter a line; what is JSON, however deep in strings, a line a leaf."""
+    """Return one line per parameter; of JSON, however deep in strings, one line per leaf."""
     if "runtimeParameter" in value:
         yield f"  parameter {key} at run time"
         return

@@ -19,7 +19,7 @@ def file(root, tmp_path):
 
 
 def compiled(pipeline):
-    """Node → what it is, reads and is told; without who reads it, which another DAG changes."""
+    """Return node → its type, inputs and parameters, without its readers, which another DAG changes."""
     found = {}
     for each in Compiler().compile(pipeline).nodes:
         node = each.pipeline_node

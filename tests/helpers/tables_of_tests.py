@@ -33,7 +33,7 @@ def put(folder: Path, name: str, content: str | bytes | pa.Table) -> Path:
 
 
 def events(**columns) -> pa.Table:
-    """Two good events, with some columns exchanged."""
+    """Return two good events, with some columns exchanged."""
     good = {"user_id": ["1", "2"], "item_id": ["7", "7"], "timestamp": [1, 2], "rating": [3.0, 4.0]}
     return pa.table(good | columns)
 

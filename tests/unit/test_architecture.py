@@ -38,7 +38,7 @@ def parsed(source: str) -> ast.Module:
 
 
 def pure() -> list[str]:
-    """The sources that are logic alone: functions of values and arrays."""
+    """Return the sources that are logic alone: functions of values and arrays."""
     parts = [
         source
         for source in sources("components")
@@ -53,7 +53,7 @@ def pure() -> list[str]:
 
 
 def imported(nodes: Iterator[ast.AST], package: str) -> set[str]:
-    """The dotted names that import statements among `nodes` name, modules and members alike."""
+    """Return the dotted names that import statements among `nodes` name, modules and members alike."""
     found = set()
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -71,7 +71,7 @@ def everywhere(source: str) -> set[str]:
 
 
 def on_import(source: str) -> set[str]:
-    """Only what importing the module runs: nothing inside functions, nothing for type checkers."""
+    """Yield the statements that importing the module runs: none inside functions, none for type checkers."""
     return imported(_run(parsed(source).body), package(source))
 
 
@@ -97,7 +97,7 @@ def tops(names: set[str]) -> set[str]:
 
 
 def reached(starts: list[str]) -> dict[str, str]:
-    """Every source that importing `starts` runs → the source that imports it."""
+    """Return every source that importing `starts` runs → the source that imports it."""
     found, waiting = dict.fromkeys(starts, ""), list(starts)
     while waiting:
         source = waiting.pop()

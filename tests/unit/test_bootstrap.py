@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def bootstrap(monkeypatch):
-    """The script as a fresh module, so that a test can change its paths."""
+    """Return the script as a fresh module, so that a test can change its paths."""
     monkeypatch.setattr(sys, "path", list(sys.path))
     spec = importlib.util.spec_from_file_location("bootstrap", ROOT / "scripts" / "bootstrap.py")
     module = importlib.util.module_from_spec(spec)
@@ -25,19 +25,19 @@ def bootstrap(monkeypatch):
 
 @pytest.fixture
 def interpreter(bootstrap):
-    """The module that finds a Python."""
+    """Return the module that finds a Python."""
     return importlib.import_module("setup_interpreter")
 
 
 @pytest.fixture
 def runtime(bootstrap):
-    """The module that adds a C runtime."""
+    """Return the module that adds a C runtime."""
     return importlib.import_module("setup_runtime")
 
 
 @pytest.fixture
 def checkout(bootstrap, tmp_path, monkeypatch):
-    """A checkout of its own that is set up: every stamp is right."""
+    """Return a checkout that is set up: every stamp is right."""
     places = {"ROOT": tmp_path, "VENV": tmp_path / ".venv", "STAMPS": tmp_path / ".venv" / "stamps"}
     for name, place in {**places, "LOCK": tmp_path / "requirements.lock"}.items():
         monkeypatch.setattr(bootstrap, name, place)
@@ -55,7 +55,7 @@ def checkout(bootstrap, tmp_path, monkeypatch):
 
 @pytest.fixture
 def started(monkeypatch):
-    """The commands that were to be started; none is, and each reports success."""
+    """Return the commands that would have been started; none is, and each reports success."""
     commands = []
 
     def start(command, **options):

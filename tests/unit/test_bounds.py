@@ -26,7 +26,7 @@ UNBOUNDED = {
 
 
 def numbers(model: type[BaseModel], seen: set[type]) -> list[tuple[str, str]]:
-    """`Model.field` and the bounds of each number in a model and the models below it."""
+    """Yield `Model.field` and the bounds of each number in a model and the models below it."""
     if model in seen:
         return []
     seen.add(model)

@@ -29,7 +29,7 @@ LISTED = (names.ITEM_ID, "genres", "brand", "price", names.RETRIEVAL_SCORE, name
 
 
 def queries(users, relevant):
-    """A query a user, with nothing met."""
+    """Return one query per user, without history."""
     empty = pa.array([[]] * len(users), pa.list_(pa.string()))
     offsets = np.r_[0, np.cumsum([len(each) for each in relevant])].astype(np.int64)
     items = np.array([item for each in relevant for item in each], np.int32)

@@ -31,7 +31,7 @@ def twostep(*arguments: str, **keywords) -> subprocess.CompletedProcess:
 
 @pytest.fixture
 def recommender(tmp_path) -> Path:
-    """A configuration with its three tables."""
+    """Return a configuration with its three tables."""
     file = tmp_path / "shop.yaml"
     file.write_text(
         "name: shop\n"

@@ -9,7 +9,7 @@ from core import code
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """A few modules; returns a function that (re)writes one."""
+    """Write a few modules, and return a function that writes one anew."""
     monkeypatch.setattr(code, "ROOT", tmp_path)
     monkeypatch.setattr(code, "PACKAGES", ("one", "two", "three", "four", "a", "b"))
 

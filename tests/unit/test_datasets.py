@@ -38,7 +38,7 @@ def parquet(rows: list[dict]) -> bytes:
 
 @pytest.fixture
 def wheel(tmp_path):
-    """The layout of MovieLens-100K's source, with both of its odd films."""
+    """Return the layout of MovieLens-100K's source, with both of its odd films."""
     return zipped(
         tmp_path / "small.whl",
         {
@@ -55,7 +55,7 @@ def wheel(tmp_path):
 
 @pytest.fixture
 def small(wheel):
-    """The recipe of MovieLens-100K, for that tiny source."""
+    """Return the recipe of MovieLens-100K, for that tiny source."""
     rows = {names.INTERACTIONS: 3, names.USERS: 2, names.ITEMS: 3}
     return replace(movielens_100k.RECIPE, files={wheel.name: files.sha256(wheel)}, rows=rows)
 
@@ -86,7 +86,7 @@ def test_movielens_100k_becomes_typed_tables(wheel):
 
 
 def ratings() -> pd.DataFrame:
-    """In the layout of MovieLens-small's source: blocks of floats, integers and text."""
+    """Return ratings in the layout of MovieLens-small's source: blocks of floats, integers and text."""
     return pd.DataFrame(
         {
             "rownames": [1, 2, 3],
@@ -102,7 +102,7 @@ def ratings() -> pd.DataFrame:
 
 
 def as_published(frame: pd.DataFrame) -> bytes:
-    """The pickle that the pandas and NumPy of the source wrote: their modules had other names than today's."""
+    """Return the pickle that the source's pandas and NumPy wrote, whose modules had other names than today's."""
     content = pickle.dumps(frame, protocol=5)
     for now, then in (
         (b"numpy._core.numeric", b"numpy.core.numeric"),

@@ -17,7 +17,7 @@ EDGES = np.linspace(1, 101, 11)
 
 
 def table(rows=100, prices=1.0, regions=REGIONS, without_price=0, price=True):
-    """Statistics of items: prices spread from 1 to 101, times a factor, and regions by count."""
+    """Return statistics of items: prices from 1 to 101, times a factor, and regions by count."""
     statistics = statistics_pb2.DatasetFeatureStatistics(num_examples=rows)
     if price:
         number = statistics.features.add()

@@ -173,7 +173,7 @@ def test_an_empty_catalogue_has_only_padding():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Users in two files, each sorted by id."""
+    """Return users in two files, each sorted by id."""
     for name, ids in (("00000", ["", "b", "é"]), ("00001", ["Z", "a", "c"])):
         table = pa.table(
             {

@@ -68,7 +68,7 @@ class Copy:
 
 @pytest.fixture
 def copied(tmp_path: Path, root: Path) -> Copy:
-    """A copy of the packages as they are."""
+    """Return a copy of the packages as they are."""
     for package in PACKAGES:
         shutil.copytree(root / package, tmp_path / package, symlinks=True)
     return Copy(tmp_path)

@@ -58,7 +58,7 @@ def features(user=None, item=None, **more):
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch):
-    """A module with a kind of feature, on the Python path."""
+    """Return a module with a kind of feature, on the Python path."""
     (tmp_path / "own_kinds.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     yield

@@ -12,7 +12,7 @@ BAD, GOOD = "import os\n", "VALUE = 1\n"
 
 @pytest.fixture
 def repository(root, tmp_path, monkeypatch):
-    """A git repository with the hook, the settings of ruff and a `.venv` with ruff."""
+    """Return a git repository with the hook, the settings of ruff and a `.venv` with ruff."""
     for name in ("GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"):
         monkeypatch.delenv(name, raising=False)
     git(tmp_path, "init", "--quiet")

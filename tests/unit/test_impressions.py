@@ -16,7 +16,7 @@ DAY = 100
 
 
 def table(rows):
-    """Rows of (user, item, time)."""
+    """Return rows of (user, item, time)."""
     users, items, times = zip(*rows, strict=True) if rows else ((), (), ())
     return pa.table(
         {
@@ -28,7 +28,7 @@ def table(rows):
 
 
 def not_chosen(past, target, shown, of_each_user=True, **changes):
-    """{(user, time of the query): items}."""
+    """Return {(user, time of the query): items}."""
     given = {"unit": "user", "user_columns": [names.USER_ID], "history_length": 3, "exclude_seen": True} | changes
     asked = queries.build(table(past), table(target), ITEMS, **given)
     known = impressions.known([table(shown)], USERS, ITEMS, drop_unknown=False)
@@ -103,7 +103,7 @@ def test_as_a_plain_loop_finds_it(data):
 
 
 def not_chosen_of_each(past, target, shown, of_each_user, unit):
-    """(user, time, items) of each query; those of one user and second are alike."""
+    """Yield (user, time, items) of each query; those of one user and second are equal."""
     known = impressions.known([table(shown[:9]), table(shown[9:])], USERS, ITEMS, drop_unknown=False)
     asked = queries.build(table(past), table(target), ITEMS, unit, [names.USER_ID], 3, exclude_seen=False)
     pairs = impressions.not_chosen(known, asked, table(target), ITEMS, of_each_user)

@@ -33,7 +33,7 @@ def test_shrinkage_holds_back_what_few_users_say():
 
 
 def dense(table, count, shrinkage, similarity):
-    """Largest similarities of each column, and all of them."""
+    """Return the largest similarities of each column, and all of them."""
     common = table.T @ table
     square = (table * table).sum(axis=0)
     below = np.sqrt(np.outer(square, square)) if similarity == "cosine" else square[:, None] + square - common

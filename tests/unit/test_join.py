@@ -21,7 +21,7 @@ ITEMS = pa.table(
 
 
 def table(rows):
-    """Rows of (user, item, time) as an interactions table, numbered so that one can be told from another."""
+    """Return (user, item, time) rows as a table of interactions, numbered so that they differ."""
     users, items, times = zip(*rows, strict=True) if rows else ((), (), ())
     return pa.table(
         {
@@ -38,7 +38,7 @@ def spec(**changes):
 
 
 def whole(joined):
-    """All joined events as one table, those of no split too."""
+    """Return all joined events as one table, those of no split too."""
     return joined.table(np.ones(len(joined), bool))
 
 

@@ -62,7 +62,7 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def ids(recorder: Recorder) -> dict[str, int]:
-    """A release out of three tables, by a second run that took them from the cache; the first one had failed."""
+    """Record a release of three tables by a second run that took them from the cache; the first one had failed."""
     run, artifact = recorder.run, recorder.artifact
     [events] = run("InteractionGen", outputs=[table(recorder, "interactions")])
     [users] = run("UserGen", outputs=[table(recorder, "users")])

@@ -16,7 +16,7 @@ MATRICES = st.tuples(st.integers(1, 8), st.integers(1, 7), st.integers(0, 2**32 
 
 
 def table(columns, weights, n_items):
-    """[N, N] of the kept weights."""
+    """Return [N, N] of the kept weights."""
     found = np.zeros((n_items, n_items))
     np.put_along_axis(found, columns.astype(np.int64), weights, axis=1)
     return found
@@ -26,7 +26,7 @@ def table(columns, weights, n_items):
 
 
 def least_squares(met, l2):
-    """Each item from the others, one by one: argmin ‖x_j - X w‖² + l2 ‖w‖² without w_j."""
+    """Return the regression of each item on the others, one by one: argmin ‖x_j - X w‖² + l2 ‖w‖² without w_j."""
     n_items = met.shape[1]
     found = np.zeros((n_items, n_items))
     for item in range(n_items):

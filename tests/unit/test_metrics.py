@@ -135,7 +135,7 @@ def test_parse():
 
 
 def oracle(name, ranked, relevant, k):
-    """One query, by definition, with Python's own sets and lists."""
+    """Return the value of one query by definition, with Python's own sets and lists."""
     if not relevant:
         return math.nan
     top = [item for item in ranked[:k] if item >= 0]

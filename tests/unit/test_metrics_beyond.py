@@ -33,7 +33,7 @@ def padded(lists, width=None):
 
 
 def parts(drawn):
-    """Lists, relevant and seen sets that fit: nothing seen is listed or relevant."""
+    """Draw lists, relevant and seen sets that fit: no seen item is listed or relevant."""
     lists, sets, seen = (
         [[item for item in one[part] if part == 2 or item not in one[2]] for one in drawn] for part in range(3)
     )
@@ -71,7 +71,7 @@ def test_auc_of_whole_lists_is_scikit_learn_s(seed):
 
 
 def auc_of_pairs(ranked, relevant, candidates):
-    """Every pair of a relevant and another candidate; what is not listed stands after all, tied."""
+    """Return the AUC over every pair of a relevant and another candidate; unlisted items are last, tied."""
     place = {item: ranked.index(item) if item in ranked else math.inf for item in candidates}
     pairs = [(place[a], place[b]) for a in relevant for b in candidates if b not in relevant]
     return sum((a < b) + (a == b) / 2 for a, b in pairs) / len(pairs) if pairs else math.nan

@@ -128,7 +128,7 @@ def test_rows_of_several_files_are_added_as_far_as_needed(tmp_path):
 
 @pytest.fixture
 def shop(tmp_path):
-    """A configuration with five items, and how to write another."""
+    """Write a configuration with five items, and return a function that writes another."""
     for name in ("interactions.parquet", "users.parquet"):
         parquet(tmp_path / name, 1)
     parquet(tmp_path / "items.parquet", 5)

@@ -19,7 +19,7 @@ THOROUGH = settings(max_examples=200, deadline=None)
 
 
 def events(rows):
-    """Rows of (user, item, time); a user's age is their number."""
+    """Return events of (user, item, time); a user's age is their number."""
     users, items, times = zip(*rows, strict=True) if rows else ((), (), ())
     return pa.table(
         {
@@ -37,7 +37,7 @@ def build(past, target, **changes):
 
 
 def told(found):
-    """Each query as (user, time, history, seen, relevant)."""
+    """Return each query as (user, time, history, seen, relevant)."""
     offsets, ids = found.relevant_offsets, CATALOGUE.to_pylist()
     relevant = [[ids[row] for row in found.relevant_items[a:b]] for a, b in itertools.pairwise(offsets)]
     assert all(len(set(each)) == len(each) for each in relevant)  # no item twice
@@ -128,7 +128,7 @@ ROWS = st.lists(
 
 
 def split(rows):
-    """Each user's events in time, the last of them as target; those of one second on one side."""
+    """Return past and target of each user's events: the last are targets, those of one second on one side."""
     past, target = [], []
     for user in ("u1", "u2", "u3"):
         mine = sorted((row for row in rows if row[0] == user), key=lambda row: row[2])
@@ -141,7 +141,7 @@ def split(rows):
 
 
 def expected(past, target, unit, length, exclude_seen):
-    """Query by query; the past of a user is known whole, of the targets only what is strictly earlier."""
+    """Return each query by definition: all past events of its user are known, and the targets strictly before it."""
     found = []
     users = list(dict.fromkeys(user for user, _, _ in past + target))
     for user in users:
@@ -194,7 +194,7 @@ def test_no_query_holds_its_answer_or_what_came_later(rows, unit, exclude_seen):
 
 
 def of_table(rows, method):
-    """The splits of (user, item, time) rows, as the join makes them; each event has an item of its own."""
+    """Return the splits of (user, item, time) rows, as the join makes them; each event has an item of its own."""
     ids = sorted(item for _, item, _ in rows)
     users = pa.table({names.USER_ID: ["u1", "u2", "u3"], "age": pa.array([1.0, 2.0, 3.0], pa.float32())})
     items = pa.table({names.ITEM_ID: pa.array(ids, pa.string())})

@@ -15,7 +15,7 @@ COLD = 20
 
 @pytest.fixture(scope="module")
 def ratings():
-    """Each pair is rated once at most; the last item has no rating."""
+    """Return ratings, at most one per pair; the last item has none."""
     rng = np.random.default_rng(4)
     pairs = rng.choice(30 * COLD, 350, replace=False)
     users = pa.array([f"u{user}" for user in pairs // COLD])
@@ -30,7 +30,7 @@ def theirs(ratings):
 
 @pytest.fixture(scope="module")
 def place(theirs):
-    """Catalogue row → the item's number in Surprise."""
+    """Return catalogue row → the item's number in Surprise."""
     return [theirs.trainset.to_inner_iid(row) for row in range(COLD)]
 
 

@@ -23,7 +23,7 @@ ALGORITHMS = {
 
 @pytest.fixture(scope="module")
 def events():
-    """Ratings in no order, with a pair rated twice; items 0 and 11 have none."""
+    """Return ratings in no order, with a pair rated twice; items 0 and 11 have none."""
     rng = np.random.default_rng(3)
     users, items = rng.integers(0, 9, 60), rng.integers(1, 11, 60).astype(np.int32)
     users[7], items[7] = users[6], items[6]
@@ -36,7 +36,7 @@ def ratings(events):
 
 
 def own_trainset(events):
-    """As Surprise reads a table."""
+    """Return the trainset as Surprise reads it from a table."""
     users, items, values = events
     frame = pd.DataFrame({"user": users.to_pylist(), "item": items, "rating": values})
     return Dataset.load_from_df(frame, Reader(rating_scale=(1, 5))).build_full_trainset()

@@ -24,7 +24,7 @@ def call(*words: object) -> int:
 
 @pytest.fixture
 def published(tmp_path) -> tuple[Path, str, str]:
-    """The folder of the releases, and an older and a newer one in it."""
+    """Return the folder of the releases, and an older and a newer one in it."""
     versions = []
     for day in (1, 2):
         parts = {name: tmp_path / str(day) / name for name in (*reader.FOLDERS, *reader.FILES)}

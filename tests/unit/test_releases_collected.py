@@ -61,7 +61,7 @@ def test_a_reader_who_comes_too_late_is_told_or_gets_the_new_one(store, publish,
     late = []
 
     def delayed(path, *arguments, **keywords):
-        """Between the reader's question which release is current and its lock, two more come and this one goes."""
+        """Publish two releases and delete this one between the reader's look-up and its lock."""
         if Path(path).name == made[2] and not late:
             late.append(path)
             for number in (3, 4):
@@ -182,7 +182,7 @@ def test_pushed_models_stay_where_a_release_does_not_say_which_are_its_own(store
 
 
 def pair_in_force(store: Path) -> list[str]:
-    """The numbers that the configuration for TensorFlow Serving names: retrieval, ranking."""
+    """Return the numbers that the configuration for TensorFlow Serving names: retrieval, ranking."""
     text = (store / pushed.CONFIG_FILE).read_text()
     return [line.split("versions: ")[1].split()[0] for line in text.splitlines() if "versions" in line]
 

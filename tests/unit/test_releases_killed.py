@@ -24,7 +24,7 @@ NOON = datetime(2025, 1, 31, 12, tzinfo=UTC)
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """A folder in memory, where there is such a thing: killing at every step takes thousands of small files."""
+    """Return a folder in memory, if there is one: killing at every step takes thousands of small files."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
         yield Path(folder)
@@ -38,7 +38,7 @@ def half_there(store: Path) -> list[str]:
 
 
 def at_once(*work: Callable[[], None]) -> None:
-    """Do each in a process of its own, all starting together."""
+    """Run each function in a process of its own, all starting together."""
     context = multiprocessing.get_context("fork")
     start = context.Barrier(len(work))
 

@@ -14,7 +14,7 @@ from pipeline.commands import release_source
 
 @pytest.fixture
 def keys(tmp_path):
-    """A private key and its public key."""
+    """Return a private key and its public key."""
     return signing.make_keys(tmp_path / "keys")
 
 

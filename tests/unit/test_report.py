@@ -23,7 +23,7 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="80" height="20"><title>Lin
 
 
 def evaluated(slice_value: str = "F") -> dict:
-    """What TwoStepEvaluator writes: two-step knows all, retrieval knows half, popularity knows nothing."""
+    """Return an evaluation in which two-step finds all, retrieval half and popularity none of the relevant items."""
     rng = np.random.default_rng(0)
     relevant = [np.sort(rng.permutation(N_ITEMS)[:4]) for _ in range(N_QUERIES)]
     chance = np.stack([rng.permutation(N_ITEMS) for _ in range(N_QUERIES)]).astype(np.int32)

@@ -54,7 +54,7 @@ def asked(n_queries: int, rng: np.random.Generator) -> Queries:
 
 
 def drawn(seed: int, n_queries: int = 5, width: int = 12) -> tuple[Queries, np.ndarray, np.ndarray]:
-    """Lists of some length, each padded at its end, with scores without ties."""
+    """Return lists of random length, padded at the end, with scores without ties."""
     rng = np.random.default_rng(seed)
     rows = np.stack([rng.permutation(N_ITEMS)[:width] for _ in range(n_queries)]).astype(np.int32)
     scores = rng.normal(3, 5, rows.shape).astype(np.float32)
@@ -67,7 +67,7 @@ def reranked(config: dict, queries: Queries, rows: np.ndarray, scores: np.ndarra
 
 
 def greedily(rows, scores, k, weight, gain, page=1) -> list[int]:
-    """The oracle: one list, one candidate at a time, then by worth on each page; `gain` of (chosen, item)."""
+    """Return a list by definition: one candidate at a time, then by worth on each page; `gain` is of (chosen, item)."""
     left = [int(row) for row in rows if row >= 0]
     scores = dict(zip(left, scores[: len(left)], strict=True))
     left.sort(key=lambda item: -scores[item])
@@ -310,7 +310,7 @@ def test_other_settings_rerank_as_a_new_reranker_does(config):
 
 @pytest.fixture(scope="module")
 def wide():
-    """A catalogue, its features, and one list of 120 in the ranker's order."""
+    """Return a catalogue, its features, and one list of 120 in the ranker's order."""
     rng = np.random.default_rng(0)
     catalogue = pa.table(
         {

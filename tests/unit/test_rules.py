@@ -14,7 +14,7 @@ def estimate(mean, low=None, high=None):
 
 
 def evaluation(difference=(0.05, 0.01, 0.09), value=0.15):
-    """A subject and one baseline; `ndcg@10` is compared, `gini@10` has no paired difference."""
+    """Return the evaluation of a subject and one baseline; `gini@10` has no paired difference."""
     base = None if value is None else value - difference[0]
     return {
         "subject": "model",
@@ -97,7 +97,7 @@ def test_at_most(bound, passed):
 
 
 def after(before, now=0.15):
-    """An evaluation with a release in force."""
+    """Return an evaluation with a release in force."""
     later = evaluation(value=now)
     later["baselines"].append("in_force")
     later["models"]["in_force"] = {"ndcg@10": estimate(before), "gini@10": estimate(0.4)}

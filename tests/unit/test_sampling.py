@@ -1,4 +1,4 @@
-"""What a ranker learns from beside the candidates: sampled and impressions items, and right answers that were missed."""
+"""The items of training lists beside the candidates: sampled items, impressions and missed items."""
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ def queries(relevant):
 
 
 def training_rows(rows, asked, seen, counts, shares, seed, impressions=((), ()), missed_weight=0.5):
-    """With impressions where they are given: (queries, items)."""
+    """Return the training rows, with impressions where they are given: (queries, items)."""
     pairs = Pairs(np.array(impressions[0], np.int64), np.array(impressions[1], np.int32))
     shares = (*shares, 0.0)[:3]
     return sampling.training_rows(rows, asked, seen, counts, pairs, shares, missed_weight, seed)
@@ -153,7 +153,7 @@ def test_impressions_change_their_own_places_alone_and_without_any_these_stay_em
 
 @given(st.data())
 def test_lists_with_impressions_tell_nothing_and_hold_nothing_wrong(data):
-    """For any impressions: the retriever's places are the same, and no impressions item is right, seen or there twice."""
+    """The retriever's positions stay the same, and no added item is relevant, seen or there twice."""
     draw = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     count, width = data.draw(st.integers(1, 5)), data.draw(st.integers(4, 30))
     retrieved = np.stack([draw.permutation(N)[:width] for _ in range(count)]).astype(np.int32)

@@ -15,7 +15,7 @@ SPEC = join.JoinSpec("temporal_per_user", 0.2, 0.2, seed=3)
 
 @pytest.fixture(scope="module")
 def tables():
-    """Events, users and items in several chunks, with texts, lists, numbers and missing values."""
+    """Return events, users and items in several chunks, with texts, lists, numbers and missing values."""
     rng = np.random.default_rng(0)
     users = pa.table(
         {

@@ -14,13 +14,13 @@ SIZES = st.lists(st.integers(1, 30), max_size=6)
 
 
 def grouped(sizes):
-    """The starts, counts and seconds of events grouped by users of these sizes, each event in a second of its own."""
+    """Return starts, counts and seconds of users with so many events, each event in a second of its own."""
     starts, counts = join.runs(np.repeat(np.arange(len(sizes)), sizes))
     return starts, counts, np.arange(len(starts))
 
 
 def by_second(users):
-    """The starts, counts and seconds of users who have so many events in each of their seconds."""
+    """Return starts, counts and seconds of users with so many events in each of their seconds."""
     starts, counts = join.runs(np.repeat(np.arange(len(users)), [sum(each) for each in users]))
     return starts, counts, join.runs(np.repeat(np.arange(sum(map(len, users))), [n for each in users for n in each]))[0]
 

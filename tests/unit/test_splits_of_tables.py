@@ -32,12 +32,12 @@ def spec(method, **more):
 
 
 def by_event(joined):
-    """(user, item, time) → split, whatever the order."""
+    """Return (user, item, time) → split, whatever the order."""
     return by_key(joined.table(np.ones(len(joined), bool)), joined.split)
 
 
 def by_key(joined, split):
-    """(user, item, time) of each row → its split."""
+    """Return (user, item, time) of each row → its split."""
     keys = zip(*(joined[key].to_pylist() for key in (names.USER_ID, names.ITEM_ID, names.TIMESTAMP)), strict=True)
     return dict(zip(keys, split.tolist(), strict=True))
 

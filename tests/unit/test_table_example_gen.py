@@ -21,7 +21,7 @@ USERS = TableSpec(table="users", features={"age": {"kind": "numeric"}}, max_drop
 
 
 def plan_for(contents: dict[str, str], folder: Path, spec: TableSpec, shards: int = 1) -> tuple[Plan, list[str]]:
-    """As the executor makes a plan: Beam promises no order, and carries everything as bytes."""
+    """Return the plan of tables as the executor makes it: Beam promises no order, and passes everything as bytes."""
     paths = []
     for name, content in contents.items():
         (folder / name).write_text(content)

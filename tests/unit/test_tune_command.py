@@ -15,7 +15,7 @@ from trainer.tuning.records import Trial
 
 @pytest.fixture
 def file(tmp_path):
-    """A configuration with its three tables."""
+    """Return a configuration with its three tables."""
     (tmp_path / "data").mkdir()
     for name in ("interactions", "users", "items"):
         (tmp_path / "data" / f"{name}.parquet").touch()

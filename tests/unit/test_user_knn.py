@@ -30,7 +30,7 @@ def data():
 
 
 def expected(data, settings, history):
-    """[N] by the definition, with the query as one more row of the matrix that gets the same weights."""
+    """Return [N] scores by definition, with the query as one more row of the matrix with the same weights."""
     counts = interactions.user_item_counts(data.users, data.items, N_ITEMS)
     table = weighting.weighted(counts, settings.weighting).toarray()
     query = np.bincount(history, minlength=N_ITEMS).astype(float)

@@ -20,7 +20,7 @@ DEEP = "[" * 100_000
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder with `ok.yaml` and its tables, and with files that are no configuration."""
+    """Return a folder with `ok.yaml` and its tables, and with files that are no configuration."""
     (tmp_path / "ok.yaml").write_text(VALID)
     (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\n")
     (tmp_path / "users.csv").write_text("user_id\n")

@@ -28,7 +28,7 @@ PLACES = sorted({*places(tree())})
 
 
 def text_of(place: tuple[str, ...], value: str) -> str:
-    """A configuration in flow style with `value` at `place`, and else what is required."""
+    """Return a configuration in flow style with `value` at `place`, and else what is required."""
     if (place[:2] == ("evaluation", "rules") and len(place) > 2) or (
         place[:2] == ("reranking", "caps") and len(place) > 2
     ):
@@ -44,7 +44,7 @@ def text_of(place: tuple[str, ...], value: str) -> str:
 
 
 def outcome(file: Any, text: str) -> str:
-    """What loading says: empty where the configuration is taken."""
+    """Return the error of loading a configuration; empty if it is accepted."""
     file.write_text(text, encoding="utf-8")
     try:
         config.load(file)
