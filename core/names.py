@@ -9,7 +9,6 @@ RATING = "rating"  # float32, optional
 # ---- columns that the pipeline adds ----
 HISTORY = "history"  # item ids of the user's latest events before the query, oldest first
 HISTORY_TIME = "history_time"  # int64, the timestamps of these events
-QUERY_ID = "query_id"
 QUERY_TIME = "query_time"
 SCORE = "score"  # of the served signatures; higher is better
 PROBABILITY = "probability"  # of a ranking model's signatures: of the candidate being relevant

@@ -11,8 +11,6 @@ CANDIDATE_GENERATOR = "CandidateGenerator"
 RETRIEVAL_EVALUATOR = "RetrievalEvaluator"
 RANKING_EVALUATOR = "RankingEvaluator"
 TWO_STEP_EVALUATOR = "TwoStepEvaluator"
-RETRIEVAL_PUSHER = "RetrievalPusher"
-RANKING_PUSHER = "RankingPusher"
 RELEASE_PUSHER = "ReleasePusher"
 DRIFT_DETECTOR = "DriftDetector"
 # Resolvers of the release in force.

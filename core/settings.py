@@ -1,5 +1,6 @@
 """The base class of all settings: frozen, with finite numbers, and without unknown keys."""
 
+import json
 from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Annotated, Any, ClassVar, Union, get_args, get_origin
@@ -20,6 +21,10 @@ class Settings(BaseModel):
     RENAMED: ClassVar[Mapping[str, str]] = {}
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def canonical_json(self) -> str:
+        """Return the settings as JSON with sorted keys, so that the order of keys in a file changes no cache key."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=True)
 
     @model_validator(mode="before")
     @classmethod

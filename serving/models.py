@@ -10,7 +10,7 @@ import numpy as np
 
 from core import names
 from core.arrow import read_arrow
-from core.errors import ReleaseError
+from core.errors import ModelError, ReleaseError
 from core.release import facts, reader
 from serving import settings as serving_settings
 from serving.candidate_source import CandidateSource
@@ -33,6 +33,8 @@ class SavedRanker:
     def __init__(self, folder: str | Path, optimized: bool = True):
         core.tf.register_ops()
         model = SavedModel(folder, ("rank",), optimized)
+        if "rank" not in model.signatures:
+            raise ModelError(f"{folder}: should be a ranking model, with the signature rank")
         model.warm("rank")
         self._rank = model.signatures["rank"]
 
@@ -88,7 +90,8 @@ def of_release(
 
 def retriever_of_release(folder: Path, settings: ServingSettings, wanted: Collection[str]) -> CandidateSource:
     """Return the retriever of a release whose files were verified, for a few calls of the signatures `wanted`."""
-    retrieval, index = folder / reader.RETRIEVAL, folder / reader.INDEX
+    retrieval = folder / reader.RETRIEVAL
+    index = None if set(wanted) <= {"similar"} else folder / reader.INDEX  # the graph is of queries
     return CandidateSource(retrieval, index, catalogue_of(folder, settings), settings.features, wanted, optimized=False)
 
 

@@ -35,8 +35,10 @@ class SavedModel:
       signatures: name → a function that takes the signature's inputs by name and returns its outputs by name.
       outputs: name → the names of the signature's outputs.
 
+    The session holds all variables and tables of the model, whatever signatures are loaded; `close` frees them.
+
     Raises:
-      ModelError: the folder holds no SavedModel.
+      ModelError: the folder holds no SavedModel that TensorFlow wrote, or its variables cannot be read.
     """
 
     def __init__(self, folder: str | Path, wanted: Collection[str] | None = None, optimized: bool = True):
@@ -47,6 +49,8 @@ class SavedModel:
             for name, signature in meta.signature_def.items()
             if name != _INIT and (wanted is None or name in wanted)
         }
+        if _INIT not in meta.signature_def:
+            raise ModelError(f"{folder}: should be a SavedModel of TensorFlow 2, with the signature {_INIT}")
         init = _operation(meta.signature_def[_INIT].outputs[_INIT].name)
         assets = {each.tensor_info.name: str(folder / "assets" / each.filename) for each in meta.asset_file_def}
         config = tf.compat.v1.ConfigProto()
@@ -63,31 +67,42 @@ class SavedModel:
         ]
         with tf.Graph().as_default() as graph:
             self._session = tf.compat.v1.Session(graph=graph, config=config)
-            restored = tf.compat.v1.train.import_meta_graph(
-                meta_graph_pb2.MetaGraphDef(
-                    meta_info_def=meta.meta_info_def,
-                    saver_def=saver,
-                    graph_def=_pruned(meta.graph_def, tensors, None if optimized else config),
+            try:
+                restored = tf.compat.v1.train.import_meta_graph(
+                    meta_graph_pb2.MetaGraphDef(
+                        meta_info_def=meta.meta_info_def,
+                        saver_def=saver,
+                        graph_def=_pruned(meta.graph_def, tensors, None if optimized else config),
+                    )
                 )
-            )
-            restored.restore(self._session, str(folder / "variables" / "variables"))
-            self._session.run(init, assets)
-        self._definitions = signatures
+                restored.restore(self._session, str(folder / "variables" / "variables"))
+                self._session.run(init, assets)
+            except (tf.errors.OpError, ValueError) as error:
+                self._session.close()
+                raise ModelError(f"{folder}: its graph, variables or files cannot be loaded: {error}") from None
+        # Not the signatures themselves: a part of a protocol buffer keeps the whole of it in memory.
+        self._shapes = {
+            name: {key: (_numpy_type(value), [dim.size for dim in value.tensor_shape.dim]) for key, value in inputs}
+            for name, inputs in ((name, each.inputs.items()) for name, each in signatures.items())
+        }
         self.signatures = {name: self._callable(each) for name, each in signatures.items()}
         self.outputs = {name: frozenset(each.outputs) for name, each in signatures.items()}
 
+    def close(self) -> None:
+        """Free the variables and tables. No signature can be called afterwards."""
+        self._session.close()
+
     def warm(self, name: str) -> None:
         """Call a signature with one row of missing values, so that later calls do not pay for its initialisation."""
-        inputs = {}
-        for key, each in self._definitions[name].inputs.items():
-            kind = tf.dtypes.as_dtype(each.dtype).as_numpy_dtype
-            shape = [max(1, dim.size) for dim in each.tensor_shape.dim]
-            inputs[key] = np.full(shape, "" if kind is object else 0, kind)
+        inputs = {
+            key: np.full([max(1, size) for size in shape], "" if kind is object else 0, kind)
+            for key, (kind, shape) in self._shapes[name].items()
+        }
         self.signatures[name](**inputs)
 
     def _callable(self, signature: Any) -> Signature:
         """Return a function over the session, which raises a TypeError for unknown or missing inputs."""
-        types = {name: tf.dtypes.as_dtype(each.dtype).as_numpy_dtype for name, each in signature.inputs.items()}
+        types = {name: _numpy_type(each) for name, each in signature.inputs.items()}
         outputs = list(signature.outputs)
         run = self._session.make_callable(
             [signature.outputs[name].name for name in outputs], [signature.inputs[name].name for name in types]
@@ -109,6 +124,11 @@ def _read(folder: Path) -> Any:
         return saved_model_pb2.SavedModel.FromString(file.read_bytes()).meta_graphs[0]
     except (OSError, DecodeError, IndexError) as error:
         raise ModelError(f"{folder}: cannot be read as a SavedModel: {error}") from None
+
+
+def _numpy_type(tensor: Any) -> Any:
+    """Return the NumPy type of an input; object for strings."""
+    return tf.dtypes.as_dtype(tensor.dtype).as_numpy_dtype
 
 
 def _operation(tensor: str) -> str:

@@ -29,7 +29,7 @@ def _scope(file: Path) -> str:
 
 
 def pytest_sessionstart() -> None:
-    """Import all that tests import while no garbage is collected; see `core.collection`."""
+    """Import all that tests import while no garbage is collected; see `core.garbage`."""
     gc.disable()
 
 

@@ -1,9 +1,9 @@
 """The settings of the trainers of both steps and of the Tuner, as the DAG hands them over. No TensorFlow here."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from core.query_settings import QuerySettings, WindowSettings
 from core.settings import Settings
@@ -46,13 +46,16 @@ class TunerSettings(Settings):
     minutes: float | None = Field(description="The maximum time of all trials, in minutes; null for no limit.")
     folder: str | None = Field(description="The folder of finished trials; null for one below the working folder.")
 
+    @model_validator(mode="after")
+    def _has_its_step(self) -> "TunerSettings":
+        if (self.retrieval is None) != (self.step != "retrieval") or (self.ranking is None) != (self.step != "ranking"):
+            raise ValueError(f"should have the settings of the step {self.step}, and of no other")
+        return self
+
     @property
     def of_step(self) -> StepSettings:
         """Return the settings of the step."""
-        found = self.retrieval if self.step == "retrieval" else self.ranking
-        if found is None:
-            raise ValueError(f"the settings of the step {self.step} are missing")
-        return found
+        return cast(StepSettings, getattr(self, self.step))
 
     def conditions(self) -> dict[str, Any]:
         """Return what the score of a trial depends on, beside its own settings, the data and the code."""
@@ -61,7 +64,7 @@ class TunerSettings(Settings):
 
 def custom_config(settings: Settings, code: str) -> dict[str, str]:
     """Return the `custom_config` of a Trainer or Tuner."""
-    return {SETTINGS: settings.model_dump_json(), CODE: code}
+    return {SETTINGS: settings.canonical_json(), CODE: code}
 
 
 def settings_json(config: Mapping[str, Any]) -> str:

@@ -68,7 +68,7 @@ class CandidateGenerator(base_component.BaseComponent):
             candidate_index=candidate_index,
             impressions=impressions,
             impressions_anomalies=impressions_anomalies,
-            settings=settings.model_dump_json(),
+            settings=settings.canonical_json(),
             code_digest=code_digest,
             candidates=types.Channel(type=standard_artifacts.Examples),
         )

@@ -45,7 +45,7 @@ class CandidateIndex(base_component.BaseComponent):
         spec = CandidateIndexSpec(
             model=model,
             examples=examples,
-            settings=settings.model_dump_json(),
+            settings=settings.canonical_json(),
             code_digest=code_digest,
             candidate_index=index,
         )

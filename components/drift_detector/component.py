@@ -57,7 +57,7 @@ class DriftDetector(base_component.BaseComponent):
         spec = DriftDetectorSpec(
             **{names.STATISTICS_INPUTS[table]: channel for table, channel in statistics.items()},
             baseline_release=baseline_release,
-            settings=settings.model_dump_json(),
+            settings=settings.canonical_json(),
             code_digest=code_digest,
             drift=types.Channel(type=DriftReport),
         )

@@ -61,7 +61,7 @@ class EventJoiner(base_beam_component.BaseBeamComponent):
         super().__init__(
             spec=EventJoinerSpec(
                 **channels,
-                settings=settings.model_dump_json(),
+                settings=settings.canonical_json(),
                 code=code_digest(Executor.__module__),
                 examples=types.Channel(type=standard_artifacts.Examples),
                 schema=types.Channel(type=standard_artifacts.Schema),

@@ -23,6 +23,7 @@ from core import examples, names, progress
 from core.arrow import event_types, read_arrow, write_arrow
 from core.files import read_json, write_json
 from transform.arrow_types import feature_types
+from transform.features import Features
 
 SCHEMA_FILE = "schema.pbtxt"
 COMPRESSION = 8  # the approximate ratio of the bytes in memory to those of a file of Examples
@@ -55,7 +56,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         spec = _spec(settings, files[names.INTERACTIONS], types)
         size = sum(tf.io.gfile.stat(path).length for paths in files.values() for path in paths)
         count = shards.shards_of(rows, COMPRESSION * size)
-        self._join(spec, settings.features.history_length, files, uris[names.ITEMS], types, count, Path(output.uri))
+        self._join(spec, settings.history_length, files, uris[names.ITEMS], types, count, Path(output.uri))
 
         report = _merge_reports(Path(output.uri)) | {"begins": _begins(spec, files[names.INTERACTIONS])}
         dropped = report["dropped"]
@@ -88,7 +89,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 def table_types(settings: JoinerSettings, has_rating: bool) -> dict[str, dict[str, pa.DataType]]:
     """Return column → Arrow type of the Examples of each table."""
-    features = settings.features
+    features = Features(user=settings.user, item=settings.item)
     title = {settings.title: pa.string()} if settings.title else {}
     split = {settings.split.column: pa.string()} if settings.split.column else {}
     return {

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from core.settings import Settings
-from transform.features import Features
+from transform.features import AnyFeature
 
 
 class Split(Settings):
@@ -67,7 +67,9 @@ class Split(Settings):
 class JoinerSettings(Settings):
     """The settings of EventJoiner."""
 
-    features: Features = Field(description="The feature configuration.")
+    user: dict[str, AnyFeature] = Field(description="The features of users.")
+    item: dict[str, AnyFeature] = Field(description="The features of items.")
+    history_length: int = Field(ge=1, description="The maximum number of items in a history.")
     title: str | None = Field(description="The column of the items that holds their titles.")
     split: Split = Field(description="The split of the events.")
     drop_unknown: bool = Field(description="Whether events of unknown users and items are dropped, or are an error.")

@@ -64,6 +64,8 @@ class RecommenderEvaluator(base_component.BaseComponent):
         retrieval_evaluation: types.BaseChannel | None = None,
         baseline_release: types.BaseChannel | None = None,
     ):
+        if (settings.two_step is None) != (ranking_model is None):
+            raise ValueError("`two_step` of the settings should be set if and only if there is a ranking model")
         spec = RecommenderEvaluatorSpec(
             examples=examples,
             model=model,
@@ -71,7 +73,7 @@ class RecommenderEvaluator(base_component.BaseComponent):
             ranking_model=ranking_model,
             retrieval_evaluation=retrieval_evaluation,
             baseline_release=baseline_release,
-            settings=settings.model_dump_json(),
+            settings=settings.canonical_json(),
             code_digest=code_digest,
             evaluation=types.Channel(type=RecommenderEvaluation),
             blessing=types.Channel(type=standard_artifacts.ModelBlessing) if ranking_model is not None else None,

@@ -1,7 +1,6 @@
 """The settings of RecommenderEvaluator, the rules of release among them."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -18,8 +17,6 @@ BOUNDS = ("at_least", "at_most", "not_below", "change_at_least", "relative_chang
 
 class Rule(Settings):
     """One condition of a release. All rules must be met."""
-
-    RENAMED: ClassVar[Mapping[str, str]] = {}
 
     step: Literal["retrieval", "two_step"] = Field("two_step", description="The evaluation that the rule is about.")
     metric: str = Field(description="A metric with its k, such as `ndcg@10`.")

@@ -81,7 +81,7 @@ class ReleasePusher(base_component.BaseComponent):
             blessing=blessing,
             examples=examples,
             **{names.STATISTICS_INPUTS[table]: channel for table, channel in statistics.items()},
-            settings=settings.model_dump_json(),
+            settings=settings.canonical_json(),
             code_digest=code_digest,
             release=types.Channel(type=Release),
         )

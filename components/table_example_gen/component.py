@@ -31,7 +31,7 @@ class TableExampleGen(FileBasedExampleGen):
           code_digest: the digest of the code that reads it, part of the cache key.
         """
         settings = struct_pb2.Struct()
-        settings.update({SPEC: spec.model_dump_json(), CODE: code_digest})
+        settings.update({SPEC: spec.canonical_json(), CODE: code_digest})
         if source.spans:
             settings.update({SPANS: list(source.spans), SPAN: source.span})
         custom_config = example_gen_pb2.CustomConfig()

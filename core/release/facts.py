@@ -26,4 +26,5 @@ def of_manifest(manifest: dict[str, Any]) -> Facts:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))
-        raise ReleaseError(f"the manifest: facts.{key}: {first['msg']}. Make the release again") from None
+        version = manifest.get("version")
+        raise ReleaseError(f"release {version}: facts.{key}: {first['msg']}. Make the release again") from None

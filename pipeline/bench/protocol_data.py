@@ -125,7 +125,7 @@ class ProtocolData:
         spec = {name: tf.io.VarLenFeature(tf.string) for name in columns}
         for name, each in raw_columns(self.features.user | self.features.item).items():
             spec[name] = tf.io.VarLenFeature(tf.as_dtype(each.dtype))
-        preprocess = functools.partial(preprocessing_fn, custom_config={"features": self.features.model_dump_json()})
+        preprocess = functools.partial(preprocessing_fn, custom_config={"features": self.features.canonical_json()})
         # The folder is kept as long as the object, since a model that is saved reads the vocabularies from it.
         self._folder = tempfile.TemporaryDirectory()
         work = self._folder.name

@@ -125,14 +125,14 @@ def _release(arguments: argparse.Namespace) -> Iterator[tuple[Path, "Source"]]:
     """Yield the folder of the release and its source, with the messages of libraries suppressed."""
     import core.tf
 
-    from core import collection
+    from core import garbage
     from pipeline.commands import release_source
     from pipeline.runners import logs
 
     core.tf.without_training()
     source = release_source.find(arguments.source, arguments.public_key)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(collection.postponed())
+        stack.enter_context(garbage.postponed())
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = stack.enter_context(release_source.reading(source, arguments.release))
         stack.enter_context(logs.captured(temporary / "log", arguments.verbose))

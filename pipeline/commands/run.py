@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import collection, names, node_ids
+from core import garbage, names, node_ids
 from core.errors import TwostepError, UsageError
 from core.printable import printable
 from pipeline.commands.arguments import add_config
@@ -111,7 +111,7 @@ def _run(
     from pipeline.runners.progress import Progress
 
     progress = Progress(console)
-    with progress.running("loading TensorFlow and TFX"), collection.postponed():
+    with progress.running("loading TensorFlow and TFX"), garbage.postponed():
         from pipeline.dag import wiring
         from pipeline.report import summary
         from pipeline.runners.outcome import Outcome
@@ -147,7 +147,7 @@ def _dry_run(
     from pipeline.runners import logs
 
     with tempfile.TemporaryDirectory() as folder, logs.captured(Path(folder, "log"), arguments.verbose):
-        with collection.postponed():
+        with garbage.postponed():
             from pipeline.dag import wiring
 
         upstream = wiring.upstream(config, arguments.config)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import collection, names
+from core import garbage, names
 from core.errors import TwostepError, UsageError
 from core.printable import one_line, printable
 from pipeline.commands.arguments import add_config
@@ -110,8 +110,7 @@ def _output(arguments: argparse.Namespace, config: "Config") -> Path:
 
 def _space(arguments: argparse.Namespace, config: "Config") -> dict[str, Any]:
     """Return the search space of each setting. Raises: UsageError."""
-    from trainer.ranking.registry import MODELS as RANKING
-    from trainer.retrieval.registry import MODELS as RETRIEVAL
+    from trainer.steps import REGISTRIES
     from trainer.tuning import space
 
     for key, largest in (("trials", MAX_TRIALS), ("minutes", MAX_MINUTES)):
@@ -125,7 +124,7 @@ def _space(arguments: argparse.Namespace, config: "Config") -> dict[str, Any]:
     if not isinstance(changes, dict):
         raise UsageError("--params: should be a JSON object: setting → its search space")
     chosen = getattr(config, arguments.step)
-    settings = {"retrieval": RETRIEVAL, "ranking": RANKING}[arguments.step].check(chosen.model, chosen.params)
+    settings = REGISTRIES[arguments.step].check(chosen.model, chosen.params)
     try:
         return space.resolve(settings, changes)
     except ValueError as error:
@@ -147,7 +146,7 @@ def _search(
     from pipeline.runners import local
 
     progress = tuning_summary.TrialLines(console)
-    with progress.running("loading TensorFlow and TFX"), collection.postponed():
+    with progress.running("loading TensorFlow and TFX"), garbage.postponed():
         from pipeline.dag import tuning
         from pipeline.runners.outcome import Outcome
 

@@ -17,14 +17,11 @@ from core.errors import UsageError
 from core.printable import one_line
 from core.settings import allowed_range
 from pipeline.config import Config
-from trainer.ranking.registry import MODELS as RANKING_MODELS
-from trainer.registry import Registry
-from trainer.retrieval.registry import MODELS as RETRIEVAL_MODELS
+from trainer.steps import REGISTRIES
 from transform.features import Feature
 
 ANY_KEY = "<column>"  # the placeholder for keys that the user chooses
 _WIDTH = 100
-_REGISTRIES: dict[str, Registry] = {"retrieval": RETRIEVAL_MODELS, "ranking": RANKING_MODELS}
 
 
 @dataclass(frozen=True)
@@ -80,12 +77,12 @@ def _of_model(key: str) -> list[str] | None:
       UsageError: the model has no such setting.
     """
     parts = key.split(".")
-    if len(parts) < 3 or parts[0] not in _REGISTRIES or parts[1] != "params":
+    if len(parts) < 3 or parts[0] not in REGISTRIES or parts[1] != "params":
         return None
     step, _, model, *setting = parts
-    if model not in _REGISTRIES[step].entries:
+    if model not in REGISTRIES[step].entries:
         return None
-    settings = _REGISTRIES[step].entries[model].settings
+    settings = REGISTRIES[step].entries[model].settings
     keys = _keys(settings)
     if setting:
         keys = tuple(each for each in keys if [each.name] == setting)
@@ -106,9 +103,9 @@ def tree() -> tuple[Key, ...]:
 
 def _with_params(key: Key) -> Key:
     """Fill in the settings of every registered model below `retrieval.params` and `ranking.params`."""
-    if key.name not in _REGISTRIES:
+    if key.name not in REGISTRIES:
         return key
-    registry = _REGISTRIES[key.name]
+    registry = REGISTRIES[key.name]
     settings = tuple(
         replace(below, where=f"model: {name}")
         for name, entry in registry.entries.items()
@@ -247,8 +244,8 @@ def _matching(keys: Sequence[Key], parts: list[str], depth: int) -> list[Key]:
         return [replace(key, name=name) for key in found]
     place = ".".join(parts[:depth])
     known = list(dict.fromkeys(key.name for key in keys))
-    if parts[1:depth] == ["params"] and parts[0] in _REGISTRIES:
-        known += _REGISTRIES[parts[0]].entries
+    if parts[1:depth] == ["params"] and parts[0] in REGISTRIES:
+        known += REGISTRIES[parts[0]].entries
     elsewhere = [path for path in _paths(tree()) if path.rpartition(".")[2] == name]
     close = elsewhere or [".".join([*parts[:depth], each]) for each in difflib.get_close_matches(name, known, n=1)]
     if close:

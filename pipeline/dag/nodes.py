@@ -107,7 +107,7 @@ def joined_nodes(config: Config, places: Places) -> Joined:
         materialize=False,
         disable_statistics=True,
         custom_config={
-            "features": config.features.model_dump_json(),
+            "features": config.features.canonical_json(),
             "code": code_digest("transform.preprocessing", *own_modules(config.features)),
         },
     ).with_id(node_ids.TRANSFORM)

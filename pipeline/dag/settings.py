@@ -17,7 +17,9 @@ from trainer.step_settings import RankingStepSettings, RetrievalStepSettings
 def joiner(config: Config) -> JoinerSettings:
     """Return the settings of EventJoiner."""
     return JoinerSettings(
-        features=config.features,
+        user=config.features.user,
+        item=config.features.item,
+        history_length=config.features.history_length,
         title=config.data.title,
         split=config.split,
         drop_unknown=config.data.interactions.on_unknown == "drop",

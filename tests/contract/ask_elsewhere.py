@@ -1,7 +1,7 @@
 """Asks SavedModels in a process of its own, with TensorFlow and YDF's op alone, which is what TensorFlow Serving has.
 
-`conftest.py` starts it. Below the folder given it reads `models/step/name` and `asked/step.name.signature.npz`, and
-writes `answers/` and `told.json`.
+`conftest.py` starts it. Below the folder given it reads `models/step/name` and `inputs/step.name.signature.npz`, and
+writes `answers/` and `report.json`.
 """
 
 import json
@@ -34,22 +34,22 @@ def ops(model: Path) -> list[str]:
 
 
 def main(root: Path) -> None:
-    told: dict[str, dict] = {}
+    report: dict[str, dict] = {}
     loaded: dict[Path, Any] = {}
-    for file in sorted((root / "asked").iterdir()):
+    for file in sorted((root / "inputs").iterdir()):
         step, name, signature = file.stem.split(".")
         model = root / "models" / step / name
         used = ops(model)
-        told[file.stem] = {"ops": used, "unregistered": [op for op in used if op_def_registry.get(op) is None]}
+        report[file.stem] = {"ops": used, "unregistered": [op for op in used if op_def_registry.get(op) is None]}
         try:
             if model not in loaded:
                 loaded[model] = tf.saved_model.load(str(model))
             with np.load(file, allow_pickle=True) as inputs:  # strings and serialized Examples are objects
                 np.savez(root / "answers" / file.name, **ask(loaded[model].signatures[signature], dict(inputs)))
         except Exception:
-            told[file.stem]["error"] = traceback.format_exc()
+            report[file.stem]["error"] = traceback.format_exc()
     imported = sorted({module.partition(".")[0] for module in sys.modules} & set(OURS))
-    (root / "told.json").write_text(json.dumps({"models": told, "imported": imported}))
+    (root / "report.json").write_text(json.dumps({"models": report, "imported": imported}))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """A small world that every model is fitted on: tables with all that can be odd, joined, transformed and split once.
 
 Nothing here imports TFX. Models are fitted on the first use and shared by all tests of a session; what they answer in a
-process that has TensorFlow and nothing of ours is asked once for all of them.
+process that has TensorFlow and none of our code is computed once for all of them.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -108,7 +108,7 @@ class World:
     def catalogue(self) -> Catalogue:
         return Catalogue(self.items, self.features.item)
 
-    def asked(self, past: list[str], target: str, **changes: Any) -> Queries:
+    def query_set(self, past: list[str], target: str, **changes: Any) -> Queries:
         """Return the queries of a split."""
         known = pa.concat_tables([self.parts[split] for split in past])
         given = {"unit": "user", "exclude_seen": True, "history_length": FEATURES.history_length} | changes
@@ -122,7 +122,7 @@ class World:
         )
 
     def retrieval_data(self) -> RetrievalData:
-        return self.events.data([names.TRAIN], self.asked([names.TRAIN], names.EVAL))
+        return self.events.data([names.TRAIN], self.query_set([names.TRAIN], names.EVAL))
 
     def fit(self, step: str, name: str, data: Any = None) -> Any:
         """Return a new fit of a model, with few passes where it makes any."""
@@ -161,7 +161,7 @@ class World:
 
     def query(self, count: int = 6) -> dict[str, np.ndarray]:
         """Return the raw inputs of some eval queries, `exclude` and `k` not among them."""
-        arrays = inference.query_arrays(self.asked([names.TRAIN], names.EVAL).take(np.arange(count)), FEATURES.user)
+        arrays = inference.query_arrays(self.query_set([names.TRAIN], names.EVAL).take(np.arange(count)), FEATURES.user)
         return {name: _text(array) for name, array in arrays.items()}
 
     def odd_query(self) -> dict[str, np.ndarray]:
@@ -223,11 +223,11 @@ class World:
     @functools.cached_property
     def lists(self) -> tuple[pa.Table, dict[str, np.ndarray]]:
         """Return candidate lists of the eval split, as Arrow rows and as raw arrays, some of them with padding."""
-        asked = self.asked([names.TRAIN], names.EVAL)
+        query_set = self.query_set([names.TRAIN], names.EVAL)
         retrieve = self.signatures("retrieval", "item_knn")["retrieve"]
-        found = inference.retrieve(retrieve, asked, FEATURES.user, len(self.ids), LISTED)
+        found = inference.retrieve(retrieve, query_set, FEATURES.user, len(self.ids), LISTED)
         found.rows[::3, -4:], found.scores[::3, -4:] = -1, -np.inf
-        table = candidate_table(asked, found, self.catalogue)
+        table = candidate_table(query_set, found, self.catalogue)
         write_examples(table, shard_path(str(self.folder / "lists"), names.TRAIN, 0, 1))
         return table, ranking.read_lists(str(self.folder / "lists"), names.TRAIN, FEATURES)
 
@@ -280,17 +280,17 @@ class Elsewhere:
     """What every model answered in a process with nothing but TensorFlow.
 
     Args:
-      told: what `ask_elsewhere.py` says of the models and of itself.
-      asked: `step.model.signature` → the inputs.
+      report: the report of `ask_elsewhere.py` on the models and on itself.
+      inputs_by_key: `step.model.signature` → the inputs.
       answers: folder of the answers.
     """
 
-    told: dict[str, Any]
-    asked: dict[str, dict[str, np.ndarray]]
+    report: dict[str, Any]
+    inputs_by_key: dict[str, dict[str, np.ndarray]]
     answers: Path
 
     def answer(self, key: str) -> dict[str, np.ndarray]:
-        assert "error" not in self.told["models"][key], self.told["models"][key]["error"]
+        assert "error" not in self.report["models"][key], self.report["models"][key]["error"]
         with np.load(self.answers / f"{key}.npz") as answer:
             return dict(answer)
 
@@ -299,20 +299,20 @@ class Elsewhere:
 def elsewhere(world) -> Elsewhere:
     """Save all models, move them, and ask them where none of our code and no TFT is imported."""
     root = world.folder / "process"
-    for folder in ("asked", "answers"):
+    for folder in ("inputs", "answers"):
         (root / folder).mkdir(parents=True)
-    asked = {}
+    inputs_by_key = {}
     for step, registry in (("retrieval", RETRIEVAL), ("ranking", RANKING)):
         inputs = world.retrieval_inputs() if step == "retrieval" else world.ranking_inputs()
         for name in registry.entries:
             shutil.copytree(world.saved(step, name), root / "models" / step / name)
             served = world.loaded(step, name).signatures
-            asked |= {f"{step}.{name}.{key}": given for key, given in inputs.items() if key in served}
-    for key, given in asked.items():
-        np.savez(root / "asked" / f"{key}.npz", **given)
+            inputs_by_key |= {f"{step}.{name}.{key}": given for key, given in inputs.items() if key in served}
+    for key, given in inputs_by_key.items():
+        np.savez(root / "inputs" / f"{key}.npz", **given)
     script = Path(__file__).with_name("ask_elsewhere.py")
     # -I: neither the folder of the code nor PYTHONPATH is on the path, and none of the environment's settings is there.
     command = [sys.executable, "-I", str(script), str(root)]
     environment = {"PATH": os.environ["PATH"], "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run(command, check=True, env=environment, cwd=root, timeout=300)
-    return Elsewhere(read_json(root / "told.json"), asked, root / "answers")
+    return Elsewhere(read_json(root / "report.json"), inputs_by_key, root / "answers")

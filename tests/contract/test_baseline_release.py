@@ -47,23 +47,23 @@ def release(world, tmp_path_factory):
 
 
 def test_it_answers_as_it_is_served(world, release):
-    asked = world.asked([TRAIN], EVAL)
+    query_set = world.query_set([TRAIN], EVAL)
     with baseline_release.opened(release, SPLIT, world.features, ()) as engine:
-        rows = baseline_release.recommend(engine, asked, 10, world.catalogue)
-        np.testing.assert_array_equal(rows, engine.recommend(asked, 10)[0])
-        first = baseline_release.retrieve(engine, asked, 10, world.catalogue)
-        np.testing.assert_array_equal(first, engine.retriever.retrieve(asked, 10).rows)
+        rows = baseline_release.recommend(engine, query_set, 10, world.catalogue)
+        np.testing.assert_array_equal(rows, engine.recommend(query_set, 10)[0])
+        first = baseline_release.retrieve(engine, query_set, 10, world.catalogue)
+        np.testing.assert_array_equal(first, engine.retriever.retrieve(query_set, 10).rows)
     assert (rows >= 0).all()
 
 
 def test_over_a_later_catalogue_its_items_keep_their_identity_and_gone_ones_are_left_out(world, release):
-    asked = world.asked([TRAIN], EVAL)
+    query_set = world.query_set([TRAIN], EVAL)
     with baseline_release.opened(release, SPLIT, world.features, ()) as engine:
-        before = engine.recommend(asked, 10)[0]
+        before = engine.recommend(query_set, 10)[0]
         gone = before[0, 0]
         order = np.array([row for row in reversed(range(len(world.ids))) if row != gone])
         later = Catalogue(world.items.take(pa.array(order)), world.features.item)
-        rows = baseline_release.recommend(engine, asked, 10, later)
+        rows = baseline_release.recommend(engine, query_set, 10, later)
     for now, then in zip(rows, before, strict=True):
         left = [world.catalogue.ids[row] for row in then if row != gone]
         assert [later.ids[row] for row in now if row >= 0] == left

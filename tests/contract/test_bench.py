@@ -67,11 +67,11 @@ def test_the_right_item_is_ranked_among_items_never_met():
     """User 0 met b and is right with a, user 1 met nothing and is right with c, their best."""
     ids = pa.array(["a", "b", "c", "d", "e"])
     seen = pa.array([["b"], []], pa.list_(pa.string()))
-    asked = Queries(
+    query_set = Queries(
         pa.table({"user_id": ["0", "1"]}), np.zeros(2), seen, seen, np.arange(3), np.array([0, 2], np.int32)
     )
     rows = np.array([[3, 4, 0, 2, -1], [2, 1, 0, 4, 3]])
-    values = measure.among_negatives(rows, asked, ids, 3, SEED, ("hit_rate@2", "hit_rate@3", "ndcg@3"))
+    values = measure.among_negatives(rows, query_set, ids, 3, SEED, ("hit_rate@2", "hit_rate@3", "ndcg@3"))
     np.testing.assert_allclose(values["hit_rate@2"], [0, 1])
     np.testing.assert_allclose(values["hit_rate@3"], [1, 1])
     np.testing.assert_allclose(values["ndcg@3"], [1 / np.log2(4), 1])

@@ -28,9 +28,9 @@ def test_platt_finds_the_line_that_the_labels_were_drawn_from():
 def test_isotonic_is_what_numpy_interpolates_and_never_certain():
     scores, labels, weights = lists(200, 1.0, 0.0)
     probability, log = calibration.fit("isotonic", scores, labels, weights)
-    asked = np.float32([-100, -1.37, 0, 0.5, probability.x[3], 100])
-    found = probability(tf.constant(asked)).numpy()
-    np.testing.assert_allclose(found, np.interp(asked, probability.x, probability.y), atol=1e-6)
+    inputs = np.float32([-100, -1.37, 0, 0.5, probability.x[3], 100])
+    found = probability(tf.constant(inputs)).numpy()
+    np.testing.assert_allclose(found, np.interp(inputs, probability.x, probability.y), atol=1e-6)
     assert 0 < found.min() < found.max() < 1
     assert log["after"]["calibration_error"] < 0.05
 

@@ -116,8 +116,8 @@ def test_a_predicted_rating_is_surprises_own(data, algorithm, tmp_path):
     predict = tf.saved_model.load(str(tmp_path)).signatures["predict"]
     users, items = ["u0", "u1", "u2", "nobody"], [*(f"i{row}" for row in range(N_ITEMS)), "unheard of"]
     pairs = [(user, item) for user in users for item in items]
-    asked = {names.USER_ID: [user for user, _ in pairs], names.ITEM_ID: [item for _, item in pairs]}
-    found = predict(**{key: tf.constant(value) for key, value in asked.items()})[names.RATING].numpy()
+    inputs = {names.USER_ID: [user for user, _ in pairs], names.ITEM_ID: [item for _, item in pairs]}
+    found = predict(**{key: tf.constant(value) for key, value in inputs.items()})[names.RATING].numpy()
     raw = {f"i{row}": row for row in range(N_ITEMS)}
     expected = [algorithm.predict(user, raw.get(item, item)).est for user, item in pairs]
     np.testing.assert_allclose(found, expected, atol=1e-4)

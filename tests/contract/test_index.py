@@ -45,8 +45,8 @@ def source(world, name, folder):
 
 
 @pytest.fixture(scope="module")
-def asked(world):
-    return world.asked([TRAIN], EVAL)
+def query_set(world):
+    return world.query_set([TRAIN], EVAL)
 
 
 def test_every_item_is_embedded_cold_ones_too(world, name, embeddings):
@@ -57,12 +57,12 @@ def test_every_item_is_embedded_cold_ones_too(world, name, embeddings):
         assert np.isfinite(embeddings).all()
 
 
-def test_an_index_answers_as_the_model_alone_does(world, name, source, asked):
+def test_an_index_answers_as_the_model_alone_does(world, name, source, query_set):
     alone = CandidateSource(world.saved("retrieval", name), None, world.catalogue, world.features)
     for k in (1, 10, 40, 100):
-        found, alike = source.retrieve(asked, k), alone.retrieve(asked, k)
+        found, alike = source.retrieve(query_set, k), alone.retrieve(query_set, k)
         rows, scores, expected, expected_scores = found.rows, found.scores, alike.rows, alike.scores
-        assert rows.shape == scores.shape == (len(asked), min(k, 40))
+        assert rows.shape == scores.shape == (len(query_set), min(k, 40))
         assert rows.dtype == np.int32
         np.testing.assert_allclose(scores, expected_scores, rtol=1e-4, atol=1e-4)
         np.testing.assert_array_equal(rows == -1, expected == -1)
@@ -70,11 +70,11 @@ def test_an_index_answers_as_the_model_alone_does(world, name, source, asked):
         assert (rows == expected).mean() > BAR  # equal scores may come in another order
 
 
-def test_items_met_before_are_never_returned(world, source, asked):
-    rows = source.retrieve(asked, 40).rows
+def test_items_met_before_are_never_returned(world, source, query_set):
+    rows = source.retrieve(query_set, 40).rows
     ids = world.ids.to_pylist()
     longest = 0
-    for row, seen in zip(rows, asked.seen.to_pylist(), strict=True):
+    for row, seen in zip(rows, query_set.seen.to_pylist(), strict=True):
         found = [ids[item] for item in row if item >= 0]
         assert set(found) == set(ids) - set(seen)
         assert len(found) == len(set(found))
@@ -83,47 +83,47 @@ def test_items_met_before_are_never_returned(world, source, asked):
     assert longest > 3
 
 
-def test_everything_met_leaves_nothing(world, source, asked):
+def test_everything_met_leaves_nothing(world, source, query_set):
     everything = pa.array([world.ids.to_pylist()] * 2)
-    queries = asked.take(np.arange(2))
+    queries = query_set.take(np.arange(2))
     found = source.retrieve(type(queries)(**{**vars(queries), "seen": everything}), 10)
     rows, scores = found.rows, found.scores
     assert (rows == -1).all()
     assert np.isneginf(scores).all()
 
 
-def test_more_queries_than_a_batch_are_answered_in_order(monkeypatch, source, asked):
-    together = source.retrieve(asked, 10)
+def test_more_queries_than_a_batch_are_answered_in_order(monkeypatch, source, query_set):
+    together = source.retrieve(query_set, 10)
     monkeypatch.setattr(index.inference, "BATCH", 7)
-    found = source.retrieve(asked, 10)
+    found = source.retrieve(query_set, 10)
     np.testing.assert_array_equal(found.rows, together.rows)
     np.testing.assert_allclose(found.scores, together.scores, rtol=1e-5, atol=1e-6)
 
 
-def test_recall_is_measured_against_exact_search(world, source, embeddings, asked):
+def test_recall_is_measured_against_exact_search(world, source, embeddings, query_set):
     if embeddings is None:
         return  # nothing to measure with: the model answers itself
-    recall = index.recall(source, embeddings, everything_allowed(asked), 10)
+    recall = index.recall(source, embeddings, everything_allowed(query_set), 10)
     assert recall >= BAR
     index.check(recall, BAR, "any")
 
 
 @embedding_models
-def test_an_index_that_finds_too_little_is_refused(world, name, embeddings, asked, tmp_path):
+def test_an_index_that_finds_too_little_is_refused(world, name, embeddings, query_set, tmp_path):
     index.build("hnsw", np.random.default_rng(0).permutation(embeddings), tmp_path)  # the wrong item at every place
     wrong = CandidateSource(world.saved("retrieval", name), tmp_path, world.catalogue, world.features)
-    recall = index.recall(wrong, embeddings, everything_allowed(asked), 10)
+    recall = index.recall(wrong, embeddings, everything_allowed(query_set), 10)
     assert recall < 0.6
     with pytest.raises(ModelError, match=r"`hnsw`.* 0\.\d{4} .*retrieval\.index\.min_recall.* 0\.95"):
         index.check(recall, BAR, "hnsw")
 
 
 @embedding_models
-def test_a_model_that_embeds_another_way_than_it_compares_is_refused(world, name, embeddings, asked, tmp_path):
+def test_a_model_that_embeds_another_way_than_it_compares_is_refused(world, name, embeddings, query_set, tmp_path):
     """`exact` asks the model itself: what it retrieves must be what its two embeddings say."""
     index.build("exact", embeddings, tmp_path)
     source = CandidateSource(world.saved("retrieval", name), tmp_path, world.catalogue, world.features)
-    assert index.recall(source, embeddings[::-1].copy(), everything_allowed(asked), 10) < 0.6
+    assert index.recall(source, embeddings[::-1].copy(), everything_allowed(query_set), 10) < 0.6
 
 
 def test_the_same_embeddings_give_the_same_graph(tmp_path):

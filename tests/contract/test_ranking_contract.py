@@ -29,21 +29,21 @@ def raw_lists(world, count=6):
 
 @pytest.mark.parametrize("signature", ["rank", "rank_examples"])
 def test_a_new_process_without_our_code_gives_the_same_scores(world, elsewhere, name, signature):
-    assert elsewhere.told["imported"] == []
+    assert elsewhere.report["imported"] == []
     key = f"ranking.{name}.{signature}"
     there = elsewhere.answer(key)
     for signatures in (world.signatures("ranking", name), world.loaded("ranking", name).signatures):
-        here = signatures[signature](**elsewhere.asked[key])
+        here = signatures[signature](**elsewhere.inputs_by_key[key])
         assert set(here) == set(there)
         for each, value in here.items():
             np.testing.assert_allclose(there[each], np.asarray(value), **CLOSE)
 
 
 def test_only_stock_ops_that_a_server_has(elsewhere, name):
-    told = elsewhere.told["models"][f"ranking.{name}.rank"]
-    assert told["unregistered"] == []
-    assert [op for op in told["ops"] if "PyFunc" in op] == []
-    assert len(told["ops"]) > 10
+    found = elsewhere.report["models"][f"ranking.{name}.rank"]
+    assert found["unregistered"] == []
+    assert [op for op in found["ops"] if "PyFunc" in op] == []
+    assert len(found["ops"]) > 10
 
 
 def test_no_file_outside_the_model_is_needed(world, name):

@@ -184,18 +184,18 @@ def test_signals_are_standardised_over_what_is_known_and_no_padding():
 def test_an_age_is_held_within_what_train_knew_and_what_a_candidate_came_with_is_not():
     data = signal_data([[1.0, 3.0, np.nan]], np.float32([[1, 1, 1]]))
     odd = np.float32([[-2.0, 30.0, np.nan]])  # released after the query, far older than any, nobody knows
-    asked = data.train | {"a": odd, "days_since_released": odd}
-    found = Signals(data)({key: tf.constant(value) for key, value in asked.items()}).numpy()[0]
+    inputs = data.train | {"a": odd, "days_since_released": odd}
+    found = Signals(data)({key: tf.constant(value) for key, value in inputs.items()}).numpy()[0]
     np.testing.assert_allclose(found[:, data.signals.index("days_since_released")], [-1, 1, 0], atol=1e-6)
     np.testing.assert_allclose(found[:, data.signals.index("a")], [-4, 28, 0], atol=1e-6)
 
 
 def test_attention_is_the_sum_of_what_was_met_weighed_by_a_network_over_each_pair():
     rng = np.random.default_rng(1)
-    met, candidate = rng.normal(size=(2, 4, 3)).astype(np.float32), rng.normal(size=(2, 5, 3)).astype(np.float32)
+    history, candidate = rng.normal(size=(2, 4, 3)).astype(np.float32), rng.normal(size=(2, 5, 3)).astype(np.float32)
     present = np.float32([[1, 1, 0, 0], [1, 1, 1, 1]])
     layer = Attention()
-    found = layer(*(tf.constant(values) for values in (met, present, candidate))).numpy()
+    found = layer(*(tf.constant(values) for values in (history, present, candidate))).numpy()
     w_met, b, w_candidate, w_product = (
         layer.history_layer.kernel.numpy(),
         layer.history_layer.bias.numpy(),
@@ -207,11 +207,16 @@ def test_attention_is_the_sum_of_what_was_met_weighed_by_a_network_over_each_pai
     for q in range(2):
         for c in range(5):
             for h in np.flatnonzero(present[q]):
-                pair = met[q, h] @ w_met + b + candidate[q, c] @ w_candidate + (met[q, h] * candidate[q, c]) @ w_product
-                expected[q, c] += (np.maximum(pair, 0) @ out + out_bias) * met[q, h]
+                pair = (
+                    history[q, h] @ w_met
+                    + b
+                    + candidate[q, c] @ w_candidate
+                    + (history[q, h] * candidate[q, c]) @ w_product
+                )
+                expected[q, c] += (np.maximum(pair, 0) @ out + out_bias) * history[q, h]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-    mean = Mean()(*(tf.constant(values) for values in (met, present, candidate))).numpy()
-    np.testing.assert_allclose(mean[:, 0], [met[0, :2].mean(axis=0), met[1].mean(axis=0)], rtol=1e-5)
+    mean = Mean()(*(tf.constant(values) for values in (history, present, candidate))).numpy()
+    np.testing.assert_allclose(mean[:, 0], [history[0, :2].mean(axis=0), history[1].mean(axis=0)], rtol=1e-5)
 
 
 def test_pairs_of_fields_are_the_sum_of_their_dot_products():

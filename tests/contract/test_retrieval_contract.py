@@ -41,7 +41,7 @@ def one(query, row):
 
 def test_a_new_process_without_our_code_gives_the_same_answers(world, elsewhere, name):
     """As the fitted model gives, and as its SavedModel gives in the session that the engine calls."""
-    assert elsewhere.told["imported"] == []
+    assert elsewhere.report["imported"] == []
     served = set(world.loaded("retrieval", name).signatures) - {"serving_default"}
     assert {"retrieve", "similar"} <= served
     assert len(served & {"embed_query", "embed_candidate"}) in (0, 2)
@@ -49,7 +49,7 @@ def test_a_new_process_without_our_code_gives_the_same_answers(world, elsewhere,
         key = f"retrieval.{name}.{signature}"
         there = elsewhere.answer(key)
         for signatures in (world.signatures("retrieval", name), world.loaded("retrieval", name).signatures):
-            here = signatures[signature](**elsewhere.asked[key])
+            here = signatures[signature](**elsewhere.inputs_by_key[key])
             assert set(here) == set(there)
             for each, value in here.items():
                 if each == names.ITEM_ID:
@@ -59,11 +59,11 @@ def test_a_new_process_without_our_code_gives_the_same_answers(world, elsewhere,
 
 
 def test_only_stock_ops_that_a_server_has(world, elsewhere, name):
-    told = elsewhere.told["models"][f"retrieval.{name}.retrieve"]
-    assert told["unregistered"] == []
+    found = elsewhere.report["models"][f"retrieval.{name}.retrieve"]
+    assert found["unregistered"] == []
     # Registered in Python, and in no server.
-    assert [op for op in told["ops"] if "PyFunc" in op] == []
-    assert len(told["ops"]) > 10
+    assert [op for op in found["ops"] if "PyFunc" in op] == []
+    assert len(found["ops"]) > 10
 
 
 def test_no_file_outside_the_model_is_needed(world, name):
@@ -210,10 +210,10 @@ def test_the_embeddings_give_the_scores(world, name):
     assert ("embed_query" in signatures) == ("embed_candidate" in signatures) == MODELS[name].embeddings
     if not MODELS[name].embeddings:
         return  # a neighbourhood model
-    asked = signatures["embed_query"](**query)["embedding"]
+    embedded_queries = signatures["embed_query"](**query)["embedding"]
     embedded = signatures["embed_candidate"](**world.item_inputs())["embedding"]
-    assert asked.shape[1] == embedded.shape[1]
-    expected = asked @ embedded.T
+    assert embedded_queries.shape[1] == embedded.shape[1]
+    expected = embedded_queries @ embedded.T
     for row, found in enumerate(by_item(*retrieve(world, name, query, k=40))):
         np.testing.assert_allclose([found[item] for item in world.ids.to_pylist()], expected[row], **CLOSE)
 
@@ -230,7 +230,7 @@ def test_the_same_seed_gives_the_same_model(world, name):
 
 def test_a_model_learns(world, name):
     """Users like the even or the odd items: more of the list than half is of their kind."""
-    query = world.asked(["train"], "eval")
+    query = world.query_set(["train"], "eval")
     raw_inputs = world.query(len(query))
     ids, _ = retrieve(world, name, raw_inputs, k=8)
     kinds = np.array([[int(item[1:]) % 2 for item in row] for row in ids])

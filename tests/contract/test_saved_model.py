@@ -2,6 +2,8 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -82,6 +84,20 @@ def test_inputs_of_another_name_and_missing_ones_are_refused(folder):
     for inputs in ({}, {"z": [[1, 2]]}, {"x": [[1, 2]], "z": 1}):
         with pytest.raises(TypeError, match="'x'"):
             signature(**inputs)
+
+
+def test_a_model_whose_variables_are_missing_is_named(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "model")
+    shutil.rmtree(tmp_path / "model" / "variables")
+    with pytest.raises(ModelError, match=str(tmp_path)):
+        SavedModel(tmp_path / "model")
+
+
+def test_a_closed_model_answers_no_more(folder):
+    model = SavedModel(folder)
+    model.close()
+    with pytest.raises(RuntimeError):
+        model.signatures["place"](word=["one"])
 
 
 @pytest.mark.parametrize("content", [None, b"no protocol buffer", b""])

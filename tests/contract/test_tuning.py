@@ -40,14 +40,14 @@ def score(settings: Model) -> float:
 
 
 class Run:
-    """A search over `Model`; `asked` are the settings that were measured, `said` what was reported."""
+    """A search over `Model`; `measured` are the settings that were measured, `said` what was reported."""
 
     def __init__(self, folder, records="records", trials=12, seed=3, minutes=None, measure=score, changes=()):
-        self.asked, self.said = [], []
+        self.measured, self.said = [], []
         found = space.resolve(Model(), dict(changes))
 
         def counted(settings: Model) -> float:
-            self.asked.append(settings)
+            self.measured.append(settings)
             return measure(settings)
 
         self.search = Search(
@@ -71,10 +71,10 @@ class Run:
 
 def test_the_configured_settings_come_first_and_nothing_comes_twice(tmp_path):
     run = Run(tmp_path, trials=30).go()
-    assert run.asked[0] == Model()
-    assert len(run.asked) == 30
-    assert len({settings.model_dump_json() for settings in run.asked}) == 30
-    for settings in run.asked:
+    assert run.measured[0] == Model()
+    assert len(run.measured) == 30
+    assert len({settings.model_dump_json() for settings in run.measured}) == 30
+    for settings in run.measured:
         assert 4 <= settings.size <= 64
         assert 0.01 <= settings.rate <= 1
         assert settings.rate == float(f"{settings.rate:.3g}")
@@ -100,7 +100,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(tmp_path):
     whole = Run(tmp_path / "whole").go()
 
     def stopping(settings: Model) -> float:
-        if len(stopped.asked) == 10:  # past the random trials
+        if len(stopped.measured) == 10:  # past the random trials
             raise KeyboardInterrupt
         return score(settings)
 
@@ -110,7 +110,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(tmp_path):
     assert len(Records(tmp_path / "stopped" / "records").all()) == 9
     resumed = Run(tmp_path / "stopped").go()
     assert resumed.order() == whole.order()
-    assert resumed.asked == whole.asked[9:]
+    assert resumed.measured == whole.measured[9:]
     assert " s earlier" in resumed.said[0]
     assert " s earlier" not in resumed.said[-1]
 
@@ -119,13 +119,13 @@ def test_more_trials_begin_with_those_of_a_shorter_search(tmp_path):
     short = Run(tmp_path, trials=9).go()
     longer = Run(tmp_path, trials=12).go()
     assert longer.order()[:9] == short.order()
-    assert len(longer.asked) == 3
+    assert len(longer.measured) == 3
 
 
 def test_a_small_space_ends_when_all_of_it_was_tried(tmp_path):
     run = Run(tmp_path, trials=20, changes={"size": None, "rate": None}).go()
-    assert {settings.kind for settings in run.asked} == {"a", "b", "c"}
-    assert len(run.asked) == 3
+    assert {settings.kind for settings in run.measured} == {"a", "b", "c"}
+    assert len(run.measured) == 3
 
 
 def test_a_failed_trial_is_told_and_the_search_goes_on(tmp_path):

@@ -193,9 +193,9 @@ def test_features_carry_items_that_no_event_has(world):
     hidden, data = hidden_items(world)
     settings = TwoTowerSettings(epochs=20, batch_size=64, learning_rate=0.01, temperature=0.3, id_dropout=0.5)
     fitted = two_tower.fit(settings, data, SEED)
-    asked = world.query(40)
-    scores = fitted.scores({key: tf.constant(value) for key, value in asked.items()}).numpy()[:, hidden]
-    taste = np.array([int(user[1:]) % 2 for user in asked[names.USER_ID]])
+    query = world.query(40)
+    scores = fitted.scores({key: tf.constant(value) for key, value in query.items()}).numpy()[:, hidden]
+    taste = np.array([int(user[1:]) % 2 for user in query[names.USER_ID]])
     own = np.where((taste == 0)[:, None], scores[:, 0::2], scores[:, 1::2])
     other = np.where((taste == 0)[:, None], scores[:, 1::2], scores[:, 0::2])
     assert (own[:, :, None] > other[:, None, :]).mean() > 0.7

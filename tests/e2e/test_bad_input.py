@@ -68,7 +68,7 @@ def unharmed(twostep, finished):
     yield
     after, answers = state()
     assert after == before
-    # A ranker is told the hour of the query, which is a little later now.
+    # The hour of the query is an input of the ranker, and it is a little later now.
     assert [each["item_id"] for each in answers["items"]] == [each["item_id"] for each in answered["items"]]
     scores = ([each["score"] for each in found["items"]] for found in (answers, answered))
     np.testing.assert_allclose(*scores, atol=0.02)

@@ -70,13 +70,11 @@ def run(root: Path) -> tuple[dict[str, pa.Table], list[pa.Table], dict]:
         "examples": [artifact(standard_artifacts.Examples, root / "joined")],
         "schema": [artifact(standard_artifacts.Schema, root / "joined_schema")],
     }
-    features = {
-        "user": {"about": {"kind": "text"}},
-        "item": {"tags": {"kind": "multi_valued"}},
-        "history_length": 5,
-    }
+    features = Features.model_validate({"user": {"about": "text"}, "item": {"tags": "multi_valued"}})
     settings = JoinerSettings(
-        features=Features.model_validate(features),
+        user=features.user,
+        item=features.item,
+        history_length=5,
         title=None,
         split=Split(method="leave_one_out"),
         seed=3,

@@ -107,6 +107,6 @@ def test_an_unknown_item_stops_the_run_where_nothing_else_is_done_again(twostep,
     assert done.code == 1
     assert done.named("failed") == {"CandidateGenerator"}
     assert not done.named("done")
-    assert done.err.startswith("twostep: impressions: exposure of user ")
+    assert done.err.startswith("twostep: impressions: impression of user ")
     assert "item unheard of" in done.err
     assert "`data.impressions.on_unknown: drop`" in done.err

@@ -190,7 +190,7 @@ def events(finished):
 
 
 @pytest.fixture(scope="module")
-def asked(joined, loaded, engine):
+def query_sets(joined, loaded, engine):
     """Return split → a query for each of its events, with what was known before the event."""
     common = {"unit": "event", "user_columns": [names.USER_ID], "exclude_seen": False}
     ids, length = engine.catalogue.table[names.ITEM_ID].combine_chunks(), loaded.features.history_length
@@ -206,8 +206,8 @@ def asked(joined, loaded, engine):
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_a_history_is_what_was_known_before_the_event(events, asked, loaded, split):
-    found, length = asked[split], loaded.features.history_length
+def test_a_history_is_what_was_known_before_the_event(events, query_sets, loaded, split):
+    found, length = query_sets[split], loaded.features.history_length
     assert len(found)
     # Nobody rates a film twice, so user and item say when.
     when = events.set_index([names.USER_ID, names.ITEM_ID])[names.TIMESTAMP]
@@ -240,13 +240,13 @@ def test_the_splits_hold_every_event_once_in_the_order_of_time(events, joined):
         assert (edges["end"] < edges["start"]).all()
 
 
-def test_a_planted_future_is_found_nowhere_before_it(finished, folders, joined, asked, lists, loaded):
+def test_a_planted_future_is_found_nowhere_before_it(finished, folders, joined, query_sets, lists, loaded):
     future = finished.future
     # It was planted: each user's last event, which is in test.
     assert pc.sum(pc.equal(joined[names.TEST][names.ITEM_ID], future)).as_py() == 150
 
     for split in SPLITS:
-        assert future not in asked[split].history.flatten().to_pylist()
+        assert future not in query_sets[split].history.flatten().to_pylist()
     for split in SPLITS[:2]:
         assert future not in joined[split][names.ITEM_ID].to_pylist()
         learned = read_lists(folders("CandidateGenerator", "candidates"), split, loaded.features)

@@ -182,21 +182,21 @@ BY_HAND = """
 import json, os, sys, time
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 import numpy as np, pyarrow as pa, tensorflow as tf
-release, asked = sys.argv[1], json.loads(sys.argv[2])
+release, given = sys.argv[1], json.loads(sys.argv[2])
 retrieval, ranking = (tf.saved_model.load(f"{release}/{step}") for step in ("retrieval", "ranking"))
 items = pa.ipc.open_file(f"{release}/catalogue.arrow").read_all().to_pylist()
 items = {item["item_id"]: item for item in items}
 user = {
-    "user_id": tf.constant([asked["user_id"]]), "history": tf.constant([asked["history"]]),
-    "age": tf.constant([float(asked["age"])]), "gender": tf.constant([asked["gender"]]),
-    "occupation": tf.constant([asked["occupation"]]),
+    "user_id": tf.constant([given["user_id"]]), "history": tf.constant([given["history"]]),
+    "age": tf.constant([float(given["age"])]), "gender": tf.constant([given["gender"]]),
+    "occupation": tf.constant([given["occupation"]]),
 }
-found = retrieval.signatures["retrieve"](**user, exclude=tf.constant([asked["seen"]]), k=tf.constant(50))
+found = retrieval.signatures["retrieve"](**user, exclude=tf.constant([given["seen"]]), k=tf.constant(50))
 ids = [value.decode() for value in found["item_id"].numpy()[0]]
 widest = max(len(items[each]["genres"]) for each in ids)
 lists = {
     "query_time": tf.constant([int(time.time())], tf.int64),
-    "history_time": tf.constant([asked["history_time"]], tf.int64),
+    "history_time": tf.constant([given["history_time"]], tf.int64),
     "item_id": tf.constant([ids]),
     "year": tf.constant([[float(items[each]["year"] or "nan") for each in ids]]),
     "released": tf.constant(np.array([[items[each]["released"] for each in ids]], float), tf.float32),
@@ -205,7 +205,7 @@ lists = {
     "retrieval_rank": tf.constant([np.arange(len(ids), dtype=np.float32)]),
 }
 scores = ranking.signatures["rank"](**user, **lists)["score"].numpy()[0]
-ours = sorted({name.partition(".")[0] for name in sys.modules} & set(asked["ours"]))
+ours = sorted({name.partition(".")[0] for name in sys.modules} & set(given["ours"]))
 best = np.argsort(-scores, kind="stable")[:10]
 print(json.dumps({"ours": ours, "list": [[ids[place], float(scores[place])] for place in best]}))
 """
@@ -221,9 +221,9 @@ def test_the_released_models_answer_without_our_code_as_the_command_does(twostep
     when = dict(zip(events.item_id, events.timestamp, strict=True))
     assert known.history_time == [when[item] for item in known.history] == sorted(events.timestamp)[-50:]
     ours = [path.parent.name for path in root.glob("*/__init__.py")]
-    asked = {**user, "history": known.history, "history_time": known.history_time, "seen": known.seen, "ours": ours}
+    given = {**user, "history": known.history, "history_time": known.history_time, "seen": known.seen, "ours": ours}
     done = subprocess.run(
-        [sys.executable, "-I", "-c", BY_HAND, str(folder), json.dumps(asked)],
+        [sys.executable, "-I", "-c", BY_HAND, str(folder), json.dumps(given)],
         cwd=tmp_path, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

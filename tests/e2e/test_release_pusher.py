@@ -163,11 +163,11 @@ def test_old_releases_go_with_what_was_pushed_for_them(artifacts, tmp_path):
     for step in (reader.RETRIEVAL, reader.RANKING):
         assert {path.name for path in (serving / step).iterdir()} == left
     assert reader.manifest(store)["served"] == {step: f"../serving/{step}/14" for step in ("retrieval", "ranking")}
-    told = text_format.Parse((store / pushed.CONFIG_FILE).read_text(), model_server_config_pb2.ModelServerConfig())
-    assert [(each.name, each.base_path) for each in told.model_config_list.config] == [
+    config = text_format.Parse((store / pushed.CONFIG_FILE).read_text(), model_server_config_pb2.ModelServerConfig())
+    assert [(each.name, each.base_path) for each in config.model_config_list.config] == [
         (step, str(serving / step)) for step in ("retrieval", "ranking")
     ]
-    for each in told.model_config_list.config:
+    for each in config.model_config_list.config:
         assert list(each.model_version_policy.specific.versions) == [14]
         model = tf.saved_model.load(f"{each.base_path}/14")
         assert model(tf.constant([3.0])).numpy() == [6.0]

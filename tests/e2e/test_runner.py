@@ -232,9 +232,9 @@ def test_any_other_error_names_the_node_and_what_it_raised(little, tmp_path, mon
 def test_a_request_to_stop_that_a_library_made_a_failure_of_stops_the_run(little, tmp_path, monkeypatch):
     monkeypatch.setenv("FAULT", "stop")
     out = io.StringIO()
-    with terminable() as raise_if_stopped, pytest.raises(KeyboardInterrupt) as told:
+    with terminable() as raise_if_stopped, pytest.raises(KeyboardInterrupt) as caught:
         local.run(little.build(tmp_path), Progress(Console(file=out)), raise_if_stopped=raise_if_stopped)
-    assert told.value.args == (signal.SIGTERM,)
+    assert caught.value.args == (signal.SIGTERM,)
     assert [line.split()[:2] for line in out.getvalue().splitlines()] == [["✓", "Numbers"]]
 
 
@@ -281,7 +281,7 @@ def test_damaged_metadata_is_named_before_any_node_runs(little, tmp_path):
 
 def test_a_beam_message_without_an_error_of_ours_is_cut_to_its_end():
     text = "\n".join(f"  File {number}" for number in range(50)) + "\nValueError: too long"
-    told = str(local.explained("Sums", RuntimeError(text)))
-    assert lacking(told.splitlines()[0], "Sums … RuntimeError") == []
-    assert "ValueError: too long" in told
-    assert len(told.splitlines()) < 10
+    message = str(local.explained("Sums", RuntimeError(text)))
+    assert lacking(message.splitlines()[0], "Sums … RuntimeError") == []
+    assert "ValueError: too long" in message
+    assert len(message.splitlines()) < 10

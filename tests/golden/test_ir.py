@@ -1,4 +1,4 @@
-"""The DAG as it is compiled, beside a recorded one: what a node is, reads and is told changes on purpose only."""
+"""The compiled DAG, compared with a recorded one: the type, inputs and parameters of nodes change on purpose only."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 

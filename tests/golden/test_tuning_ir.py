@@ -45,11 +45,11 @@ def test_what_comes_before_the_tuner_is_a_runs(file, step, last):
 def test_what_is_asked_of_the_tuner_is_seen_by_the_cache(file):
     loaded = config.load(file)
 
-    def told(**changes):
-        asked = {"space": {"dim": Choices(choices=(8, 16))}, "trials": 3, "minutes": None} | changes
-        return tuning.tuner_settings(loaded, tuning.search_for(loaded, "retrieval", **asked), None)
+    def settings_with(**changes):
+        values = {"space": {"dim": Choices(choices=(8, 16))}, "trials": 3, "minutes": None} | changes
+        return tuning.tuner_settings(loaded, tuning.search_for(loaded, "retrieval", **values), None)
 
-    assert told() == told()
-    assert told() != told(trials=4)
-    assert told() != told(minutes=1.0)
-    assert told() != told(space={"dim": Choices(choices=(8, 32))})
+    assert settings_with() == settings_with()
+    assert settings_with() != settings_with(trials=4)
+    assert settings_with() != settings_with(minutes=1.0)
+    assert settings_with() != settings_with(space={"dim": Choices(choices=(8, 32))})

@@ -19,11 +19,11 @@ def load(folder: Path, text: str) -> config.Config:
     return config.load(file)
 
 
-def check_refused(folder: Path, text: str, told: str) -> None:
+def check_refused(folder: Path, text: str, message: str) -> None:
     """Check that a configuration is refused by a message with these facts, and with nothing of a library."""
     with pytest.raises(UsageError) as caught:
         load(folder, text)
-    assert lacking(str(caught.value), told) == []
+    assert lacking(str(caught.value), message) == []
     assert str(caught.value).startswith(f"{folder}/recommender.yaml:\n")
     assert "Traceback" not in str(caught.value)
     assert "pydantic" not in str(caught.value)

@@ -1,7 +1,7 @@
 """What a forked command finds imported: all that a run of the pipeline imports. See `tests/e2e/conftest.py`."""
 
-from core import collection
+from core import garbage
 
-with collection.postponed():
+with garbage.postponed():
     import pipeline.dag.wiring
     import pipeline.report.summary  # noqa: F401

@@ -112,7 +112,7 @@ def test_the_python_of_a_venv_is_the_one_below_it(interpreter):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("#!/bin/sh\necho cpython 3.12 /opt/python3.12\n", "PYTHON … /python … cpython 3.12"),
         ("#!/bin/sh\necho pypy 3.11 /opt/pypy\n", "PYTHON … pypy 3.11"),
@@ -121,8 +121,8 @@ def test_the_python_of_a_venv_is_the_one_below_it(interpreter):
         ("\x7fELF nonsense", "PYTHON … /python … not a Python"),
     ],
 )
-def test_a_python_that_was_asked_for_and_does_not_fit_is_an_error(bootstrap, interpreter, tmp_path, text, told):
-    with pytest.raises(bootstrap.SetupError, match=facts(told)):
+def test_a_python_that_was_asked_for_and_does_not_fit_is_an_error(bootstrap, interpreter, tmp_path, text, message):
+    with pytest.raises(bootstrap.SetupError, match=facts(message)):
         interpreter.find_python(executable(tmp_path / "python", text))
 
 

@@ -122,9 +122,9 @@ def test_all_queries_of_a_user_are_held_out_together():
 
 
 def test_the_report_counts_queries_and_right_answers():
-    asked = queries(["ann", "bob", "cay"], [[0, 1, 2], [3], []])
+    query_set = queries(["ann", "bob", "cay"], [[0, 1, 2], [3], []])
     labels = np.array([[True, False, True], [False, False, False], [False, False, False]])
-    assert candidates.report(labels, asked) == {
+    assert candidates.report(labels, query_set) == {
         "queries": 3,
         "with_a_positive": 1,
         "positives": 2,
@@ -133,12 +133,12 @@ def test_the_report_counts_queries_and_right_answers():
 
 
 def test_signals_ratings_and_what_was_missed_stand_beside_the_candidates():
-    asked = queries(["ann", "bob"], [[1, 3], []])
-    asked = Queries(**{**vars(asked), "relevant_ratings": np.array([4.0, 2.0], np.float32)})
+    query_set = queries(["ann", "bob"], [[1, 3], []])
+    query_set = Queries(**{**vars(query_set), "relevant_ratings": np.array([4.0, 2.0], np.float32)})
     found = Candidates(ROWS, SCORES, {"score_of_x": np.array([[1, 2, 3], [4, 5, 6]], np.float32)})
     missed = np.array([[False, False, True], [False] * 3])
     ranks = np.array([[0, 1, 9], [0, 9, 9]], np.float32)
-    table = candidate_table(asked, found, Catalogue(CATALOGUE, FEATURES), ranks, missed, missed_weight=0.5)
+    table = candidate_table(query_set, found, Catalogue(CATALOGUE, FEATURES), ranks, missed, missed_weight=0.5)
     ann, bob = table.to_pylist()
     assert ann["score_of_x"] == [1, 2, 3]
     np.testing.assert_array_equal(bob["score_of_x"], [4, np.nan, np.nan])

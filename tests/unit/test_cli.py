@@ -109,9 +109,9 @@ def test_an_error_ends_with_its_code_and_one_message(error, code, message, monke
 def test_verbose_shows_the_traceback_before_or_after_the_command(arguments, monkeypatch, capsys):
     monkeypatch.setattr(config_command, "add_arguments", failing(UsageError("no such key")))
     assert cli.main(arguments) == 2
-    told = capsys.readouterr().err
-    assert told.startswith("Traceback")
-    assert told.endswith("twostep: no such key\n")
+    printed = capsys.readouterr().err
+    assert printed.startswith("Traceback")
+    assert printed.endswith("twostep: no such key\n")
 
 
 def test_a_reader_that_goes_away_is_no_error():
@@ -124,20 +124,20 @@ def test_a_reader_that_goes_away_is_no_error():
 
 def test_config_check_says_what_it_found(recommender, capsys):
     assert cli.main(["config", "check", str(recommender)]) == 0
-    told = capsys.readouterr().out
-    assert told.startswith(f"{recommender}: ok\n")
-    assert f"{recommender.parent}/data\n" in told
-    assert "events/{SPAN}/*.csv: 1 file\n" in told  # of the newest span
-    assert "users.csv: 1 file\n" in told
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"{recommender}: ok\n")
+    assert f"{recommender.parent}/data\n" in printed
+    assert "events/{SPAN}/*.csv: 1 file\n" in printed  # of the newest span
+    assert "users.csv: 1 file\n" in printed
 
 
 def test_config_check_names_each_missing_table_and_what_to_do(recommender, capsys):
     (recommender.parent / "data/users.csv").unlink()
     assert cli.main(["config", "check", str(recommender)]) == 2
-    told = capsys.readouterr().err
-    assert f"data.users: {recommender.parent}/data/users.csv\n" in told
-    assert "data.items" not in told
-    assert "correct `data.root`" in told
+    printed = capsys.readouterr().err
+    assert f"data.users: {recommender.parent}/data/users.csv\n" in printed
+    assert "data.items" not in printed
+    assert "correct `data.root`" in printed
 
 
 def test_a_dataset_that_is_not_here_is_to_be_fetched(tmp_path, monkeypatch, capsys):
@@ -145,9 +145,9 @@ def test_a_dataset_that_is_not_here_is_to_be_fetched(tmp_path, monkeypatch, caps
     file = tmp_path / "films.yaml"
     file.write_text("name: films\ndata: {dataset: movielens-100k}\n")
     assert cli.main(["run", str(file)]) == 2
-    told = capsys.readouterr().err
-    assert f"{tmp_path}/cache/movielens-100k/users.parquet" in told
-    assert "twostep data get movielens-100k\n" in told
+    printed = capsys.readouterr().err
+    assert f"{tmp_path}/cache/movielens-100k/users.parquet" in printed
+    assert "twostep data get movielens-100k\n" in printed
     assert not (tmp_path / "runs").exists()
 
 

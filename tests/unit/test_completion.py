@@ -58,11 +58,11 @@ def test_bash_offers(script, words, expected):
 
 
 def test_bash_completes_files_where_there_is_nothing_else(script):
-    told = subprocess.run(
+    shown = subprocess.run(
         ["bash", "--norc", "-c", f"source {script}; complete -p twostep"], capture_output=True, text=True, check=True
     )
-    assert "-o default" in told.stdout
-    assert "-F _twostep" in told.stdout
+    assert "-o default" in shown.stdout
+    assert "-F _twostep" in shown.stdout
 
 
 @pytest.mark.parametrize("shell", completion_scripts.SHELLS)

@@ -33,7 +33,7 @@ def test_the_least_a_configuration_says(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         # ---- keys and types ----
         ("sed: 1", "  sed: … `seed`"),
@@ -210,8 +210,8 @@ def test_the_least_a_configuration_says(tmp_path):
         ),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_place(tmp_path, text, told):
-    check_refused(tmp_path, text, told)
+def test_what_does_not_fit_is_told_with_its_place(tmp_path, text, message):
+    check_refused(tmp_path, text, message)
 
 
 @pytest.mark.parametrize(

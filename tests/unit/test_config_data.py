@@ -10,7 +10,7 @@ from pipeline.config import paths
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         # ---- data ----
         ("data: {}", "  data: … `dataset` … `root`"),
@@ -85,8 +85,8 @@ from pipeline.config import paths
         ),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_place(tmp_path, text, told):
-    check_refused(tmp_path, text, told)
+def test_what_does_not_fit_is_told_with_its_place(tmp_path, text, message):
+    check_refused(tmp_path, text, message)
 
 
 def test_impressions_are_a_table_where_they_are_configured(tmp_path):

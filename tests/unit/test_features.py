@@ -121,7 +121,7 @@ def test_a_kind_may_be_a_class_of_the_user_s_own(own):
 
 
 @pytest.mark.parametrize(
-    ("feature", "told"),
+    ("feature", "message"),
     [
         ("own_kinds:Width", "own_kinds:Width … `module:Class`"),
         ("no_such_module:Kind", "'no_such_module' … ModuleNotFoundError"),
@@ -134,10 +134,10 @@ def test_a_kind_may_be_a_class_of_the_user_s_own(own):
         ({"kind": "text", "max_words": 0}, "max_words … 1"),
     ],
 )
-def test_what_is_no_kind_is_refused(own, feature, told):
+def test_what_is_no_kind_is_refused(own, feature, message):
     with pytest.raises(ValidationError) as caught:
         features(item={"x": feature})
-    assert lacking(str(caught.value), told) == []
+    assert lacking(str(caught.value), message) == []
 
 
 @pytest.mark.parametrize(
@@ -177,8 +177,8 @@ def test_what_a_module_prints_when_imported_is_no_output(tmp_path, monkeypatch, 
     (tmp_path / "loud_kinds.py").write_text("print('hello')\n" + OWN)
     monkeypatch.syspath_prepend(tmp_path)
     features(item={"length": "loud_kinds:Length"})
-    told = capsys.readouterr()
-    assert (told.out, told.err) == ("", "hello\n")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "hello\n")
 
 
 # ---- crosses ----

@@ -88,7 +88,7 @@ def test_it_is_fitted_again_with_what_its_models_have_chosen(data):
 
 
 @pytest.mark.parametrize(
-    ("params", "told"),
+    ("params", "message"),
     [
         ({"models": {"ease": {}}}, "models … 2"),
         ({"models": {"ease": {}, "esae": {}}}, "params of fusion: models: … found 'esae'"),
@@ -96,8 +96,8 @@ def test_it_is_fitted_again_with_what_its_models_have_chosen(data):
         ({"models": {"ease": {}, "slim": {}}, "weights": {"ials": 2}}, "weights … ease, slim … ials"),
     ],
 )
-def test_what_cannot_be_fused_is_refused(params, told):
-    with pytest.raises(ValueError, match=facts(told)):
+def test_what_cannot_be_fused_is_refused(params, message):
+    with pytest.raises(ValueError, match=facts(message)):
         MODELS.check("fusion", params)
 
 
@@ -139,14 +139,14 @@ def test_weights_are_learned_from_the_queries_of_eval_and_kept_for_the_second_fi
     lists = pa.array([[f"i{rng.integers(N_ITEMS)}"] for _ in range(count)])
     nothing = pa.array([[]] * count, pa.list_(pa.string()))
     users = pa.table({"user_id": [f"u{row}" for row in range(count)]})
-    asked = Queries(users, np.zeros(count, np.int64), lists, nothing, np.arange(count + 1), right)
+    query_set = Queries(users, np.zeros(count, np.int64), lists, nothing, np.arange(count + 1), right)
     settings = FusionSettings(models=MEMBERS, learn_weights=True)
-    found = fusion.fit(settings, dataclasses.replace(data, validation=asked), 0)
+    found = fusion.fit(settings, dataclasses.replace(data, validation=query_set), 0)
     weights = found.settings.weights
     assert weights["popularity"] > max(weights["item_knn"], weights["user_knn"])
     assert not found.settings.learn_weights
-    alike = fusion.fit(FusionSettings(models=MEMBERS), dataclasses.replace(data, validation=asked), 0)
-    ndcg = [Validation(each, dataclasses.replace(data, validation=asked), 10).ndcg() for each in (found, alike)]
+    alike = fusion.fit(FusionSettings(models=MEMBERS), dataclasses.replace(data, validation=query_set), 0)
+    ndcg = [Validation(each, dataclasses.replace(data, validation=query_set), 10).ndcg() for each in (found, alike)]
     assert ndcg[0] > ndcg[1] + 0.02
     again = fusion.fit(found.settings, data, 0)  # no queries: nothing is learned anew
     np.testing.assert_allclose(again.scores(query()), found.scores(query()))

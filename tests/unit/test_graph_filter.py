@@ -11,9 +11,9 @@ from trainer.retrieval.linear import graph_filter
 @pytest.mark.parametrize("shape", [(30, 50), (50, 30)])
 def test_patterns_are_the_first_singular_vectors(monkeypatch, small, shape):
     monkeypatch.setattr(graph_filter, "SMALL", small)
-    met = sp.random(*shape, 0.3, format="csr", random_state=0, dtype=np.float32)
-    found = graph_filter.first_singular_vectors(met, 7, 0)
-    expected = np.linalg.svd(met.toarray().astype(np.float64))[2][:7]
+    matrix = sp.random(*shape, 0.3, format="csr", random_state=0, dtype=np.float32)
+    found = graph_filter.first_singular_vectors(matrix, 7, 0)
+    expected = np.linalg.svd(matrix.toarray().astype(np.float64))[2][:7]
     np.testing.assert_allclose(found.T @ found, expected.T @ expected, atol=1e-5)
 
 

@@ -30,14 +30,14 @@ def table(rows):
 def not_chosen(past, target, shown, of_each_user=True, **changes):
     """Return {(user, time of the query): items}."""
     given = {"unit": "user", "user_columns": [names.USER_ID], "history_length": 3, "exclude_seen": True} | changes
-    asked = queries.build(table(past), table(target), ITEMS, **given)
+    query_set = queries.build(table(past), table(target), ITEMS, **given)
     known = impressions.known([table(shown)], USERS, ITEMS, drop_unknown=False)
-    pairs = impressions.not_chosen(known, asked, table(target), ITEMS, of_each_user)
+    pairs = impressions.not_chosen(known, query_set, table(target), ITEMS, of_each_user)
     assert (np.diff(pairs.queries) >= 0).all()
-    users = asked.users[names.USER_ID].to_pylist()
-    found = {(user, time): set() for user, time in zip(users, asked.time.tolist(), strict=True)}
+    users = query_set.users[names.USER_ID].to_pylist()
+    found = {(user, time): set() for user, time in zip(users, query_set.time.tolist(), strict=True)}
     for query, item in zip(pairs.queries.tolist(), pairs.items.tolist(), strict=True):
-        items = found[users[query], int(asked.time[query])]
+        items = found[users[query], int(query_set.time[query])]
         assert ITEMS[item].as_py() not in items  # no pair twice
         items.add(ITEMS[item].as_py())
     return found
@@ -105,13 +105,13 @@ def test_as_a_plain_loop_finds_it(data):
 def not_chosen_of_each(past, target, shown, of_each_user, unit):
     """Yield (user, time, items) of each query; those of one user and second are equal."""
     known = impressions.known([table(shown[:9]), table(shown[9:])], USERS, ITEMS, drop_unknown=False)
-    asked = queries.build(table(past), table(target), ITEMS, unit, [names.USER_ID], 3, exclude_seen=False)
-    pairs = impressions.not_chosen(known, asked, table(target), ITEMS, of_each_user)
+    query_set = queries.build(table(past), table(target), ITEMS, unit, [names.USER_ID], 3, exclude_seen=False)
+    pairs = impressions.not_chosen(known, query_set, table(target), ITEMS, of_each_user)
     ids = ITEMS.take(pa.array(pairs.items)).to_pylist()
-    for query, user in enumerate(asked.users[names.USER_ID].to_pylist()):
+    for query, user in enumerate(query_set.users[names.USER_ID].to_pylist()):
         mine = [item for item, owner in zip(ids, pairs.queries, strict=True) if owner == query]
         assert len(set(mine)) == len(mine)
-        yield user, int(asked.time[query]), set(mine)
+        yield user, int(query_set.time[query]), set(mine)
 
 
 def test_impressions_of_nobody_or_nothing_are_refused_or_dropped_and_counted():

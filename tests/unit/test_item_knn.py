@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from trainer.retrieval.neighbours import nearest
 
 
-def nearest_items(met, count, shrinkage=0.0):
-    return nearest.nearest(sp.csr_matrix(np.array(met, np.float32)), count, shrinkage)
+def nearest_items(matrix, count, shrinkage=0.0):
+    return nearest.nearest(sp.csr_matrix(np.array(matrix, np.float32)), count, shrinkage)
 
 
 def test_by_hand():
     # Items 0 and 1 have two users in common, 0 and 2 one, 1 and 2 one; item 3 has none.
-    met = [[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]]
-    found, cosines = nearest_items(met, 2)
+    matrix = [[1, 1, 0, 0], [1, 1, 1, 0], [1, 0, 0, 0]]
+    found, cosines = nearest_items(matrix, 2)
     assert found.tolist()[:3] == [[1, 2], [0, 2], [1, 0]]
     np.testing.assert_allclose(cosines[0], [2 / np.sqrt(6), 1 / np.sqrt(3)], rtol=1e-6)
     np.testing.assert_allclose(cosines[2], [1 / np.sqrt(2), 1 / np.sqrt(3)], rtol=1e-6)
@@ -25,8 +25,8 @@ def test_by_hand():
 
 def test_shrinkage_holds_back_what_few_users_say():
     # Item 0 goes with item 1 for one user of one, with item 2 for three of four.
-    met = np.array([[1, 1, 1]] + [[1, 0, 1]] * 2 + [[0, 0, 1]])
-    assert nearest_items(met, 1)[0][0, 0] == 2
+    matrix = np.array([[1, 1, 1]] + [[1, 0, 1]] * 2 + [[0, 0, 1]])
+    assert nearest_items(matrix, 1)[0][0, 0] == 2
     rare = np.array([[1, 1, 0], [0, 0, 1], [0, 0, 1], [1, 0, 1], [1, 0, 1]])
     strict, loose = nearest_items(rare, 1, shrinkage=10)[0], nearest_items(rare, 1)[0]
     assert (loose[0, 0], strict[0, 0]) == (1, 2)
@@ -47,8 +47,8 @@ def dense(table, count, shrinkage, similarity):
 def random_table(drawn):
     users, items, weighted, seed = drawn
     rng = np.random.default_rng(seed)
-    met = (rng.random((users, items)) < 0.5).astype(np.float32)
-    return met * rng.integers(1, 6, met.shape) if weighted else met
+    matrix = (rng.random((users, items)) < 0.5).astype(np.float32)
+    return matrix * rng.integers(1, 6, matrix.shape) if weighted else matrix
 
 
 TABLES = st.tuples(st.integers(1, 6), st.integers(1, 8), st.booleans(), st.integers(0, 2**32 - 1)).map(random_table)
@@ -77,19 +77,19 @@ def test_equal_cosines_come_in_the_order_of_the_items():
 
 @pytest.mark.parametrize("cells", [1, 50, 100, 300])
 def test_how_much_is_held_at_once_changes_nothing(monkeypatch, cells):
-    met = (np.random.default_rng(0).random((40, 23)) < 0.3).astype(np.float32)
-    expected = nearest_items(met, 5, 2.0)
+    matrix = (np.random.default_rng(0).random((40, 23)) < 0.3).astype(np.float32)
+    expected = nearest_items(matrix, 5, 2.0)
     monkeypatch.setattr(nearest, "CELLS_AT_ONCE", cells)
-    for found, before in zip(nearest_items(met, 5, 2.0), expected, strict=True):
+    for found, before in zip(nearest_items(matrix, 5, 2.0), expected, strict=True):
         np.testing.assert_array_equal(found, before)
 
 
 def test_what_is_held_at_once_is_bounded_though_few_items_are_met_with_all(monkeypatch):
-    met = sp.csr_matrix(np.vstack([np.ones((1, 60)), np.eye(60)[:3]]).astype(np.float32)).tolil()
-    met[0, 5:] = 0  # five items have pairs, 55 have none
-    met = met.tocsr()
+    matrix = sp.csr_matrix(np.vstack([np.ones((1, 60)), np.eye(60)[:3]]).astype(np.float32)).tolil()
+    matrix[0, 5:] = 0  # five items have pairs, 55 have none
+    matrix = matrix.tocsr()
     monkeypatch.setattr(nearest, "CELLS_AT_ONCE", 40)
-    parts = list(nearest.blocks(met.T.tocsr(), met))
+    parts = list(nearest.blocks(matrix.T.tocsr(), matrix))
     assert sorted(np.concatenate(parts).tolist()) == list(range(60))
     assert [len(part) for part in parts] == [6, 40, 14]
     assert set(parts[0]) >= set(range(5))

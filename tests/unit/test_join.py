@@ -74,18 +74,18 @@ def test_no_events_join_to_no_events():
 
 
 @pytest.mark.parametrize(
-    ("row", "told"),
+    ("row", "message"),
     [
         (("zoe", "i1", 5), "user zoe, item i1, timestamp 5 … user_id … table users … 1 such"),
         (("ann", "i99", 5), "user ann, item i99, timestamp 5 … item_id … table items … 1 such"),
     ],
 )
-def test_an_event_of_nobody_or_nothing_is_refused_or_dropped_and_counted(row, told):
+def test_an_event_of_nobody_or_nothing_is_refused_or_dropped_and_counted(row, message):
     events = table([("ann", "i0", 1), row, ("ann", "i1", 9)])
     with pytest.raises(DataError) as caught:
         join.join(events, USERS, ITEMS, spec())
     assert caught.value.file == "interactions"
-    assert lacking(str(caught.value), told) == []
+    assert lacking(str(caught.value), message) == []
     assert "data.interactions.on_unknown: drop" in caught.value.todo
     joined = join.join(events, USERS, ITEMS, spec(drop_unknown=True))
     assert whole(joined)[names.ITEM_ID].to_pylist() == ["i0", "i1"]

@@ -25,31 +25,31 @@ def table(columns, weights, n_items):
 # ---- EASE ----
 
 
-def least_squares(met, l2):
+def least_squares(matrix, l2):
     """Return the regression of each item on the others, one by one: argmin ‖x_j - X w‖² + l2 ‖w‖² without w_j."""
-    n_items = met.shape[1]
+    n_items = matrix.shape[1]
     found = np.zeros((n_items, n_items))
     for item in range(n_items):
         others = np.delete(np.arange(n_items), item)
-        gram = met[:, others].T @ met[:, others] + l2 * np.eye(n_items - 1)
-        found[others, item] = np.linalg.solve(gram, met[:, others].T @ met[:, item])
+        gram = matrix[:, others].T @ matrix[:, others] + l2 * np.eye(n_items - 1)
+        found[others, item] = np.linalg.solve(gram, matrix[:, others].T @ matrix[:, item])
     return found
 
 
 @settings(max_examples=100, deadline=None)
 @given(MATRICES, st.sampled_from([0.5, 5.0, 100.0]))
-def test_ease_is_least_squares_without_the_item_itself(met, l2):
-    columns, weights = linear.dense_weights(sp.csr_matrix(met), l2, 100, 1.0)
+def test_ease_is_least_squares_without_the_item_itself(matrix, l2):
+    columns, weights = linear.dense_weights(sp.csr_matrix(matrix), l2, 100, 1.0)
     assert (columns.dtype, weights.dtype) == (np.int32, np.float32)
-    found, expected = table(columns, weights, met.shape[1]), least_squares(met.astype(np.float64), l2)
+    found, expected = table(columns, weights, matrix.shape[1]), least_squares(matrix.astype(np.float64), l2)
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_ease_keeps_what_speaks_against_an_item():
     # Nobody meets both items 0 and 1, and everyone meets items 2 and 3.
-    met = np.array([[1, 0, 1, 1]] * 5 + [[0, 1, 1, 1]] * 5 + [[0, 0, 1, 1]] * 10)
-    columns, weights = linear.dense_weights(sp.csr_matrix(met, dtype=np.float32), 1.0, 1, 1.0)
-    expected = least_squares(met, 1.0)
+    matrix = np.array([[1, 0, 1, 1]] * 5 + [[0, 1, 1, 1]] * 5 + [[0, 0, 1, 1]] * 10)
+    columns, weights = linear.dense_weights(sp.csr_matrix(matrix, dtype=np.float32), 1.0, 1, 1.0)
+    expected = least_squares(matrix, 1.0)
     for row, column, weight in zip(expected, columns[:, 0], weights[:, 0], strict=True):
         assert abs(row).argmax() == column
         assert weight == pytest.approx(row[column], abs=1e-5)
@@ -60,33 +60,33 @@ def test_ease_keeps_what_speaks_against_an_item():
 @pytest.mark.parametrize("rows", [1, 3, 8, 512])
 @pytest.mark.parametrize("users", [30, 7])
 def test_how_many_rows_are_held_at_once_changes_nothing(monkeypatch, rows, users):
-    met = sp.csr_matrix(np.random.default_rng(0).random((users, 11)) < 0.4, dtype=np.float32)
-    expected = linear.dense_weights(met, 2.0, 5, 1.0)
+    matrix = sp.csr_matrix(np.random.default_rng(0).random((users, 11)) < 0.4, dtype=np.float32)
+    expected = linear.dense_weights(matrix, 2.0, 5, 1.0)
     monkeypatch.setattr(linear, "ROWS_AT_ONCE", rows)
-    for found, before in zip(linear.dense_weights(met, 2.0, 5, 1.0), expected, strict=True):
+    for found, before in zip(linear.dense_weights(matrix, 2.0, 5, 1.0), expected, strict=True):
         np.testing.assert_allclose(found, before, atol=1e-6)
 
 
 def test_items_without_events_take_no_memory_and_have_no_weights():
-    met = sp.csr_matrix(([1, 1, 1, 1], ([0, 0, 1, 1], [3, 70_000, 3, 9])), shape=(2, 100_000), dtype=np.float32)
-    columns, weights = linear.dense_weights(met, 1.0, 50, 1e-6)
+    matrix = sp.csr_matrix(([1, 1, 1, 1], ([0, 0, 1, 1], [3, 70_000, 3, 9])), shape=(2, 100_000), dtype=np.float32)
+    columns, weights = linear.dense_weights(matrix, 1.0, 50, 1e-6)
     assert columns.shape == weights.shape == (100_000, 2)
     assert set(np.flatnonzero(weights.any(axis=1))) == {3, 9, 70_000}
     assert set(columns[3]) == {9, 70_000}
 
 
 def test_too_many_items_are_refused_with_the_figures():
-    met = sp.csr_matrix(np.ones((3000, 2000), np.float32))
+    matrix = sp.csr_matrix(np.ones((3000, 2000), np.float32))
     with pytest.raises(ModelError, match=facts("2,000 items … 3,000 users … 0.0 GB … memory_gb … 0.01")):
-        linear.dense_weights(met, 1.0, 10, 0.01)
+        linear.dense_weights(matrix, 1.0, 10, 0.01)
 
 
 @settings(max_examples=50, deadline=None)
 @given(MATRICES, st.sampled_from([0.5, 100.0]), st.integers(0, 7))
-def test_the_inverse_is_the_same_whichever_side_is_held(met, l2, start):
-    inverse = linear.InverseGram(sp.csr_matrix(met), l2)
-    assert len(inverse.inverse) == min(met.shape)
-    expected = np.linalg.inv(met.T.astype(np.float64) @ met + l2 * np.eye(met.shape[1]))
+def test_the_inverse_is_the_same_whichever_side_is_held(matrix, l2, start):
+    inverse = linear.InverseGram(sp.csr_matrix(matrix), l2)
+    assert len(inverse.inverse) == min(matrix.shape)
+    expected = np.linalg.inv(matrix.T.astype(np.float64) @ matrix + l2 * np.eye(matrix.shape[1]))
     np.testing.assert_allclose(inverse.rows(slice(start, start + 3)), expected[start : start + 3], atol=2e-6)
     np.testing.assert_allclose(inverse.diagonal, np.diag(expected), atol=2e-6)
 
@@ -102,12 +102,12 @@ def test_no_events_no_weights():
 
 @settings(max_examples=60, deadline=None)
 @given(MATRICES, st.sampled_from([0.0, 0.3, 1.5]), st.sampled_from([0.5, 10.0]))
-def test_slim_is_at_the_optimum(met, l1, l2):
+def test_slim_is_at_the_optimum(matrix, l1, l2):
     """Where a weight is above zero the slope is 0; where it is 0 the slope does not fall (Karush–Kuhn–Tucker)."""
-    weights = linear.sparse_weights(sp.csr_matrix(met), l1, l2).toarray().astype(np.float64)
+    weights = linear.sparse_weights(sp.csr_matrix(matrix), l1, l2).toarray().astype(np.float64)
     assert (weights >= 0).all()
     assert (np.diag(weights) == 0).all()
-    slope = met.T @ (met @ weights - met) + l2 * weights + l1
+    slope = matrix.T @ (matrix @ weights - matrix) + l2 * weights + l1
     off = ~np.eye(len(weights), dtype=bool)
     np.testing.assert_allclose(slope[off & (weights > 0)], 0, atol=0.02)
     assert (slope[off & (weights == 0)] > -0.02).all()
@@ -115,6 +115,6 @@ def test_slim_is_at_the_optimum(met, l1, l2):
 
 def test_slim_by_hand():
     # Item 1 from item 0 alone: argmin ½ Σ (x_1 - w x_0)² + l2/2 w² + l1 w, so w = (2 - l1) / (3 + l2).
-    met = sp.csr_matrix(np.array([[1, 1], [1, 1], [1, 0]], np.float32))
-    assert linear.sparse_weights(met, 0.5, 2.0).toarray()[0, 1] == pytest.approx(1.5 / 5)
-    assert linear.sparse_weights(met, 2.0, 2.0).nnz == 0
+    matrix = sp.csr_matrix(np.array([[1, 1], [1, 1], [1, 0]], np.float32))
+    assert linear.sparse_weights(matrix, 0.5, 2.0).toarray()[0, 1] == pytest.approx(1.5 / 5)
+    assert linear.sparse_weights(matrix, 2.0, 2.0).nnz == 0

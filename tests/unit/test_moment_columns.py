@@ -35,7 +35,7 @@ def test_a_moment_may_be_long_ago_or_to_come_and_is_as_near_as_a_32_bit_float_co
 
 
 @pytest.mark.parametrize(
-    ("values", "reason", "told"),
+    ("values", "reason", "message"),
     [
         (["0", "1714521600000", "5"], "time_unit", "milliseconds"),
         ([0, 1714521600000000, 5], "time_unit", "microseconds"),
@@ -44,10 +44,10 @@ def test_a_moment_may_be_long_ago_or_to_come_and_is_as_near_as_a_32_bit_float_co
         ([0.0, float("inf"), 5.0], "not_finite", "too large"),
     ],
 )
-def test_a_row_that_is_no_moment_is_a_fault(values, reason, told):
+def test_a_row_that_is_no_moment_is_a_fault(values, reason, message):
     _, faults = moment(pa.array(values))
     [fault] = [each for each in faults if each.reason == reason]
-    assert told in fault.found
+    assert message in fault.found
     assert fault.bad.tolist() == [False, True, False]
 
 

@@ -40,7 +40,7 @@ def test_names_that_can_be_served_pass():
 
 
 @pytest.mark.parametrize(
-    ("user", "item", "told"),
+    ("user", "item", "message"),
     [
         ({"age": "numeric"}, {"age": "numeric"}, "['age'] … both"),
         ({"history": "categorical"}, {}, "'history' … reserved"),
@@ -60,8 +60,8 @@ def test_names_that_can_be_served_pass():
         ),
     ],
 )
-def test_a_name_that_cannot_be_served_is_refused(user, item, told):
-    with pytest.raises(ValueError, match=facts(told)) as caught:
+def test_a_name_that_cannot_be_served_is_refused(user, item, message):
+    with pytest.raises(ValueError, match=facts(message)) as caught:
         transformed.check(features(user, item))
     assert "Rename" in str(caught.value)
 

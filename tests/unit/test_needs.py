@@ -1,4 +1,4 @@
-"""What a model needs of the configuration, told before anything runs."""
+"""The checks of what a model needs of the configuration."""
 
 import pytest
 from facts import facts
@@ -27,7 +27,7 @@ def test_what_has_all_it_needs_passes(name, params):
 
 
 @pytest.mark.parametrize(
-    ("name", "params", "features", "told"),
+    ("name", "params", "features", "message"),
     [
         ("repeats", {}, FEATURES, "repeats … `data.exclude_seen: true`"),
         ("content", {}, Features(), "content … `features.item`"),
@@ -52,8 +52,8 @@ def test_what_has_all_it_needs_passes(name, params):
         ("fusion", {"models": {"ease": {}, "svd": {}}}, FEATURES, "svd … ratings … `data.interactions.rating_range`"),
     ],
 )
-def test_what_is_missing_is_told(name, params, features, told):
-    with pytest.raises(ValueError, match=facts(told)):
+def test_what_is_missing_is_told(name, params, features, message):
+    with pytest.raises(ValueError, match=facts(message)):
         needs.check(name, params, features, exclude_seen=True, ratings=False)
 
 

@@ -104,9 +104,9 @@ def test_a_segment_is_a_column_of_the_transform_graph(segment, column):
     assert shares.segment_column(segment, FEATURES.user) == column
 
 
-@pytest.mark.parametrize(("segment", "told"), [("height", "numeric"), ("tags", "multi_valued"), ("x", "no feature")])
-def test_what_is_no_segment_is_refused(segment, told):
-    with pytest.raises(ModelError, match=facts(f"segment … users … '{segment}' … {told}")):
+@pytest.mark.parametrize(("segment", "message"), [("height", "numeric"), ("tags", "multi_valued"), ("x", "no feature")])
+def test_what_is_no_segment_is_refused(segment, message):
+    with pytest.raises(ModelError, match=facts(f"segment … users … '{segment}' … {message}")):
         shares.segment_column(segment, FEATURES.user)
 
 

@@ -36,7 +36,7 @@ def build(past, target, **changes):
     return queries.build(events(past), events(target), CATALOGUE, **given)
 
 
-def told(found):
+def as_tuples(found):
     """Return each query as (user, time, history, seen, relevant)."""
     offsets, ids = found.relevant_offsets, CATALOGUE.to_pylist()
     relevant = [[ids[row] for row in found.relevant_items[a:b]] for a, b in itertools.pairwise(offsets)]
@@ -56,7 +56,7 @@ TARGET = [("u1", "i5", 7), ("u1", "i6", 7), ("u1", "i2", 8), ("u1", "i5", 9), ("
 
 
 def test_one_query_a_user():
-    assert told(build(PAST, TARGET)) == [
+    assert as_tuples(build(PAST, TARGET)) == [
         ("u1", 7, ["i2", "i3", "i4"], ["i0", "i2", "i3", "i4"], {"i5", "i6"}),
         ("u3", 6, [], [], {"i1"}),
     ]
@@ -64,7 +64,7 @@ def test_one_query_a_user():
 
 def test_one_query_an_event_with_what_was_strictly_earlier():
     met = ["i0", "i2", "i3", "i4"]
-    assert told(build(PAST, TARGET, unit="event")) == [
+    assert as_tuples(build(PAST, TARGET, unit="event")) == [
         ("u1", 7, ["i2", "i3", "i4"], met, {"i5"}),
         ("u1", 7, ["i2", "i3", "i4"], met, {"i6"}),
         ("u1", 8, ["i4", "i5", "i6"], [*met, "i5", "i6"], set()),
@@ -74,7 +74,7 @@ def test_one_query_an_event_with_what_was_strictly_earlier():
 
 
 def test_where_items_are_met_again_nothing_is_left_out_and_the_old_is_right():
-    found = told(build(PAST, TARGET, exclude_seen=False))
+    found = as_tuples(build(PAST, TARGET, exclude_seen=False))
     assert found == [("u1", 7, ["i2", "i3", "i4"], [], {"i2", "i5", "i6"}), ("u3", 6, [], [], {"i1"})]
 
 
@@ -103,7 +103,7 @@ def test_nothing_asked_nothing_built():
         found = build(PAST, [], unit=unit)
         assert len(found) == len(found.users) == len(found.history) == 0
         assert found.relevant_offsets.tolist() == [0]
-    assert told(build([], [("u1", "i0", 1)])) == [("u1", 1, [], [], {"i0"})]
+    assert as_tuples(build([], [("u1", "i0", 1)])) == [("u1", 1, [], [], {"i0"})]
 
 
 def test_an_item_outside_the_catalogue_is_refused():
@@ -115,7 +115,7 @@ def test_a_past_that_is_not_earlier_than_a_target_is_refused():
     build([("u1", "i0", 2), ("u2", "i0", 9)], [("u1", "i1", 3), ("u1", "i1", 2**40)])
     for time in (3, 4):
         past, target = [("u1", "i0", time)], [("u1", "i1", 3)]
-        assert told(build(past, target, in_time=False)) == [("u1", 3, ["i0"], ["i0"], {"i1"})]
+        assert as_tuples(build(past, target, in_time=False)) == [("u1", 3, ["i0"], ["i0"], {"i1"})]
         with pytest.raises(DataError, match=facts(f"timestamp {time} … of 3 … 1 such")):
             build([("u1", "i0", 1), *past, ("u2", "i0", 8)], [("u2", "i1", 9), *target, ("u1", "i1", 5)])
 
@@ -159,7 +159,7 @@ def expected(past, target, unit, length, exclude_seen):
 @given(ROWS, st.sampled_from(["user", "event"]), st.integers(1, 4), st.booleans())
 def test_queries_are_what_the_oracle_says(rows, unit, length, exclude_seen):
     past, target = split(rows)
-    found = told(build(past, target, unit=unit, history_length=length, exclude_seen=exclude_seen))
+    found = as_tuples(build(past, target, unit=unit, history_length=length, exclude_seen=exclude_seen))
     assert sorted(found, key=str) == sorted(expected(past, target, unit, length, exclude_seen), key=str)
 
 
@@ -250,14 +250,14 @@ def test_the_order_of_the_rows_changes_no_query(rows, method, unit, random):
 def test_a_sample_is_a_part_of_the_whole_and_the_same_under_one_seed(unit):
     past = [(f"u{n}", f"i{n % 9}", 1) for n in range(200)]
     target = [(f"u{n}", f"i{(n + 1 + m) % 9}", 2 + m) for n in range(200) for m in range(2)]
-    whole = told(build(past, target, unit=unit))
-    sample = told(build(past, target, unit=unit, max_queries=50, seed=1))
+    whole = as_tuples(build(past, target, unit=unit))
+    sample = as_tuples(build(past, target, unit=unit, max_queries=50, seed=1))
     assert len(sample) == 50
     places = [whole.index(query) for query in sample]
     assert places == sorted(places)
-    assert told(build(past, target, unit=unit, max_queries=50, seed=1)) == sample
-    assert told(build(past, target, unit=unit, max_queries=50, seed=2)) != sample
-    assert told(build(past, target, unit=unit, max_queries=len(whole))) == whole
+    assert as_tuples(build(past, target, unit=unit, max_queries=50, seed=1)) == sample
+    assert as_tuples(build(past, target, unit=unit, max_queries=50, seed=2)) != sample
+    assert as_tuples(build(past, target, unit=unit, max_queries=len(whole))) == whole
 
 
 @THOROUGH
@@ -265,8 +265,8 @@ def test_a_sample_is_a_part_of_the_whole_and_the_same_under_one_seed(unit):
 def test_a_part_holds_the_queries_at_its_rows(rows, data):
     found = build(*split(rows), unit="event")
     chosen = data.draw(st.lists(st.integers(0, len(found) - 1), max_size=8)) if len(found) else []
-    whole, part = told(found), found.take(np.array(chosen, np.int64))
-    assert told(part) == [whole[row] for row in chosen]
+    whole, part = as_tuples(found), found.take(np.array(chosen, np.int64))
+    assert as_tuples(part) == [whole[row] for row in chosen]
     assert len(part) == len(chosen)
 
 
@@ -284,12 +284,12 @@ def test_left_out_events_are_known_if_earlier_and_seen_if_of_the_same_second():
     left = [("u1", "i2", 2), ("u1", "i3", 2), ("u1", "i4", 5), ("u1", "i6", 6), ("u2", "i7", 1)]
     left_out = events(left).drop_columns(["age"])
     found = build(past, [("u1", "i5", 5)], left_out=left_out, history_length=9)
-    [(user, time, history, seen, relevant)] = told(found)
+    [(user, time, history, seen, relevant)] = as_tuples(found)
     assert (user, time, relevant) == ("u1", 5, {"i5"})
     assert history == ["i0", "i1", "i2", "i3"]
     assert found.history_time.to_pylist() == [[1, 2, 2, 2]]
     assert seen == ["i0", "i1", "i2", "i3", "i4"]  # i6 comes later, and nobody knows of it
-    assert told(build(past, [("u1", "i5", 5)], left_out=left_out, exclude_seen=False))[0][3] == []
+    assert as_tuples(build(past, [("u1", "i5", 5)], left_out=left_out, exclude_seen=False))[0][3] == []
 
 
 @THOROUGH
@@ -306,7 +306,7 @@ def test_leaving_one_out_a_query_knows_all_that_came_before_it(rows):
         pa.concat_tables(parts[:2]), parts[2], CATALOGUE, unit="user", user_columns=COLUMNS, history_length=99,
         exclude_seen=True, left_out=parts[3],
     )  # fmt: skip
-    for user, time, history, seen, relevant in told(found):
+    for user, time, history, seen, relevant in as_tuples(found):
         mine = [
             (item, at)
             for each, item, at in zip(*(table[name].to_pylist() for name in ORDER), strict=True)

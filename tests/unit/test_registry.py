@@ -1,4 +1,4 @@
-"""The models by name: every one can be found, has settings with meanings, and a wrong name or setting is told."""
+"""The registered models: each can be found and has settings with descriptions; the error of a wrong name or setting."""
 
 import importlib.util
 
@@ -48,7 +48,7 @@ def test_params_are_checked_and_applied():
 
 
 @pytest.mark.parametrize(
-    ("name", "params", "told"),
+    ("name", "params", "message"),
     [
         ("tow_tower", {}, "retrieval … popularity, item_knn, … two_tower … found 'tow_tower'"),
         (
@@ -65,8 +65,8 @@ def test_params_are_checked_and_applied():
         ("two_tower", {"dim": "wide", "epochs": 0}, "dim: … found 'wide' … epochs: … found 0"),
     ],
 )
-def test_a_wrong_name_or_setting_is_told(name, params, told):
-    with pytest.raises(ValueError, match=facts(told)):
+def test_a_wrong_name_or_setting_is_told(name, params, message):
+    with pytest.raises(ValueError, match=facts(message)):
         RETRIEVAL.check(name, params)
 
 

@@ -134,12 +134,12 @@ def test_tells_everything_of_a_full_run(full):
         assert model in text
     for name in metrics.METRICS:
         assert text.count(glossary.METRICS[name].title) >= 3  # two tables, and how to read it
-    told = (
+    named = (
         "Released", full.release, "seed 7", full.evaluation["verdicts"][0]["sentence"], "gender=M", "90",
         "1,204", "4 invalid key (0.3%)", "spans 7, 8", "3 unknown item (", "train 600 (60.0%)",
         "two_tower", "dcn", "64, 32", "98.7%", "NDCG@10 by epoch", "12.3 s", "Transform 0.2 s from cache",
     )  # fmt: skip
-    assert [each for each in told if each not in text] == []
+    assert [each for each in named if each not in text] == []
 
 
 def test_accuracy_against_diversity_is_drawn_with_the_configured_weight(full):
@@ -169,10 +169,10 @@ def test_the_inputs_of_a_ranker_are_listed_and_their_importance_is_drawn(full):
 
 
 def test_a_ranker_that_kept_the_retriever_s_order_says_so(full):
-    told = "the ranker keeps that order"
-    assert told in text_of(replace(full, ranking=full.ranking | {"kept_retrievers_order": True}))
-    assert told not in text_of(replace(full, ranking=full.ranking | {"kept_retrievers_order": False}))
-    assert told not in text_of(full)
+    sentence = "the ranker keeps that order"
+    assert sentence in text_of(replace(full, ranking=full.ranking | {"kept_retrievers_order": True}))
+    assert sentence not in text_of(replace(full, ranking=full.ranking | {"kept_retrievers_order": False}))
+    assert sentence not in text_of(full)
 
 
 def test_figures_are_those_of_the_evaluation(full):
@@ -316,9 +316,9 @@ def test_what_was_shown_is_told_where_there_is_such_a_table(tmp_path, full):
         (folders[node] / facts._FILES[node]).write_text(json.dumps(written))
     found = report.facts_of_run(folders, name="demo", run_time="now", seed=1, candidates=10, release=None)
     assert (found.lists, found.impressions, found.tables) == (full.lists, counts, {"impressions": {"of": "it"}})
-    told = page.render(replace(full, impressions=counts))
-    assert "Dropped impressions: 2 unknown item (0.2%)" in told
-    assert "1,234" in told
+    document = page.render(replace(full, impressions=counts))
+    assert "Dropped impressions: 2 unknown item (0.2%)" in document
+    assert "1,234" in document
     assert "impressions" not in page.render(full)
 
 

@@ -41,7 +41,7 @@ LISTS = st.integers(0, 2**32 - 1)
 PAGE = Reranking().page_size
 
 
-def asked(n_queries: int, rng: np.random.Generator) -> Queries:
+def query_set(n_queries: int, rng: np.random.Generator) -> Queries:
     history = [[f"i{item}" for item in rng.integers(0, N_ITEMS + 2, rng.integers(0, 9))] for _ in range(n_queries)]
     return Queries(
         users=pa.table({names.USER_ID: ["u"] * n_queries}),
@@ -59,7 +59,7 @@ def drawn(seed: int, n_queries: int = 5, width: int = 12) -> tuple[Queries, np.n
     rows = np.stack([rng.permutation(N_ITEMS)[:width] for _ in range(n_queries)]).astype(np.int32)
     scores = rng.normal(3, 5, rows.shape).astype(np.float32)
     absent = np.arange(width) >= rng.integers(0, width + 1, n_queries)[:, None]
-    return asked(n_queries, rng), np.where(absent, -1, rows).astype(np.int32), np.where(absent, -np.inf, scores)
+    return query_set(n_queries, rng), np.where(absent, -1, rows).astype(np.int32), np.where(absent, -np.inf, scores)
 
 
 def reranked(config: dict, queries: Queries, rows: np.ndarray, scores: np.ndarray, k: int) -> np.ndarray:
@@ -171,7 +171,7 @@ def test_a_cap_holds_wherever_it_can_and_never_cuts_a_list(seed, most, first):
 def test_an_item_of_several_values_counts_for_each_of_them():
     genres = [["p", "q"], ["q"], ["p"], ["r"], []]
     catalogue = CATALOGUE.slice(0, 5).set_column(2, "genres", pa.array(genres, pa.list_(pa.string())))
-    queries, rows = asked(1, RNG), np.arange(5, dtype=np.int32)[None]
+    queries, rows = query_set(1, RNG), np.arange(5, dtype=np.int32)[None]
     reranker = Reranker(
         Reranking.model_validate({"caps": [{"column": "genres", "max_items": 1, "top_k": 3}]}), catalogue, FEATURES
     )
@@ -203,13 +203,13 @@ def test_whatever_is_done_a_list_keeps_its_items_and_its_first_places_do_not_dep
 
 
 def test_by_default_nothing_changes_and_ties_keep_the_retrievers_order():
-    queries = asked(1, RNG)
+    queries = query_set(1, RNG)
     rows, scores = np.array([[4, 7, 2, -1]], np.int32), np.array([[0.5, 2.0, 0.5, -np.inf]])
     for config in ({}, {"mmr": {"weight": 0}}, {"popularity": {"weight": 0}}):
         assert reranked(config, queries, rows, scores, 4).tolist() == [[7, 4, 2, -1]]
     many, halves = np.arange(N_ITEMS, dtype=np.int32)[None], np.arange(N_ITEMS)[None] % 2.0
     assert reranked({}, queries, many, halves, N_ITEMS).tolist() == [[*range(1, N_ITEMS, 2), *range(0, N_ITEMS, 2)]]
-    assert reranked({}, asked(0, RNG), rows[:0], scores[:0], 4).shape == (0, 4)
+    assert reranked({}, query_set(0, RNG), rows[:0], scores[:0], 4).shape == (0, 4)
 
 
 @pytest.mark.parametrize("method", ["mmr", "dpp"])
@@ -228,7 +228,7 @@ def test_more_weight_makes_lists_more_diverse_whatever_the_scale_of_the_scores(m
 
 def test_new_items_gain_and_popular_ones_lose():
     catalogue = pa.table({names.ITEM_ID: list("abc"), "year": [1990.0, 1998.0, None], names.EVENT_COUNT: [100, 0, 9]})
-    queries, rows, scores = asked(1, RNG), np.array([[0, 1, 2]], np.int32), np.array([[1.0, 0.9, 0.0]])
+    queries, rows, scores = query_set(1, RNG), np.array([[0, 1, 2]], np.int32), np.array([[1.0, 0.9, 0.0]])
     fresh = {"freshness": {"column": "year", "format": "year", "half_life_days": 365, "weight": 1.0}}
     for config, first in (({}, 0), (fresh, 1), ({"popularity": {"weight": 0.5}}, 1)):
         reranker = Reranker(Reranking.model_validate(config), catalogue, {"year": FEATURES["year"]})
@@ -250,7 +250,7 @@ def test_cold_items_stand_where_they_were_retrieved_and_the_ranker_has_the_other
 
 def test_what_a_cold_item_is_worth_is_by_its_place():
     catalogue = pa.table({names.ITEM_ID: list("abc"), names.EVENT_COUNT: [9, 0, 9], "year": [1990.0, 1990.0, None]})
-    lists = asked(1, RNG), np.array([[0, 1, 2]], np.int32), np.array([[1.0, -5.0, 2.0]])
+    lists = query_set(1, RNG), np.array([[0, 1, 2]], np.int32), np.array([[1.0, -5.0, 2.0]])
     fresh = {"column": "year", "format": "year", "half_life_days": 1e5, "weight": 0.6}
     for config, expected in (
         ({}, [2, 0, 1]),

@@ -106,7 +106,7 @@ def after(before, now=0.15):
 
 
 @pytest.mark.parametrize(
-    ("bound", "passed", "told"),
+    ("bound", "passed", "message"),
     [
         ({"change_at_least": -0.02}, True, "-0.01 … -0.02"),
         ({"change_at_least": -0.005}, False, "-0.01 … -0.005"),
@@ -115,11 +115,11 @@ def after(before, now=0.15):
         ({"relative_change_at_least": -0.06}, False, "-6.25% … -6%"),
     ],
 )
-def test_change(bound, passed, told):
+def test_change(bound, passed, message):
     found = verdict(rule(**bound), after(0.16))
     assert (found.passed, found.value, found.bound) == (passed, 0.15, 0.16)
     assert found.sentence.startswith("Passed: " if passed else "Failed: ")
-    assert lacking(found.sentence, f"0.15 … in_force … 0.16 … {told}") == []
+    assert lacking(found.sentence, f"0.15 … in_force … 0.16 … {message}") == []
 
 
 def test_change_of_a_metric_of_all_lists():

@@ -24,11 +24,11 @@ def queries(relevant):
     return Queries(users, np.zeros(len(relevant), np.int64), nothing, nothing, offsets, items)
 
 
-def training_rows(rows, asked, seen, counts, shares, seed, impressions=((), ()), missed_weight=0.5):
+def training_rows(rows, query_set, seen, counts, shares, seed, impressions=((), ()), missed_weight=0.5):
     """Return the training rows, with impressions where they are given: (queries, items)."""
     pairs = Pairs(np.array(impressions[0], np.int64), np.array(impressions[1], np.int32))
     shares = (*shares, 0.0)[:3]
-    return sampling.training_rows(rows, asked, seen, counts, pairs, shares, missed_weight, seed)
+    return sampling.training_rows(rows, query_set, seen, counts, pairs, shares, missed_weight, seed)
 
 
 ROWS = np.stack([np.arange(20, 40), np.arange(50, 70)]).astype(np.int32)
@@ -58,12 +58,12 @@ def test_no_more_of_what_was_missed_than_there_are_places():
 
 
 def test_missed_items_without_a_weight_take_no_places():
-    asked = queries([[5, 21, 7], [99]])
-    rows, ranks, missed = training_rows(ROWS, asked, SEEN, COUNTS, (0.0, 0.0), 1, missed_weight=0.0)
+    query_set = queries([[5, 21, 7], [99]])
+    rows, ranks, missed = training_rows(ROWS, query_set, SEEN, COUNTS, (0.0, 0.0), 1, missed_weight=0.0)
     np.testing.assert_array_equal(rows, ROWS)
     np.testing.assert_array_equal(ranks, np.broadcast_to(np.arange(20), (2, 20)))
     assert not missed.any()
-    sampled = training_rows(ROWS, asked, SEEN, COUNTS, (0.1, 0.1), 1, missed_weight=0.0)[0]
+    sampled = training_rows(ROWS, query_set, SEEN, COUNTS, (0.1, 0.1), 1, missed_weight=0.0)[0]
     np.testing.assert_array_equal(sampled[:, :16], ROWS[:, :16])
 
 
@@ -80,8 +80,8 @@ def test_which_of_the_retriever_s_stay_does_not_tell_what_is_right():
 def test_negatives_are_drawn_by_their_shares():
     many = np.tile(np.arange(20, 60, dtype=np.int32), (500, 1))
     nobody = np.full((500, 1), -1)
-    asked = queries([[] for _ in range(500)])
-    rows, ranks, _ = training_rows(many, asked, nobody, COUNTS, (0.25, 0.25), 1)
+    query_set = queries([[] for _ in range(500)])
+    rows, ranks, _ = training_rows(many, query_set, nobody, COUNTS, (0.25, 0.25), 1)
     np.testing.assert_array_equal(rows[:, :16], many[:, :16])
     assert np.isnan(ranks[:, 16:]).all()
     popular, uniform = (part[part >= 0] for part in (rows[:, 16:26], rows[:, 26:36]))
@@ -132,9 +132,9 @@ def test_an_impression_that_is_retrieved_right_or_seen_takes_no_place():
 def test_of_more_than_fit_some_are_drawn_all_alike():
     many = np.tile(np.arange(20, 40, dtype=np.int32), (1000, 1))
     impressions = (np.repeat(np.arange(1000), 10), np.tile(np.arange(50, 60), 1000))
-    asked, nobody = queries([[] for _ in range(1000)]), np.full((1000, 1), -1)
+    query_set, nobody = queries([[] for _ in range(1000)]), np.full((1000, 1), -1)
     rows, again, other = (
-        training_rows(many, asked, nobody, COUNTS, (0.0, 0.0, 0.2), seed, impressions)[0][:, 14:18]
+        training_rows(many, query_set, nobody, COUNTS, (0.0, 0.0, 0.2), seed, impressions)[0][:, 14:18]
         for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(rows, again)

@@ -113,7 +113,7 @@ def test_a_column_of_the_given_split_is_checked():
 
     assert checked(["train", "eval", "test"])
     assert not checked(["train", "test"])
-    for values, told in (
+    for values, message in (
         (["train", "test", "valid", "valid"], "interactions: column 'part': 'valid' … (2 such"),
         (["train", None, "test"], "interactions: column 'part' … (1 such"),
         (["train", "eval"], "no event is test … train, eval"),
@@ -122,7 +122,7 @@ def test_a_column_of_the_given_split_is_checked():
     ):
         with pytest.raises(DataError) as caught:
             checked(values)
-        assert lacking(str(caught.value), told) == []
+        assert lacking(str(caught.value), message) == []
     with pytest.raises(ValueError, match="one of train, eval, test"):
         splits.given(pa.array(["train", "valid"]), np.zeros(2), False, 0.1)
 

@@ -1,4 +1,4 @@
-"""Reading a table's file: what is taken; every bad input is told with file, place, what was found and what to do."""
+"""Reading a table's file: valid input, and the error of every bad input with file, place, value and what to do."""
 
 from datetime import UTC, date, datetime
 
@@ -124,7 +124,7 @@ def test_bad_row_is_told_or_dropped(tmp_path, row, column, found, todo):
     message = refused(path, EVENTS)
     assert message.startswith(f"{path}: line 4" + (f", {column}: " if column else ": "))  # line 3 is blank
     assert lacking(message, f"{found} … {todo} … `data.interactions.on_invalid: drop`") == []
-    assert message.count("\n") == 0, "one fault is told once"
+    assert message.count("\n") == 0, "one error for one fault"
     table, report = read(path, EVENTS.model_copy(update={"on_invalid": "drop"}))
     assert table["user_id"].to_pylist() == ["1", "3"]
     assert (report["rows_read"], sum(report["dropped"].values())) == (3, 1)

@@ -16,9 +16,9 @@ def test_a_request_that_was_lost_is_raised_again(number):
         raise_if_stopped()
         with contextlib.suppress(KeyboardInterrupt):  # as a destructor loses it
             os.kill(os.getpid(), number)
-        with pytest.raises(KeyboardInterrupt) as told:
+        with pytest.raises(KeyboardInterrupt) as caught:
             raise_if_stopped()
-    assert told.value.args == (number,)
+    assert caught.value.args == (number,)
     assert signal.getsignal(number) is before
 
 

@@ -26,9 +26,9 @@ def file(tmp_path):
 
 def refused(*argv):
     arguments = cli.parser().parse_args(["tune", *map(str, argv)])
-    with pytest.raises(UsageError) as told:
+    with pytest.raises(UsageError) as caught:
         tune.run(arguments)
-    return str(told.value)
+    return str(caught.value)
 
 
 def test_what_is_wrong_is_said_before_anything_runs(file):

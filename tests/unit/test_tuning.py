@@ -60,7 +60,7 @@ def test_what_is_declared_can_be_changed_and_left_out():
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"sizes": [1]}, "'sizes' … size, rate"),
         ({"size": 5}, "size: … found 5"),
@@ -77,8 +77,8 @@ def test_what_is_declared_can_be_changed_and_left_out():
         (dict.fromkeys(["size", "rate", "share", "layers", "window"]), "search space … empty"),
     ],
 )
-def test_what_cannot_be_tried_is_told_before_anything_runs(changes, told):
-    with pytest.raises(ValueError, match=facts(told)):
+def test_what_cannot_be_tried_is_told_before_anything_runs(changes, message):
+    with pytest.raises(ValueError, match=facts(message)):
         space.resolve(Model(), changes)
 
 

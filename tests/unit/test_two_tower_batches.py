@@ -21,20 +21,20 @@ def listed(rows):
 
 
 def test_a_history_in_order_is_what_came_before_and_not_in_the_same_second():
-    met, count = Histories(USERS, ITEMS, TIMES, causal=True, longest=9, read=9).of(EVERY, drawn())
-    assert listed(met) == [[], [], [5], [5], [1], [5, 6, 7], []]
+    histories, count = Histories(USERS, ITEMS, TIMES, causal=True, longest=9, read=9).of(EVERY, drawn())
+    assert listed(histories) == [[], [], [5], [5], [1], [5, 6, 7], []]
     assert count.tolist() == [0, 0, 1, 1, 1, 3, 0]
 
 
 def test_of_a_long_history_the_latest_are_read():
-    met, count = Histories(USERS, ITEMS, TIMES, causal=True, longest=2, read=1).of(np.array([5, 3]), drawn())
-    assert met.tolist() == [[7], [5]]
+    histories, count = Histories(USERS, ITEMS, TIMES, causal=True, longest=2, read=1).of(np.array([5, 3]), drawn())
+    assert histories.tolist() == [[7], [5]]
     assert count.tolist() == [1, 1]
 
 
 def test_without_order_a_history_is_all_others_of_the_user():
-    met, count = Histories(USERS, ITEMS, TIMES, causal=False, longest=9, read=9).of(EVERY, drawn())
-    assert [set(row) for row in listed(met)] == [{6, 7, 8}, {2}, {5, 7, 8}, {5, 6, 8}, {1}, {5, 6, 7}, set()]
+    histories, count = Histories(USERS, ITEMS, TIMES, causal=False, longest=9, read=9).of(EVERY, drawn())
+    assert [set(row) for row in listed(histories)] == [{6, 7, 8}, {2}, {5, 7, 8}, {5, 6, 8}, {1}, {5, 6, 7}, set()]
     assert count.tolist() == [3, 1, 3, 3, 1, 3, 0]
 
 
@@ -112,12 +112,12 @@ def test_uniform_negatives_and_a_pool_come_from_the_whole_catalogue():
 def test_what_a_user_met_is_no_negative_but_the_event_keeps_its_own():
     made = batches(Sampling(batch_size=100, uniform=50, pool=0, exclude_positives=True, id_dropout=0.0, oov_buckets=4))
     batch = next(iter(made))
-    met = {user: set(made.items[made.user_columns[names.USER_ID] == user]) for user in range(1, 31)}
+    histories = {user: set(made.items[made.user_columns[names.USER_ID] == user]) for user in range(1, 31)}
     expected = {
         (row, place)
         for row, user in enumerate(batch["query"][names.USER_ID])
         for place, item in enumerate(batch["rows"])
-        if item in met[user] and row != place
+        if item in histories[user] and row != place
     }
     assert 0 < len(expected) < 100 * 150
     assert set(map(tuple, batch["positives"].tolist())) == expected
