@@ -26,7 +26,7 @@ class RecommenderEvaluation(Artifact):
 
 
 class DriftReport(Artifact):
-    """The drift of each table from that of the release in force (`core.names.DRIFT_FILE`)."""
+    """The drift of each table compared with the delivery of the release in force (`core.names.DRIFT_FILE`)."""
 
     TYPE_NAME = "components.DriftReport"
     TYPE_ANNOTATION = system_artifacts.Metrics

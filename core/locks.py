@@ -57,7 +57,7 @@ def try_exclusive(folder: Path) -> Iterator[bool]:
         try:
             handle = stack.enter_context(_opened(folder))
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Its owner may have deleted it between the two lines above: then the lock is on a folder without a name.
+            # The owner may delete the folder between open and flock; the lock is then on a deleted inode.
             locked = os.path.samestat(os.fstat(handle), os.stat(folder))
         except (BlockingIOError, FileNotFoundError):
             locked = False

@@ -35,7 +35,8 @@ def explained(model: type[BaseModel], error: Any) -> str:
             return f"{place}: kind should be one of {context['expected_tags']}; found {tag}"
         case "model_type" | "model_attributes_type" | "dict_type":
             return f"{place}: should be a mapping of keys to values; found {shown}"
-        case "value_error" if not place:  # of the whole configuration; such a message names its key itself
+        case "value_error" if not place:
+            # An error of the whole configuration: its message already names the key.
             return f"{context['error']}"
         case "value_error":
             message = str(context["error"])

@@ -1,4 +1,4 @@
-"""The settings of queries and of training windows, as the DAG, the trainers and the components share them."""
+"""The settings of queries and of training windows, shared by the DAG, the trainers and the components."""
 
 from typing import Literal
 
@@ -10,8 +10,8 @@ from core.settings import Settings
 class QuerySettings(Settings):
     """The settings of the queries of a split; see `core.queries.build`."""
 
-    unit: Literal["user", "event"] = Field(description="Whether a query stands for a user or for an event.")
-    exclude_seen: bool = Field(description="Whether items of earlier events are left out of the lists.")
+    unit: Literal["user", "event"] = Field(description="The unit of a query: one per user, or one per event.")
+    exclude_seen: bool = Field(description="Whether seen items are excluded from lists.")
     in_time: bool = Field(description="Whether the events of a user in one split all precede those in the next.")
 
 
@@ -20,5 +20,5 @@ class WindowSettings(Settings):
 
     count: int = Field(ge=0, description="The number of windows.")
     of_each_user: bool = Field(
-        description="Whether a window holds as many events of a user as eval does; if not, it is as long in time."
+        description="Whether a window has as many events of each user as eval; if false, it is as long in time."
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from core import mistakes
 from core.errors import ReleaseError
 from core.settings import Settings
 from serving.rerank.settings import Reranking
@@ -20,7 +21,7 @@ class ServingSettings(Settings):
         ge=1, le=10_000, description="The number of candidates that the retriever returns for the ranker."
     )
     reranking: Reranking = Field(default=Reranking(), description="The re-ranking after the ranker.")
-    exclude_seen: bool = Field(description="Whether seen items are excluded from lists.")
+    exclude_seen: bool = Field(description="Whether seen items are excluded from recommendations.")
     title: str | None = Field(None, description="The column of the catalogue with the titles of items.")
 
 
@@ -29,9 +30,9 @@ def read(value: Any, modules: Collection[str] = ()) -> ServingSettings:
 
     Args:
       value: the parsed JSON.
-      modules: the Python modules that may be imported for a feature kind, beside those of the registered kinds.
+      modules: the Python modules that may be imported for a feature kind, in addition to the built-in kinds.
     Raises:
-      ReleaseError: a value is wrong, or a feature kind is of another module.
+      ReleaseError: a value is wrong, or a feature kind is from another module.
     """
     for kind in _kinds(value):
         module = kind.partition(":")[0]
@@ -43,9 +44,8 @@ def read(value: Any, modules: Collection[str] = ()) -> ServingSettings:
     try:
         return ServingSettings.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise ReleaseError(f"the release's serving settings: {place}: {first['msg']}. Make the release again") from None
+        message = mistakes.explained(ServingSettings, error.errors()[0]).removeprefix(": ").rstrip(".")
+        raise ReleaseError(f"the release's serving settings: {message}. Make the release again") from None
 
 
 def _kinds(value: Any) -> Iterator[str]:

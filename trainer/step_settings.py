@@ -1,4 +1,4 @@
-"""The settings of the trainers of both steps and of the Tuner, as the DAG hands them over. No TensorFlow here."""
+"""The settings of the trainers of both steps and of the Tuner, as the DAG passes them. No TensorFlow here."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, cast
@@ -13,26 +13,28 @@ SETTINGS, CODE = "settings", "code"  # the keys of a `custom_config`: the settin
 
 
 class StepSettings(Settings):
-    """The settings of a model and of what it is fitted on."""
+    """The settings of a model and of its features."""
 
     model: str = Field(description="The registered model.")
     params: dict[str, Any] = Field(description="The settings of the model.")
     features: Features = Field(description="The feature configuration.")
-    seed: int = Field(description="The seed.")
+    seed: int = Field(description="The seed of the model.")
 
 
 class RetrievalStepSettings(StepSettings):
     """The settings of RetrievalTrainer."""
 
     queries: QuerySettings = Field(description="The queries of eval, by which the model is chosen.")
-    max_queries: int = Field(ge=1, description="The maximum number of these queries.")
-    windows: WindowSettings = Field(description="The windows before which one more early model each is fitted.")
+    max_queries: int = Field(ge=1, description="The maximum number of eval queries.")
+    windows: WindowSettings = Field(
+        description="The windows of train; for each, one more model is fitted on the events before it."
+    )
 
 
 class RankingStepSettings(StepSettings):
     """The settings of RankingTrainer."""
 
-    signals: tuple[str, ...] = Field(description="The signals of the retriever that come with each candidate.")
+    signals: tuple[str, ...] = Field(description="The signals of the retriever for each candidate.")
 
 
 class TunerSettings(Settings):
@@ -41,7 +43,7 @@ class TunerSettings(Settings):
     step: Literal["retrieval", "ranking"] = Field(description="The step whose model is tuned.")
     retrieval: RetrievalStepSettings | None = Field(None, description="The settings of the step `retrieval`.")
     ranking: RankingStepSettings | None = Field(None, description="The settings of the step `ranking`.")
-    space: dict[str, Any] = Field(description="The search space, as `trainer.tuning.space.read` takes it.")
+    space: dict[str, Any] = Field(description="The search space, in the form that `trainer.tuning.space.read` expects.")
     trials: int = Field(ge=1, description="The maximum number of trials.")
     minutes: float | None = Field(description="The maximum time of all trials, in minutes; null for no limit.")
     folder: str | None = Field(description="The folder of finished trials; null for one below the working folder.")
@@ -58,7 +60,7 @@ class TunerSettings(Settings):
         return cast(StepSettings, getattr(self, self.step))
 
     def conditions(self) -> dict[str, Any]:
-        """Return what the score of a trial depends on, beside its own settings, the data and the code."""
+        """Return the settings that determine the score of a trial, in addition to its params, the data and the code."""
         return {"step": self.step, **self.of_step.model_dump(mode="json", exclude={"params", "windows", "signals"})}
 
 

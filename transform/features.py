@@ -28,7 +28,7 @@ class Indices:
 
     Args:
       column: the name.
-      buckets: the number of indices beside 0 and the vocabulary.
+      buckets: the number of indices in addition to 0 and the vocabulary.
       vocabulary: the vocabulary of the first indices; None for none.
       several: whether a row has several, [..., V], padded with 0.
       weights: the transformed column [..., V] of the weights of several; None for equal weights.
@@ -67,13 +67,13 @@ class Numbers:
 
 
 class Feature(Settings):
-    """The base of every kind; the `kind` of a user's own is `module:Class`."""
+    """The base class of all kinds; the `kind` of a class of your own is `module:Class`."""
 
     kind: str
 
     @property
     def raw(self) -> RawColumn | None:
-        """The type of the raw column; None for a feature that is computed from others and has no column."""
+        """Return the type of the raw column; None for a feature that is computed from others and has no column."""
         raise NotImplementedError
 
     def outputs(self, name: str) -> list[Indices | Numbers]:
@@ -95,11 +95,11 @@ class Feature(Settings):
 
 
 class Categorical(Feature):
-    """One string per row; each frequent value has an embedding, the others share hashed buckets."""
+    """One string per row; each value in the vocabulary has an embedding, others share hashed buckets."""
 
     kind: Literal["categorical"] = "categorical"
     min_count: int = Field(
-        1, ge=1, le=1_000_000_000, description="The minimum count in train of a value in the vocabulary."
+        1, ge=1, le=1_000_000_000, description="The minimum count in train and eval of a value in the vocabulary."
     )
     oov_buckets: int = Field(
         1, ge=1, le=1_000_000, description="The number of hashed buckets of out-of-vocabulary values."
@@ -124,10 +124,10 @@ class MultiValued(Feature):
     kind: Literal["multi_valued"] = "multi_valued"
     separator: str = Field("|", min_length=1, description="The separator between the values of one string.")
     max_values: int = Field(
-        8, ge=1, le=1000, description="The maximum number of values of a row; further values are left out."
+        8, ge=1, le=1000, description="The maximum number of values of a row; further values are ignored."
     )
     min_count: int = Field(
-        1, ge=1, le=1_000_000_000, description="The minimum count in train of a value in the vocabulary."
+        1, ge=1, le=1_000_000_000, description="The minimum count in train and eval of a value in the vocabulary."
     )
     oov_buckets: int = Field(
         1, ge=1, le=1_000_000, description="The number of hashed buckets of out-of-vocabulary values."
@@ -147,15 +147,15 @@ class MultiValued(Feature):
 
 
 class Numeric(Feature):
-    """One number per row; a missing one is the mean of train."""
+    """One number per row; a missing one is replaced by the mean of train and eval."""
 
     kind: Literal["numeric"] = "numeric"
-    log: bool = Field(False, description="Whether log(1 + x) is taken first, for counts, prices and other long tails.")
+    log: bool = Field(False, description="Whether to use log(1 + x), for counts, prices and other long tails.")
     buckets: int = Field(
         0,
         ge=0,
         le=10_000,
-        description="The number of quantile buckets with an embedding each, beside the z-score; 0 for none.",
+        description="The number of quantile buckets with an embedding each, in addition to the z-score; 0 for none.",
     )
 
     @property
@@ -177,7 +177,7 @@ class Timestamp(Feature):
     """One timestamp per row, in seconds since 1970 UTC or as a date; its age at the query is a signal of the ranker.
 
     The time of the query is no input of a retriever. Its input is the timestamp itself, clipped to the range in train
-    and eval and standardised; a missing one is the mean. `trainer.ranking.context` computes the age.
+    and eval and standardised; a missing one is replaced by the mean. `trainer.ranking.context` computes the age.
     """
 
     kind: Literal["timestamp"] = "timestamp"
@@ -199,18 +199,18 @@ class Text(Feature):
     """One text per row; each frequent word has an embedding, weighted by TF-IDF.
 
     Words are runs of letters and digits in lower case. The weight of a word is its share of the words of the row times
-    1 + ln((1 + rows) / (1 + rows with the word)), where the rows are the events of train (Salton & Buckley, 1988).
+    1 + ln((1 + rows) / (1 + rows with the word)), over the events of train and eval (Salton & Buckley, 1988).
     """
 
     kind: Literal["text"] = "text"
     max_words: int = Field(
-        16, ge=1, le=1000, description="The maximum number of words of a row; further words are left out."
+        16, ge=1, le=1000, description="The maximum number of words of a row; further words are ignored."
     )
     max_vocabulary: int = Field(
-        10_000, ge=1, le=10_000_000, description="The maximum size of the vocabulary, the most frequent words of train."
+        10_000, ge=1, le=10_000_000, description="The maximum size of the vocabulary, the most frequent words."
     )
     min_count: int = Field(
-        2, ge=1, le=1_000_000_000, description="The minimum count in train of a word; rarer words are left out."
+        2, ge=1, le=1_000_000_000, description="The minimum count of a word in train and eval; others are ignored."
     )
 
     @property
@@ -229,7 +229,7 @@ class Text(Feature):
 
 
 class Embedding(Feature):
-    """A given vector per row, such as the embedding of a text or an image; a missing one is zeros."""
+    """A given vector per row, such as the embedding of a text or an image; a missing one is replaced by zeros."""
 
     kind: Literal["embedding"] = "embedding"
     size: int = Field(ge=1, le=16_384, description="The size of the vectors.")
@@ -250,7 +250,7 @@ class Embedding(Feature):
 
 
 class Cross(Feature):
-    """The cross of several features of a table: each combination of their values has a hashed bucket."""
+    """Hashed combinations of the values of several features of a table."""
 
     kind: Literal["cross"] = "cross"
     columns: tuple[str, ...] = Field(
@@ -273,7 +273,7 @@ class Cross(Feature):
 
 
 def _feature(value: Any, known: Callable[[Any], Feature]) -> Feature:
-    """Return the feature of a kind's name, or of a mapping with `kind`."""
+    """Return the feature for the name of a kind, or for a mapping with `kind`."""
     value = {"kind": value} if isinstance(value, str) else value
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or ":" not in kind:
@@ -305,7 +305,7 @@ class Features(Settings):
         1,
         ge=1,
         le=1_000_000_000,
-        description="The minimum count in train of an id in the vocabulary; rarer ids share out-of-vocabulary buckets.",
+        description="The minimum count in train and eval of an id in the vocabulary; rarer ids share hashed buckets.",
     )
     id_oov_buckets: int = Field(
         16, ge=1, le=10_000_000, description="The number of hashed buckets of out-of-vocabulary ids."

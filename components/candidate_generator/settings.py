@@ -1,4 +1,4 @@
-"""The settings of CandidateGenerator, the configuration of the negatives among them."""
+"""The settings of CandidateGenerator, including the configuration of the negatives."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -11,7 +11,7 @@ from transform.features import Features
 
 
 class Negatives(Settings):
-    """The items of the ranker's training lists beside the candidates of the retriever."""
+    """The items added to the candidates in the training lists of the ranker."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {"exposed": "impressions"}
 
@@ -21,15 +21,15 @@ class Negatives(Settings):
         0.0,
         ge=0,
         le=0.5,
-        description="The share of a list for items of `data.impressions` that the user was shown in the query's window "
-        "and did not choose. Where there are fewer such items, the list is shorter.",
+        description="The share of a list for the user's impressions (`data.impressions`) in the query's window without "
+        "an event. With fewer such items the list is shorter.",
     )
     missed_weight: float = Field(
         0.0,
         ge=0,
         le=1000,
-        description="The weight of relevant items that the retriever missed. It needs sampled negatives: beside missed "
-        "items alone a ranker would learn to prefer what is not retrieved.",
+        description="The weight of missed items; it requires `popular` or `uniform`, because with missed items alone "
+        "the ranker learns to prefer items that are not retrieved.",
     )
 
     @model_validator(mode="after")
@@ -48,7 +48,9 @@ class Negatives(Settings):
 class ImpressionSettings(Settings):
     """The checks of the table of impressions."""
 
-    drop_unknown: bool = Field(description="Whether impressions of unknown users and items are dropped, or are errors.")
+    drop_unknown: bool = Field(
+        description="Whether impressions of unknown users and items are dropped; if false, they are an error."
+    )
     max_dropped: float = Field(ge=0, le=1, description="The largest share of the impressions that may be dropped.")
 
 
@@ -57,10 +59,10 @@ class GeneratorSettings(Settings):
 
     features: Features = Field(description="The feature configuration.")
     candidates: int = Field(ge=1, description="The number of candidates of a query.")
-    negatives: Negatives = Field(description="The items of the training lists beside the candidates.")
+    negatives: Negatives = Field(description="The items added to the candidates in training lists.")
     impressions: ImpressionSettings | None = Field(description="The checks of the impressions; null without a table.")
     queries: QuerySettings = Field(description="The queries of all splits.")
     max_queries: int = Field(ge=1, description="The maximum number of queries of eval, and of each window.")
     max_test_queries: int = Field(ge=1, description="The maximum number of queries of test.")
-    windows: WindowSettings = Field(description="The windows of train whose queries make further training lists.")
+    windows: WindowSettings = Field(description="The earlier windows of train, whose queries add training lists.")
     seed: int = Field(description="The seed of all samples.")

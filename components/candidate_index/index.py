@@ -56,10 +56,10 @@ def build(kind: str, embeddings: np.ndarray | None, folder: str | Path) -> None:
 def recall(source: CandidateSource, embeddings: np.ndarray, queries: Queries, k: int) -> float:
     """Return the share of the k items with the largest dot product that the source returns; seen items are allowed.
 
-    Items that tie with the k-th best count as found.
+    Items with the same dot product as the k-th are counted as returned.
     """
-    asked = inference.query_arrays(queries, source.features.user)
-    exact = source.model.signatures["embed_query"](**asked)["embedding"] @ embeddings.T
+    arrays = inference.query_arrays(queries, source.features.user)
+    exact = source.model.signatures["embed_query"](**arrays)["embedding"] @ embeddings.T
     k = min(k, exact.shape[1])
     bar = np.partition(exact, -k, axis=1)[:, -k]
     rows = source.retrieve(queries, k).rows
@@ -72,5 +72,5 @@ def check(recall: float, bar: float, kind: str) -> None:
     if recall < bar:
         raise ModelError(
             f"the index `{kind}` finds {recall:.4f} of the best {DEPTH} items that exact search finds, "
-            f"below retrieval.index.min_recall {bar}. Use `retrieval.index.kind: exact`, or lower the bar knowingly."
+            f"below retrieval.index.min_recall {bar}. Use `retrieval.index.kind: exact`, or lower that bound."
         )

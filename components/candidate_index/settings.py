@@ -1,4 +1,4 @@
-"""The settings of CandidateIndex, the configuration of the index among them."""
+"""The settings of CandidateIndex, including the configuration of the index."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ class Index(Settings):
         description="`exact`: the model scores all items; `hnsw`: an approximate graph index, for large catalogues.",
     )
     min_recall: float = Field(
-        0.95, ge=0, le=1, description="The lowest recall of the index, against exact search, that is accepted."
+        0.95, ge=0, le=1, description="The lowest accepted recall of the index against exact search."
     )
 
 
@@ -24,5 +24,5 @@ class IndexSettings(Settings):
     """The settings of CandidateIndex."""
 
     features: Features = Field(description="The feature configuration.")
-    index: Index = Field(description="The index.")
+    index: Index = Field(description="The index over the catalogue.")
     seed: int = Field(description="The seed of the sample of users whose queries measure the index.")

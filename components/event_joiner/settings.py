@@ -1,4 +1,4 @@
-"""The settings of EventJoiner, the configuration of the split among them."""
+"""The settings of EventJoiner, including the configuration of the split."""
 
 from typing import Any, Literal
 
@@ -20,15 +20,15 @@ class Split(Settings):
     column: str | None = Field(
         None,
         min_length=1,
-        description="For `given`: the column of the interactions that holds `train`, `eval` or `test`. Without any "
-        "`eval` in it, the share `eval` of train becomes eval.",
+        description="For `given`: the column of the interactions that holds `train`, `eval` or `test`. If no row "
+        "is `eval`, the share `eval` of train is used.",
     )
     fold: str | None = Field(
         None,
         pattern=r"^[1-9][0-9]* of [1-9][0-9]*$",
-        description="For `kfold`: the fold that is test, such as `1 of 5`; the share `eval` of the others is eval.",
+        description="For `kfold`: the test fold, such as `1 of 5`. The share `eval` of the other folds is eval.",
     )
-    eval: float = Field(0.1, gt=0, lt=1, description="The share of the events in eval, from which the ranker learns.")
+    eval: float = Field(0.1, gt=0, lt=1, description="The share of the events in eval, used to train the ranker.")
     test: float = Field(0.1, gt=0, lt=1, description="The share of the events in test, which only evaluators read.")
 
     @model_validator(mode="after")
@@ -56,7 +56,7 @@ class Split(Settings):
     def of_test(self, seed: int) -> dict[str, Any]:
         """Return the settings that decide which events are test.
 
-        A model that was evaluated under other ones may have been fitted on events that are test now.
+        A model that was evaluated with other settings may have been fitted on events that are now in test.
         """
         shares = {} if self.method in ("leave_one_out", "given", "kfold") else {"test": self.test}
         chosen = {"column": self.column, "fold": self.fold}
@@ -72,6 +72,8 @@ class JoinerSettings(Settings):
     history_length: int = Field(ge=1, description="The maximum number of items in a history.")
     title: str | None = Field(description="The column of the items that holds their titles.")
     split: Split = Field(description="The split of the events.")
-    drop_unknown: bool = Field(description="Whether events of unknown users and items are dropped, or are an error.")
+    drop_unknown: bool = Field(
+        description="Whether events of unknown users and items are dropped; if false, they are an error."
+    )
     max_dropped: float = Field(ge=0, le=1, description="The largest share of the events that may be dropped.")
     seed: int = Field(description="The seed of random splits.")

@@ -59,7 +59,7 @@ def by_shard(block: pa.RecordBatch, shards: int) -> Iterator[tuple[int, pa.Recor
 
 
 def compact(table: pa.Table) -> pa.Table:
-    """Return the table with its small chunks joined up to BYTES_AT_ONCE."""
+    """Merge small chunks of a table into chunks of up to BYTES_AT_ONCE bytes."""
     return pa.Table.from_batches(blocks(table.to_batches()), schema=table.schema)
 
 

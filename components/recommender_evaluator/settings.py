@@ -1,4 +1,4 @@
-"""The settings of RecommenderEvaluator, the rules of release among them."""
+"""The settings of RecommenderEvaluator, including the rules of a release."""
 
 from typing import Any, Literal
 
@@ -18,16 +18,16 @@ BOUNDS = ("at_least", "at_most", "not_below", "change_at_least", "relative_chang
 class Rule(Settings):
     """One condition of a release. All rules must be met."""
 
-    step: Literal["retrieval", "two_step"] = Field("two_step", description="The evaluation that the rule is about.")
+    step: Literal["retrieval", "two_step"] = Field("two_step", description="The evaluation that the rule applies to.")
     metric: str = Field(description="A metric with its k, such as `ndcg@10`.")
     slice: str | None = Field(
         None,
-        description="The slice that the rule is about, such as `user:cold` or `gender=F` (a column of `slices` and a "
+        description="The slice that the rule applies to, such as `user:cold` or `gender=F` (a column of `slices` and a "
         "value); null for all queries. A slice without queries fails the rule.",
     )
-    at_least: float | None = Field(None, allow_inf_nan=False, description="The lowest value that is accepted.")
+    at_least: float | None = Field(None, allow_inf_nan=False, description="The lowest accepted value.")
     at_most: float | None = Field(
-        None, allow_inf_nan=False, description="The highest value that is accepted, such as of `gini@10`."
+        None, allow_inf_nan=False, description="The highest accepted value, such as for `gini@10`."
     )
     not_below: str | None = Field(
         None,
@@ -68,15 +68,17 @@ class Rule(Settings):
         if name in metrics.AGGREGATE and self.slice is not None:
             raise ValueError(f"{name} is a metric of all lists together, so it has no `slice`")
         if self.slice in slice_names.OF_ITEMS and name != "recall":
-            raise ValueError(f"slices of items have recall alone; found {self.metric} of {self.slice}")
+            raise ValueError(f"only recall is defined for slices of items; found {self.metric} of {self.slice}")
         return self
 
 
 class TwoStepSettings(Settings):
     """The settings of an evaluator of both steps."""
 
-    min_queries: int = Field(ge=1, description="The minimum number of queries with a relevant item for a release.")
-    serving: ServingSettings = Field(description="How a release answers.")
+    min_queries: int = Field(
+        ge=1, description="The minimum number of queries with a relevant item that a release requires."
+    )
+    serving: ServingSettings = Field(description="The serving settings of a release.")
 
 
 class EvaluatorSettings(Settings):
@@ -95,4 +97,6 @@ class EvaluatorSettings(Settings):
     baselines: tuple[str, ...] = Field(description="The retrieval models that are fitted for comparison.")
     slices: tuple[str, ...] = Field((), description="The features of users and items whose slices are reported.")
     resamples: int = Field(description="The number of bootstrap resamples of an interval.")
-    two_step: TwoStepSettings | None = Field(None, description="Of both steps; null for retrieval alone.")
+    two_step: TwoStepSettings | None = Field(
+        None, description="The settings for the evaluation of both steps; null to evaluate retrieval alone."
+    )

@@ -48,7 +48,8 @@ def trade_off(
       k: the list length of the metrics.
       seed: the seed of the sample.
     Returns:
-      As in the module; None where no list has two items with features.
+      `method`, `k`, `queries` (their number), `served` (the configured weight) and `points`, one per weight with
+      `weight`, `ndcg`, `intra_list_diversity` and `catalogue_coverage`; None if no list has two items with features.
     """
     chosen = np.arange(len(queries))
     if len(queries) > MOST_QUERIES:

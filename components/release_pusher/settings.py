@@ -14,4 +14,4 @@ class PusherSettings(Settings):
     keep: int = Field(ge=1, description="The number of releases that are kept.")
     releases: str = Field(description="The folder of the releases.")
     signing_key: str | None = Field(None, description="The file of the private key that signs the release.")
-    serving: ServingSettings = Field(description="How the release answers.")
+    serving: ServingSettings = Field(description="The serving settings of the release.")

@@ -1,1 +1,1 @@
-"""A table's files, checked, become Examples: what TFX's own CsvExampleGen does, by column and much faster."""
+"""The conversion of a table's files to Examples, with checks; columnar and faster than TFX's CsvExampleGen."""

@@ -12,13 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pt
 
+from components.table_example_gen import parsing
 from core.times import DAY
 
-_MISSING = pa.array(["NA", "N/A", "NaN", "nan", "NULL", "null", "None"])  # the texts of a missing number
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_WHOLE = r"^[+-]?\d+(\.0*)?$"
-_DATE = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?"
-_NAIVE, _ZONED = rf"{_DATE})?$", rf"{_DATE})(Z|[+-]\d\d(:?\d\d)?)$"
 _YEAR_2100 = 4_102_444_800
 _UNITS = {10**3: "milliseconds", 10**6: "microseconds", 10**9: "nanoseconds"}
 
@@ -30,7 +26,7 @@ class Fault:
     Args:
       reason: its name in reports.
       bad: bool, the rows with the fault.
-      found: the description; `{value}` stands for the value.
+      found: the description; `{value}` is replaced by the value.
       todo: the advice to the user.
       fatal: whether the whole column has the fault, so that its rows cannot be dropped.
     """
@@ -55,7 +51,7 @@ def text(raw: pa.Array) -> Converted:
         except pa.ArrowInvalid:
             decoded = [_decoded(value) for value in raw.to_pylist()]
             values = pa.array(decoded, pa.string())
-            bad = _mask(pc.and_(raw.is_valid(), values.is_null()))
+            bad = parsing.mask(pc.and_(raw.is_valid(), values.is_null()))
     elif pt.is_integer(raw.type) or pt.is_boolean(raw.type) or pt.is_null(raw.type):
         values = raw.cast(pa.string())
     else:
@@ -70,8 +66,8 @@ def identifier(raw: pa.Array) -> Converted:
     if any(fault.fatal for fault in faults):
         return values, faults
     known_bad = np.logical_or.reduce([fault.bad for fault in faults] or [np.zeros(len(raw), bool)])
-    missing = _mask(pc.or_kleene(values.is_null(), pc.utf8_is_space(values))) & ~known_bad
-    floats = _mask(pc.fill_null(pc.match_substring_regex(values, r"^-?\d+\.0+$"), False))
+    missing = parsing.mask(pc.or_kleene(values.is_null(), pc.utf8_is_space(values))) & ~known_bad
+    floats = parsing.mask(pc.fill_null(pc.match_substring_regex(values, r"^-?\d+\.0+$"), False))
     keep_whole = (
         "Write ids as text or whole numbers; a column of floats often comes from missing values in a data frame"
     )
@@ -88,7 +84,7 @@ def number(raw: pa.Array) -> Converted:
     wrong = np.zeros(len(raw), bool)
     if _is_text(raw.type):
         strings, faults = text(raw)
-        values, wrong = _parsed_numbers(strings)
+        values, wrong = parsing.parsed_numbers(strings)
     elif pt.is_integer(raw.type) or pt.is_floating(raw.type) or pt.is_boolean(raw.type) or pt.is_null(raw.type):
         values = raw.cast(pa.float32(), safe=False)
     elif pt.is_decimal(raw.type):
@@ -96,7 +92,7 @@ def number(raw: pa.Array) -> Converted:
     else:
         return _wrong_type(raw, pa.float32(), "numbers")
     values = pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float32()), values)
-    infinite = _mask(pc.fill_null(pc.is_inf(values), False))
+    infinite = parsing.mask(pc.fill_null(pc.is_inf(values), False))
     return values, faults + _faults(
         ("not_a_number", wrong, "{value} is not a number", "Correct it, or leave it empty if it is unknown"),
         ("not_finite", infinite, "{value} is too large for a 32-bit float", "Correct it, or leave it empty"),
@@ -109,12 +105,12 @@ def rating(raw: pa.Array, bounds: tuple[float, float] | None) -> Converted:
     if any(fault.fatal for fault in faults):
         return values, faults
     known_bad = np.logical_or.reduce([fault.bad for fault in faults] or [np.zeros(len(raw), bool)])
-    missing = _mask(values.is_null()) & ~known_bad
+    missing = parsing.mask(values.is_null()) & ~known_bad
     faults += _faults(("missing_rating", missing, "is empty or NaN", "Every event needs its rating: fill it in"))
     if bounds is not None:
         low, high = bounds
         inside = pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high))
-        outside = ~_mask(pc.fill_null(inside, True)) & ~known_bad
+        outside = ~parsing.mask(pc.fill_null(inside, True)) & ~known_bad
         todo = "Correct it, or `data.interactions.rating_range`"
         faults += _faults(("rating_out_of_range", outside, f"{{value}} is outside [{low:g}, {high:g}]", todo))
     return values, faults
@@ -132,12 +128,12 @@ def timestamp(raw: pa.Array, now: int) -> Converted:
     wrong = np.zeros(len(raw), bool)
     if _is_text(raw.type):
         strings, faults = text(raw)
-        values, wrong = _parsed_times(strings)
+        values, wrong = parsing.parsed_times(strings)
     elif pt.is_integer(raw.type) or pt.is_null(raw.type):
         values = raw.cast(pa.int64(), safe=False)
     elif pt.is_floating(raw.type):
-        given = _mask(pc.fill_null(pc.invert(pc.is_nan(raw)), False))
-        whole = _mask(pc.fill_null(pc.and_(pc.equal(pc.floor(raw), raw), pc.less(pc.abs(raw), 2.0**62)), False))
+        given = parsing.mask(pc.fill_null(pc.invert(pc.is_nan(raw)), False))
+        whole = parsing.mask(pc.fill_null(pc.and_(pc.equal(pc.floor(raw), raw), pc.less(pc.abs(raw), 2.0**62)), False))
         values, wrong = pc.if_else(whole, raw, pa.scalar(None, raw.type)).cast(pa.int64()), given & ~whole
     elif _is_time(raw.type):
         values = _seconds(raw)
@@ -147,7 +143,7 @@ def timestamp(raw: pa.Array, now: int) -> Converted:
     todo = "Give whole seconds since 1970-01-01 UTC, or ISO-8601 such as 2024-05-01T12:00:00Z"
     faults += _faults(
         ("not_a_time", wrong, "{value} is not a time", todo),
-        ("missing_timestamp", _mask(values.is_null()) & ~known_bad, "is empty", todo),
+        ("missing_timestamp", parsing.mask(values.is_null()) & ~known_bad, "is empty", todo),
     )
     return values, faults + _implausible(values.fill_null(0).to_numpy(zero_copy_only=False), now, _is_time(raw.type))
 
@@ -163,7 +159,7 @@ def moment(raw: pa.Array) -> Converted:
     wrong = np.zeros(len(raw), bool)
     if _is_text(raw.type):
         strings, faults = text(raw)
-        (times, no_time), (numbers, no_number) = _parsed_times(strings), _parsed_numbers(strings)
+        (times, no_time), (numbers, no_number) = parsing.parsed_times(strings), parsing.parsed_numbers(strings)
         values, wrong = pc.coalesce(times.cast(pa.float32(), safe=False), numbers), no_time & no_number
     elif _is_time(raw.type):
         values = _seconds(raw).cast(pa.float32(), safe=False)
@@ -175,7 +171,7 @@ def moment(raw: pa.Array) -> Converted:
 
 
 def strings(raw: pa.Array, separator: str, max_values: int) -> Converted:
-    """Return list<string> without empty values, at most `max_values` a row; null for none."""
+    """Return list<string> without empty values, at most `max_values` per row; null for none."""
     lists, faults = _lists(_plain(raw), separator)
     if any(fault.fatal for fault in faults):
         return pa.nulls(len(raw), pa.list_(pa.string())), faults
@@ -183,7 +179,7 @@ def strings(raw: pa.Array, separator: str, max_values: int) -> Converted:
     row = np.repeat(np.arange(len(lists)), lengths)
     values, inner = text(lists.flatten())
     faults += [_of_rows(fault, row, len(lists)) for fault in inner]
-    keep = _mask(values.is_valid())
+    keep = parsing.mask(values.is_valid())
     ordinal = np.cumsum(keep) - 1  # the position of a kept value among all kept values
     kept = np.bincount(row[keep], minlength=len(lists))
     keep &= ordinal - (np.cumsum(kept) - kept)[row] < max_values
@@ -194,7 +190,7 @@ def strings(raw: pa.Array, separator: str, max_values: int) -> Converted:
 
 
 def vector(raw: pa.Array, separator: str, size: int) -> Converted:
-    """Return list<float32> of exactly `size` numbers a row; null for none."""
+    """Return list<float32> of exactly `size` numbers per row; null for none."""
     lists, faults = _lists(_plain(raw), separator)
     if any(fault.fatal for fault in faults):
         return pa.nulls(len(raw), pa.list_(pa.float32())), faults
@@ -205,7 +201,7 @@ def vector(raw: pa.Array, separator: str, size: int) -> Converted:
     if any(fault.fatal for fault in inner):
         return pa.nulls(len(raw), pa.list_(pa.float32())), faults
     known_bad = np.logical_or.reduce([np.zeros(len(lists), bool), *(fault.bad for fault in faults)])
-    missing = (np.bincount(row[_mask(values.is_null())], minlength=len(lists)) > 0) & ~known_bad
+    missing = (np.bincount(row[parsing.mask(values.is_null())], minlength=len(lists)) > 0) & ~known_bad
     wrong = (lengths > 0) & (lengths != size)
     faults += _faults(
         (
@@ -238,52 +234,6 @@ def _of_rows(fault: Fault, row: np.ndarray, rows: int) -> Fault:
     return Fault(fault.reason, bad, fault.found, fault.todo, fault.fatal)
 
 
-# ---- parsing text ----
-
-
-def _parsed_numbers(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Return numbers, and which strings are not numbers."""
-    try:
-        return strings.cast(pa.float32()), np.zeros(len(strings), bool)
-    except pa.ArrowInvalid:
-        tidy = pc.utf8_trim_whitespace(strings)
-        values = _cast(_only(pc.replace_substring_regex(tidy, r"^\+", ""), _NUMBER), pa.float32())
-        missing = pc.is_in(tidy, _MISSING)
-        return values, _mask(pc.and_(strings.is_valid(), pc.and_(values.is_null(), pc.invert(missing))))
-
-
-def _parsed_times(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Return seconds, and which strings are not times."""
-    try:
-        return strings.cast(pa.int64()), np.zeros(len(strings), bool)
-    except pa.ArrowInvalid:
-        tidy = pc.utf8_trim_whitespace(strings)
-        whole = pc.replace_substring_regex(_only(tidy, _WHOLE), r"^\+|\.0*$", "")
-        iso = pc.replace_substring_regex(tidy, r"(:\d\d)[.,]\d+", r"\1")  # parts of a second
-        values = pc.coalesce(
-            _cast(whole, pa.int64()),
-            _cast(_only(iso, _NAIVE), pa.timestamp("s")).cast(pa.int64()),
-            _cast(_only(iso, _ZONED), pa.timestamp("s", "UTC")).cast(pa.int64()),
-        )
-        return values, _mask(pc.and_(strings.is_valid(), values.is_null()))
-
-
-def _only(strings: pa.Array, pattern: str) -> pa.Array:
-    """Return `strings`, null where they do not match."""
-    return pc.if_else(pc.match_substring_regex(strings, pattern), strings, pa.scalar(None, pa.string()))
-
-
-def _cast(strings: pa.Array, to: pa.DataType) -> pa.Array:
-    """Return `strings.cast(to)`, null where the cast fails. Halving finds the few failures."""
-    try:
-        return strings.cast(to)
-    except pa.ArrowInvalid:
-        half = len(strings) // 2
-        if half == 0:
-            return pa.nulls(1, to)
-        return pa.concat_arrays([_cast(strings[:half], to), _cast(strings[half:], to)])
-
-
 # ---- faults ----
 
 
@@ -294,7 +244,7 @@ def _implausible(seconds: np.ndarray, now: int, unit_known: bool) -> list[Fault]
     )
     future = (seconds > now + DAY) & (seconds <= _YEAR_2100)
     todo = "Correct it, or the clock of this machine"
-    return faults + _wrong_unit(seconds, unit_known) + _faults(("future", future, "{value} lies in the future", todo))
+    return faults + _wrong_unit(seconds, unit_known) + _faults(("future", future, "{value} is in the future", todo))
 
 
 def _wrong_unit(seconds: np.ndarray, unit_known: bool) -> list[Fault]:
@@ -308,7 +258,7 @@ def _wrong_unit(seconds: np.ndarray, unit_known: bool) -> list[Fault]:
     first = int(seconds[wrong][0])
     scale = next((scale for scale in _UNITS if first // scale <= _YEAR_2100), 10**9)
     year = 1970 + first // 31_556_952
-    found = f"{{value}}, in seconds, is the year {year:,}; it seems to be in {_UNITS[scale]}"
+    found = f"{{value}}, read as seconds, is in the year {year:,}; it seems to be in {_UNITS[scale]}"
     return _faults(("time_unit", wrong, found, f"Divide the column by {scale:,}: times are in seconds"))
 
 
@@ -318,7 +268,7 @@ def _faults(*candidates: tuple[str, np.ndarray, str, str]) -> list[Fault]:
 
 def _wrong_type(raw: pa.Array, to: pa.DataType, wanted: str) -> Converted:
     """Return the fault of a column of a wrong type; a column of nulls has none."""
-    bad = _mask(raw.is_valid())
+    bad = parsing.mask(raw.is_valid())
     if not bad.any():
         return pa.nulls(len(raw), to), []
     found = f"{{value}} is of type {raw.type}, not {wanted}"
@@ -338,17 +288,13 @@ def _is_time(type_: pa.DataType) -> bool:
 
 
 def _seconds(raw: pa.Array) -> pa.Array:
-    """Arrow times or dates as int64 seconds since 1970."""
+    """Return Arrow times or dates as int64 seconds since 1970."""
     return raw.cast(pa.timestamp("s", getattr(raw.type, "tz", None)), safe=False).cast(pa.int64())
 
 
 def _is_text(type_: pa.DataType) -> bool:
     tests: Iterable = (pt.is_string, pt.is_large_string, pt.is_string_view, pt.is_binary, pt.is_large_binary)
     return any(test(type_) for test in tests)
-
-
-def _mask(values: pa.Array) -> np.ndarray:
-    return values.to_numpy(zero_copy_only=False).astype(bool)
 
 
 def _decoded(value: bytes | None) -> str | None:

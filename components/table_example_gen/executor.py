@@ -1,7 +1,7 @@
-"""Reads a table's files in Beam, a file a worker: first every file is checked, then what stays is written.
+"""The executor of TableExampleGen: checks all files of a table in Beam, then writes the valid rows.
 
-Keys that repeat are found shard by shard, after a shuffle by their hash. Beam carries problems as data; the executor
-turns them into one error, so a user never meets a Beam traceback.
+One worker reads a file. Duplicate keys are found shard by shard, after a shuffle by their hash. Workers return problems
+as data, and the executor raises one error for all of them, without a traceback of Beam.
 """
 
 import core.tf  # noqa: F401
@@ -36,7 +36,7 @@ SOURCES = "sources"  # the property of the artifact that holds its files
 
 
 class Driver(driver.FileBasedDriver):
-    """TFX's driver with the spans chosen before, and a cache key of the content of the files."""
+    """TFX's driver with the spans that the configuration selects, and a fingerprint of the content of the files."""
 
     def resolve_exec_properties(self, exec_properties: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Add the span and the fingerprint of the files.
@@ -63,7 +63,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """Check the files, write `Split-all` and the report.
 
         Raises:
-          DataError: no file matches, or the files break the specification; then nothing is written.
+          DataError: no file matches, or the files have problems; then nothing is written.
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
@@ -82,7 +82,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples.set_string_custom_property(SOURCES, json.dumps(sources))
         if source.spans:
             examples.set_string_custom_property(SPANS, ", ".join(source.spans))
-        _say(report)
+        _report_rows(report)
 
     def _run(self, paths: list[str], spec: TableSpec, spans: tuple[str, ...], uri: str, report_path: str) -> None:
         """Run one Beam pipeline: check each file and the keys of each shard, plan the table, write each file."""
@@ -112,14 +112,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 class _Check(beam.DoFn):
-    """Check a file; its keys go by shard to the output `KEYS`."""
+    """Check a file and yield its keys by shard as the output `KEYS`."""
 
     KEYS = "keys"
 
     def __init__(self, spec: TableSpec, now: int, shards: int):
         self.spec, self.now, self.shards = spec, now, shards
 
-    def process(self, path: str) -> Iterator[Any]:  # FileCheck, and what is tagged
+    def process(self, path: str) -> Iterator[Any]:  # FileCheck, and tagged outputs
         check = yield from self._keys(path)
         yield check
 
@@ -135,7 +135,7 @@ class _Check(beam.DoFn):
                     yield beam.pvalue.TaggedOutput(self.KEYS, (shard, part))
 
 
-def _say(report: dict[str, Any]) -> None:
+def _report_rows(report: dict[str, Any]) -> None:
     """Report the number of rows, and of dropped rows, as progress."""
     spans = f"spans {', '.join(report['spans'])}: " if report["spans"] else ""
     text = f"{spans}{report['rows_written']:,} rows"

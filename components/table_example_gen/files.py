@@ -1,4 +1,4 @@
-"""A file of a table, of any format: its columns, its rows in batches, and the positions of rows for people."""
+"""A file of a table, of any format: its columns, its rows in batches, and the positions of rows for errors."""
 
 import contextlib
 import csv
@@ -22,7 +22,7 @@ _ROWS = 1 << 16  # rows of Parquet read at once
 class TableFile(ABC):
     """One file of a table.
 
-    Rows are counted from 0, over every row of the file, those that cannot be read included.
+    Rows are numbered from 0, including rows that cannot be read.
     """
 
     def __init__(self, path: str):
@@ -31,7 +31,7 @@ class TableFile(ABC):
 
     @abstractmethod
     def batches(self, columns: list[str]) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
-        """Yield the numbers of rows and some columns, batch by batch, with the names and types of the file."""
+        """Yield the row numbers and the given columns, batch by batch, with the names and types in the file."""
 
     @abstractmethod
     def rows(self) -> int:
@@ -39,7 +39,7 @@ class TableFile(ABC):
 
     @abstractmethod
     def places(self, rows: list[int]) -> list[str]:
-        """Return the position of each of these rows in words, such as a line."""
+        """Return the position of each of these rows as text, such as `line 7`."""
 
     def malformed(self) -> list[tuple[int, str]]:
         """Return the rows that could not be split into fields, with their faults; known after `batches`."""
@@ -50,10 +50,10 @@ class TableFile(ABC):
 
 
 def open_file(path: str, separator: str) -> TableFile:
-    """Return a file by the ending of its name.
+    """Open a file in the format of its extension.
 
     Raises:
-      DataError: the file is missing, empty, damaged, or has no ending that is known.
+      DataError: the file is missing, empty, damaged, or has an unknown extension.
     """
     kind = {".csv": CsvFile, ".tsv": CsvFile, ".txt": CsvFile, ".parquet": ParquetFile}.get(Path(path).suffix)
     if kind is None:
@@ -63,9 +63,11 @@ def open_file(path: str, separator: str) -> TableFile:
     found = looks_like(path)
     if kind is ParquetFile and found not in ("Parquet", None):
         found = "text, such as CSV" if found == "text" else found
-        raise DataError(path, "the file", f"looks like {found}, not Parquet", f"Name it by what it is, or {_EXPORT}")
+        raise DataError(
+            path, "the file", f"looks like {found}, not Parquet", f"Give it the matching extension, or {_EXPORT}"
+        )
     if kind is CsvFile and found not in ("text", None):
-        todo = f"Unpack it or name it by what it is, or {_EXPORT}"
+        todo = f"Unpack it or give it the matching extension, or {_EXPORT}"
         raise DataError(path, "the file", f"looks like {found}, not CSV", todo)
     return CsvFile(path, separator) if kind is CsvFile else ParquetFile(path)
 
@@ -103,13 +105,13 @@ class ParquetFile(TableFile):
             found = f"holds columns that cannot be read ({str(error).strip().splitlines()[0].rstrip('.')})"
             raise self.error("the file", found, "Write lists as variable-size lists, and export it again") from error
         except (pa.ArrowException, OSError) as error:
-            found = f"is no whole Parquet file ({str(error).strip().splitlines()[0].rstrip('.')})"
+            found = f"is not a complete Parquet file ({str(error).strip().splitlines()[0].rstrip('.')})"
             todo = "It may be truncated or of another format: copy or export it again"
             raise self.error("the file", found, todo) from error
 
 
 class CsvFile(TableFile):
-    """A CSV file, read in blocks; fields are the bytes between separators, so that no row stops the reading."""
+    """A CSV file, read in blocks. Fields are read as bytes, so that an invalid value does not stop the reading."""
 
     def __init__(self, path: str, separator: str):
         super().__init__(path)
@@ -121,7 +123,7 @@ class CsvFile(TableFile):
         with contextlib.closing(self._records()) as records:
             _, self.columns, self.first_line = next(records, (1, [], ""))
         if not self.columns:
-            raise self.error("the file", "has only blank lines", "Deliver it again, or take it away")
+            raise self.error("the file", "has only blank lines", "Deliver it again, or remove it")
 
     def batches(self, columns: list[str]) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
         self._malformed, self._read = {}, 0
@@ -132,7 +134,7 @@ class CsvFile(TableFile):
             except StopIteration:
                 return
             except pa.ArrowInvalid as error:
-                todo = "Check the quotes around its fields, or take the text out"
+                todo = "Check the quotes around its fields, or remove the text after the closing quote"
                 raise self.error("the file", f"cannot be split into rows ({error})", todo) from error
             numbers = np.arange(self._read, self._read + batch.num_rows)
             self._read += batch.num_rows
@@ -158,7 +160,7 @@ class CsvFile(TableFile):
             raise self.error("the file", f"cannot be split into rows ({error})", "Check its quotes") from error
 
     def _among_malformed(self, numbers: np.ndarray) -> np.ndarray:
-        """Return for the n-th valid row its number among all rows."""
+        """Convert the numbers of valid rows to their numbers among all rows."""
         if not self._malformed:
             return numbers
         skipped = np.sort(np.fromiter(self._malformed, np.int64))
@@ -174,7 +176,7 @@ class CsvFile(TableFile):
         ]
 
     def places(self, rows: list[int]) -> list[str]:
-        """Return the lines of rows, from a second reading of the file, for errors alone."""
+        """Return the lines of rows for errors; reads the file again."""
         if not rows:
             return []
         wanted = set(rows)
@@ -184,7 +186,7 @@ class CsvFile(TableFile):
         return [f"line {lines[row]}" for row in rows]
 
     def _check_whole(self) -> None:
-        """Raise DataError for UTF-16, and for a quote that is not closed, after which a parser sees one field."""
+        """Raise DataError for UTF-16, and for an unclosed quote, after which the parser reads a single field."""
         quotes = 0
         with open(self.path, "rb") as file:
             head = file.read(4)
@@ -197,7 +199,7 @@ class CsvFile(TableFile):
             line = self._unclosed_quote()
             if line:
                 todo = "The file may be truncated: deliver it again, or close the quote"
-                raise self.error(f"line {line}", "a quote opens and never closes", todo)
+                raise self.error(f"line {line}", "a quote is never closed", todo)
 
     def _unclosed_quote(self) -> int | None:
         """Return the line of a record whose quote is not closed, if there is one."""
@@ -220,8 +222,8 @@ class CsvFile(TableFile):
                     fields = next(reader)
                 except StopIteration:
                     return
-                except csv.Error as error:  # a field longer than any real one
-                    todo = "A quote that opens there may never close: close it, or shorten the field"
+                except csv.Error as error:  # a field above the limit of `csv`
+                    todo = "A quote in this line may not be closed: close it, or shorten the field"
                     raise self.error(f"line {begin}", f"{error} ({lines.first[:80]!r})", todo) from None
                 if fields:
                     yield begin, fields, lines.first

@@ -7,7 +7,7 @@ from collections import Counter
 from components.table_example_gen.files import CsvFile, TableFile
 from components.table_example_gen.spec import Problem, TableSpec, shortened
 
-_MOST_COLUMNS = 20  # that an error names
+_MOST_COLUMNS = 20  # the number of columns that an error names
 
 
 def find_columns(file: TableFile, spec: TableSpec) -> tuple[list[str], list[str], list[Problem]]:
@@ -31,19 +31,17 @@ def find_columns(file: TableFile, spec: TableSpec) -> tuple[list[str], list[str]
         problems.append(Problem(file.path, "the header" if isinstance(file, CsvFile) else "its columns", found, todo))
     counts = Counter(file.columns)
     for column in (wanted[name] for name in present if counts[wanted[name]] > 1):
-        todo = "Rename all but one, so that it is clear which is meant"
-        problems.append(
-            Problem(file.path, "the header", f"the column {column!r} stands there {counts[column]} times", todo)
-        )
+        todo = "Rename all but one"
+        problems.append(Problem(file.path, "the header", f"the column {column!r} occurs {counts[column]} times", todo))
     return present, ignored, problems
 
 
 def unknown_columns(spec: TableSpec) -> list[Problem]:
     """Return a problem for each column that the configuration renames and the table does not have."""
     key = f"data.{spec.table}.columns"
-    found = "is renamed, but no column of that name is read"
+    found = "is renamed, but the table has no such column"
     return [
-        Problem(key, name, found, f"Those that are: {', '.join(spec.types())}. Declare it, or remove it there")
+        Problem(key, name, found, f"Its columns are {', '.join(spec.types())}. Declare it, or remove the entry")
         for name in spec.columns
         if name not in spec.types()
     ]
@@ -51,10 +49,10 @@ def unknown_columns(spec: TableSpec) -> list[Problem]:
 
 def _nothing_known(file: TableFile, spec: TableSpec, expected: list[str], key: str) -> Problem:
     """Return the problem of a file without known columns: no header, another separator, or other names."""
-    lacks = f"there is none of the columns {', '.join(map(repr, expected))}"
+    lacks = f"found none of the columns {', '.join(map(repr, expected))}"
     if not isinstance(file, CsvFile):
         more = ", …" if len(file.columns) > _MOST_COLUMNS else ""
-        found = f"{lacks}; there are {', '.join(map(repr, file.columns[:_MOST_COLUMNS])) or 'none'}{more}"
+        found = f"{lacks}; the file has {', '.join(map(repr, file.columns[:_MOST_COLUMNS])) or 'none'}{more}"
         return Problem(file.path, "its columns", found, f"Name the right ones in {key}")
     shown = shortened(file.first_line)
     if len(file.columns) == 1:

@@ -17,7 +17,7 @@ from core.errors import DataError
 
 ROW, FILE = "row", "file"  # the position of a key
 KEYS_A_SHARD = 4_000_000
-_BYTES_A_ROW = 8  # the fewest of a row of CSV: the number of shards is chosen before the rows are counted
+_BYTES_A_ROW = 8  # a lower bound for CSV: the number of shards is chosen before the rows are counted
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ def repeats_of(parts: Iterable[pa.Table], spec: TableSpec) -> Repeats:
     """Return the duplicates among all keys of a shard.
 
     Args:
-      parts: key tables, in any order; each of one file, with its rows ascending.
-      spec: of the table.
+      parts: key tables in any order, each with rows of one file, ascending.
+      spec: the specification of the table.
     """
     tables = sorted((part for part in parts if part.num_rows), key=lambda part: (_file(part, 0), part[ROW][0].as_py()))
     if not tables:
@@ -93,7 +93,7 @@ def repeats_of(parts: Iterable[pa.Table], spec: TableSpec) -> Repeats:
 
 
 def repeated(keys: pa.Table, spec: TableSpec) -> np.ndarray:
-    """Return bool, the rows whose key an earlier row has."""
+    """Return [R] bool, whether an earlier row has the same key."""
     numbered = keys.select(spec.keys).append_column("ordinal", pa.array(np.arange(keys.num_rows)))
     first = numbered.group_by(list(spec.keys)).aggregate([("ordinal", "min")]).column("ordinal_min").to_numpy()
     out = np.ones(keys.num_rows, bool)
@@ -102,7 +102,7 @@ def repeated(keys: pa.Table, spec: TableSpec) -> np.ndarray:
 
 
 def merged(shards: Iterable[Repeats]) -> Repeats:
-    """Put the repeats of all shards together."""
+    """Merge the repeats of all shards."""
     rows: dict[str, list[np.ndarray]] = {}
     first: dict[str, Repeat] = {}
     for shard in shards:
@@ -115,7 +115,7 @@ def merged(shards: Iterable[Repeats]) -> Repeats:
 
 
 def problems(repeats: Repeats, spec: TableSpec) -> list[Problem]:
-    """Return one problem for each file that repeats keys: the first such row, and where its key stands first."""
+    """Return one problem per file with repeated keys: the first repeated row, and the row that it repeats."""
     return [_problem(file, repeat, len(repeats.rows[file]), spec) for file, repeat in repeats.first.items()]
 
 
@@ -131,7 +131,7 @@ def _problem(file: str, repeat: Repeat, count: int, spec: TableSpec) -> Problem:
         todo = f"Deliver it once, or set `{policy}` to drop or keep"
         return Problem(file, place, f"the same {row} as in {first}: {key}{more}", todo)
     return Problem(
-        file, place, f"{key} stands in {first} already{more}", f"Leave one row a key, or set `{policy}: drop`"
+        file, place, f"{key} already occurs in {first}{more}", f"Keep one row per key, or set `{policy}: drop`"
     )
 
 
@@ -150,7 +150,7 @@ def _file(keys: pa.Table, at: int) -> str:
 
 
 def _most_rows(path: str) -> int:
-    """At most how many rows a file has; 0 of one that cannot be read, which `check_file` says."""
+    """Return an upper bound of the rows of a file; 0 if it cannot be read, which `check_file` reports."""
     try:
         require_file(path)
         return pq.read_metadata(path).num_rows if path.endswith(".parquet") else os.path.getsize(path) // _BYTES_A_ROW

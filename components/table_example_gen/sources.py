@@ -12,7 +12,7 @@ from pathlib import Path
 from core import files
 from core.errors import DataError
 
-# The first bytes of other formats. Each has a byte that is no letter: a CSV file may begin with any letters.
+# The first bytes of other formats. Each has a byte that is not a letter, since a CSV file may begin with any letters.
 _MAGIC = {
     rb"PAR1[\x00-\x1f]": "Parquet",
     rb"\x1f\x8b": "gzip",
@@ -36,9 +36,9 @@ class TableSource:
 
     Args:
       base: the folder that the patterns are relative to.
-      patterns: globs below `base`, one for each chosen span; one where the path marks no span.
-      spans: the chosen spans as in the file names, oldest first.
-      span: the number of the newest span, as TFX counts spans; 0 where the path marks none.
+      patterns: globs below `base`, one per selected span; a single one if the path marks no span.
+      spans: the selected spans as in the file names, oldest first.
+      span: the number of the newest span, as TFX counts spans; 0 if the path marks none.
     """
 
     base: str
@@ -65,7 +65,7 @@ class TableSource:
 def matching(base: str | Path, pattern: str) -> list[str]:
     """Return the paths below `base` that match a glob, sorted.
 
-    Hidden files, and files and folders whose names begin with `_` (Spark's `_SUCCESS` and `_temporary`), are left out
+    Hidden files, and files and folders whose names begin with `_` (Spark's `_SUCCESS` and `_temporary`), are excluded
     unless the pattern names them.
     """
     hidden = any(part.startswith("_") for part in pattern.split("/"))
@@ -81,12 +81,12 @@ def require_file(path: str) -> None:
     """Check that `path` is a regular file with content. Nothing else is opened: opening a FIFO would block.
 
     Raises:
-      DataError: it is not such a file.
+      DataError: it is not a regular file with content.
     """
     try:
         status = os.stat(path)
     except OSError as error:
-        todo = "Check the path and its rights"
+        todo = "Check the path and its permissions"
         raise DataError(path, "the file", f"cannot be opened: {error.strerror}", todo) from None
     if stat.S_ISDIR(status.st_mode):
         raise DataError(path, "the file", "is a folder", folder_todo(path))
@@ -99,7 +99,7 @@ def require_file(path: str) -> None:
         with open(path, "rb"):
             pass
     except OSError as error:
-        todo = "Check its rights"
+        todo = "Check its permissions"
         raise DataError(path, "the file", f"cannot be opened: {error.strerror}", todo) from None
 
 
@@ -115,7 +115,7 @@ def folder_todo(path: str) -> str:
     """Return the advice for a folder where a file is expected, such as the folder of part files that Spark writes."""
     suffix = Path(path).suffix or ".parquet"
     pattern = f"{Path(path).name}/*{suffix}"
-    return f"If its part files are the table, as Spark writes one, let the table's `path` end in `{pattern}`"
+    return f"If it holds the part files of the table, as Spark writes them, let the table's `path` end in `{pattern}`"
 
 
 def looks_like(path: str) -> str | None:
@@ -130,10 +130,10 @@ def looks_like(path: str) -> str | None:
 
 
 def fingerprint(base: str, paths: Iterable[str]) -> str:
-    """Return a digest of the names below `base` and of the content of files; that of TFX ignores the content.
+    """Return a digest of the names below `base` and of the content of files, which TFX's own fingerprint ignores.
 
     Raises:
-      DataError: a file is missing, empty, no regular file or cannot be read.
+      DataError: a file is missing, empty, not a regular file, or cannot be read.
     """
     digest = hashlib.sha256()
     for path in paths:

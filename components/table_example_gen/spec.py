@@ -14,21 +14,21 @@ from transform.arrow_types import feature_types
 from transform.features import AnyFeature
 
 KEYS = names.KEYS
-_MOST_TOLD = 20
+_MAX_PROBLEMS = 20
 
 
 class TableSpec(Settings):
     """The columns of a table and how its files are read."""
 
-    table: Literal["interactions", "users", "items", "impressions"] = Field(description="The table.")
+    table: Literal["interactions", "users", "items", "impressions"] = Field(description="The name of the table.")
     columns: dict[str, str] = Field(default_factory=dict, description="Canonical column -> its name in the file.")
     separator: str = Field(",", description="The separator of the fields of a CSV file.")
     on_invalid: Literal["error", "drop"] = Field("error", description="The action on a row with an invalid value.")
     on_duplicate: Literal["error", "drop", "keep"] = Field("error", description="The action on a duplicate key.")
     max_dropped: float = Field(0.05, ge=0, le=1, description="The largest share of dropped rows.")
-    rating_range: tuple[float, float] | None = Field(None, description="[lowest, highest] rating, of interactions.")
+    rating_range: tuple[float, float] | None = Field(None, description="The [lowest, highest] rating of interactions.")
     features: dict[str, AnyFeature] = Field(default_factory=dict, description="Feature -> its kind and settings.")
-    extra: tuple[str, ...] = Field((), description="Further columns to carry as strings, such as the title.")
+    extra: tuple[str, ...] = Field((), description="Other columns that are written, as strings, such as the title.")
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ class TableSpec(Settings):
         return tuple(feature_types(self.features))
 
     def types(self) -> dict[str, pa.DataType]:
-        """Return column → written type; ratings are written only if the files have them."""
+        """Return column → Arrow type in the Examples; the rating is written only if the files have one."""
         types = dict.fromkeys(self.keys, pa.string())
         if names.TIMESTAMP in self.keys:
             types = event_types(has_rating=self.table == names.INTERACTIONS)
@@ -69,7 +69,7 @@ def check_dropped(table: str, dropped: Mapping[str, int], rows: int, bound: floa
     """Check the share of rows that were dropped.
 
     Args:
-      table: the table.
+      table: the name of the table.
       dropped: reason → the number of dropped rows.
       rows: the number of all rows, dropped ones included.
       bound: the largest share of dropped rows.
@@ -83,7 +83,7 @@ def check_dropped(table: str, dropped: Mapping[str, int], rows: int, bound: floa
 
 
 def dropped_problem(table: str, dropped: Mapping[str, int], rows: int, bound: float) -> Problem | None:
-    """Return the problem for which `check_dropped` raises; None without one."""
+    """Return the problem that `check_dropped` raises; None if the share is accepted."""
     total = sum(dropped.values())
     if total <= bound * rows:
         return None
@@ -102,13 +102,13 @@ def dropped_text(dropped: Mapping[str, int], rows: int) -> str:
 def as_error(problems: list[Problem]) -> DataError:
     """Return one error with all problems, one line each."""
     first, *rest = problems
-    lines = [str(DataError(*problem)) for problem in rest[: _MOST_TOLD - 1]]
-    if len(problems) > _MOST_TOLD:
-        lines.append(f"and {len(problems) - _MOST_TOLD} problems more")
+    lines = [str(DataError(*problem)) for problem in rest[: _MAX_PROBLEMS - 1]]
+    if len(problems) > _MAX_PROBLEMS:
+        lines.append(f"and {len(problems) - _MAX_PROBLEMS} more problems")
     return DataError(first.file, first.place, first.found, "\n  ".join([first.todo, *lines]))
 
 
 def shortened(value: object) -> str:
-    """Return a value for an error, of at most 80 characters."""
+    """Format a value for an error message, with at most 80 characters."""
     text = repr(value.decode(errors="backslashreplace") if isinstance(value, bytes) else value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -30,7 +30,7 @@ class FileCheck:
 
     Args:
       path: the file.
-      problems: the problems for which the table is refused.
+      problems: the problems for which the table is rejected.
       sha256: the digest of its content.
       rows: the number of its rows.
       dropped: reason → the number of dropped rows.
@@ -51,7 +51,7 @@ class FileCheck:
 
 @dataclass(frozen=True)
 class Plan:
-    """The problems of a table; without any, file → the rows that are left out as duplicates; and the report."""
+    """The result of checking a table: its problems; or, without any, the duplicate rows per file; and the report."""
 
     problems: list[Problem]
     repeats: dict[str, np.ndarray]
@@ -63,11 +63,11 @@ def check_file(path: str, spec: TableSpec, now: int) -> Generator[pa.Table, None
 
     Args:
       path: a .csv, .tsv, .txt or .parquet file.
-      spec: of its table.
+      spec: the specification of its table.
       now: timestamp; an event more than a day later is a fault.
 
     Yields:
-      The keys of the valid rows with their positions, batch by batch, as `keys.key_table` makes them.
+      The keys of the valid rows with their positions, batch by batch, as returned by `keys.key_table`.
 
     Returns:
       The content of the file.
@@ -97,9 +97,9 @@ def make_plan(checks: list[FileCheck], repeats: keys.Repeats, spec: TableSpec) -
     """Return the plan of a table from the checks of its files.
 
     Args:
-      checks: of all files, in any order.
+      checks: the checks of all files, in any order.
       repeats: the duplicates among their keys.
-      spec: of the table.
+      spec: the specification of the table.
     """
     checks = sorted(checks, key=lambda check: check.path)
     problems = unknown_columns(spec) + [problem for check in checks for problem in check.problems]
@@ -161,7 +161,7 @@ def _report(checks: list[FileCheck], repeats: dict[str, np.ndarray], spec: Table
 
 
 def _of_whole_table(checks: list[FileCheck], report: dict[str, Any], spec: TableSpec) -> list[Problem]:
-    """Return the problems of all files together: no rows, too many dropped, empty columns, ratings in some files."""
+    """Return the problems of all files together: no rows, too many dropped, empty columns, missing ratings."""
     file = checks[0].path if len(checks) == 1 else f"the {len(checks)} files of {spec.table}"
     if not report["rows_read"]:
         return [Problem(file, "the table", "has columns but no rows", "Deliver the table with its rows")]
@@ -177,7 +177,7 @@ def _of_whole_table(checks: list[FileCheck], report: dict[str, Any], spec: Table
     for column in spec.feature_columns:
         if column not in valued:
             found = f"the column {spec.name_in_file(column)!r} of {spec.table} has no value in any row"
-            todo = f"Deliver its values, or take {column!r} out of `features`"
+            todo = f"Deliver its values, or remove {column!r} from `features`"
             problems.append(Problem(file, "the table", found, todo))
     unrated = [check.path for check in checks if check.rows and names.RATING not in check.columns]
     if spec.table == names.INTERACTIONS and 0 < len(unrated) < sum(check.rows > 0 for check in checks):
@@ -244,7 +244,7 @@ class _Tally:
         self._kinds: dict[tuple[str, str], _Kind] = {}  # by column and reason
 
     def add(self, rows: np.ndarray, faults: _Faults) -> np.ndarray:
-        """Count the faults of a batch and return which of its rows are invalid; a row counts under its first reason."""
+        """Count the faults of a batch and return its invalid rows [R] bool; a row counts for its first reason."""
         bad = np.zeros(len(rows), bool)
         for column, fault, raw in faults:
             at = int(fault.bad.argmax())
@@ -260,9 +260,7 @@ class _Tally:
         malformed = self.file.malformed()
         if malformed:
             row, found = malformed[0]
-            todo = (
-                "Check the separators and quotes there. If it is the last line, the file is truncated: deliver it again"
-            )
+            todo = "Check its separators and quotes. If it is the last line, the file is truncated: deliver it again"
             self._kinds["", "malformed_row"] = _Kind(row, found, todo, False, len(malformed))
             self.dropped["malformed_row"] += len(malformed)
 

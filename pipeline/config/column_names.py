@@ -9,11 +9,11 @@ from transform.features import Feature, Features, raw_columns
 
 
 def check(data: Data, features: Features, split_column: str | None) -> None:
-    """Check `columns` of every table against the columns that are read of it.
+    """Check `columns` of every table against the columns of the table.
 
     Raises:
-      ValueError: a key is no column of that table, or a column that says who, what, when, how or which split comes from
-        the same column of the file as another. Features and the title may share one.
+      ValueError: a key is not a column of the table, or a key, timestamp, rating or split column comes from the same
+        column of the file as another. Features and the title may share one.
     """
     for table in data.tables:
         renamed = getattr(data, table).columns
@@ -35,7 +35,7 @@ def check(data: Data, features: Features, split_column: str | None) -> None:
 
 
 def _read_columns(table: str, data: Data, features: Features, split_column: str | None) -> list[str]:
-    """Return the columns that are read of a table, by our names."""
+    """Return the canonical names of the columns of a table."""
     more = {
         names.ITEMS: [data.title],
         names.INTERACTIONS: [split_column, names.RATING if data.interactions.has_ratings else None],
@@ -54,8 +54,8 @@ def _features(table: str, features: Features) -> Mapping[str, Feature]:
 
 
 def _hint(column: str, known: list[str], table: str, renamed: Mapping[str, str]) -> str:
-    message = f"is no column that is read of {table}; those are {', '.join(known)}."
+    message = f"is not a column of the table {table}; its columns are {', '.join(known)}."
     if renamed[column] in known and renamed[column] not in renamed:
-        return f"{message} Our name comes first: `{renamed[column]}: {column}`"
+        return f"{message} The canonical name is the key: `{renamed[column]}: {column}`"
     close = difflib.get_close_matches(column, known, n=1)
     return f"{message} Did you mean `{close[0]}`?" if close else f"{message} Declare it in `features`, or remove it"

@@ -39,7 +39,7 @@ def _check_marks(path: str) -> None:
     if dates and (len(dates) < 3 or "SPAN" in marks):
         raise ValueError("should have either {SPAN}, or all of {YYYY}, {MM} and {DD}")
     if "VERSION" in marks and not is_dated(path):
-        raise ValueError("should mark a span as well as a {VERSION}")
+        raise ValueError("{VERSION} requires {SPAN} or a date")
 
 
 class Table(Settings):
@@ -47,14 +47,16 @@ class Table(Settings):
 
     path: str = Field(
         description="A file or glob below `data.root`. `{SPAN}` (and `{VERSION}`), or `{YYYY}`, `{MM}` and `{DD}` mark "
-        "dated deliveries, of which those in `data.spans` are read."
+        "dated deliveries; `data.spans` selects those that are read."
     )
     columns: dict[str, str] = Field(
         default_factory=dict, description="Canonical or feature column -> its name in the file, where the names differ."
     )
     separator: str = Field(",", min_length=1, max_length=1, description="The separator of the fields of a CSV file.")
     on_invalid: Policy = Field(
-        "error", description="The action on a row with a missing key or an invalid value: `error`, or `drop` and count."
+        "error",
+        description="The action on a row with a missing key or an invalid value: `error`, or `drop` the row and report "
+        "the number.",
     )
     on_duplicate: Literal["error", "drop", "keep"] = Field(
         "error",
@@ -90,7 +92,9 @@ class Events(Table):
     """A table of users, items and timestamps."""
 
     on_unknown: Policy = Field(
-        "error", description="The action on a row with an unknown user or item: `error`, or `drop` and count."
+        "error",
+        description="The action on a row with an unknown user or item: `error`, or `drop` the row and report the "
+        "number.",
     )
 
 
@@ -111,7 +115,7 @@ class Interactions(Events):
 
     @property
     def has_ratings(self) -> bool:
-        """Return whether every event has to have a rating."""
+        """Return whether every event must have a rating."""
         return self.rating_range is not None or names.RATING in self.columns
 
 
@@ -153,19 +157,19 @@ class Data(Settings):
     )
     users: Table | None = Field(
         default=Table(path="users.parquet"),
-        description="The users, one row a user. Null for no table: then users are those of the interactions, without "
+        description="The users, one row per user; null if there is no table: the users of the interactions, without "
         "features.",
     )
-    items: Table = Field(default=Table(path="items.parquet"), description="The items, one row an item: the catalogue.")
+    items: Table = Field(default=Table(path="items.parquet"), description="The items, one row per item: the catalogue.")
     impressions: Events | None = Field(
         None,
-        description="The items that users were shown, chosen or not: user_id, item_id and timestamp. Used by "
-        "`ranking.negatives.impressions` alone.",
+        description="The items that users were shown, whether or not they were followed by an event: user_id, item_id "
+        "and timestamp. Used only by `ranking.negatives.impressions`.",
     )
     title: str | None = Field(
-        None, description="The column of the items that holds their titles, for reports and answers."
+        None, description="The column of the items that holds their titles, for reports and recommendations."
     )
-    exclude_seen: bool = Field(True, description="Whether items of earlier events of the user are never recommended.")
+    exclude_seen: bool = Field(True, description="Whether seen items are excluded from recommendations.")
     schema_folder: str | None = Field(
         None,
         description="The folder of frozen schemas (`<table>.pbtxt`), relative to the folder of this file; null to "

@@ -1,4 +1,4 @@
-"""The check of `twostep data check`: all problems of the tables, with Arrow alone, without TFX."""
+"""The check of `twostep data check`: all problems of the tables, found with Arrow, without TFX."""
 
 import time
 from collections.abc import Sequence
@@ -26,13 +26,13 @@ class TableCheck:
 
     Args:
       table: its name.
-      spans: the chosen spans; none where its path marks none.
-      files: how many files it has.
-      rows: how many they have.
-      dropped: reason → rows that a run would leave out.
+      spans: the selected spans; none if its path marks none.
+      files: the number of its files.
+      rows: the number of rows in them.
+      dropped: reason → the number of rows that a run would drop.
       columns: the columns that are read.
-      ignored: further columns of the files.
-      problems: what would stop a run.
+      ignored: other columns of the files.
+      problems: the problems that would stop a run.
     """
 
     table: str
@@ -58,7 +58,7 @@ def check(config: Config, config_file: str | Path) -> list[TableCheck]:
     """Check all tables, with the keys of all of them in memory.
 
     Raises:
-      UsageError: the spans do not fit together, the run folder cannot be written to, or a frozen schema is damaged.
+      UsageError: the tables have different spans, the run folder is not writable, or a frozen schema is damaged.
     """
     paths.check_run_folder(paths.run_folder(config))
     if config.data.schema_folder is not None:
@@ -99,7 +99,7 @@ def _kept(parts: list[pa.Table], plan: Plan) -> pa.Table:
 
 
 def _check_known(events: _Read, users: _Read, items: _Read, drop: bool) -> None:
-    """Add the problems of rows with unknown users or items, compared with tables without problems alone."""
+    """Add the problems of rows with unknown users or items, compared only with tables without problems."""
     rows = events.keys
     if rows is None:
         return

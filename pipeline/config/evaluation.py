@@ -11,7 +11,7 @@ from core.settings import Settings
 from trainer.retrieval import registry as retrieval_registry
 
 _IN_FORCE = "in_force"  # the release in force
-_FLOOR = 0.001  # the bound of the default rule that some relevant item is found
+_FLOOR = 0.001  # the lower bound of NDCG in the default rules
 _RETRIEVAL = "retrieval"  # the lists in the retriever's order, as a baseline
 
 
@@ -20,7 +20,7 @@ class Evaluation(Settings):
 
     unit: Literal["user", "event"] = Field(
         "user",
-        description="The queries of a split: `user`, one query a user at the first event; `event`, one query an event.",
+        description="The queries of a split: `user`: one per user, at their first event; `event`: one per event.",
     )
     at: tuple[Annotated[int, Field(ge=1, le=10_000)], ...] = Field(
         (10, 20, 100), min_length=1, max_length=50, description="The list lengths k of the metrics."
@@ -33,18 +33,21 @@ class Evaluation(Settings):
     )
     resamples: int = Field(1000, ge=100, le=100_000, description="The number of bootstrap resamples of an interval.")
     max_queries: int = Field(
-        10_000, ge=1, le=10_000_000, description="The maximum number of test queries; a random sample of more."
+        10_000,
+        ge=1,
+        le=10_000_000,
+        description="The maximum number of test queries; a larger set is sampled at random.",
     )
     min_queries: int = Field(
         30,
         ge=1,
         le=10_000_000,
-        description="The minimum number of test queries with a relevant item for a release.",
+        description="The minimum number of test queries with a relevant item that a release requires.",
     )
     rules: tuple[Rule, ...] = Field(
         (),
-        description="The conditions of a release. By default NDCG at the shortest list length has to be above zero and "
-        "not below that of `baselines`, `retrieval` and `in_force`.",
+        description="The conditions of a release. By default NDCG at the shortest list length has to be at least 0.001 "
+        "and not below the NDCG of `baselines`, `retrieval` and `in_force`.",
     )
 
     @property
@@ -63,7 +66,9 @@ class Evaluation(Settings):
         ]
         for name in self.baselines:
             if name not in models:
-                raise ValueError(f"baselines should be of {', '.join(models)}, which need no features; found {name!r}")
+                raise ValueError(
+                    f"baselines should be among {', '.join(models)}, which need no features; found {name!r}"
+                )
         for rule in self.conditions:
             self._check(rule)
         return self

@@ -29,13 +29,13 @@ class Key:
     """One key.
 
     Args:
-      name: without those above it.
-      kind: what may stand there, in words.
-      default: as YAML; empty where the key is required or a group.
+      name: the last part of the dotted key.
+      kind: the type of the value, in words.
+      default: as YAML; empty if the key is required or a group.
       meaning: one sentence.
       below: the keys of a group.
       required: whether it must be given.
-      where: the choice that this key belongs to, such as `model: two_tower`; empty where it always exists.
+      where: the choice that this key belongs to, such as `model: two_tower`; empty if it always exists.
     """
 
     name: str
@@ -69,7 +69,7 @@ def explain(key: str | None = None) -> str:
 
 
 def _of_model(key: str) -> list[str] | None:
-    """Return the lines on `STEP.params.MODEL` or `STEP.params.MODEL.SETTING`; None where `key` names no model.
+    """Return the lines on `STEP.params.MODEL` or `STEP.params.MODEL.SETTING`; None if `key` names no model.
 
     A name that a model and a setting share, such as `ranking.params.trees`, is the model, which has that setting.
 
@@ -135,7 +135,7 @@ def _key(name: str, field: FieldInfo) -> Key:
 
 
 def _with_defaults(keys: tuple[Key, ...], value: BaseModel) -> tuple[Key, ...]:
-    """Return the keys of an optional group: those that its default sets are not required."""
+    """Return the keys of an optional group; keys that its default sets are not required."""
     return tuple(
         replace(key, default=_yaml(getattr(value, key.name)), required=False) if key.required else key for key in keys
     )
@@ -173,11 +173,11 @@ def _union_kind(parts: list[Any], optional: bool) -> tuple[str, tuple[Key, ...]]
         return (f"{kind} or null" if optional else kind), below
     models = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
     if len(models) == len(parts):
-        # Told apart by `kind`: one entry for the choice, then the settings of each.
+        # A choice by `kind`: one entry for the choice, then the settings of each.
         names = [model.model_fields["kind"].default for model in models]
         more = ", or `module:Class` for a kind of your own" if all(issubclass(each, Feature) for each in models) else ""
-        told = "; ".join(_choices(names, models))
-        choice = Key("kind", f"one of {', '.join(names)}{more}", "", told, required=True)
+        descriptions = "; ".join(_choices(names, models))
+        choice = Key("kind", f"one of {', '.join(names)}{more}", "", descriptions, required=True)
         settings = (
             replace(key, where=f"kind: {name}")
             for name, model in zip(names, models, strict=True)
@@ -226,7 +226,7 @@ def _rendered(keys: Sequence[Key], indent: int) -> Iterator[str]:
             yield f"{margin}# ---- where {where}"
         note = "" if key.kind == "group" else f"({key.kind})"
         left_out = key.below and key.default == "null"
-        when = "Required." if key.required else "By default left out." if left_out else ""
+        when = "Required." if key.required else "Absent by default." if left_out else ""
         comment = " ".join(filter(None, [key.meaning, note, when]))
         for line in textwrap.wrap(comment, _WIDTH - len(margin) - 2, break_long_words=False, break_on_hyphens=False):
             yield f"{margin}# {line}"

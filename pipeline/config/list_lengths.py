@@ -15,13 +15,13 @@ def list_lengths(config: Config) -> dict[str, int]:
 
 
 def check_files(config: Config, files: Sequence[Path]) -> None:
-    """Check the configured list lengths against the rows of the items table's files.
+    """Check the configured list lengths against the number of rows in the files of the items table.
 
-    Rows are counted as an upper bound and only as far as needed. Files that cannot be counted pass: `ItemGen` says
-    what is wrong with them.
+    Rows are counted as an upper bound and only as far as needed. Files that cannot be counted pass; `ItemGen`
+    reports them.
 
     Raises:
-      UsageError: the files have fewer rows than a list is long.
+      UsageError: a list is longer than the number of rows.
     """
     lengths = list_lengths(config)
     rows = rows_up_to(files, max(lengths.values()))
@@ -40,11 +40,11 @@ def check_joined(config: Config, examples: Path) -> None:
     """Check the configured list lengths against the joined catalogue.
 
     Args:
-      config: the recommender's.
+      config: the configuration.
       examples: the folder of EventJoiner's output `examples`.
 
     Raises:
-      DataError: the catalogue has fewer items than a list is long.
+      DataError: a list is longer than the catalogue.
     """
     from core import names, queries
     from core.arrow import read_arrow
@@ -68,7 +68,7 @@ def rows_up_to(files: Iterable[Path], enough: int) -> int | None:
 
 
 def _rows(file: Path, enough: int) -> int | None:
-    """Return the rows of one file; None if it is not a regular file, or not of the format that its name says."""
+    """Return the rows of one file; None if it is not a regular file, or not in the format of its extension."""
     from components.table_example_gen.sources import looks_like, require_file
     from core.errors import DataError
 
@@ -95,7 +95,7 @@ def _parquet_rows(file: Path) -> int | None:
 
 
 def _csv_rows(file: Path, enough: int) -> int | None:
-    """Return an upper bound of the rows of a file below its header: blank lines and quoted line ends count too."""
+    """Return an upper bound of the rows of a file below its header: blank lines and quoted line ends are included."""
     ends, last = 0, b""
     try:
         with open(file, "rb") as lines:

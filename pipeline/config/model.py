@@ -41,7 +41,8 @@ class Retrieval(Settings):
         10_000,
         ge=1,
         le=10_000_000,
-        description="The maximum number of eval queries that choose epochs and weights; a random sample of more.",
+        description="The maximum number of eval queries that determine epochs and weights; a larger set is sampled "
+        "at random.",
     )
 
 
@@ -53,33 +54,33 @@ class Ranking(Settings):
         default_factory=dict, description="The settings of that model; see `twostep config explain`."
     )
     negatives: Negatives = Field(
-        default=Negatives(), description="The items of the training lists beside the candidates."
+        default=Negatives(), description="The items added to the candidates in training lists."
     )
     earlier_windows: int = Field(
         0,
         ge=0,
         le=100,
-        description="The number of windows of train, each as long as eval, whose queries make more training lists. A "
-        "window needs one more fit of the retriever, on the events before it.",
+        description="The number of earlier windows of train, each as long as eval, that add training lists. Each "
+        "requires one more fit of the retriever.",
     )
     max_queries: int = Field(
         100_000,
         ge=1,
         le=10_000_000,
-        description="The maximum number of queries of eval, and of each window, that make training lists; a random "
-        "sample of more.",
+        description="The maximum number of queries of eval, and of each window, that make training lists; a larger "
+        "set is sampled at random.",
     )
 
 
 class Release(Settings):
-    """The release store."""
+    """The folder, retention and signatures of releases."""
 
     folder: str = Field("releases", description="The folder of the releases, below `run_folder`.")
     keep: int = Field(
         5,
         ge=1,
         le=10_000,
-        description="The number of newest releases that are kept, and of those that were last in force; older ones are "
+        description="The number of newest releases, and of releases last in force, that are kept; older ones are "
         "deleted with their pushed models.",
     )
     signing_key: str | None = Field(
@@ -120,18 +121,19 @@ class Config(Settings):
         42,
         ge=0,
         lt=2**32,
-        description="The seed of everything random; the same data and seed give the same models.",
+        description="The seed of all random numbers; the same data and seed give the same models.",
     )
     run_folder: str | None = Field(
         None,
         description="The folder of the runs, relative to the folder of this file. By default `runs/<name>` in the "
-        "nearest parent folder with `.git` or `runs`, or else in the folder of this file.",
+        "nearest folder with `.git` or `runs`, from the folder of this file upwards, or else in the folder of this "
+        "file.",
     )
-    data: Data = Field(description="The tables.")
-    features: Features = Field(default_factory=Features, description="The features.")
+    data: Data = Field(description="The input tables.")
+    features: Features = Field(default_factory=Features, description="The features of users and items.")
     split: Split = Field(default=Split(), description="The split of the events.")
-    retrieval: Retrieval = Field(default=Retrieval(), description="The first step.")
-    ranking: Ranking = Field(default=Ranking(), description="The second step.")
+    retrieval: Retrieval = Field(default=Retrieval(), description="The retrieval model and its index.")
+    ranking: Ranking = Field(default=Ranking(), description="The ranking model and its training lists.")
     reranking: rerank_settings.Reranking = Field(
         default=rerank_settings.Reranking(), description="The re-ranking of the ranker's lists."
     )
@@ -139,7 +141,7 @@ class Config(Settings):
     drift: Drift = Field(
         default=Drift(), description="The bounds of the drift from the delivery of the release in force."
     )
-    release: Release = Field(default=Release(), description="The release store.")
+    release: Release = Field(default=Release(), description="The folder, retention and signatures of releases.")
     keep_runs: int = Field(
         5,
         ge=1,
@@ -203,13 +205,13 @@ class Config(Settings):
         if unknown:
             raise ValueError(
                 f"evaluation.slices: {unknown} should be features of users with one value each, or features of items "
-                f"with one value or categories; those are {sliceable}"
+                f"with one value or categories; these are {sliceable}"
             )
         for rule in self.evaluation.conditions:
             column = (rule.slice or "").partition("=")[0]
             if column in self.features.item and not rule.metric.startswith("recall@"):
                 raise ValueError(
-                    f"evaluation.rules: slices of items have recall alone; found {rule.metric} of {rule.slice}"
+                    f"evaluation.rules: only recall is defined for slices of items; found {rule.metric} of {rule.slice}"
                 )
 
     def _check_impressions(self) -> None:
@@ -233,7 +235,7 @@ class Config(Settings):
         feature = self.features.item.get(title)
         one_text = feature is None or (feature.raw is not None and feature.raw.one_string)
         if title in feature_names.RESERVED or title in self.features.user or not one_text:
-            raise ValueError(f"data.title: should be a column of items that holds one text a row; found {title!r}")
+            raise ValueError(f"data.title: should be a column of items that holds one text per row; found {title!r}")
 
 
 def _checked(place: str, check: Callable[..., object], *arguments: Any) -> None:

@@ -20,11 +20,10 @@ def folder_of_runs(run_folder: str | None, name: str, config_folder: Path) -> Pa
     """Return the folder of the runs of a recommender, independent of the working directory.
 
     Args:
-      run_folder: as configured; a relative one starts from the configuration's folder. None for the default, which is
-        `runs/<name>` in the nearest folder, from the configuration's upwards, that holds `.git` or a folder `runs`;
-        where there is none, in the configuration's folder.
-      name: of the recommender.
-      config_folder: the folder that the configuration lies in.
+      run_folder: the configured folder, relative to the configuration's folder. None: `runs/<name>` in the nearest of
+        the configuration's folder and its parents that contains `.git` or `runs`, else in the configuration's folder.
+      name: the name of the recommender.
+      config_folder: the folder of the configuration.
     """
     config_folder = config_folder.absolute()
     if run_folder is not None:
@@ -41,12 +40,12 @@ def metadata_file(config: Config) -> Path:
 
 
 def pipeline_root(config: Config) -> Path:
-    """Return the folder of the artifacts, with one folder a node."""
+    """Return the folder of the artifacts, with one folder per node."""
     return run_folder(config) / "pipeline"
 
 
 def log_folder(config: Config) -> Path:
-    """Return the folder of the logs, with one file a run."""
+    """Return the folder of the logs, with one file per run."""
     return run_folder(config) / "logs"
 
 
@@ -83,20 +82,20 @@ def data_root(config: Config, config_file: str | Path) -> Path:
 
 
 def table_sources(config: Config, config_file: str | Path) -> dict[str, TableSource]:
-    """Return table → its files, with the spans chosen; only files of tables whose paths mark spans are looked for.
+    """Return table → its files, with the selected spans; the folder is searched only if paths mark spans.
 
     Raises:
-      UsageError: the spans do not fit together; see `pipeline.config.spans.choose`.
+      UsageError: no span is selected or the tables have different spans; see `pipeline.config.spans.choose`.
     """
     root = str(data_root(config, config_file))
     return spans.choose(config.data.paths, config.data.spans, root, matching)
 
 
 def table_files(config: Config, config_file: str | Path) -> dict[str, list[Path]]:
-    """Return table → its files, sorted; for dated tables those of the chosen spans.
+    """Return table → its files, sorted; for dated tables the files of the selected spans.
 
     Raises:
-      UsageError: a table has none, or a folder in place of one; the message says how to get them.
+      UsageError: a table has no file, or a folder in place of a file; the message gives the remedy.
     """
     root = data_root(config, config_file)
     sources = table_sources(config, config_file)
@@ -205,7 +204,7 @@ def check_schema(file: Path) -> None:
 
     try:
         schema = text_format.Parse(file.read_text(encoding="utf-8"), schema_pb2.Schema())
-        found = "" if schema.feature else "it has no feature"
+        found = "" if schema.feature else "it lists no column"
     except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         found = str(error)[:200]
     if found:

@@ -26,19 +26,19 @@ class _Delivery:
 def choose(
     paths: Mapping[str, str], spans: Spans, base: str, match: Callable[[str, str], list[str]]
 ) -> dict[str, TableSource]:
-    """Return the chosen spans, for all tables whose paths mark spans, each in its newest version.
+    """Return the files of each table: of the selected spans, in their newest version, if its path marks spans.
 
     Args:
       paths: table → its configured path.
-      spans: which spans to take.
-      base: the folder that the paths start from.
+      spans: the configured selection.
+      base: the folder that the paths are relative to.
       match: (base, glob) → paths that match.
 
     Returns:
-      Table → where its files lie; where no dated table has any file, with the paths as they are.
+      Table → its files. If no dated table has a file, the patterns are the paths unchanged.
 
     Raises:
-      UsageError: a file's span is no number or no date, there is no span to choose, or a table lacks a span that
+      UsageError: the span of a file is not a number or a date, no span is selected, or a table lacks a span that
         another has.
     """
     found = {table: _deliveries(table, path, base, match) for table, path in paths.items() if is_dated(path)}
@@ -55,7 +55,7 @@ def choose(
 
 
 def _chosen(found: Mapping[str, dict[int, _Delivery]], spans: Spans, base: str, paths: Mapping[str, str]) -> list[int]:
-    """Return the numbers of the chosen spans, ascending."""
+    """Return the numbers of the selected spans, ascending."""
     owners = {number: table for table, deliveries in found.items() for number in deliveries}
     numbers = sorted(owners)
     if spans.first is not None and spans.last is not None:
@@ -64,8 +64,8 @@ def _chosen(found: Mapping[str, dict[int, _Delivery]], spans: Spans, base: str, 
     else:
         chosen = numbers[-(spans.newest or 1) :]
     if not chosen:
-        there = _listed(found[owners[number]][number].label for number in numbers)
-        raise UsageError(f"data.spans: chooses no span; below {base} there are {there}. Choose among these.")
+        available = _listed(found[owners[number]][number].label for number in numbers)
+        raise UsageError(f"data.spans: selects no span; available below {base}: {available}. Choose among these.")
     lacking = [
         f"  data.{table}: lacks span {found[owners[number]][number].label}, which data.{owners[number]} has: "
         f"{base}/{_filled(paths[table], found[owners[number]][number])}"
@@ -75,9 +75,9 @@ def _chosen(found: Mapping[str, dict[int, _Delivery]], spans: Spans, base: str, 
     ]
     if lacking:
         raise UsageError(
-            "the tables whose paths mark spans should be of the same spans:\n"
+            "the tables whose paths mark spans should have the same spans:\n"
             + "\n".join(lacking)
-            + "\nDeliver what is missing, or choose other spans in `data.spans`, such as {first: 2, last: 5}."
+            + "\nDeliver the missing files, or choose other spans in `data.spans`, such as {first: 2, last: 5}."
         )
     return chosen
 
@@ -98,19 +98,19 @@ def _deliveries(table: str, path: str, base: str, match: Callable[[str, str], li
             raise UsageError(
                 f"data.{table}: {file}: should have digits in place of the marks of {path!r}"
                 + (", and a date that exists" if "{YYYY}" in path else "")
-                + ". Rename the file, or move it out of the way of the pattern."
+                + ". Rename the file, or move it so that the pattern does not match."
             )
         version = tokens.pop("VERSION", None)
         label = tokens.get("SPAN") or "-".join(tokens[part] for part in _DIGITS)
         delivery = deliveries.setdefault(number, _Delivery(label, tokens))
         if delivery.label != label:
             raise UsageError(
-                f"data.{table}: span {number} is there twice, as {delivery.label!r} and as {label!r}, below {base}. "
+                f"data.{table}: span {number} exists twice, as {delivery.label!r} and as {label!r}, below {base}. "
                 "Keep one of them."
             )
         if version is not None and delivery.versions.setdefault(int(version), version) != version:
             raise UsageError(
-                f"data.{table}: version {int(version)} of span {label} is there twice, as "
+                f"data.{table}: version {int(version)} of span {label} exists twice, as "
                 f"{delivery.versions[int(version)]!r} and as {version!r}, below {base}. Keep one of them."
             )
     return deliveries
@@ -131,7 +131,7 @@ def _number(span: int | datetime.date) -> int:
 
 
 def _regex(path: str) -> str:
-    """Return a path with marks as a regular expression with one group a mark."""
+    """Return a path with marks as a regular expression with one group per mark."""
     out, end = "", 0
     for mark in _PLACEHOLDER.finditer(path):
         name, width = mark[1], mark[2] or _DIGITS.get(mark[1])

@@ -27,7 +27,7 @@ def table_spec(config: Config, table: str) -> TableSpec:
 
 
 def compared_columns(config: Config) -> dict[str, dict[str, Literal["values", "missing"]]]:
-    """Return table → column → what is compared between deliveries.
+    """Return table → column → the property that is compared between deliveries.
 
     The values of keys, timestamps, text and columns without a feature differ in every delivery, so only their share of
     missing values is compared.

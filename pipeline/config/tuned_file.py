@@ -1,4 +1,4 @@
-"""Changes of values in a configuration file that keep everything else, with its comments."""
+"""Changes of single values in the text of a configuration, which keep the rest and its comments."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +7,9 @@ import yaml
 
 
 def with_params(text: str, step: str, params: Mapping[str, Any]) -> str:
-    """Return the text of a configuration with `params` set in those of a step.
+    """Return the configuration text with the `params` of one step updated.
 
-    Where the text cannot be changed in place (a value that an anchor shares), it is written anew without its comments.
+    A text that cannot be edited in place, such as one with a shared anchor, is rewritten without comments.
 
     Args:
       text: YAML, a mapping.

@@ -43,7 +43,7 @@ def queries(config: Config) -> QuerySettings:
 
 
 def windows(config: Config) -> WindowSettings:
-    """Return the settings of the windows of train that make training lists beside those of eval."""
+    """Return the settings of the earlier windows of train, whose queries add training lists to those of eval."""
     return WindowSettings(count=config.ranking.earlier_windows, of_each_user=config.split.method != "temporal")
 
 
@@ -99,7 +99,7 @@ def evaluator(
 ) -> EvaluatorSettings:
     """Return the settings of an evaluator of retrieval, or of both steps.
 
-    It holds the rules of its own steps alone, so that a change of the others leaves it in the cache.
+    They contain only the rules of the evaluated steps, so that a change of other rules keeps the cached evaluation.
     """
     evaluation = config.evaluation
     steps = ("retrieval", "two_step") if both_steps else ("retrieval",)
@@ -122,7 +122,7 @@ def evaluator(
 
 
 def serving(config: Config) -> ServingSettings:
-    """Return how a release answers."""
+    """Return the serving settings of a release."""
     return ServingSettings(
         name=config.name,
         features=config.features,

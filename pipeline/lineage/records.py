@@ -18,7 +18,7 @@ from core.names import RELEASE_TYPE
 Direction = Literal["back", "forward"]
 VERSION = "version"  # custom property of a release
 SOURCES = "sources"  # custom property of a table's Examples: JSON list of {file, sha256, rows}
-# Inputs with this prefix are only compared with: they are named, but their own lineage is not followed.
+# Inputs with this prefix are baselines of a comparison: they are shown, but their own lineage is not traced.
 COMPARED_WITH = "baseline"
 
 
@@ -45,7 +45,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Execution:
-    """An execution of a node; executions that took the result of another from the cache are left out."""
+    """An execution of a node; cached executions are omitted."""
 
     id: int
     node: str
@@ -59,7 +59,7 @@ class Execution:
 
 @dataclass(frozen=True)
 class Lineage:
-    """The lineage of artifacts, the roots; executions have the edges as ids of artifacts."""
+    """The lineage of the root artifacts; the edges are the input and output ids of the executions."""
 
     direction: Direction
     roots: tuple[int, ...]
@@ -67,7 +67,7 @@ class Lineage:
     executions: dict[int, Execution]
 
     def maker(self, artifact_id: int) -> Execution | None:
-        """Return the execution that an artifact is an output of."""
+        """Return the execution that produced an artifact."""
         return next((each for each in self.executions.values() if artifact_id in each.outputs), None)
 
     def next(self, artifact_id: int) -> list[int]:
@@ -99,7 +99,9 @@ def open_store(file: Path) -> Any:
 
 
 def check_store(file: Path, deep: bool = False) -> None:
-    """Check that a file, if it exists, is an SQLite store of ML Metadata, whose own errors do not name the file.
+    """Check that a file, if it exists, is an SQLite store of ML Metadata.
+
+    The errors of ML Metadata itself do not name the file.
 
     Args:
       file: the file.
@@ -119,7 +121,7 @@ def check_store(file: Path, deep: bool = False) -> None:
 
 
 def _damage(file: Path, deep: bool) -> str:
-    """Return what is wrong with an SQLite file; empty for nothing."""
+    """Return a description of the damage of an SQLite file; empty for an intact file."""
     try:
         # Not read-only, so that unfinished writes of a killed run are rolled back.
         with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)) as database:
@@ -134,7 +136,7 @@ def _damage(file: Path, deep: bool) -> str:
 
 
 def trace(store: Any, roots: int | Sequence[int], direction: Direction = "back") -> Lineage:
-    """Return the lineage of artifacts, back to what they were made from or forward to what was made from them.
+    """Return the lineage of artifacts, back to their source files or forward to all artifacts made from them.
 
     Args:
       store: an `ml_metadata.MetadataStore`.
@@ -195,7 +197,7 @@ def artifacts_of_file(store: Any, file: str | Path) -> list[int]:
 
 
 def _within(execution: Execution, artifacts: dict[int, Artifact]) -> Execution:
-    """Return an execution with those inputs and outputs only that are part of the lineage."""
+    """Return an execution without the inputs and outputs outside of the lineage."""
     inputs, outputs = (
         tuple(each for each in ids if each in artifacts) for ids in (execution.inputs, execution.outputs)
     )
@@ -241,7 +243,7 @@ def _executions(store: Any, artifact_ids: list[int], direction: Direction, known
 
 
 def _compared(event: Any) -> bool:
-    """Return whether an input is only compared with."""
+    """Return whether an input is a baseline of a comparison."""
     return any(step.key.startswith(COMPARED_WITH) for step in event.path.steps if step.WhichOneof("value") == "key")
 
 
@@ -305,7 +307,7 @@ def _sources(properties: dict[str, Any]) -> list[Source]:
 
 
 def _time(milliseconds: int) -> str:
-    """Return a timestamp as text in UTC."""
+    """Format a timestamp in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
 
 

@@ -9,10 +9,10 @@ from core.names import RELEASE_TYPE
 from core.printable import printable
 from pipeline.lineage.records import VERSION, Artifact, Lineage, Source
 
-# Of the drawing, in pixels.
+# Sizes of the drawing in pixels.
 _LINE, _CHARACTER, _PADDING, _GAP_X, _GAP_Y = 16, 7.0, 10, 18, 36
 _SWEEPS = 6
-_MAX_FILES = 4  # of a table, named in its box
+_MAX_FILES = 4  # the number of source files that the box of a table names
 
 
 def as_json(lineage: Lineage) -> str:
@@ -165,14 +165,14 @@ def _boxes(lineage: Lineage) -> dict[str, _Box]:
 
 
 def _label(lineage: Lineage, artifact_id: int) -> str:
-    """Return the label of an artifact in a box."""
+    """Return the text of an artifact's line in a box."""
     artifact = lineage.artifacts[artifact_id]
     version = artifact.properties.get(VERSION) if artifact.type == RELEASE_TYPE else None
     return f"{_kind(artifact)} {version if version is not None else artifact_id}"
 
 
 def _layer(boxes: dict[str, _Box]) -> None:
-    """Assign each box to the layer after the last of the boxes before it."""
+    """Assign each box to the layer below all boxes that it depends on."""
     pending = dict(boxes)
     while pending:
         ready = [key for key, box in pending.items() if not box.before & pending.keys()]

@@ -1,4 +1,4 @@
-"""The section of the report on the recall of the candidates, which bounds that of the ranker."""
+"""The section of the report on the recall of the candidates, an upper bound of the ranker's recall."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ Json = dict[str, Any]
 
 
 def section(facts: ReportFacts, step: Json) -> Html:
-    """Return the recall of the candidates, which bounds that of the ranker, and the recall of the first positions."""
+    """Return the section on the recall of the candidates, with the recall of the first positions."""
     depth, first = max(step["ks"]), min(step["ks"])
-    both, alone = step["models"][TWO_STEP], step["models"][RETRIEVAL]
+    both, retrieval = step["models"][TWO_STEP], step["models"][RETRIEVAL]
     parts: list[Html | None] = [_reach(facts)]
-    deep = depth >= facts.candidates and alone[f"recall@{depth}"]["mean"]
+    deep = depth >= facts.candidates and retrieval[f"recall@{depth}"]["mean"]
     if deep:
-        ceiling = alone[f"recall@{depth}"]["mean"]
+        ceiling = retrieval[f"recall@{depth}"]["mean"]
         groups = [
             (
                 metric_title(label),
                 [
-                    results.dot("retriever's order", alone[label], note=percent(alone[label]["mean"], ceiling)),
+                    results.dot("retriever's order", retrieval[label], note=percent(retrieval[label]["mean"], ceiling)),
                     results.dot("ranker's order", both[label], strong=True, note=percent(both[label]["mean"], ceiling)),
                 ],
             )

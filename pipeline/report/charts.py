@@ -1,4 +1,4 @@
-"""Charts of the report as SVG: estimates with intervals, and curves. Colours are those of the page's style."""
+"""Charts of the report as SVG: estimates with intervals, and curves. The page's style sets the colours."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.report.markup import Html, decimals, el, number
 
-# In pixels.
+# Sizes in pixels.
 _WIDTH, _ROW, _HEAD, _AXIS, _CHARACTER = 420, 22, 26, 30, 7.2
 _LABEL = (90, 170)  # minimum and maximum width of the labels
 _TICK = 45  # minimum distance of two ticks, for their numbers
@@ -18,7 +18,7 @@ class Dot:
     """An estimate.
 
     Args:
-      label: of the estimate.
+      label: the name of the estimate.
       mean, low, high: the estimate and its interval; None if it was not measured.
       strong: whether it is emphasised.
       note: the text to its right; the value by default.

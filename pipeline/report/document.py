@@ -11,7 +11,7 @@ def document(title: str, *body: Html) -> str:
     """Return a page as an HTML document.
 
     Args:
-      title: of the page.
+      title: the title of the page.
       body: the elements of the body.
     """
     head = el(

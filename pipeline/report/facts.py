@@ -27,26 +27,26 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class ReportFacts:
-    """The content of a report; None for what a run did not produce.
+    """The content of a report; None for results that the run did not produce.
 
     Args:
-      name: of the recommender.
-      run_time: the start of the run, as text.
-      seed: of the run.
+      name: the name of the recommender.
+      run_time: the time of the run, as text.
+      seed: the seed of the run.
       candidates: the number of candidates per query.
       release: the version that was released; None if it was held back.
       held_back: the reason why there is no release.
-      evaluation: of TwoStepEvaluator; see `components.recommender_evaluator.evaluation`.
+      evaluation: the evaluation of TwoStepEvaluator; see `components.recommender_evaluator.evaluation`.
       tables: table → the report of its ExampleGen: rows read and written, dropped by reason, files.
-      join: of EventJoiner: rows by split, dropped by reason.
-      retrieval: training log of the retriever: model, settings, chosen settings and, if any, the learning curve.
-      ranking: training log of the ranker.
-      lists: of CandidateGenerator: the number of relevant items among the candidates, for training and test.
-      impressions: of CandidateGenerator: kept rows, dropped rows by reason, and the number of items not chosen.
-      index: of CandidateIndex: kind, items, recall against exact search.
-      columns: table → the statistics of its columns, of `pipeline.report.statistics.columns`.
-      drift: of DriftDetector: the release compared with, and every measure with its bound.
-      samples: of TwoStepEvaluator: the density of the events, and the lists of some test users.
+      join: the report of EventJoiner: rows by split, dropped by reason.
+      retrieval: the training log of the retriever: model, settings, chosen settings and, if any, the learning curve.
+      ranking: the training log of the ranker.
+      lists: the report of CandidateGenerator: relevant items among the candidates, for training and test.
+      impressions: its report on impressions: kept rows, dropped rows by reason, and the number without an event.
+      index: the report of CandidateIndex: kind, items, recall against exact search.
+      columns: table → the statistics of its columns; see `pipeline.report.statistics.columns`.
+      drift: the report of DriftDetector: the release of the comparison, and every measure with its bound.
+      samples: the samples of TwoStepEvaluator: the density of the events, and the lists of some test users.
       nodes: (node, state, seconds), in the order of execution; see `pipeline.runners.progress.NodeResult`.
       lineage_svg: the drawing of the lineage of the release.
     """
@@ -91,11 +91,11 @@ def facts_of_run(
         the Trainers, `candidate_index`, `candidates`, `evaluation` of TwoStepEvaluator, `drift`, and `statistics` of
         the tables. The nodes are `NODES` and `STATISTICS_NODES`; a node or its file may be missing.
 
-    The other arguments are those of `ReportFacts`.
+    For the other arguments see `ReportFacts`.
     """
 
     def read(node: str, name: str | None = None) -> Json | None:
-        """Return the content of the file of a node, None without one."""
+        """Return the content of the file of a node; None if there is none."""
         file = folders[node] / (name or _FILES[node]) if node in folders else None
         return files.read_json(file) if file is not None and file.is_file() else None
 

@@ -1,4 +1,4 @@
-"""Titles of models, metrics and slices in the report, and one sentence on each metric."""
+"""Titles of models, metrics and slices in the report, and one sentence about each metric."""
 
 from typing import Literal, NamedTuple
 
@@ -10,7 +10,7 @@ class Metric(NamedTuple):
     """The title and meaning of a metric.
 
     Args:
-      title: of the metric.
+      title: the title.
       better: 1 if higher is better, -1 if lower is, 0 if neither is by itself.
       meaning: one sentence.
     """
@@ -24,8 +24,8 @@ METRICS = {
     "ndcg": Metric(
         "NDCG",
         1,
-        "The sum over the relevant items in the first k, discounted by position, divided by that of an ideal list: 1 "
-        "for an ideal list, 0 without a relevant item.",
+        "The gain of the relevant items in the first k, discounted by position, divided by the gain of an ideal list: "
+        "1 for an ideal list, 0 without a relevant item.",
     ),
     "recall": Metric(
         "Recall",
@@ -38,7 +38,7 @@ METRICS = {
     "f1": Metric(
         "F1",
         1,
-        "The harmonic mean of precision and recall, computed per query and then averaged: high only if both are.",
+        "The harmonic mean of precision and recall, computed per query and then averaged: high only if both are high.",
     ),
     "hit_rate": Metric("Hit rate", 1, "The share of queries with at least one relevant item in the first k."),
     "mrr": Metric("MRR", 1, "One divided by the position of the first relevant item; 0 if none is in the first k."),
@@ -69,7 +69,7 @@ METRICS = {
     "average_popularity": Metric(
         "Average popularity",
         0,
-        "The mean number of training events of the items in the first k; compare it with that of the popularity "
+        "The mean number of training events of the items in the first k; compare it with the value of the popularity "
         "baseline.",
     ),
     "intra_list_diversity": Metric(
@@ -98,7 +98,7 @@ METRICS = {
 
 
 def model_title(model: str) -> str:
-    """Return the title of a model; that of a baseline is its name in the configuration."""
+    """Return the title of a model; for a baseline, its name in the configuration."""
     return _MODELS.get(model, model)
 
 
@@ -115,7 +115,7 @@ def metric_title(label: str) -> str:
 
 
 def slice_title(name: str) -> str:
-    """Return the title of a slice; that of a column's value is its name."""
+    """Return the title of a slice; for the value of a column, the name of the slice."""
     return {
         "user:warm": "users with events before the query",
         "user:cold": "users without events before the query",

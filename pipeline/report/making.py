@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 
 def data_section(facts: ReportFacts) -> Html:
-    """Return the rows of the tables and of the splits."""
+    """Return the section on the rows of the tables and the splits."""
     parts: list[Html | None] = []
     if facts.tables:
         rows = [_table_row(name, report) for name, report in facts.tables.items()]
@@ -65,7 +65,7 @@ def _words_head(title: str) -> Html:
 
 
 def _dropped(reasons: Mapping[str, int], rows: int) -> str:
-    """Return the dropped rows by reason, and their share of `rows`, as text."""
+    """Format the dropped rows by reason, and their share of `rows`."""
     if not sum(reasons.values()):
         return "none"
     counts = ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in reasons.items())
@@ -173,7 +173,7 @@ def _chosen(value: object, configured: object) -> Html | str:
 
 
 def _setting(value: object) -> str:
-    """Return a setting as text."""
+    """Format the value of a setting."""
     return ", ".join(map(str, value)) or "none" if isinstance(value, list) else str(value)
 
 
@@ -202,7 +202,7 @@ def nodes_section(nodes: Sequence[tuple[str, str, float]]) -> Html:
 
 
 def lineage_section(svg: str | None) -> Html:
-    """Return the drawing as an image, which cannot affect the page."""
+    """Return the drawing as an image, so that its markup cannot affect the page."""
     if svg is None:
         return _nothing("There is no lineage, since nothing was released.")
     size = re.search(r'<svg[^>]*? width="([\d.]+)"', svg)

@@ -16,8 +16,8 @@ def el(tag: str, *children: object, **attributes: Any) -> Html:
 
     Args:
       tag: its name.
-      children: markup or text; None is left out.
-      attributes: None is left out, a float has at most one decimal; `class_` is `class`, `stroke_width` is
+      children: markup or text; None is ignored.
+      attributes: None is ignored, a float has at most one decimal; `class_` is `class`, `stroke_width` is
         `stroke-width`.
     """
     text = "".join(
@@ -35,7 +35,7 @@ def join(children: Iterable[object]) -> Html:
 
 
 def _text(value: object) -> str:
-    """Return a value as text."""
+    """Format a value."""
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
 
 
@@ -46,7 +46,7 @@ def table(head: Sequence[object], rows: Iterable[Iterable[Html]], caption: str, 
       head: the headings of the columns.
       rows: the cells of each row, as `th` or `td` elements.
       caption: a description for screen readers.
-      class_: of the table.
+      class_: the CSS class of the table.
     """
     heads = [each if isinstance(each, Html) else el("th", each, scope="col") for each in head]
     inside = el(
@@ -77,7 +77,7 @@ def decimals(values: Iterable[float | None]) -> int:
 
 
 def number(value: float | None, places: int, signed: bool = False) -> str:
-    """Return a number as text with a minus sign (U+2212); `–` for None."""
+    """Format a number with a minus sign (U+2212); `–` for None."""
     if value is None:
         return "–"
     text = f"{value:{'+' if signed else ''},.{places}f}"
@@ -87,12 +87,12 @@ def number(value: float | None, places: int, signed: bool = False) -> str:
 
 
 def interval(estimate: dict[str, Any], places: int, signed: bool = False) -> str:
-    """Return the interval of an estimate as `low to high`; empty without one."""
+    """Format the interval of an estimate as `low to high`; empty without one."""
     if estimate["low"] is None or estimate["high"] is None:
         return ""
     return f"{number(estimate['low'], places, signed)} to {number(estimate['high'], places, signed)}"
 
 
 def percent(part: float, whole: float = 1.0) -> str:
-    """Return a share as percent with one decimal."""
+    """Format a share as a percentage with one decimal."""
     return f"{100 * part / whole:.1f}%" if whole else "–"

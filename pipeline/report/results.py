@@ -66,7 +66,7 @@ def _verdict(facts: ReportFacts) -> Html:
 
 
 def _tile(step: Json, label: str) -> Html:
-    """Return a key metric of the subject, with those of the baselines below."""
+    """Return a key metric of the subject, with the values of the baselines below."""
     models = step["models"]
     subject = models[step["subject"]][label]
     places = decimals(row[label]["mean"] for row in models.values())
@@ -127,7 +127,7 @@ def described(title: str, groups: Sequence[tuple[str, Sequence[charts.Dot]]]) ->
 
 
 def dot(label: str, estimate: Json, strong: bool = False, note: str | None = None) -> charts.Dot:
-    """Return an estimate of a chart."""
+    """Return an estimate for a chart."""
     return charts.Dot(label, estimate["mean"], estimate["low"], estimate["high"], strong, note)
 
 
@@ -255,7 +255,7 @@ def slices_section(step: Json) -> Html:
 
 
 def _confidence(step: Json) -> str:
-    """Return the confidence level as text."""
+    """Format the confidence level."""
     return f"{100 * step['confidence']:g}%"
 
 

@@ -8,7 +8,7 @@ Json = dict[str, Any]
 
 
 def section(lists: list[Json]) -> Html:
-    """Return the history and the recommendations of each user."""
+    """Return the section with the history and the recommendations of each user."""
     about = (
         "A random sample of test users, with their latest items before test, latest first, and the first positions of "
         "their list. ✓ marks a relevant item."

@@ -12,7 +12,7 @@ _RATING_TITLES = {"rmse": "RMSE", "mae": "MAE", "r2": "R²"}
 
 
 def shown_metrics(evaluation: dict[str, Any]) -> tuple[str, str]:
-    """Return the two metrics of the short table: those of the rules, else NDCG and recall."""
+    """Return the two metrics of the short table: the first two of the rules, else NDCG and recall."""
     both = evaluation["steps"]["two_step"]
     rules = [verdict["rule"].split() for verdict in evaluation["verdicts"]]
     of_rules = [words[1] for words in rules if words[0] == "two_step"]

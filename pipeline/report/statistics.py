@@ -13,7 +13,7 @@ def columns(folder: Path) -> list[dict[str, Any]]:
     """Return the statistics of each column; empty without statistics.
 
     Args:
-      folder: of the artifact of StatisticsGen.
+      folder: the output of StatisticsGen.
     Returns:
       name; type; missing, the share of rows without a value; distinct, the number of distinct values (None for numbers,
       for which TFDV does not count them); low, median and high (None for strings); top, the most frequent strings that

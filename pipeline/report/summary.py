@@ -73,8 +73,8 @@ def facts(config: Config, results: Sequence[NodeResult]) -> dict[str, Any]:
     """Return the result of a run for `twostep run --json`.
 
     The keys are `metrics`, step → metric → estimate; `rules`, each with `rule`, `passed`, `value` and `bound`;
-    `release`, the version that was made; and `reason`, why none was. They are empty if the run did not reach their
-    nodes.
+    `release`, the version that was made; and `reason`, the reason if none was made. They are empty if the run did not
+    reach their nodes.
     """
     nodes = [result.node for result in results]
     outcome = Outcome(paths.metadata_file(config), results)
@@ -156,14 +156,14 @@ def _heading(metric: str) -> str:
 
 
 def estimate(value: dict[str, Any], form: str, bounds: str) -> str:
-    """Return a mean with its interval, `0.1693 [.156, .183]`; a dash if it was not measured."""
+    """Format a mean with its interval, `0.1693 [.156, .183]`; a dash if it was not measured."""
     if value["mean"] is None:
         return "—"
     return f"{value['mean']:{form}} [{_short(value['low'], bounds)}, {_short(value['high'], bounds)}]"
 
 
 def _interval(value: dict[str, Any], sign: str = "") -> str:
-    """Return a mean with its interval, in at most 23 columns below 100,000."""
+    """Format a mean with its interval, in at most 23 columns below 100,000."""
     if value["mean"] is None:
         return "—"
     size = max(abs(value[key]) for key in ("mean", "low", "high"))
@@ -174,7 +174,7 @@ def _interval(value: dict[str, Any], sign: str = "") -> str:
 
 
 def _figure(value: float | None) -> str:
-    """Return an integer as it is, another number with about four digits; a dash for None."""
+    """Format a number: integers in full, others with four decimals or, from 10, fewer, None as a dash."""
     if value is None:
         return "—"
     if isinstance(value, int):
@@ -183,7 +183,7 @@ def _figure(value: float | None) -> str:
 
 
 def _short(value: float, form: str) -> str:
-    """Return a number without the zero before its decimal point."""
+    """Format a number, without the zero before the decimal point."""
     return f"{value:{form}}".replace("0.", ".", 1) if abs(value) < 1 else f"{value:{form}}"
 
 
@@ -198,7 +198,9 @@ def _note(config: Config, version: str) -> str:
     current = reader.current(paths.releases_folder(config))
     if current == version:
         return "   (in force)"
-    return f"   (not in force; that is {current})\n            twostep release rollback CONFIG {version}"
+    return (
+        f"   (not in force; the release in force is {current})\n            twostep release rollback CONFIG {version}"
+    )
 
 
 def _write_report(

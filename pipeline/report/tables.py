@@ -12,7 +12,7 @@ _MAX_FINDINGS = 200
 
 
 def section(facts: ReportFacts) -> Html:
-    """Return the parts that there are facts for."""
+    """Return the sections for which the run recorded facts."""
     parts = [
         _drift(facts.drift) if facts.drift is not None else None,
         _dropped(facts),
@@ -23,7 +23,7 @@ def section(facts: ReportFacts) -> Html:
 
 
 def _drift(report: Json) -> Html:
-    """Return the measures of drift, those beyond their bound first."""
+    """Return the measures of drift, with measures beyond their bound first."""
     heading, findings = el("h3", "Drift from the release in force"), report["findings"]
     reason = report["not_compared"]
     note = None if reason is None else el("p", f"Not compared: {reason.rstrip('.')}.", class_="note")
@@ -100,12 +100,12 @@ def _columns(name: str, columns: Sequence[Json]) -> Html:
 
 
 def _figure(value: float | None) -> str:
-    """Return a number with about four digits."""
+    """Format a number: integers and numbers from 10,000 without decimals, others with four digits, None as a dash."""
     if value is None:
         return "–"
     return f"{value:,.0f}" if value == int(value) or abs(value) >= 10_000 else f"{value:.4g}".replace("-", "−")
 
 
 def _share(value: float) -> str:
-    """Return a small share as percent with two digits."""
+    """Format a small share as a percentage with two significant digits."""
     return f"{100 * value:.2g}%"

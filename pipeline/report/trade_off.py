@@ -24,8 +24,8 @@ def section(facts: Json) -> Html:
     about = el(
         "p",
         f"The candidates of {facts['queries']:,} test queries, re-ranked by {_METHODS[facts['method']]} with several "
-        f"weights; all other settings are those configured. The configured weight is {facts['served']:g}"
-        f"{'' if facts['served'] else ', which is no diversity'}. It is set by ",
+        f"weights; all other settings are as configured. The configured weight is {facts['served']:g}"
+        f"{'' if facts['served'] else ', without diversity'}. It is set by ",
         el("code", f"reranking.{facts['method']}.weight"),
         ".",
     )
@@ -47,7 +47,7 @@ def section(facts: Json) -> Html:
 
 
 def _row(point: Json, first: Json, served: bool) -> list[Html]:
-    """Return the cells of one weight, with the changes from the smallest."""
+    """Return the cells of the row of one diversity weight, with differences from the row of the smallest weight."""
     class_ = "subject" if served else None
     weight = el("th", f"{point['weight']:g}", el("small", "configured") if served else None, scope="row", class_=class_)
     values = [
@@ -58,7 +58,7 @@ def _row(point: Json, first: Json, served: bool) -> list[Html]:
 
 
 def _change(value: float | None, first: float | None) -> str:
-    """Return the change from the value of the smallest weight, as a share of it."""
+    """Format the relative difference from the value at the smallest weight."""
     if value is None or not first or value == first:
         return ""
     return percent(value - first, first).replace("-", "−") if value < first else f"+{percent(value - first, first)}"

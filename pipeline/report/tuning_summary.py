@@ -33,7 +33,7 @@ class TrialLines(Progress):
 
 
 def show(step: str, trials: Sequence[Trial], configured: dict[str, Any], console: Console) -> None:
-    """Print the best trials and, if it is not among them, that of the configured settings."""
+    """Print the best trials, and the trial of the configured settings if it is not one of them."""
     ranked = _ranked(trials)
     shown = ranked[:_MAX_SHOWN] + [trial for trial in ranked[_MAX_SHOWN:] if trial.params == configured]
     title = f"{step}: {len(trials)} finished trial{'' if len(trials) == 1 else 's'}, NDCG@10 on eval"
@@ -83,7 +83,7 @@ def write_page(path: Path, name: str, step: str, trials: Sequence[Trial], config
 
 
 def _ranked(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials, best first; of equal ones the earlier, which is closer to the configured settings."""
+    """Return the trials by descending score; of equal scores, the earlier trial comes first."""
     return sorted(trials, key=lambda trial: (-trial.score, trial.number))
 
 
@@ -99,5 +99,5 @@ def _gain(best: Trial, trials: Sequence[Trial], configured: dict[str, Any]) -> s
 
 
 def _text(value: Any) -> str:
-    """Return the value of a setting as text."""
+    """Format the value of a setting."""
     return f"{value:.4g}" if isinstance(value, float) else label(value)

@@ -1,1 +1,1 @@
-"""Running a DAG: the runner of one machine, its progress and logs, and what a run leaves."""
+"""Running a DAG: the local runner, its progress and logs, its outputs, and the deletion of old artifacts."""

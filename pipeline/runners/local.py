@@ -25,7 +25,7 @@ from pipeline.dag.plan import needed_by
 from pipeline.lineage import records
 from pipeline.runners.progress import NodeResult, Progress, State
 
-# The messages of libraries in C++ and of SQLite, which have no error number.
+# Errors of C++ libraries and of SQLite have a message but no error number.
 _DISK_FULL = re.compile(f"{os.strerror(errno.ENOSPC)}|database or disk is full")
 _RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
 
@@ -45,13 +45,13 @@ def run(
 ) -> list[NodeResult]:
     """Run a `tfx.dsl.Pipeline` in this process; take nodes whose inputs and settings did not change from the cache.
 
-    A run that was stopped or failed resumes, when it is run again, at the node that it had reached, since earlier nodes
-    are in the cache. The partial outputs of that node are deleted.
+    When a stopped or failed run is run again, it resumes at the node that it had reached, since earlier nodes are in
+    the cache. The partial outputs of that node are deleted.
 
     Args:
-      pipeline: the pipeline; its metadata connection is that of the cache. No other run of it is in progress.
+      pipeline: the pipeline, with the metadata connection of the cache; no other run of it may be in progress.
       reporter: shows the progress of each node.
-      run_id: of the run in ML Metadata; must be new.
+      run_id: the id of the run in ML Metadata; must be new.
       raise_if_stopped: called before each node, at each progress report and after a failure; an exception that it
         raises ends the run.
       until: the last node; only it and the nodes that it depends on run. None for all nodes.
@@ -164,7 +164,7 @@ def _outcome(store: Any, node_id: str, execution_id: int | None) -> tuple[State,
     """Return the state of an execution in ML Metadata, and its number of output artifacts.
 
     Raises:
-      TwostepError: it failed. The launcher records inputs that cannot be resolved, without raising an error.
+      TwostepError: it failed. The launcher records a failure to resolve inputs, but raises no error.
     """
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
@@ -180,7 +180,7 @@ def _outcome(store: Any, node_id: str, execution_id: int | None) -> tuple[State,
 
 
 def explained(node_id: str, error: BaseException) -> TwostepError:
-    """Return the TwostepError in what a node raised, else one that names the node and the error."""
+    """Return the TwostepError that caused the failure of a node, or else a new one with the node and the error."""
     chain = list(_chain(error))
     for link in chain:
         if isinstance(link, TwostepError):
@@ -210,7 +210,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _from_beam(text: str) -> TwostepError | None:
-    """Return the TwostepError in a message of Beam, which has the traceback of a worker as text; None without one."""
+    """Return the TwostepError in a message of Beam, which contains a worker's traceback as text; None without one."""
     pattern = r"(?:^|RuntimeError: )core\.errors\.(\w+): (.*?)(?: \[while running |\n\n|\Z)"
     matches = re.findall(pattern, text, flags=re.MULTILINE | re.DOTALL)
     if not matches:
@@ -222,6 +222,6 @@ def _from_beam(text: str) -> TwostepError | None:
 
 
 def _shortened(text: str, lines: int = 6) -> str:
-    """Return the last lines of a long message, which in a traceback hold the error."""
+    """Return the last lines of a long message; the last lines of a traceback contain the error."""
     parts = text.splitlines()
     return text if len(parts) <= lines else "\n".join(["…", *parts[-lines:]])

@@ -12,7 +12,7 @@ class Outcome:
 
     Args:
       metadata_file: the SQLite store.
-      results: of the runner.
+      results: the results that the runner returned.
     """
 
     def __init__(self, metadata_file: Path, results: Sequence[NodeResult]):

@@ -34,7 +34,7 @@ class NodeResult:
         condition did not hold.
       seconds: wall time.
       outputs: the number of output artifacts.
-      execution_id: in ML Metadata; None if nothing was recorded.
+      execution_id: the id of the execution in ML Metadata; None if nothing was recorded.
     """
 
     node: str
@@ -48,7 +48,7 @@ class Progress:
     """The progress of a run on a console: redrawn in a terminal, line by line elsewhere (a pipe, a log).
 
     Attributes:
-      results: of the nodes that have finished.
+      results: the results of finished nodes.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic):
@@ -130,7 +130,7 @@ class Progress:
 
 
 def duration(seconds: float, whole: bool = False) -> str:
-    """Return a duration as text: `0.4 s`, `2 min 05 s`, `1 h 02 min`; in whole seconds if `whole`."""
+    """Format a duration: `0.4 s`, `2 min 05 s`, `1 h 02 min`; in whole seconds if `whole`."""
     if seconds < 59.95:
         return f"{int(seconds)} s" if whole else f"{seconds:.1f} s"
     minutes, rest = divmod(int(seconds if whole else seconds + 0.5), 60)

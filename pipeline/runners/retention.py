@@ -11,8 +11,8 @@ from core import node_ids
 def collect(store: Any, root: Path, keep: int) -> list[Path]:
     """Delete the artifacts that are not outputs of the latest complete runs, and return their folders.
 
-    A run is complete if its last node succeeded. Artifacts of other runs since the oldest of these are kept as well: of
-    a run until a node, a search for settings, or a run that failed and will be resumed.
+    A run is complete if its last node succeeded. Artifacts of other runs since the oldest of these are kept as well:
+    runs until a node, searches for settings, and failed runs that may be resumed.
 
     The records in ML Metadata are kept for lineage. TFX takes an output from the cache only if its folder exists, so a
     deleted one is made again.

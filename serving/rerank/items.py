@@ -1,4 +1,4 @@
-"""What re-ranking rules read of the items. Each part is computed at its first use and shared by all rules."""
+"""The item data that re-ranking rules use. Each part is computed at its first use and shared by all rules."""
 
 import functools
 from collections.abc import Mapping

@@ -43,8 +43,8 @@ class Popularity(RuleSettings):
         0.1,
         ge=0,
         le=1000,
-        description="The penalty of the most popular item of the catalogue; that of others is proportional to the "
-        "logarithm of their number of events. Relevance is 1 at the ranker's first position and 0.29 at its tenth.",
+        description="The penalty of the most popular item of the catalogue; the penalty of others is proportional to "
+        "the logarithm of their number of events. Relevance is 1 at the ranker's first position and 0.29 at its tenth.",
     )
 
 
@@ -70,7 +70,7 @@ class MMR(RuleSettings):
 
 
 class DPP(RuleSettings):
-    """Diversity by a determinantal point process: a penalty for items that those selected before resemble together."""
+    """Diversity by a determinantal point process: a penalty for items similar to the set of items selected before."""
 
     RULE = "serving.rerank.diversity:DPP"
     COMPARES_ITEMS = True
@@ -85,7 +85,7 @@ class DPP(RuleSettings):
 
 
 class Calibration(RuleSettings):
-    """Shares of categories in the list that follow those of the user's history."""
+    """Shares of categories in the list that follow the shares in the user's history."""
 
     RULE = "serving.rerank.calibration:Calibration"
     COLUMN_KIND = "categorical"
@@ -119,7 +119,7 @@ class Reranking(Settings):
 
     cold_items: Literal["ranked", "retrieved"] = Field(
         "ranked",
-        description="The position of items without events: `ranked`, by the ranker, which learns from events; "
+        description="The position of cold items: `ranked`, by the ranker, which learns from events; "
         "`retrieved`, the position in the retriever's order.",
     )
     # The registry of the rules, in the order in which they are applied.
@@ -133,8 +133,8 @@ class Reranking(Settings):
         10,
         ge=1,
         le=10_000,
-        description="The number of positions of a page. The rules select the items of a page; within it they are "
-        "sorted by relevance. 1 keeps the order of selection.",
+        description="The number of positions per page; items are selected page by page and sorted by relevance within "
+        "it. 1 keeps the order of selection.",
     )
 
     @model_validator(mode="after")
@@ -145,13 +145,13 @@ class Reranking(Settings):
         shares = {key: each.share for key, each in self.rules() if each.SHARES_SCORE}
         if sum(shares.values()) > 1:
             raise ValueError(
-                f"the weights of {' and '.join(shares)} should sum to at most 1, since relevance has the rest; found "
-                + " + ".join(f"{weight:g}" for weight in shares.values())
+                f"the weights of {' and '.join(shares)} should sum to at most 1, since the rest is the share of "
+                "relevance; found " + " + ".join(f"{weight:g}" for weight in shares.values())
             )
         return self
 
     def rules(self) -> Iterator[tuple[str, RuleSettings]]:
-        """Yield each configured rule with its key, of which there may be several."""
+        """Yield the key and the settings of each configured rule; a key may occur several times."""
         for key in type(self).model_fields:
             value = getattr(self, key)
             for each in value if isinstance(value, tuple) else [value]:
@@ -170,7 +170,7 @@ class Reranking(Settings):
 
     @property
     def other_shares(self) -> float:
-        """Return the sum of the shares of all rules but that of diversity."""
+        """Return the sum of the shares of all rules except diversity."""
         return sum(each.share for key, each in self.rules() if key not in ("mmr", "dpp"))
 
     @property
@@ -188,8 +188,8 @@ def check(settings: Reranking, features: dict[str, Feature]) -> None:
     """Check that the item features that the rules read are configured.
 
     Args:
-      settings: of re-ranking.
-      features: of items, by column.
+      settings: the settings of re-ranking.
+      features: the features of items, by column.
     Raises:
       ValueError: one is missing or of another kind.
     """
@@ -205,6 +205,6 @@ def check(settings: Reranking, features: dict[str, Feature]) -> None:
         kind, column = rule.COLUMN_KIND, getattr(rule, "column", None)
         if kind is not None and column not in fitting[kind]:
             raise ValueError(
-                f"{key}.column should be one of {', '.join(fitting[kind]) or 'none there is'}, the {titles[kind]} "
-                f"features of items; found {column!r}"
+                f"{key}.column should be one of the {titles[kind]} features of items, "
+                f"{', '.join(fitting[kind]) or 'none (no such feature is configured)'}; found {column!r}"
             )

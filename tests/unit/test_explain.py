@@ -44,7 +44,7 @@ def test_the_text_is_a_configuration_of_the_defaults():
 
 def test_a_group_that_is_left_out_by_default_says_so_and_hides_none_of_its_keys():
     text = explain("reranking")
-    assert "# Diversity by maximal marginal relevance. (group or null) By default left out.\n  mmr:\n" in text
+    assert "# Diversity by maximal marginal relevance. (group or null) Absent by default.\n  mmr:\n" in text
     assert yaml.safe_load(explain("reranking.mmr"))["reranking"]["mmr"].keys() == {"weight", "similarity"}
 
 

@@ -14,7 +14,7 @@ class RankingSettings(Settings):
 
     calibration: Literal["none", "platt", "isotonic"] = Field(
         "platt",
-        description="The calibration of scores to probabilities, fitted on held-out lists; `none` for their sigmoid.",
+        description="The calibration of scores to probabilities, fitted on held-out lists; `none` applies the sigmoid.",
     )
 
 
@@ -30,16 +30,19 @@ class TrainedSettings(RankingSettings):
         30,
         ge=1,
         le=10_000,
-        description="The maximum number of passes over train; the best one on held-out lists is kept.",
+        description="The maximum number of passes over the training lists; the best one on held-out lists is kept.",
     )
     patience: int = Field(
-        4, ge=1, le=10_000, description="The number of passes without improvement after which training stops."
+        4,
+        ge=1,
+        le=10_000,
+        description="The number of passes without improvement of NDCG@10 on held-out lists after which training stops.",
     )
     batch_size: int = Field(
         32,
         ge=1,
         le=65_536,
-        description="The number of candidate lists of a step.",
+        description="The number of candidate lists per training step.",
         json_schema_extra=between(8, 128, log=True),
     )
     learning_rate: float = Field(
@@ -90,7 +93,7 @@ class MLPSettings(NetworkSettings):
 
 
 class DeepFMSettings(NetworkSettings):
-    """Factorisation machine beside hidden layers (Guo et al., 2017)."""
+    """Factorisation machine and hidden layers (Guo et al., 2017)."""
 
 
 class DCNSettings(NetworkSettings):
@@ -116,7 +119,7 @@ class MMoESettings(NetworkSettings):
         0.1,
         ge=0,
         le=1000,
-        description="The weight of the squared error of ratings beside the loss of relevance.",
+        description="The weight of the squared error of ratings, added to the loss of relevance.",
         json_schema_extra=between(0, 1),
     )
     rating_score_weight: float = Field(
@@ -176,5 +179,8 @@ class TreesSettings(RankingSettings):
         json_schema_extra=between(0.2, 1),
     )
     patience: int = Field(
-        30, ge=1, le=10_000, description="The number of trees without improvement after which training stops."
+        30,
+        ge=1,
+        le=10_000,
+        description="The number of trees without improvement of NDCG@10 on held-out lists after which training stops.",
     )

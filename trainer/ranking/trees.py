@@ -88,7 +88,7 @@ class TreesModel(RankingModel):
             self._folder = tempfile.TemporaryDirectory()
             model.save(self._folder.name, advanced_options=ydf.ModelIOOptions(file_prefix=PREFIX))
             self.trees = ydf_tf.tf_op.ModelV2(self._folder.name, verbose=False, file_prefix=PREFIX)
-            # Outside of a function the op uses the first model that the process loaded for all calls.
+            # Called eagerly, the op uses the first model loaded in the process for every call; tf.function avoids it.
             self.apply = tf.function(
                 lambda inputs: self.trees.apply(inputs).dense_predictions, reduce_retracing=True, autograph=False
             )

@@ -12,13 +12,13 @@ from transform.features import Features
 
 
 def check(name: str, params: dict[str, Any], features: Features, exclude_seen: bool, ratings: bool) -> None:
-    """Check that model `name` and its members have what they need.
+    """Check that the configuration meets the requirements of model `name` and its members.
 
     Args:
       name, params: the model.
       features: the feature configuration.
-      exclude_seen: whether lists leave out the items that the user had an event with.
-      ratings: whether the configuration says that every event has a rating.
+      exclude_seen: whether seen items are excluded from lists.
+      ratings: whether every event has a rating, by the configuration.
     Raises:
       ValueError: something is missing, or there is no such model or setting.
     """
@@ -26,11 +26,13 @@ def check(name: str, params: dict[str, Any], features: Features, exclude_seen: b
     item_feature = settings.item_feature if isinstance(settings, RepeatsSettings) else None
     if REPEATED_ITEMS in entry.requires and exclude_seen and item_feature is None:
         raise ValueError(
-            f"{name} recommends items of the user's history, which `data.exclude_seen: true` leaves out. "
+            f"{name} recommends items of the user's history, which `data.exclude_seen: true` excludes. "
             "Set it to false where users interact with items repeatedly, or use another model"
         )
     if ITEM_FEATURES in entry.requires and not features.item:
-        raise ValueError(f"{name} compares items by their features, but `features.item` is empty. Add some")
+        raise ValueError(
+            f"{name} compares items by their features, but `features.item` is empty. Add at least one feature"
+        )
     if RATINGS in entry.learns_from and not ratings:
         raise ValueError(
             f"{name} is fitted on ratings, but the configuration has none. Give their lowest and highest value as "
@@ -48,8 +50,8 @@ def check(name: str, params: dict[str, Any], features: Features, exclude_seen: b
             raise ValueError(f"{name}: `cold_weight_share` needs features of items, but `features.item` is empty")
         if not MODELS.scores_by_features(name, params):
             raise ValueError(
-                f"{name}: `cold_weight_share` needs a member that scores items by their features; none of `models` "
-                "does. Add content or two_tower, or set it to 0"
+                f"{name}: `cold_weight_share` needs a member that scores items by their features; no member in "
+                "`models` does. Add content or two_tower, or set it to 0"
             )
     for member, member_params in MODELS.members(name, settings).values():
         check(member, member_params, features, exclude_seen, ratings)
@@ -60,5 +62,6 @@ def check_index(name: str, kind: str) -> None:
     if kind != "exact" and not MODELS[name].embeddings:
         having = ", ".join(other for other, entry in MODELS.entries.items() if entry.embeddings)
         raise ValueError(
-            f"{kind} is a graph of embeddings, and {name} has none. Set `exact`, or use a model that has them: {having}"
+            f"index {kind} requires embeddings, which {name} does not have. Set `exact`, or use a model that has "
+            f"them: {having}"
         )

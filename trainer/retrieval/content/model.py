@@ -122,7 +122,7 @@ def fit(settings: ContentSettings, data: RetrievalData, seed: int) -> ContentMod
     """
     if not data.features.item:
         raise ModelError(
-            "content compares items by their features, but `features.item` is empty. Add some, or use item_knn."
+            "content compares items by their features, but `features.item` is empty. Add a feature, or use item_knn."
         )
     data.check_transformed()
     return ContentModel(data, settings, seed)

@@ -7,13 +7,13 @@ from trainer.tuning.space import among, between
 
 
 class ContentSettings(Settings):
-    """Items with similar features to those of the history (Pazzani & Billsus, 2007)."""
+    """Items with features similar to the items of the history (Pazzani & Billsus, 2007)."""
 
     dim: int = Field(
         64,
         ge=2,
         le=4096,
-        description="The maximum size of the embeddings; with more values of features, they are reduced to it.",
+        description="The maximum size of the embeddings; wider feature vectors are reduced to it.",
         json_schema_extra=between(16, 256, log=True),
     )
     half_life: float | None = Field(

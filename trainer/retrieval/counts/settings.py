@@ -16,12 +16,14 @@ class PopularitySettings(Settings):
         None,
         gt=0,
         le=100_000,
-        description="The number of days before the last event whose events are counted first; null for all events.",
+        description="The length in days of the window of recent events that rank items first; all events break ties. "
+        "Null for all events.",
         json_schema_extra=among(None, 7.0, 30.0, 90.0, 365.0),
     )
     segment: str | None = Field(
         None,
-        description="A feature of users with one value each; events of users with the same value are counted first.",
+        description="A feature of users with one value each: the events of users with the same value rank items first; "
+        "the events of all users break ties. Null for no segments.",
     )
 
 
@@ -40,8 +42,8 @@ class RepeatsSettings(Settings):
     )
     decay: Literal["latest", "each"] = Field(
         "latest",
-        description="The events of an item whose weight the half-life lowers: its `latest` one, as a factor of their "
-        "number, or `each` of them before they are summed.",
+        description="The use of the half-life: `latest` multiplies an item's count by the weight of its latest event; "
+        "`each` sums the weights of all its events.",
         json_schema_extra=among("latest", "each"),
     )
     item_feature: str | None = Field(

@@ -20,21 +20,21 @@ class IALSSettings(Settings):
         0.1,
         gt=0,
         le=1_000_000,
-        description="The penalty λ divided by the mean number of events of a user.",
+        description="The penalty λ, per event of an average user.",
         json_schema_extra=between(0.005, 1, log=True),
     )
     alpha: float = Field(
         0.5,
         gt=0,
         le=1_000_000,
-        description="The confidence that each event adds; it is 1 without events.",
+        description="The increase of the confidence by each event, from 1 for none.",
         json_schema_extra=between(0.05, 20, log=True),
     )
     iterations: int = Field(
         10,
         ge=1,
         le=10_000,
-        description="The number of iterations, in each of which users and items are solved for once.",
+        description="The number of alternating least-squares iterations.",
         json_schema_extra=between(5, 30, log=True),
     )
 

@@ -26,7 +26,7 @@ class FusionSettings(Settings):
         "members of one model.",
     )
     weights: dict[str, Annotated[float, Field(ge=-1_000_000, le=1_000_000)]] = Field(
-        default_factory=dict, description="The weights of members, where not 1."
+        default_factory=dict, description="The weights of members, by label; 1 by default."
     )
     learn_weights: bool = Field(
         False, description="Whether the weights are learned on eval by coordinate ascent, starting from `weights`."
@@ -35,23 +35,22 @@ class FusionSettings(Settings):
         60.0,
         ge=0,
         le=1_000_000,
-        description="The constant added to a rank before its reciprocal is taken; higher values favour the first ranks "
-        "less.",
+        description="The constant k of reciprocal rank fusion, 1/(k + rank); larger values reduce the advantage of the "
+        "first ranks.",
         json_schema_extra=between(0, 100),
     )
     depth: int = Field(
         1000,
         ge=1,
         le=100_000,
-        description="The number of ranks of each member that count; popularity orders the items below.",
+        description="The number of top ranks of each member that are used; other items follow by popularity.",
     )
     cold_weight_share: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="For items without events, the share of the weight of members that score items by events which "
-        "goes, in equal parts, to the members that score items by features. With 0 all members keep their weight, and "
-        "those that score by events rank such items last.",
+        description="The share of the weight of event-based members that is moved, in equal parts, to feature-based "
+        "members for cold items. With 0 event-based members rank cold items last.",
     )
 
     @model_validator(mode="after")
@@ -62,5 +61,5 @@ class FusionSettings(Settings):
             raise ValueError(f"a label should be letters, digits and `_`, a letter first; found {', '.join(wrong)}")
         unknown = sorted(set(self.weights) - set(self.models))
         if unknown:
-            raise ValueError(f"weights should be of {', '.join(self.models)}; found {', '.join(unknown)}")
+            raise ValueError(f"weights should be of members, {', '.join(self.models)}; found {', '.join(unknown)}")
         return self

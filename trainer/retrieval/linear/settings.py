@@ -16,21 +16,21 @@ class EASESettings(Settings):
         300.0,
         gt=0,
         le=1_000_000_000,
-        description="The penalty of squared weights; lower values suit few events.",
+        description="The penalty of squared weights; lower values suit small data sets.",
         json_schema_extra=between(10, 5000, log=True),
     )
     neighbours: int = Field(
         800,
         ge=1,
         le=10_000,
-        description="The maximum number of weights kept for each item, those of the largest absolute values.",
+        description="The maximum number of weights kept for each item, the largest by absolute value.",
     )
     memory_gb: float = Field(
         4.0,
         gt=0,
         le=10_000,
-        description="The maximum memory of the matrix of all items or all users, whichever are fewer, in GB; 4 GB hold "
-        "31,000.",
+        description="The memory limit of the Gram matrix in GB; 4 GB suffice for 31,000 items or users, whichever are "
+        "fewer.",
     )
 
 
@@ -72,6 +72,6 @@ class GraphFilterSettings(Settings):
         0.3,
         ge=0,
         le=1_000_000,
-        description="The weight of the ideal low-pass filter beside the linear filter.",
+        description="The weight of the ideal low-pass filter, which is added to the linear filter.",
         json_schema_extra=between(0, 1),
     )

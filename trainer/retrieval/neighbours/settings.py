@@ -25,12 +25,13 @@ class ItemKNNSettings(Settings):
         10.0,
         ge=0,
         le=1_000_000,
-        description="The shrinkage of similarities, in events of mean weight added to the denominator.",
+        description="The constant added to the denominator of a similarity, in units of the mean squared weight of an "
+        "event; larger values favour pairs with many common events.",
         json_schema_extra=between(0, 100),
     )
     similarity: Similarity = Field(
         "cosine",
-        description="The similarity of two items, from the weights of their users.",
+        description="The similarity of two items, over their weighted users.",
         json_schema_extra=among("cosine", "jaccard"),
     )
     weighting: Weighting = Field(
@@ -62,12 +63,13 @@ class UserKNNSettings(Settings):
         10.0,
         ge=0,
         le=1_000_000,
-        description="The shrinkage of similarities, in events of mean weight added to the denominator.",
+        description="The constant added to the denominator of a similarity, in units of the mean squared weight of an "
+        "event; larger values favour pairs with many common events.",
         json_schema_extra=between(0, 100),
     )
     similarity: Similarity = Field(
         "cosine",
-        description="The similarity of two users, from the weights of their items.",
+        description="The similarity of two users, over their weighted items.",
         json_schema_extra=among("cosine", "jaccard"),
     )
     weighting: Weighting = Field(

@@ -102,7 +102,7 @@ class KNNBaselineModel(RetrievalModel):
 
 
 class _SparseRows(tf.Module):
-    """A sparse matrix of which single rows can be read.
+    """A sparse matrix with access to single rows.
 
     Args:
       matrix: [R, C].

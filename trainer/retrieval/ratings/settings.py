@@ -100,13 +100,13 @@ class KNNBaselineSettings(Settings):
         100.0,
         ge=0,
         le=1_000_000,
-        description="The number of common users at which a similarity is halved.",
+        description="The number of common users, less one, at which shrinkage halves a similarity.",
         json_schema_extra=between(1, 500, log=True),
     )
     damping: float = Field(
         0.3,
         gt=0,
         le=1_000_000,
-        description="A constant added to the sum of similarities that a correction is divided by.",
+        description="The constant added to the sum of similarities in the denominator of a prediction.",
         json_schema_extra=between(0.01, 10, log=True),
     )

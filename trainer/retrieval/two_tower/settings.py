@@ -42,12 +42,12 @@ class TwoTowerSettings(Settings):
         ge=1,
         le=10_000,
         description="The maximum number of items of a history that are encoded, the latest; null for all. With "
-        "`causal_history: false`, training takes a sample of as many.",
+        "`causal_history: false`, training uses a random sample of that size.",
     )
     causal_history: bool = Field(
         True,
-        description="Whether the history of an event in training has only the user's earlier events; false for all "
-        "other events of the user, where their order carries no information.",
+        description="Whether the history of a training event contains earlier events only; false for all other events "
+        "of the user, if their order carries no information.",
     )
     epochs: int = Field(
         20, ge=1, le=10_000, description="The maximum number of passes over train; the best one on eval is kept."
@@ -59,26 +59,25 @@ class TwoTowerSettings(Settings):
         1024,
         ge=2,
         le=1_048_576,
-        description="The number of events of a step; the items of the others are the negatives of each.",
+        description="The number of events per training step; each uses the items of the others as negatives.",
         json_schema_extra=between(256, 4096, log=True),
     )
     uniform_negatives: int = Field(
         0,
         ge=0,
         le=1_000_000,
-        description="The number of negatives drawn uniformly from the catalogue for each step.",
+        description="The number of negatives sampled uniformly from the catalogue per training step.",
     )
     hard_negatives: int = Field(
         0,
         ge=0,
         le=10_000,
-        description="The number of hard negatives of each event: the closest of some thousand items drawn for each "
-        "step.",
+        description="The number of hard negatives per event: the highest-scored of 4,096 items sampled per step.",
     )
     exclude_positives: bool = Field(
         False,
-        description="Whether items that the user had an event with are excluded from the negatives; false where users "
-        "interact with items repeatedly.",
+        description="Whether the user's other items are excluded from the negatives; false if users interact with "
+        "items repeatedly.",
     )
     learning_rate: float = Field(
         0.003, gt=0, le=10, description="The learning rate of Adam.", json_schema_extra=between(0.0005, 0.02, log=True)
@@ -87,7 +86,7 @@ class TwoTowerSettings(Settings):
         0.1,
         gt=0,
         le=1000,
-        description="The divisor of the cosine of query and candidate.",
+        description="The temperature that divides the cosine of query and candidate.",
         json_schema_extra=between(0.03, 0.5, log=True),
     )
     dropout: float = Field(
