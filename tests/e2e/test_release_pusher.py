@@ -37,7 +37,7 @@ INPUTS = {
     "items_statistics": standard_artifacts.ExampleStatistics,
 }
 SERVING = ServingSettings(name="films", features=Features(), candidates=50, exclude_seen=True)
-EVALUATION = {"headline": {"ndcg@10": 0.25}, "split": {"method": "temporal", "test": 0.1}, "more": list(range(9))}
+EVALUATION = {"headline": {"two_step": {"ndcg@10": 0.25}}, "split": {"method": "temporal", "test": 0.1}, "more": list(range(9))}
 PROPERTIES = {"retrieval_pushed": {"pushed": 1}, "ranking_pushed": {"pushed": 1}, "blessing": {"blessed": 1}}
 
 
@@ -107,7 +107,7 @@ def test_a_blessed_release_is_published(artifacts, tmp_path):
         "name": "films",
         "seed": 7,
         "serving": SERVING.model_dump(mode="json"),
-        "metrics": {"ndcg@10": 0.25},
+        "metrics": {"two_step": {"ndcg@10": 0.25}},
         "split": {"method": "temporal", "test": 0.1},
         "ml_metadata": {key: number for number, key in enumerate(INPUTS, start=1)},
     }

@@ -140,7 +140,7 @@ def test_what_a_killed_run_left_half_written_is_undone(tmp_path):
     [
         (b"\x00\xff garbage", "invalid start byte"),
         (b"feature { nam: 'x' }", '1:11 : Message type "tensorflow.metadata.v0.Feature" has no field named "nam"'),
-        (b"", "no feature"),
+        (b"", "no column"),
     ],
 )
 def test_a_frozen_schema_that_is_none(tmp_path, content, found):
