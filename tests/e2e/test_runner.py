@@ -242,7 +242,7 @@ def test_progress_of_an_executor_is_heard(little, tmp_path):
     heard = []
 
     class Listening(Progress):
-        def say(self, text):
+        def update(self, text):
             heard.append((self._name, text))
 
     local.run(little.build(tmp_path), Listening(Console(file=io.StringIO())))
