@@ -37,7 +37,11 @@ INPUTS = {
     "items_statistics": standard_artifacts.ExampleStatistics,
 }
 SERVING = ServingSettings(name="films", features=Features(), candidates=50, exclude_seen=True)
-EVALUATION = {"headline": {"two_step": {"ndcg@10": 0.25}}, "split": {"method": "temporal", "test": 0.1}, "more": list(range(9))}
+EVALUATION = {
+    "headline": {"two_step": {"ndcg@10": 0.25}},
+    "split": {"method": "temporal", "test": 0.1},
+    "more": list(range(9)),
+}
 PROPERTIES = {"retrieval_pushed": {"pushed": 1}, "ranking_pushed": {"pushed": 1}, "blessing": {"blessed": 1}}
 
 
