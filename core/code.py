@@ -92,5 +92,5 @@ def _versions(tops: Iterable[str]) -> list[str]:
 
 @functools.cache
 def _distributions() -> dict[str, list[str]]:
-    """Return top-level package → the distributions that provide it."""
+    """Return a dictionary from each top-level package to the distributions that provide it."""
     return dict(importlib.metadata.packages_distributions())

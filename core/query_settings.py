@@ -20,5 +20,6 @@ class WindowSettings(Settings):
 
     count: int = Field(ge=0, description="The number of windows.")
     of_each_user: bool = Field(
-        description="Whether a window has as many events of each user as eval; if false, it is as long in time."
+        description="Whether a window has as many events of each user as eval has; if false, it is a time range as "
+        "long as that of eval, the same for all users."
     )

@@ -15,7 +15,7 @@ SETTINGS, CODE = "settings", "code"  # the keys of a `custom_config`: the settin
 class StepSettings(Settings):
     """The settings of a model and of its features."""
 
-    model: str = Field(description="The registered model.")
+    model: str = Field(description="The name of a registered model.")
     params: dict[str, Any] = Field(description="The settings of the model.")
     features: Features = Field(description="The feature configuration.")
     seed: int = Field(description="The seed of the model.")

@@ -45,7 +45,7 @@ class Indices:
         return (self.column,) if self.weights is None else (self.column, self.weights)
 
     def size(self, vocabulary_sizes: Mapping[str, int]) -> int:
-        """Return the number of indices, 0 included."""
+        """Return the number of indices: the vocabulary, the buckets, and 0 for a missing value."""
         return 1 + (vocabulary_sizes[self.vocabulary] if self.vocabulary else 0) + self.buckets
 
 

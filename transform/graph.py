@@ -51,7 +51,7 @@ def tf_idf(column: tf.SparseTensor, name: str, min_count: int, most: int) -> tup
     """
     indices = tft.apply_vocabulary(column, vocabulary(column, name, min_count, most), default_value=-1)
     known = tf.sparse.retain(indices, indices.values >= 0)
-    # Document counts are integers, so the weights do not depend on the order of Beam.
+    # Document counts are integers, so the weights do not depend on the order in which Beam adds them.
     return tft.tfidf(known, most, name=weight_name(name))
 
 

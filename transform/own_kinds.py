@@ -41,7 +41,7 @@ def _imported(path: str) -> type[Feature]:
     """Return the class that `module:Class` names. Raises: ValueError."""
     module, _, name = path.partition(":")
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # the output of a module is not that of the command
+        with contextlib.redirect_stdout(sys.stderr):  # keeps what the module prints out of stdout
             model = getattr(importlib.import_module(module), name)
     except KeyboardInterrupt:
         raise

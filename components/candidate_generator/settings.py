@@ -64,5 +64,7 @@ class GeneratorSettings(Settings):
     queries: QuerySettings = Field(description="The queries of all splits.")
     max_queries: int = Field(ge=1, description="The maximum number of queries of eval, and of each window.")
     max_test_queries: int = Field(ge=1, description="The maximum number of queries of test.")
-    windows: WindowSettings = Field(description="The earlier windows of train, whose queries add training lists.")
+    windows: WindowSettings = Field(
+        description="The windows of train before eval; their queries give further training lists."
+    )
     seed: int = Field(description="The seed of all samples.")

@@ -33,7 +33,7 @@ class DriftDetectorSpec(ComponentSpec):
 
 
 class DriftDetector(base_component.BaseComponent):
-    """Compare each table with that of the delivery of the release in force.
+    """A node that compares each table with the one from which the release in force was made.
 
     Args:
       statistics: table → its statistics.

@@ -26,7 +26,8 @@ class Split(Settings):
     fold: str | None = Field(
         None,
         pattern=r"^[1-9][0-9]* of [1-9][0-9]*$",
-        description="For `kfold`: the test fold, such as `1 of 5`. The share `eval` of the other folds is eval.",
+        description="For `kfold`: the test fold, such as `1 of 5`. The share `eval` of the other events is eval, the "
+        "rest train.",
     )
     eval: float = Field(0.1, gt=0, lt=1, description="The share of the events in eval, used to train the ranker.")
     test: float = Field(0.1, gt=0, lt=1, description="The share of the events in test, which only evaluators read.")

@@ -12,7 +12,7 @@ _NAIVE, _ZONED = rf"{_DATE})?$", rf"{_DATE})(Z|[+-]\d\d(:?\d\d)?)$"
 
 
 def parsed_numbers(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Return numbers, and as bool the strings that are not numbers."""
+    """Return numbers, null where there is none, and whether each string is not a number."""
     try:
         return strings.cast(pa.float32()), np.zeros(len(strings), bool)
     except pa.ArrowInvalid:
@@ -23,7 +23,7 @@ def parsed_numbers(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def parsed_times(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Return seconds, and as bool the strings that are not times."""
+    """Return seconds since 1970, null where there is no time, and whether each string is not a time."""
     try:
         return strings.cast(pa.int64()), np.zeros(len(strings), bool)
     except pa.ArrowInvalid:

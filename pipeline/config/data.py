@@ -128,7 +128,7 @@ class Spans(Settings):
     first: int | datetime.date | None = Field(
         None, description="The first span of a range that is read together: a number, or a date where paths mark dates."
     )
-    last: int | datetime.date | None = Field(None, description="The last span of that range, inclusive.")
+    last: int | datetime.date | None = Field(None, description="The last span of the range that begins at `first`.")
 
     @model_validator(mode="after")
     def _one_choice(self) -> "Spans":

@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 def section(facts: ReportFacts, step: Json) -> Html:
-    """Return the section on the recall of the candidates, with the recall of the first positions."""
+    """Return the section on the recall of the candidates as a ceiling, beside the recall at each smaller k."""
     depth, first = max(step["ks"]), min(step["ks"])
     both, retrieval = step["models"][TWO_STEP], step["models"][RETRIEVAL]
     parts: list[Html | None] = [_reach(facts)]

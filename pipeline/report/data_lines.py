@@ -18,7 +18,7 @@ def data_lines(facts: ReportFacts) -> list[str]:
         if report.get("spans"):
             spans.setdefault(", ".join(report["spans"]), []).append(table)
     lines += [f"spans       {chosen}   ({', '.join(tables)})" for chosen, tables in spans.items()]
-    later = {names.INTERACTIONS: facts.join, names.IMPRESSIONS: facts.impressions}  # where unknown ids are dropped
+    later = {names.INTERACTIONS: facts.join, names.IMPRESSIONS: facts.impressions}  # nodes that drop unknown ids
     for table, report in facts.tables.items():
         dropped: Counter[str] = Counter(report["dropped"]) + Counter((later.get(table) or {}).get("dropped", {}))
         if dropped:

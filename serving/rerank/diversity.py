@@ -9,7 +9,7 @@ from serving.rerank.items import Items
 from serving.rerank.rule import SelectionRule
 
 # The weight of the identity in the DPP's kernel, which keeps it positive definite for items with the same features. In
-# a list longer than the rank of the features every gain would otherwise be -inf, and the choice rounding error.
+# a list longer than the rank of the features every gain would otherwise be -inf, and rounding errors would decide.
 REGULARIZATION = 0.1
 
 
@@ -108,6 +108,6 @@ class DPPTerm:
         row = kernel - np.matmul(of_selected[:, None], factor)[:, 0]
         row /= np.sqrt(self._variance[self._lists, positions])[:, None]
         self._factor[:, self._selected] = row
-        # No d² is below the least eigenvalue of S.
+        # In exact arithmetic d² is at least the least eigenvalue of S; the maximum guards against rounding.
         self._variance = np.maximum(self._variance - row**2, REGULARIZATION)
         self._selected += 1

@@ -14,7 +14,7 @@ class RuleSettings(Settings):
       RULE: `module:class` of the rule, a subclass of a kind in `serving.rerank.rule`; a path, so that reading a
         configuration does not import it.
       COLUMN_KIND: the kind of item feature that `column` names; None for a rule without a column.
-      COMPARES_ITEMS: whether the rule compares items by all their features, so that there must be one.
+      COMPARES_ITEMS: whether the rule compares items by their features; then at least one has to be configured.
       SHARES_SCORE: whether `weight` is a share of the score of a candidate; relevance has the rest.
     """
 

@@ -107,7 +107,7 @@ class Cap(RuleSettings):
     COLUMN_KIND = "categorical"
     RENAMED: ClassVar[Mapping[str, str]] = {"most": "max_items", "first": "top_k"}
 
-    column: str = Field(description="The categorical or multi-valued item feature.")
+    column: str = Field(description="The categorical or multi-valued item feature whose values are capped.")
     max_items: int = Field(ge=1, le=10_000, description="The maximum number of items with the same value.")
     top_k: int = Field(10, ge=1, le=10_000, description="The number of first positions that the cap applies to.")
 

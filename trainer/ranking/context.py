@@ -47,7 +47,7 @@ def signals(query: dict[str, tf.Tensor], length: int) -> dict[str, tf.Tensor]:
     timed, event_days = same & known[:, tf.newaxis], days[:, tf.newaxis]
     since, times = _least(event_days, timed), tf.reduce_sum(tf.cast(timed, tf.float32), axis=2)
     between = (-_least(-event_days, timed) - since) / (times - 1)
-    between = tf.where(between > 0, between, float("nan"))  # one interaction, or all at one time
+    between = tf.where(between > 0, between, float("nan"))  # NaN for one interaction, or all at one timestamp
     return {
         TIMES_IN_HISTORY: tf.reduce_sum(tf.cast(same, tf.float32), axis=2),
         EVENTS_SINCE_INTERACTION: _least(tf.cast(later, tf.float32)[:, tf.newaxis], same),

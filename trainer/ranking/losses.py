@@ -34,7 +34,9 @@ def pairwise(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Ten
 
 
 def softmax(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Return the mean over lists of -Σ_j (label_j / Σ label) log softmax(score)_j, labels times their weights.
+    """Return the mean over lists of -Σ_j p_j log softmax(score)_j.
+
+    p_j is label_j · weight_j, divided by its sum over the list.
 
     Source: Cao et al., "Learning to rank: from pairwise approach to listwise approach" (ListNet), ICML 2007, eq. 3,
     with the labels' shares as the target.

@@ -24,7 +24,7 @@ MOST_CATEGORIES = 1_000  # with more, an index is used as a number, since vocabu
 MOST_INDICATORS = 64  # the number of the most frequent values of a multi-valued column
 WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # of the trees beside the standardised retrieval score
 THREADS = 4  # fixed, since the trees depend on it
-GROUP, NO_INPUTS = "query", (names.LABEL, names.WEIGHT)  # columns that are no inputs
+GROUP, NO_INPUTS = "query", (names.LABEL, names.WEIGHT)  # columns that are not features of the trees
 PREFIX = "trees_"  # of the file names of the YDF model
 
 

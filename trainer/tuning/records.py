@@ -18,7 +18,7 @@ class Trial:
 
     Args:
       number: the number in the search, from 1.
-      params: the settings; in a record all of the model's, else those that vary.
+      params: all settings of the model in a record; elsewhere those of the search space alone.
       score: NDCG@10 on eval.
       seconds: the duration; 0 where only the score is known.
     """

@@ -48,7 +48,7 @@ class IALSModel(FactorModel):
     def _solve(self, rows: tf.Tensor) -> tf.Tensor:
         """Return x [D] for item rows [H], -1 for none."""
         rows = tf.sort(tf.boolean_mask(rows, rows >= 0))
-        # A repeated item is in the sums once for each event, which is right for α r_i but not for the 1.
+        # An item appears once for each event, which adds up to α r_i; the 1 is added for its first event alone.
         first = tf.concat([tf.ones_like(rows[:1], tf.bool), rows[1:] != rows[:-1]], axis=0)
         targets = (self.alpha + tf.cast(first, tf.float32))[:, tf.newaxis]
         items = tf.gather(self.factors, rows)

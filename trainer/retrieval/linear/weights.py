@@ -137,7 +137,7 @@ def _columns(matrix: sp.csc_matrix, l1: float, l2: float) -> Iterator[tuple[np.n
 
     n_users, n_items = matrix.shape
     by_item = matrix.T.tocsr()
-    # scikit-learn divides the squared error by the number of rows, and has one penalty with a share of l1.
+    # scikit-learn averages the squared error over rows, and takes the sum of both penalties and the share of L1.
     model = ElasticNet(
         alpha=(l1 + l2) / max(n_users, 1), l1_ratio=l1 / (l1 + l2), positive=True, fit_intercept=False, max_iter=PASSES
     )

@@ -88,7 +88,7 @@ def mean_square(table: sp.csr_matrix) -> float:
 
 
 def denominator(square, other_square, product, similarity: Similarity):
-    """Return the divisor of the inner product of two vectors, from their squared lengths and the product."""
+    """Return √(a b) for cosine, a + b − p for Jaccard (Tanimoto), of squared lengths a, b and the inner product p."""
     if similarity == "cosine":
         return (square * other_square) ** 0.5
     return square + other_square - product

@@ -52,7 +52,7 @@ class SVDSettings(Settings):
     """Matrix factorisation of ratings with biases (Koren, Bell & Volinsky, 2009)."""
 
     factors: int = _factors(100, 20, 200)
-    regularization: float = _penalty(0.1, 0.01, 0.5, "The penalty of vectors and biases, per rating.")
+    regularization: float = _penalty(0.1, 0.01, 0.5, "The L2 penalty on vectors and biases, applied at each rating.")
     learning_rate: float = _learning_rate(0.01, 0.002, 0.05)
     iterations: int = _iterations(50, 10, 100)
 
@@ -61,7 +61,7 @@ class SVDppSettings(Settings):
     """SVD with the set of rated items as implicit feedback (Koren, 2008)."""
 
     factors: int = _factors(20, 10, 100)
-    regularization: float = _penalty(0.08, 0.01, 0.5, "The penalty of vectors and biases, per rating.")
+    regularization: float = _penalty(0.08, 0.01, 0.5, "The L2 penalty on vectors and biases, applied at each rating.")
     implicit_regularization: float = _penalty(
         0.02, 0.002, 0.2, "The penalty of the implicit vectors y of all items of a user, per rating of the user."
     )

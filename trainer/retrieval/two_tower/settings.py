@@ -41,7 +41,7 @@ class TwoTowerSettings(Settings):
         None,
         ge=1,
         le=10_000,
-        description="The maximum number of items of a history that are encoded, the latest; null for all. With "
+        description="The maximum number of items of a history that are encoded (the latest ones); null for all. With "
         "`causal_history: false`, training uses a random sample of that size.",
     )
     causal_history: bool = Field(
