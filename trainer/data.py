@@ -1,4 +1,4 @@
-"""The inputs of both trainers: the joined events, the catalogue, and the transform graph with its index sizes."""
+"""The inputs of both trainers: joined events, catalogue, transform graph, and the number of indices of each column."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -24,12 +24,12 @@ ROWS_AT_ONCE = 16384
 
 
 class Events:
-    """The Examples of EventJoiner with the transform graph over them.
+    """The joined events, as EventJoiner wrote them, and the transform graph that computes model inputs from them.
 
     Args:
-      uri: the URI of the Examples.
+      uri: the URI of the Examples of EventJoiner.
       features: the feature configuration.
-      transform_output: the output of Transform.
+      transform_output: the output of the node Transform.
     """
 
     def __init__(self, uri: str, features: Features, transform_output: tft.TFTransformOutput):
@@ -39,17 +39,17 @@ class Events:
         self.sizes = transform_sizes(transform_output, features)
 
     def read(self, split: str) -> pa.Table:
-        """Return user, item, timestamp, rating and the users' features of events, which queries are built from."""
+        """Return the events of a split with the columns needed for queries: ids, timestamp, rating, user features."""
         types = user_types(self.features.user)
-        return read_examples(self.uri, split, types | {names.RATING: pa.float32()})  # null where events have none
+        return read_examples(self.uri, split, types | {names.RATING: pa.float32()})  # null where events have no rating
 
     def read_whole(self, split: str) -> pa.Table:
-        """Return all raw columns."""
+        """Return the events of a split with both ids and the raw columns of all user and item features."""
         keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string()}
         return read_examples(self.uri, split, keys | feature_types(self.features.user | self.features.item))
 
     def data(self, splits: Sequence[str], validation: Queries | None) -> RetrievalData:
-        """Return the data of a retrieval model: the events of some splits."""
+        """Return the data that a retrieval model is fitted on: the events of `splits`, and the validation queries."""
         events = pa.concat_tables([self.read(split) for split in splits])
         ratings = events[names.RATING]
         return RetrievalData(
@@ -82,7 +82,7 @@ def transform_sizes(output: tft.TFTransformOutput, features: Features) -> dict[s
 
 
 def transformed(events: pa.Table, features: Features, transform: tf.Module) -> dict[str, np.ndarray]:
-    """Return the transformed columns of raw events, [E, …] each, without histories, which models build themselves."""
+    """Return the transformed columns of raw events, [E, …] each, except histories, which models build themselves."""
     apply = tf.function(lambda **columns: transform(raw.to_sparse(columns)), reduce_retracing=True, autograph=False)
     parts = []
     for start in range(0, len(events), ROWS_AT_ONCE):

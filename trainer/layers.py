@@ -1,4 +1,4 @@
-"""Layers and batches of the networks of both steps."""
+"""The embedding of features, the seeding, and the batches of the networks of both steps, retrieval and ranking."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -9,15 +9,15 @@ from transform.features import Feature, Indices, Numbers
 
 
 class FeatureEmbedding(tf.keras.layers.Layer):
-    """Transformed feature columns [...] or [..., V] → a list of vectors, one for each output of the features.
+    """A layer from transformed feature columns [...] or [..., V] to a list of vectors, one for each feature output.
 
-    The vector of an index is [..., D], of several their weighted mean; of a number [..., 1]; of a given vector its
-    projection [..., D].
+    An index gives its embedding [..., D], several indices the weighted mean of their embeddings [..., D], a number a
+    vector [..., 1], and a given vector its projection [..., D].
 
     Args:
       features: the features, by column.
-      sizes: column → its number of indices, 0 for a missing value included.
-      dim: D.
+      sizes: column → its number of indices, including index 0 for a missing value.
+      dim: D, the size of embeddings and projections.
     """
 
     def __init__(self, features: dict[str, Feature], sizes: dict[str, int], dim: int):
@@ -57,15 +57,15 @@ class FeatureEmbedding(tf.keras.layers.Layer):
 
 
 def seed_everything(seed: int) -> None:
-    """Make weights, batches and sums depend on the seed alone from now on."""
+    """Seed all random generators and make TensorFlow deterministic, so that the same seed gives the same fit."""
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
 
 def shuffled_batches(columns: dict[str, np.ndarray], batch_size: int, seed: int) -> tf.data.Dataset:
-    """Return batches of rows, in another order each epoch and the same under one seed, without a last short batch.
+    """Return batches of rows in a new random order each epoch, reproducible by `seed`, without a last short batch.
 
-    Row numbers are shuffled and batches gathered, which takes far less time than shuffling the rows.
+    The row numbers are shuffled and the rows of a batch gathered by them, which is far faster than shuffling the rows.
     """
     rows = len(next(iter(columns.values())))
     tensors = {name: tf.constant(values) for name, values in columns.items()}

@@ -1,4 +1,4 @@
-"""Registries of models. An entry has a dotted path, so that reading a configuration imports no model."""
+"""Registries of models. An entry names the function that fits a model by its path, so no model is imported early."""
 
 import importlib
 from collections.abc import Callable, Set
@@ -11,32 +11,33 @@ from core import mistakes
 from core.printable import one_line
 from core.settings import Settings
 
-# What a model learns from. Events and ratings are required, features are used where there are any.
+# The values of `Entry.learns_from`. Listed events and ratings are required; listed features are used if there are any.
 EVENTS, FEATURES, RATINGS = "events", "features", "ratings"
-# What a model requires of the configuration beside these.
-ITEM_FEATURES = "item_features"  # at least one
-REPEATED_ITEMS = "repeated_items"  # lists may have items that the user had an event with
+# The values of `Entry.requires`: further requirements on the configuration.
+ITEM_FEATURES = "item_features"  # at least one feature of items
+REPEATED_ITEMS = "repeated_items"  # the recommended lists may contain seen items
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model.
+    """A registered model: the function that fits it, its settings, its requirements and its abilities.
 
     The search space of `twostep tune` is declared in the settings: a field with `json_schema_extra=between(low, high)`
-    or `among(a, b)` of `trainer.tuning.space` is searched, and a model without such fields needs a space to be given.
+    or `among(a, b)` of `trainer.tuning.space` is searched. For a model without such fields the user must give a space.
 
     Args:
-      name: the name in a configuration.
-      fit: `module:function` that fits the model on the settings, the data and a seed.
-      settings: the class of its `params`.
-      learns_from: EVENTS, FEATURES and RATINGS, as far as the model learns from them. A retrieval model that learns
+      name: the name of the model in a configuration.
+      fit: the path `module:function` of the function that fits the model, given settings, data and a seed.
+      settings: the settings class of the model's `params`.
+      learns_from: the subset of EVENTS, FEATURES and RATINGS that the model learns from. A retrieval model that learns
         from events alone can be a baseline.
-      requires: ITEM_FEATURES and REPEATED_ITEMS, as far as the model requires them.
-      embeddings: whether a score is the dot product of embeddings, which an index can search.
+      requires: the subset of ITEM_FEATURES and REPEATED_ITEMS that the model requires.
+      embeddings: whether a score is the dot product of a query and an item embedding, so that a vector index can be
+        built.
       scores_by_features: whether the score of an item depends on its features, so that the model can score cold items;
-        or the name of the setting on which this depends.
+        or the name of a setting, if this is the case only when that setting is not null.
       personalised: whether the order of items depends on the history of the user.
-      members: the setting with the members, each with its params, of a model that consists of several.
+      members: for a model that combines other models, the name of the setting that holds these members' params.
     """
 
     name: str
@@ -54,7 +55,7 @@ class Entry:
         return self.fit.partition(":")[0]
 
     def load(self) -> Callable[..., Any]:
-        """Import the model's module and return its function to fit."""
+        """Import the model's module and return the function that fits the model."""
         module, _, function = self.fit.partition(":")
         return getattr(importlib.import_module(module), function)
 
@@ -67,7 +68,7 @@ class Registry:
         self.entries = {entry.name: entry for entry in entries}
 
     def __getitem__(self, name: str) -> Entry:
-        """Return the entry called `name`. Raises: ValueError, with the known names."""
+        """Return the entry named `name`. Raises: ValueError, with the valid names, if there is none."""
         if not isinstance(name, str) or name not in self.entries:
             raise ValueError(
                 f"{self.step} model should be one of {', '.join(self.entries)}; found {one_line(repr(name))}"
@@ -75,7 +76,7 @@ class Registry:
         return self.entries[name]
 
     def check(self, name: str, params: dict[str, Any]) -> Settings:
-        """Return the settings of model `name` with `params`; check those of its members too. Raises: ValueError."""
+        """Return the validated settings of model `name`; check its members' params too. Raises: ValueError."""
         entry = self[name]
         try:
             settings = entry.settings.model_validate(params)
@@ -93,7 +94,7 @@ class Registry:
         return settings
 
     def members(self, name: str, settings: Settings) -> dict[str, tuple[str, dict[str, Any]]]:
-        """Return the members of model `name`: label → model, the label where `model` is not set, and its params."""
+        """Return the members of model `name`: label → (model, params). Without `model` the label names the model."""
         field = self[name].members
         configured = {} if field is None else getattr(settings, field)
         return {
@@ -102,12 +103,12 @@ class Registry:
         }
 
     def modules(self, name: str, params: dict[str, Any]) -> tuple[str, ...]:
-        """Return the modules of model `name` and of its members."""
+        """Return the names of the Python modules that implement model `name` and its members."""
         members = self.members(name, self.check(name, params)).values()
         return (self[name].module, *(module for member in members for module in self.modules(*member)))
 
     def learns_from(self, name: str, params: dict[str, Any]) -> Set[str]:
-        """Return what model `name` and its members learn from."""
+        """Return the union of `learns_from` of model `name` and its members."""
         members = self.members(name, self.check(name, params)).values()
         return frozenset(self[name].learns_from).union(*(self.learns_from(*member) for member in members))
 
@@ -123,7 +124,7 @@ class Registry:
         return declared or any(self.scores_by_features(*member) for member in self.members(name, settings).values())
 
     def signals(self, name: str, params: dict[str, Any]) -> tuple[str, ...]:
-        """Return the signals of model `name`: the score and the rank of each member."""
+        """Return the names of the signals of model `name`: the score and the rank of each member; empty for none."""
         labels = self.members(name, self.check(name, params))
         return tuple(signal(label) for label in labels for signal in (score_signal, rank_signal))
 
@@ -134,5 +135,5 @@ def score_signal(label: str) -> str:
 
 
 def rank_signal(label: str) -> str:
-    """Return the name of the signal with the rank of the member `label`, 0 for its best item."""
+    """Return the name of the signal with the rank by the member `label`, 0 for the member's best item."""
     return f"rank_of_{label}"

@@ -1,4 +1,4 @@
-"""The settings of the trainers of both steps and of the Tuner, as the DAG passes them. No TensorFlow here."""
+"""The settings that the DAG passes to the nodes of both trainers and of the Tuner. No TensorFlow here."""
 
 from collections.abc import Mapping
 from typing import Any, Literal, cast
@@ -24,17 +24,20 @@ class StepSettings(Settings):
 class RetrievalStepSettings(StepSettings):
     """The settings of RetrievalTrainer."""
 
-    queries: QuerySettings = Field(description="The queries of eval, by which the model is chosen.")
-    max_queries: int = Field(ge=1, description="The maximum number of eval queries.")
+    queries: QuerySettings = Field(description="The settings of the queries of eval, on which a fit is validated.")
+    max_queries: int = Field(
+        ge=1, description="The maximum number of queries of eval; if there are more, a random sample is used."
+    )
     windows: WindowSettings = Field(
-        description="The windows of train; for each, one more model is fitted on the events before it."
+        description="The settings of the windows of train; for each window one more model is fitted, on the events "
+        "before the window."
     )
 
 
 class RankingStepSettings(StepSettings):
     """The settings of RankingTrainer."""
 
-    signals: tuple[str, ...] = Field(description="The signals of the retriever for each candidate.")
+    signals: tuple[str, ...] = Field(description="The names of the retriever's signals, inputs of the ranker.")
 
 
 class TunerSettings(Settings):
@@ -46,7 +49,9 @@ class TunerSettings(Settings):
     space: dict[str, Any] = Field(description="The search space, in the form that `trainer.tuning.space.read` expects.")
     trials: int = Field(ge=1, description="The maximum number of trials.")
     minutes: float | None = Field(description="The maximum time of all trials, in minutes; null for no limit.")
-    folder: str | None = Field(description="The folder of finished trials; null for one below the working folder.")
+    folder: str | None = Field(
+        description="The folder of finished trials; null for a folder below the Tuner's working folder."
+    )
 
     @model_validator(mode="after")
     def _has_its_step(self) -> "TunerSettings":
@@ -56,7 +61,7 @@ class TunerSettings(Settings):
 
     @property
     def of_step(self) -> StepSettings:
-        """Return the settings of the step."""
+        """Return the settings of the step that is tuned."""
         return cast(StepSettings, getattr(self, self.step))
 
     def conditions(self) -> dict[str, Any]:
@@ -65,7 +70,7 @@ class TunerSettings(Settings):
 
 
 def custom_config(settings: Settings, code: str) -> dict[str, str]:
-    """Return the `custom_config` of a Trainer or Tuner."""
+    """Return the `custom_config` of a Trainer or Tuner node from its settings and the digest of the code."""
     return {SETTINGS: settings.canonical_json(), CODE: code}
 
 

@@ -1,4 +1,4 @@
-"""The steps and their registries. No TensorFlow here."""
+"""The names of the two steps, and each step's registry of models. No TensorFlow here."""
 
 from trainer.ranking import registry as ranking
 from trainer.registry import Registry

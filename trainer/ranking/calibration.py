@@ -1,4 +1,4 @@
-"""The calibration of scores to probabilities on the validation lists, and its errors before and after."""
+"""The calibration of ranking scores to probabilities on the validation lists, and the errors before and after it."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -15,10 +15,10 @@ Kind = Literal["none", "platt", "isotonic"]
 
 
 class Sigmoid(tf.Module):
-    """sigmoid(slope · score + offset).
+    """The map from a score to the probability sigmoid(slope · score + offset).
 
     Source: Platt, "Probabilistic outputs for support vector machines", 1999, eq. 1. Slope 1 and offset 0 give the
-    probability that the pointwise loss is computed with.
+    probability without calibration, which is also the one in the pointwise loss.
     """
 
     def __init__(self, slope: float = 1.0, offset: float = 0.0):
@@ -30,7 +30,11 @@ class Sigmoid(tf.Module):
 
 
 class Steps(tf.Module):
-    """Linear interpolation between points (score, probability), constant before the first and after the last."""
+    """The piecewise linear map through given points (score, probability), constant below the first and above the last.
+
+    Args:
+      scores, probabilities: the coordinates of the points, in ascending order of the scores.
+    """
 
     def __init__(self, scores: np.ndarray, probabilities: np.ndarray):
         super().__init__()
@@ -50,15 +54,15 @@ def fit(
 ) -> tuple[Sigmoid | Steps, dict[str, object]]:
     """Return the map from scores to probabilities, and log loss and expected calibration error before and after it.
 
-    "After" is measured on each half of the lists with the map fitted on the other half; it is None where the candidates
-    of a half are all relevant or all not relevant.
+    The errors after calibration are measured on each half of the lists with a map fitted on the other half. They are
+    None where the candidates of a half are all relevant or all not relevant.
 
     Args:
       kind: none, platt or isotonic.
-      scores, labels, weights: [Q, C] of all validation lists, also of those without a relevant candidate, so that the
-        probabilities are not too high. Weight 0 is padding.
+      scores, labels, weights: [Q, C] each, of all validation lists. Without the lists that have no relevant candidate
+        the probabilities would be too high. Weight 0 marks padding.
     Raises:
-      ModelError: all candidates are relevant, or none is.
+      ModelError: `kind` is not `none`, and all candidates are relevant or none is.
     """
     filled = weights > 0
     half = np.broadcast_to(np.arange(len(scores))[:, np.newaxis] % 2, scores.shape)[filled]
@@ -86,7 +90,7 @@ def fit(
 
 
 def _fitted(kind: Kind, scores: np.ndarray, relevant: np.ndarray) -> Sigmoid | Steps:
-    """Return the map fitted on flat scores."""
+    """Return the map of `kind` fitted on the scores and the relevance of candidates, [n] each."""
     if kind == "platt":
         from sklearn.linear_model import LogisticRegression
 

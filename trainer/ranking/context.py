@@ -1,4 +1,4 @@
-"""The signals that a ranker computes from the time and history of a query, in the graph."""
+"""The signals that a ranker computes from the time and history of a query, as ops of its TensorFlow graph."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -24,11 +24,13 @@ _BUCKETS = 2**62  # ids are compared by hash, which is faster than by text
 
 
 def signals(query: dict[str, tf.Tensor], length: int) -> dict[str, tf.Tensor]:
-    """Return the signals of `SIGNALS`, [B, C] float32 each; NaN where unknown or without an interaction.
+    """Return the signals that `trainer.ranking.signals.SIGNALS` names, [B, C] float32 each.
+
+    A signal is NaN where it is undefined: if timestamps are unknown, or without an interaction with the candidate.
 
     Args:
       query: query_time [B] int64, history [B, H], history_time [B, H] int64 (0 where unknown), item_id [B, C].
-      length: the number of latest events of a history that count.
+      length: the maximum number of events of a history that are used, the latest ones.
     """
     history, items = query[names.HISTORY], query[names.ITEM_ID]
     present = tf.not_equal(history, "")
@@ -74,6 +76,6 @@ def ages(query: dict[str, tf.Tensor], features: Features) -> dict[str, tf.Tensor
 
 
 def _least(values: tf.Tensor, where: tf.Tensor) -> tf.Tensor:
-    """Return the least value along the last axis among those `where`; NaN without any."""
+    """Return the minimum along the last axis of the values where `where` is true; NaN if it is true nowhere."""
     least = tf.reduce_min(tf.where(where, values, values.dtype.max), axis=-1)
     return tf.where(tf.reduce_any(where, axis=-1), least, float("nan"))

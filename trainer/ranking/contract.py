@@ -1,13 +1,13 @@
 """The contract of every ranking model: the data it is fitted on, and the SavedModel it exports.
 
-Signatures, in ops of TensorFlow Serving: TensorFlow's own, and YDF's for trees (B queries, C candidates each, in the
-retriever's order):
+The signatures use only ops that TensorFlow Serving includes: TensorFlow's own and, for trees, that of YDF. There are
+B queries with C candidates each, in the retriever's order:
   rank(user_id [B], query_time [B], history [B, H], history_time [B, H], user features…,
        item_id [B, C], item features [B, C] or [B, C, V],
        retrieval_score [B, C], retrieval_rank [B, C], the retriever's signals [B, C]) → score, probability [B, C]
   rank_examples(examples [B]) → probability [B, C]      for Examples of CandidateGenerator, for TFMA
-A candidate with the item id "" is padding, with a score of -inf and a probability of 0. Times are seconds; those of the
-history are 0 where unknown.
+A candidate with the item id "" is padding, with a score of -inf and a probability of 0. Times are seconds since
+1970-01-01 UTC; an unknown time in `history_time` is 0.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -40,11 +40,12 @@ class RankingData:
     Args:
       features: the feature configuration.
       transform: the transform graph as a layer.
-      sizes: transformed column → its number of indices, 0 included.
-      train, validation: transformed columns: users' [Q, …], items' [Q, C, …], retrieval_score, retrieval_rank, label
-        and weight [Q, C]; and where events have ratings, rating [Q, C], NaN for a candidate without one.
-      retrieval_signals: the signals of the retriever, float [Q, C], with retrieval_score and retrieval_rank; NaN where
-        unknown.
+      sizes: transformed column → its number of indices, index 0 included.
+      train, validation: the columns of Q candidate lists: transformed columns of users [Q, …] and of items [Q, C, …];
+        signals, label and weight [Q, C] each; where events have ratings, rating [Q, C], NaN for a candidate without a
+        rating.
+      retrieval_signals: the names of the retriever's signals, retrieval_score and retrieval_rank among them; their
+        columns are float [Q, C], NaN where unknown.
     """
 
     features: Features
@@ -56,27 +57,27 @@ class RankingData:
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """The signals of the retriever, and those that the ranker computes from the time and history of the query."""
+        """The names of all signals: those of the retriever, then those that the ranker computes itself."""
         return (*self.retrieval_signals, *computed_signals(self.features))
 
     @property
     def user(self) -> dict[str, Feature]:
-        """The features of users that are inputs of a ranker; see `_without_timestamps`."""
+        """The features of users that are inputs of a ranker: all but timestamps; see `_without_timestamps`."""
         return _without_timestamps(self.features.user)
 
     @property
     def item(self) -> dict[str, Feature]:
-        """The features of items that are inputs of a ranker."""
+        """The features of items that are inputs of a ranker: all but timestamps."""
         return _without_timestamps(self.features.item)
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """All input columns beside the ids."""
+        """The names of all input columns except the ids."""
         return (*self.signals, *outputs(self.user), *outputs(self.item))
 
 
 class RankingModel(tf.Module):
-    """A fitted ranking model. A subclass has `scores`."""
+    """The base class of fitted ranking models; a subclass defines `scores`."""
 
     def __init__(self, data: RankingData):
         super().__init__()
@@ -136,7 +137,11 @@ class RankingModel(tf.Module):
 
 
 def _without_timestamps(features: dict[str, Feature]) -> dict[str, Feature]:
-    """Return the features other than timestamps, whose ages are signals: unlike dates they keep their range."""
+    """Return the features other than timestamps.
+
+    Instead of a timestamp a ranker gets the age of that timestamp at the query, as a signal: in later serving dates
+    leave the range of training, ages stay in it.
+    """
     return {name: feature for name, feature in features.items() if name not in timestamp_columns(features)}
 
 
@@ -183,7 +188,7 @@ def example_spec(features: Features, width: int, retrieval_signals: tuple[str, .
 def lists_of(
     table: pa.Table, features: Features, retrieval_signals: tuple[str, ...] = PER_CANDIDATE
 ) -> dict[str, np.ndarray]:
-    """Return the candidate lists of CandidateGenerator as arrays: users' [Q, …], candidates' [Q, C, …]."""
+    """Return the candidate lists that CandidateGenerator wrote as arrays: users' columns [Q, …], items' [Q, C, …]."""
     history = raw.pad_strings(table[names.HISTORY].combine_chunks())
     columns = {
         names.USER_ID: table[names.USER_ID].to_numpy(),
@@ -205,7 +210,7 @@ def transform_lists(
     transform: tf.Module,
     retrieval_signals: tuple[str, ...] = PER_CANDIDATE,
 ) -> dict[str, tf.Tensor]:
-    """Return the transformed columns and all signals of raw users [B, …] and candidates [B, C, …]."""
+    """Return the transformed columns and all signals from the raw columns of users [B, …] and candidates [B, C, …]."""
     history = raw.latest(query[names.HISTORY], features.history_length)
     users = {
         names.USER_ID: query[names.USER_ID],
@@ -228,26 +233,27 @@ def transform_lists(
 def list_ndcg(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, k: int) -> float:
     """Return the mean NDCG@k of lists ordered by score, ties in the retriever's order.
 
-    Relevant items that were not retrieved don't count.
+    Missed items do not lower it, and lists without a relevant candidate are left out of the mean.
     """
     return float(np.nanmean(ndcg_by_list(scores, labels, weights, k)))
 
 
 def ndcg_by_list(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, k: int) -> np.ndarray:
-    """Return [Q] the NDCG@k of each list, as of `list_ndcg`; NaN for a list without a relevant item."""
+    """Return the NDCG@k of each list [Q], as in `list_ndcg`; NaN for a list without a relevant candidate."""
     order = np.argsort(np.where(weights > 0, -scores, np.inf), axis=1, kind="stable")
     hits = np.take_along_axis(labels, order, axis=1) > 0
     return metrics.ndcg(hits, (labels > 0).sum(axis=1), k)
 
 
 def one_standard_error_rule(values: np.ndarray) -> int:
-    """Return the first of several rankers, ordered from the simplest, within one standard error of the best.
+    """Return the index of the simplest ranker whose mean NDCG is within one standard error of the best ranker's.
 
-    The standard error is that of the paired difference to the best one. On a few hundred held-out lists a part of the
-    lead of the best is due to chance.
+    The standard error is that of the mean difference to the best ranker over the same lists. The rule prefers a simpler
+    ranker, since on a few hundred held-out lists a part of the best ranker's lead is due to chance.
 
     Args:
-      values: [M, Q] the NDCG of each of M rankers on each held-out list; NaN for a list without a relevant item.
+      values: [M, Q] the NDCG of M rankers, ordered from the simplest, on each held-out list; NaN for a list without a
+        relevant candidate.
     Source: Breiman, Friedman, Olshen and Stone, Classification and Regression Trees (1984), section 3.4.3.
     """
     known = values[:, ~np.isnan(values).any(axis=0)]

@@ -18,7 +18,7 @@ from trainer.ranking.settings import DCNSettings
 
 
 class DCN(training.Network):
-    """Transformed columns → [B, C] scores."""
+    """The deep and cross network from transformed columns to scores [B, C] of candidates."""
 
     def __init__(self, settings: DCNSettings, data: RankingData):
         super().__init__()

@@ -18,9 +18,11 @@ from trainer.ranking.settings import DeepFMSettings
 
 
 class Pairs(tf.keras.layers.Layer):
-    """`NetworkInputs` → [B, C, 1]: Σ_{i<j} v_i · v_j over the fields, by ½ ((Σ v)² - Σ v²) (Rendle, ICDM 2010, eq. 3).
+    """The pairwise term of a factorisation machine: `NetworkInputs` → Σ_{i<j} v_i · v_j over the fields, [B, C, 1].
 
-    The fields are the candidate, the history, each feature and the signals; the vector of a number is multiplied by it.
+    The fields are the candidate, the history, each feature and the signals. The vector v of a number is a learned
+    vector times the number. The sum is computed as ½ ((Σ v)² - Σ v²), summed over the dimensions of v.
+    Source: Rendle, "Factorization machines", ICDM 2010, eq. 3.
     """
 
     def __init__(self, dim: int):
@@ -45,15 +47,15 @@ class Pairs(tf.keras.layers.Layer):
 
 
 class DeepFM(training.Network):
-    """Transformed columns → [B, C] scores."""
+    """The network from transformed columns to scores [B, C] of candidates."""
 
     def __init__(self, settings: DeepFMSettings, data: RankingData):
         super().__init__()
         self.inputs_layer, self.signal_weights = CandidateInputs(settings, data), training.SignalWeights(data)
         self.first, self.pairs = FirstOrder(data), Pairs(settings.dim)
         self.dropout, self.deep = tf.keras.layers.Dropout(settings.dropout), Deep(settings)
-        # The paper sums the three; here each has a weight that starts at zero, so that training starts from the
-        # retriever's order.
+        # The paper sums the first-order terms, the pairs and the output of the hidden layers. Here each has a weight
+        # that starts at zero, so that training starts from the retriever's order.
         self.out = tf.keras.layers.Dense(1, kernel_initializer="zeros")
 
     def call(self, columns, training=False):

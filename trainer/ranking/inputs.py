@@ -12,18 +12,19 @@ from trainer.layers import FeatureEmbedding
 from trainer.ranking.contract import RankingData
 from trainer.ranking.settings import NetworkSettings
 
-ATTENTION_UNITS = 36  # of the hidden layer that weights an item of the history; as in Zhou et al.
+ATTENTION_UNITS = 36  # the size of the hidden layer of `Attention`, as in Zhou et al.
 
 
 class NetworkInputs(NamedTuple):
     """The inputs of B queries with C candidates each.
 
     Args:
-      signals: [B, C, 2 S], see `Signals`.
+      signals: [B, C, 2 S] the S signals, each in two forms; see `Signals`.
       user: vectors [B, …] of the user's features.
       item: vectors [B, C, …] of the candidate's features.
-      candidate: [B, C, D] the embedding of its id.
-      history: [B, 1, D] or, where it depends on the candidate, [B, C, D]: the pooled embeddings of the history.
+      candidate: [B, C, D] the embedding of the candidate's id.
+      history: the pooled embeddings of the history's items: [B, 1, D], or [B, C, D] if the pooling depends on the
+        candidate.
     """
 
     signals: tf.Tensor
@@ -33,7 +34,7 @@ class NetworkInputs(NamedTuple):
     history: tf.Tensor
 
     def flat(self) -> tf.Tensor:
-        """Return all inputs and the product of candidate and history, concatenated: [B, C, …]."""
+        """Return all inputs and the elementwise product of candidate and history, concatenated: [B, C, …]."""
         user = [tf.repeat(vector[:, tf.newaxis], tf.shape(self.signals)[1], axis=1) for vector in self.user]
         history = tf.broadcast_to(self.history, tf.shape(self.candidate))
         parts = [self.signals, *user, history, self.candidate, self.candidate * history, *self.item]
@@ -41,11 +42,11 @@ class NetworkInputs(NamedTuple):
 
 
 class Signals(tf.keras.layers.Layer):
-    """[B, C, 2 S]: each signal as x and as sign(x) log(1 + |x|), with mean 0 and deviation 1 over train.
+    """The standardised signals [B, C, 2 S]: each of S signals x as x and as sign(x) log(1 + |x|).
 
-    The logarithm suits ranks, counts and ages, which have long tails; the network weights both forms. An unknown signal
-    (NaN) is 0, the mean. Computed signals are clipped to their range in train, since times grow without bound after
-    training.
+    Both forms have mean 0 and standard deviation 1 over train. The logarithm suits ranks, counts and ages, which have
+    long tails; the network learns a weight for each form. An unknown signal (NaN) becomes 0, the mean. The signals that
+    the ranker computes are clipped to their range in train, since ages grow beyond that range in later serving.
     """
 
     def __init__(self, data: RankingData):
@@ -76,7 +77,10 @@ class Signals(tf.keras.layers.Layer):
 
 
 def _bound(values: np.ndarray, unbounded: bool, bound) -> float:
-    """Return the least or greatest value of a computed signal; those of the retriever have no bound, to keep order."""
+    """Return the bound that a signal is clipped to: `bound` (np.min or np.max) of its known values in train.
+
+    A signal of the retriever (`unbounded`) is not clipped, since clipping would make different scores equal.
+    """
     values = values[~np.isnan(values)]
     if unbounded or not len(values):
         return float("inf") if bound is np.max else float("-inf")
@@ -84,7 +88,7 @@ def _bound(values: np.ndarray, unbounded: bool, bound) -> float:
 
 
 class Mean(tf.keras.layers.Layer):
-    """Items of the history [B, H, D] with a mask [B, H] → their mean [B, 1, D]."""
+    """The mean [B, 1, D] of the embeddings of the history's items [B, H, D], with a mask [B, H]."""
 
     def call(self, history, present, candidate):
         present = present[..., tf.newaxis]
@@ -93,16 +97,17 @@ class Mean(tf.keras.layers.Layer):
 
 
 class Attention(tf.keras.layers.Layer):
-    """Items of the history [B, H, D] with a mask [B, H], candidates [B, C, D] → Σ_h a(item_h, candidate) item_h.
+    """The embeddings of the history's items, weighted for each candidate: Σ_h a(item_h, candidate) item_h, [B, C, D].
 
-    a is a network with one hidden layer over item, candidate and their product. The weights are not normalised, which
-    keeps the intensity of interests.
+    The inputs are the items [B, H, D] with a mask [B, H], and the candidates [B, C, D]. a is a network with one hidden
+    layer over item, candidate and their product. The weights a are not normalised, so that a stronger
+    interest of the user gives a longer vector.
     Source: Zhou et al., "Deep interest network for click-through rate prediction", KDD 2018, eq. 3.
     """
 
     def __init__(self):
         super().__init__()
-        # One layer over the three concatenated, in parts, so that no tensor [B, C, H, 3 D] is made.
+        # The sum of the three is one layer over item, candidate and product concatenated; no [B, C, H, 3 D] is made.
         self.history_layer, self.candidate_layer, self.product_layer = (
             tf.keras.layers.Dense(ATTENTION_UNITS, use_bias=bias) for bias in (True, False, False)
         )
@@ -116,7 +121,7 @@ class Attention(tf.keras.layers.Layer):
 
 
 class CandidateInputs(tf.keras.layers.Layer):
-    """Transformed columns, users' [B, …] and candidates' [B, C, …] → `NetworkInputs`."""
+    """The layer from transformed columns, users' [B, …] and candidates' [B, C, …], to `NetworkInputs`."""
 
     def __init__(self, settings: NetworkSettings, data: RankingData):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A linear model of the signals, the numbers and the values of features: the baseline of networks and trees."""
+"""A linear model of the signals and of the features' numbers and values: the simplest ranking model."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -15,7 +15,11 @@ from trainer.ranking.settings import LogisticSettings
 
 
 class FirstOrder(tf.keras.layers.Layer):
-    """Transformed columns → [B, C, …]: the weights of the ids and the features' values, and the numbers."""
+    """The first-order terms [B, C, …] of a linear model, from transformed columns.
+
+    They are a learned weight for the candidate's id and for each feature value, each number itself, and a learned
+    projection of each given vector to one number.
+    """
 
     def __init__(self, data: RankingData):
         super().__init__()
@@ -30,7 +34,7 @@ class FirstOrder(tf.keras.layers.Layer):
 
 
 class Logistic(training.Network):
-    """Transformed columns → [B, C] scores."""
+    """The linear model from transformed columns to scores [B, C] of candidates."""
 
     def __init__(self, settings: LogisticSettings, data: RankingData):
         super().__init__()

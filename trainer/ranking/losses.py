@@ -1,7 +1,7 @@
-"""The losses of ranking networks by name, of scores over lists of candidates.
+"""The loss functions of ranking networks, by name in `LOSSES`.
 
-Each takes scores, labels and weights [B, C] and returns a scalar. A candidate of weight 0 is padding and is ignored;
-the loss or gain of others is multiplied by their weight.
+Each function takes the scores, labels and weights of candidate lists, [B, C] each, and returns a scalar. A candidate
+with weight 0 is padding and is ignored; the loss or gain of any other candidate is multiplied by its weight.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -12,8 +12,8 @@ import tensorflow as tf
 
 Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
-TEMPERATURE = 0.1  # of approximate ranks; 1 / α of Qin et al., with α = 10
-MU = 10.0  # the weight of NDCG-Loss2 beside that of LambdaRank; as in Wang et al.
+TEMPERATURE = 0.1  # of the sigmoid in `approx_ndcg`; 1 / α of Qin et al., with α = 10
+MU = 10.0  # μ in `lambda_loss`: the weight of NDCG-Loss2 (δ) relative to LambdaRank (ρ); as in Wang et al.
 
 
 def pointwise(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -36,7 +36,7 @@ def pairwise(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Ten
 def softmax(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Return the mean over lists of -Σ_j p_j log softmax(score)_j.
 
-    p_j is label_j · weight_j, divided by its sum over the list.
+    p_j, the target share of candidate j, is label_j · weight_j divided by the sum of these products over the list.
 
     Source: Cao et al., "Learning to rank: from pairwise approach to listwise approach" (ListNet), ICML 2007, eq. 3,
     with the labels' shares as the target.
@@ -49,15 +49,16 @@ def softmax(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tens
 def lambda_loss(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Return the list mean of Σ (ρ_ij + μ δ_ij) |G_i - G_j| log2(1 + exp(s_j - s_i)) over pairs with label_i > label_j.
 
-    With the ranks i, j of the present scores and D_i = log2(1 + i): ρ_ij = |1/D_i - 1/D_j|, the change of NDCG if the
-    two were swapped, and δ_ij = |1/D_|i-j| - 1/D_|i-j|+1|.
+    i and j are the ranks of two candidates by their current scores, G their gains in NDCG, and D_i = log2(1 + i). With
+    ρ_ij = |1/D_i - 1/D_j|, ρ_ij |G_i - G_j| is the change of NDCG if the two candidates were swapped;
+    δ_ij = |1/D_|i-j| - 1/D_|i-j|+1|.
     Source: Wang et al., "The LambdaLoss framework for ranking metric optimization", CIKM 2018, NDCG-Loss2++.
     """
     ranks = tf.stop_gradient(_ranks(scores, weights))
     gains = _gains(labels, weights)
     distance = tf.abs(ranks[:, :, tf.newaxis] - ranks[:, tf.newaxis])
     rho = tf.abs(_discounts(ranks)[:, :, tf.newaxis] - _discounts(ranks)[:, tf.newaxis])
-    # A candidate has no δ, and forms no pair, with itself.
+    # δ is not defined for a candidate and itself, at distance 0; 0 takes its place, as such a pair has no weight.
     delta = tf.where(distance > 0, _discounts(tf.maximum(distance, 1.0)) - _discounts(distance + 1.0), 0.0)
     gain_weights = (rho + MU * delta) * tf.abs(gains[:, :, tf.newaxis] - gains[:, tf.newaxis])
     losses = _pair_weights(labels, weights) * gain_weights * tf.nn.softplus(-_differences(scores)) / tf.math.log(2.0)
@@ -65,7 +66,9 @@ def lambda_loss(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.
 
 
 def approx_ndcg(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Return the mean over lists of 1 - NDCG, with the ranks 1 + Σ_j sigmoid((s_j - s_i) / temperature).
+    """Return the mean over lists of 1 - NDCG, with rank_i approximated by 1 + Σ_{j≠i} sigmoid((s_j - s_i) / t).
+
+    t is TEMPERATURE.
 
     Source: Qin, Liu and Li, "A general approximation framework for direct optimization of information retrieval
     measures", Information Retrieval 2010, eq. 11 to 13.
@@ -86,7 +89,7 @@ LOSSES: dict[str, Loss] = {
 
 
 def _differences(scores: tf.Tensor) -> tf.Tensor:
-    """Return s_i - s_j: [B, C, C]."""
+    """Return the differences s_i - s_j of the scores of all pairs of candidates of a list: [B, C, C]."""
     return scores[:, :, tf.newaxis] - scores[:, tf.newaxis]
 
 
@@ -103,12 +106,15 @@ def _ranks(scores: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
 
 
 def _discounts(ranks: tf.Tensor) -> tf.Tensor:
-    """Return 1 / log2(1 + rank)."""
+    """Return the discount of DCG at each rank, 1 / log2(1 + rank)."""
     return tf.math.log(2.0) / tf.math.log1p(ranks)
 
 
 def _gains(labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Return weight (2^label - 1) / the ideal DCG of the list; 0 in a list without a relevant candidate: [B, C]."""
+    """Return each candidate's gain, weight · (2^label - 1), divided by the ideal DCG of its list: [B, C].
+
+    The gains are 0 in a list without a relevant candidate.
+    """
     gains = (2.0**labels - 1.0) * weights
     ranks = tf.range(1, tf.shape(labels)[1] + 1, dtype=tf.float32)
     ideal = tf.reduce_sum(tf.sort(gains, axis=1, direction="DESCENDING") * _discounts(ranks), axis=1, keepdims=True)

@@ -16,7 +16,7 @@ from trainer.ranking.settings import MLPSettings, NetworkSettings
 
 
 class Deep(tf.keras.layers.Layer):
-    """[…, X] → […, last of `hidden`]: ReLU layers with dropout."""
+    """ReLU layers, each followed by dropout: […, X] → […, size of the last layer]."""
 
     def __init__(self, settings: NetworkSettings):
         super().__init__()
@@ -30,7 +30,7 @@ class Deep(tf.keras.layers.Layer):
 
 
 class MLP(training.Network):
-    """Transformed columns → [B, C] scores."""
+    """The network from transformed columns to scores [B, C] of candidates."""
 
     def __init__(self, settings: MLPSettings, data: RankingData):
         super().__init__()

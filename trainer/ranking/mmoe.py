@@ -19,7 +19,7 @@ from trainer.ranking.settings import MMoESettings
 
 
 class Task(tf.keras.layers.Layer):
-    """The gate and tower of a task: inputs [B, C, X] and experts [B, C, E, D] → [B, C, 1]."""
+    """The gate and tower that predict one task: inputs [B, C, X] and outputs of E experts [B, C, E, D] → [B, C, 1]."""
 
     def __init__(self, experts: int, units: int):
         super().__init__()
@@ -33,7 +33,7 @@ class Task(tf.keras.layers.Layer):
 
 
 class MMoE(training.Network):
-    """Transformed columns → [B, C] scores: relevance plus the weighted predicted rating."""
+    """The network from transformed columns to scores [B, C]: predicted relevance plus weighted predicted rating."""
 
     def __init__(self, settings: MMoESettings, data: RankingData):
         super().__init__()
@@ -48,7 +48,7 @@ class MMoE(training.Network):
             self.mean, self.deviation = float(ratings.mean()), float(ratings.std()) or 1.0
 
     def heads(self, columns, training=False) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return relevance and rating, in standard deviations from the mean: [B, C] each."""
+        """Return predicted relevance, and predicted rating in standard deviations from the mean rating: [B, C] each."""
         inputs = self.inputs_layer(columns)
         start = self.dropout(inputs.flat(), training=training)
         experts = tf.stack([expert(start, training=training) for expert in self.experts], axis=-2)
@@ -71,7 +71,7 @@ class MMoE(training.Network):
 
 
 def fit(settings: MMoESettings, data: RankingData, seed: int) -> tuple[training.NetworkModel, dict]:
-    """Fit the network as `training.fit` does, without ratings on relevance only; the log has the tasks."""
+    """Fit the network as `training.fit` does, and log its tasks; without ratings, relevance is the only task."""
     tasks = ["relevance", "rating"] if len(_ratings(data)) else ["relevance"]
     if len(tasks) == 1:
         progress.report("no candidate has a rating: relevance is the only task")
@@ -80,6 +80,6 @@ def fit(settings: MMoESettings, data: RankingData, seed: int) -> tuple[training.
 
 
 def _ratings(data: RankingData) -> np.ndarray:
-    """Return the ratings of the candidates of train, empty where events have no ratings."""
+    """Return the known ratings of the candidates in the train lists, [n]; empty if events have no ratings."""
     ratings = data.train.get(names.RATING, np.zeros(0, np.float32))
     return ratings[~np.isnan(ratings)]

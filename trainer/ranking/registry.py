@@ -20,16 +20,16 @@ check = MODELS.check
 
 
 def check_needs(name: str, ratings: bool) -> None:
-    """Check that model `name` has what it needs.
+    """Check that the configuration has ratings if model `name` learns from them.
 
     Args:
       name: the name of the model.
       ratings: whether the configuration says that every event has a rating.
     Raises:
-      ValueError: ratings are missing.
+      ValueError: the model learns from ratings, but the configuration has none.
     """
     if RATINGS in MODELS[name].learns_from and not ratings:
         raise ValueError(
-            f"{name} learns ratings beside relevance, but the configuration has none. Give their lowest and highest "
-            "value as `data.interactions.rating_range`, or use a model of one task, such as dcn"
+            f"{name} learns to predict ratings as well as relevance, but the configuration has no ratings. Give their "
+            "lowest and highest value as `data.interactions.rating_range`, or use a model without ratings, such as dcn"
         )

@@ -24,10 +24,10 @@ LISTS_AT_ONCE = 256
 
 
 def run_fn(fn_args) -> None:
-    """Fit on the train lists, choose by the eval lists, and save as `serving_model_dir`.
+    """Fit the ranking model on the train lists, validated on the eval lists, and save it in `serving_model_dir`.
 
     Args:
-      fn_args: TFX's; its `custom_config` holds `trainer.step_settings.RankingStepSettings`.
+      fn_args: TFX's arguments; `custom_config` holds `trainer.step_settings.RankingStepSettings` as JSON.
     """
     step = RankingStepSettings.model_validate_json(settings_json(fn_args.custom_config))
     data = inputs(fn_args, step)
@@ -42,10 +42,10 @@ def run_fn(fn_args) -> None:
 
 
 def inputs(fn_args, step: RankingStepSettings) -> RankingData:
-    """Return the candidate lists of train, to fit on, and of eval, to choose by.
+    """Return the data of a ranking model: the candidate lists of train to fit on, and those of eval for validation.
 
     Args:
-      fn_args: TFX's.
+      fn_args: TFX's arguments.
       step: the settings of the step.
     """
     features = step.features
@@ -67,7 +67,7 @@ def inputs(fn_args, step: RankingStepSettings) -> RankingData:
 def read_lists(
     uri: str, split: str, features: Features, retrieval_signals: tuple[str, ...] = PER_CANDIDATE
 ) -> dict[str, np.ndarray]:
-    """Return the raw columns of the candidate lists; see `trainer.ranking.contract.lists_of`."""
+    """Return the raw columns of the candidate lists of a split; see `trainer.ranking.contract.lists_of`."""
     users = feature_types(features.user)
     items = {name: pa.list_(column.value_type()) for name, column in raw_columns(features.item).items()}
     times = {names.QUERY_TIME: pa.int64(), names.HISTORY_TIME: pa.list_(pa.int64())}
@@ -82,7 +82,7 @@ def transformed_lists(
     transform: tf.Module,
     retrieval_signals: tuple[str, ...] = PER_CANDIDATE,
 ) -> dict[str, np.ndarray]:
-    """Return the transformed columns of raw lists, with label, weight and rating."""
+    """Return the transformed columns of raw lists, and label, weight and rating unchanged."""
     unchanged = {name: lists[name] for name in (names.LABEL, names.WEIGHT, names.RATING)}
     raw_names = [name for name in lists if name not in unchanged]
     apply = tf.function(

@@ -14,7 +14,8 @@ class RankingSettings(Settings):
 
     calibration: Literal["none", "platt", "isotonic"] = Field(
         "platt",
-        description="The calibration of scores to probabilities, fitted on held-out lists; `none` applies the sigmoid.",
+        description="The calibration of scores to probabilities, fitted on held-out lists: `platt` fits a sigmoid, "
+        "`isotonic` an ascending curve; `none` takes the sigmoid of the score.",
     )
 
 
@@ -30,7 +31,8 @@ class TrainedSettings(RankingSettings):
         30,
         ge=1,
         le=10_000,
-        description="The maximum number of passes over the training lists; the best one on held-out lists is kept.",
+        description="The maximum number of passes over the training lists; the model after the pass with the highest "
+        "NDCG@10 on held-out lists is kept.",
     )
     patience: int = Field(
         4,
@@ -66,30 +68,31 @@ class NetworkSettings(TrainedSettings):
     )
     history: Literal["mean", "attention"] = Field(
         "mean",
-        description="The pooling of the history: a mean, or attention for each candidate (DIN; Zhou et al., 2018).",
+        description="The pooling of the embeddings of the history's items: their mean, or a sum weighted by attention "
+        "for each candidate (DIN; Zhou et al., 2018).",
         json_schema_extra=among("mean", "attention"),
     )
     hidden: tuple[Annotated[int, Field(ge=1, le=16_384)], ...] = Field(
         (64, 32),
         max_length=32,
-        description="The sizes of the hidden layers.",
+        description="The sizes of the hidden layers, from the input to the output.",
         json_schema_extra=among((), (32,), (64, 32), (128, 64)),
     )
     dropout: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="The dropout rate of the hidden layers.",
+        description="The dropout rate of the inputs and of the hidden layers.",
         json_schema_extra=between(0, 0.5),
     )
 
 
 class LogisticSettings(TrainedSettings):
-    """Linear model with a weight for each signal, number and value of a feature."""
+    """Linear model with a weight for each signal, each numeric feature and each value of the other features."""
 
 
 class MLPSettings(NetworkSettings):
-    """Hidden layers over the concatenated inputs."""
+    """Hidden layers over the concatenated inputs of a candidate (Covington et al., 2016)."""
 
 
 class DeepFMSettings(NetworkSettings):
@@ -119,14 +122,15 @@ class MMoESettings(NetworkSettings):
         0.1,
         ge=0,
         le=1000,
-        description="The weight of the squared error of ratings, added to the loss of relevance.",
+        description="The weight of the squared error of predicted ratings, which is added to the loss of relevance.",
         json_schema_extra=between(0, 1),
     )
     rating_score_weight: float = Field(
         0.0,
         ge=0,
         le=1000,
-        description="The weight of the predicted rating, in standard deviations from the mean, in the score.",
+        description="The weight of the predicted rating, in standard deviations from the mean rating, that is added to "
+        "the relevance to give the score; 0 ranks by relevance alone.",
         json_schema_extra=between(0, 1),
     )
 
@@ -140,42 +144,42 @@ class TreesSettings(RankingSettings):
         300,
         ge=1,
         le=100_000,
-        description="The maximum number of trees; held-out lists determine how many are kept.",
+        description="The maximum number of trees; early stopping on held-out lists determines how many are kept.",
     )
     depth: int = Field(5, ge=1, le=16, description="The maximum depth of a tree.", json_schema_extra=between(2, 8))
     shrinkage: float = Field(
         0.1,
         gt=0,
         le=1,
-        description="The factor that the output of each tree is multiplied by.",
+        description="The factor by which the output of each tree is multiplied; smaller values need more trees.",
         json_schema_extra=between(0.02, 0.3, log=True),
     )
     min_examples: int = Field(
         20,
         ge=1,
         le=1_000_000,
-        description="The minimum number of candidates of a leaf.",
+        description="The minimum number of candidates in a leaf; larger values give smaller trees.",
         json_schema_extra=between(5, 300, log=True),
     )
     l2: float = Field(
         5.0,
         ge=0,
         le=1_000_000,
-        description="The penalty of the squared values of leaves.",
+        description="The penalty on the squared values of leaves; larger values shrink them towards 0.",
         json_schema_extra=between(0, 20),
     )
     subsample: float = Field(
         0.8,
         gt=0,
         le=1,
-        description="The share of candidates that a tree is fitted on.",
+        description="The share of candidates, sampled for each tree, that the tree is fitted on.",
         json_schema_extra=between(0.5, 1),
     )
     feature_fraction: float = Field(
         0.5,
         gt=0,
         le=1,
-        description="The share of inputs that a split is chosen from.",
+        description="The share of inputs, sampled for each split in a tree, from which the split is chosen.",
         json_schema_extra=between(0.2, 1),
     )
     patience: int = Field(

@@ -1,17 +1,17 @@
-"""The signals that a ranker computes for each candidate, and the feature names that they leave. No TensorFlow here."""
+"""The names of the signals that a ranker computes, and a check that no feature has such a name. No TensorFlow here."""
 
 from collections.abc import Iterable
 
 from transform.features import Features, raw_columns, timestamp_columns
 from transform.names import outputs
 
-# Of a candidate and the history.
+# Signals of a candidate, from the events with this candidate in the history.
 TIMES_IN_HISTORY = "times_in_history"
-EVENTS_SINCE_INTERACTION = "events_since_interaction"  # later events than the latest with the candidate
-DAYS_SINCE_INTERACTION = "days_since_interaction"  # since the latest with the candidate
-MEAN_DAYS_BETWEEN = "mean_days_between"  # interactions with the candidate
-DUE_RATIO = "due_ratio"  # days since the latest interaction / mean days between two
-# Of a query.
+EVENTS_SINCE_INTERACTION = "events_since_interaction"  # the number of events after the latest with the candidate
+DAYS_SINCE_INTERACTION = "days_since_interaction"  # from the latest event with the candidate to the query
+MEAN_DAYS_BETWEEN = "mean_days_between"  # between successive events with the candidate
+DUE_RATIO = "due_ratio"  # DAYS_SINCE_INTERACTION / MEAN_DAYS_BETWEEN
+# Signals of a query, the same for all its candidates.
 HISTORY_SIZE = "history_size"
 DAYS_SINCE_LAST_EVENT = "days_since_last_event"
 HOUR, WEEKDAY = "hour", "weekday"  # UTC; Monday is 0
@@ -27,7 +27,7 @@ def age_name(name: str) -> str:
 
 
 def computed_signals(features: Features) -> tuple[str, ...]:
-    """Return the signals that the ranker computes, other than those of the retriever."""
+    """Return the names of the signals that the ranker computes itself, so without those of the retriever."""
     return (*SIGNALS, *map(age_name, timestamp_columns(features.user | features.item)))
 
 
@@ -36,9 +36,9 @@ def check(features: Features, retriever_signals: Iterable[str]) -> None:
 
     Args:
       features: the feature configuration.
-      retriever_signals: the signals of the retriever.
+      retriever_signals: the names of the retriever's signals.
     Raises:
-      ValueError: a feature has the name of a signal, or two signals have one name.
+      ValueError: a feature has the name of a signal, or two signals have the same name.
     """
     every = features.user | features.item
     taken = {*raw_columns(every), *outputs(every)}

@@ -19,17 +19,17 @@ LISTS_AT_ONCE = 256
 
 
 class Network(tf.keras.Model):
-    """Transformed columns, users' [B, …] and candidates' [B, C, …] → [B, C] scores."""
+    """The base of networks from transformed columns, users' [B, …] and candidates' [B, C, …], to scores [B, C]."""
 
     def loss(self, columns: dict[str, tf.Tensor], loss: Loss) -> tf.Tensor:
-        """Return the loss that a step minimises; the columns include label and weight."""
+        """Return the loss of a batch, which a training step minimises; `columns` include label and weight."""
         return loss(self(columns, training=True), columns[names.LABEL], columns[names.WEIGHT])
 
 
 class SignalWeights(tf.keras.layers.Dense):
     """The weighted sum of the signals, initially the retrieval score alone.
 
-    A network adds it to the output of its last layer, which is initially zero, so that training starts from the
+    A network adds this sum to the output of its last layer, which is initially zero, so that training starts from the
     retriever's order.
     """
 
@@ -39,7 +39,7 @@ class SignalWeights(tf.keras.layers.Dense):
 
 
 class NetworkModel(RankingModel):
-    """A fitted network behind the transform graph."""
+    """A fitted network that applies the transform graph to its raw inputs."""
 
     def __init__(self, data: RankingData, model: Network, probability: tf.Module):
         super().__init__(data)
@@ -57,8 +57,8 @@ def fit(
 ) -> tuple[NetworkModel, dict]:
     """Train until the NDCG@10 of the validation lists stops growing; return the model of the best epoch and the log.
 
-    The retriever's order is kept where the best epoch is not better by more than one standard error; see
-    `one_standard_error_rule`.
+    If the best epoch is not better than the retriever's order by more than one standard error, the initial weights are
+    kept, which give the retriever's order; see `one_standard_error_rule`.
     """
     seed_everything(seed)
     model = make(settings, data)
@@ -106,14 +106,14 @@ def in_parts(scores_of: Callable[..., tf.Tensor], columns: dict[str, np.ndarray]
 
 
 def _step(model: Network, loss: Loss, learning_rate: float) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-    """Return the function that makes a training step with a batch and returns its loss."""
+    """Return a function that makes one training step with a batch and returns the loss of the batch."""
     optimizer = tf.keras.optimizers.legacy.Adam(learning_rate)
 
     @tf.function(autograph=False)
     def step(batch):
         with tf.GradientTape() as tape:
             value = model.loss(batch, loss)
-        # Some weights have no part in some losses.
+        # A weight that the loss does not depend on has no gradient.
         pairs = zip(tape.gradient(value, model.trainable_variables), model.trainable_variables, strict=True)
         optimizer.apply_gradients([(gradient, weight) for gradient, weight in pairs if gradient is not None])
         return value

@@ -1,7 +1,8 @@
-"""Gradient boosted trees fitted to the NDCG of the lists, added to the retrieval score.
+"""Gradient boosted trees fitted to the NDCG of the lists, whose output is added to the retrieval score.
 
-Source: Burges, "From RankNet to LambdaRank to LambdaMART: an overview", Microsoft Research 2010; fitted by YDF
-(Guillame-Bert et al., "Yggdrasil decision forests", KDD 2023), whose op the SavedModel holds (docs/adr/0010-trees.md).
+Source: Burges, "From RankNet to LambdaRank to LambdaMART: an overview", Microsoft Research 2010. The trees are fitted
+by YDF (Guillame-Bert et al., "Yggdrasil decision forests", KDD 2023); the SavedModel holds YDF's TensorFlow op
+(docs/adr/0010-trees.md).
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -20,20 +21,20 @@ from trainer.ranking.contract import RankingData, RankingModel, ndcg_by_list, on
 from trainer.ranking.settings import TreesSettings
 from transform.names import outputs
 
-MOST_CATEGORIES = 1_000  # with more, an index is used as a number, since vocabularies are ordered by frequency
-MOST_INDICATORS = 64  # the number of the most frequent values of a multi-valued column
-WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # of the trees beside the standardised retrieval score
-THREADS = 4  # fixed, since the trees depend on it
-GROUP, NO_INPUTS = "query", (names.LABEL, names.WEIGHT)  # columns that are not features of the trees
+MOST_CATEGORIES = 1_000  # a column with more is a number for the trees: its indices are ordered by frequency
+MOST_INDICATORS = 64  # the maximum number of values of a multi-valued column, the most frequent, with a 0/1 input
+WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # tried for the trees; the retrieval score has weight 1
+THREADS = 4  # fixed, since the fitted trees depend on the number of threads
+GROUP, NO_INPUTS = "query", (names.LABEL, names.WEIGHT)  # columns of the training data that are no inputs of the trees
 PREFIX = "trees_"  # of the file names of the YDF model
 
 
 class TreeInputs(tf.Module):
-    """Transformed columns → a vector [B · C] for each input of the trees: float32, or int32 for a category, 0 for none.
+    """The inputs of the trees from transformed columns: name → a vector [B · C], float32 or, for a category, int32.
 
-    0 is a category, the one that YDF has for rare values: with missing categories, -1, YDF 0.16 corrupts its memory in
-    training. The item's id is no input, since the order of the vocabulary depends on the number of events in eval, and
-    the labels are these events.
+    A missing category is 0, which YDF uses for rare values. YDF's own code for missing, -1, is avoided, since with it
+    YDF 0.16 corrupts its memory in training. The item's id is no input, since its index would reveal the labels: the
+    vocabulary is ordered by the number of events, those of eval included, and the labels are made from events of eval.
     """
 
     def __init__(self, data: RankingData):
@@ -53,7 +54,7 @@ class TreeInputs(tf.Module):
         return inputs
 
     def _inputs(self, name: str, values: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Return the inputs of a transformed column: one, or one for each dimension or frequent value."""
+        """Return the inputs of a transformed column: one, or one per dimension of a vector or per frequent value."""
         if values.shape.rank == 1:
             if values.dtype.is_floating or self.sizes[name] > MOST_CATEGORIES:
                 return {name: tf.cast(values, tf.float32)}
@@ -67,7 +68,15 @@ class TreeInputs(tf.Module):
 
 
 class TreesModel(RankingModel):
-    """The standardised retrieval score plus the weighted score of the trees, behind the transform graph."""
+    """The standardised retrieval score plus the weighted score of the trees, computed from raw inputs.
+
+    Args:
+      data: the data that the model was fitted on.
+      model: the fitted trees.
+      weight: the factor of the trees' score; 0 leaves the trees out.
+      standardise: the mean and the standard deviation of the retrieval score in the train lists.
+      probability: the map from scores to probabilities.
+    """
 
     def __init__(
         self,
@@ -84,11 +93,11 @@ class TreesModel(RankingModel):
             register_ops()
             import ydf_tf
 
-            # The SavedModel copies its asset from this folder, so the folder lives as long as the model.
+            # `save` copies YDF's files from this folder into the SavedModel, so the folder lives as long as the model.
             self._folder = tempfile.TemporaryDirectory()
             model.save(self._folder.name, advanced_options=ydf.ModelIOOptions(file_prefix=PREFIX))
             self.trees = ydf_tf.tf_op.ModelV2(self._folder.name, verbose=False, file_prefix=PREFIX)
-            # Called eagerly, the op uses the first model loaded in the process for every call; tf.function avoids it.
+            # In a tf.function, since the op, if called eagerly, uses the first YDF model that the process loaded.
             self.apply = tf.function(
                 lambda inputs: self.trees.apply(inputs).dense_predictions, reduce_retracing=True, autograph=False
             )
@@ -107,8 +116,8 @@ class TreesModel(RankingModel):
 def fit(settings: TreesSettings, data: RankingData, seed: int) -> tuple[TreesModel, dict]:
     """Fit trees until the NDCG@10 of the validation lists stops growing, then choose their weight on the same lists.
 
-    The weight is the smallest within one standard error of the best; see `one_standard_error_rule`. The weight 0 keeps
-    the retriever's order.
+    The weight is the smallest one whose NDCG is within one standard error of the highest; see
+    `one_standard_error_rule`. The weight 0 keeps the retriever's order.
     """
     progress.report(f"fitting up to {settings.trees} trees")
     inputs = TreeInputs(data)
@@ -140,14 +149,14 @@ def _importance(model: ydf.GenericModel, data: RankingData) -> dict[str, float]:
     """Return column → its share of the gain of all splits of the trees, the largest first (YDF's SUM_SCORE)."""
     gains = dict.fromkeys(data.inputs, 0.0)
     for score, name in model.variable_importances().get("SUM_SCORE", ()):
-        # The inputs of several values and of vectors end with a number, see `TreeInputs`.
+        # The names of inputs of multi-valued columns and of vectors end with `_` and a number; see `TreeInputs`.
         gains[name if name in gains else name.rpartition("_")[0]] += score
     total = sum(gains.values()) or 1.0
     return {name: score / total for name, score in sorted(gains.items(), key=lambda each: -each[1])}
 
 
 def _rows(inputs: Callable, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the columns of the candidates without padding, for YDF."""
+    """Return the training data of YDF: inputs, label, weight and query of the n candidates that are no padding, [n]."""
     filled = (columns[names.WEIGHT] > 0).ravel()
     tensors = inputs({name: tf.constant(values) for name, values in columns.items()})
     arrays = {name: values.numpy()[filled] for name, values in tensors.items()}
@@ -157,7 +166,7 @@ def _rows(inputs: Callable, columns: dict[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def _learner(settings: TreesSettings, train: dict[str, np.ndarray], seed: int) -> ydf.GradientBoostedTreesLearner:
-    """Return the learner for the columns of `_rows`."""
+    """Return the YDF learner for `train`, the columns of `_rows`."""
     ydf.verbose(0)
     integers = {name for name, values in train.items() if values.dtype == np.int32}
     return ydf.GradientBoostedTreesLearner(
