@@ -8,9 +8,9 @@ Signatures, in stock TensorFlow ops only (B queries, items by id):
   embed_query(user_id [B], history [B, H], user features…) → embedding [B, D]     embedding models only
   embed_candidate(item_id [B], item features…) → embedding [B, D]                 embedding models only
 The row of an item is its position in the catalogue that the model was fitted on. A list with fewer than k items is
-padded with the id "", the row -1 and a score of -inf; a k above the size of the catalogue returns all of it. Of a
-history, the latest `features.history_length` items are used. Signals are numbers that a fusion computes for each item
-beside its score, [B, k] or [B, C] each; they are inputs of the ranker.
+padded with the id "", the row -1 and a score of -inf; a k above the size of the catalogue returns all items. Only the
+latest `features.history_length` items of a history are used. Signals are numbers that a fusion computes for each item
+besides its score, [B, k] or [B, C] each; they are inputs of the ranker.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -32,9 +32,9 @@ from transform.features import Features
 
 
 def _no_features() -> dict[str, np.ndarray]:
-    """Raise ModelError."""
+    """Raise ModelError, since the data has no features."""
     raise ModelError(
-        "this model is fitted on transformed features, but was given events without features, as baselines are. "
+        "this model is fitted on transformed features, but the data has events without features, as for a baseline. "
         "As a baseline use a model that learns from events alone, such as popularity or item_knn."
     )
 
@@ -51,10 +51,11 @@ class RetrievalData:
       timestamps: [E] int64 seconds.
       ratings: [E] float32, or None where events have none.
       transformed: a function that reads the events' transformed columns, [E, …] each, without their histories, which
-        models build from the events. It raises ModelError where there are events without features.
+        models build from the events. It raises ModelError if the data has no features.
       transform: the transform graph as a layer, raw sparse columns → transformed ones.
-      sizes: transformed column → its number of indices, 0 included.
-      validation: the queries to choose by, or None where everything is chosen already.
+      sizes: transformed column → its number of indices, index 0 included; empty if the data has no features.
+      validation: the queries by which a fit makes its choices, such as the number of epochs; None if the settings
+        already fix these choices.
     """
 
     features: Features
@@ -77,7 +78,7 @@ class RetrievalData:
         return np.bincount(self.items, minlength=self.n_items)
 
     def where(self, chosen: np.ndarray) -> "RetrievalData":
-        """Return the data of some events, [E] bool, without validation queries."""
+        """Return the data of only the events where `chosen` [E] is true, without validation queries."""
 
         def transformed() -> dict[str, np.ndarray]:
             return {name: column[chosen] for name, column in self.transformed().items()}
@@ -93,17 +94,18 @@ class RetrievalData:
         )
 
     def check_transformed(self) -> None:
-        """Raise ModelError where there are events without features."""
+        """Check that the data has features. Raises: ModelError."""
         if not self.sizes:
             _no_features()
 
 
 class RetrievalModel(tf.Module):
-    """A fitted model over a catalogue of N items. A subclass has `scores` and `item_scores`.
+    """The base class of fitted models over a catalogue of N items; a subclass defines `scores` and `item_scores`.
 
     Args:
-      data: the data it was fitted on.
-      settings: the settings to fit it with on more events, with all choices made, so that no validation is needed.
+      data: the data that the model was fitted on.
+      settings: the settings for a later fit on more events. They contain all choices that validation made, such as
+        the number of epochs, so that the later fit needs no validation queries.
     """
 
     def __init__(self, data: RetrievalData, settings: Settings):
@@ -132,7 +134,7 @@ class RetrievalModel(tf.Module):
         return {names.SCORE: masked(self.scores(query), exclude)}
 
     def item_scores(self, rows: tf.Tensor) -> tf.Tensor:
-        """Return the similarities of all items to those at [B] item rows: [B, N]."""
+        """Return the similarities of all items to the item at each of `rows` [B]: [B, N]."""
         raise NotImplementedError
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
@@ -146,9 +148,9 @@ class RetrievalModel(tf.Module):
             names.ITEM_ID: tf.TensorSpec([None], tf.string, name=names.ITEM_ID),
             names.K: tf.TensorSpec([], tf.int32, name=names.K),
         }
-        # One function that `retrieve` and `score` both call, so that it is traced and written once. It is made anew for
-        # each call, since the weights of a fusion may have changed, and is no attribute of the model, since TensorFlow
-        # traces those again when it saves, and writes both.
+        # `retrieve` and `score` both call this function, so that it is traced and saved once. Each call of `signatures`
+        # makes a new one, since the weights of a fusion may have changed. It is no attribute of the model, since on
+        # saving TensorFlow would trace an attribute again and write both traces.
         compute = tf.function(self.scores_and_signals, reduce_retracing=True, autograph=False)
         retrieve = tf.function(partial(self._retrieve, compute), autograph=False).get_concrete_function(**specs)
         candidates = {names.ITEM_ID: tf.TensorSpec([None, None], tf.string, name=names.ITEM_ID)}
@@ -196,10 +198,10 @@ class RetrievalModel(tf.Module):
 
 
 class EmbeddingModel(RetrievalModel):
-    """A model that scores an item by the dot product of its embedding with that of the query.
+    """The base class of models that score an item by the dot product of a query embedding and an item embedding.
 
-    Args:
-      embeddings: [N, D] float32 of the catalogue's items.
+    Attributes:
+      embeddings: [N, D] float32, the embeddings of the catalogue's items.
     """
 
     embeddings: tf.Variable
@@ -240,16 +242,16 @@ class EmbeddingModel(RetrievalModel):
 
 
 class NeighbourhoodModel(RetrievalModel):
-    """A model that sums the weights of the neighbours of each item in the history; popularity breaks ties.
+    """A model in which each item of the history adds weights to the scores of its neighbours; popularity breaks ties.
 
     Args:
-      neighbours: [N, M] int32 item rows.
-      weights: [N, M] float32, 0 where an item has fewer than M neighbours.
-      counts: [N] events of each item.
+      neighbours: [N, M] int32, the item rows of the neighbours of each item.
+      weights: [N, M] float32, the weights that an item adds to these neighbours; 0 if it has fewer than M neighbours.
+      counts: [N] the number of events of each item, its popularity.
       half_life: the number of later events after which the weight of an item in the history is halved; None for equal
         weights.
-      distinct: whether each item of the history counts once, as its latest event, as weights fitted on a 0/1 matrix
-        require.
+      distinct: whether an item that is several times in the history counts once, at its latest event. Weights that are
+        fitted on a 0/1 matrix require this.
     """
 
     def __init__(
@@ -293,7 +295,7 @@ class NeighbourhoodModel(RetrievalModel):
 
 
 def decay(ages, half_life: float | None):
-    """Return the weights of events from their ages, in later events: ½^(age / half-life), or 1 without a half-life."""
+    """Return the weights ½^(age / half-life) of events, 1 without a half-life; an age is the number of later events."""
     return 0.5 ** (ages / half_life) if half_life else ages * 0 + 1
 
 

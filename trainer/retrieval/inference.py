@@ -12,8 +12,8 @@ from transform.arrays import pad_strings, raw_arrays
 from transform.features import Feature
 
 BATCH = 512
-PAIRS = 1 << 16  # of a user and an item, whose ratings are predicted in one call
-SCORES_AT_ONCE = 16_000_000  # of all items; with a large catalogue a batch has fewer queries
+PAIRS = 1 << 16  # the number of pairs of a user and an item whose ratings are predicted in one call
+SCORES_AT_ONCE = 16_000_000  # queries × items of a batch; with a large catalogue a batch has fewer queries
 
 
 def query_arrays(queries: Queries, user_features: Mapping[str, Feature]) -> dict[str, np.ndarray]:
@@ -64,7 +64,7 @@ def score(
 
     Args:
       signature: the `score` of a SavedModel or of a fitted RetrievalModel.
-      queries, user_features, n_items: as of `retrieve`.
+      queries, user_features, n_items: as in `retrieve`.
       rows: [Q, C] item rows, -1 for none.
       ids: [Q, C] the ids of these items, "" for none.
     """
@@ -91,7 +91,7 @@ def predict(model: Any, user_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray) ->
 
 
 def batches(queries: Queries, n_items: int) -> Iterator[Queries]:
-    """Yield the queries in batches of at most `SCORES_AT_ONCE` scores."""
+    """Yield the queries in batches of `BATCH` queries, or fewer so that a batch has at most `SCORES_AT_ONCE` scores."""
     size = max(1, min(BATCH, SCORES_AT_ONCE // max(1, n_items)))
     for start in range(0, len(queries), size):
         yield queries.take(np.arange(start, min(start + size, len(queries))))

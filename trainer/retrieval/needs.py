@@ -15,12 +15,12 @@ def check(name: str, params: dict[str, Any], features: Features, exclude_seen: b
     """Check that the configuration meets the requirements of model `name` and its members.
 
     Args:
-      name, params: the model.
+      name, params: the name and the params of the model.
       features: the feature configuration.
       exclude_seen: whether seen items are excluded from lists.
-      ratings: whether every event has a rating, by the configuration.
+      ratings: whether the configuration says that every event has a rating.
     Raises:
-      ValueError: something is missing, or there is no such model or setting.
+      ValueError: a requirement is not met, or the model or a setting in `params` does not exist.
     """
     entry, settings = MODELS[name], MODELS.check(name, params)
     item_feature = settings.item_feature if isinstance(settings, RepeatsSettings) else None
@@ -51,7 +51,7 @@ def check(name: str, params: dict[str, Any], features: Features, exclude_seen: b
         if not MODELS.scores_by_features(name, params):
             raise ValueError(
                 f"{name}: `cold_weight_share` needs a member that scores items by their features; no member in "
-                "`models` does. Add content or two_tower, or set it to 0"
+                "`models` does. Add content or two_tower, or set `cold_weight_share` to 0"
             )
     for member, member_params in MODELS.members(name, settings).values():
         check(member, member_params, features, exclude_seen, ratings)

@@ -1,9 +1,9 @@
 """The function that TFX's Trainer calls to fit the configured retrieval model.
 
-The early model is fitted on train and chosen by eval. The ranker learns from its candidates for the queries of eval,
-whose events it was not fitted on. Where the ranker also learns from earlier windows of train, one more early model is
-fitted for each on the events before the window, with the settings chosen by eval. The last model is fitted on train and
-eval together and is the one released.
+The early model is fitted on train and validated on eval. The ranker learns from the candidates of the early model for
+the queries of eval, since the early model was not fitted on the events of eval. If the ranker also learns from earlier
+windows of train, one more early model is fitted for each window, on the events before the window and with the settings
+that validation on eval chose. The last model is fitted on train and eval together and is the one released.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -23,15 +23,15 @@ from transform.features import raw_columns
 
 
 def early_model(window: int = 0) -> str:
-    """Return the folder, below the model run, of the early model of eval (0) or of an earlier window."""
+    """Return the folder, below `model_run_dir`, of the early model for eval (0) or for an earlier window (from 1)."""
     return f"early_{window}" if window else "early"
 
 
 def run_fn(fn_args) -> None:
-    """Fit, save the early models below `model_run_dir` and the released one as `serving_model_dir`.
+    """Fit all models; save the early ones below `model_run_dir` and the one to release in `serving_model_dir`.
 
     Args:
-      fn_args: TFX's; its `custom_config` holds `trainer.step_settings.RetrievalStepSettings`.
+      fn_args: TFX's arguments; `custom_config` holds `trainer.step_settings.RetrievalStepSettings` as JSON.
     """
     step = RetrievalStepSettings.model_validate_json(settings_json(fn_args.custom_config))
     events, validation = inputs(fn_args, step)
@@ -58,10 +58,10 @@ def run_fn(fn_args) -> None:
 
 
 def inputs(fn_args, step: RetrievalStepSettings) -> tuple[training.Events, queries.Queries]:
-    """Return the events, and the validation queries: those of eval for a model fitted on train.
+    """Return the events, and the validation queries: the queries of eval, with histories from train.
 
     Args:
-      fn_args: TFX's.
+      fn_args: TFX's arguments.
       step: the settings of the step.
     """
     features = step.features

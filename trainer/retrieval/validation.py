@@ -1,4 +1,4 @@
-"""The metric that models are chosen by while they are fitted: NDCG on the validation queries."""
+"""The metric by which a fit chooses between models: NDCG on the validation queries."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ def validation_queries(data: RetrievalData) -> Queries:
 
 
 class Validation:
-    """The NDCG of a model on the validation queries; its signature is traced once.
+    """The NDCG of a model on the validation queries, with the signature `retrieve` traced once for all calls.
 
     Args:
       model: the model.

@@ -18,7 +18,7 @@ class Trial:
 
     Args:
       number: the number in the search, from 1.
-      params: all settings of the model in a record; elsewhere those of the search space alone.
+      params: in a record, all settings of the model; elsewhere only the settings that are searched.
       score: NDCG@10 on eval.
       seconds: the duration; 0 where only the score is known.
     """
@@ -30,13 +30,14 @@ class Trial:
 
 
 def trials_folder(folder: str | Path, conditions: Mapping[str, Any], code: str, examples: str, transform: str) -> Path:
-    """Return the folder of the trials of one model under the same conditions, with the same data and code.
+    """Return the folder of the trials that were run under the same conditions, with the same data and code.
 
     Args:
-      folder: of all searches.
-      conditions: see `trainer.step_settings.TunerSettings.conditions`.
+      folder: the folder of all searches.
+      conditions: the settings that determine a score; see `trainer.step_settings.TunerSettings.conditions`.
       code: the digest of the code.
-      examples, transform: the URIs of what the model is fitted on; the content of an artifact never changes.
+      examples, transform: the URIs of the Examples and of the transform graph that the model is fitted on. A URI
+        identifies the data, since the content of an artifact never changes.
     """
     return Path(folder) / f"{conditions['step']}-{_digest([conditions, code, examples, transform])}"
 

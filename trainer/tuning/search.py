@@ -1,10 +1,10 @@
-"""The search: the proposal of the next settings, and the loop over trials.
+"""The search for settings: the proposal of the settings of the next trial, and the loop over trials.
 
-Source: Srinivas et al., "Gaussian process optimization in the bandit setting", ICML 2010: the next trial is at the
-maximum of the mean plus β standard deviations of a Gaussian process. It is KerasTuner's oracle with three changes: the
-process has a noise term, since NDCG over some hundred queries is noisy and would else be overfitted; the maximum is
-searched among random points, which takes a hundredth of the time; and samples depend only on the seed and the finished
-trials, so that a continued search makes the same proposals.
+Source: Srinivas et al., "Gaussian process optimization in the bandit setting", ICML 2010: the next trial has the
+settings that maximise the mean plus β standard deviations of a Gaussian process. The implementation is KerasTuner's
+oracle with three changes. The process has a noise term, since NDCG over some hundred queries is noisy and would
+otherwise be overfitted. The maximum is searched among random points, which takes a hundredth of the time. Samples
+depend only on the seed and the finished trials, so that a continued search makes the same proposals.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -30,22 +30,22 @@ from trainer.tuning.records import LINE, Records, Trial
 from trainer.tuning.space import Choices, Space, decoded, encoded, is_whole, label
 
 OBJECTIVE = "ndcg@10"
-MOST_FAILURES = 5  # in a row, after which the search fails
+MOST_FAILURES = 5  # the number of failed trials in a row after which the search fails
 _MOST_OF_A_MESSAGE = 300  # characters
-_BETA = 1.0  # standard deviations
-_POINTS = 4096  # that the next trial is chosen from
+_BETA = 1.0  # β, the number of standard deviations that are added to the mean
+_POINTS = 4096  # the number of random points among which the maximum is searched
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_RANDOM_PER_SETTING = 2  # initial random trials for each setting searched
+_RANDOM_PER_SETTING = 2  # the number of initial random trials for each searched setting
 
 
 class Proposals(keras_tuner.oracles.BayesianOptimizationOracle):
-    """The configured settings, then random ones, then those with the best expectation of a Gaussian process.
+    """The configured settings, then random ones, then those with the highest mean plus β deviations of the process.
 
     Args:
       space: the search space.
-      configured: setting → the configured value.
+      configured: searched setting → its value in the configuration.
       trials: the maximum number of trials.
-      seed: the seed of samples.
+      seed: the seed of all random samples.
     """
 
     def __init__(self, space: Space, configured: Mapping[str, Any], trials: int, seed: int):
@@ -55,13 +55,13 @@ class Proposals(keras_tuner.oracles.BayesianOptimizationOracle):
             max_trials=trials,
             num_initial_points=1 + _RANDOM_PER_SETTING * len(space),
             beta=_BETA,
-            seed=1 + seed % (2**32 - 1),  # KerasTuner takes 0 for no seed
+            seed=1 + seed % (2**32 - 1),  # KerasTuner treats 0 as no seed
             hyperparameters=_hyperparameters(space, configured),
             max_consecutive_failed_trials=trials + 1,
         )
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        """Return the values of the next trial, different from all before."""
+        """Return the values of the next trial; random values replace a proposal that an earlier trial already had."""
         if not self.trials:
             return {"status": trials.TrialStatus.RUNNING, "values": encoded(self.space, self.configured)}
         if sum(trial.score is not None for trial in self.trials.values()) >= self.num_initial_points:
@@ -72,11 +72,11 @@ class Proposals(keras_tuner.oracles.BayesianOptimizationOracle):
         return trial | {"values": trial["values"] and self._rounded(trial["values"])}
 
     def _best_expected(self) -> dict[str, Any]:
-        """Return the values with the highest upper confidence bound."""
+        """Return the values with the highest mean plus β standard deviations among `_POINTS` random points."""
         points, losses = self._vectorize_trials()
         random = np.random.default_rng([self.seed, len(self.trials)])
         candidates = random.uniform(size=(_POINTS, points.shape[1]))
-        # For so few numbers the overhead of threads is larger than their gain.
+        # One thread, since the arrays are so small that more threads would take longer.
         with threadpoolctl.threadpool_limits(1):
             self.gpr.fit(points, losses)
             mean, deviation = self.gpr.predict(candidates, return_std=True)
@@ -90,7 +90,7 @@ class Proposals(keras_tuner.oracles.BayesianOptimizationOracle):
         )
 
     def _rounded(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Return numbers rounded to three digits, a sufficient resolution, and clipped to their range."""
+        """Return the values with floats rounded to three significant digits, and numbers clipped to their range."""
         values = dict(values)
         for name, dimension in self.space.items():
             if not isinstance(dimension, Choices):
@@ -100,7 +100,7 @@ class Proposals(keras_tuner.oracles.BayesianOptimizationOracle):
 
 
 def _hyperparameters(space: Space, configured: Mapping[str, Any]) -> keras_tuner.HyperParameters:
-    """Return a space in the form of KerasTuner; a choice is its label."""
+    """Return a space as KerasTuner's hyperparameters, where the label of a choice stands for the choice."""
     parameters = keras_tuner.HyperParameters()
     for name, dimension in space.items():
         if isinstance(dimension, Choices):
@@ -116,10 +116,12 @@ class Search(base_tuner.BaseTuner):
 
     Args:
       proposals: the proposals of settings.
-      settings_of: the params that vary → all settings of the model. Raises: ValueError.
-      measure: settings → NDCG@10 on eval.
+      settings_of: a function from the searched params to all settings of the model; it raises ValueError for invalid
+        params.
+      measure: a function that fits the model with settings and returns its NDCG@10 on eval.
       records: the finished trials; these are not run again.
-      minutes: the total duration of trials, recorded ones included, after which no trial begins; None for no limit.
+      minutes: the total duration of trials in minutes, recorded ones included, after which no trial begins; None for
+        no limit.
       directory: the folder of KerasTuner's files.
     """
 
@@ -140,12 +142,12 @@ class Search(base_tuner.BaseTuner):
 
     def pre_create_trial(self) -> None:
         """Start no further trial when the time is up."""
-        self.began = time.monotonic()  # the duration of a trial includes its proposal
+        self.began = time.monotonic()  # the duration of a trial includes the time to propose its settings
         if self.minutes is not None and self.spent >= 60 * self.minutes and self.oracle.trials:
             self.oracle.max_trials = len(self.oracle.trials)
 
     def run_trial(self, trial: Any) -> float:
-        """Return the score of a trial, from the records where it is finished."""
+        """Return the score of a trial: from the records if it is among them, else by fitting the model."""
         number, params = len(self.oracle.trials), decoded(self.proposals.space, trial.hyperparameters.values)
         try:
             settings = self.settings_of(params)
@@ -156,13 +158,13 @@ class Search(base_tuner.BaseTuner):
                 done = Trial(number, values, self.measure(settings), time.monotonic() - self.began)
                 self.records.put(done)
         except Exception as error:
-            # A failure with these settings, a lack of memory included, does not end the search.
+            # One failed trial does not end the search, even if the memory did not suffice for these settings.
             self.failure = " ".join(f"{type(error).__name__}: {error}".split())[:_MOST_OF_A_MESSAGE]
             self.spent += time.monotonic() - self.began
             self._report(number, params, f"failed with {self.failure}")
             raise keras_tuner.errors.FailedTrialError(self.failure) from error
         finally:
-            _collect_garbage()  # a model has reference cycles through its signatures, and may be large
+            _collect_garbage()  # the model may be large, and reference cycles through its signatures keep it alive
         self.spent += done.seconds
         best = max([done.score, *(each.score for each in self.oracle.trials.values() if each.score is not None)])
         outcome = f"NDCG@10 {done.score:.4f}, best {best:.4f}, {done.seconds:.1f} s{earlier}"
@@ -195,12 +197,15 @@ class Search(base_tuner.BaseTuner):
 
 
 def _short(value: Any) -> str:
-    """Return a value as text, a float with four digits."""
+    """Return a value as text, a float with four significant digits."""
     return f"{value:.4g}" if isinstance(value, float) else label(value)
 
 
 def _collect_garbage() -> None:
-    """Collect garbage, and handle stop signals after it, since Python ignores exceptions in destructors."""
+    """Collect garbage, and handle stop signals only afterwards.
+
+    The exception of a signal that arrives during a destructor would be lost, since Python ignores exceptions there.
+    """
     if threading.current_thread() is not threading.main_thread():
         gc.collect()
         return

@@ -1,4 +1,4 @@
-"""The search space of settings: declared with each setting, and changed for one search. No TensorFlow here."""
+"""The search space of a model: each setting declares its dimension, and a search may change it. No TensorFlow here."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from core.settings import Settings
 
-_KEY = "search"  # of the `json_schema_extra` of a field: its dimension
+_KEY = "search"  # the key of a field's dimension in its `json_schema_extra`
 
 
 class Range(Settings):
@@ -16,7 +16,7 @@ class Range(Settings):
 
     low: float = Field(description="The lowest value.")
     high: float = Field(description="The highest value.")
-    log: bool = Field(False, description="Whether the scale is logarithmic.")
+    log: bool = Field(False, description="Whether values are sampled on a logarithmic scale.")
 
     @model_validator(mode="after")
     def _check_bounds(self) -> "Range":
@@ -65,10 +65,12 @@ def label(value: Any) -> str:
 
 
 def read(values: Mapping[str, Any]) -> Space:
-    """Return a space from JSON: `{"low": 1, "high": 9, "log": true}`, `{"choices": [1, 2]}` or, the same, `[1, 2]`.
+    """Return a space from JSON: setting → `{"low": 1, "high": 9, "log": true}` or `{"choices": [1, 2]}`.
+
+    A list, such as `[1, 2]`, is short for its values as choices.
 
     Raises:
-      ValueError: the value of a setting is none of these; the message names the setting.
+      ValueError: a dimension has none of these forms; the message names the setting.
     """
     space: Space = {}
     for name, value in values.items():
@@ -93,10 +95,10 @@ def resolve(settings: Settings, changes: Mapping[str, Any]) -> Space:
 
     Args:
       settings: the settings of the model, as configured.
-      changes: setting → the dimension in place of the declared one, as `read` takes it; null keeps the setting as
-        configured.
+      changes: setting → the dimension, in the form of `read`, that replaces the declared one; None takes the setting
+        out of the space, so that it keeps its configured value.
     Raises:
-      ValueError: there is no such setting, a value is not valid for the setting, or the space is empty.
+      ValueError: a key of `changes` is no setting, a value is not valid for its setting, or the space is empty.
     """
     fields = type(settings).model_fields
     unknown = [name for name in changes if name not in fields]
@@ -115,12 +117,12 @@ def resolve(settings: Settings, changes: Mapping[str, Any]) -> Space:
 
 
 def is_whole(dimension: Dimension, value: Any) -> bool:
-    """Return whether a dimension is a range of integers, which the configured value decides."""
+    """Return whether a dimension is a range of integers: whether `value`, the configured one, is an integer."""
     return isinstance(dimension, Range) and isinstance(value, int)
 
 
 def encoded(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings in the form of KerasTuner: a choice is its label."""
+    """Return the searched settings in the form of KerasTuner, where the label of a choice stands for the choice."""
     return {
         name: label(params[name]) if isinstance(dimension, Choices) else params[name]
         for name, dimension in space.items()
@@ -128,7 +130,7 @@ def encoded(space: Space, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def decoded(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings from the form of KerasTuner."""
+    """Return the searched settings from the form of KerasTuner, with choices in place of their labels."""
     params = {}
     for name, dimension in space.items():
         by_label = {label(choice): choice for choice in dimension.choices} if isinstance(dimension, Choices) else {}

@@ -1,4 +1,4 @@
-"""The function that TFX's Tuner calls: the search for the settings of a step's model on eval.
+"""The function that TFX's Tuner calls: the search for the settings of a step's model with the highest NDCG@10 on eval.
 
 A retrieval model is fitted on train and evaluated on the queries of eval, a ranking model is fitted on the train lists
 and evaluated on the eval lists. Test is not read.
@@ -30,7 +30,7 @@ from trainer.tuning import space
 from trainer.tuning.records import Records, trials_folder
 from trainer.tuning.search import Proposals, Search
 
-LENGTH = 10  # of the lists that are evaluated
+LENGTH = 10  # the length of the lists that are evaluated: k of NDCG@k
 
 
 class TunerFnResult(NamedTuple):
@@ -44,7 +44,7 @@ def tuner_fn(fn_args) -> TunerFnResult:
     """Return the search, ready to run.
 
     Args:
-      fn_args: TFX's; its `custom_config` holds `trainer.step_settings.TunerSettings`.
+      fn_args: TFX's arguments; `custom_config` holds `trainer.step_settings.TunerSettings` as JSON.
     """
     settings = TunerSettings.model_validate_json(settings_json(fn_args.custom_config))
     registry, step = REGISTRIES[settings.step], settings.of_step
@@ -71,7 +71,7 @@ def tuner_fn(fn_args) -> TunerFnResult:
 
 
 def of_retrieval(fn_args, step: RetrievalStepSettings) -> Callable[[Settings], float]:
-    """Return the function settings → NDCG@10 of the model fitted on train, on the queries of eval."""
+    """Return a function that fits a retrieval model on train and returns its NDCG@10 on the queries of eval."""
     progress.report("reading the events of train and eval")
     events, validation = retrieval.inputs(fn_args, step)
     data = events.data([names.TRAIN], validation)
@@ -86,7 +86,7 @@ def of_retrieval(fn_args, step: RetrievalStepSettings) -> Callable[[Settings], f
 
 
 def of_ranking(fn_args, step: RankingStepSettings) -> Callable[[Settings], float]:
-    """Return the function settings → NDCG@10 of the model fitted on the train lists, on the eval lists."""
+    """Return a function that fits a ranking model on the train lists and returns its NDCG@10 on the eval lists."""
     progress.report("reading the candidate lists of train and eval")
     data = ranking.inputs(fn_args, step)
     fit = RANKING[step.model].load()

@@ -1,9 +1,9 @@
 """Content: the items whose features are most similar to those of the history, cold items included.
 
 Source: Pazzani & Billsus, "Content-based recommendation systems", The Adaptive Web, 2007: items as TF-IDF vectors of
-the values of their features, a user as the mean of the items of the history, compared by cosine. The value of a number
-is its bucket; the words of a text have their TF-IDF; a given vector, such as the embedding of a text, is appended to
-the vector of all other features.
+the values of their features, a user as the mean of the items of the history, compared by cosine. A number is
+represented by its bucket, a text by its words with their TF-IDF weights. A given vector, such as the embedding of a
+text, is appended to the vector of all other features.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -25,7 +25,7 @@ ITEMS_AT_ONCE = 8192
 
 
 class ContentModel(EmbeddingModel):
-    """Vectors of the values of features behind the transform graph; the last dimension is popularity.
+    """Item embeddings from the values of raw features; the last dimension is popularity, which breaks ties.
 
     Args:
       seed: the seed of the reduction of the vectors.
@@ -37,7 +37,7 @@ class ContentModel(EmbeddingModel):
         outputs = [output for name, feature in data.features.item.items() for output in _compared(name, feature)]
         self.valued = tuple(each for each in outputs if isinstance(each, Indices) or each.width is None)
         self.given = tuple(each.column for each in outputs if isinstance(each, Numbers) and each.width is not None)
-        # The number of values of each output; the vocabulary of a column without values is empty.
+        # The number of values of each output; 0 is possible, if a column has no values and its vocabulary is empty.
         self.counts = [
             data.sizes[each.column] - 1 if isinstance(each, Indices) else len(STEPS) + 1 for each in self.valued
         ]
@@ -65,7 +65,7 @@ class ContentModel(EmbeddingModel):
         return self._with_ties(self._content(*self._values(item)), self.rows.lookup(item[names.ITEM_ID]))
 
     def _with_ties(self, content: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        """Return [B, D + 1] embeddings from [B, D] content and [B] item rows, -1 for none."""
+        """Return embeddings [B, D + 1] from content vectors [B, D] and item rows [B], -1 for none."""
         ties = tf.where(rows >= 0, tf.gather(self.ties, tf.maximum(rows, 0)), 0.0)
         return tf.concat([content, ties[:, tf.newaxis]], axis=1)
 
@@ -75,7 +75,7 @@ class ContentModel(EmbeddingModel):
         return tf.math.l2_normalize(tf.concat([tf.math.l2_normalize(summed, axis=1), given], axis=1), axis=1)
 
     def _catalogue_values(self, data: RetrievalData) -> list[tuple[np.ndarray, ...]]:
-        """Return `_values` of the catalogue, in parts."""
+        """Return the result of `_values` for the items of the catalogue, in parts of `ITEMS_AT_ONCE` items."""
         values = tf.function(lambda **item: self._values(item), reduce_retracing=True, autograph=False)
         starts = range(0, max(1, data.n_items), ITEMS_AT_ONCE)
         parts = (data.catalogue.slice(start, ITEMS_AT_ONCE) for start in starts)
@@ -85,8 +85,8 @@ class ContentModel(EmbeddingModel):
         """Return the values of items from raw item features.
 
         Returns:
-          [B, P] the values of all features, numbered one feature after the other, 0 for none; [B, P] their weights;
-          [B, G] the given vectors, each of length 1.
+          [B, P] the numbers of the items' values, counted from 1 through all features, 0 for none; [B, P] the weights
+          of these values; [B, G] the given vectors, each of norm 1, concatenated.
         """
         columns = self.transform(raw.to_sparse({name: item[name] for name in raw_columns(self.features.item)}))
         rows = tf.shape(next(iter(columns.values())))[0]
@@ -109,7 +109,7 @@ class ContentModel(EmbeddingModel):
 
 
 def _compared(name: str, feature: Feature) -> list[Indices | Numbers]:
-    """Return the outputs of a feature that items are compared by: its categories where it has any."""
+    """Return the outputs of a feature by which items are compared: those with indices or, without these, all."""
     outputs = feature.outputs(name)
     return [each for each in outputs if isinstance(each, Indices)] or outputs
 

@@ -8,17 +8,19 @@ from trainer.retrieval.neighbours.weighting import idf
 
 
 def value_vectors(values: np.ndarray, weights: np.ndarray, has_idf: np.ndarray, dim: int, seed: int) -> np.ndarray:
-    """Return a vector of each value, of which an item's vector is the weighted sum: TF-IDF, reduced to `dim`.
+    """Return the vector of each feature value, scaled by its IDF and reduced to at most `dim` dimensions.
+
+    The vector of an item is the sum of the vectors of its values, weighted by `weights`.
 
     Args:
       values: [N, P] the numbers of the values of each item, 0 for padding.
       weights: [N, P] their weights.
-      has_idf: [V] bool, the values whose weights contain their IDF; the others are multiplied by it.
+      has_idf: [V] bool, whether the weights of a value already contain its IDF; else its vector is multiplied by it.
       dim: the maximum size of the vectors; larger ones are projected on the first right singular vectors of the items'
         normalised rows (latent semantic analysis, Deerwester et al., 1990).
-      seed: the seed of the iterative method for those.
+      seed: the seed of the iterative method that computes these singular vectors.
     Returns:
-      [V, D] float32; row 0 is 0.
+      [V, D] float32; row 0, for padding, is 0.
     """
     owner, value = np.repeat(np.arange(len(values)), values.shape[1]), values.ravel()
     filled = value > 0

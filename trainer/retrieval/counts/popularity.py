@@ -13,11 +13,12 @@ from transform import raw
 
 
 class PopularityModel(RetrievalModel):
-    """The number of events of each item, as a share of the most popular one's.
+    """A model whose score of an item is its number of events, divided by that of the most popular item.
 
     Args:
-      by_segment: [S, N] float32 shares, by the index of the segment in the transform graph; 0 for all users.
-      column: the transformed column of the segment, or None to use row 0 only.
+      by_segment: [S, N] float32, the shares of the items in each segment; row s is the segment with the index s in the
+        transform graph, and row 0 is for all users.
+      column: the transformed column with the index of the user's segment, or None to use row 0 only.
     """
 
     def __init__(self, data: RetrievalData, settings: PopularitySettings, by_segment: np.ndarray, column: str | None):
@@ -37,7 +38,9 @@ class PopularityModel(RetrievalModel):
 
 
 def fit(settings: PopularitySettings, data: RetrievalData, seed: int) -> PopularityModel:
-    """Count the events of each item: in the user's segment first, then of all users, then those before the window.
+    """Count the events of each item in the window, by segment if there is one.
+
+    Ties in a segment are broken by the events of all users in the window, and further ties by all events.
 
     Raises:
       ModelError: the segment is no feature with one category per user, or there are events without features.
@@ -51,5 +54,5 @@ def fit(settings: PopularitySettings, data: RetrievalData, seed: int) -> Popular
     segments, size = data.transformed()[column].astype(np.int64), data.sizes[column]
     cells = np.bincount((segments * data.n_items + data.items)[latest], minlength=size * data.n_items)
     by_segment = shares(cells.reshape(size, data.n_items), overall[0])
-    by_segment[0] = overall[0]  # of users without a value
+    by_segment[0] = overall[0]  # for users without a value of the segment
     return PopularityModel(data, settings, by_segment, column)

@@ -1,13 +1,14 @@
 """Repeats: the items of the history, by frequency and recency; popularity orders the other items.
 
 Source: Anderson et al., "The dynamics of repeat consumption", WWW 2014: the frequency and above all the recency of an
-item predict its repetition. An item with c events in the history, the last with a later events after it, has the score
+item predict its repetition. An item with c events in the history, of which the latest is followed by n other events,
+has the score
 
-    ln(1 + c) · ½^(a / half-life)
+    ln(1 + c) · ½^(n / half-life)
 
-or, with `decay: each`, ln(1 + Σ ½^(a / half-life)) over its events. Without a half-life the order is that of the user's
-own counts. With `item_feature` the values of a feature are counted, and an item has the score of its value, also where
-it is not in the history.
+or, with `decay: each`, ln(1 + Σ ½^(n / half-life)), a sum over its events. Without a half-life the items are ordered by
+c. With `item_feature` the values of a feature are counted instead of the items, and an item has the score of its value,
+even if the item is not in the history.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -23,11 +24,11 @@ from trainer.retrieval.counts.shares import check_counted
 
 
 class RepeatsModel(RetrievalModel):
-    """The frequency and recency of each item, or of each value, in the history of the query.
+    """Scores by the frequency and recency of each item, or of each value of `item_feature`, in a query's history.
 
     Args:
-      counts: [N] events of each item.
-      values: [N] int64 the value of each item that is counted, -1 for none.
+      counts: [N] the number of events of each item, by which other items are ordered.
+      values: [N] int64, for each item the number of what is counted: the item itself or its value; -1 for none.
     """
 
     def __init__(self, data: RetrievalData, settings: RepeatsSettings, counts: np.ndarray, values: np.ndarray):
@@ -57,7 +58,7 @@ class RepeatsModel(RetrievalModel):
 
 
 def fit(settings: RepeatsSettings, data: RetrievalData, seed: int) -> RepeatsModel:
-    """Return the model; only popularity is computed from the events, since the counts come from the query.
+    """Return the model; only popularity is computed from `data`, since a query's history gives the other counts.
 
     Raises:
       ModelError: `item_feature` is no categorical feature of items.

@@ -16,14 +16,14 @@ class PopularitySettings(Settings):
         None,
         gt=0,
         le=100_000,
-        description="The length in days of the window of recent events that rank items first; all events break ties. "
-        "Null for all events.",
+        description="The length in days of the window before the latest event: items are ranked by their events in "
+        "it, and ties are broken by all events. Null to rank by all events.",
         json_schema_extra=among(None, 7.0, 30.0, 90.0, 365.0),
     )
     segment: str | None = Field(
         None,
-        description="A feature of users with one value each: the events of users with the same value rank items first; "
-        "the events of all users break ties. Null for no segments.",
+        description="A feature of users, with one category per user: items are ranked by the events of the users with "
+        "the same category, and ties are broken by the events of all users. Null to rank by all users.",
     )
 
 

@@ -10,7 +10,7 @@ from transform.features import Feature
 
 
 def recent(timestamps: np.ndarray, window_days: float | None) -> np.ndarray:
-    """Return [E] bool, the events within `window_days` before the last one; all where it is None."""
+    """Return [E] bool, whether an event is within `window_days` before the latest one; all if `window_days` is None."""
     if window_days is None or not len(timestamps):
         return np.ones(len(timestamps), bool)
     return timestamps > timestamps.max() - window_days * DAY

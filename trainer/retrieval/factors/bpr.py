@@ -1,11 +1,11 @@
 """Matrix factorisation by Bayesian personalised ranking, fitted by `implicit`.
 
-Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009. It maximises (BPR-Opt,
-section 4.1) Σ ln σ(x_u · y_i + b_i − x_u · y_j − b_j) − λ ‖Θ‖² over events (u, i) and sampled items j without an event
+Source: Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009, section 4.1 (BPR-Opt). The
+fit maximises Σ ln σ(x_u · y_i + b_i − x_u · y_j − b_j) − λ ‖Θ‖² over events (u, i) and sampled items j without an event
 of u.
 
-The vector of a query is the mean of the vectors of its history, not the fitted vector of the user: on MovieLens-100K
-it ranks far better, since the users' vectors overfit, and it exists for users without events in the data too.
+The vector of a query is the mean of the item vectors of its history, not the fitted vector of the user. The mean ranks
+far better on MovieLens-100K, since the users' vectors overfit, and it also exists for users without events in the data.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -21,7 +21,7 @@ from trainer.retrieval.interactions import user_item_counts
 
 
 class BPRModel(FactorModel):
-    """The items' vectors and biases; with an empty history the bias, a measure of popularity, orders the items."""
+    """The items' vectors and biases; for an empty history the bias alone, a measure of popularity, orders the items."""
 
     def query_vector(self, history):
         total, count = summed(self.factors, history)

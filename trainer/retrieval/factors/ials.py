@@ -1,12 +1,12 @@
 """Implicit matrix factorisation by alternating least squares, fitted by `implicit`.
 
 Source: Hu, Koren & Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008. With r_ui the number
-of events of user u with item i, p_ui = 1 where r_ui > 0 and c_ui = 1 + α r_ui, it minimises (eq. 3)
+of events of user u with item i, p_ui = 1 where r_ui > 0 and c_ui = 1 + α r_ui, the fit minimises (eq. 3)
 
     Σ_{u,i} c_ui (p_ui − x_u · y_i)² + λ (Σ ‖x_u‖² + Σ ‖y_i‖²)
 
-The vector of a query is the minimiser for its history with the items' vectors fixed (eq. 4), so users without events in
-the data have one too, and an event counts as soon as it is in the history.
+The vector of a query minimises this loss for the history of the query, with the items' vectors fixed (eq. 4). So users
+without events in the data have a vector too, and a new event changes the vector as soon as it is in the history.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -25,11 +25,11 @@ POPULARITY = 1e-6  # the weight of an item's share of events: so small that it o
 
 
 class IALSModel(FactorModel):
-    """The items' vectors, and the least squares that gives the vector of a query.
+    """The items' vectors, and the least-squares solution that is the vector of a query.
 
     Args:
-      factors: [N, D] y.
-      counts: [N] events of each item; with an empty history x is zero and they alone order the items.
+      factors: [N, D] y, the items' vectors.
+      counts: [N] the number of events of each item, which alone orders the items for an empty history, where x is 0.
       alpha, penalty: α and λ.
     """
 
@@ -48,7 +48,7 @@ class IALSModel(FactorModel):
     def _solve(self, rows: tf.Tensor) -> tf.Tensor:
         """Return x [D] for item rows [H], -1 for none."""
         rows = tf.sort(tf.boolean_mask(rows, rows >= 0))
-        # An item appears once for each event, which adds up to α r_i; the 1 is added for its first event alone.
+        # `rows` has an item once for each of its r_i events. Each adds α, and the first adds 1: 1 + α r_i in total.
         first = tf.concat([tf.ones_like(rows[:1], tf.bool), rows[1:] != rows[:-1]], axis=0)
         targets = (self.alpha + tf.cast(first, tf.float32))[:, tf.newaxis]
         items = tf.gather(self.factors, rows)
@@ -65,7 +65,10 @@ class IALSModel(FactorModel):
         return tf.linalg.cholesky_solve(tf.linalg.cholesky(system), tf.matmul(items, targets, transpose_a=True))
 
     def _solve_by_events(self, items: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        """Return the same as R (M R)ᵀ (I + α M R (M R)ᵀ)⁻¹ w with R Rᵀ = G⁻¹: a system of size E instead of D."""
+        """Return the result of `_solve_by_factors` from a system of size E, the number of events, instead of D.
+
+        The result is R (M R)ᵀ (I + α M R (M R)ᵀ)⁻¹ w, with R Rᵀ = G⁻¹.
+        """
         items = tf.matmul(items, self.root)
         system = tf.eye(tf.shape(items)[0]) + self.alpha * tf.matmul(items, items, transpose_b=True)
         solution = tf.linalg.cholesky_solve(tf.linalg.cholesky(system), targets)
@@ -86,7 +89,7 @@ def confidence(counts: sp.csr_matrix, alpha: float) -> sp.csr_matrix:
 
 
 def item_factors(weights: sp.csr_matrix, settings: IALSSettings, penalty: float, seed: int) -> np.ndarray:
-    """Return y [N, D], fitted on confidences [U, N]."""
+    """Return the items' vectors y [N, D], fitted on the confidences `weights` [U, N]."""
     from implicit.cpu.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits
 

@@ -1,6 +1,6 @@
-"""The base of matrix factorisation models: an item has a vector and an offset, and the score x · y_i + offset_i.
+"""The base of matrix factorisation models: item i has the score x · y_i + offset_i for a query with the vector x.
 
-An index of inner products holds both: the embedding of an item is (y_i, offset_i), that of a query (x, 1).
+The embedding of an item is (y_i, offset_i) and that of a query is (x, 1), so that the score is their inner product.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -14,11 +14,11 @@ from trainer.retrieval.contract import EmbeddingModel, RetrievalData
 
 
 class FactorModel(EmbeddingModel):
-    """A model with a vector for each item; a subclass has `query_vector`.
+    """A model with a vector for each item; a subclass defines `query_vector`.
 
     Args:
-      factors: [N, D] y, zero for an item without events.
-      offsets: [N], added to the score of an item for every query.
+      factors: [N, D] y, the items' vectors; zero for an item without events.
+      offsets: [N] the number that is added to the score of each item for every query.
     """
 
     def __init__(self, data: RetrievalData, settings: Settings, factors: np.ndarray, offsets: np.ndarray):
@@ -28,7 +28,7 @@ class FactorModel(EmbeddingModel):
         self.embeddings = tf.Variable(embeddings, trainable=False, name="embeddings")
 
     def query_vector(self, history: tf.Tensor) -> tf.Tensor:
-        """Return x [B, D] for histories as item rows [B, H], -1 for none."""
+        """Return the vectors x [B, D] of queries for their histories, given as item rows [B, H], -1 for none."""
         raise NotImplementedError
 
     def embed_query(self, query):

@@ -20,14 +20,16 @@ class IALSSettings(Settings):
         0.1,
         gt=0,
         le=1_000_000,
-        description="The penalty λ, per event of an average user.",
+        description="The penalty on squared vectors, in units of the mean number of events of a user; larger values "
+        "shrink the vectors.",
         json_schema_extra=between(0.005, 1, log=True),
     )
     alpha: float = Field(
         0.5,
         gt=0,
         le=1_000_000,
-        description="The increase of the confidence by each event, from 1 for none.",
+        description="The amount by which each event of a user with an item raises the confidence of the pair, which "
+        "is 1 without events.",
         json_schema_extra=between(0.05, 20, log=True),
     )
     iterations: int = Field(
@@ -53,7 +55,7 @@ class BPRSettings(Settings):
         0.01,
         ge=0,
         le=1_000_000,
-        description="The penalty of vectors and biases.",
+        description="The L2 penalty on vectors and biases; larger values shrink them.",
         json_schema_extra=between(0.0003, 0.1, log=True),
     )
     learning_rate: float = Field(

@@ -1,1 +1,1 @@
-"""A retriever of several retrievers."""
+"""A retriever that combines the rankings of several retrievers."""

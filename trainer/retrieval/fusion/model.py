@@ -5,9 +5,9 @@ SIGIR 2009: the score of an item is Σ weight / (k + rank) over the members, ran
 or learned by coordinate ascent on NDCG (Metzler & Croft, "Linear feature-based models for information retrieval",
 2007).
 
-A member that scores items by their events ranks cold items last. With `cold_weight_share` above 0 such members give
-that share of their weight for cold items, in equal parts, to the members that score items by their features: in equal
-parts, since weights measure the quality of members on items with events. Weights are learned as if the share were 0.
+A member that scores items by their events ranks cold items last. For cold items, `cold_weight_share` of the weight of
+these members is therefore moved to the members that score items by their features. Each of the latter receives an equal
+part, since their own weights measure their quality on items with events. Weights are learned as if the share were 0.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -23,7 +23,7 @@ from trainer.retrieval.inference import retrieve
 from trainer.retrieval.registry import MODELS
 from trainer.retrieval.validation import validation_queries
 
-FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # the factors tried for a weight
+FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # the factors by which coordinate ascent tries to multiply a weight
 ROUNDS = 3
 POOL, K = 300, 10  # the number of candidates that weights are learned on, for NDCG@K
 
@@ -32,8 +32,8 @@ class FusionModel(RetrievalModel):
     """The members in one SavedModel.
 
     Args:
-      members: the fitted members by label, in the order of the settings; the settings to fit them with on more events
-        become the params in this model's settings.
+      members: label → fitted member, in the order of `settings.models`. The members' own settings, with the choices
+        made in their fits, become their params in the settings of this model.
     """
 
     def __init__(self, data: RetrievalData, settings: FusionSettings, members: dict[str, RetrievalModel]):
@@ -49,7 +49,7 @@ class FusionModel(RetrievalModel):
         self.rank_constant, self.depth = settings.rank_constant, min(settings.depth, data.n_items)
         self.set_weights({name: settings.weights.get(name, 1.0) for name in members})
         counts = data.counts()
-        least = 1e-3 / (self.rank_constant + self.depth)  # below the share of the last rank
+        least = 1e-3 / (self.rank_constant + self.depth)  # below 1 / (k + rank) of the last rank used
         self.popularity = tf.constant(least * counts / max(1, counts.max(initial=0)), tf.float32)
 
     def set_weights(self, weights: dict[str, float]) -> None:
@@ -74,7 +74,7 @@ class FusionModel(RetrievalModel):
         return self._fuse([self._ranks(member.item_scores(rows)) for member in self.members.values()])
 
     def _ranks(self, scores: tf.Tensor) -> tf.Tensor:
-        """Return the ranks [B, N] of scores [B, N], 0 for the best; `depth` for all from that rank on."""
+        """Return the ranks [B, N] of items by scores [B, N], from 0; `depth` for all items after the first `depth`."""
         batch = tf.shape(scores)[0]
         _, best = tf.math.top_k(scores, self.depth)
         owners = tf.repeat(tf.range(batch), self.depth)
@@ -83,7 +83,7 @@ class FusionModel(RetrievalModel):
         return tf.tensor_scatter_nd_update(tf.fill(tf.shape(scores), float(self.depth)), positions, ranks)
 
     def _fuse(self, ranks: list[tf.Tensor]) -> tf.Tensor:
-        """Return the scores [B, N] of the ranks [B, N] of each member."""
+        """Return the fused scores [B, N] of items from their ranks [B, N] by each member."""
         fused = tf.broadcast_to(self.popularity, tf.shape(ranks[0]))
         by_events = sum(weight for weight, known in zip(self.weights, self.by_features, strict=True) if not known)
         received = self.cold * by_events / max(1, sum(self.by_features))

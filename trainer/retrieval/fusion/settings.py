@@ -22,8 +22,8 @@ class FusionSettings(Settings):
     models: dict[str, dict[str, Any]] = Field(
         {"ease": {}, "ials": {}, "item_knn": {}},
         min_length=2,
-        description="The members: model -> its params; or any label -> params with `model` among them, for several "
-        "members of one model.",
+        description="The members: the name of a model -> its params. For several members of the same model: any label "
+        "-> params, with the name of the model as `model`.",
     )
     weights: dict[str, Annotated[float, Field(ge=-1_000_000, le=1_000_000)]] = Field(
         default_factory=dict, description="The weights of members, by label; 1 by default."
@@ -43,14 +43,15 @@ class FusionSettings(Settings):
         1000,
         ge=1,
         le=100_000,
-        description="The number of top ranks of each member that are used; other items follow by popularity.",
+        description="The number of top-ranked items of each member that contribute to the score; items that no member "
+        "ranks so high follow, ordered by popularity.",
     )
     cold_weight_share: float = Field(
         0.0,
         ge=0,
         le=1,
-        description="The share of the weight of event-based members that is moved, in equal parts, to feature-based "
-        "members for cold items. With 0 event-based members rank cold items last.",
+        description="The share of the weight of event-based members that, for cold items, is moved in equal parts to "
+        "feature-based members. With 0, event-based members rank cold items last.",
     )
 
     @model_validator(mode="after")

@@ -1,9 +1,9 @@
 """EASE: a linear model of each item from all others, in closed form.
 
 Source: Steck, "Embarrassingly shallow autoencoders for sparse data", WWW 2019. With X the 0/1 user–item matrix and
-P = (XᵀX + λI)⁻¹, least squares with a zero diagonal has the weights B_ij = -P_ij / P_jj (eq. 8), and a history x, 0/1
-as X is, has the scores x B. Negative weights lower a score, so each row keeps its weights of the largest absolute
-values.
+P = (XᵀX + λI)⁻¹, least squares with a zero diagonal has the weights B_ij = -P_ij / P_jj (eq. 8). The scores for a
+history, as a 0/1 row x, are x B. Negative weights lower scores and so matter as well: of each row the weights with the
+largest absolute values are kept.
 """
 
 from trainer.retrieval.contract import NeighbourhoodModel, RetrievalData
@@ -16,7 +16,7 @@ def fit(settings: EASESettings, data: RetrievalData, seed: int) -> Neighbourhood
     """Return a model with the weights of all items that have events.
 
     Raises:
-      ModelError: the matrix takes more than `memory_gb`.
+      ModelError: the matrix to invert takes more than `memory_gb`.
     """
     matrix = user_items(data.users, data.items, data.n_items)
     neighbours, weights = dense_weights(matrix, settings.l2, settings.neighbours, settings.memory_gb)

@@ -5,8 +5,8 @@ matrix, R̃ = D_U^-½ R D_I^-½ and V the first right singular vectors of R̃, a
 
     s = r R̃ᵀ R̃ + α r D_I^-½ V Vᵀ D_I^½
 
-Nothing is trained, and the user of a query is its history, so the model scores items for users without events in the
-data it was fitted on.
+Nothing is trained. A query is represented by its history, not by the user's id, so the model also scores items for
+users without events in the data that it was fitted on.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -22,19 +22,19 @@ from trainer.retrieval.contract import RetrievalData, RetrievalModel
 from trainer.retrieval.interactions import user_items
 from trainer.retrieval.linear.settings import GraphFilterSettings
 
-SMALL = 8192  # users; a matrix of all of them then takes half a GB
-NOISE = 1e-6  # singular values up to this are rounding errors of a lower rank
+SMALL = 8192  # the maximum number of users for a dense matrix of users × users, which then takes half a GB
+NOISE = 1e-6  # singular values up to this are rounding errors: the rank of the matrix is lower
 
 
 class GraphFilterModel(RetrievalModel):
-    """The filter over a catalogue of N items and the U users it was fitted on.
+    """The filter over a catalogue of N items and the U users that it was fitted on.
 
     Args:
       normalised: [U, N] R̃.
       vectors: [F, N] float32, V.
       root_degrees: [N] float32, the square root of the number of users of each item.
       alpha: α.
-      counts: [N] events of each item; they order items of equal scores.
+      counts: [N] the number of events of each item, which orders items of equal scores.
     """
 
     def __init__(self, data, settings, normalised: sp.coo_matrix, vectors, root_degrees, alpha: float, counts):
@@ -82,7 +82,8 @@ def fit(settings: GraphFilterSettings, data: RetrievalData, seed: int) -> GraphF
 def first_singular_vectors(matrix: sp.csr_matrix, count: int, seed: int) -> np.ndarray:
     """Return the right singular vectors of the largest singular values: [F, N], F = min(count, smaller side - 1).
 
-    For a matrix with few rows they come from an eigendecomposition, which takes less time than the iterative method.
+    For a matrix with few rows they are computed by an eigendecomposition, which takes less time than the iterative
+    method used for other matrices.
     """
     count = min(count, min(matrix.shape) - 1)
     if count < 1:

@@ -16,7 +16,8 @@ class EASESettings(Settings):
         300.0,
         gt=0,
         le=1_000_000_000,
-        description="The penalty of squared weights; lower values suit small data sets.",
+        description="The penalty on squared weights; larger values shrink the weights. Lower values suit small data "
+        "sets.",
         json_schema_extra=between(10, 5000, log=True),
     )
     neighbours: int = Field(
@@ -29,8 +30,8 @@ class EASESettings(Settings):
         4.0,
         gt=0,
         le=10_000,
-        description="The memory limit of the Gram matrix in GB; 4 GB suffice for 31,000 items or users, whichever are "
-        "fewer.",
+        description="The memory limit of the Gram matrix in GB; 4 GB suffice for 31,000 items or 31,000 users, "
+        "whichever of the two are fewer in the data.",
     )
 
 
@@ -41,14 +42,14 @@ class SLIMSettings(Settings):
         1.0,
         ge=0,
         le=1_000_000,
-        description="The penalty of absolute weights; higher values give fewer weights.",
+        description="The penalty on absolute weights; larger values give fewer weights.",
         json_schema_extra=between(0.01, 10, log=True),
     )
     l2: float = Field(
         100.0,
         gt=0,
         le=1_000_000_000,
-        description="The penalty of squared weights.",
+        description="The penalty on squared weights; larger values shrink the weights.",
         json_schema_extra=between(1, 1000, log=True),
     )
     neighbours: int = Field(
@@ -65,7 +66,7 @@ class GraphFilterSettings(Settings):
         256,
         ge=1,
         le=4096,
-        description="The number of singular vectors of the ideal low-pass filter.",
+        description="The number of singular vectors of the ideal low-pass filter; with more, the filter removes less.",
         json_schema_extra=between(32, 1024, log=True),
     )
     alpha: float = Field(

@@ -12,22 +12,24 @@ from core.errors import ModelError
 from trainer.retrieval.neighbours.nearest import largest
 
 ROWS_AT_ONCE = 512
-PASSES = 100  # the maximum of coordinate descent for an item
+PASSES = 100  # the maximum number of passes of coordinate descent for the weights of an item
 REPORTS = 5  # the number of progress lines of SLIM
 
 
 def dense_weights(matrix: sp.csr_matrix, l2: float, neighbours: int, memory_gb: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights of EASE, in each row those of the largest absolute values.
+    """Return the weights of EASE, of each row those with the largest absolute values.
 
     Args:
       matrix: [U, N] 0/1.
       l2: λ.
-      neighbours: the maximum number kept; M is this, or the number of other items with events where that is lower.
-      memory_gb: the maximum memory of the matrix, in GB.
+      neighbours: the maximum number of weights kept for each item; M is the smaller of this and the number of other
+        items with events.
+      memory_gb: the maximum memory of the matrix to invert, in GB.
     Returns:
-      [N, M] int32 columns and [N, M] float32 weights, 0 for items without events, as in the solution of all items.
+      [N, M] int32 columns and [N, M] float32 weights. The weights of items without events are 0, as they would be if
+      the matrix of all items were inverted.
     Raises:
-      ModelError: the matrix takes more than `memory_gb`, or cannot be inverted.
+      ModelError: the matrix to invert takes more than `memory_gb`, or cannot be inverted.
     """
     items = np.unique(matrix.indices)
     width = min(neighbours, max(len(items) - 1, 0))
@@ -47,7 +49,7 @@ def dense_weights(matrix: sp.csr_matrix, l2: float, neighbours: int, memory_gb: 
 
 
 def _check_memory(n_items: int, n_users: int, memory_gb: float) -> None:
-    """Raise ModelError where the matrix takes more than `memory_gb`."""
+    """Check that the matrix to invert takes at most `memory_gb`. Raises: ModelError."""
     needed = 4 * min(n_items, n_users) ** 2 / 1e9
     if needed > memory_gb:
         raise ModelError(
@@ -58,10 +60,10 @@ def _check_memory(n_items: int, n_users: int, memory_gb: float) -> None:
 
 
 class InverseGram:
-    """P = (XᵀX + λI)⁻¹ of X [U, N], of which single rows can be read.
+    """The matrix P = (XᵀX + λI)⁻¹ for X [U, N], with access to single rows.
 
-    It holds one matrix of the smaller side: P itself, or, with fewer users than items, Q = (XXᵀ + λI)⁻¹, which gives
-    P = (I - Xᵀ Q X) / λ by Woodbury's identity.
+    Only the smaller of two matrices is stored: P [N, N] itself or, with fewer users than items, the matrix [U, U]
+    Q = (XXᵀ + λI)⁻¹, from which P = (I - Xᵀ Q X) / λ by Woodbury's identity.
 
     Args:
       matrix: [U, N] X.
@@ -75,7 +77,7 @@ class InverseGram:
         self.diagonal = self._diagonal() if self.by_user else np.diag(self.inverse).copy()
 
     def rows(self, rows: slice) -> np.ndarray:
-        """Return some rows of P: [R, N] float32."""
+        """Return the given rows of P: [R, N] float32."""
         if not self.by_user:
             return self.inverse[rows]
         block = (self.by_item[rows] @ self.inverse) @ self.matrix
@@ -111,11 +113,11 @@ def inverse_of_gram(matrix: sp.csr_matrix, l2: float) -> np.ndarray:
         corner = np.tril(inverse[start:stop, start:stop])
         inverse[start:stop, start:stop] = corner + np.tril(corner, -1).T
         inverse[start:stop, stop:] = inverse[stop:, start:stop].T
-    return inverse.T  # symmetric; in C order, which the products with it need
+    return inverse.T  # equal to its transpose, which is in the C order that products need
 
 
 def sparse_weights(matrix: sp.csr_matrix, l1: float, l2: float) -> sp.coo_matrix:
-    """Return the weights of SLIM, of item i (row) in the model of item j (column): [N, N], none negative.
+    """Return the weights of SLIM, [N, N], none negative: in row i and column j, that of item i in the model of item j.
 
     Args:
       matrix: [U, N] 0/1.
@@ -124,7 +126,7 @@ def sparse_weights(matrix: sp.csr_matrix, l1: float, l2: float) -> sp.coo_matrix
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # the last digits of the weights do not matter
+        warnings.simplefilter("ignore", ConvergenceWarning)  # weights after PASSES are precise enough
         parts = list(_columns(matrix.tocsc(), l1, l2))
     empty = (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0))
     rows, columns, values = (np.concatenate(each) for each in zip(empty, *parts, strict=True))
@@ -132,12 +134,13 @@ def sparse_weights(matrix: sp.csr_matrix, l1: float, l2: float) -> sp.coo_matrix
 
 
 def _columns(matrix: sp.csc_matrix, l1: float, l2: float) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield the rows, columns and values of the weights, item by item."""
+    """Yield the rows, columns and values of the weights, column by column."""
     from sklearn.linear_model import ElasticNet
 
     n_users, n_items = matrix.shape
     by_item = matrix.T.tocsr()
-    # scikit-learn averages the squared error over rows, and takes the sum of both penalties and the share of L1.
+    # scikit-learn divides the squared error by the number of rows, so the penalties are divided by it too. `alpha` is
+    # the sum of both penalties, `l1_ratio` the share of L1 in the sum.
     model = ElasticNet(
         alpha=(l1 + l2) / max(n_users, 1), l1_ratio=l1 / (l1 + l2), positive=True, fit_intercept=False, max_iter=PASSES
     )

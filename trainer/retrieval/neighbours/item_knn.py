@@ -11,7 +11,7 @@ from trainer.retrieval.neighbours.weighting import weighted
 
 
 def fit(settings: ItemKNNSettings, data: RetrievalData, seed: int) -> NeighbourhoodModel:
-    """Return a model with the nearest items of each item, where an item is the vector of its users' weights."""
+    """Return a model with the nearest items of each item; the vector of an item holds the weights of its users."""
     counts = user_item_counts(data.users, data.items, data.n_items)
     table = weighted(counts.T.tocsr(), settings.weighting).T.tocsr()
     neighbours, weights = nearest(table, settings.neighbours, settings.shrinkage, settings.similarity)

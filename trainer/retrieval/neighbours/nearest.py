@@ -19,11 +19,12 @@ def nearest(
 
     Args:
       table: [U, N] weights, none negative.
-      neighbours: the maximum number kept; M is this, or the number of other columns where that is lower.
-      shrinkage: added to the denominator, in squared weights of the mean entry.
-      similarity: of columns a and b: a·b / (|a| |b|), or a·b / (|a|² + |b|² - a·b), which is Jaccard's for 0/1.
+      neighbours: the maximum number of neighbours kept; M is the smaller of this and the number of other columns.
+      shrinkage: the constant added to the denominator of a similarity, in units of the mean squared weight.
+      similarity: the similarity of columns a and b: a·b / (|a| |b|) for `cosine`, a·b / (|a|² + |b|² - a·b) for
+        `jaccard`, which is the Jaccard index if weights are 0 and 1.
     Returns:
-      [N, M] int32 columns, nearest first, ties by column; [N, M] float32 similarities, 0 past the last neighbour.
+      [N, M] int32 columns, nearest first, ties by column; [N, M] float32 similarities, 0 after the last neighbour.
     """
     n_items = table.shape[1]
     width = min(neighbours, max(n_items - 1, 0))
@@ -49,8 +50,8 @@ def nearest(
 def blocks(by_item: sp.csr_matrix, table: sp.csr_matrix) -> Iterator[np.ndarray]:
     """Yield all items in blocks of at most CELLS_AT_ONCE pairs of items with a common row.
 
-    The items with the most pairs come first, so that the items of a block have similar numbers of pairs and a dense
-    matrix of them is little larger than the pairs.
+    The items with the most pairs come first, so that the items of a block have similar numbers of pairs. A dense matrix
+    with a row for each item of a block then has few empty cells.
     """
     items = np.repeat(np.arange(by_item.shape[0]), np.diff(by_item.indptr))
     pairs = np.bincount(items, np.diff(table.indptr)[by_item.indices], by_item.shape[0])
@@ -100,7 +101,7 @@ def first_of_rows(
     """Return the largest entries of each row of a sparse matrix, given as its entries in any order.
 
     Returns:
-      [R, width] int32 columns, largest first, ties by column; [R, width] float32 values, 0 past the last.
+      [R, width] int32 columns, largest first, ties by column; [R, width] float32 values, 0 after the last entry.
     """
     order = np.lexsort((column, -value, row))
     row, column, value = row[order], column[order], value[order]
@@ -120,7 +121,8 @@ def largest(weights: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
       weights: [R, N].
       width: the number kept, at most N.
     Returns:
-      [R, width] int32 columns in ascending order, of ties the lower kept; [R, width] float32 weights.
+      [R, width] int32 columns in ascending order, where of equal weights the lower columns are kept; [R, width] float32
+      weights.
     """
     if not width:
         return np.zeros((len(weights), 0), np.int32), np.zeros((len(weights), 0), np.float32)

@@ -31,7 +31,7 @@ class ItemKNNSettings(Settings):
     )
     similarity: Similarity = Field(
         "cosine",
-        description="The similarity of two items, over their weighted users.",
+        description="The similarity of two items, computed from the vectors of their users' weights.",
         json_schema_extra=among("cosine", "jaccard"),
     )
     weighting: Weighting = Field(
@@ -69,7 +69,7 @@ class UserKNNSettings(Settings):
     )
     similarity: Similarity = Field(
         "cosine",
-        description="The similarity of two users, over their weighted items.",
+        description="The similarity of two users, computed from the vectors of their items' weights.",
         json_schema_extra=among("cosine", "jaccard"),
     )
     weighting: Weighting = Field(

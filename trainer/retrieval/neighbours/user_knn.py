@@ -1,8 +1,8 @@
 """User-based nearest neighbours.
 
-Source: Resnick et al., "GroupLens: an open architecture for collaborative filtering of netnews", CSCW 1994, for events
-without ratings, with shrunk similarities. The user of a query is its history, so the model scores items for users
-without events in the data it was fitted on.
+Source: Resnick et al., "GroupLens: an open architecture for collaborative filtering of netnews", CSCW 1994, adapted to
+events without ratings and to shrunk similarities. A query is represented by its history, not by the user's id, so the
+model also scores items for users without events in the data that it was fitted on.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -20,7 +20,7 @@ from trainer.retrieval.neighbours.weighting import K1, B, idf, weighted
 
 
 class SparseRows(tf.Module):
-    """A sparse matrix of which single rows can be read.
+    """A sparse matrix in TensorFlow with access to single rows.
 
     Args:
       matrix: [R, C].
@@ -34,13 +34,13 @@ class SparseRows(tf.Module):
         self.width = matrix.shape[1]
 
     def weighted_sum(self, rows: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """Return the weighted sum of some rows.
+        """Return the weighted sum of rows of the matrix.
 
         Args:
-          rows: [K].
-          weights: [K].
+          rows: [K] the numbers of the rows.
+          weights: [K] the weights of these rows.
         Returns:
-          [C].
+          [C] the sum.
         """
         starts, ends = tf.gather(self.offsets, rows), tf.gather(self.offsets, rows + 1)
         positions = tf.ragged.range(starts, ends).flat_values
@@ -49,9 +49,9 @@ class SparseRows(tf.Module):
 
 
 class UserKNNModel(RetrievalModel):
-    """The items of each user and the users of each item.
+    """The model of user-based nearest neighbours, stored as the items of each user and the users of each item.
 
-    Queries are scored one by one: each takes memory for one number per user and per item, and no table of both.
+    Queries are scored one by one, so the memory for scoring grows with the number of users plus the number of items.
 
     Args:
       counts: [U, N] the number of events of each user with each item.
@@ -105,5 +105,5 @@ class UserKNNModel(RetrievalModel):
 
 
 def fit(settings: UserKNNSettings, data: RetrievalData, seed: int) -> UserKNNModel:
-    """Return a model of the users' weighted items; similarities are computed for each query."""
+    """Return a model that stores the users' weighted items; similarities are computed for each query."""
     return UserKNNModel(data, settings, user_item_counts(data.users, data.items, data.n_items))

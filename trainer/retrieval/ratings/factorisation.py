@@ -4,8 +4,8 @@ SVD: Koren, Bell & Volinsky, "Matrix factorization techniques for recommender sy
 r̂_ui = μ + b_u + b_i + q_i · p_u, fitted by stochastic gradient descent on the squared error with a penalty
 λ (b_u² + b_i² + ‖q_i‖² + ‖p_u‖²) per rating.
 
-PMF: Salakhutdinov & Mnih, "Probabilistic matrix factorization", NIPS 2007, eq. 4: r̂_ui = q_i · p_u, the same without
-biases.
+PMF: Salakhutdinov & Mnih, "Probabilistic matrix factorization", NIPS 2007, eq. 4: r̂_ui = q_i · p_u, fitted like SVD but
+without μ and biases.
 
 NMF: Luo et al., "An efficient non-negative matrix-factorization-based approach to collaborative filtering for
 recommender systems", IEEE Transactions on Industrial Informatics 2014: r̂_ui = q_i · p_u with q, p ≥ 0, fitted by

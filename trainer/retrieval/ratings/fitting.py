@@ -17,11 +17,12 @@ from trainer.retrieval.ratings.data import Ratings
 
 @dataclass(frozen=True)
 class RatingFactors:
-    """The parameters of μ + b_u + b_i + q_i · p_u; zero for users and items without ratings.
+    """The parameters of predicted ratings μ + b_u + b_i + q_i · p_u; zero for users and items without ratings.
 
     Args:
       mean: μ, the mean rating.
-      biased: whether a prediction has μ, b_u and b_i; else it is q_i · p_u, and μ where user or item is unknown.
+      biased: whether a prediction includes μ, b_u and b_i. If not, it is q_i · p_u, or μ if the user or the item has no
+        ratings.
       users: [U, D] p_u.
       user_bias: [U] b_u.
       items: [N, D] q_i.
@@ -39,9 +40,10 @@ class RatingFactors:
 
 
 def trainset(ratings: Ratings) -> Any:
-    """Return the ratings as a `surprise.Trainset`, with users and item rows as its raw ids.
+    """Return the ratings as a `surprise.Trainset`, with user ids and item rows as its raw ids.
 
-    The inner ids and the order are those that Surprise's own data sets have, so that a seed gives the same model.
+    The inner ids and the order of ratings are the same as if Surprise itself had read the data, so that the same seed
+    gives the same model.
     """
     from surprise import Trainset
 
@@ -59,7 +61,7 @@ def trainset(ratings: Ratings) -> Any:
 
 
 class _EpochReporter(io.TextIOBase):
-    """A stdout that reports the epochs that Surprise prints as progress, and passes all other text on.
+    """A replacement of stdout: an epoch that Surprise prints becomes a progress report, other text is passed on.
 
     Args:
       epochs: the number of epochs.
@@ -81,7 +83,7 @@ class _EpochReporter(io.TextIOBase):
 
 
 def fit_factors(algorithm: Any, ratings: Ratings) -> RatingFactors:
-    """Fit an algorithm of Surprise that has epochs, and return its parameters."""
+    """Fit an algorithm of Surprise that trains in epochs, and return its parameters."""
     algorithm.verbose = True
     with contextlib.redirect_stdout(_EpochReporter(algorithm.n_epochs, sys.stdout)):
         algorithm.fit(trainset(ratings))
@@ -107,7 +109,7 @@ def factors_of(algorithm: Any, ratings: Ratings) -> RatingFactors:
 
 
 def item_user_means(ratings: Ratings, values: np.ndarray) -> np.ndarray:
-    """Return the means of the users' values [U, D] over the users who rated each item, zero without ratings: [N, D]."""
+    """Return [N, D], for each item the mean of `values` [U, D] over the users who rated it; zero without ratings."""
     sums = np.zeros((ratings.n_items, values.shape[1]))
     np.add.at(sums, ratings.items, values[ratings.user_rows])
     return sums / np.maximum(np.bincount(ratings.items, minlength=ratings.n_items), 1)[:, None]

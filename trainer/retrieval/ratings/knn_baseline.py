@@ -1,11 +1,12 @@
-"""Item-based nearest neighbours for ratings: the baseline of user and item, corrected by the user's similar items.
+"""Item-based nearest neighbours for ratings: a baseline rating, corrected by the user's ratings of similar items.
 
 Source: Koren, "Factor in the neighbors: scalable and accurate collaborative filtering", TKDD 2010, eq. 3:
 
     r̂_ui = b_ui + Σ s_ij (r_uj − b_uj) / (Σ s_ij + damping)   over the items j that u rated among the nearest of i
 
-with a damping, so that few or distant neighbours give a small correction. A user with ratings in the data is scored by
-them. For other users the ratings of the history are not known: each item counts as rated one point above b_uj.
+b_ui is the baseline. Because of the damping, few or distant neighbours give a small correction. Users with ratings in
+the data are scored by these ratings. For other users the ratings of the history are not known, so each item j of the
+history counts as rated one point above b_uj.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -23,13 +24,13 @@ from trainer.retrieval.ratings.settings import KNNBaselineSettings
 
 
 class KNNBaselineModel(RetrievalModel):
-    """Predicted ratings, with the signature `predict` and the scores that `RatingModel` has.
+    """The model of predicted ratings; its signature `predict` and its scores have the same meaning as in `RatingModel`.
 
     Args:
-      ratings: the ratings that it was fitted on.
+      ratings: the ratings that the model was fitted on.
       base: the baselines.
-      residual: [U, N] the residuals.
-      neighbours, similarities: [N, M] the nearest items of each item.
+      residual: [U, N] the residuals: ratings minus their baselines.
+      neighbours, similarities: [N, M] each, the item rows and the similarities of the nearest items of each item.
     """
 
     def __init__(
@@ -72,7 +73,10 @@ class KNNBaselineModel(RetrievalModel):
         return tf.scatter_nd(tf.stack([which, items], axis=1), similarity, self._shape(tf.size(rows, tf.int64)))
 
     def _corrections(self, owners, items, residual, count):
-        """Return the corrections [count, N] by the residuals of items by queries (owners), [R] each."""
+        """Return the corrections of the scores of `count` queries: [count, N].
+
+        `owners`, `items` and `residual` are [R] each: the query, the item row and the residual of each rated item.
+        """
         which, targets, similarity = self.neighbour_of.entries(items)
         positions = tf.stack([tf.gather(owners, which), targets], axis=1)
         total = tf.scatter_nd(positions, similarity * tf.gather(residual, which), self._shape(count))
@@ -82,7 +86,10 @@ class KNNBaselineModel(RetrievalModel):
         return tf.stack([count, tf.size(self.item_bias, tf.int64)])
 
     def predict(self, user_ids: tf.Tensor, item_ids: tf.Tensor) -> tf.Tensor:
-        """Return the ratings [B] of pairs; an unknown user or item has no bias, and the pair then no correction."""
+        """Return the predicted ratings [B] of pairs of a user and an item.
+
+        A user or an item without ratings has no bias, and the pair then has no correction.
+        """
         user, item = self.user_rows.lookup(user_ids), self.rows.lookup(item_ids)
         known = (user >= 0) & (item >= 0)
         neighbours = tf.gather(self.neighbours, tf.maximum(item, 0))
@@ -114,7 +121,7 @@ class _SparseRows(tf.Module):
         self.values = tf.constant(matrix.data, tf.float32)
 
     def entries(self, rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Return all entries of rows [M]: the position in `rows`, the column and the value of each."""
+        """Return all entries of the given rows [M]: of each entry the position in `rows`, the column and the value."""
         positions = tf.ragged.range(tf.gather(self.starts, rows), tf.gather(self.starts, rows + 1))
         flat = positions.flat_values
         return positions.value_rowids(), tf.gather(self.columns, flat), tf.gather(self.values, flat)

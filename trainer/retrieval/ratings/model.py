@@ -1,11 +1,13 @@
 """The model of factorised ratings: the best items are those with the highest predicted ratings.
 
-Beside the contract's signatures it has predict(user_id [B], item_id [B]) → rating [B], within the range of ratings that
-it was fitted on. A score of `retrieve` is a predicted rating minus the user's bias, which does not change the order.
+Besides the signatures of the contract the model has predict(user_id [B], item_id [B]) → rating [B], clipped to the
+range of the ratings that the model was fitted on. A score of `retrieve` is a predicted rating minus the user's bias,
+which does not change the order.
 
-The vector of a query is the fitted one for a user with ratings. For other users the ratings of the history are not
-known: SVD++ uses its implicit part; the other models use the mean vector of the users who rated the items of the
-history, or, with an empty history, the mean vector of all users, so that the best rated items come first.
+For a user with ratings, the vector of a query is the user's fitted vector. For other users the ratings of the history
+are not known, so SVD++ uses its implicit vectors of the history's items. The other models use the mean vector of the
+users who rated these items or, for an empty history, the mean vector of all users, so that the best rated items come
+first.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -25,15 +27,15 @@ from trainer.retrieval.ratings.fitting import RatingFactors, fit_factors, item_u
 
 
 class RatingModel(FactorModel):
-    """Predicted ratings μ + b_u + b_i + q_i · p_u.
+    """The model of predicted ratings μ + b_u + b_i + q_i · p_u.
 
     Args:
-      ratings: the ratings that it was fitted on.
-      fitted: the factors.
+      ratings: the ratings that the model was fitted on.
+      fitted: the fitted parameters.
     """
 
     def __init__(self, data: RetrievalData, settings: Settings, ratings: Ratings, fitted: RatingFactors):
-        # Without biases q · p is 0 for an item without ratings; its predicted rating is then μ.
+        # In a model without biases q · p is 0 for an item without ratings. Its offset is μ, the predicted rating.
         unrated = np.bincount(ratings.items, minlength=data.n_items) == 0
         offsets = fitted.mean + fitted.item_bias if fitted.biased else fitted.mean * unrated
         super().__init__(data, settings, fitted.items, offsets)
@@ -54,13 +56,19 @@ class RatingModel(FactorModel):
         return tf.concat([vector, tf.ones_like(vector[:, :1])], axis=1)
 
     def query_vector(self, history):
-        """Return the vectors of users without ratings: |N|^-½ Σ y_i of SVD++, else the mean of `item_user_means`."""
+        """Return the vectors of users without ratings, from their histories as item rows [B, H]: [B, D].
+
+        They are |N|^-½ Σ y_i for SVD++, else the mean of the rows of `item_user_means` for the items of the history.
+        """
         total, count = summed(self.history_vectors, history)
         vector = total / tf.maximum(tf.sqrt(count) if self.implicit else count, 1.0)
         return tf.where(count > 0, vector, self.no_history)
 
     def predict(self, user_ids: tf.Tensor, item_ids: tf.Tensor) -> tf.Tensor:
-        """Return the ratings [B] of pairs; an unknown user or item has no bias, and the pair then no q · p."""
+        """Return the predicted ratings [B] of pairs of a user and an item.
+
+        A user or an item without ratings has no bias, and the pair then has no q · p.
+        """
         user, item = self.user_rows.lookup(user_ids), self.rows.lookup(item_ids)
         product = tf.reduce_sum(gathered(self.users, user) * gathered(self.factors, item), axis=1)
         offset = tf.where(item >= 0, tf.gather(self.embeddings[:, -1], tf.maximum(item, 0)), self.mean)

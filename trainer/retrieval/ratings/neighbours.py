@@ -7,17 +7,17 @@ import scipy.sparse as sp
 
 from trainer.retrieval.ratings.data import Ratings
 
-ROWS_AT_ONCE = 256  # of the item by item matrix, which bounds the memory
+ROWS_AT_ONCE = 256  # rows of the item × item matrix that are computed at once, which bounds the memory
 PASSES = 10
-USER_DAMPING, ITEM_DAMPING = 15, 10  # the number of mean ratings added to those of each user and item
+USER_DAMPING, ITEM_DAMPING = 15, 10  # the number of ratings without bias that are added for each user and each item
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """b_ui = μ + b_u + b_i.
+    """The baseline b_ui = μ + b_u + b_i of the rating of item i by user u.
 
     Args:
-      mean: μ.
+      mean: μ, the mean rating.
       users: [U] b_u.
       items: [N] b_i, 0 for an item without ratings.
     """
@@ -28,10 +28,10 @@ class Baseline:
 
 
 def baseline(ratings: Ratings) -> Baseline:
-    """Return the baselines as damped means, computed for items and users alternately.
+    """Return the baselines; the biases are damped means, computed for items and users alternately.
 
     Source: Koren, "Factor in the neighbors: scalable and accurate collaborative filtering", TKDD 2010, section 2.1,
-    with the alternating solution that Surprise has.
+    solved alternately as in Surprise.
     """
     users, items, mean = ratings.user_rows, ratings.items, ratings.values.mean()
     user_counts = np.bincount(users) + USER_DAMPING
@@ -45,7 +45,7 @@ def baseline(ratings: Ratings) -> Baseline:
 
 
 def residuals(ratings: Ratings, base: Baseline) -> sp.csr_matrix:
-    """Return each user's latest rating of each item minus b_ui: [U, N], zeros stored."""
+    """Return the residuals [U, N]: each user's latest rating of each item minus b_ui; residuals of 0 are stored."""
     key = ratings.user_rows.astype(np.int64) * ratings.n_items + ratings.items
     last = len(key) - 1 - np.unique(key[::-1], return_index=True)[1]
     users, items = ratings.user_rows[last], ratings.items[last]
@@ -60,11 +60,11 @@ def nearest(residual: sp.csr_matrix, neighbours: int, shrinkage: float) -> tuple
     ρ_ij = Σ e_ui e_uj / √(Σ e_ui² Σ e_uj²), s_ij = (n_ij − 1) / (n_ij − 1 + shrinkage) ρ_ij (Koren, 2010, section 2.2).
 
     Args:
-      residual: [U, N] e, zeros stored.
-      neighbours: the maximum number kept; M is this, or the number of other columns where that is lower.
-      shrinkage: the number of common users at which a similarity is halved.
+      residual: [U, N] e; residuals of 0 are stored.
+      neighbours: the maximum number of neighbours kept; M is the smaller of this and the number of other columns.
+      shrinkage: the number of common users, minus one, at which a similarity is halved.
     Returns:
-      [N, M] int32 columns, most similar first; [N, M] float32 s, 0 past the last above 0.
+      [N, M] int32 columns, most similar first; [N, M] float32 similarities s, with 0 in place of negative ones.
     """
     n_items = residual.shape[1]
     width = min(neighbours, max(n_items - 1, 0))

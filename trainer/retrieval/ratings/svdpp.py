@@ -1,8 +1,8 @@
 """SVD++: SVD with the set of rated items as implicit feedback, fitted by scikit-surprise.
 
 Source: Koren, "Factorization meets the neighborhood: a multifaceted collaborative filtering model", KDD 2008, eq. 15:
-r̂_ui = μ + b_u + b_i + q_i · (p_u + |N(u)|^-½ Σ_{j in N(u)} y_j). The cost of a step is proportional to the number of
-ratings of its user.
+r̂_ui = μ + b_u + b_i + q_i · (p_u + |N(u)|^-½ Σ_{j in N(u)} y_j). The time of the gradient step for a rating is
+proportional to the number of ratings of the user.
 """
 
 from trainer.retrieval.contract import RetrievalData

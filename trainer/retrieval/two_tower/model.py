@@ -1,4 +1,4 @@
-"""The fitted towers behind the transform graph, and their fit."""
+"""The fitted two-tower model, which embeds raw features, and the function that fits it."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -24,8 +24,8 @@ class TwoTowerModel(EmbeddingModel):
     """The fitted towers: raw features in, embeddings out.
 
     Args:
-      data: the data that they were fitted on.
-      settings: as in the contract.
+      data: the data that the towers were fitted on.
+      settings: the settings for a later fit on more events; see `RetrievalModel`.
       towers: the towers.
       item_columns: the catalogue's transformed columns, [N, …] each.
     """
@@ -33,8 +33,8 @@ class TwoTowerModel(EmbeddingModel):
     def __init__(self, data: RetrievalData, settings: TwoTowerSettings, towers: TwoTower, item_columns: Columns):
         super().__init__(data, settings)
         self.transform, self.weights = data.transform, towers.variables
-        # Behind a function, since for a Keras model as an attribute the export writes unused functions of every layer,
-        # which doubles the time of writing and loading.
+        # A function returns the towers, since with a Keras model as an attribute the export would write unused
+        # functions of every layer, which doubles the time of saving and loading.
         self.towers = lambda: towers
         self.embeddings = tf.Variable(embedded(towers, item_columns), trainable=False, name="embeddings")
 
@@ -46,7 +46,7 @@ class TwoTowerModel(EmbeddingModel):
 
 
 def embedded(towers: TwoTower, item_columns: Columns) -> tf.Tensor:
-    """Return the present embeddings of the catalogue: [N, D]."""
+    """Return the embeddings of the catalogue's items by the towers with their current weights: [N, D]."""
     starts = range(0, len(item_columns[names.ITEM_ID]), ITEMS_AT_ONCE)
     parts = [{name: column[start : start + ITEMS_AT_ONCE] for name, column in item_columns.items()} for start in starts]
     return tf.concat([towers.candidate(part) for part in parts], axis=0)
@@ -79,7 +79,7 @@ def item_columns(data: RetrievalData) -> Columns:
 
 def user_columns(data: RetrievalData) -> Columns:
     """Return each event's transformed user columns, [E, …] each, without histories."""
-    if not data.features.user:  # then the ids suffice, and the events' transformed columns need not be read
+    if not data.features.user:  # only ids are needed, so the events' transformed columns are not read
         encoded = pc.dictionary_encode(data.users)
         ids = tf.constant(encoded.dictionary.to_numpy(zero_copy_only=False))
         return {name: column[encoded.indices] for name, column in _transformed(data, {names.USER_ID: ids}).items()}
@@ -88,13 +88,13 @@ def user_columns(data: RetrievalData) -> Columns:
 
 
 def _transformed(data: RetrievalData, columns: dict[str, tf.Tensor]) -> Columns:
-    """Return the transformed columns of raw ones."""
+    """Return the transformed columns of raw columns."""
     apply = tf.function(lambda **raw_columns: data.transform(raw.to_sparse(raw_columns)), autograph=False)
     return {name: column.numpy() for name, column in apply(**columns).items()}
 
 
 def histories(settings: TwoTowerSettings, data: RetrievalData) -> Histories:
-    """Return the histories of the events in training."""
+    """Return the histories of the training events."""
     users = pc.dictionary_encode(data.users).indices.to_numpy()
     longest = data.features.history_length
     read = min(settings.max_history or longest, longest)
@@ -102,7 +102,7 @@ def histories(settings: TwoTowerSettings, data: RetrievalData) -> Histories:
 
 
 def sampling(settings: TwoTowerSettings, data: RetrievalData) -> Sampling:
-    """Return the sampling of batches."""
+    """Return the settings by which batches are sampled."""
     return Sampling(
         batch_size=settings.batch_size,
         uniform=settings.uniform_negatives,
@@ -142,7 +142,7 @@ class _BestEpoch:
         return f", NDCG@10 {self.curve[-1]['ndcg@10']:.4f}" if self.validation else ""
 
     def model(self) -> TwoTowerModel:
-        """Return the best model, with its number of epochs in the settings to fit it with on more events."""
+        """Return the model of the best epoch, with that number of epochs in its settings for a fit on more events."""
         if self.weights is not None:
             self.towers.set_weights(self.weights)
         chosen = self.settings.model_copy(update={"epochs": self.epoch})

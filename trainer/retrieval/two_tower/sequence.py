@@ -12,7 +12,7 @@ from trainer.retrieval.two_tower.settings import TwoTowerSettings
 
 
 class MeanHistory(tf.keras.layers.Layer):
-    """The sum of the vectors divided by the root of their number, so that a longer history has a larger norm."""
+    """The mean of the vectors times the square root of `length`, so that a longer history has a larger norm."""
 
     def call(self, vectors, present, length, training=False):
         total = tf.reduce_sum(vectors * present[..., tf.newaxis], axis=1)
@@ -36,7 +36,7 @@ class GRUHistory(tf.keras.layers.Layer):
 
 
 class AttentionBlock(tf.keras.layers.Layer):
-    """Attention of queries [B, Q, D] to keys [B, K, D], then a feed-forward layer, each after a layer norm."""
+    """Attention of queries [B, Q, D] to keys [B, K, D], then two dense layers, both residual and after a layer norm."""
 
     def __init__(self, dim: int, dropout: float):
         super().__init__()
@@ -56,7 +56,7 @@ class SASRecHistory(tf.keras.layers.Layer):
     """Causal self-attention; the output is the state at the latest item after the last block.
 
     Positions are counted from the latest item, so that they do not depend on the length of the history. The last block
-    computes the state at the latest item only.
+    computes only the state that is the output, which saves time.
 
     Source: Kang & McAuley, "Self-attentive sequential recommendation", ICDM 2018.
     """

@@ -50,10 +50,17 @@ class TwoTowerSettings(Settings):
         "of the user, if their order carries no information.",
     )
     epochs: int = Field(
-        20, ge=1, le=10_000, description="The maximum number of passes over train; the best one on eval is kept."
+        20,
+        ge=1,
+        le=10_000,
+        description="The maximum number of passes over train; the model after the pass with the highest NDCG@10 on "
+        "eval is kept.",
     )
     patience: int = Field(
-        3, ge=1, le=10_000, description="The number of passes without improvement on eval after which training stops."
+        3,
+        ge=1,
+        le=10_000,
+        description="The number of passes without improvement of NDCG@10 on eval after which training stops.",
     )
     batch_size: int = Field(
         1024,
@@ -72,12 +79,13 @@ class TwoTowerSettings(Settings):
         0,
         ge=0,
         le=10_000,
-        description="The number of hard negatives per event: the highest-scored of 4,096 items sampled per step.",
+        description="The number of hard negatives per event: the items with the highest scores among 4,096 that are "
+        "sampled per training step.",
     )
     exclude_positives: bool = Field(
         False,
-        description="Whether the user's other items are excluded from the negatives; false if users interact with "
-        "items repeatedly.",
+        description="Whether the other items of an event's user are excluded from the event's negatives; false suits "
+        "users who interact with items repeatedly.",
     )
     learning_rate: float = Field(
         0.003, gt=0, le=10, description="The learning rate of Adam.", json_schema_extra=between(0.0005, 0.02, log=True)
@@ -86,28 +94,29 @@ class TwoTowerSettings(Settings):
         0.1,
         gt=0,
         le=1000,
-        description="The temperature that divides the cosine of query and candidate.",
+        description="The temperature that the cosine of query and candidate is divided by in the loss; smaller values "
+        "give more weight to the negatives with the highest scores.",
         json_schema_extra=between(0.03, 0.5, log=True),
     )
     dropout: float = Field(
         0.2,
         ge=0,
         lt=1,
-        description="The dropout rate of the query tower's input.",
+        description="The dropout rate of the query tower's input and of the encoders `gru` and `sasrec`.",
         json_schema_extra=between(0, 0.6),
     )
     id_dropout: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="The share of ids that training replaces by out-of-vocabulary ones, so that features are used for "
-        "cold users and items.",
+        description="The share of ids that training replaces by out-of-vocabulary ids, so that the towers learn to "
+        "embed cold users and items by their features.",
         json_schema_extra=between(0, 0.5),
     )
 
     @model_validator(mode="after")
     def _check_order(self) -> "TwoTowerSettings":
-        """Check that sequence encoders have ordered histories. Raises: ValueError."""
+        """Check that the encoders `gru` and `sasrec` have ordered histories. Raises: ValueError."""
         if self.history != "mean" and not self.causal_history:
             raise ValueError(f"history: {self.history} needs ordered histories; set `causal_history: true`")
         return self

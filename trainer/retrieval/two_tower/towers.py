@@ -1,4 +1,4 @@
-"""The two towers: the columns of queries and of candidates as vectors that are compared by cosine."""
+"""The two towers, which map the columns of queries and of candidates to vectors that are compared by cosine."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -13,12 +13,12 @@ from trainer.retrieval.two_tower.settings import TwoTowerSettings
 
 
 class IdEmbedding(tf.keras.layers.Layer):
-    """Ids [...] → vectors [..., D]. An id without events in train has the vector of an out-of-vocabulary bucket.
+    """The layer from ids [...] to vectors [..., D]; an id without training events has an out-of-vocabulary vector.
 
     Args:
-      size: the number of indices, the buckets last.
+      size: the number of indices; the last ones are the out-of-vocabulary buckets.
       buckets: the number of out-of-vocabulary buckets.
-      trained: the indices of ids with events.
+      trained: the indices of the ids that have training events.
       dim: D.
       deviation: the standard deviation of the initial vectors.
     """
@@ -36,9 +36,9 @@ class IdEmbedding(tf.keras.layers.Layer):
 
 
 class QueryTower(tf.keras.Model):
-    """Transformed user columns and history [B, H] → [B, D] of length 1.
+    """The network from transformed user columns and history [B, H] to query embeddings [B, D] of norm 1.
 
-    `length` [B] is the length of the histories before sampling, where training reads a sample of them.
+    In training, `length` [B] holds the lengths of the histories before sampling; otherwise they are counted.
     """
 
     def __init__(self, settings: TwoTowerSettings, data: RetrievalData, users: IdEmbedding, items: IdEmbedding):
@@ -66,7 +66,7 @@ class QueryTower(tf.keras.Model):
 
 
 def latest(history, length: int):
-    """Return at most the last `length` of each row of [B, H] indices, oldest first, 0 after the last."""
+    """Return the last `length` indices of each row of a history [B, H], oldest first, padded with 0 at the end."""
     count = tf.reduce_sum(tf.cast(history > 0, tf.int32), axis=1, keepdims=True)
     width = tf.clip_by_value(tf.reduce_max(count), 1, length)
     position = tf.maximum(count - length, 0) + tf.range(width)
@@ -75,7 +75,7 @@ def latest(history, length: int):
 
 
 class CandidateTower(tf.keras.Model):
-    """Transformed item columns → [B, D] of length 1."""
+    """The network from transformed item columns to item embeddings [B, D] of norm 1."""
 
     def __init__(self, settings: TwoTowerSettings, data: RetrievalData, items: IdEmbedding):
         super().__init__()

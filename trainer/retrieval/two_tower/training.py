@@ -14,13 +14,13 @@ from trainer.retrieval.two_tower.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.towers import CandidateTower, IdEmbedding, QueryTower
 
 POOL = 4096  # the number of items that the hard negatives of a batch are chosen from
-EXCLUDED = -1e9  # the logit of a candidate that does not count
+EXCLUDED = -1e9  # the logit of a candidate that is excluded from the negatives
 
 
 class LazyAdam(tf.keras.optimizers.legacy.Adam):
-    """Adam that updates only the rows of an embedding table that a batch has, and only their moments.
+    """Adam that updates only the embeddings that occur in a batch, and only the moments of these embeddings.
 
-    The stock one updates every row of every table in each step, which takes most of the time.
+    Keras' own Adam updates every row of every embedding table in each step, which takes most of the time.
     """
 
     def _resource_apply_sparse(self, grad, var, indices, apply_state=None):
@@ -47,8 +47,8 @@ class TwoTower(tf.keras.Model):
 
     Args:
       settings: the settings.
-      data: the data that it is fitted on.
-      trained: `user_id` and `item_id` → the transformed ids with events.
+      data: the data that the towers are fitted on.
+      trained: `user_id` and `item_id` → the indices of the ids that have training events.
     """
 
     def __init__(self, settings: TwoTowerSettings, data: RetrievalData, trained: dict[str, np.ndarray]):
@@ -64,16 +64,16 @@ class TwoTower(tf.keras.Model):
     def loss(self, batch):
         """Return the mean over events of the cross-entropy of their items among the batch's candidates (eq. 3).
 
-        The log of the expected number of times that a batch has the item is subtracted from each logit (log-Q, eq. 5),
-        which makes the sum over a batch an estimate of the sum over the catalogue. Hard negatives are the highest of a
-        pool that has every item with the same probability.
+        From the logit of a candidate, the log of the expected number of times that the item is in a batch is subtracted
+        (log-Q correction, eq. 5), so that the sum over a batch estimates the sum over the catalogue. Hard negatives are
+        the items with the highest logits in a pool, in which every item is with the same probability.
         """
         queries = self.query(batch["query"], length=batch["history_length"], training=True)
         vectors, rows = self.candidate(batch["candidate"]), batch["rows"]
         logits = tf.matmul(queries, vectors, transpose_b=True) / self.temperature - batch["log_expected"]
         events = tf.shape(queries)[0]
         repeated = tf.equal(rows[:events, tf.newaxis], rows) & ~tf.eye(events, tf.shape(rows)[0], dtype=tf.bool)
-        logits = tf.where(repeated, EXCLUDED, logits)  # the event's own item, repeated, is no negative
+        logits = tf.where(repeated, EXCLUDED, logits)  # a repetition of the event's own item is no negative
         if "positives" in batch:
             logits = without(logits, batch["positives"])
         if self.hard:
@@ -81,7 +81,7 @@ class TwoTower(tf.keras.Model):
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(tf.range(events), logits))
 
     def _hard(self, queries, pool, positives):
-        """Return the highest logits [B, M] of each query in the pool, without the positives of its user."""
+        """Return the M highest logits [B, M] of each query over the items of `pool`, except the pairs `positives`."""
         logits = tf.matmul(queries, self.candidate(pool), transpose_b=True) / self.temperature
         size = logits.shape[1]
         logits = without(logits - math.log(size / self.n_items), positives)
@@ -89,12 +89,12 @@ class TwoTower(tf.keras.Model):
 
 
 def without(logits, positions):
-    """Return logits [B, C] with those at `positions` [P, 2] excluded."""
+    """Return logits [B, C] with EXCLUDED at `positions` [P, 2]."""
     return tf.tensor_scatter_nd_update(logits, positions, tf.fill([tf.shape(positions)[0]], EXCLUDED))
 
 
 def steps(model: TwoTower, learning_rate: float):
-    """Return the function that makes a training step with a batch and returns its loss."""
+    """Return a function that makes one training step with a batch and returns the loss of the batch."""
     optimizer = LazyAdam(learning_rate)
 
     @tf.function(reduce_retracing=True, autograph=False)

@@ -1,4 +1,4 @@
-"""The validation queries, transformed once, so that evaluating an epoch takes one matrix product."""
+"""The NDCG@10 of the towers after an epoch, on validation queries that are transformed once for all epochs."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -23,7 +23,7 @@ class Validation:
 
     Args:
       data: the data with the validation queries.
-      seed: the seed of the sample of `MOST_QUERIES` queries, where there are more.
+      seed: the seed of the sample of `MOST_QUERIES` queries, which is used if there are more.
     Raises:
       ModelError: no validation query has a relevant item.
     """
@@ -50,7 +50,7 @@ class Validation:
         return np.stack([query, rows.to_numpy()], axis=1)
 
     def ndcg(self, query_tower: tf.keras.Model, embeddings: tf.Tensor) -> float:
-        """Return the mean NDCG@10 with embeddings [N, D] of the catalogue; see `core.metrics.ndcg`."""
+        """Return the mean NDCG@10, given the embeddings [N, D] of the catalogue's items; see `core.metrics.ndcg`."""
         best = [_best(query_tower(columns), embeddings, seen).numpy() for columns, seen in self.parts]
         offsets = self.queries.relevant_offsets
         hits = metrics.hits(np.concatenate(best), offsets, self.queries.relevant_items, self.n_items)
@@ -59,7 +59,7 @@ class Validation:
 
 @tf.function(reduce_retracing=True, autograph=False)
 def _best(queries, embeddings, seen):
-    """Return the best item rows [Q, K] of queries [Q, D], without the pairs seen [S, 2]."""
+    """Return the K best item rows [Q, K] of queries [Q, D], without the (query, item row) pairs in `seen` [S, 2]."""
     scores = tf.matmul(queries, embeddings, transpose_b=True)
     scores = tf.tensor_scatter_nd_update(scores, seen, tf.fill([tf.shape(seen)[0]], -np.inf))
     return tf.math.top_k(scores, min(K, embeddings.shape[0])).indices
