@@ -18,12 +18,12 @@ def raw_arrays(table: pa.Table, features: Mapping[str, Feature]) -> dict[str, np
 
 
 def pad_strings(column: pa.ListArray, width: int | None = None) -> np.ndarray:
-    """Return lists of strings as an object array [N, W] padded with ""; W is the longest list, at least 1."""
+    """Return lists of strings as an object array [N, W] padded with ""; for W see `_padded`."""
     return _padded(column, width, "", object)
 
 
 def pad_numbers(column: pa.ListArray, width: int | None = None) -> np.ndarray:
-    """Return lists of numbers as float32 [N, W] padded with NaN; W is the longest list, at least 1."""
+    """Return lists of numbers as float32 [N, W] padded with NaN; for W see `_padded`."""
     return _padded(column, width, np.nan, np.float32)
 
 
@@ -33,7 +33,7 @@ def pad_integers(column: pa.ListArray, width: int) -> np.ndarray:
 
 
 def first_values(lists: pa.ListArray, most: int) -> pa.ListArray:
-    """Return the lists cut to their first `most` values, a missing list as an empty one."""
+    """Return the lists cut to their first `most` values; a missing list becomes an empty one."""
     lengths = np.minimum(lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), most)
     offsets = np.r_[0, np.cumsum(lengths)]
     starts = lists.offsets.to_numpy()[:-1]
@@ -42,7 +42,7 @@ def first_values(lists: pa.ListArray, most: int) -> pa.ListArray:
 
 
 def _padded(column: pa.ListArray, width: int | None, fill: float | str, dtype: type) -> np.ndarray:
-    """Return lists as an array [N, W] padded with `fill`."""
+    """Return lists as an array [N, W] padded with `fill`; W is `width` or the longest list's length, at least 1."""
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     width = width or max(1, int(lengths.max(initial=0)))
     padded: np.ndarray = np.full((len(column), width), fill, dtype)

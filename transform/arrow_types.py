@@ -14,5 +14,5 @@ def feature_types(features: Mapping[str, Feature]) -> dict[str, pa.DataType]:
 
 
 def user_types(user_features: Mapping[str, Feature]) -> dict[str, pa.DataType]:
-    """Return column → type of the columns of an event that queries are built from, with the users' features."""
+    """Return column → type, for the columns of events from which queries are built, users' features among them."""
     return event_types(has_rating=False) | feature_types(user_features)

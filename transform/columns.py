@@ -1,6 +1,6 @@
-"""The content of a feature's raw column: one class for each type. No TensorFlow here.
+"""The types of a feature's raw column, one class for each type. No TensorFlow here.
 
-A class has the types, shapes and missing values of the column, and says what the rest of the code may use it for.
+A class defines the data type, the shape and the missing value of a column, and for what other code may use the column.
 """
 
 from abc import ABC, abstractmethod
@@ -15,16 +15,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RawColumn(ABC):
-    """The base of every type.
+    """The base class of all types.
 
     Attributes:
-      dtype: the TensorFlow and NumPy name of the type of the values.
-      missing: the value in place of a missing one in dense arrays and tensors.
+      dtype: the name of the values' data type, as in TensorFlow and NumPy.
+      missing: the value that stands for a missing one in dense arrays and tensors.
       one_string: whether a row has one string.
       categorical: whether the values are categories.
       numeric: whether a row has one number.
       timestamp: whether a row has one number that is a time, in seconds since 1970 UTC.
-      comparable: whether the values of deliveries are compared; else only their share of missing values is.
+      comparable: whether the values of different deliveries are compared to measure drift; if not, only the shares of
+        missing values are compared.
     """
 
     dtype: ClassVar[str] = "string"
@@ -37,7 +38,7 @@ class RawColumn(ABC):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The shape of a row: () for one value, (V,) for up to V, or exactly V of a vector."""
+        """The shape of a row: () for one value, (V,) for a list of up to V values or a vector of exactly V."""
         return ()
 
     @property
@@ -46,7 +47,11 @@ class RawColumn(ABC):
         return self.categorical and not self.shape
 
     def sliceable(self, of_item: bool) -> bool:
-        """Return whether users, or items, can be sliced by the values: one per row, or categories of items."""
+        """Return whether an evaluation can be sliced by the values: by one per row, or by several categories of items.
+
+        Args:
+          of_item: whether the column is of items; else it is of users.
+        """
         return not self.shape or (of_item and self.categorical)
 
     def value_type(self) -> "pa.DataType":
@@ -63,15 +68,18 @@ class RawColumn(ABC):
 
     @abstractmethod
     def to_numpy(self, array: "pa.Array") -> "np.ndarray":
-        """Return the column as a dense array: [N], or [N, W] where a row has a list; W is the longest, at least 1."""
+        """Return the column as a dense array: [N], or [N, W] for lists; W is the longest list's length, at least 1."""
 
     def to_fixed_numpy(self, array: "pa.Array") -> "np.ndarray":
-        """Return the column as a dense array of shape [N, *shape], lists cut to it."""
+        """Return the column as a dense array [N, *shape]; lists are cut or padded to that length."""
         return self.to_numpy(array)
 
     @abstractmethod
     def similarity_vectors(self, array: "pa.Array") -> "sparse.csr_array":
-        """Return vectors [N, D] whose cosines are similarities; see `serving.item_vectors`. Zeros where missing."""
+        """Return a vector for each row, [N, D], zeros if the value is missing; see `serving.item_vectors`.
+
+        The cosine of the vectors of two rows is the similarity of the rows.
+        """
 
 
 @dataclass(frozen=True)
@@ -151,7 +159,7 @@ class NumberColumn(RawColumn):
     numeric: ClassVar[bool] = True
 
     def to_numpy(self, array: "pa.Array") -> "np.ndarray":
-        return array.to_numpy(zero_copy_only=False).astype("float32")  # None is NaN
+        return array.to_numpy(zero_copy_only=False).astype("float32")  # None becomes NaN
 
     def similarity_vectors(self, array: "pa.Array") -> "sparse.csr_array":
         from transform import similarity

@@ -27,11 +27,11 @@ class Indices:
     """A transformed column [...] or [..., V] of indices, each with an embedding; 0 for a missing value.
 
     Args:
-      column: the name.
-      buckets: the number of indices in addition to 0 and the vocabulary.
-      vocabulary: the vocabulary of the first indices; None for none.
-      several: whether a row has several, [..., V], padded with 0.
-      weights: the transformed column [..., V] of the weights of several; None for equal weights.
+      column: the name of the transformed column.
+      buckets: the number of indices in addition to 0 and those of the vocabulary.
+      vocabulary: the name of the vocabulary, whose values have the indices from 1; None for no vocabulary.
+      several: whether a row has several indices, [..., V], padded with 0.
+      weights: the name of the transformed column [..., V] with the weights of these indices; None for equal weights.
     """
 
     column: str
@@ -51,10 +51,10 @@ class Indices:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A transformed column of numbers: [...] centred at 0 or, of vectors, [..., width].
+    """A transformed column with a number per row, [...], centred at 0, or with a vector per row, [..., width].
 
     Args:
-      column: the name.
+      column: the name of the transformed column.
       width: the size of a vector; None where a row has one number.
     """
 
@@ -67,7 +67,7 @@ class Numbers:
 
 
 class Feature(Settings):
-    """The base class of all kinds; the `kind` of a class of your own is `module:Class`."""
+    """The base class of all feature kinds; the `kind` of a user-defined class is `module:Class`."""
 
     kind: str
 
@@ -85,12 +85,12 @@ class Feature(Settings):
 
         Args:
           name: the name of the feature.
-          column: the raw column, sparse [B, V]; for a feature without a column, feature → its `indices` as a tensor.
+          column: the raw column, sparse [B, V]; for a feature without one, name → `indices` tensor of other features.
         """
         raise NotImplementedError
 
     def indices(self, name: str) -> Indices | None:
-        """Return the output with categories; None where there is none."""
+        """Return the first output that has indices; None if there is none."""
         return next((each for each in self.outputs(name) if isinstance(each, Indices)), None)
 
 
@@ -150,7 +150,7 @@ class Numeric(Feature):
     """One number per row; a missing one is replaced by the mean of train and eval."""
 
     kind: Literal["numeric"] = "numeric"
-    log: bool = Field(False, description="Whether to use log(1 + x), for counts, prices and other long tails.")
+    log: bool = Field(False, description="Whether x becomes log(1 + x), for counts, prices and other long tails.")
     buckets: int = Field(
         0,
         ge=0,
@@ -176,8 +176,8 @@ class Numeric(Feature):
 class Timestamp(Feature):
     """One timestamp per row, in seconds since 1970 UTC or as a date; its age at the query is a signal of the ranker.
 
-    The time of the query is no input of a retriever. Its input is the timestamp itself, clipped to the range in train
-    and eval and standardised; a missing one is replaced by the mean. `trainer.ranking.context` computes the age.
+    A retriever does not get the time of the query. It gets the timestamp itself, clipped to the range in train and eval
+    and standardised; a missing one is replaced by the mean. `trainer.ranking.context` computes the age for the ranker.
     """
 
     kind: Literal["timestamp"] = "timestamp"
@@ -199,7 +199,7 @@ class Text(Feature):
     """One text per row; each frequent word has an embedding, weighted by TF-IDF.
 
     Words are runs of letters and digits in lower case. The weight of a word is its share of the words of the row times
-    1 + ln((1 + rows) / (1 + rows with the word)), over the events of train and eval (Salton & Buckley, 1988).
+    1 + ln((1 + rows) / (1 + rows with the word)), where rows are events of train and eval (Salton & Buckley, 1988).
     """
 
     kind: Literal["text"] = "text"
@@ -207,7 +207,7 @@ class Text(Feature):
         16, ge=1, le=1000, description="The maximum number of words of a row; further words are ignored."
     )
     max_vocabulary: int = Field(
-        10_000, ge=1, le=10_000_000, description="The maximum size of the vocabulary, the most frequent words."
+        10_000, ge=1, le=10_000_000, description="The maximum number of words in the vocabulary, the most frequent."
     )
     min_count: int = Field(
         2, ge=1, le=1_000_000_000, description="The minimum count of a word in train and eval; others are ignored."
@@ -233,7 +233,7 @@ class Embedding(Feature):
 
     kind: Literal["embedding"] = "embedding"
     size: int = Field(ge=1, le=16_384, description="The size of the vectors.")
-    normalize: bool = Field(False, description="Whether vectors are divided by their lengths.")
+    normalize: bool = Field(False, description="Whether each vector is divided by its L2 norm.")
     separator: str = Field("|", min_length=1, description="The separator between the numbers of one string.")
 
     @property
@@ -273,7 +273,7 @@ class Cross(Feature):
 
 
 def _feature(value: Any, known: Callable[[Any], Feature]) -> Feature:
-    """Return the feature for the name of a kind, or for a mapping with `kind`."""
+    """Return the feature for its configuration: the name of a kind, or a mapping with `kind` and its settings."""
     value = {"kind": value} if isinstance(value, str) else value
     kind = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(kind, str) or ":" not in kind:
@@ -311,12 +311,12 @@ class Features(Settings):
         16, ge=1, le=10_000_000, description="The number of hashed buckets of out-of-vocabulary ids."
     )
     history_length: int = Field(
-        50, ge=1, le=10_000, description="The maximum number of items of a history, those of the latest events."
+        50, ge=1, le=10_000, description="The maximum number of items of a history; only the latest events are used."
     )
 
 
 def own_modules(features: Features) -> list[str]:
-    """Return the modules of the kinds that are named by a path."""
+    """Return the names of the modules that define the user-defined kinds among `features`."""
     every = (*features.user.values(), *features.item.values())
     return sorted({feature.kind.partition(":")[0] for feature in every if ":" in feature.kind})
 

@@ -19,12 +19,12 @@ def index(column: tf.SparseTensor, name: str, min_count: int, oov_buckets: int) 
 
 
 def in_vocabulary(column: tf.SparseTensor, name: str, min_count: int, oov_buckets: int) -> tf.SparseTensor:
-    """Return the indices of strings in the vocabulary of `name`, followed by hashed out-of-vocabulary buckets."""
+    """Return indices from 0: those of the vocabulary of `name`, then hashed buckets for out-of-vocabulary strings."""
     return tft.apply_vocabulary(column, vocabulary(column, name, min_count), num_oov_buckets=oov_buckets)
 
 
 def vocabulary(column: tf.SparseTensor, name: str, min_count: int, most: int | None = None):
-    """Return the vocabulary of `name`: of the strings seen at least `min_count` times the `most` most frequent."""
+    """Return the vocabulary of `name`: the `most` most frequent strings that occur at least `min_count` times."""
     return tft.vocabulary(
         column,
         top_k=most,
@@ -35,13 +35,13 @@ def vocabulary(column: tf.SparseTensor, name: str, min_count: int, most: int | N
 
 
 def words(column: tf.SparseTensor, most: int) -> tf.SparseTensor:
-    """Return the words of each row's text in lower case, runs of letters and digits, at most `most`."""
+    """Return the first `most` words of each row's text, in lower case; a word is a run of letters and digits."""
     text = tf.strings.lower(first(column), encoding="utf-8")
     return tf.strings.split(tf.strings.regex_replace(text, r"[^\pL\pM\pN]+", " "))[:, :most].to_sparse()
 
 
 def tf_idf(column: tf.SparseTensor, name: str, min_count: int, most: int) -> tuple[tf.SparseTensor, tf.SparseTensor]:
-    """Return the indices of each row's words in the vocabulary of `name`, each once, and their TF-IDF weights.
+    """Return the vocabulary indices of each row's words, a repeated word once, and the TF-IDF weights of the words.
 
     Args:
       column: the words.
@@ -56,21 +56,21 @@ def tf_idf(column: tf.SparseTensor, name: str, min_count: int, most: int) -> tup
 
 
 def vectors(column: tf.SparseTensor, size: int, normalize: bool) -> tf.Tensor:
-    """Return each row's vector, zeros for a row without `size` numbers: [B, size]."""
+    """Return each row's vector, or zeros for a row with fewer than `size` numbers: [B, size]."""
     whole = dense(column.with_values(tf.ones_like(column.values)), size)
     rows = dense(column, size) * tf.reduce_min(whole, axis=1, keepdims=True)
     return tf.math.l2_normalize(rows, axis=1) if normalize else rows
 
 
 def crossed(parts: list[tf.Tensor], count: int) -> tf.Tensor:
-    """Return the hashed buckets of all combinations of indices, one of each part [B] or [B, W]: [B, V], V = Π W."""
+    """Return the hashed buckets of all combinations of one index from each part [B] or [B, W]: [B, V], V = Π W."""
     wide = [part if part.shape.rank == 2 else part[:, tf.newaxis] for part in parts]
     hashed = tf.sparse.cross_hashed([tf.sparse.from_dense(part) for part in wide], num_buckets=count)
     return dense(hashed, math.prod(part.shape[1] for part in wide))
 
 
 def logarithms(column: tf.SparseTensor) -> tf.SparseTensor:
-    """Return log(1 + x) of each number, with negative ones as 0."""
+    """Return log(1 + x) of each number x; a negative x counts as 0."""
     return column.with_values(tf.math.log1p(tf.maximum(tf.cast(column.values, tf.float32), 0.0)))
 
 
@@ -81,7 +81,7 @@ def buckets(column: tf.SparseTensor, name: str, count: int) -> tf.Tensor:
 
 
 def clipped(column: tf.SparseTensor) -> tf.SparseTensor:
-    """Return the numbers clipped to the range of the analysed data."""
+    """Return the numbers clipped to their range in train and eval, which the transform graph is computed from."""
     least, most = tft.min(column), tft.max(column)
     return column.with_values(tf.clip_by_value(column.values, least, most))
 
@@ -89,8 +89,8 @@ def clipped(column: tf.SparseTensor) -> tf.SparseTensor:
 def standardised(column: tf.SparseTensor) -> tf.Tensor:
     """Return (x - mean) / deviation, 0 for a missing number and where all are equal: [B].
 
-    The order in which Beam sums is not fixed. In double precision it does not change the rounded result, so every run
-    has the same scale; `tft.scale_to_z_score` sums in the precision of the column.
+    Beam sums in no fixed order. So that every run has the same scale, the sums are computed in double precision, where
+    the order does not change the rounded result. `tft.scale_to_z_score` would sum in the precision of the column.
     """
     wide = column.with_values(tf.cast(column.values, tf.float64))
     mean, variance = tf.cast(tft.mean(wide), tf.float32), tf.cast(tft.var(wide), tf.float32)
@@ -99,12 +99,15 @@ def standardised(column: tf.SparseTensor) -> tf.Tensor:
 
 
 def first(column: tf.SparseTensor) -> tf.Tensor:
-    """Return the first value of each row, as `dense` does: [B]."""
+    """Return the first value of each row, in the form of `dense`: [B]."""
     return tf.squeeze(dense(column, 1), axis=1)
 
 
 def dense(column: tf.SparseTensor, width: int) -> tf.Tensor:
-    """Return the first `width` values of each row, integers plus one so that 0 is padding: [B, width]."""
+    """Return the first `width` values of each row, padded with 0: [B, width].
+
+    Integers are indices from 0; they are raised by one, so that 0 is left for padding.
+    """
     values = column.values + 1 if column.values.dtype == tf.int64 else column.values
     positions, values = tf.ensure_shape(column.indices, [None, 2]), tf.ensure_shape(values, [None])
     kept = tf.less(positions[:, 1], width)

@@ -21,7 +21,8 @@ def check(features: Features) -> None:
     """Check that the names of features are valid names of columns and of inputs of the served signatures.
 
     Raises:
-      ValueError: two columns have one name, a name is reserved, or TensorFlow cannot serve a name.
+      ValueError: two columns have the same name, a name is reserved, or TensorFlow cannot serve a name; or a cross is
+        of columns that cannot be crossed.
     """
     both = sorted(set(features.user) & set(features.item))
     if both:
@@ -59,7 +60,7 @@ def _check_cross(name: str, cross: Cross, members: Mapping[str, Feature], table:
 
 
 def _has_categories(name: str, feature: Feature) -> bool:
-    """Return whether the outputs of a feature have categories of equal weight."""
+    """Return whether a feature can be crossed: whether it has an output of indices with equal weights."""
     indices = feature.indices(name)
     return indices is not None and indices.weights is None
 
@@ -85,6 +86,6 @@ def index_sizes(features: Features, vocabulary_sizes: dict[str, int]) -> dict[st
 
 
 def _indices(features: Features) -> list[Indices]:
-    """Return the outputs with indices of all features."""
+    """Return the outputs of all features that are indices."""
     every = [output for name, feature in (features.user | features.item).items() for output in feature.outputs(name)]
     return [output for output in every if isinstance(output, Indices)]

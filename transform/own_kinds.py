@@ -1,4 +1,4 @@
-"""Feature kinds of users, imported by `module:Class` and checked."""
+"""The import and the check of user-defined feature kinds, which a configuration names as `module:Class`."""
 
 import contextlib
 import importlib
@@ -14,14 +14,15 @@ from transform.features import Feature, Indices, Numbers
 
 
 def feature(kind: str, values: dict[str, Any]) -> Feature:
-    """Return a feature of a user's kind.
+    """Return a feature of a user-defined kind.
 
     Args:
-      kind: `module:Class`.
-      values: the settings, with `kind`.
+      kind: the path of the kind's class, `module:Class`.
+      values: the settings of the feature, `kind` among them.
 
     Raises:
-      ValueError: the module or the class fails in any way, `sys.exit` included, or is no feature kind.
+      ValueError: the module or the class fails in any way, `sys.exit` included, the class is no feature kind, or a
+        setting is wrong.
     """
     model = _imported(kind)
     try:
@@ -41,7 +42,7 @@ def _imported(path: str) -> type[Feature]:
     """Return the class that `module:Class` names. Raises: ValueError."""
     module, _, name = path.partition(":")
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # keeps what the module prints out of stdout
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is left to the command's own output
             model = getattr(importlib.import_module(module), name)
     except KeyboardInterrupt:
         raise
@@ -56,7 +57,7 @@ def _imported(path: str) -> type[Feature]:
 
 
 def _check_contract(made: Feature) -> None:
-    """Check the types of `raw` and `outputs`. Raises: ValueError."""
+    """Check the types of a feature's `raw` and `outputs`. Raises: ValueError."""
     raw, outputs = made.raw, made.outputs("x")
     if not isinstance(raw, RawColumn | None):
         raise ValueError(f"`raw` should be a transform.columns.RawColumn or None; found {one_line(repr(raw))}")

@@ -1,4 +1,4 @@
-"""The preprocessing_fn of training and serving: raw columns → indices and scaled numbers by feature kind.
+"""The preprocessing_fn of TensorFlow Transform, for training and serving: raw columns → indices and scaled numbers.
 
 Every output is dense. Ids and categories are indices from 1; 0 is a missing value or padding.
 """
@@ -20,7 +20,7 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict) ->
 
     Args:
       inputs: raw columns of the joined events, sparse.
-      custom_config: `features` holds the configuration's features as JSON.
+      custom_config: its key `features` holds the feature configuration as JSON.
     Returns:
       user_id, item_id [B] int64; history [B, H] int64; the columns of each feature's `outputs`.
     """

@@ -29,7 +29,7 @@ def specs(features: Mapping[str, Feature], *batch: int | None) -> dict[str, tf.T
 
 
 def user_specs(features: Mapping[str, Feature]) -> dict[str, tf.TensorSpec]:
-    """Return the specs of a query: user_id [B], history [B, H] oldest first, and the features of users."""
+    """Return the specs of a query's raw tensors: user_id [B], history [B, H] oldest first, and features of users."""
     return {
         names.USER_ID: tf.TensorSpec([None], tf.string, name=names.USER_ID),
         names.HISTORY: tf.TensorSpec([None, None], tf.string, name=names.HISTORY),
@@ -38,12 +38,12 @@ def user_specs(features: Mapping[str, Feature]) -> dict[str, tf.TensorSpec]:
 
 
 def to_sparse(raw: dict[str, tf.Tensor]) -> dict[str, tf.SparseTensor]:
-    """Return the sparse inputs of the transform graph from dense ones, [B] or [B, V], without missing values."""
+    """Return the sparse inputs of the transform graph from dense tensors [B] or [B, V]; missing values are left out."""
     sparse = {}
     for name, value in raw.items():
         value = value if value.shape.rank == 2 else value[:, tf.newaxis]
         present = ~tf.math.is_nan(value) if value.dtype.is_floating else tf.not_equal(value, "")
-        # Left-packed: the position of a value is its rank among the present ones of its row.
+        # The position of a value is the number of present values before it in its row, so that rows have no gaps.
         where = tf.where(present)
         position = tf.cumsum(tf.cast(present, tf.int64), axis=1, exclusive=True)
         indices = tf.stack([where[:, 0], tf.gather_nd(position, where)], axis=1)
@@ -52,7 +52,7 @@ def to_sparse(raw: dict[str, tf.Tensor]) -> dict[str, tf.SparseTensor]:
 
 
 def latest(history: tf.Tensor, length: int) -> tf.Tensor:
-    """Return at most the last `length` ids of each row of [B, H] padded ids, left-packed, padded with ""."""
+    """Return at most the last `length` ids of each row of padded ids [B, H], with the padding "" at the end."""
     ragged = tf.ragged.boolean_mask(history, tf.not_equal(history, ""))
     return ragged[:, -length:].to_tensor(default_value="")
 

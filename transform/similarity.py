@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy import sparse
 
-_BETWEEN_WORDS = r"[^\pL\pM\pN]+"  # as the transform graph splits text
+_BETWEEN_WORDS = r"[^\pL\pM\pN]+"  # the same as in `transform.graph.words`
 
 
 def of_categories(column: pa.StringArray) -> sparse.csr_array:
@@ -25,16 +25,16 @@ def words(column: pa.StringArray) -> pa.ListArray:
 
 
 def of_vectors(column: pa.ListArray, size: int) -> sparse.csr_array:
-    """Return the vectors divided by their lengths, zero for a missing one: [N, size]."""
+    """Return the vectors divided by their L2 norms, zeros for a missing vector: [N, size]."""
     vectors = np.zeros((len(column), size))
-    whole = pc.fill_null(pc.equal(pc.list_value_length(column), size), False)  # a missing one may be an empty list
+    whole = pc.fill_null(pc.equal(pc.list_value_length(column), size), False)  # a missing vector may be an empty list
     vectors[whole.to_numpy(zero_copy_only=False)] = column.filter(whole).flatten().to_numpy().reshape(-1, size)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return sparse.csr_array(np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0))
 
 
 def of_numbers(column: pa.Array) -> sparse.csr_array:
-    """Return points on a quarter circle by rank, zero for a missing number: [N, 2].
+    """Return numbers as points on a quarter circle by rank, zeros for a missing number: [N, 2].
 
     The cosine of two numbers is cos(π/2 · |u - v|) with u and v their relative ranks, from 0 for the lowest to 1 for
     the highest.
@@ -44,7 +44,7 @@ def of_numbers(column: pa.Array) -> sparse.csr_array:
 
 
 def _indicators(rows: np.ndarray, values: pa.StringArray, n_rows: int) -> sparse.csr_array:
-    """Return the distinct values of each row as an indicator vector of L2 norm 1, without missing and empty values."""
+    """Return for each row an indicator vector, of L2 norm 1, of its distinct values except missing and empty ones."""
     present = pc.fill_null(pc.not_equal(values, ""), False).to_numpy(zero_copy_only=False)
     encoded = values.filter(pa.array(present)).dictionary_encode()
     codes = encoded.indices.to_numpy(zero_copy_only=False)
@@ -56,7 +56,10 @@ def _indicators(rows: np.ndarray, values: pa.StringArray, n_rows: int) -> sparse
 
 
 def _relative_ranks(numbers: np.ndarray) -> np.ndarray:
-    """Return the rank of each number in [0, 1], the mean one of ties, one half if all are equal; NaN stays: [N]."""
+    """Return the rank of each number, scaled to [0, 1]; NaN stays NaN: [N].
+
+    Equal numbers have the mean of their ranks, which is one half if all numbers are equal.
+    """
     present = ~np.isnan(numbers)
     _, value, counts = np.unique(numbers[present], return_inverse=True, return_counts=True)
     ranks = np.full(len(numbers), np.nan)
