@@ -1,4 +1,4 @@
-"""Deep and cross network: explicit feature crosses beside hidden layers, for each candidate of a list.
+"""Deep and cross network: explicit feature crosses in parallel with hidden layers, for each candidate of a list.
 
 Source: Wang et al., "DCN V2", WWW 2021, eq. 1 (x' = x0 ⊙ (W x + b) + x), in parallel with the deep part (section 3.3).
 """

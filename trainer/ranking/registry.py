@@ -1,6 +1,6 @@
 """The ranking models by name.
 
-To add a model, write its file beside this one and its settings in `settings.py`, and add an entry here. See
+To add a model, write a file for it in this folder and its settings in `settings.py`, and add an entry here. See
 `trainer.registry.Entry` for what an entry declares, the search space included.
 """
 

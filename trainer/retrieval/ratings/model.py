@@ -67,7 +67,7 @@ class RatingModel(FactorModel):
     def predict(self, user_ids: tf.Tensor, item_ids: tf.Tensor) -> tf.Tensor:
         """Return the predicted ratings [B] of pairs of a user and an item.
 
-        A user or an item without ratings has no bias, and the pair then has no q · p.
+        A user or an item without ratings has no bias and no vector; a model without biases then predicts μ.
         """
         user, item = self.user_rows.lookup(user_ids), self.rows.lookup(item_ids)
         product = tf.reduce_sum(gathered(self.users, user) * gathered(self.factors, item), axis=1)
