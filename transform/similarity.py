@@ -9,7 +9,7 @@ _BETWEEN_WORDS = r"[^\pL\pM\pN]+"  # the same as in `transform.graph.words`
 
 
 def of_categories(column: pa.StringArray) -> sparse.csr_array:
-    """Return one-hot vectors of categories: the cosine is 1 for equal ones, else 0."""
+    """Return one-hot vectors of categories: the cosine is 1 for equal categories, else 0."""
     return _indicators(np.arange(len(column)), column, len(column))
 
 
@@ -44,7 +44,7 @@ def of_numbers(column: pa.Array) -> sparse.csr_array:
 
 
 def _indicators(rows: np.ndarray, values: pa.StringArray, n_rows: int) -> sparse.csr_array:
-    """Return for each row an indicator vector, of L2 norm 1, of its distinct values except missing and empty ones."""
+    """Return an indicator vector of the distinct values of each row, of L2 norm 1; missing and empty values are left out."""
     present = pc.fill_null(pc.not_equal(values, ""), False).to_numpy(zero_copy_only=False)
     encoded = values.filter(pa.array(present)).dictionary_encode()
     codes = encoded.indices.to_numpy(zero_copy_only=False)

@@ -18,7 +18,7 @@ class Sigmoid(tf.Module):
     """The map from a score to the probability sigmoid(slope · score + offset).
 
     Source: Platt, "Probabilistic outputs for support vector machines", 1999, eq. 1. Slope 1 and offset 0 give the
-    probability without calibration, which is also the one in the pointwise loss.
+    probability without calibration, which is the probability that the pointwise loss is computed with.
     """
 
     def __init__(self, slope: float = 1.0, offset: float = 0.0):

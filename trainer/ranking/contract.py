@@ -248,7 +248,7 @@ def ndcg_by_list(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, k:
 def one_standard_error_rule(values: np.ndarray) -> int:
     """Return the index of the simplest ranker whose mean NDCG is within one standard error of the best ranker's.
 
-    The standard error is that of the mean difference to the best ranker over the same lists. The rule prefers a simpler
+    The standard error is computed from the differences to the best ranker on the same lists. The rule prefers a simpler
     ranker, since on a few hundred held-out lists a part of the best ranker's lead is due to chance.
 
     Args:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
-TEMPERATURE = 0.1  # of the sigmoid in `approx_ndcg`; 1 / α of Qin et al., with α = 10
+TEMPERATURE = 0.1  # the temperature of the sigmoid in `approx_ndcg`: 1 / α of Qin et al., with α = 10
 MU = 10.0  # μ in `lambda_loss`: the weight of NDCG-Loss2 (δ) relative to LambdaRank (ρ); as in Wang et al.
 
 

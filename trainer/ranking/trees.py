@@ -26,7 +26,7 @@ MOST_INDICATORS = 64  # the maximum number of values of a multi-valued column, t
 WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # tried for the trees; the retrieval score has weight 1
 THREADS = 4  # fixed, since the fitted trees depend on the number of threads
 GROUP, NO_INPUTS = "query", (names.LABEL, names.WEIGHT)  # columns of the training data that are no inputs of the trees
-PREFIX = "trees_"  # of the file names of the YDF model
+PREFIX = "trees_"  # the start of the names of the YDF model's files
 
 
 class TreeInputs(tf.Module):

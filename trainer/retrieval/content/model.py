@@ -1,4 +1,4 @@
-"""Content: the items whose features are most similar to those of the history, cold items included.
+"""Content: items, cold items included, whose features are most similar to the features of the history's items.
 
 Source: Pazzani & Billsus, "Content-based recommendation systems", The Adaptive Web, 2007: items as TF-IDF vectors of
 the values of their features, a user as the mean of the items of the history, compared by cosine. A number is

@@ -15,7 +15,7 @@ def value_vectors(values: np.ndarray, weights: np.ndarray, has_idf: np.ndarray, 
     Args:
       values: [N, P] the numbers of the values of each item, 0 for padding.
       weights: [N, P] their weights.
-      has_idf: [V] bool, whether the weights of a value already contain its IDF; else its vector is multiplied by it.
+      has_idf: [V] bool, whether the weights of a value already contain its IDF; if not, its vector contains it.
       dim: the maximum size of the vectors; larger ones are projected on the first right singular vectors of the items'
         normalised rows (latent semantic analysis, Deerwester et al., 1990).
       seed: the seed of the iterative method that computes these singular vectors.

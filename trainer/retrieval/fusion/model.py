@@ -1,4 +1,4 @@
-"""Reciprocal rank fusion of several retrievers, whose scores and ranks become signals of the ranker.
+"""Reciprocal rank fusion of several retrievers; the members' scores and ranks become signals of the ranker.
 
 Source: Cormack, Clarke & Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods",
 SIGIR 2009: the score of an item is Σ weight / (k + rank) over the members, ranks starting at 1. The weights are given,

@@ -117,7 +117,7 @@ def inverse_of_gram(matrix: sp.csr_matrix, l2: float) -> np.ndarray:
 
 
 def sparse_weights(matrix: sp.csr_matrix, l1: float, l2: float) -> sp.coo_matrix:
-    """Return the weights of SLIM, [N, N], none negative: in row i and column j, that of item i in the model of item j.
+    """Return the weights of SLIM, [N, N], none negative: entry (i, j) is the weight of item i in the model of item j.
 
     Args:
       matrix: [U, N] 0/1.

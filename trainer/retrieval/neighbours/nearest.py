@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from core import progress
 from trainer.retrieval.neighbours.settings import Similarity
 
-# The number of pairs of items whose products are held at once, which bounds the memory.
+# The maximum number of pairs of items whose inner products are computed at once, which bounds the memory.
 CELLS_AT_ONCE = 2**24
 
 

@@ -6,7 +6,7 @@ import scipy.sparse as sp
 from trainer.retrieval.interactions import binary
 from trainer.retrieval.neighbours.settings import Weighting
 
-# Of BM25: the saturation of a count, and the strength of the normalisation by the length of a row.
+# The parameters of BM25: the saturation of a count, and the strength of the normalisation by the length of a row.
 K1, B = 1.2, 0.75
 
 

@@ -39,8 +39,8 @@ class Histories:
         seconds = np.flatnonzero(np.r_[True, changed | (timestamps[1:] != timestamps[:-1])])
         firsts = np.flatnonzero(np.r_[True, changed])
         sizes = np.diff(np.r_[firsts, len(users)])
-        # For each event, positions in `self.items`: its own, the first and the end of its user's events, and the first
-        # of its user's events in the same second.
+        # For each event, positions in `self.items`: of the event, of the start and the end of the user's events, and of
+        # the user's first event in the same second.
         self.position, self.start, self.end, self.before = np.empty((4, len(users)), np.int64)
         self.position[order] = np.arange(len(users))
         self.start[order] = np.repeat(firsts, sizes)
