@@ -44,7 +44,7 @@ def of_numbers(column: pa.Array) -> sparse.csr_array:
 
 
 def _indicators(rows: np.ndarray, values: pa.StringArray, n_rows: int) -> sparse.csr_array:
-    """Return an indicator vector of the distinct values of each row, of L2 norm 1; missing and empty values are left out."""
+    """Return indicator vectors, of L2 norm 1, of the distinct values of each row, without missing and empty values."""
     present = pc.fill_null(pc.not_equal(values, ""), False).to_numpy(zero_copy_only=False)
     encoded = values.filter(pa.array(present)).dictionary_encode()
     codes = encoded.indices.to_numpy(zero_copy_only=False)

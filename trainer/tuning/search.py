@@ -39,7 +39,7 @@ _RANDOM_PER_SETTING = 2  # the number of initial random trials for each searched
 
 
 class Proposals(keras_tuner.oracles.BayesianOptimizationOracle):
-    """The proposals: the configured settings, then random settings, then those that the Gaussian process favours.
+    """The proposals: the configured settings, then random ones, then those of the Gaussian process.
 
     Args:
       space: the search space.
