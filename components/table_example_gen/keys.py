@@ -150,7 +150,7 @@ def _file(keys: pa.Table, at: int) -> str:
 
 
 def _most_rows(path: str) -> int:
-    """Return an upper bound of the number of rows of a file; 0 if it cannot be read, since `check_file` reports that."""
+    """Return an upper bound of the number of rows of a file; 0 for one that cannot be read: `check_file` reports it."""
     try:
         require_file(path)
         return pq.read_metadata(path).num_rows if path.endswith(".parquet") else os.path.getsize(path) // _BYTES_A_ROW

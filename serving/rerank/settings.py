@@ -1,4 +1,4 @@
-"""The settings of re-ranking. Without Arrow, so that a configuration is checked without importing it."""
+"""The settings of re-ranking, in a module without Arrow, so that checking a configuration does not import it."""
 
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
