@@ -9,7 +9,8 @@ from serving.rerank.items import Items
 from serving.rerank.rule import SelectionRule
 
 # The weight of the identity matrix in the DPP's kernel, which keeps the kernel positive definite for items with the
-# same features. Otherwise, in a list longer than the rank of the features, all gains would be -inf up to rounding errors.
+# same features. Otherwise, in a list longer than the rank of the features, all gains would be -inf, and rounding errors
+# would decide the order.
 REGULARIZATION = 0.1
 
 
