@@ -46,7 +46,7 @@ CALLS = 200
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure each model and print its line of the table."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--models", nargs="+", default=list(MODELS.entries), choices=MODELS.entries, metavar="MODEL")
     arguments.add_argument("--params", type=json.loads, default={}, help="settings of the models, as JSON")

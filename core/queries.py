@@ -24,7 +24,8 @@ class Queries:
       time: [Q] int64 timestamps.
       history: [Q] list of item ids, oldest first, at most `history_length` of `build`.
       seen: [Q] list of item ids that may not be returned; empty where repeats are allowed.
-      relevant_offsets, relevant_items: the relevant items as CSR: [Q + 1] int64, [nnz] int32 item rows, none twice.
+      relevant_offsets, relevant_items: the relevant items as CSR: [Q + 1] int64, and [nnz] int32 item rows without
+        duplicates within a query.
       history_time: [Q] list of int64, the timestamps of the history; None if unknown.
       relevant_ratings: [nnz] float32, the ratings of the relevant items; None where events have no ratings.
     """

@@ -101,7 +101,7 @@ def set_up_lock():
 
     Child processes inherit the lock: if a set-up is killed, the lock is held until its child processes have ended.
     """
-    import fcntl  # exists on Linux only, which check_system has checked
+    import fcntl  # exists on Linux, which check_system requires
 
     lock = os.open(ROOT, os.O_RDONLY)
     os.set_inheritable(lock, True)

@@ -80,7 +80,7 @@ class CandidateSource:
     def _search(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and scores [Q, k] from the graph, without seen items.
 
-        The graph is searched for as many more items as a query has seen items, which are then removed.
+        The search is for k more items than the largest number of seen items of a query; seen items are then removed.
         """
         seen = pad_strings(queries.seen)
         wide = min(k + seen.shape[1], len(self.catalogue))

@@ -65,7 +65,7 @@ def known(parts: Iterable[pa.Table], users: pa.Array, catalogue: pa.Array, drop_
 
     Args:
       parts: tables with user_id, item_id and timestamp.
-      users: [U] ids, each once.
+      users: [U] ids without duplicates.
       catalogue: [N] item ids.
       drop_unknown: whether impressions of unknown users and items are dropped and counted, or are an error.
     Raises:

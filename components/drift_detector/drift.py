@@ -28,8 +28,8 @@ class Finding:
       table: the name of the table.
       column: the name of the column; None for a measure of the whole table.
       measure: `rows`, `missing share`, `distance` or `median`.
-      before, now: the number in the earlier and in the present delivery: of rows, the share of missing values, or the
-        median; for the distance of strings, the share of `value`.
+      before, now: the measured value in the earlier and in the present delivery: the number of rows, the share of
+        missing values or the median; for the distance of strings, the share of `value`.
       change: the number that is compared with the bounds: the ratio of rows or medians, the change of the share of
         missing values, or the distance.
       low, high: the lowest and highest accepted change; None for no bound.

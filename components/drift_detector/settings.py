@@ -57,5 +57,5 @@ class DetectorSettings(Settings):
     )
     releases: str = Field(description="The folder of the releases.")
     trusted_keys: tuple[str, ...] = Field(
-        (), description="Files of public keys, one of which must have signed a release; without any, none is required."
+        (), description="Files of public keys, one of which must have signed a release; empty to accept unsigned ones."
     )

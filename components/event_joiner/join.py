@@ -101,7 +101,7 @@ class Joined:
 
 
 def join(events: pa.Table, users: pa.Table, items: pa.Table, spec: JoinSpec) -> Joined:
-    """Join all events of some users with their users and items, and split them.
+    """Join all events of some users with these users and with their items, and assign each event to a split.
 
     The result does not depend on the order of the rows of `events`: events of one user and second are sorted by a hash
     of their content.

@@ -85,8 +85,8 @@ def of_differences(
 ) -> Intervals:
     """Return the means of `first - second` by query, with intervals: the paired bootstrap test of two models.
 
-    Both models answer the same queries, so the difficulty of a query cancels out. An interval above (below) zero is a
-    gain (loss) that is significant at 5%, two-sided.
+    Both models are measured on the same queries, so the difficulty of a query cancels out. An interval above (below)
+    zero is a gain (loss) that is significant at 5%, two-sided.
 
     Args:
       first: [Q, ...] one value per query; a query that is NaN in `first` or `second` is left out.

@@ -91,7 +91,7 @@ class EvaluatorSettings(Settings):
     split: dict[str, Any] = Field(description="The settings that decide which events are test.")
     releases: str = Field(description="The folder of the releases.")
     trusted_keys: tuple[str, ...] = Field(
-        (), description="Files of public keys, one of which must have signed a release; without any, none is required."
+        (), description="Files of public keys, one of which must have signed a release; empty to accept unsigned ones."
     )
     trusted_digests: tuple[str, ...] = Field(
         (), description="The digests of the files in `trusted_keys`, which are part of the cache key."

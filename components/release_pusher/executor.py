@@ -106,7 +106,7 @@ def _collect(folder: Path, keep: int, served: dict[str, Path]) -> None:
 
 
 def _served(inputs: dict[str, Artifact]) -> dict[str, Path]:
-    """Return step → the folder that its Pusher made for TensorFlow Serving, if it made one."""
+    """Return step → the folder of the model that its Pusher made for TensorFlow Serving; without steps not pushed."""
     steps = (reader.RETRIEVAL, reader.RANKING)
     folders = {step: Path(inputs[f"{step}_pushed"].get_string_custom_property("pushed_destination")) for step in steps}
     return {step: folder for step, folder in folders.items() if folder.name.isdecimal()}

@@ -17,7 +17,7 @@ from core.errors import DataError
 
 ROW, FILE = "row", "file"  # the columns with the position of a key
 KEYS_A_SHARD = 4_000_000
-_BYTES_A_ROW = 8  # the minimum size of a CSV row, which bounds the number of rows before they are counted
+_BYTES_A_ROW = 8  # the assumed minimum size of a CSV row, which bounds the number of rows before they are counted
 
 
 @dataclass(frozen=True)

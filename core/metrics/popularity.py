@@ -42,7 +42,7 @@ def popularity_ranks(ranked: np.ndarray, train_counts: np.ndarray, offsets: np.n
     Args:
       ranked: [Q, K] item rows, padded with -1.
       train_counts: [n_items] events in train; ties go to the lower row.
-      offsets, seen: CSR of the items of each query that may not be returned, none twice.
+      offsets, seen: the items that may not be returned to each query as CSR, without duplicates within a query.
     Returns: [Q, K]; the size of the catalogue for padding.
     """
     n_items = len(train_counts)
