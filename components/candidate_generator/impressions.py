@@ -88,10 +88,10 @@ def not_chosen(
 ) -> Pairs:
     """Return the items that each query's user was shown, but had no event with, in the window of the query.
 
-    Impressions count from the second after the last event of the query's history, since those before the first event of
-    the window may have led to it. They count up to the last event of the window, since the user may have chosen a later
-    one in the next split. Where each user has a window of their own, the last second of the window is left out too,
-    since the next split may begin in it.
+    Impressions count from one second after the last event of the query's history, so that those before the first event
+    of the window are included. Impressions after the last event of the window are left out, since they may have led to
+    an event in the next split. Where each user has a window of their own, its last second is left out too, since the
+    next split may begin in that second.
 
     Args:
       impressions: impressions, in any order.

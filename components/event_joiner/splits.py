@@ -12,7 +12,7 @@ from core import names
 from core.errors import DataError
 
 SPLITS = (names.TRAIN, names.EVAL, names.TEST)  # the split of an event is stored as an index into this tuple
-LEFT_OUT = -1  # an event in no split; the served history and seen items of its user still contain its item
+LEFT_OUT = -1  # an event in no split; in serving, its item is still in the user's history and seen items
 
 
 def cuts(timestamps: np.ndarray, eval_share: float, test_share: float) -> tuple[int, int]:
