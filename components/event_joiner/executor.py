@@ -159,9 +159,9 @@ def _by_user_shard(source, types, count):
 def _begins(spec, files):
     """Return a timestamp by which an earlier release is found that may have been fitted on events that are test here.
 
-    That is possible if the same timestamp for the data of the release is later. For `temporal` it is the start of test. For
-    `temporal_per_user` it is the first event of the table: with more old events, a user's last share is larger and
-    reaches further back. None for the other methods, where the settings alone decide.
+    That is possible if the same timestamp for the data of the release is later. For `temporal` it is the start of
+    test. For `temporal_per_user` it is the first event of the table: with more old events, a user's last share is
+    larger and reaches further back. None for the other methods, where the settings alone decide.
     """
     if spec.method == "temporal":
         return spec.cut[1]
