@@ -1,9 +1,9 @@
-"""Cold items and cold users: recall of films, and NDCG of users, that have no event before test.
+"""Cold items and cold users: recall of films without events before test, and NDCG of users without events before test.
 
 python benchmarks/cold.py [MODEL [PARAMS] | CONFIG.yaml]
 
-A tenth of MovieLens-100K's films, or of its users, are hidden: their events before test are removed. With a
-configuration its retrieval model is measured.
+A tenth of MovieLens-100K's films, or of its users, are hidden: their events before test are removed. If a configuration
+file is given, the retrieval model in it is measured.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -28,10 +28,10 @@ HIDDEN, SEED, K = 0.1, 42, 100
 
 
 class ColdProtocolData(ProtocolData):
-    """A protocol's data with some items or users hidden before test; test has only their events.
+    """MovieLens-100K with some items or users hidden: train and eval lack their events, test has only their events.
 
     Args:
-      key: what is hidden: `item_id` or `user_id`.
+      key: `item_id` to hide items, `user_id` to hide users.
     """
 
     def __init__(self, key: str):
@@ -50,12 +50,12 @@ class ColdProtocolData(ProtocolData):
 
 
 def measured(protocol_data: ColdProtocolData, model: str, params: dict, metric: str) -> np.ndarray:
-    """Return [Q] a metric of each query of test, of a model that is fitted as for a release.
+    """Fit a model as for a release, and return [Q] the value of a metric for each test query.
 
     Args:
       protocol_data: the events.
       model: the name of the model.
-      params: its settings.
+      params: the settings of the model.
       metric: the metric, as `name@k`.
     """
     fit, settings = MODELS[model].load(), MODELS.check(model, params)
@@ -69,7 +69,10 @@ def measured(protocol_data: ColdProtocolData, model: str, params: dict, metric: 
 
 
 def main(model: str, params: dict) -> None:
-    """Fit a model twice, and print its metrics of hidden films and users, with those of chance and of popularity."""
+    """Fit a model with some films hidden and with some users hidden, and print its metrics on these films and users.
+
+    Recall is printed beside the expected recall of a random list, NDCG beside that of the popularity model.
+    """
     protocol_data = ColdProtocolData(names.ITEM_ID)
     values, queries = measured(protocol_data, model, params, f"recall@{K}"), protocol_data.queries(2)
     chance = float(np.mean(K / (len(protocol_data.ids) - pc.list_value_length(queries.seen).to_numpy())))

@@ -2,8 +2,9 @@
 
     python benchmarks/evaluation.py
 
-The lists are random: power-law popularity, 100 items a list, 1 to 39 relevant items a query. Each size runs in its own
-process, so that its peak memory can be measured. The exit code is 1 if a target is missed.
+The lists are random: power-law popularity, 100 items per list, 1 to 39 relevant items per query. Each size runs in its
+own process, so that its peak memory can be measured. The exit code is 1 if a size takes more time or memory than its
+target.
 """
 
 import argparse
@@ -23,13 +24,13 @@ from transform.features import Features
 
 KS, LENGTH, RESAMPLES, SEED = (10, 20, 100), 100, 1000, 0
 MODELS = ("two_step", "popularity", "item_knn", "in_force")
-# Queries and items → the maximum of seconds and of GB.
+# The numbers of queries and items → the targets: the maximum seconds and GB.
 TARGETS = {(6_000, 4_000): (5.0, 2.0), (30_000, 41_000): (90.0, 2.0)}
 FEATURES = Features.model_validate({"item": {"brand": "categorical", "genres": "multi_valued", "price": "numeric"}})
 
 
 def lists(draw: np.random.Generator, n_queries: int, n_items: int, popularity: np.ndarray) -> np.ndarray:
-    """Return [Q, LENGTH] distinct items, drawn by popularity."""
+    """Return [n_queries, LENGTH] item rows, distinct within a list and drawn by popularity [n_items]."""
     ranked = np.empty((n_queries, LENGTH), dtype=np.int32)
     for start in range(0, n_queries, 500):
         keys = np.log(popularity) + draw.gumbel(size=(min(500, n_queries - start), n_items))
@@ -38,7 +39,7 @@ def lists(draw: np.random.Generator, n_queries: int, n_items: int, popularity: n
 
 
 def sets(draw: np.random.Generator, n_queries: int, n_items: int, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return offsets and items of fewer than `most` distinct items a query, at least one."""
+    """Return random sets of items per query as CSR offsets and items; a set has at least 1 and fewer than `most`."""
     sizes = draw.integers(1, most, n_queries)
     return metrics.unique_pairs(np.r_[0, np.cumsum(sizes)], draw.integers(0, n_items, sizes.sum()), n_items)
 
@@ -53,7 +54,7 @@ def catalogue(draw: np.random.Generator, n_items: int) -> pa.Table:
 
 
 def measure(n_queries: int, n_items: int) -> dict:
-    """Return the seconds of the metrics and of the whole evaluation, and the peak memory."""
+    """Return the seconds of all metrics of one model and of a whole evaluation, and the peak memory in GB."""
     draw = np.random.default_rng(SEED)
     popularity = 1 / np.arange(1, n_items + 1)
     ranked = {model: lists(draw, n_queries, n_items, popularity) for model in MODELS}
@@ -104,9 +105,11 @@ def _peak() -> float:
 
 
 def main() -> int:
-    """Measure all sizes in processes of their own and print the table, or one size here."""
+    """Measure each size in its own process and print the table; with `--size`, measure that size in this process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, nargs=2, metavar=("QUERIES", "ITEMS"), help="measure one size, as JSON")
+    parser.add_argument(
+        "--size", type=int, nargs=2, metavar=("QUERIES", "ITEMS"), help="measure one size, and print it as JSON"
+    )
     given = parser.parse_args()
     if given.size:
         print(json.dumps(measure(*given.size)))

@@ -41,19 +41,19 @@ from trainer.retrieval.contract import RetrievalModel
 from trainer.retrieval.registry import MODELS as RETRIEVERS
 
 HELD_OUT = 0.15
-SCORED = 500  # candidates a call
+SCORED = 500  # the number of candidates per timed call
 CALLS = 200
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure each model and print its line of the table."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("--models", nargs="+", default=list(MODELS.entries), choices=MODELS.entries, metavar="MODEL")
     arguments.add_argument("--params", type=json.loads, default={}, help="settings of the models, as JSON")
     arguments.add_argument("--retriever", default="item_knn", help="the retrieval model of the candidates")
-    arguments.add_argument("--candidates", type=int, default=200, help="the number of candidates of a query")
-    arguments.add_argument("--protocol", default="movielens-100k", choices=PROTOCOLS)
-    arguments.add_argument("--seed", type=int, default=42)
+    arguments.add_argument("--candidates", type=int, default=200, help="the number of candidates per query")
+    arguments.add_argument("--protocol", default="movielens-100k", choices=PROTOCOLS, help="the data and its split")
+    arguments.add_argument("--seed", type=int, default=42, help="the seed of the models and of the held-out users")
     given = arguments.parse_args()
     lists = Lists(ProtocolData(PROTOCOLS[given.protocol], given.seed), given.retriever, given.candidates, given.seed)
     print(
@@ -65,7 +65,14 @@ def main() -> None:
 
 
 class Lists:
-    """Candidate lists as CandidateGenerator makes them: of eval to fit and choose a ranker, of test to evaluate it."""
+    """Candidate lists as CandidateGenerator makes them, for the fit and selection of a ranker and for its evaluation.
+
+    Args:
+      protocol_data: the events.
+      retriever: the name of the retrieval model.
+      width: the number of candidates of a query.
+      seed: the seed of the retrieval model and of the held-out users.
+    """
 
     def __init__(self, protocol_data: ProtocolData, retriever: str, width: int, seed: int):
         self.protocol_data, self.width = protocol_data, width
@@ -84,7 +91,8 @@ class Lists:
         }
         transformed = functools.partial(transformed_lists, **shared)
         held_out = candidates.held_out(learn.users[names.USER_ID], HELD_OUT, seed)
-        useful = lists[names.LABEL].any(axis=1)  # the held-out lists keep the others too, for calibration
+        # Train lists need a relevant item. The held-out lists are not filtered, since they calibrate probabilities.
+        useful = lists[names.LABEL].any(axis=1)
         train, validation = (
             transformed({name: values[chosen] for name, values in lists.items()})
             for chosen in (useful & ~held_out, held_out)
@@ -117,20 +125,20 @@ class Lists:
         return {name: values for name, values in lists.items() if name not in (names.LABEL, names.WEIGHT, names.RATING)}
 
     def eval_ndcg(self, scores: np.ndarray | None = None) -> float:
-        """Return NDCG@10 on the eval lists, against the relevant items in them.
+        """Return NDCG@10 on the held-out eval lists, where only relevant candidates count as relevant items.
 
         Args:
-          scores: [Q, C]; None for the retriever's order.
+          scores: [Q, C] the ranker's scores; None for the retriever's order.
         """
         columns = self.data.validation
         scores = -columns[names.RETRIEVAL_RANK] if scores is None else scores
         return list_ndcg(scores, columns[names.LABEL], columns[names.WEIGHT], 10)
 
     def test_ndcg(self, scores: np.ndarray | None = None) -> float:
-        """Return NDCG@10 of both steps on test, against all relevant items.
+        """Return NDCG@10 of both steps on test, where missed items count as relevant items too.
 
         Args:
-          scores: [Q, C]; None for the retriever's order.
+          scores: [Q, C] the ranker's scores; None for the retriever's order.
         """
         scores = -self.raw_test[names.RETRIEVAL_RANK] if scores is None else scores
         order = np.argsort(np.where(self.raw_test[names.WEIGHT] > 0, -scores, np.inf), axis=1, kind="stable")
@@ -139,7 +147,7 @@ class Lists:
 
 
 def row(lists: Lists, name: str, params: dict[str, Any], seed: int) -> str:
-    """Fit a model and return its line of the table."""
+    """Fit and measure a ranking model, and return its line of the table."""
     start = time.perf_counter()
     with progress.listening(lambda text: print(f"\r{name}: {text:70}", end="", file=sys.stderr, flush=True)):
         ranker, log = MODELS[name].load()(MODELS.check(name, params), lists.data, seed)
@@ -152,7 +160,7 @@ def row(lists: Lists, name: str, params: dict[str, Any], seed: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         ranker.save(folder)
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file()) / 1e6
-        # In a process of its own, since TensorFlow's number of threads can be set only once.
+        # The time is measured in a new process, since TensorFlow's number of threads can be set only once per process.
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), one_core) as process:
             milliseconds = process.submit(timed, folder, lists.one_query()).result()
     figures = f"{lists.eval_ndcg(of_eval):8.4f}{lists.test_ndcg(of_test):8.4f}{log.get('epoch', log.get('trees')):7}"
@@ -167,7 +175,12 @@ def one_core() -> None:
 
 
 def timed(folder: str, inputs: dict[str, np.ndarray]) -> float:
-    """Return the milliseconds of one call of `rank`, the median of many after a warm-up."""
+    """Return the median milliseconds of a call of the signature `rank`, over `CALLS` calls after 20 others.
+
+    Args:
+      folder: the folder of the ranking SavedModel.
+      inputs: the inputs of the signature for one query.
+    """
     core.tf.register_ops()
     rank = tf.saved_model.load(folder).signatures["rank"]
     query = {name: tf.constant(values) for name, values in inputs.items()}

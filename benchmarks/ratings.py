@@ -4,7 +4,7 @@
     python benchmarks/ratings.py                     every model that predicts ratings, with its default settings
     python benchmarks/ratings.py --models svd nmf
 
-Each model is fitted through the registry and called by its signature `predict`, as a server calls it.
+Each model is fitted through the registry, and predicts by the signature `predict` that a server would call.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -39,11 +39,11 @@ PUBLISHED = {
 
 
 def main() -> None:
-    """Measure and print the table."""
+    """Measure each model and print its line of the table."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     known = [name for name in PUBLISHED if name in MODELS.entries]
     arguments.add_argument("--models", nargs="+", default=known, choices=known, metavar="MODEL")
-    arguments.add_argument("--folds", type=int, default=5)
+    arguments.add_argument("--folds", type=int, default=5, help="the number of folds")
     arguments.add_argument("--seed", type=int, default=42, help="the seed of the folds and of the models")
     arguments.add_argument("--data", type=Path, default=datasets.cache_folder("movielens-100k"))
     given = arguments.parse_args()
@@ -60,7 +60,7 @@ def main() -> None:
 def cross_validate(
     name: str, events: pa.Table, items: pa.Table, folds: int, seed: int
 ) -> tuple[dict[str, float], float]:
-    """Return the mean of each metric over the folds, and the mean seconds of a fit."""
+    """Fit and evaluate a model on each fold, and return the mean of each metric and the mean seconds of a fit."""
     fold = np.random.default_rng(seed).permutation(len(events)) % folds
     values, seconds = [], []
     for held_out in range(folds):
@@ -78,7 +78,7 @@ def cross_validate(
 
 
 def ratings_of(events: pa.Table, items: pa.Table) -> RetrievalData:
-    """Return rated events as the data that a model is fitted on."""
+    """Return rated events in the form in which a retrieval model is fitted on them."""
     return RetrievalData(
         features=Features(),
         catalogue=items.select([names.ITEM_ID]),

@@ -1,1 +1,1 @@
-"""The pipeline's own components, a folder each: spec, executor, and the pure logic beside them."""
+"""The pipeline's own TFX components: one folder each, with the spec, the executor and the logic that imports no TFX."""

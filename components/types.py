@@ -1,6 +1,6 @@
 """The artifact types that TFX lacks.
 
-Kubeflow Pipelines identifies a type by its name, which must have the form `package.Class` and is imported.
+Kubeflow Pipelines imports a type by its `TYPE_NAME`, which must therefore have the form `package.Class`.
 """
 
 import core.tf  # noqa: F401  before TFX, which imports TensorFlow
@@ -13,7 +13,7 @@ from core import names
 
 
 class CandidateIndex(Artifact):
-    """The index over the catalogue, with the catalogue itself (`core.names.CATALOGUE_FILE`)."""
+    """The index that retrieves items, and the catalogue that it was built from (`core.names.CATALOGUE_FILE`)."""
 
     TYPE_NAME = "components.CandidateIndex"
 
@@ -35,8 +35,9 @@ class DriftReport(Artifact):
 class Release(Artifact):
     """A release, or the reason why there is none.
 
-    Its URI is the folder of the release, so that TFX's cache notices when that folder is deleted. Custom properties:
-    released (1 or 0); version, content_digest and path of a release; reason without a release.
+    The URI is the folder of the release, so that TFX's cache notices when that folder is deleted. The custom property
+    `released` is 1 with a release, which also has `version`, `content_digest` and `path`; it is 0 without a release,
+    and `reason` says why.
     """
 
     TYPE_NAME = names.RELEASE_TYPE

@@ -1,1 +1,1 @@
-"""What every part shares: names, errors, settings, files. Imports nothing else of ours, and nothing heavy."""
+"""Modules that all packages share, such as names, errors, settings and files. `core` imports none of these packages."""

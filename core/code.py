@@ -1,4 +1,4 @@
-"""A digest of the code behind a dotted path, as a parameter of nodes: the cache key of TFX covers parameters only."""
+"""The digest of a node's source code, which is a parameter of the node, since TFX's cache key ignores changed code."""
 
 import ast
 import functools
@@ -47,7 +47,7 @@ def code_digest(*modules: str) -> str:
 
 
 def _homes(modules: Iterable[str]) -> dict[str, Path]:
-    """Return top-level package → its parent folder, for our packages and those of `modules`."""
+    """Return top-level package → its parent folder, for our packages and the packages of `modules`."""
     homes = dict.fromkeys(PACKAGES, ROOT)
     for top in {module.partition(".")[0] for module in modules} - set(PACKAGES):
         spec = importlib.util.find_spec(top)
@@ -69,7 +69,7 @@ def _source(module: str, home: Path) -> Path | None:
 
 @functools.lru_cache(maxsize=1024)
 def _imports(source: bytes, package: str) -> list[str]:
-    """Return the dotted names that a source imports, with every package above each."""
+    """Return the dotted names that a source imports, and those of all their parent packages."""
     names = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -92,5 +92,5 @@ def _versions(tops: Iterable[str]) -> list[str]:
 
 @functools.cache
 def _distributions() -> dict[str, list[str]]:
-    """Return a dictionary from each top-level package to the distributions that provide it."""
+    """Return top-level package → the distributions that provide it."""
     return dict(importlib.metadata.packages_distributions())

@@ -1,4 +1,4 @@
-"""Writes that reach the disk before they return, so that a later rename is durable; and the files of a folder."""
+"""Writes that reach the disk before they return, so that a later rename is durable; and the listing of a folder."""
 
 import hashlib
 import os
@@ -46,7 +46,7 @@ def sync_folders(root: Path) -> None:
 
 
 def entries(root: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the relative POSIX path and the path of each file below `root`, links included, which are not followed."""
+    """Yield (relative POSIX path, path) of each file below `root`; links are included and not followed."""
     for folder, below, here in os.walk(root, onerror=_raise):
         links = [name for name in below if Path(folder, name).is_symlink()]
         for name in sorted([*here, *links]):

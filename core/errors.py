@@ -8,7 +8,7 @@ class TwostepError(Exception):
 
 
 class UsageError(TwostepError):
-    """A wrong command or configuration, before anything was run."""
+    """A wrong command or configuration, found before anything was run."""
 
     exit_code = 2
 
@@ -17,8 +17,8 @@ class DataError(TwostepError):
     """Input that cannot be used.
 
     Args:
-      file: the file, or the table for a fault that no single file has.
-      place: the row, column or key in it.
+      file: the file, or the table if the fault is not in a single file.
+      place: the row, column or key in the file or table.
       found: what was found there.
       todo: what the user can do about it.
     """
@@ -40,6 +40,6 @@ class ReleaseError(TwostepError):
 
 
 class HeldBackError(TwostepError):
-    """A release that a rule held back; the message names the rule, the value and the bound."""
+    """Models that were not released because a rule was not met; the message names the rule, the value and the bound."""
 
     exit_code = 3

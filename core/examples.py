@@ -27,7 +27,7 @@ def files(uri: str, split: str) -> list[str]:
     """Return the files of `split`, sorted by name; hidden files, which are incomplete, are left out.
 
     Raises:
-      DataError: there is none.
+      DataError: there are none.
     """
     import core.tf  # noqa: F401
 
@@ -44,7 +44,7 @@ def files(uri: str, split: str) -> list[str]:
 def write_examples(table: pa.Table | Iterable[pa.Table], path: str | os.PathLike) -> int:
     """Write a table, or several tables one after the other, as one gzipped TFRecord file.
 
-    A null becomes an absent feature. The file is visible when it is complete.
+    A null becomes an absent feature. The file gets its name only when it is complete.
 
     Args:
       table: columns of strings, bytes, integers or floats, or of lists of these.
@@ -84,7 +84,7 @@ def read_examples(uri: str, split: str, types: dict[str, pa.DataType]) -> pa.Tab
     """Return the columns in `types` of all files of a split, in the order of file names and rows.
 
     Args:
-      uri: of the Examples artifact.
+      uri: the URI of the Examples artifact.
       split: the split.
       types: column → `string`, `binary`, an integer or a float type, or a list of one of these.
 
@@ -153,7 +153,7 @@ def _is_list(type_: pa.DataType) -> bool:
 
 
 def _slices(tables: Iterable[pa.Table]) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of `tables` in batches of lists, as the encoder requires."""
+    """Yield the rows of `tables` in batches whose columns are lists, as the encoder requires."""
     for table in tables:
         for batch in table.to_batches(max_chunksize=_SLICE):
             yield pa.record_batch([_wrapped(column) for column in batch.columns], names=batch.schema.names)
@@ -163,7 +163,7 @@ _STORED = {"int": pa.int64(), "float": pa.float32(), "bytes": pa.large_binary()}
 
 
 def _wrapped(column: pa.Array) -> pa.Array:
-    """Return a column as lists in the type in which they are stored."""
+    """Return a column as a column of lists, with the type in which a tf.Example stores the values."""
     stored = _STORED[_kind(column.type)]
     if _is_list(column.type):
         return column.cast(pa.large_list(stored))
@@ -178,7 +178,7 @@ def _wrapped(column: pa.Array) -> pa.Array:
 
 
 def _unwrapped(column: pa.Array, name: str, type_: pa.DataType, folder: str) -> pa.Array:
-    """Return a column of lists, as the decoder makes them, in the requested type. Raises: DataError."""
+    """Return a column of the decoder, which has lists only, in the requested type. Raises: DataError."""
     lengths = pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False)
     values = column.flatten()
     if _is_list(type_):

@@ -13,7 +13,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, renamed to it when the block succeeds and deleted when it fails."""
+    """Yield a temporary path beside `path`, which is renamed to `path` if the block succeeds, and deleted otherwise."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")

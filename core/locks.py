@@ -1,7 +1,7 @@
-"""Locks that the system releases when their holder dies, so that none is ever stale; and abandoned folders.
+"""File locks, which the system releases when a process dies; and the deletion of folders that such a process left.
 
-A folder named `.*.partial` is being filled or deleted by the process that holds the lock on it, or was left behind by a
-process that died.
+A folder named `.*.partial` is being filled or deleted by the process that holds the lock on it; without a lock on it,
+the process has died.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 @contextlib.contextmanager
 def exclusive(file: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file; wait for it. The file is created if it is missing, and stays."""
+    """Wait for an exclusive lock on a file, and hold it in the block. A missing file is created, and is not deleted."""
     with open(file, "a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -24,7 +24,7 @@ def exclusive(file: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def exclusive_folder(folder: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a folder; wait for it. A rename of the folder does not release the lock."""
+    """Wait for an exclusive lock on a folder, and hold it in the block, even if the folder is renamed."""
     with _opened(folder) as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
@@ -32,9 +32,9 @@ def exclusive_folder(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def shared(folder: Path) -> Iterator[None]:
-    """Hold a shared lock on a folder, which `try_exclusive` respects.
+    """Hold a shared lock on a folder in the block, so that `try_exclusive` yields False for the folder.
 
-    On a file system without locks, such as a network mount, none is taken, silently.
+    On a file system without locks, such as some network mounts, no lock is taken, and there is no error.
 
     Raises:
       FileNotFoundError: the folder does not exist, or was deleted before the lock was taken.
@@ -65,7 +65,7 @@ def try_exclusive(folder: Path) -> Iterator[bool]:
 
 
 def delete_abandoned(root: Path) -> None:
-    """Delete the partial folders in `root` that no process holds a lock on."""
+    """Delete the folders `.*.partial` in `root` that no process has locked."""
     for path in root.glob(".*.partial"):
         if path.is_symlink() or not path.is_dir():
             continue

@@ -10,12 +10,12 @@ from pydantic import BaseModel
 from core.printable import one_line
 from core.settings import Settings, allowed_range
 
-_MAX_VALUE_LENGTH = 60  # characters of a wrong value
+_MAX_VALUE_LENGTH = 60  # the maximum number of characters of a wrong value in a message
 _NUMBER_ERRORS = ("greater_than", "greater_than_equal", "less_than", "less_than_equal")
 
 
 def explained(model: type[BaseModel], error: Any) -> str:
-    """Return the message for one of the errors of `ValidationError.errors()` of `model`."""
+    """Return the message for `error`, one of `ValidationError.errors()` when `model` was validated."""
     place, known, bounds, renamed = _place(model, error["loc"])
     place = one_line(place, 200)
     found, context = error["input"], error.get("ctx", {})

@@ -10,14 +10,14 @@ RATING = "rating"  # float32, optional
 HISTORY = "history"  # item ids of the user's latest events before the query, oldest first
 HISTORY_TIME = "history_time"  # int64, the timestamps of these events
 QUERY_TIME = "query_time"
-SCORE = "score"  # of the served signatures; higher is better
-PROBABILITY = "probability"  # of a ranking model's signatures: of the candidate being relevant
-ITEM_ROW = "item_row"  # of a retrieval model's signatures: the position in the catalogue, -1 for none
+SCORE = "score"  # an output of the served signatures; higher is better
+PROBABILITY = "probability"  # an output of a ranking model: the probability that the candidate is relevant
+ITEM_ROW = "item_row"  # an output of a retrieval model: the position in the catalogue, -1 for none
 RETRIEVAL_SCORE = "retrieval_score"
 RETRIEVAL_RANK = "retrieval_rank"  # 0 for the first candidate
-EVENT_COUNT = "event_count"  # of the catalogue: the number of events of an item before test
+EVENT_COUNT = "event_count"  # a column of the catalogue: the number of events of an item before test
 LABEL = "label"  # 1.0 for a relevant candidate
-WEIGHT = "weight"  # 0.0 for padding
+WEIGHT = "weight"  # the weight of a candidate in the ranker's loss; 0.0 for padding
 MISSED = "missed"  # 1.0 for a relevant item that is not among the candidates
 
 # ---- inputs of the served signatures that are not columns of a table ----
@@ -35,7 +35,7 @@ NODE_NAMES = {
     IMPRESSIONS: "Impression",
 }  # the prefixes of node ids
 
-STATISTICS_INPUTS = {table: f"{table}_statistics" for table in NODE_NAMES}  # table -> input of a component
+STATISTICS_INPUTS = {table: f"{table}_statistics" for table in NODE_NAMES}  # table -> input with its statistics
 
 KEYS = {  # table -> the columns that every file of it has
     INTERACTIONS: (USER_ID, ITEM_ID, TIMESTAMP),
@@ -52,10 +52,10 @@ CATALOGUE = "catalogue"  # every item once, with its features
 # ---- files inside artifacts and releases ----
 REPORT_FILE = "report.json"  # the counts and measurements of a component
 EVALUATION_FILE = "evaluation.json"
-STATISTICS_FILE = "FeatureStats.pb"  # of StatisticsGen
-DRIFT_FILE = "drift.json"  # of DriftDetector: every measure with its bound
-SAMPLES_FILE = "samples.json"  # of TwoStepEvaluator: lists of some test users, and the density of events
-TRAINING_FILE = "training.json"  # of a Trainer's model run: settings and learning curve
+STATISTICS_FILE = "FeatureStats.pb"  # written by StatisticsGen
+DRIFT_FILE = "drift.json"  # written by DriftDetector: every measure with its bound
+SAMPLES_FILE = "samples.json"  # written by TwoStepEvaluator: lists of some test users, and the density of events
+TRAINING_FILE = "training.json"  # in a Trainer's model run: settings and learning curve
 CATALOGUE_FILE = "catalogue.arrow"
 MANIFEST_FILE = "manifest.json"
 LEFT_OUT_FOLDER = "left_out"  # events in no split, one Arrow file per shard that has any

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 # separators; lone surrogates, which terminals cannot encode.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
-_MAX_CHARACTERS = 1500  # of a line of a message
+_MAX_CHARACTERS = 1500  # the maximum length of a line of a message
 
 
 def printable(value: object) -> str:

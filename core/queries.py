@@ -1,6 +1,6 @@
-"""Queries to a retriever or recommender, with their relevant items.
+"""Queries to a retriever or to both steps, with their relevant items.
 
-The candidate generator retrieves candidates for them, and the evaluators measure models on them.
+The candidate generator retrieves candidates for these queries, and the evaluators measure models on them.
 """
 
 from dataclasses import dataclass, field
@@ -22,9 +22,10 @@ class Queries:
     Args:
       users: [Q] the ids and features of the users, one column each.
       time: [Q] int64 timestamps.
-      history: [Q] list of item ids, oldest first, at most as long as the history of an event.
+      history: [Q] list of item ids, oldest first, at most `history_length` of `build`.
       seen: [Q] list of item ids that may not be returned; empty where repeats are allowed.
-      relevant_offsets, relevant_items: the relevant items as CSR: [Q + 1] int64, [nnz] int32 item rows, none twice.
+      relevant_offsets, relevant_items: the relevant items as CSR: [Q + 1] int64, and [nnz] int32 item rows without
+        duplicates within a query.
       history_time: [Q] list of int64, the timestamps of the history; None if unknown.
       relevant_ratings: [nnz] float32, the ratings of the relevant items; None where events have no ratings.
     """
@@ -102,14 +103,15 @@ def build(
       history_length: the maximum number of items in a history.
       exclude_seen: whether items of earlier events may not be returned and are not relevant.
       max_queries: the size of a random sample of the queries; None for all.
-      seed: of the sample.
-      in_time: whether the splits of a user follow each other in time, as all but given ones do; then no history holds
-        an event of the second of its query or later.
-      left_out: events in no split: user_id, item_id, timestamp. Those before a user's first query are in its history;
-        those in its second are in no history but count as seen items, so that they are neither returned nor relevant.
+      seed: the seed of the sample.
+      in_time: whether each user's past events are earlier than the user's targets; then no history has an event of the
+        query's second or later.
+      left_out: events in no split: user_id, item_id, timestamp. Those before the user's first target are in the
+        history. Those in the same second as that target are in no history, but their items are seen items, so that
+        these are neither returned nor relevant if `exclude_seen`.
     Raises:
-      DataError: an event's item is not in the catalogue, or `in_time` and a past event is not earlier than all targets
-        of its user.
+      DataError: an event's item is not in the catalogue; or `in_time` is true, and a past event is not earlier than all
+        targets of its user.
     """
     rated = names.RATING in past.column_names and names.RATING in target.column_names
     columns = [*user_columns, names.ITEM_ID, names.TIMESTAMP, *([names.RATING] if rated else [])]
@@ -136,7 +138,8 @@ def build(
         relevant_end = np.searchsorted(user, user[query], side="right")
     else:
         query = np.flatnonzero(is_target)
-        # A user's targets follow the past, so the earlier events are all before the first one of the same second.
+        # A user's targets are sorted after the past events, so all earlier events precede the first target of the
+        # query's second.
         known_end = first_of_run(user, time, is_target)[query]
         relevant_end = query + 1
     if max_queries is not None and len(query) > max_queries:
@@ -184,7 +187,7 @@ def _check_order(user: np.ndarray, time: np.ndarray, is_target: np.ndarray) -> N
     """Check that past events are earlier than all targets of their user.
 
     Raises:
-      DataError: one is not.
+      DataError: a past event is not earlier.
     """
     last = np.flatnonzero(~is_target[:-1] & is_target[1:] & (user[:-1] == user[1:]))
     later = last[time[last] >= time[last + 1]]
@@ -219,14 +222,14 @@ def catalogue_rows(catalogue: pa.Array, item_ids: pa.ChunkedArray) -> np.ndarray
 
 
 def ranges(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the number of the range of each index, and all indices of the ranges [start, end)."""
+    """Return, for all indices of the ranges [start, end) in sequence, the number of their range, and the indices."""
     lengths = ends - starts
     owner = np.repeat(np.arange(len(starts), dtype=np.int64), lengths)
     return owner, np.arange(len(owner)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + np.repeat(starts, lengths)
 
 
 def check_list_length(length: int, n_items: int, key: str) -> None:
-    """Check that the catalogue has enough items for lists of `length`, set by `key`. Raises: DataError."""
+    """Check that the catalogue has at least `length` items; `key` is the setting of the length. Raises: DataError."""
     if length > n_items:
         raise DataError(
             names.ITEMS,
@@ -237,7 +240,15 @@ def check_list_length(length: int, n_items: int, key: str) -> None:
 
 
 def _relevant(item, first, relevant_end, start, known_end, exclude_seen, n_items):
-    """Return the relevant items of each query as CSR: no item twice, and none that may not be returned."""
+    """Return the relevant items of each query as CSR, each item once, and without items that may not be returned.
+
+    Args:
+      item: [E] item rows of the sorted events.
+      first, relevant_end: [Q] the range of events of each query whose items are relevant.
+      start, known_end: [Q] the range of events before each query, whose items are seen items.
+      exclude_seen: whether seen items may not be returned.
+      n_items: the size of the catalogue.
+    """
     query, event = ranges(first, relevant_end)
     pairs = np.unique(query * n_items + item[event])
     if exclude_seen:
@@ -248,7 +259,13 @@ def _relevant(item, first, relevant_end, start, known_end, exclude_seen, n_items
 
 
 def _ratings(ratings, item, first, relevant_end, offsets, members, n_items) -> np.ndarray:
-    """Return [nnz] the latest rating of each relevant item."""
+    """Return [nnz] the latest rating of each relevant item among the events of the query's range [first, relevant_end).
+
+    Args:
+      ratings, item: [E] the rating and item row of each sorted event.
+      first, relevant_end, n_items: as for `_relevant`.
+      offsets, members: the relevant items as CSR.
+    """
     query, event = ranges(first, relevant_end)
     keys = query * n_items + item[event]
     order = np.argsort(keys, kind="stable")
@@ -257,7 +274,7 @@ def _ratings(ratings, item, first, relevant_end, offsets, members, n_items) -> n
 
 
 def _lists(items: pa.Array, starts: np.ndarray, ends: np.ndarray) -> pa.ListArray:
-    """Return the items of the ranges [start, end) as lists."""
+    """Return one list per range [start, end), of the items in that range."""
     _, members = ranges(starts, ends)
     offsets = np.r_[0, np.cumsum(ends - starts)].astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), items.take(pa.array(members)))

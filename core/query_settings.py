@@ -11,8 +11,10 @@ class QuerySettings(Settings):
     """The settings of the queries of a split; see `core.queries.build`."""
 
     unit: Literal["user", "event"] = Field(description="The unit of a query: one per user, or one per event.")
-    exclude_seen: bool = Field(description="Whether seen items are excluded from lists.")
-    in_time: bool = Field(description="Whether the events of a user in one split all precede those in the next.")
+    exclude_seen: bool = Field(description="Whether seen items are excluded from lists and from relevant items.")
+    in_time: bool = Field(
+        description="Whether each user's events in train precede those in eval, and these precede those in test."
+    )
 
 
 class WindowSettings(Settings):

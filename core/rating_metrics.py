@@ -30,7 +30,7 @@ def rmse(predicted: np.ndarray, actual: np.ndarray) -> float:
 def r2(predicted: np.ndarray, actual: np.ndarray) -> float:
     """Return the coefficient of determination: R² = 1 − Σ (r̂ − r)² / Σ (r − r̄)², r̄ the mean of the given ratings.
 
-    1 is perfect, 0 as good as predicting r̄, below 0 worse. NaN where all ratings are equal.
+    1 is perfect; 0 is as good as predicting r̄; a negative value is worse. NaN where all ratings are equal.
     Source: Draper and Smith, Applied Regression Analysis (1998), 1.3; on held-out data, as in scikit-learn.
     """
     error = _errors(predicted, actual)

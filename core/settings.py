@@ -51,7 +51,7 @@ def allowed_range(metadata: Iterable[Any]) -> str:
 
 
 def _number(value: float) -> str:
-    """Return a bound as text."""
+    """Return a bound as text, with commas from `_GROUPED_FROM` on."""
     return f"{value:,.0f}" if value == int(value) and abs(value) >= _GROUPED_FROM else f"{value:g}"
 
 

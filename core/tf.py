@@ -1,4 +1,4 @@
-"""The environment of TensorFlow, to be imported before it: TFRS, TFT and TFMA need Keras 2, set by a variable."""
+"""The environment of TensorFlow: importing this module first selects Keras 2, which TFRS, TFT and TFMA need."""
 
 import os
 import sys
@@ -10,9 +10,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def register_ops() -> None:
-    """Register the op of YDF, which ranking models of trees contain; call it before a ranking model is loaded.
+    """Register the TensorFlow op of YDF, without which a ranking model of trees cannot be loaded.
 
-    TensorFlow Serving has the op, TensorFlow does not.
+    TensorFlow Serving includes the op, TensorFlow does not.
     """
     import ydf_tf  # noqa: F401 - importing it registers the op
 
@@ -20,7 +20,7 @@ def register_ops() -> None:
 def without_training() -> None:
     """Prevent TensorFlow from importing Keras and the Google Cloud client, which takes a third of its import time.
 
-    For a process that only calls SavedModels. Call it before TensorFlow is imported; later it has no effect.
+    A process that only calls SavedModels needs neither. After TensorFlow is imported, the call has no effect.
     """
     if "tensorflow" not in sys.modules:
         for module in ("tf_keras", "googleapiclient"):

@@ -26,7 +26,10 @@ class Window:
 
 
 def earlier_windows(train: pa.Table, evaluation: pa.Table, count: int, of_each_user: bool) -> list[Window]:
-    """Return those of the last `count` windows of train that have events, latest first; see `windows_before`."""
+    """Return the last `count` windows of train, latest first, without those that have no events.
+
+    The arguments and errors are those of `windows_before`.
+    """
     if not count:
         return []
     before = windows_before(train, evaluation, count, of_each_user)
@@ -66,10 +69,10 @@ def windows_before(train: pa.Table, evaluation: pa.Table, count: int, of_each_us
 
 
 def _of_each_user(train: pa.Table, evaluation: pa.Table) -> np.ndarray:
-    """Return [E] the window of each event by its position among its user's.
+    """Return [E] the window of each train event, where a window has as many events of a user as the user's eval.
 
-    It is the largest integer for users without events in eval. A user's events of one second are all in the window of
-    the first of them.
+    A user's events of one second are all in the window of the first of them. The window of users without events in eval
+    is the largest int64.
     """
     users = pa.chunked_array([*train[names.USER_ID].chunks, *evaluation[names.USER_ID].chunks], pa.string())
     user = pc.dictionary_encode(users.combine_chunks()).indices.to_numpy()

@@ -1,6 +1,6 @@
-"""The picture of the packages in docs/architecture.md, made from the imports of the sources.
+"""The diagram of the packages in docs/architecture.md, made from the imports in the sources.
 
-python scripts/architecture.py            write it into the page
+python scripts/architecture.py            write the diagram into the page
 """
 
 import ast
@@ -14,7 +14,7 @@ BEGIN, END = "<!-- Made by scripts/architecture.py. -->\n", "<!-- End of what sc
 
 
 def imported_packages(package: str, root: Path = ROOT) -> set[str]:
-    """Return the packages of ours that the sources of one import, anywhere in a file."""
+    """Return the other packages of this project that the sources of `package` import, anywhere in a file."""
     tops = set()
     for source in (root / package).rglob("*.py"):
         for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
@@ -42,10 +42,13 @@ def picture(root: Path = ROOT) -> str:
 
 
 def page_with(text: str, drawn: str) -> str:
-    """Return the text of the page with the picture between its two marks.
+    """Return the text of the page with the diagram between the lines BEGIN and END.
 
+    Args:
+      text: the text of the page.
+      drawn: the Mermaid source of the diagram.
     Raises:
-      ValueError: a mark is missing.
+      ValueError: BEGIN or END is missing.
     """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -57,7 +60,7 @@ def page_with(text: str, drawn: str) -> str:
 
 
 def main() -> int:
-    """Write the picture into the page."""
+    """Write the diagram into docs/architecture.md."""
     PAGE.write_text(page_with(PAGE.read_text(encoding="utf-8"), picture()), encoding="utf-8")
     return 0
 

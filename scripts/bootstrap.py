@@ -1,8 +1,8 @@
 """The set-up of `.venv`: the locked packages, the C runtime that they need, and this project.
 
-`make` starts this script before anything is installed, so it and its siblings `setup_*.py` use the standard library
-only and run on Python 3.8 or newer. Each step deletes its stamp when it begins and writes a new one when it is done.
-So an interrupted run continues with the step that it was in, and a run with nothing to do ends at once.
+`make` starts this script before anything is installed, so this script and `setup_*.py` use the standard library only
+and run on Python 3.8 or newer. Each step deletes its stamp file when it begins and writes a new one when it is done. An
+interrupted set-up therefore continues with the interrupted step, and a set-up with nothing to do ends at once.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))  # not there with PYTHONSAFEPATH
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # with PYTHONSAFEPATH, Python does not insert it
 
 from setup_commands import SetupError, exists, output, run, say
 from setup_interpreter import find_python
@@ -29,7 +29,7 @@ VENV = ROOT / ".venv"
 STAMPS = VENV / "stamps"
 LOCK = ROOT / "requirements.lock"
 NEEDS_DISK_GB = 5
-# Files that the product never imports: tests of packages, and clients of services for Beam connectors.
+# Files that twostep never imports, and so need no bytecode: tests of packages, and clients for Beam connectors.
 NEVER_IMPORTED = (
     r"/tests?/|/google/cloud/(sqladmin|kms|bigtable|dlp|monitoring|spanner|vision|videointelligence|language|"
     r"recommendationengine|secretmanager|devtools|datastore|pubsublite)|/google/genai/_gaos|/mypyc/"
@@ -72,7 +72,7 @@ def set_up(python_hint):
 
 
 def run_steps(stamps, python_hint):
-    """Run the steps whose stamp is missing or differs, and those that depend on them, in order."""
+    """Run, in order, the steps whose stamp is missing or differs, and the steps that depend on these."""
     todo = [step for step, stamp in stamps.items() if not done(step, stamp)]
     if not todo:
         return
@@ -99,9 +99,9 @@ def run_steps(stamps, python_hint):
 def set_up_lock():
     """Hold the lock of this checkout's set-up.
 
-    Child processes inherit it, so that it is held until those of a set-up that was killed have ended as well.
+    Child processes inherit the lock: if a set-up is killed, the lock is held until its child processes have ended.
     """
-    import fcntl  # exists on Linux, which check_system has made sure of
+    import fcntl  # exists on Linux, which check_system requires
 
     lock = os.open(ROOT, os.O_RDONLY)
     os.set_inheritable(lock, True)
@@ -141,7 +141,7 @@ def check_disk(free_bytes, where):
 
 
 def make_venv(python):
-    """Make an empty venv with the tools that fill it and, if the system's C runtime is too old, a newer one."""
+    """Make a venv with the tools that install packages and, if the system's C runtime is too old, with a newer one."""
     say(f"making .venv from {python}")
     glibc = glibc_of(python)
     begin("venv", "packages", "bytecode", "project")
@@ -172,7 +172,7 @@ def install_tools(python):
 
 
 def locked(name):
-    """Return the lines of one package in requirements.lock, with its hashes."""
+    """Return the lines of a package in requirements.lock, which hold its version and hashes."""
     match = re.search(rf"^{name}==(?:.*\\\n)+.*\n", LOCK.read_text(), re.MULTILINE)
     if not match:
         raise SetupError(f"{name} is not in {LOCK.name}; run `make lock` in a working checkout")
@@ -180,7 +180,7 @@ def locked(name):
 
 
 def find_pip(python):
-    """Return the command of a pip: the interpreter's own, ensurepip's, or that of Debian's wheel (needs no root)."""
+    """Return a command that runs pip: that of the interpreter, of ensurepip, or of Debian's wheel (needs no root)."""
     for pip in ([python, "-m", "pip"], [sys.executable, "-m", "pip"]):
         if output(*pip, "--version"):
             return pip
@@ -203,7 +203,7 @@ def install_packages():
     """Install everything in requirements.lock and remove all else."""
     say("installing the locked packages (about 1 GB to download the first time, 3 GB on disk)")
     if not (STAMPS / "packages").exists():
-        # An install that was killed leaves packages with files missing, which uv takes for complete.
+        # Start again: an installation that was killed leaves incomplete packages, which uv would take for complete.
         for path in VENV.glob("lib/python*/site-packages/*"):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     begin("packages", "bytecode", "project")
@@ -218,8 +218,8 @@ def install_packages():
 def compile_packages():
     """Compile the installed packages once.
 
-    Where PYTHONDONTWRITEBYTECODE is set (most container images, CI) no process keeps what it compiled, and each would
-    compile TensorFlow, Beam and TFX again: `import tfx.v1` takes 55 s instead of 16 s.
+    Where PYTHONDONTWRITEBYTECODE is set (most container images, CI) no process saves bytecode, so each process would
+    compile TensorFlow, Beam and TFX again: `import tfx.v1` would take 55 s instead of 16 s.
     """
     say("compiling the packages' bytecode (about a minute, once)")
     begin("bytecode")
@@ -229,7 +229,7 @@ def compile_packages():
 def compile_all(*arguments):
     """Compile the Python files below some folders on all cores; skip those that are not valid Python."""
     python = str(VENV / "bin" / "python")
-    # Its exit code only says that some file did not compile, such as a template in a package.
+    # The exit code is ignored: it only says that some file is not valid Python, such as a template in a package.
     subprocess.run([python, "-m", "compileall", "-qq", "-j", "0", *arguments], stdout=subprocess.DEVNULL, check=False)
 
 
@@ -238,13 +238,13 @@ def install_project():
     say("installing twostep itself")
     begin("project")
     for path in VENV.glob("lib/python*/site-packages/twostep-*.dist-info"):
-        shutil.rmtree(path)  # uv cannot replace an incomplete one, as a killed run leaves
+        shutil.rmtree(path)  # a killed set-up may leave it incomplete, and uv cannot replace it then
     uv("pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT))
     compile_all(*(str(package.parent) for package in ROOT.glob("*/__init__.py")))
 
 
 def uv(*arguments):
-    """Run uv on `.venv`, with pip's index and certificates where uv has no settings of its own."""
+    """Run uv on `.venv`, with pip's package index and certificates unless uv has its own settings of these."""
     environment = dict(os.environ, VIRTUAL_ENV=str(VENV), UV_HTTP_TIMEOUT="180")
     for name, value in pip_settings().items():
         environment.setdefault(name, value)
@@ -256,7 +256,10 @@ def uv(*arguments):
 
 
 def pip_settings():
-    """Return pip's index and certificates, from its variables or its files, as uv's environment variables."""
+    """Return pip's package index and certificates as environment variables of uv.
+
+    pip's environment variables come before its configuration files.
+    """
     listed = output(sys.executable, "-m", "pip", "config", "list") or output("pip3", "config", "list")
     settings = {}
     for name, variable in (("index-url", "UV_DEFAULT_INDEX"), ("cert", "SSL_CERT_FILE")):

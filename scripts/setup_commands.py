@@ -1,4 +1,4 @@
-"""What every part of the set-up needs: its error, its messages, and commands with their output.
+"""The error, the progress messages and the execution of commands that all parts of the set-up share.
 
 Standard library only, Python 3.8 or newer, like all of `scripts/bootstrap.py`.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class SetupError(Exception):
-    """Something that the set-up needs is missing; the message says what it is and what to do."""
+    """An error of the set-up, such as a missing program; the message says what is wrong and what to do."""
 
 
 def say(message):
@@ -21,10 +21,13 @@ def run(*command, why, cwd=None, env=None, quiet=True):
     """Run a command.
 
     Args:
+      command: the program and its arguments.
       why: the beginning of the error message if the command fails.
-      quiet: whether its output is kept back; the last lines of it are then part of the error message.
+      cwd: the working directory; None for the present one.
+      env: the environment variables; None for those of this process.
+      quiet: whether to hide the output of the command; its last lines are then part of the error message.
     Raises:
-      SetupError: it could not be started, or its exit code is not 0.
+      SetupError: the command could not be started, or its exit code is not 0.
     """
     try:
         result = subprocess.run(
@@ -39,7 +42,7 @@ def run(*command, why, cwd=None, env=None, quiet=True):
 
 
 def output(*command):
-    """Return what a command prints on stdout; an empty string if it fails or does not exist."""
+    """Return the stdout of a command; an empty string if the command fails or does not exist."""
     try:
         result = subprocess.run(command, capture_output=True, text=True)
     except OSError:

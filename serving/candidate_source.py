@@ -24,13 +24,13 @@ GRAPH_FILE = "graph.faiss"
 class CandidateSource:
     """A retriever: a retrieval model with its index.
 
-    With the index `exact` the model scores all items itself. With `hnsw` (Malkov & Yashunin 2018, by faiss) a graph is
-    searched with the query embedding of the model.
+    With the index `exact` the model scores all items itself. With `hnsw` (Malkov & Yashunin 2018, in faiss) the model
+    embeds the query, and the embedding is searched for in a graph of the items.
 
     Args:
       model: folder of the retrieval SavedModel.
-      index: folder of the CandidateIndex; None for the model alone.
-      catalogue: the items, in the order in which the model was fitted.
+      index: folder of the CandidateIndex; None to let the model score all items.
+      catalogue: the items, in the same order as when the model was fitted.
       features: the feature configuration.
       wanted, optimized: as for `serving.saved_model.SavedModel`.
     """
@@ -72,13 +72,16 @@ class CandidateSource:
         return inference.score(signature, queries, self.features.user, len(self.catalogue), rows, ids)
 
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of the items most similar to one, best first, and their similarity."""
+        """Return the rows of the k items most similar to an item, best first, and their similarities."""
         answer = self.model.signatures["similar"](item_id=[item_id], k=k)
         rows, scores = answer[names.ITEM_ROW][0], answer[names.SCORE][0]
         return rows[rows != NO_ITEM], scores[rows != NO_ITEM]
 
     def _search(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return rows and scores [Q, k] from a search that is wider by the number of seen items, which are removed."""
+        """Return rows and scores [Q, k] from the graph, without seen items.
+
+        The search is for k more items than the largest number of seen items of a query; seen items are then removed.
+        """
         seen = pad_strings(queries.seen)
         wide = min(k + seen.shape[1], len(self.catalogue))
         arrays = inference.query_arrays(queries, self.features.user)

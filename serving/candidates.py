@@ -21,7 +21,7 @@ def ranker_inputs(
       queries: Q queries.
       candidates: C candidates each, in the retriever's order.
       catalogue: the items.
-      user_features: the users' features.
+      user_features: the features of users by column.
     Returns:
       Columns of users [Q, …], columns of items [Q, C] or [Q, C, V], and retrieval_score, retrieval_rank and the
       retriever's signals [Q, C]. Padding has the item id "", missing features and the score 0.
@@ -57,7 +57,7 @@ def candidate_table(
       queries: Q queries.
       candidates: C candidates each.
       catalogue: the items.
-      ranks: [Q, C] of the candidates, NaN for none; None if they are in the retriever's order.
+      ranks: [Q, C] the retriever's rank of each candidate, NaN for an added item; None if all are in its order.
       missed: [Q, C] whether an item is a missed item, which the retriever did not return; None if there are none.
       missed_weight: the weight of a missed item.
     Returns:

@@ -35,15 +35,15 @@ class Catalogue:
         return len(self.ids)
 
     def row(self, item_id: str) -> int:
-        """Return the row of an item, NO_ITEM for one that is not in the catalogue."""
+        """Return the row of an item; NO_ITEM for an item that is not in the catalogue."""
         return self._rows.get(item_id, NO_ITEM)
 
     def rows(self, item_ids: Iterable[str]) -> np.ndarray:
-        """Return the rows of items as int32, NO_ITEM for each that is not in the catalogue."""
+        """Return the rows of items as int32; NO_ITEM for each item that is not in the catalogue."""
         return np.fromiter((self._rows.get(each, NO_ITEM) for each in item_ids), np.int32)
 
     def gather(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """Return a column at rows [...], as [...] or [..., V]; missing values at NO_ITEM."""
+        """Return the values of a column at `rows` [...], as [...] or [..., V]; a missing value for row NO_ITEM."""
         values = self.ids if name == names.ITEM_ID else self.values[name]
         missing: float | str = np.nan if values.dtype == np.float32 else ""
         if not len(values):

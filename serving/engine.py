@@ -19,19 +19,19 @@ QUERIES_AT_ONCE = 256
 
 
 class Retriever(Protocol):
-    """The first step; `serving.candidate_source.CandidateSource` is one."""
+    """The interface of the first step, which `serving.candidate_source.CandidateSource` implements."""
 
     def retrieve(self, queries: Queries, k: int) -> Candidates:
         """Return the best min(k, N) items of each query."""
         ...
 
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of the items most similar to one, best first, and their similarity."""
+        """Return the rows of the k items most similar to an item, best first, and their similarities."""
         ...
 
 
 class Ranker(Protocol):
-    """The second step; `serving.models.SavedRanker` is one."""
+    """The interface of the second step, which `serving.models.SavedRanker` implements."""
 
     def rank(self, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return scores [Q, C], -inf for padding, and probabilities of relevance [Q, C], 0 for padding."""
@@ -43,9 +43,9 @@ class Ranked:
     """Candidates with the ranker's scores.
 
     Args:
-      candidates: of the retriever, in its order.
-      scores: [Q, C] of the ranker, -inf for padding.
-      probabilities: [Q, C] of a candidate being relevant, 0 for padding.
+      candidates: the candidates, in the retriever's order.
+      scores: [Q, C] the ranker's scores, -inf for padding.
+      probabilities: [Q, C] the ranker's probabilities that a candidate is relevant, 0 for padding.
     """
 
     candidates: Candidates
@@ -58,7 +58,7 @@ class TwoStep:
 
     Args:
       retriever: the first step.
-      ranker: the second.
+      ranker: the second step.
       catalogue: the items.
       settings: features, number of candidates and re-ranking.
     """
@@ -90,11 +90,11 @@ class TwoStep:
         return Ranked(candidates, np.concatenate(scores), np.concatenate(probabilities))
 
     def rerank(self, queries: Queries, ranked: Ranked, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the served lists of ranked candidates, as `recommend` does."""
+        """Return the served lists, made from candidates with scores, in the form that `recommend` returns."""
         return self.reranker.rerank(queries, ranked.candidates.rows, ranked.scores, k)
 
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the rows of the k items most similar to one, and their similarity; none if it is unknown."""
+        """Return the rows of the k items most similar to an item, and their similarities; none for an unknown item."""
         if self.catalogue.row(item_id) == NO_ITEM:
             return np.zeros(0, np.int32), np.zeros(0, np.float32)
         return self.retriever.similar(item_id, k)

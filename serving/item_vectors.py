@@ -1,4 +1,4 @@
-"""Feature vectors of items, whose cosine is their similarity."""
+"""Feature vectors of items; the cosine of two vectors is the similarity of the items."""
 
 import pyarrow as pa
 from scipy import sparse
@@ -15,7 +15,7 @@ def item_vectors(catalogue: pa.Table, features: dict[str, Feature]) -> sparse.cs
     - multi-valued, and text as its set of words: |A ∩ B| / √(|A| |B|) of the two sets of values;
     - a given vector: the cosine of the two, which may be negative;
     - numeric: cos(π/2 · |u - v|), with u and v the ranks of the two numbers in the catalogue, scaled to [0, 1]; ties
-      have the mean rank. Ranks, so that a long tail does not make all other items similar.
+      have the mean rank. Ranks are used, so that a few extreme values do not make all other items similar.
 
     Args:
       catalogue: one row per item, with a column per feature.

@@ -1,4 +1,4 @@
-"""The SavedModels of both steps as the retriever and ranker of the engine, and those of a release."""
+"""The construction of the engine from the SavedModels of both steps, given as folders or as a release."""
 
 import core.tf  # Keras 2, before TensorFlow
 
@@ -26,7 +26,7 @@ class SavedRanker:
     """A ranker: a ranking model, warmed up by one call.
 
     Args:
-      folder: of the SavedModel.
+      folder: the folder of the SavedModel.
       optimized: as for `serving.saved_model.SavedModel`.
     """
 
@@ -57,7 +57,7 @@ def two_step(
     Args:
       retrieval, ranking: folders of the SavedModels.
       index, catalogue: as for `CandidateSource`.
-      settings: of the engine.
+      settings: the settings of the engine.
       optimized: as for `serving.saved_model.SavedModel`.
     """
     with ThreadPoolExecutor(1) as pool:
@@ -69,15 +69,16 @@ def two_step(
 def of_release(
     folder: Path, modules: Collection[str] = (), trusted: Sequence[Path] = (), optimized: bool = True
 ) -> TwoStep:
-    """Return the engine of a release whose files were verified.
+    """Return the engine of a release, whose files the caller has verified.
 
     Args:
-      folder: of the release.
+      folder: the folder of the release.
       modules: see `serving.settings.read`.
       trusted: as for `core.release.reader.manifest`.
       optimized: as for `serving.saved_model.SavedModel`.
     Raises:
-      ReleaseError: its settings are wrong, or name a module that is not allowed or a column that its catalogue lacks.
+      ReleaseError: the settings of the release are wrong, or name a module that is not allowed or a column that the
+        catalogue lacks.
     """
     settings = settings_of(folder, modules, trusted)
     try:
@@ -89,9 +90,12 @@ def of_release(
 
 
 def retriever_of_release(folder: Path, settings: ServingSettings, wanted: Collection[str]) -> CandidateSource:
-    """Return the retriever of a release whose files were verified, for a few calls of the signatures `wanted`."""
+    """Return the retriever of a release, whose files the caller has verified, with the signatures `wanted` only.
+
+    It is meant for a few calls, since TensorFlow does not optimise its graph.
+    """
     retrieval = folder / reader.RETRIEVAL
-    index = None if set(wanted) <= {"similar"} else folder / reader.INDEX  # the graph is of queries
+    index = None if set(wanted) <= {"similar"} else folder / reader.INDEX  # `similar` does not use the index
     return CandidateSource(retrieval, index, catalogue_of(folder, settings), settings.features, wanted, optimized=False)
 
 

@@ -1,7 +1,8 @@
 """SavedModels as functions of NumPy arrays.
 
 `tf.saved_model.load` rebuilds every function of a SavedModel in Python and calls a signature eagerly. Here the graph of
-the wanted signatures is imported into a session of its own, which takes a third of the time; a call takes a quarter.
+the wanted signatures is imported into a session of its own: compared with that, loading takes a third of the time, and
+a call a quarter.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -26,10 +27,10 @@ class SavedModel:
     """The signatures of a SavedModel in one session.
 
     Args:
-      folder: of the SavedModel.
+      folder: the folder of the SavedModel.
       wanted: the signatures to load; those that the model lacks are ignored; None loads all.
-      optimized: whether TensorFlow optimises the graph at the first call of a signature, which pays off after some
-        hundred calls; without it a first call takes half the time.
+      optimized: whether TensorFlow optimises the graph at the first call of a signature, which saves time after some
+        hundred calls; without optimisation the first call takes half the time.
 
     Attributes:
       signatures: name → a function that takes the signature's inputs by name and returns its outputs by name.
@@ -80,7 +81,7 @@ class SavedModel:
             except (tf.errors.OpError, ValueError) as error:
                 self._session.close()
                 raise ModelError(f"{folder}: its graph, variables or files cannot be loaded: {error}") from None
-        # Not the signatures themselves: a part of a protocol buffer keeps the whole of it in memory.
+        # The signatures themselves are not kept: any part of a protocol buffer keeps the whole buffer in memory.
         self._shapes = {
             name: {key: (_numpy_type(value), [dim.size for dim in value.tensor_shape.dim]) for key, value in inputs}
             for name, inputs in ((name, each.inputs.items()) for name, each in signatures.items())
@@ -137,7 +138,7 @@ def _operation(tensor: str) -> str:
 
 
 def _pruned(graph: Any, tensors: Iterable[str], config: Any) -> Any:
-    """Return the part of a graph that some tensors depend on, with the functions that it calls.
+    """Return the part of a graph that some tensors depend on, with the functions that this part calls.
 
     Args:
       graph: a GraphDef.
@@ -169,7 +170,7 @@ def _pruned(graph: Any, tensors: Iterable[str], config: Any) -> Any:
 
 
 def _functions(node: Any) -> set[str]:
-    """Return the names of the functions that a node may call, its op included, which may be a function."""
+    """Return the names of the functions that a node may call, and its op, which may be the name of a function."""
     names = {node.op}
     for value in node.attr.values():
         if value.HasField("func"):

@@ -16,13 +16,15 @@ class ServingSettings(Settings):
     """The serving settings of a release."""
 
     name: str = Field(description="The name of the recommender.")
-    features: Features = Field(description="The features of its models.")
+    features: Features = Field(description="The features of users and items that the models read.")
     candidates: int = Field(
         ge=1, le=10_000, description="The number of candidates that the retriever returns for the ranker."
     )
     reranking: Reranking = Field(default=Reranking(), description="The re-ranking after the ranker.")
     exclude_seen: bool = Field(description="Whether seen items are excluded from recommendations.")
-    title: str | None = Field(None, description="The column of the catalogue with the titles of items.")
+    title: str | None = Field(
+        None, description="The column of the catalogue with the titles of items; null if there are none."
+    )
 
 
 def read(value: Any, modules: Collection[str] = ()) -> ServingSettings:

@@ -37,15 +37,16 @@ class UserStore(Protocol):
     """A store of users."""
 
     def get(self, user_id: str) -> User | None:
-        """Return the user with an id, None for a new one."""
+        """Return the user with an id; None for a new user."""
         ...
 
 
 class ReleaseUsers:
-    """The users of a release, with their state at its training.
+    """The users of a release, with their features and events up to the data that the release was made from.
 
     Args:
-      folder: of Arrow files, each sorted by user_id and mapped into memory; a lookup is a binary search in each.
+      folder: the folder of Arrow files, each sorted by user_id and mapped into memory; a lookup is a binary search in
+        each file.
     """
 
     def __init__(self, folder: str | Path):
@@ -53,7 +54,7 @@ class ReleaseUsers:
         self._ids = [table[names.USER_ID].combine_chunks() for table in self._tables]
 
     def get(self, user_id: str) -> User | None:
-        """Return the user with an id, None for one without a row in the users table."""
+        """Return the user with an id; None for a user who is not in the files."""
         for table, ids in zip(self._tables, self._ids, strict=True):
             row = bisect.bisect_left(_Strings(ids), user_id)
             if row < len(ids) and ids[row].as_py() == user_id:
@@ -84,8 +85,8 @@ def query(user_id: str, user: User, settings: ServingSettings, time: int) -> Que
 
     Args:
       user_id: the id, which may be that of a new user.
-      user: the user's features and events; an empty `User` for a new one.
-      settings: of the release; with `exclude_seen` the items of `user.seen` are not returned.
+      user: the user's features and events; an empty `User` for a new user.
+      settings: the settings of the release; with `exclude_seen` the items of `user.seen` are not returned.
       time: timestamp of the query, in seconds since 1970-01-01 UTC.
     """
     types = feature_types(settings.features.user)

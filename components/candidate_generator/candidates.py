@@ -1,4 +1,4 @@
-"""The held-out queries that choose the ranker, and the counts of relevant candidates. NumPy and Arrow only."""
+"""The queries held out to select the ranker, and the counts of relevant candidates. NumPy and Arrow only."""
 
 import numpy as np
 import pyarrow as pa
@@ -7,14 +7,25 @@ from core.queries import Queries
 
 
 def held_out(user_ids: pa.ChunkedArray, share: float, seed: int) -> np.ndarray:
-    """Return [Q] whether a query is held out to choose the ranker: all queries of a random share of the users."""
+    """Return [Q] whether each query is held out to select the ranker: all queries of a random share of the users are.
+
+    Args:
+      user_ids: [Q] the user of each query.
+      share: the share of the users that is drawn.
+      seed: the seed of the draw.
+    """
     users = user_ids.combine_chunks().dictionary_encode()
     chosen = np.random.default_rng(seed).random(len(users.dictionary)) < share
     return chosen[users.indices.to_numpy()]
 
 
 def report(labels: np.ndarray, queries: Queries) -> dict[str, float]:
-    """Return the counts of queries, of those with a relevant candidate, of relevant candidates and of missed items."""
+    """Return the number of queries, of queries with a relevant candidate, of relevant candidates and of missed items.
+
+    Args:
+      labels: [Q, C] bool, whether each candidate is relevant.
+      queries: Q queries.
+    """
     relevant_candidates = labels.sum(axis=1)
     relevant_items = np.diff(queries.relevant_offsets)
     return {

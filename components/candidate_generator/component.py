@@ -29,22 +29,23 @@ class CandidateGeneratorSpec(ComponentSpec):
 
 
 class CandidateGenerator(base_component.BaseComponent):
-    """Write the candidate lists from which the ranker learns and by which it is evaluated.
+    """A node that writes the candidate lists on which the ranker is trained, selected and evaluated.
 
-    The lists of train and eval are of the queries of EventJoiner's eval. Their candidates come from the early model,
-    which was not fitted on eval. All queries of some users are held out for eval, with their lists as they would be
-    served. Train also holds the lists of earlier windows, each from a model fitted on the events before its window. The
-    lists of test come from the model that is to be released, through its index.
+    The output has the splits train, eval and test. Its train and eval lists are made for the queries of EventJoiner's
+    eval split, with candidates of the early model, which was fitted without that split. All queries of a random share
+    of the users are held out: they are the output's eval split, with the lists that would be served to them. The train
+    split also has lists for earlier windows, each from a model fitted on the events before the window. The test lists
+    come from the model that is to be released, through its index.
 
     Args:
-      examples: output of EventJoiner.
-      model, model_run: outputs of RetrievalTrainer; the run holds the early models.
-      candidate_index: output of CandidateIndex.
-      impressions, impressions_anomalies: the table of impressions, if there is one.
-      settings: of this component.
-      code_digest: of the code of this component.
+      examples: the output of EventJoiner.
+      model, model_run: the outputs of RetrievalTrainer; the run holds the early models.
+      candidate_index: the output of CandidateIndex.
+      impressions, impressions_anomalies: the table of impressions, if there is one, and its anomalies.
+      settings: the settings of this component.
+      code_digest: the digest of this component's code, part of the cache key.
     Outputs:
-      candidates: Examples, one a query; see `serving.candidates.candidate_table`.
+      candidates: one Example per query; see `serving.candidates.candidate_table`.
     """
 
     SPEC_CLASS = CandidateGeneratorSpec

@@ -30,8 +30,8 @@ from transform.arrays import pad_strings
 from transform.arrow_types import user_types
 from transform.features import raw_columns
 
-HELD_OUT = 0.15  # share of the users whose queries choose the ranker
-QUERIES_A_FILE = 5_000  # bounds the strings that are held in memory
+HELD_OUT = 0.15  # the share of the users whose queries select the ranker and are not in its training lists
+QUERIES_A_FILE = 5_000  # bounds the memory for the strings of one file
 
 
 class Executor(base_executor.BaseExecutor):
@@ -75,7 +75,7 @@ class Executor(base_executor.BaseExecutor):
         lists_with_relevant = dict.fromkeys(lists, 0)
         impressions_used = 0
         for window, known, target in _windows(events, settings.windows):
-            # An early model has no index: it answers these queries alone.
+            # An early model has no index, so it scores all items itself.
             source = CandidateSource(run / early_model(window), None, items, features)
             query_set = queries.build(known, target, max_queries=settings.max_queries, **common)
             answers = retrieved(source, query_set, f"learn_{window}" if window else "learn")
@@ -84,7 +84,7 @@ class Executor(base_executor.BaseExecutor):
                 held_out_users = users.filter(pa.array(candidates.held_out(users, HELD_OUT, settings.seed)))
             held_out = pc.is_in(users, value_set=held_out_users.combine_chunks()).to_numpy()
             if not window:
-                # As served, with the lists without a relevant item: probabilities are calibrated on these lists.
+                # Probabilities are calibrated on these lists, so they are left as served: no list is dropped.
                 eval_queries, served = query_set.take(np.flatnonzero(held_out)), answers.take(np.flatnonzero(held_out))
                 labels = metrics.hits(
                     served.rows, eval_queries.relevant_offsets, eval_queries.relevant_items, len(items)
@@ -99,7 +99,7 @@ class Executor(base_executor.BaseExecutor):
             impressions_used += int(impressions.placed(not_chosen, answers.rows, len(items)).sum())
             labels = metrics.hits(answers.rows, query_set.relevant_offsets, query_set.relevant_items, len(items))
             weighs = ~columns["missed"] | (settings.negatives.missed_weight > 0)
-            # A list without a relevant item teaches nothing.
+            # A list without a relevant item gives the ranker no training signal.
             chosen = np.flatnonzero((labels & weighs).any(axis=1) & ~held_out)
             part = {name: values[chosen] for name, values in columns.items()}
             lists[names.TRAIN].append((query_set.take(chosen), answers.take(chosen), part))
@@ -124,7 +124,12 @@ class Executor(base_executor.BaseExecutor):
 
 
 def _windows(events, windows):
-    """Yield (number, known events, target events) of eval, number 0, and of each earlier window that has events."""
+    """Yield (number, events before the window, events in it): eval as window 0, then each earlier window with events.
+
+    Args:
+      events: split → its events.
+      windows: the `WindowSettings`.
+    """
     train, evaluation = events[names.TRAIN], events[names.EVAL]
     yield 0, train, evaluation
     for window in earlier_windows(train, evaluation, **windows.model_dump()):
@@ -132,7 +137,7 @@ def _windows(events, windows):
 
 
 def _impressions(inputs, settings, users_folder, ids):
-    """Return the impressions, read file by file; none without the table."""
+    """Return the impressions, read file by file; an empty set if there is no table of impressions."""
     files = []
     if inputs.get(names.IMPRESSIONS):
         anomalies = artifact_utils.get_single_uri(inputs[f"{names.IMPRESSIONS}_anomalies"])
@@ -150,7 +155,16 @@ def _impressions(inputs, settings, users_folder, ids):
 
 
 def _training_lists(source, query_set, answers, counts, not_chosen, settings):
-    """Return the items of the training lists with their scores and signals; and their ranks, and which are missed."""
+    """Return the training lists with scores and signals, and their columns `ranks` and `missed` for `candidate_table`.
+
+    Args:
+      source: the retriever.
+      query_set: Q queries.
+      answers: the retriever's candidates for them.
+      counts: [N] the number of known events of each item.
+      not_chosen: the impressions that users did not choose.
+      settings: the `GeneratorSettings`.
+    """
     negatives = settings.negatives
     seen = pad_strings(query_set.seen)
     seen = source.catalogue.rows(seen.ravel()).reshape(seen.shape)
@@ -162,7 +176,15 @@ def _training_lists(source, query_set, answers, counts, not_chosen, settings):
 
 
 def _write(uri, split, parts, catalogue, missed_weight):
-    """Write the candidate lists of a split, `QUERIES_A_FILE` queries a file."""
+    """Write the candidate lists of a split, `QUERIES_A_FILE` queries per file.
+
+    Args:
+      uri: the URI of the output artifact.
+      split: the split.
+      parts: (queries, candidates, further columns) of each window.
+      catalogue: the items.
+      missed_weight: the weight of a missed item.
+    """
     starts = [
         (each, start)
         for each, (query_set, _, _) in enumerate(parts)

@@ -1,6 +1,6 @@
 """Impressions that were not chosen, as negatives of the ranker's training lists. Arrow and NumPy only.
 
-An impression is not an event: it is in no history, no count and no split. It only makes pairs of a query and an item.
+An impression is not an event: it is in no history, no count and no split. It is only paired with a query of its user.
 """
 
 from collections import Counter
@@ -18,10 +18,10 @@ from core.queries import Queries, catalogue_rows, ranges
 
 @dataclass(frozen=True)
 class Pairs:
-    """P pairs of a query and an item, none twice, sorted by query.
+    """P distinct pairs of a query and an item, sorted by query.
 
     Args:
-      queries: [P] int64 number of the query.
+      queries: [P] int64 position of the query among all queries, from 0.
       items: [P] int32 catalogue rows.
     """
 
@@ -32,7 +32,7 @@ class Pairs:
         return len(self.items)
 
     def keys(self, n_items: int) -> np.ndarray:
-        """Return [P] the key of each pair, as `list_keys` makes them."""
+        """Return [P] an integer for each pair, the same that `list_keys` returns for that pair."""
         return self.queries * (n_items + 1) + self.items
 
 
@@ -44,7 +44,7 @@ class Impressions:
       users: [U] ids.
       user: [E] int32 rows in `users`.
       item: [E] int32 catalogue rows.
-      time: [E] int64.
+      time: [E] int64 timestamps.
       dropped: reason → the number of impressions of unknown users or items that were dropped.
     """
 
@@ -59,11 +59,13 @@ class Impressions:
 
 
 def known(parts: Iterable[pa.Table], users: pa.Array, catalogue: pa.Array, drop_unknown: bool) -> Impressions:
-    """Return the impressions of all parts as numbers, so that the strings of one part alone are in memory.
+    """Return the impressions of all parts with row numbers instead of ids.
+
+    Memory holds the ids of only one part at a time.
 
     Args:
-      parts: user_id, item_id and timestamp.
-      users: [U] ids, each once.
+      parts: tables with user_id, item_id and timestamp.
+      users: [U] ids without duplicates.
       catalogue: [N] item ids.
       drop_unknown: whether impressions of unknown users and items are dropped and counted, or are an error.
     Raises:
@@ -84,18 +86,20 @@ def known(parts: Iterable[pa.Table], users: pa.Array, catalogue: pa.Array, drop_
 def not_chosen(
     impressions: Impressions, queries: Queries, target: pa.Table, catalogue: pa.Array, of_each_user: bool
 ) -> Pairs:
-    """Return the items that the user of each query was shown in the query's window and did not choose in it.
+    """Return the items that each query's user was shown, but had no event with, in the window of the query.
 
-    The window begins after the last event of the history, since the impressions that led to the first choice follow it,
-    and ends with the last event of the window. Later impressions may have been chosen in a later split, so they are
-    never used. The last second of a window of a single user is left out too: the next split may begin in it.
+    Impressions count from one second after the last event of the query's history, so that those before the first event
+    of the window are included. Impressions after the last event of the window are left out, since they may have led to
+    an event in the next split. Where each user has a window of their own, its last second is left out too, since the
+    next split may begin in that second.
 
     Args:
       impressions: impressions, in any order.
       queries: Q queries of the window.
       target: the events of the window: user_id, item_id, timestamp.
       catalogue: [N] item ids.
-      of_each_user: whether the window of each user ends with the user's last event, or with the last of all users.
+      of_each_user: whether each user's window ends with that user's last event in `target`; if false, all windows end
+        with the last event of `target`.
     """
     query_user, event_user = (_rows(table[names.USER_ID], impressions.users) for table in (queries.users, target))
     first = _first_not_known(queries)
@@ -114,7 +118,7 @@ def not_chosen(
     ]
     user, item, time = impressions.user[inside], impressions.item[inside], impressions.time[inside]
 
-    # In one second of a user the query sorts first, so that the impressions after it are of that second or later.
+    # Sort by user and second, with a query's begin before the impressions of that second, so that these are included.
     is_shown = np.arange(len(query_user) + len(user)) >= len(query_user)
     order = np.lexsort((is_shown, np.r_[first, time], np.r_[query_user, user]))
     before = np.cumsum(is_shown[order])
@@ -127,19 +131,24 @@ def not_chosen(
 
 
 def placed(pairs: Pairs, rows: np.ndarray, n_items: int) -> np.ndarray:
-    """Return [P] whether each pair is in the lists [Q, C] of catalogue rows, -1 for none."""
+    """Return [P] whether the item of each pair is in the list of its query; `rows` is [Q, C], -1 for padding."""
     return np.isin(pairs.keys(n_items), list_keys(rows, n_items))
 
 
 def list_keys(rows: np.ndarray, n_items: int) -> np.ndarray:
-    """Return [Q, C] a key for each pair of a query and an item of its list; -1, no item, has a key of its own."""
+    """Return [Q, C] an integer for each pair of a query and an item of its list, unique to that pair.
+
+    Args:
+      rows: [Q, C] catalogue rows, -1 for padding, whose integer belongs to no item.
+      n_items: the size of the catalogue.
+    """
     return np.arange(len(rows))[:, None] * (n_items + 1) + np.where(rows < 0, n_items, rows)
 
 
 def _first_not_known(queries: Queries) -> np.ndarray:
     """Return [Q] int64 the second after the last event of each history; the smallest int64 for an empty history.
 
-    Where the timestamps of the history are unknown, it is the timestamp of the query.
+    If the timestamps of the histories are unknown, the timestamps of the queries are returned instead.
     """
     if queries.history_time is None:
         return queries.time
@@ -149,5 +158,5 @@ def _first_not_known(queries: Queries) -> np.ndarray:
 
 
 def _rows(ids: pa.ChunkedArray, users: pa.Array) -> np.ndarray:
-    """Return [N] int64 the rows of ids in `users`, which holds all of them."""
+    """Return [N] int64 the row of each id in `users`, which holds all ids."""
     return pc.index_in(ids.combine_chunks(), value_set=users).to_numpy(zero_copy_only=False).astype(np.int64)

@@ -21,15 +21,16 @@ class Negatives(Settings):
         0.0,
         ge=0,
         le=0.5,
-        description="The share of a list for the user's impressions (`data.impressions`) in the query's window without "
-        "an event. With fewer such items the list is shorter.",
+        description="The share of a list for items that the user was shown (`data.impressions`) but had no event with "
+        "in the query's window. With fewer such items the list is shorter.",
     )
     missed_weight: float = Field(
         0.0,
         ge=0,
         le=1000,
-        description="The weight of missed items; it requires `popular` or `uniform`, because with missed items alone "
-        "the ranker learns to prefer items that are not retrieved.",
+        description="The weight of missed items in the ranker's loss, where other items have weight 1; 0 leaves them "
+        "out. Above 0 it requires `popular` or `uniform`, because with missed items alone the ranker learns to prefer "
+        "items that are not retrieved.",
     )
 
     @model_validator(mode="after")
@@ -51,14 +52,16 @@ class ImpressionSettings(Settings):
     drop_unknown: bool = Field(
         description="Whether impressions of unknown users and items are dropped; if false, they are an error."
     )
-    max_dropped: float = Field(ge=0, le=1, description="The largest share of the impressions that may be dropped.")
+    max_dropped: float = Field(
+        ge=0, le=1, description="The largest share of the impressions that may be dropped; a larger one is an error."
+    )
 
 
 class GeneratorSettings(Settings):
     """The settings of CandidateGenerator."""
 
     features: Features = Field(description="The feature configuration.")
-    candidates: int = Field(ge=1, description="The number of candidates of a query.")
+    candidates: int = Field(ge=1, description="The number of candidates that are retrieved for a query.")
     negatives: Negatives = Field(description="The items added to the candidates in training lists.")
     impressions: ImpressionSettings | None = Field(description="The checks of the impressions; null without a table.")
     queries: QuerySettings = Field(description="The queries of all splits.")

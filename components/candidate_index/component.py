@@ -1,4 +1,4 @@
-"""CandidateIndex: retrieval model + catalogue → the index that candidates come from."""
+"""CandidateIndex: retrieval model and catalogue → the index from which candidates are retrieved."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -24,15 +24,17 @@ class CandidateIndexSpec(ComponentSpec):
 
 
 class CandidateIndex(base_component.BaseComponent):
-    """Embeds the whole catalogue, cold items too, builds the index and fails when it finds too little.
+    """A node that embeds the whole catalogue, including cold items, and builds the index.
+
+    The node fails if the recall of the index is below the bound of the settings.
 
     Args:
-      model: of RetrievalTrainer.
-      examples: of EventJoiner, for the catalogue and for queries to measure with.
-      settings: of this component.
-      code_digest: of the code of this component.
+      model: the output of RetrievalTrainer.
+      examples: the output of EventJoiner: the catalogue, and users whose queries measure the recall.
+      settings: the settings of this component.
+      code_digest: the digest of this component's code, part of the cache key.
     Outputs:
-      candidate_index: the index, the catalogue beside it and a report with the measured recall.
+      candidate_index: the index, a copy of the catalogue and a report with the measured recall.
     """
 
     SPEC_CLASS = CandidateIndexSpec

@@ -52,7 +52,13 @@ class Executor(base_executor.BaseExecutor):
 
 
 def sample_users(folder: Path, count: int, seed: int) -> Queries:
-    """Return queries of random users after their last event, without excluded items and relevant items."""
+    """Return queries of `count` random users after their last event, with no seen and no relevant items.
+
+    Args:
+      folder: the folder of users that EventJoiner writes.
+      count: the number of users; all users if there are fewer.
+      seed: the seed of the sample.
+    """
     files = sorted(folder.glob("*.arrow"))
     # The seen items take most of the memory and are not needed here.
     tables = [read_arrow(path).drop_columns([names.HISTORY_TIME, names.EXCLUDE]) for path in files]

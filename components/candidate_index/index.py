@@ -1,6 +1,6 @@
-"""The index over the embeddings of the catalogue: building it, and its recall against exact search.
+"""The construction of an index over the item embeddings, and its recall against exact search.
 
-`serving.candidate_source.CandidateSource` searches it. A model without embeddings has no index and scores all items.
+`serving.candidate_source.CandidateSource` searches the index. A model without embeddings scores all items itself.
 """
 
 from pathlib import Path
@@ -17,9 +17,9 @@ from trainer.retrieval import inference
 from transform.arrays import raw_arrays
 from transform.features import Features
 
-LINKS = 32  # the number of links of an item in the graph
+LINKS = 32  # the number of links of an item in the HNSW graph
 DEPTH = 100  # the list length at which recall is measured
-EFFORT = 200  # the number of items that are visited for one item while building and searching
+EFFORT = 200  # the length of HNSW's list of candidates, both to insert an item and to search
 
 
 def embed_catalogue(model, catalogue: pa.Table, features: Features) -> np.ndarray | None:
@@ -36,7 +36,15 @@ def embed_catalogue(model, catalogue: pa.Table, features: Features) -> np.ndarra
 
 
 def build(kind: str, embeddings: np.ndarray | None, folder: str | Path) -> None:
-    """Write the index of `kind` into `folder`, with its description in `INDEX_FILE`."""
+    """Write an index and its description, `INDEX_FILE`, into a folder.
+
+    Args:
+      kind: `exact`, which consists of the description alone, or `hnsw`.
+      embeddings: [N, D] the embeddings of the items; None for a model without embeddings.
+      folder: the folder.
+    Raises:
+      ModelError: `hnsw` without embeddings.
+    """
     folder = Path(folder)
     if kind == "hnsw":
         if embeddings is None:
@@ -47,16 +55,22 @@ def build(kind: str, embeddings: np.ndarray | None, folder: str | Path) -> None:
 
         graph = faiss.IndexHNSWFlat(embeddings.shape[1], LINKS, faiss.METRIC_INNER_PRODUCT)
         graph.hnsw.efConstruction = graph.hnsw.efSearch = EFFORT
-        faiss.omp_set_num_threads(1)  # with more, the order of insertion and so the graph differs from run to run
+        faiss.omp_set_num_threads(1)  # several threads would insert in a random order, so the graph would vary
         graph.add(embeddings)
         faiss.write_index(graph, str(folder / GRAPH_FILE))
     write_json(folder / INDEX_FILE, {"kind": kind, "items": None if embeddings is None else len(embeddings)})
 
 
 def recall(source: CandidateSource, embeddings: np.ndarray, queries: Queries, k: int) -> float:
-    """Return the share of the k items with the largest dot product that the source returns; seen items are allowed.
+    """Return the recall of a source against exact search: the share of the true top k items that it returns.
 
-    Items with the same dot product as the k-th are counted as returned.
+    An item whose dot product equals that of the k-th item belongs to the true top k. Seen items may be returned.
+
+    Args:
+      source: the retriever.
+      embeddings: [N, D] the embeddings of the items.
+      queries: the queries to measure with.
+      k: the list length.
     """
     arrays = inference.query_arrays(queries, source.features.user)
     exact = source.model.signatures["embed_query"](**arrays)["embedding"] @ embeddings.T

@@ -16,7 +16,10 @@ class Index(Settings):
         description="`exact`: the model scores all items; `hnsw`: an approximate graph index, for large catalogues.",
     )
     min_recall: float = Field(
-        0.95, ge=0, le=1, description="The lowest accepted recall of the index against exact search."
+        0.95,
+        ge=0,
+        le=1,
+        description="The lowest accepted recall of the index against exact search; below it the run fails.",
     )
 
 
@@ -25,4 +28,4 @@ class IndexSettings(Settings):
 
     features: Features = Field(description="The feature configuration.")
     index: Index = Field(description="The index over the catalogue.")
-    seed: int = Field(description="The seed of the sample of users whose queries measure the index.")
+    seed: int = Field(description="The seed of the sample of users whose queries measure the recall of the index.")

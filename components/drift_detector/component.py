@@ -33,13 +33,13 @@ class DriftDetectorSpec(ComponentSpec):
 
 
 class DriftDetector(base_component.BaseComponent):
-    """A node that compares each table with the one from which the release in force was made.
+    """A node that compares the statistics of each table with those of the delivery of the release in force.
 
     Args:
-      statistics: table → its statistics.
+      statistics: table → its statistics in this delivery.
       baseline_release: the release to compare with; without one nothing is compared.
-      settings: of this component.
-      code_digest: the digest of the code of this component, part of the cache key.
+      settings: the settings of this component.
+      code_digest: the digest of this component's code, part of the cache key.
     Outputs:
       drift: see `components.types.DriftReport`.
     """

@@ -1,7 +1,8 @@
 """The comparison of the statistics of two deliveries of a table. Pure functions of statistics protos.
 
-The distances are those of TensorFlow Data Validation, from the same histograms: TFDV measures only columns whose schema
-has comparators, and its import takes seconds. A test compares both.
+The distances are those of TensorFlow Data Validation (TFDV), computed here from the same histograms. TFDV itself is not
+used, because it measures only columns whose schema has comparators, and its import takes seconds. A test checks that
+both give the same distances.
 """
 
 from collections.abc import Mapping
@@ -16,23 +17,23 @@ if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import statistics_pb2
 
 ROWS, MISSING, DISTANCE, MEDIAN = "rows", "missing share", "distance", "median"
-_MOST_SHOWN = 40  # characters of a value
+_MOST_SHOWN = 40  # the maximum number of characters of a value in a message
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One measure of one column, or of a whole table.
+    """One measure of the drift of a column, or of a whole table.
 
     Args:
-      table: its name.
-      column: the column's name; None for the table.
+      table: the name of the table.
+      column: the name of the column; None for a measure of the whole table.
       measure: `rows`, `missing share`, `distance` or `median`.
-      before, now: the values before and now: rows, shares of missing values or medians; for the distance of strings,
-        the shares of the value that changed most.
-      change: the value that is compared with the bounds: the ratio of rows or medians, the change of a share, or the
-        distance.
-      low, high: the bounds; None for no bound.
-      value: the value of a column of strings whose share changed most, shortened.
+      before, now: the measured value in the earlier and in the present delivery: the number of rows, the share of
+        missing values or the median; for the distance of strings, the share of `value`.
+      change: the number that is compared with the bounds: the ratio of rows or medians, the change of the share of
+        missing values, or the distance.
+      low, high: the lowest and highest accepted change; None for no bound.
+      value: for the distance of strings, the string whose share changed most, shortened; else None.
     """
 
     table: str
@@ -47,7 +48,7 @@ class Finding:
 
     @property
     def excess(self) -> float:
-        """Return the change as a multiple of its bound; above 1 is beyond it."""
+        """Return the change as a multiple of its bound; above 1, the bound is exceeded."""
         above = 0.0 if self.high is None else _ratio(self.change, self.high)
         below = 0.0 if self.low is None else _ratio(self.low, self.change)
         return max(above, below)
@@ -59,7 +60,7 @@ class Finding:
 
     @property
     def bound(self) -> float | None:
-        """Return the bound that the change is closer to."""
+        """Return the bound that applies: `low` for a ratio below 1, else `high`; the other one if that is None."""
         below = self.low is not None and (self.high is None or self.change < 1)
         return self.low if below else self.high
 
@@ -84,13 +85,13 @@ def compare(
     columns: Mapping[str, Literal["values", "missing"]],
     bounds: Drift,
 ) -> list[Finding]:
-    """Return every measure of a table, sorted by its change as a multiple of the bound, largest first.
+    """Return the findings of a table, sorted by `Finding.excess`, largest first.
 
     Args:
-      table: its name.
-      before, now: statistics of the two deliveries; without rows before, nothing is measured.
-      columns: column → whether its values are compared, or its share of missing values alone. A column without
-        statistics before is new and left out; one without statistics now has no value in any row.
+      table: the name of the table.
+      before, now: its statistics in the two deliveries; if it had no rows before, nothing is measured.
+      columns: column → `values`, to compare the values and the share of missing ones, or `missing`, to compare only
+        that share. A column that `before` lacks is new and is left out; in one that `now` lacks all values are missing.
       bounds: the bounds.
     """
     rows = before.num_examples, now.num_examples
@@ -112,7 +113,7 @@ def compare(
 
 
 def _values(table: str, column: str, old: Any, new: Any, bounds: Drift) -> list[Finding]:
-    """Return the measures of the values of one column; none where its type has changed or it has no values."""
+    """Return the findings on the values of one column; none if its type has changed or it has no values."""
     if not old.WhichOneof("stats") == new.WhichOneof("stats") in ("num_stats", "string_stats"):
         return []
     if new.HasField("string_stats"):
@@ -135,7 +136,7 @@ def _values(table: str, column: str, old: Any, new: Any, bounds: Drift) -> list[
 
 
 def l_infinity(before: Mapping[str, float], now: Mapping[str, float]) -> tuple[str, float, float]:
-    """Return the value whose share changed most, and its shares; the distance is their difference.
+    """Return the value whose share changed most, with its shares before and now, whose difference is the L∞ distance.
 
     Args:
       before, now: value → its count; neither is empty.
@@ -152,8 +153,8 @@ def jensen_shannon(before: np.ndarray, now: np.ndarray) -> float | None:
     """Return the Jensen-Shannon divergence in bits of two histograms, from 0 to 1; None where one is empty.
 
     Args:
-      before, now: [B, 3] lowest value, highest value and count of each bucket, whose values are taken to be spread
-        evenly; a bucket of no width is one point.
+      before, now: [B, 3] lowest value, highest value and count of each bucket. Values are assumed to be spread evenly
+        over a bucket; a bucket of width 0 is a single point.
     """
     if not before[:, 2].sum() or not now[:, 2].sum():
         return None
@@ -164,7 +165,7 @@ def jensen_shannon(before: np.ndarray, now: np.ndarray) -> float | None:
 
 
 def _masses(histogram: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return the share of a histogram at each edge and then between each two, [2 E - 1]."""
+    """Return [2 E - 1] the share of a histogram's values at each edge, then between each two neighbouring edges."""
     low, high, count = histogram.T
     first, last = np.searchsorted(edges, low), np.searchsorted(edges, high)
     points = np.zeros(len(edges))
@@ -178,7 +179,7 @@ def _masses(histogram: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _divergence(p: np.ndarray, q: np.ndarray) -> float:
-    """Return the Kullback-Leibler divergence in bits; q is positive wherever p is."""
+    """Return the Kullback-Leibler divergence of p from q in bits; q must be positive wherever p is."""
     there = p > 0
     return float(np.sum(p[there] * np.log2(p[there] / q[there])))
 

@@ -18,7 +18,7 @@ from core.errors import DataError, ReleaseError
 from core.files import write_json
 from core.release import reader
 
-_MOST_SHOWN = 3  # findings in the line of progress
+_MOST_SHOWN = 3  # the maximum number of findings in the line of progress
 
 
 class Executor(base_executor.BaseExecutor):
@@ -40,7 +40,7 @@ class Executor(base_executor.BaseExecutor):
         findings: list[drift.Finding] = []
         not_compared: str | None = "there is no earlier release of another delivery to compare with"
         if input_dict.get("baseline_release"):
-            # Not the URI of the artifact: the folder of the releases may have been moved since.
+            # The release is found by its version, since the URI is outdated if the folder of releases was moved.
             baseline = artifact_utils.get_single_instance(input_dict["baseline_release"])
             release = baseline.get_string_custom_property("version")
             try:
@@ -70,7 +70,7 @@ class Executor(base_executor.BaseExecutor):
 def _compare(
     version: str, inputs: dict[str, list[Artifact]], settings: DetectorSettings
 ) -> tuple[list[drift.Finding], list[str]]:
-    """Return the findings of all tables, by their change as a multiple of the bound; and the tables without statistics.
+    """Return the findings of all tables, largest excess first, and the tables whose statistics the release lacks.
 
     Raises:
       ReleaseError: the release is missing or damaged, or not signed as it should be.
@@ -80,7 +80,7 @@ def _compare(
     with reader.reading(Path(settings.releases), version, trusted) as release:
         for table, columns in settings.columns.items():
             before = release / reader.STATISTICS / table / names.STATISTICS_FILE
-            if not before.is_file():  # made by an earlier version, or without this table
+            if not before.is_file():  # a release of an earlier version of twostep, or without this table
                 lacking.append(table)
                 continue
             uri = artifact_utils.get_single_uri(inputs[names.STATISTICS_INPUTS[table]])

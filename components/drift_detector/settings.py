@@ -18,16 +18,18 @@ class Drift(Settings):
         0.5,
         ge=0,
         le=1,
-        description="The lowest accepted ratio of a table's number of rows to the number in the delivery in force.",
+        description="The lowest accepted ratio of a table's number of rows to that in the delivery of the release in "
+        "force.",
     )
     max_row_ratio: float = Field(
         2.0,
         ge=1,
         le=1_000_000,
-        description="The highest accepted ratio of a table's number of rows to the number in the delivery in force.",
+        description="The highest accepted ratio of a table's number of rows to that in the delivery of the release in "
+        "force.",
     )
     max_missing_change: float = Field(
-        0.1, ge=0, le=1, description="The highest accepted change of the share of missing values of a column."
+        0.1, ge=0, le=1, description="The highest accepted absolute change of a column's share of missing values."
     )
     max_distance: float = Field(
         0.3,
@@ -40,18 +42,20 @@ class Drift(Settings):
         3.0,
         ge=1,
         le=1_000_000,
-        description="The highest accepted ratio of medians, in either direction: 3 accepts between a third and three "
-        "times.",
+        description="The highest accepted ratio of a numeric column's median to its former median, or the reverse: 3 "
+        "accepts from a third of the former median to three times as much.",
     )
 
 
 class DetectorSettings(Settings):
     """The settings of DriftDetector."""
 
-    bounds: Drift = Field(description="The highest accepted drift, by measure.")
+    bounds: Drift = Field(description="The bounds of each measure of drift.")
     columns: dict[str, dict[str, Literal["values", "missing"]]] = Field(
         description="Table -> column -> `values`: compare the values and the share of missing ones; `missing`: "
         "compare only the share of missing ones, as for keys, text and timestamps."
     )
     releases: str = Field(description="The folder of the releases.")
-    trusted_keys: tuple[str, ...] = Field((), description="Files of public keys that a release must be signed with.")
+    trusted_keys: tuple[str, ...] = Field(
+        (), description="Files of public keys, one of which must have signed a release; empty to accept unsigned ones."
+    )

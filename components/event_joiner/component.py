@@ -36,14 +36,14 @@ class EventJoinerSpec(ComponentSpec):
 
 
 class EventJoiner(base_beam_component.BaseBeamComponent):
-    """Join each event with its user and item, and assign it to a split.
+    """A node that joins each event with its user and item, and assigns it to a split.
 
     Args:
-      tables: table → its Examples, schema and anomalies; users may be missing.
-      settings: of this component.
+      tables: table → its Examples, schema and anomalies; the table of users is optional.
+      settings: the settings of this component.
     Outputs:
-      examples: the splits train, eval and test of events and the split catalogue of items; beside them, the users
-        after their last event.
+      examples: the events in the splits train, eval and test, the items in the split catalogue, and files with the
+        users' features, histories and seen items after their last event.
       schema: the schema of the joined events.
     """
 

@@ -36,7 +36,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         settings = JoinerSettings.model_validate_json(exec_properties["settings"])
         tables = [table for table in names.TABLES if input_dict.get(table)]
         uris = {table: artifact_utils.get_single_uri(input_dict[table]) for table in tables}
-        uris.setdefault(names.USERS, uris[names.INTERACTIONS])  # without a table of users: the users of the events
+        uris.setdefault(names.USERS, uris[names.INTERACTIONS])  # without a table of users, they come from the events
         schemas = {}
         for table in tables:
             anomalies = artifact_utils.get_single_uri(input_dict[f"{table}_anomalies"])
@@ -100,7 +100,7 @@ def table_types(settings: JoinerSettings, has_rating: bool) -> dict[str, dict[st
 
 
 class _JoinShard(beam.DoFn):
-    """Join all events of one shard of users and write one file a split."""
+    """A Beam step that joins all events of one shard of users and writes one file per split."""
 
     def __init__(self, spec, history_length, items_uri, types, count, output):
         self.spec, self.history_length, self.items_uri = spec, history_length, items_uri
@@ -139,7 +139,7 @@ class _JoinShard(beam.DoFn):
 
 
 def _distinct(users):
-    """Return users without duplicates: without a table of users, a user has a row for each interaction."""
+    """Return each user once; without a table of users, the input has one row per interaction."""
     if users.column_names != [names.USER_ID]:
         return users
     return users.group_by([names.USER_ID], use_threads=False).aggregate([])
@@ -157,10 +157,11 @@ def _by_user_shard(source, types, count):
 
 
 def _begins(spec, files):
-    """Return the timestamp from which on a model of earlier data may have been fitted on events that are test here.
+    """Return a timestamp by which an earlier release is found that may have been fitted on events that are test here.
 
-    For the split `temporal` it is the start of test. For `temporal_per_user` it is the first event: the more old events
-    a user has, the more of the newer ones are in the last share. None for splits that do not depend on other events.
+    That is possible if the same timestamp for the data of the release is later. For `temporal` it is the start of
+    test. For `temporal_per_user` it is the first event of the table: with more old events, a user's last share is
+    larger and reaches further back. None for the other methods, where the settings alone decide.
     """
     if spec.method == "temporal":
         return spec.cut[1]
@@ -170,7 +171,7 @@ def _begins(spec, files):
 
 
 def _spec(settings, files, types):
-    """Return the settings of the join, with what depends on the whole table: the cuts, or whether eval exists."""
+    """Return the settings of the join, of which the timestamps of `temporal` and `has_eval` need the whole table."""
 
     def whole(column):
         """Return a column of all files."""
@@ -199,9 +200,9 @@ def _spec(settings, files, types):
 
 
 def _write_catalogue(uri, types, output):
-    """Write the items as the split `catalogue`, and as Arrow with the number of events before test of each.
+    """Write the items as the split `catalogue`, and as an Arrow file with each item's number of events before test.
 
-    The shards have counted these events.
+    These numbers are summed over the files `counts-*.arrow` of the shards, which are then deleted.
     """
     items = examples.read_examples(uri, names.ALL, types)
     examples.write_examples(items, examples.shard_path(str(output), names.CATALOGUE, 0, 1))
@@ -213,7 +214,7 @@ def _write_catalogue(uri, types, output):
 
 
 def _merge_reports(output):
-    """Return the sum of the reports of all shards, and delete these."""
+    """Return the sum of the reports of all shards, and delete the files of these reports."""
     report: dict[str, dict[str, int]] = {"rows": {}, "dropped": {}, "left_out": {}}
     for path in sorted(output.glob("shard-*.json")):
         for group, counts in read_json(path).items():

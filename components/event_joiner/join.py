@@ -1,7 +1,7 @@
 """The join of each event with its user and item, and its split. Arrow and NumPy only.
 
-Until they are written, events hold row numbers of the users and items tables. Ids and features are gathered slice by
-slice, so that no array of strings grows with the number of events.
+Until events are written, they hold the row numbers of their users and items. Ids and features are gathered slice by
+slice while writing, so that no array of strings grows with the number of events.
 """
 
 import functools
@@ -23,12 +23,13 @@ class JoinSpec:
     """The settings of the join and of the split.
 
     Args:
-      method, eval_share, test_share: the split; see `components.event_joiner.splits`.
+      method, eval_share, test_share: the method of the split and the shares of eval and test; see
+        `components.event_joiner.splits`.
       cut: the timestamps at which eval and test begin, for the method `temporal`.
       seed: the seed of random methods, and of the order of the events of a user in one second.
-      fold: (i, n), for the method `kfold`.
-      column: the column that holds the split, for the method `given`; the joined events do not have it.
-      has_eval: whether any event of that column is eval.
+      fold: (i, n), fold i of n from 1, for the method `kfold`.
+      column: the column that holds the split, for the method `given`; the join removes it.
+      has_eval: whether any event in the whole table is `eval` in `column`.
       drop_unknown: whether events of unknown users or items are dropped and counted, or are an error.
     """
 
@@ -68,7 +69,11 @@ class Joined:
         return len(self.split)
 
     def tables(self, chosen: np.ndarray) -> Iterator[pa.Table]:
-        """Yield the chosen events [E] bool with ids and features, in at least one slice of `shards.BYTES_AT_ONCE`."""
+        """Yield the chosen events with ids and features, in at least one slice of up to `shards.BYTES_AT_ONCE` bytes.
+
+        Args:
+          chosen: [E] bool.
+        """
         rows = np.flatnonzero(chosen)
         sizes = self._user_bytes[self.user_row[rows]] + self._item_bytes[self.item_row[rows]]
         sizes += 8 * self.events.num_columns
@@ -83,7 +88,7 @@ class Joined:
             yield pa.table({**ids, **others, **of_user, **of_item})
 
     def table(self, chosen: np.ndarray) -> pa.Table:
-        """Return the chosen events [E] bool as one table."""
+        """Return the chosen events as one table; `chosen` is [E] bool."""
         return pa.concat_tables(self.tables(chosen))
 
     @functools.cached_property
@@ -96,7 +101,7 @@ class Joined:
 
 
 def join(events: pa.Table, users: pa.Table, items: pa.Table, spec: JoinSpec) -> Joined:
-    """Join all events of some users with their users and items, and split them.
+    """Join all events of some users with these users and with their items, and assign each event to a split.
 
     The result does not depend on the order of the rows of `events`: events of one user and second are sorted by a hash
     of their content.
@@ -129,7 +134,7 @@ def join(events: pa.Table, users: pa.Table, items: pa.Table, spec: JoinSpec) -> 
     hashes = [splits.hashes(table[key]) for table, key in zip((users, items), keys, strict=True)]
     drawn = splits.shares(spec.seed, hashes[0][user_row], hashes[1][item_row], time)
     rank = np.argsort(by_id(users))[user_row]
-    # Events that differ in their rating alone have the same hash.
+    # The rating decides the order of events with equal hashes, since the hash does not cover it.
     last = [rest[names.RATING].to_numpy()] if names.RATING in rest.column_names else []
     order = np.lexsort((*last, drawn, time, rank))
     user_row, item_row, time, drawn = user_row[order], item_row[order], time[order], drawn[order]
@@ -181,7 +186,7 @@ def runs(sorted_keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def by_id(users: pa.Table) -> np.ndarray:
-    """Return the rows [U] of the users in the order of their ids, by bytes."""
+    """Return [U] the rows of the users, sorted by the bytes of their ids."""
     return pc.sort_indices(users[names.USER_ID]).to_numpy().astype(np.int64)
 
 
@@ -189,11 +194,11 @@ def user_states(joined: Joined, history_length: int) -> pa.Table:
     """Return the users after their last event, sorted by user_id, in chunks of `shards.BYTES_AT_ONCE`.
 
     Args:
-      joined: all events of the users, those that are in no split too.
+      joined: all events of the users, including those in no split.
       history_length: the maximum number of items in a history.
     Returns:
-      The columns of the users, `history` (the latest items, oldest first), `history_time` (their timestamps) and
-      `exclude` (the items of all events).
+      The columns of the users, `history` (the items of the latest events, oldest first), `history_time` (the timestamps
+      of these events) and `exclude` (the items of all events).
     """
     users, item_ids = joined.users, joined.items[names.ITEM_ID]
     order = by_id(users)
@@ -220,7 +225,7 @@ def user_states(joined: Joined, history_length: int) -> pa.Table:
 
 
 def event_counts(joined: Joined, chosen: np.ndarray) -> pa.Table:
-    """Return the number of chosen events [E] bool of each item: item_id and event_count."""
+    """Return a table of item_id and event_count, the number of chosen events ([E] bool) of each item that has any."""
     rows, counts = np.unique(joined.item_row[chosen], return_counts=True)
     return pa.table({names.ITEM_ID: shards.gather(joined.items[names.ITEM_ID], rows), names.EVENT_COUNT: counts})
 
@@ -230,20 +235,20 @@ def counts_of(item_ids: pa.ChunkedArray, counts: pa.Table) -> pa.Array:
 
     Args:
       item_ids: [N] the ids of the catalogue, without duplicates.
-      counts: the results of `event_counts` of one or more shards, of items of the catalogue.
+      counts: the concatenated results of `event_counts` of one or more shards, with items of the catalogue only.
     """
     rows = pc.index_in(counts[names.ITEM_ID].combine_chunks(), value_set=item_ids.combine_chunks()).to_numpy()
     return pa.array(np.bincount(rows, counts[names.EVENT_COUNT].to_numpy(), len(item_ids)).astype(np.int64))
 
 
 def _rows(table: pa.Table, keyed: pa.Table, key: str) -> np.ndarray:
-    """Return [N] the row in `keyed` with the key of each row of `table`, -1 for none."""
+    """Return [N] for each row of `table` the row of `keyed` with the same value in column `key`, -1 for none."""
     found = pc.index_in(table[key].combine_chunks(), value_set=keyed[key].combine_chunks())
     return pc.fill_null(found, -1).to_numpy(zero_copy_only=False)
 
 
 def _group_ids(users: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Return [N] a number for each user and second, of events sorted by both."""
+    """Return [N] a number for each event that is equal for events of one user and second; events are sorted by both."""
     if not len(users):
         return np.zeros(0, np.int64)
     return np.cumsum(np.r_[False, (users[1:] != users[:-1]) | (time[1:] != time[:-1])])
@@ -258,7 +263,15 @@ def _split(
     drawn: np.ndarray,
     again: Callable[[], np.ndarray],
 ) -> np.ndarray:
-    """Return the split [E] of sorted events; `starts`, `counts` and `seconds` as of `splits.leave_one_out`."""
+    """Return [E] the split of each event of a sorted table.
+
+    Args:
+      spec: the settings.
+      events: the events, sorted by user, timestamp and content hash.
+      starts, counts, seconds: as for `splits.temporal_per_user`.
+      drawn: [E] numbers from `splits.shares`.
+      again: a function that returns such numbers under another seed.
+    """
     match spec.method:
         case "temporal" if spec.cut is not None:
             return splits.temporal(events[names.TIMESTAMP].to_numpy(), spec.cut)

@@ -9,13 +9,13 @@ from core.errors import DataError
 
 
 def joined_schema(tables: dict[str, schema_pb2.Schema], without: str | None = None) -> schema_pb2.Schema:
-    """Return the features of all tables, and `history`, an input of the transform graph in serving.
+    """Return a schema of the features of all tables and of `history`, an input of the transform graph in serving.
 
     No feature is required: catalogue items have no user features, and events are written without a history.
 
     Args:
       tables: the schemas of interactions, items and, if there is such a table, users.
-      without: a column that the join removes.
+      without: the name of a column that the join removes; None if it removes none.
     """
     schema = schema_pb2.Schema()
     seen = {without}

@@ -13,24 +13,26 @@ class Split(Settings):
 
     method: Literal["temporal", "temporal_per_user", "leave_one_out", "random", "kfold", "given"] = Field(
         "temporal",
-        description="`temporal`: by two timestamps for all users; `temporal_per_user`: the last share of the events of "
-        "each user; `leave_one_out`: the last event of each user. For comparison with published results: `random`, "
-        "`kfold` with a `fold`, `given` with a `column`.",
+        description="`temporal`: eval and test begin at two timestamps, the same for all users; `temporal_per_user`: "
+        "they are the last shares of each user's events; `leave_one_out`: they are the last two events of each user. "
+        "For comparison with published results: `random`, `kfold` with a `fold`, `given` with a `column`.",
     )
     column: str | None = Field(
         None,
         min_length=1,
         description="For `given`: the column of the interactions that holds `train`, `eval` or `test`. If no row "
-        "is `eval`, the share `eval` of train is used.",
+        "is `eval`, a random share of the train rows, set by `eval`, becomes eval.",
     )
     fold: str | None = Field(
         None,
         pattern=r"^[1-9][0-9]* of [1-9][0-9]*$",
-        description="For `kfold`: the test fold, such as `1 of 5`. The share `eval` of the other events is eval, the "
-        "rest train.",
+        description="For `kfold`: the test fold, such as `1 of 5`. A random share of the other events, set by `eval`, "
+        "is eval; the rest is train.",
     )
     eval: float = Field(0.1, gt=0, lt=1, description="The share of the events in eval, used to train the ranker.")
-    test: float = Field(0.1, gt=0, lt=1, description="The share of the events in test, which only evaluators read.")
+    test: float = Field(
+        0.1, gt=0, lt=1, description="The share of the events in test, used only to evaluate the models."
+    )
 
     @model_validator(mode="after")
     def _leaves_train(self) -> "Split":
@@ -51,11 +53,11 @@ class Split(Settings):
 
     @property
     def in_time(self) -> bool:
-        """Return whether the events of a user in one split all precede those in the next."""
+        """Return whether each user's events in train precede those in eval, and these precede those in test."""
         return self.method not in ("random", "kfold", "given")
 
     def of_test(self, seed: int) -> dict[str, Any]:
-        """Return the settings that decide which events are test.
+        """Return the settings that decide which events are in test; `seed` is that of random splits.
 
         A model that was evaluated with other settings may have been fitted on events that are now in test.
         """
@@ -76,5 +78,7 @@ class JoinerSettings(Settings):
     drop_unknown: bool = Field(
         description="Whether events of unknown users and items are dropped; if false, they are an error."
     )
-    max_dropped: float = Field(ge=0, le=1, description="The largest share of the events that may be dropped.")
+    max_dropped: float = Field(
+        ge=0, le=1, description="The largest share of the events that may be dropped; a larger one is an error."
+    )
     seed: int = Field(description="The seed of random splits.")

@@ -16,7 +16,7 @@ BYTES_AT_ONCE = 2**28
 
 
 def shards_of(rows: int, size: int) -> int:
-    """Return the number of shards for `rows` events, and `size` bytes of events and users."""
+    """Return the number of shards for `rows` events; `size` is the number of bytes of the events and users."""
     return max(1, -(-rows // ROWS_A_SHARD), -(-size // BYTES_A_SHARD))
 
 
@@ -28,7 +28,7 @@ def shard_of(user_ids: pa.Array, shards: int) -> np.ndarray:
 
 
 def blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield consecutive batches joined up to BYTES_AT_ONCE."""
+    """Yield batches, each of consecutive input batches merged up to BYTES_AT_ONCE bytes."""
     waiting: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
@@ -42,7 +42,7 @@ def blocks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def by_shard(block: pa.RecordBatch, shards: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-    """Yield each shard that has rows in the block, with these rows in their order.
+    """Yield (shard, its rows in the block, in their order) for each shard that has rows in the block.
 
     Args:
       block: user_id and other columns.
@@ -80,7 +80,7 @@ def gather(column: pa.ChunkedArray, rows: np.ndarray) -> pa.Array:
 
 
 def row_bytes(table: pa.Table) -> np.ndarray:
-    """Return the bytes [N] int64 of each row; a number, an offset and a length count as 8."""
+    """Return [N] int64 the size of each row in bytes, counting 8 for each number, offset and length."""
     total = np.zeros(table.num_rows, np.int64)
     for column in table.columns:
         total += np.concatenate([np.zeros(0, np.int64), *map(_value_bytes, column.chunks)])
@@ -88,10 +88,10 @@ def row_bytes(table: pa.Table) -> np.ndarray:
 
 
 def slices(sizes: np.ndarray) -> Iterator[slice]:
-    """Yield consecutive slices of at most BYTES_AT_ONCE, or of one row; one empty slice if there are no rows.
+    """Yield consecutive slices of rows of at most BYTES_AT_ONCE bytes, or of one larger row; an empty one for no rows.
 
     Args:
-      sizes: [N] int64, the bytes of each row.
+      sizes: [N] int64, the size of each row in bytes.
     """
     ends = np.cumsum(sizes)
     start = 0
@@ -103,7 +103,7 @@ def slices(sizes: np.ndarray) -> Iterator[slice]:
 
 
 def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
-    """Return batches as one."""
+    """Return the batches merged into one."""
     if len(batches) == 1:
         return batches[0]
     [whole] = pa.Table.from_batches(batches).combine_chunks().to_batches() or [batches[0]]
@@ -111,7 +111,7 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def _value_bytes(values: pa.Array) -> np.ndarray:
-    """Return [N] the bytes of each value."""
+    """Return [N] the size of each value in bytes."""
     if pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
         lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
         total = np.r_[0, np.cumsum(_value_bytes(values.flatten()))]

@@ -1,7 +1,7 @@
 """The methods that assign events to splits.
 
-Under `random`, `kfold` and `given` the events of a user in one split need not precede those in the next. They exist for
-comparison with published results; a split in time predicts the quality of a served model better.
+Under `random`, `kfold` and `given`, a user's events in train need not precede those in eval and test. These methods are
+for comparison with published results; a split in time predicts the quality of a served model better.
 """
 
 import numpy as np
@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from core import names
 from core.errors import DataError
 
-SPLITS = (names.TRAIN, names.EVAL, names.TEST)  # an event's split is an index into this
-LEFT_OUT = -1  # an event of no split; it is in the history and the seen items of its user after the last event
+SPLITS = (names.TRAIN, names.EVAL, names.TEST)  # the split of an event is stored as an index into this tuple
+LEFT_OUT = -1  # an event in no split; in serving, its item is still in the user's history and seen items
 
 
 def cuts(timestamps: np.ndarray, eval_share: float, test_share: float) -> tuple[int, int]:
@@ -39,14 +39,15 @@ def temporal(timestamps: np.ndarray, cut: tuple[int, int]) -> np.ndarray:
 def temporal_per_user(
     starts: np.ndarray, counts: np.ndarray, seconds: np.ndarray, eval_share: float, test_share: float
 ) -> np.ndarray:
-    """Return [N] the split of events, sorted by user and timestamp, by their position among the events of the user.
+    """Return [N] the split of each event by its position among its user's events.
 
-    Events of one second are in the split of the last of them. The first second of a user is train.
+    The events are sorted by user and timestamp. A user's events of one second are all in the split of the last of them,
+    and those of the user's first second are in train.
 
     Args:
-      starts: [N] index of the first event of the event's user.
-      counts: [N] number of events of that user.
-      seconds: [N] index of the first event of the event's user and second.
+      starts: [N] the index of the first event of the same user.
+      counts: [N] the number of events of the same user.
+      seconds: [N] the index of the first event of the same user and second.
       eval_share, test_share: event i of n, from 0, is in test if i/n ≥ 1 - test_share, and in eval if not and
         i/n ≥ 1 - eval_share - test_share.
     """
@@ -57,15 +58,15 @@ def temporal_per_user(
 
 
 def _edges(eval_share: float, test_share: float) -> np.ndarray:
-    """Return the shares at which eval and test begin; rounded, since 1 - 0.2 - 0.1 is a little more than 0.7."""
+    """Return the shares at which eval and test begin, rounded, since 1 - 0.2 - 0.1 exceeds 0.7 in floating point."""
     return np.round([1 - eval_share - test_share, 1 - test_share], 9)
 
 
 def leave_one_out(starts: np.ndarray, counts: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Return [N] the split: one event of a user's last second is test, one of the second before it is eval.
+    """Return [N] the split: a user's last event is test, the last event of the previous second with events is eval.
 
-    It is the last event of the second. The other events of these two seconds are LEFT_OUT: their order is unknown. A
-    user's only second is train; of two seconds the first is train.
+    The other events of these two seconds are LEFT_OUT, since the order within a second is unknown. If all events of a
+    user are in one second, they are train; if they are in two seconds, those of the first are train, and none is eval.
 
     Args:
       starts, counts, seconds: as for `temporal_per_user`; events of one second are sorted by their content hash.
@@ -89,7 +90,7 @@ def hashes(ids: pa.ChunkedArray) -> np.ndarray:
 def shares(seed: int, users: np.ndarray, items: np.ndarray, timestamps: np.ndarray) -> np.ndarray:
     """Return [N] a pseudo-random number in [0, 1) for each event, which depends on its content and the seed alone.
 
-    Repeated events, of one user, item and second, have the same number, and so are in the same split.
+    Events with the same user, item and second have the same number, and so are in the same split.
 
     Args:
       seed: the seed.
@@ -114,10 +115,10 @@ def kfold(drawn: np.ndarray, again: np.ndarray, fold: int, folds: int, eval_shar
     """Return [N] the split: fold `fold` of `folds` is test, and a share of the others eval.
 
     Args:
-      drawn, again: [N] numbers in [0, 1) from `shares`, under two seeds.
+      drawn, again: [N] numbers in [0, 1) from `shares`, under two seeds; `drawn` decides the fold, `again` eval.
       fold: the number of the fold, from 1; every event is test in exactly one fold.
       folds: the number of folds.
-      eval_share: the share of eval in the other folds.
+      eval_share: the share of the events outside the test fold that is eval.
     """
     is_test = (drawn * folds).astype(np.int64) == fold - 1
     return np.select([is_test, again < eval_share], [2, 1], 0).astype(np.int8)
@@ -130,7 +131,7 @@ def given(column: pa.Array, drawn: np.ndarray, has_eval: bool, eval_share: float
       column: [N] `train`, `eval` or `test`.
       drawn: [N] numbers in [0, 1) from `shares`.
       has_eval: whether any event of the whole table is eval; if not, a share of train becomes eval.
-      eval_share: that share.
+      eval_share: the share of train that becomes eval.
     Raises:
       ValueError: the column holds another value.
     """
@@ -142,7 +143,7 @@ def given(column: pa.Array, drawn: np.ndarray, has_eval: bool, eval_share: float
 
 
 def check_given(column: pa.ChunkedArray, name: str) -> bool:
-    """Return whether any event is eval.
+    """Check the column of a `given` split, and return whether any event is eval.
 
     Args:
       column: the split of every event of the table.

@@ -1,1 +1,1 @@
-"""Full-catalogue metrics with intervals, by slice, against baselines, and the rules that a release must meet."""
+"""Metrics over the full catalogue with intervals, by slice and against baselines; and the rules of a release."""

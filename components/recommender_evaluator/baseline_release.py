@@ -24,7 +24,7 @@ class NotComparableError(Exception):
 
 @contextlib.contextmanager
 def opened(folder: Path, split: dict[str, Any], features: Features, trusted: Sequence[Path]) -> Iterator[TwoStep]:
-    """Yield the engine of a release, which is not deleted before the block ends.
+    """Yield the engine of a release, and protect the release from deletion until the block ends.
 
     Args:
       folder: folder of the release.
@@ -52,7 +52,13 @@ def opened(folder: Path, split: dict[str, Any], features: Features, trusted: Seq
 
 
 def _check_split(version: str, before: Any, now: dict[str, Any]) -> None:
-    """Raise NotComparableError if a release evaluated under `before` may have been fitted on present test events."""
+    """Raise NotComparableError if a release may have been fitted on present test events.
+
+    Args:
+      version: the version of the release.
+      before: the settings of the test split of the release, and the timestamp `begins` of EventJoiner's report.
+      now: the same for the present test split.
+    """
     before = before if isinstance(before, dict) else {}
     earlier, begins = before.get("begins"), now.get("begins")
     if {key: each for key, each in before.items() if key != "begins"} != {
@@ -76,7 +82,7 @@ def in_catalogue(rows: np.ndarray, release: Catalogue, catalogue: Catalogue) -> 
     Returns:
       [Q, K] rows of the present catalogue, -1 past the last.
     """
-    row_now = np.append(catalogue.rows(release.ids), np.int32(-1))  # row -1 reads the last value
+    row_now = np.append(catalogue.rows(release.ids), np.int32(-1))  # padding, -1, reads the appended -1
     present = row_now[rows]
     order = np.argsort(present < 0, axis=1, kind="stable")
     return np.take_along_axis(present, order, axis=1)

@@ -31,22 +31,22 @@ class RecommenderEvaluatorSpec(ComponentSpec):
 
 
 class RecommenderEvaluator(base_component.BaseComponent):
-    """Write full-catalogue metrics with intervals, by slice, compared with baselines and the release in force.
+    """A node that measures models over the full catalogue and compares them with baselines and the release in force.
 
-    Without a ranking model it evaluates retrieval alone. With one it evaluates both steps as they are served, and
-    blesses them if they meet the rules.
+    Without a ranking model the node evaluates retrieval alone. With one it evaluates both steps as they are served, and
+    blesses the models if they meet the rules.
 
     Args:
       examples: output of EventJoiner.
       model: output of RetrievalTrainer.
       candidate_index: output of CandidateIndex.
-      settings: of this component; with a ranking model `two_step` is set.
-      code_digest: the digest of the code of this component.
+      settings: the settings of this component; `two_step` is set if and only if there is a ranking model.
+      code_digest: the digest of this component's code, part of the cache key.
       ranking_model: output of RankingTrainer.
-      retrieval_evaluation: output of the evaluator of retrieval alone, whose lists are used again.
+      retrieval_evaluation: output of the evaluator of retrieval alone, whose lists are reused.
       baseline_release: the release in force.
     Outputs:
-      evaluation: `evaluation.json` and the lists.
+      evaluation: `evaluation.json` and the lists of all models.
       blessing: the blessing of both models; only with a ranking model.
     """
 

@@ -14,11 +14,11 @@
     }
 
 An estimate is {"mean", "low", "high", "queries"}: the mean over the queries that have a value, its 95% bootstrap
-interval, and the number of these queries. What could not be measured is null (JSON has no NaN). The metrics of all
-lists together (`core.metrics.AGGREGATE`) are one number, under "mean", without an interval and a paired difference.
-Slices are of the subject. Slices of queries have every metric that has a value a query, over their own queries. Slices
-of items ("of": "items") have recall, of the relevant items in the slice, over the queries that have any. A slice that a
-rule compares also has "models" and "differences", as above.
+interval, and the number of these queries. A value that could not be measured is null (JSON has no NaN). The metrics of
+all lists together (`core.metrics.AGGREGATE`) are one number, under "mean", without an interval or a paired difference.
+Slices are measured for the subject. A slice of queries has every metric with a value per query, over its queries. A
+slice of items ("of": "items") has recall of the relevant items in the slice, over the queries that have any. A slice
+that a rule compares with a baseline also has "models" and "differences", as above.
 """
 
 import math
@@ -78,13 +78,14 @@ def evaluate(
       relevant: offsets [Q + 1] and items [nnz] of each query's relevant items.
       train_counts: [n_items] events of each item in train; an item's index is its row of the catalogue.
       ks: list lengths.
-      features: one row a query, the columns to slice by; see `slices.of_queries`.
+      features: one row per query, the columns to slice by; see `slices.of_queries`.
       has_history: [Q] bool, whether the user of the query has earlier events.
-      item_features: one row an item, the columns to slice items by; see `slices.of_values`.
+      item_features: one row per item, the columns to slice items by; see `slices.of_values`.
       resamples: the number of bootstrap resamples of an interval.
       seed: the seed of the bootstrap.
       users: [Q] the user of each query, where a user has several (unit `event`); see `intervals.of_means`.
-      seen: as `relevant`, the items that may not be returned, possibly with duplicates; by default none.
+      seen: offsets and items, as in `relevant`, of the items that may not be returned, possibly with duplicates; by
+        default none.
       item_vectors: [n_items, F] from `serving.item_vectors`; without it diversity is not measured.
       predictions: the probabilities of the subject.
       compared_slices: the names of the slices in which the subject is compared with the others too.
@@ -193,7 +194,14 @@ class _Measure:
     def rows(
         self, values: np.ndarray, users: np.ndarray, weights: np.ndarray | None, labels: list[str]
     ) -> list[dict[str, Any]]:
-        """Return the estimates of each row of values [Q, rows, metrics] with weights [Q, metrics]."""
+        """Return label → estimate for each position of the second axis of values [Q, rows, metrics].
+
+        Args:
+          values: [Q, rows, metrics].
+          users: [Q] the user of each query.
+          weights: [Q, metrics] the weights of the means; None for equal ones.
+          labels: [metrics] `metric@k`.
+        """
         weights = None if weights is None else weights[:, None]
         return _rows(intervals.of_means(values, self.resamples, self.seed, users, weights), labels)
 
@@ -205,7 +213,13 @@ class _Measure:
         labels: list[str],
         more: Mapping[str, dict[str, Any]],
     ) -> dict[str, Any]:
-        """Return the estimates of every model, with `more` of each, and the differences of the first to the others."""
+        """Return the estimates of every model, and those of the differences (first model − other).
+
+        Args:
+          values: [Q, models, metrics].
+          users, weights, labels: as in `rows`.
+          more: model → further estimates, which are added to those of the model.
+        """
         first = np.broadcast_to(values[:, :1], values[:, 1:].shape)
         against = intervals.of_differences(
             first, values[:, 1:], self.resamples, self.seed, users, None if weights is None else weights[:, None]
@@ -268,7 +282,10 @@ def _of_item_slices(
 
 
 def _of_probabilities(predictions: Predictions) -> dict[str, Any]:
-    """Return log loss, that of a constant base rate, calibration error, and AUC over all pairs and by query."""
+    """Return the log loss of the predictions and of a constant base rate, and their calibration error and AUC.
+
+    `auc` is over all pairs; `grouped_auc` is the weighted mean over queries.
+    """
     labels, given, queries = predictions
     base_rate = np.full(len(labels), labels.mean() if len(labels) else 0.0)
     found = probabilities.reliability(labels, given)

@@ -38,7 +38,7 @@ from trainer.retrieval.registry import MODELS
 from transform.arrow_types import user_types
 from transform.features import raw_columns
 
-RANKINGS_FILE = "rankings.npz"  # the lists of every model, for the evaluator of both steps
+RANKINGS_FILE = "rankings.npz"  # the lists of every model, which the evaluator of both steps reuses
 RETRIEVAL, TWO_STEP = "retrieval", "two_step"
 
 
@@ -84,11 +84,11 @@ class Executor(base_executor.BaseExecutor):
 
 
 class Test:
-    """The test queries and the events before them.
+    """The test queries and the events before test.
 
     Args:
-      uri: the Examples of EventJoiner.
-      settings: of the component.
+      uri: the URI of EventJoiner's Examples.
+      settings: the settings of the component.
     """
 
     __test__ = False  # not a test of pytest
@@ -136,18 +136,18 @@ class Test:
     def release_in_force(self, artifact: Any) -> Any:
         """Return a context with the engine of the release in force. Raises: NotComparableError."""
         trusted = [Path(file) for file in self.settings.trusted_keys]
-        # Not the URI of the artifact: the folder of the releases may have been moved since.
+        # The release is found by its version, since the URI is outdated if the folder of releases was moved.
         folder = Path(self.settings.releases, artifact.get_string_custom_property("version"))
         return baseline_release.opened(folder, self.split, self.features, trusted)
 
     def _slices(self, features: dict[str, Any]) -> list[str]:
-        """Return the configured slices that are among some features."""
+        """Return the names in `settings.slices` that are keys of `features`."""
         return [name for name in self.settings.slices if name in features]
 
     def ratings(self, model: Any) -> dict[str, Any] | None:
-        """Return RMSE, MAE and R² of the ratings that a model predicts for the events of test.
+        """Return RMSE, MAE and R² of the ratings that a model predicts for the events of test, and their number.
 
-        None where the model predicts no ratings, or the events have none.
+        None if the model predicts no ratings, or an event has none.
         """
         if "predict" not in model.signatures:
             return None
@@ -204,7 +204,7 @@ class Test:
         return samples.density(self.known[names.USER_ID], self.items, len(self.catalogue))
 
     def samples(self, rows: np.ndarray, scores: np.ndarray, title: str | None) -> list[dict[str, Any]]:
-        """Return the lists of some users."""
+        """Return the lists of some users; see `samples.sample`."""
         return samples.sample(self.queries, rows, scores, self.catalogue.table, title, self.settings.seed)
 
     def trade_off(self, reranking: Reranking, ranked: Ranked) -> dict[str, Any] | None:
@@ -225,9 +225,11 @@ class Test:
 def _evaluate_retrieval(
     test: Test, inputs: dict
 ) -> tuple[dict[str, np.ndarray], dict[str, str], dict[str, Any] | None]:
-    """Return the lists of the retriever, the baselines and the release in force; and the errors of its ratings.
+    """Retrieve the test lists of the retriever, the baselines and the release in force.
 
-    The second value says why there are no lists of the release in force, where so.
+    Returns:
+      model → its lists; `in_force` → why the release in force has no lists, else empty; the metrics of the ratings that
+      the retriever predicts, None if it predicts none.
     """
     index = artifact_utils.get_single_uri(inputs["candidate_index"])
     source = CandidateSource(_model(inputs["model"]), index, test.catalogue, test.features)
@@ -242,10 +244,12 @@ def _evaluate_retrieval(
 def _evaluate_two_step(
     test: Test, inputs: dict, settings: ServingSettings
 ) -> tuple[dict[str, np.ndarray], dict[str, str], evaluation.Predictions, dict[str, Any] | None, list[dict[str, Any]]]:
-    """Return the lists of both steps as served, of the retriever, the baselines and the release in force.
+    """Make the test lists of both steps as served, and read those of the retriever and the baselines.
 
-    The other values: why there are no lists of the release in force, where so; the ranker's probabilities of all
-    candidates; the trade-off of accuracy and diversity; and the lists of some users.
+    Returns:
+      model → its lists, including those of the release in force; `in_force` → why the release in force has no lists,
+      else empty; the ranker's probabilities of all candidates; the trade-off of accuracy and diversity; and the served
+      lists of some users.
     """
     with np.load(
         Path(artifact_utils.get_single_uri(inputs["retrieval_evaluation"])) / RANKINGS_FILE, allow_pickle=False
@@ -257,7 +261,7 @@ def _evaluate_two_step(
     rows, scores = engine.rerank(test.queries, found, test.longest)
     lists = test.samples(rows, scores, settings.title)
     ranked = {TWO_STEP: rows, **before}
-    if settings.reranking.rearranges:  # the retriever's order is compared under the same re-ranking
+    if settings.reranking.rearranges:  # the retriever's lists are re-ranked too, so that only the ranker differs
         rows = found.candidates.rows
         order = np.where(rows != metrics.PADDING, -np.arange(rows.shape[1], dtype=np.float32), -np.inf)
         ranked[RETRIEVAL] = engine.reranker.rerank(test.queries, rows, order, test.longest)[0]
@@ -266,12 +270,12 @@ def _evaluate_two_step(
 
 
 def _add_release_in_force(test, inputs, ranked, answer) -> dict[str, str]:
-    """Add the lists of the release in force, if there is one, to `ranked`. Return why it is not comparable, if so."""
+    """Add the lists of the release in force to `ranked`. Return `in_force` → why it is not comparable, else empty."""
     if not inputs.get("baseline_release"):
         return {}
     try:
         with test.release_in_force(artifact_utils.get_single_instance(inputs["baseline_release"])) as engine:
-            # A release with a longer history gets queries with histories of that length; every model cuts them.
+            # If the release uses longer histories, its queries have such histories; a model cuts those that are longer.
             longer = engine.settings.features.history_length > test.features.history_length
             test_queries = test.build_queries(engine.settings.features.history_length) if longer else test.queries
             ranked[rules.IN_FORCE] = answer(engine, test_queries, test.longest, test.catalogue)
@@ -297,7 +301,7 @@ def _bless(blessing, inputs, verdicts, split) -> None:
 
 
 def _headline(steps: dict) -> dict[str, dict[str, float]]:
-    """Return NDCG at the shortest and recall at the longest list of each step."""
+    """Return step → NDCG at the shortest and recall at the longest list length, without those not measured."""
     headline = {}
     for step, measured in steps.items():
         subject, ks = measured["models"][measured["subject"]], measured["ks"]

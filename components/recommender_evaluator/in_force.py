@@ -1,9 +1,10 @@
-"""The resolver of the release to compare with: the one in force, unless it was made of the artifacts of this run.
+"""The resolver of the release that the evaluators and DriftDetector compare with.
 
-The evaluators compare models with it, DriftDetector compares the statistics of the tables.
+It is the release in force or, if that was made from the artifacts of this run, the one in force before.
 
-TFX's own strategy returns the newest blessed models. In a run without changes these would be the models of this run,
-compared with themselves and not taken from the cache; and after a rollback those of the release that was rolled back.
+TFX's own strategy would return the newest blessed models. In a run without changes these are the models of this run:
+the evaluators would compare them with themselves, instead of taking their results from the cache. After a rollback they
+are the models of the release that was rolled back.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -21,24 +22,24 @@ RELEASE = "release"
 
 
 class ReleaseInForce(resolver.ResolverStrategy):
-    """Resolve artifacts of this run, models or statistics, to the release to compare them with, or to nothing.
+    """A strategy that resolves artifacts of this run to the release to compare them with, or to nothing.
 
     Args:
-      folder: of the releases.
+      folder: the folder of the releases.
     """
 
     def __init__(self, folder: str):
         self.folder = Path(folder)
 
     def resolve_artifacts(self, store, input_dict):
-        """Return the release in force; where it was made of the artifacts of this run, what was in force before it.
+        """Return the release in force or, if it was made from the artifacts of this run, the latest one before it.
 
         Args:
           store: ML Metadata.
           input_dict: `release`: all releases that this pipeline made; other keys: artifacts of this run, under the keys
             of ReleasePusher's inputs.
         Returns:
-          The same keys: the release, or nothing.
+          The same keys: the release under `release`, if there is one, and empty lists under all others.
         """
         own = {key: artifact.id for key in input_dict if key != RELEASE for artifact in input_dict[key]}
         made = {each.get_string_custom_property("version"): each for each in input_dict[RELEASE]}
@@ -48,9 +49,9 @@ class ReleaseInForce(resolver.ResolverStrategy):
         return {key: [] for key in input_dict}
 
     def _in_force(self) -> Iterator[str]:
-        """Yield the current version, then older ones that were in force before it, the latest first.
+        """Yield the version in force, then older versions that were in force before it, latest first.
 
-        A newer version that was in force before was rolled back, so it is not a baseline.
+        Newer versions are left out, since they were rolled back.
         """
         try:
             now = reader.current(self.folder)
@@ -61,7 +62,7 @@ class ReleaseInForce(resolver.ResolverStrategy):
             logging.warning("there is no release to compare with: %s", error)
 
     def _holds(self, version: str, own: dict[str, int]) -> bool:
-        """Return whether a release was made of these artifacts, by their ids in ML Metadata."""
+        """Return whether a release was made from the artifacts `own`, input → id in ML Metadata."""
         try:
             ids = facts.of_manifest(reader.manifest(self.folder, version)).ml_metadata
         except ReleaseError:

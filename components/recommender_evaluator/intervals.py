@@ -34,13 +34,13 @@ def of_means(
 ) -> Intervals:
     """Return means over the first axis with percentile bootstrap intervals.
 
-    A resample draws as many users as there are, with replacement, each with all queries. The interval is from the 2.5th
-    to the 97.5th percentile of the means of the resamples. Queries of one user are correlated, so a resample of single
-    queries would give too narrow an interval. All columns share the resamples, so that many metrics cost little more
-    than one.
+    A resample draws as many users as there are, with replacement, each with all their queries. The interval is from the
+    2.5th to the 97.5th percentile of the means of the resamples. Queries of one user are correlated, so a resample of
+    single queries would give too narrow an interval. All columns share the resamples, so that many metrics cost little
+    more than one.
 
     Args:
-      values: [Q, ...] one value a query; NaN is left out of the mean.
+      values: [Q, ...] one value per query; NaN is left out of the mean.
       resamples: the number of resamples.
       seed: the seed; the same seed gives the same interval.
       users: [Q] the user of each query, of any sortable type; by default each query has a user of its own.
@@ -85,12 +85,12 @@ def of_differences(
 ) -> Intervals:
     """Return the means of `first - second` by query, with intervals: the paired bootstrap test of two models.
 
-    Both models answer the same queries, so the difficulty of a query cancels out. An interval above (below) zero is a
-    gain (loss) that is significant at 5%, two-sided.
+    Both models are measured on the same queries, so the difficulty of a query cancels out. An interval above (below)
+    zero is a gain (loss) that is significant at 5%, two-sided.
 
     Args:
-      first: [Q, ...] one value a query; a query that is NaN in either is left out.
-      second: the same shape, in the same order of queries.
+      first: [Q, ...] one value per query; a query that is NaN in `first` or `second` is left out.
+      second: [Q, ...] values of the same queries in the same order.
       resamples, seed, users, weights: as in `of_means`.
 
     Raises:
@@ -124,7 +124,7 @@ def _resampled(sums: np.ndarray, counts: np.ndarray, resamples: int, seed: int) 
     means = np.full((resamples, sums.shape[1]), np.nan)
     if not n_users:
         return means
-    # Most columns have the same counts, so each distinct column of counts is summed once.
+    # Many columns have equal counts, so each distinct column of counts is summed only once.
     place: dict[bytes, int] = {}
     same = np.array([place.setdefault(column.tobytes(), len(place)) for column in counts.T], dtype=np.int64)
     _, kept = np.unique(same, return_index=True)

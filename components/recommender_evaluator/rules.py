@@ -21,8 +21,8 @@ class Verdict:
       passed: whether the rule is met.
       rule: the rule in words.
       value: the metric of the subject; None where it could not be measured.
-      bound: the number of `at_least` or `at_most`, else the mean of the baseline; None without a baseline.
-      sentence: rule, value and bound in one sentence.
+      bound: the number of `at_least` or `at_most`; for other rules the mean of the baseline, None without a baseline.
+      sentence: the result, rule, value and bound in one sentence.
     """
 
     passed: bool
@@ -42,13 +42,13 @@ def check(rules: Sequence[Rule], evaluations: Mapping[str, Mapping[str, Any]]) -
     - `change_at_least`: passes if the difference of the means (subject − release in force) is at least that number,
       such as -0.02; `relative_change_at_least`: the same as a share of the mean of the release in force.
 
-    With a `slice` the rule is about that slice alone. Without a release in force, a rule about it passes and its
-    sentence says why there is none. A rule fails if its metric could not be measured: if no query has a relevant item,
-    or the slice is empty or not among those of this evaluation.
+    A rule with a `slice` checks that slice alone. A rule that compares with the release in force passes if there is
+    none or if it is not comparable; its sentence says so. A rule fails if its metric could not be measured: if no query
+    has a relevant item, or the slice is empty or not among those of this evaluation.
 
     Args:
       rules: the rules.
-      evaluations: step → what `evaluation.evaluate` returned for it.
+      evaluations: step → the result of `evaluation.evaluate`.
 
     Returns:
       A verdict for each rule, in the same order.
@@ -60,11 +60,11 @@ def check(rules: Sequence[Rule], evaluations: Mapping[str, Mapping[str, Any]]) -
 
 
 def enough_queries(least: int, evaluation: Mapping[str, Any]) -> Verdict:
-    """Return whether enough test queries have a relevant item for their metrics to be reliable.
+    """Return the verdict on whether enough test queries have a relevant item for reliable metrics.
 
     Args:
-      least: the lowest accepted number.
-      evaluation: of both steps.
+      least: the lowest accepted number of such queries.
+      evaluation: the evaluation of both steps.
     """
     found = evaluation["queries_with_relevant"]
     passed, rule = found >= least, f"test queries at least {least:,}"
@@ -74,7 +74,7 @@ def enough_queries(least: int, evaluation: Mapping[str, Any]) -> Verdict:
 
 
 def compared_slices(rules: Sequence[Rule], step: str) -> set[str]:
-    """Return the slices in which the evaluation of `step` has to compare the subject with the baselines."""
+    """Return the slices in which a rule on `step` compares the subject with a baseline."""
     return {
         rule.slice for rule in rules if rule.step == step and rule.slice is not None and rule.bound[0] in _COMPARING
     }
@@ -109,13 +109,13 @@ def _bound_in_words(rule: Rule) -> str:
 
 @dataclass(frozen=True)
 class _Held:
-    """One metric of one step, overall or in a slice, that is checked against a bound.
+    """One metric of one step, over all queries or in a slice, that is checked against a bound.
 
     Args:
-      what: the metric in words.
-      step, metric: their names.
-      evaluation: of the step.
-      part: the evaluation, or one of its slices.
+      what: the step, metric and slice in words.
+      step, metric: the names of the step and the metric.
+      evaluation: the evaluation of the step.
+      part: the whole evaluation, or the slice of it that the rule applies to.
     """
 
     what: str
@@ -127,12 +127,12 @@ class _Held:
     def without_queries(self, bound: str) -> Verdict:
         rule = f"{self.what} {bound}"
         return Verdict(
-            False, rule, None, None, f"Failed: {rule}: no query of this evaluation is in that slice, or it has no such "
-            "slice: of a column the rarer values are one slice, `(other)`."
+            False, rule, None, None, f"Failed: {rule}: no query of this evaluation is in that slice, or the slice does "
+            "not exist: the rarer values of a column are together in the slice `(other)`."
         )  # fmt: skip
 
     def number(self, bound: float, upper: bool) -> Verdict:
-        """Return the verdict on `at_least`, or with `upper` on `at_most`."""
+        """Return the verdict on `at_most` if `upper`, else on `at_least`."""
         words = f"at {'most' if upper else 'least'} {bound:g}"
         rule, value = f"{self.what} {words}", self._value()
         if value is None:
@@ -165,7 +165,7 @@ class _Held:
         )
 
     def change(self, bound: float, relative: bool) -> Verdict:
-        """Return the verdict on `change_at_least`, or with `relative` on `relative_change_at_least`."""
+        """Return the verdict on `relative_change_at_least` if `relative`, else on `change_at_least`."""
         words = f"{bound:+.4g}" if not relative else f"{100 * bound:+.4g}%"
         rule, value = f"{self.what} change at least {words}", self._value()
         if IN_FORCE not in self.evaluation["baselines"]:

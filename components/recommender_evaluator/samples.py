@@ -10,7 +10,7 @@ from core import metrics, names
 from core.queries import Queries
 
 USERS, LATEST, PLACES = 5, 10, 10
-_MOST_CHARACTERS = 200  # of an id or a title
+_MOST_CHARACTERS = 200  # the maximum length of an id or a title
 
 
 def sample(
@@ -26,7 +26,7 @@ def sample(
       title: the name of that column; None to show the ids.
       seed: the seed of the sample.
     Returns:
-      One mapping a user: user_id; relevant, the number of relevant items; history, the titles of the latest 10 items,
+      One mapping per user: user_id; relevant, the number of relevant items; history, the titles of the latest 10 items,
       latest first; items, the first 10 of the list, each with item_id, title, score and whether it is relevant.
     """
     ids = catalogue[names.ITEM_ID]
@@ -63,16 +63,16 @@ def sample(
 
 
 def density(users: pa.ChunkedArray, items: np.ndarray, n_items: int) -> dict[str, Any]:
-    """Return the density of users × items, and the number of events of a user and of an item.
+    """Return the density of the matrix of users × items, and the distribution of events over users and over items.
 
     Args:
       users: [E] the user of each event.
       items: [E] the catalogue row of its item.
       n_items: N, the size of the catalogue.
     Returns:
-      events, users and items, their numbers; pairs, the number of distinct (user, item); filled, their share of
-      users × items; and the median and 95th percentile of the number of events as per_user and per_item. Users without
-      events are not counted, items without events are.
+      events, users and items: their numbers; pairs: the number of distinct (user, item) with an event; filled: the
+      share of these in users × items; per_user and per_item: the median and the 95th percentile of the number of
+      events. Users without events are not counted, items without events are.
     """
     user = pc.dictionary_encode(users.combine_chunks()).indices.to_numpy().astype(np.int64)
     per_user, per_item = np.bincount(user), np.bincount(items, minlength=n_items)

@@ -25,25 +25,26 @@ class Rule(Settings):
         description="The slice that the rule applies to, such as `user:cold` or `gender=F` (a column of `slices` and a "
         "value); null for all queries. A slice without queries fails the rule.",
     )
-    at_least: float | None = Field(None, allow_inf_nan=False, description="The lowest accepted value.")
+    at_least: float | None = Field(None, allow_inf_nan=False, description="The lowest accepted mean of the metric.")
     at_most: float | None = Field(
-        None, allow_inf_nan=False, description="The highest accepted value, such as for `gini@10`."
+        None, allow_inf_nan=False, description="The highest accepted mean of the metric, such as for `gini@10`."
     )
     not_below: str | None = Field(
         None,
         description="A baseline, `retrieval` (the first step alone) or `in_force` (the release in force): the rule "
-        "fails if the 95% interval of the difference lies below zero.",
+        "fails if the metric is significantly lower than that of the baseline, that is, if the 95% interval of the "
+        "difference lies below zero.",
     )
     change_at_least: float | None = Field(
         None,
         allow_inf_nan=False,
-        description="The lowest accepted difference from the release in force, such as -0.02.",
+        description="The lowest accepted difference of the metric from that of the release in force, such as -0.02.",
     )
     relative_change_at_least: float | None = Field(
         None,
         allow_inf_nan=False,
-        description="The lowest accepted difference from the release in force, as a share of its value: -0.02 is 2% "
-        "less.",
+        description="The lowest accepted difference of the metric from that of the release in force, as a share of the "
+        "latter: -0.02 accepts a metric that is 2% lower.",
     )
 
     @property
@@ -89,10 +90,14 @@ class EvaluatorSettings(Settings):
     max_queries: int = Field(ge=1, description="The maximum number of queries of test.")
     split: dict[str, Any] = Field(description="The settings that decide which events are test.")
     releases: str = Field(description="The folder of the releases.")
-    trusted_keys: tuple[str, ...] = Field((), description="The files of the public keys of signed releases.")
-    trusted_digests: tuple[str, ...] = Field((), description="The digests of these files, for the cache key.")
+    trusted_keys: tuple[str, ...] = Field(
+        (), description="Files of public keys, one of which must have signed a release; empty to accept unsigned ones."
+    )
+    trusted_digests: tuple[str, ...] = Field(
+        (), description="The digests of the files in `trusted_keys`, which are part of the cache key."
+    )
     seed: int = Field(description="The seed of all samples.")
-    rules: tuple[Rule, ...] = Field((), description="The rules of the steps that are evaluated.")
+    rules: tuple[Rule, ...] = Field((), description="The rules of a release for the steps that are evaluated.")
     at: tuple[int, ...] = Field(description="The list lengths k of the metrics.")
     baselines: tuple[str, ...] = Field(description="The retrieval models that are fitted for comparison.")
     slices: tuple[str, ...] = Field((), description="The features of users and items whose slices are reported.")

@@ -29,15 +29,15 @@ class Slice(NamedTuple):
 
 
 def of_queries(features: pa.Table, has_history: np.ndarray) -> list[Slice]:
-    """Warm and cold users, then each value of each column.
+    """Return the slices of the queries: warm and cold users, then each value of each column.
 
-    A missing value, or an empty string, is `(none)`. Where a column has more than 20 values, the 19 with the most
-    queries stand alone and the others are `(other)`: a slice of a few queries says nothing. The slices of a column are
-    disjoint and cover all queries.
+    A missing value, or an empty string, is in the slice `(none)`. If a column has more than 20 values, the 19 with the
+    most queries have a slice each, and all others share `(other)`, since metrics over a few queries are not reliable.
+    The slices of a column are disjoint and cover all queries.
 
     Args:
-      features: one row a query, in the order of the queries; strings, or numbers and booleans, which are taken as text.
-      has_history: [Q] bool, whether the user had an event before the query; those are warm.
+      features: one row per query, in their order; strings, or numbers and booleans, which are converted to text.
+      has_history: [Q] bool, whether the user had an event before the query, which makes the user warm.
 
     Raises:
       UsageError: a column holds lists.
@@ -58,10 +58,10 @@ def of_queries(features: pa.Table, has_history: np.ndarray) -> list[Slice]:
 
 
 def of_values(features: pa.Table) -> list[Slice]:
-    """Return a slice of each value of each column of items, as `of_queries` does of queries.
+    """Return a slice of items for each value of each column, under the rules of `of_queries`.
 
     Args:
-      features: one row an item; a column may hold lists, an item of several values being in the slice of each.
+      features: one row per item; a column may hold lists: an item with several values is in the slice of each value.
     """
     slices: list[Slice] = []
     for name in features.column_names:
@@ -77,7 +77,14 @@ def of_values(features: pa.Table) -> list[Slice]:
 
 
 def _of_column(name: str, column: pa.ChunkedArray, rows: np.ndarray, count: int) -> list[Slice]:
-    """Return a slice of each value of a column, the values belonging to `rows` of `count`."""
+    """Return a slice for each value of a column.
+
+    Args:
+      name: the name of the column.
+      column: [V] the values.
+      rows: [V] the row of the query or item that each value belongs to.
+      count: the number of queries or items.
+    """
     text = pc.fill_null(column.cast(pa.string()), "")
     encoded = pc.if_else(pc.equal(text, ""), NONE, text).combine_chunks().dictionary_encode()
     values, codes = encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False)
@@ -97,11 +104,11 @@ def _of_column(name: str, column: pa.ChunkedArray, rows: np.ndarray, count: int)
 
 
 def of_items(train_counts: np.ndarray) -> list[Slice]:
-    """Warm and cold, head and tail items.
+    """Return the slices of warm and cold items, and of head and tail items.
 
-    Warm items have an event in train, cold ones have none. The head is the fewest most popular items that together make
-    at least half of the train events, of equally popular ones those that come first in the catalogue; the tail is
-    everything else, cold items included.
+    Warm items have an event in train, cold items have none. The head is the smallest number of most popular items with
+    at least half of all train events; of equally popular items, those first in the catalogue come first. The tail is
+    all other items, including cold ones.
 
     Args:
       train_counts: [n_items] events of each item in train.

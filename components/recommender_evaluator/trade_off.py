@@ -1,4 +1,4 @@
-"""The trade-off of accuracy and diversity: the same lists re-ranked with several weights of diversity.
+"""The trade-off of accuracy and diversity: the same candidates re-ranked with several weights of diversity.
 
     {
       "method": "mmr", "k": 10, "queries": 943,

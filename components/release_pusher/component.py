@@ -1,4 +1,4 @@
-"""ReleasePusher: the models, the index and their evaluation → one release, if they are blessed."""
+"""ReleasePusher: the models, the index and their evaluation → one release, if the models are blessed."""
 
 import core.tf  # noqa: F401  before TFX, which imports TensorFlow
 
@@ -40,16 +40,16 @@ class ReleasePusherSpec(ComponentSpec):
 
 
 class ReleasePusher(base_component.BaseComponent):
-    """Publish both models, the index, the catalogue and the users as one release, or nothing.
+    """A node that publishes both models, the index, the catalogue and the users as one release, or nothing.
 
     Args:
       retrieval_model, ranking_model, candidate_index, evaluation: the artifacts that the release is copied from.
       retrieval_pushed, ranking_pushed: outputs of the Pushers; a release needs both.
       blessing: the blessing of both steps; without it there is no release.
-      examples: output of EventJoiner, for the users after their last event.
+      examples: output of EventJoiner, which holds the users after their last event.
       statistics: table → its statistics, with which the next delivery is compared.
-      settings: of this component.
-      code_digest: the digest of the code of this component, part of the cache key.
+      settings: the settings of this component.
+      code_digest: the digest of this component's code, part of the cache key.
     Outputs:
       release: see `components.types.Release`.
     """

@@ -21,7 +21,7 @@ from core.files import read_json
 from core.release import reader, writer
 from core.release.facts import Facts
 
-_REASON = "blessing_message"  # the property in which TFX's Evaluator also gives the reason
+_REASON = "blessing_message"  # the property with the reason, named as that of TFX's Evaluator
 
 
 class Executor(base_executor.BaseExecutor):
@@ -33,7 +33,7 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Publish the release and describe it in the output artifact, or give the reason there why there is none.
+        """Publish the release and describe it in the output artifact; without a release, describe the reason there.
 
         Raises:
           ReleaseError: the release could not be written, or `releases` is no folder of a mounted file system.
@@ -58,8 +58,8 @@ class Executor(base_executor.BaseExecutor):
         content_digest = reader.manifest(folder, version)["content_digest"]
         progress.report(f"release {version}")
         _collect(folder, settings.keep, served)
-        # TFX's cache takes an output to exist as long as its URI does. The URI is the release, which may be deleted,
-        # and not the folder of the artifact, which stays.
+        # TFX's cache reuses an output while its URI exists. The URI is therefore that of the release, which may be
+        # deleted, instead of the artifact's own folder, which stays.
         release.uri = str(folder / version)
         release.set_int_custom_property("released", 1)
         release.set_string_custom_property("version", version)
@@ -68,10 +68,10 @@ class Executor(base_executor.BaseExecutor):
 
 
 def _held_back(inputs: dict[str, Artifact]) -> str | None:
-    """Return why there is no release; None for a release."""
+    """Return why the models may not be released; None if they may."""
     if not model_utils.is_model_blessed(inputs["blessing"]):
         why = inputs["blessing"].get_string_custom_property(_REASON)
-        return why or f"the evaluation did not bless it; see {_evaluation_file(inputs)}"
+        return why or f"the evaluation did not bless the models; see {_evaluation_file(inputs)}"
     for step in ("retrieval", "ranking"):
         if inputs[f"{step}_pushed"].get_int_custom_property("pushed") != 1:
             return f"the {step} model was not pushed; both models are released together"
@@ -89,7 +89,13 @@ def _folder(path: str) -> Path:
 
 
 def _collect(folder: Path, keep: int, served: dict[str, Path]) -> None:
-    """Delete old releases; an error is logged alone."""
+    """Delete old releases; log an error instead of raising it.
+
+    Args:
+      folder: the folder of the releases.
+      keep: the number of releases that are kept.
+      served: step → the folder of its pushed model.
+    """
     serving = next((path.parent.parent for path in served.values()), None)
     try:
         deleted = writer.collect(folder, keep, serving)
@@ -100,14 +106,14 @@ def _collect(folder: Path, keep: int, served: dict[str, Path]) -> None:
 
 
 def _served(inputs: dict[str, Artifact]) -> dict[str, Path]:
-    """Return step → the folder that its Pusher made for TensorFlow Serving, if it made one."""
+    """Return step → the folder of the model that its Pusher made for TensorFlow Serving; without steps not pushed."""
     steps = (reader.RETRIEVAL, reader.RANKING)
     folders = {step: Path(inputs[f"{step}_pushed"].get_string_custom_property("pushed_destination")) for step in steps}
     return {step: folder for step, folder in folders.items() if folder.name.isdecimal()}
 
 
 def _parts(inputs: dict[str, Artifact]) -> dict[str, Path]:
-    """Return part of the release → the file or folder that it is copied from."""
+    """Return each part of the release → the file or folder that the part is copied from."""
     index = Path(inputs["candidate_index"].uri)
     return {
         reader.RETRIEVAL: Path(path_utils.serving_model_path(inputs["retrieval_model"].uri)),
@@ -120,7 +126,7 @@ def _parts(inputs: dict[str, Artifact]) -> dict[str, Path]:
 
 
 def _statistics(inputs: dict[str, Artifact], folder: Path) -> Path:
-    """Copy the statistics of each table to `<table>/FeatureStats.pb` below a folder; return the folder."""
+    """Copy the statistics of each table to `<table>/FeatureStats.pb` in `folder`; return the folder."""
     for table, key in names.STATISTICS_INPUTS.items():
         if key in inputs:
             (folder / table).mkdir()
@@ -134,7 +140,7 @@ def _evaluation_file(inputs: dict[str, Artifact]) -> Path:
 
 
 def _facts(inputs: dict[str, Artifact], settings: PusherSettings) -> Facts:
-    """Return the facts of the manifest."""
+    """Return the facts about the release that its manifest records."""
     file = _evaluation_file(inputs)
     evaluation = read_json(file) if file.is_file() else {}  # `publish` raises if it is missing
     return Facts(

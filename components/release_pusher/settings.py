@@ -11,7 +11,9 @@ class PusherSettings(Settings):
 
     name: str = Field(description="The name of the recommender.")
     seed: int = Field(description="The seed of the run.")
-    keep: int = Field(ge=1, description="The number of releases that are kept.")
+    keep: int = Field(ge=1, description="The number of latest releases that are kept; older ones are deleted.")
     releases: str = Field(description="The folder of the releases.")
-    signing_key: str | None = Field(None, description="The file of the private key that signs the release.")
+    signing_key: str | None = Field(
+        None, description="The file of the private key that signs the release; null for no signature."
+    )
     serving: ServingSettings = Field(description="The serving settings of the release.")

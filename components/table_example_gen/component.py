@@ -1,6 +1,6 @@
-"""TableExampleGen: our executor in TFX's FileBasedExampleGen, with its artifact type and its cache.
+"""TableExampleGen: TFX's FileBasedExampleGen with our executor; the artifact type and the cache are those of TFX.
 
-The spans are chosen before the DAG is built (`pipeline.config.spans`): TFX takes one span, of one table.
+The spans are chosen before the DAG is built (`pipeline.config.spans`), since TFX itself can only choose a single span.
 """
 
 import core.tf  # noqa: F401
@@ -17,7 +17,7 @@ from core import names
 
 
 class TableExampleGen(FileBasedExampleGen):
-    """Read the files of one table into Examples with the split `all`."""
+    """A node that reads the files of one table into Examples with the single split `all`."""
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
     DRIVER_CLASS = Driver
@@ -27,8 +27,8 @@ class TableExampleGen(FileBasedExampleGen):
 
         Args:
           spec: the columns of the table.
-          source: its files, with the spans chosen.
-          code_digest: the digest of the code that reads it, part of the cache key.
+          source: the files of the table, from the chosen spans.
+          code_digest: the digest of the code that reads the table, part of the cache key.
         """
         settings = struct_pb2.Struct()
         settings.update({SPEC: spec.canonical_json(), CODE: code_digest})

@@ -24,9 +24,9 @@ class Fault:
     """One kind of bad value in a column.
 
     Args:
-      reason: its name in reports.
-      bad: bool, the rows with the fault.
-      found: the description; `{value}` is replaced by the value.
+      reason: the name of the fault in reports.
+      bad: [N] bool, the rows with the fault.
+      found: the description for an error message; `{value}` is replaced by the first bad value.
       todo: the advice to the user.
       fatal: whether the whole column has the fault, so that its rows cannot be dropped.
     """
@@ -42,7 +42,7 @@ Converted = tuple[pa.Array, list[Fault]]
 
 
 def text(raw: pa.Array) -> Converted:
-    """Return strings; an empty one is missing. Whole numbers and booleans become text."""
+    """Return strings, null for empty ones. Whole numbers and booleans become text."""
     raw = _plain(raw)
     bad = np.zeros(len(raw), bool)
     if _is_text(raw.type):
@@ -121,7 +121,7 @@ def timestamp(raw: pa.Array, now: int) -> Converted:
 
     Args:
       raw: the column as read from the file.
-      now: timestamp; one more than a day later is a fault.
+      now: the present timestamp; a value more than a day after it is a fault.
     """
     raw = _plain(raw)
     faults: list[Fault] = []
@@ -171,7 +171,13 @@ def moment(raw: pa.Array) -> Converted:
 
 
 def strings(raw: pa.Array, separator: str, max_values: int) -> Converted:
-    """Return list<string> without empty values, at most `max_values` per row; null for none."""
+    """Return list<string> of the first `max_values` non-empty values per row; null for a row without any.
+
+    Args:
+      raw: the column as read from the file.
+      separator: the text between the values in a field of text.
+      max_values: the maximum number of values of a row; the others are left out.
+    """
     lists, faults = _lists(_plain(raw), separator)
     if any(fault.fatal for fault in faults):
         return pa.nulls(len(raw), pa.list_(pa.string())), faults
@@ -190,7 +196,13 @@ def strings(raw: pa.Array, separator: str, max_values: int) -> Converted:
 
 
 def vector(raw: pa.Array, separator: str, size: int) -> Converted:
-    """Return list<float32> of exactly `size` numbers per row; null for none."""
+    """Return list<float32> of exactly `size` numbers per row; null for a row without any.
+
+    Args:
+      raw: the column as read from the file.
+      separator: the text between the numbers in a field of text.
+      size: the required number of numbers; another number of them is a fault.
+    """
     lists, faults = _lists(_plain(raw), separator)
     if any(fault.fatal for fault in faults):
         return pa.nulls(len(raw), pa.list_(pa.float32())), faults
@@ -219,7 +231,7 @@ def vector(raw: pa.Array, separator: str, size: int) -> Converted:
 
 
 def _lists(raw: pa.Array, separator: str) -> Converted:
-    """Return large_list of the raw values; text is split, and missing text is an empty list."""
+    """Return a column as large_list of raw values; text is split at the separator, missing text gives no values."""
     if pt.is_list(raw.type) or pt.is_large_list(raw.type) or pt.is_fixed_size_list(raw.type):
         return raw.cast(pa.large_list(raw.type.value_type)), []
     values, faults = text(raw)
@@ -229,7 +241,7 @@ def _lists(raw: pa.Array, separator: str) -> Converted:
 
 
 def _of_rows(fault: Fault, row: np.ndarray, rows: int) -> Fault:
-    """Return a fault of the values of lists as a fault of the lists."""
+    """Return a fault of list elements as a fault of their rows; `row` is the row of each element."""
     bad = np.bincount(row[fault.bad], minlength=rows) > 0
     return Fault(fault.reason, bad, fault.found, fault.todo, fault.fatal)
 
@@ -248,7 +260,7 @@ def _implausible(seconds: np.ndarray, now: int, unit_known: bool) -> list[Fault]
 
 
 def _wrong_unit(seconds: np.ndarray, unit_known: bool) -> list[Fault]:
-    """Return the fault of times after 2100: dates and Arrow times are too late, numbers are in another unit."""
+    """Return the fault of times after 2100: a number is then in another unit, a date or Arrow time is simply wrong."""
     wrong = (seconds > _YEAR_2100) & np.isfinite(seconds)
     if not wrong.any():
         return []

@@ -1,7 +1,7 @@
 """The executor of TableExampleGen: checks all files of a table in Beam, then writes the valid rows.
 
-One worker reads a file. Duplicate keys are found shard by shard, after a shuffle by their hash. Workers return problems
-as data, and the executor raises one error for all of them, without a traceback of Beam.
+Each file is read by one worker. Duplicate keys are found shard by shard, after a shuffle by the hash of the keys.
+Workers return problems as data, and the executor raises one error for all problems, without a traceback of Beam.
 """
 
 import core.tf  # noqa: F401
@@ -32,11 +32,11 @@ from core import names, progress
 from core.examples import shard_path, split_folder, write_examples
 
 SPEC, CODE, SPANS, SPAN = "spec", "code", "spans", "span"  # keys of the custom configuration
-SOURCES = "sources"  # the property of the artifact that holds its files
+SOURCES = "sources"  # the artifact's property with the name, digest and number of rows of each source file
 
 
 class Driver(driver.FileBasedDriver):
-    """TFX's driver with the spans that the configuration selects, and a fingerprint of the content of the files."""
+    """TFX's driver, but with the spans that the configuration selects, and a fingerprint of the files' content."""
 
     def resolve_exec_properties(self, exec_properties: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Add the span and the fingerprint of the files.
@@ -60,7 +60,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Check the files, write `Split-all` and the report.
+        """Check the files, and write the Examples of the split `all` and the report.
 
         Raises:
           DataError: no file matches, or the files have problems; then nothing is written.
@@ -112,7 +112,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 
 
 class _Check(beam.DoFn):
-    """Check a file and yield its keys by shard as the output `KEYS`."""
+    """A Beam step that checks a file, yields the result and, as the output `KEYS`, the file's keys by shard."""
 
     KEYS = "keys"
 
@@ -156,7 +156,7 @@ def _write_shard(path: str, plan: Plan, spec: TableSpec, now: int, shards: dict[
 
 
 def source_of(exec_properties: dict[str, Any]) -> TableSource:
-    """Return the files of a node."""
+    """Return the files that a TableExampleGen node reads, from its execution properties."""
     config = example_gen_pb2.Input()
     proto_utils.json_to_proto(exec_properties[standard_component_specs.INPUT_CONFIG_KEY], config)
     settings = _settings(exec_properties)

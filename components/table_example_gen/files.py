@@ -15,7 +15,7 @@ import pyarrow.parquet
 from components.table_example_gen.sources import looks_like, require_file
 from core.errors import DataError
 
-_BLOCK = 1 << 23  # bytes of CSV parsed at once; no record may be longer
+_BLOCK = 1 << 23  # bytes of CSV parsed at once, and so the maximum length of a record
 _ROWS = 1 << 16  # rows of Parquet read at once
 
 
@@ -35,14 +35,14 @@ class TableFile(ABC):
 
     @abstractmethod
     def rows(self) -> int:
-        """Return the number of rows; known after `batches`."""
+        """Return the number of rows, which is known after `batches` was consumed."""
 
     @abstractmethod
     def places(self, rows: list[int]) -> list[str]:
         """Return the position of each of these rows as text, such as `line 7`."""
 
     def malformed(self) -> list[tuple[int, str]]:
-        """Return the rows that could not be split into fields, with their faults; known after `batches`."""
+        """Return the rows that could not be split into fields, with their faults, after `batches` was consumed."""
         return []
 
     def error(self, place: str, found: str, todo: str) -> DataError:
@@ -111,7 +111,7 @@ class ParquetFile(TableFile):
 
 
 class CsvFile(TableFile):
-    """A CSV file, read in blocks. Fields are read as bytes, so that an invalid value does not stop the reading."""
+    """A CSV file, read in blocks. Fields are read as bytes, since an invalid value would otherwise stop the reading."""
 
     def __init__(self, path: str, separator: str):
         super().__init__(path)
@@ -160,7 +160,7 @@ class CsvFile(TableFile):
             raise self.error("the file", f"cannot be split into rows ({error})", "Check its quotes") from error
 
     def _among_malformed(self, numbers: np.ndarray) -> np.ndarray:
-        """Convert the numbers of valid rows to their numbers among all rows."""
+        """Convert row numbers that count valid rows only to row numbers that count malformed rows too."""
         if not self._malformed:
             return numbers
         skipped = np.sort(np.fromiter(self._malformed, np.int64))
@@ -176,7 +176,7 @@ class CsvFile(TableFile):
         ]
 
     def places(self, rows: list[int]) -> list[str]:
-        """Return the lines of rows for errors; reads the file again."""
+        """Return the line of each of these rows as text for an error; the file is read again to find them."""
         if not rows:
             return []
         wanted = set(rows)
@@ -186,7 +186,7 @@ class CsvFile(TableFile):
         return [f"line {lines[row]}" for row in rows]
 
     def _check_whole(self) -> None:
-        """Raise DataError for UTF-16, and for an unclosed quote, after which the parser reads a single field."""
+        """Raise DataError for UTF-16, and for an unclosed quote, which makes the rest of the file a single field."""
         quotes = 0
         with open(self.path, "rb") as file:
             head = file.read(4)
@@ -211,7 +211,11 @@ class CsvFile(TableFile):
         return None if fields == [end] else line
 
     def _records(self, end: str = "") -> Generator[tuple[int, list[str], str], None, None]:
-        """Yield each record that is not blank: its first line, its fields and its text; then `end`."""
+        """Yield (number of the first line, fields, text of the first line) of each record that is not blank.
+
+        Args:
+          end: a last line that is appended to the file, so that an unclosed quote can be recognised; empty for none.
+        """
         with open(self.path, encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
             lines = _Lines(itertools.chain(file, ["\n", end] if end else []))
             reader = csv.reader(lines, delimiter=self.separator)
@@ -231,7 +235,7 @@ class CsvFile(TableFile):
 
 
 class _Lines:
-    """The lines of a file, with the first one that was read since `first` was cleared."""
+    """An iterator over lines; `first` is the first line that was read since `first` was set to an empty string."""
 
     def __init__(self, lines: Iterator[str]):
         self._lines = lines

@@ -1,4 +1,4 @@
-"""The mapping of the columns of a file to canonical columns, and the problems of missing ones."""
+"""The mapping of the columns of a file to canonical columns, and the problems of missing columns."""
 
 import difflib
 import re
@@ -7,7 +7,7 @@ from collections import Counter
 from components.table_example_gen.files import CsvFile, TableFile
 from components.table_example_gen.spec import Problem, TableSpec, shortened
 
-_MOST_COLUMNS = 20  # the number of columns that an error names
+_MOST_COLUMNS = 20  # the maximum number of columns that an error names
 
 
 def find_columns(file: TableFile, spec: TableSpec) -> tuple[list[str], list[str], list[Problem]]:

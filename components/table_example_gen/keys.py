@@ -1,4 +1,4 @@
-"""Duplicate keys in the files of a table, found shard by shard, so that a shard bounds the memory."""
+"""The search for duplicate keys in the files of a table, shard by shard, so that memory holds one shard at a time."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -15,14 +15,14 @@ from components.table_example_gen.spec import Problem, TableSpec, shortened
 from core import names
 from core.errors import DataError
 
-ROW, FILE = "row", "file"  # the position of a key
+ROW, FILE = "row", "file"  # the columns with the position of a key
 KEYS_A_SHARD = 4_000_000
-_BYTES_A_ROW = 8  # a lower bound for CSV: the number of shards is chosen before the rows are counted
+_BYTES_A_ROW = 8  # the assumed minimum size of a CSV row, which bounds the number of rows before they are counted
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """The first row of a file that has the key of an earlier row, and that earlier row."""
+    """The first duplicate row of a file, and the earlier row that has the same key."""
 
     row: int
     key: dict[str, str | int]
@@ -32,11 +32,11 @@ class Repeat:
 
 @dataclass(frozen=True)
 class Repeats:
-    """The rows that have the key of an earlier row, with files in the order of their names.
+    """The duplicate rows of a table: an earlier row, or a row in a file earlier by name, has the same key.
 
     Args:
-      rows: file → these rows, ascending.
-      first: file → the first of them.
+      rows: file → its duplicate rows, ascending.
+      first: file → its first duplicate row.
     """
 
     rows: dict[str, np.ndarray] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Repeats:
 
 
 def key_table(table: pa.Table, rows: np.ndarray, file: str, spec: TableSpec) -> pa.Table:
-    """Return the key columns of `table` with their positions."""
+    """Return the key columns of `table`, with the row number and the file of each key."""
     places = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(rows), np.int32)), pa.array([file]))
     return table.select(spec.keys).append_column(ROW, pa.array(rows)).append_column(FILE, places)
 
@@ -55,7 +55,7 @@ def shards_for(paths: Iterable[str]) -> int:
 
 
 def by_shard(table: pa.Table, spec: TableSpec, shards: int) -> Iterator[tuple[int, pa.Table]]:
-    """Yield (shard, keys) of a batch by the hash of the keys, which is equal on every worker."""
+    """Yield (shard, keys) for each shard of a batch of keys; the hash that decides is equal on every worker."""
     if shards == 1:
         yield 0, table
         return
@@ -102,7 +102,7 @@ def repeated(keys: pa.Table, spec: TableSpec) -> np.ndarray:
 
 
 def merged(shards: Iterable[Repeats]) -> Repeats:
-    """Merge the repeats of all shards."""
+    """Return the duplicates of all shards together."""
     rows: dict[str, list[np.ndarray]] = {}
     first: dict[str, Repeat] = {}
     for shard in shards:
@@ -115,7 +115,7 @@ def merged(shards: Iterable[Repeats]) -> Repeats:
 
 
 def problems(repeats: Repeats, spec: TableSpec) -> list[Problem]:
-    """Return one problem per file with repeated keys: the first repeated row, and the row that it repeats."""
+    """Return one problem per file with duplicates: its first duplicate row, and the earlier row with the same key."""
     return [_problem(file, repeat, len(repeats.rows[file]), spec) for file, repeat in repeats.first.items()]
 
 
@@ -150,7 +150,7 @@ def _file(keys: pa.Table, at: int) -> str:
 
 
 def _most_rows(path: str) -> int:
-    """Return an upper bound of the rows of a file; 0 if it cannot be read, which `check_file` reports."""
+    """Return an upper bound of the number of rows of a file; 0 for one that cannot be read: `check_file` reports it."""
     try:
         require_file(path)
         return pq.read_metadata(path).num_rows if path.endswith(".parquet") else os.path.getsize(path) // _BYTES_A_ROW

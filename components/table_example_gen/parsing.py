@@ -1,4 +1,4 @@
-"""The parsing of numbers and times from text, with the values that are neither. Arrow and NumPy only."""
+"""The parsing of numbers and of times from text, with a mask of invalid text. Arrow and NumPy only."""
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ _NAIVE, _ZONED = rf"{_DATE})?$", rf"{_DATE})(Z|[+-]\d\d(:?\d\d)?)$"
 
 
 def parsed_numbers(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Return numbers, null where there is none, and whether each string is not a number."""
+    """Return float32 numbers, null for other strings, and [N] whether each string is neither a number nor missing."""
     try:
         return strings.cast(pa.float32()), np.zeros(len(strings), bool)
     except pa.ArrowInvalid:
@@ -23,13 +23,13 @@ def parsed_numbers(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def parsed_times(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Return seconds since 1970, null where there is no time, and whether each string is not a time."""
+    """Return int64 seconds since 1970, null for other strings, and [N] whether each string is not a time."""
     try:
         return strings.cast(pa.int64()), np.zeros(len(strings), bool)
     except pa.ArrowInvalid:
         tidy = pc.utf8_trim_whitespace(strings)
         whole = pc.replace_substring_regex(_only(tidy, _WHOLE), r"^\+|\.0*$", "")
-        iso = pc.replace_substring_regex(tidy, r"(:\d\d)[.,]\d+", r"\1")  # parts of a second
+        iso = pc.replace_substring_regex(tidy, r"(:\d\d)[.,]\d+", r"\1")  # drops fractions of a second
         values = pc.coalesce(
             _cast(whole, pa.int64()),
             _cast(_only(iso, _NAIVE), pa.timestamp("s")).cast(pa.int64()),
@@ -39,12 +39,12 @@ def parsed_times(strings: pa.Array) -> tuple[pa.Array, np.ndarray]:
 
 
 def _only(strings: pa.Array, pattern: str) -> pa.Array:
-    """Return `strings`, null where they do not match."""
+    """Return `strings`, with null for those that do not match `pattern`."""
     return pc.if_else(pc.match_substring_regex(strings, pattern), strings, pa.scalar(None, pa.string()))
 
 
 def _cast(strings: pa.Array, to: pa.DataType) -> pa.Array:
-    """Return `strings.cast(to)`, null where the cast fails. Halving finds the few failures."""
+    """Return `strings.cast(to)`, null where the cast fails. The few failures are found by bisection."""
     try:
         return strings.cast(to)
     except pa.ArrowInvalid:

@@ -78,7 +78,7 @@ def matching(base: str | Path, pattern: str) -> list[str]:
 
 
 def require_file(path: str) -> None:
-    """Check that `path` is a regular file with content. Nothing else is opened: opening a FIFO would block.
+    """Check that `path` is a regular file with content. It is opened only then, since opening a FIFO would block.
 
     Raises:
       DataError: it is not a regular file with content.
@@ -130,7 +130,7 @@ def looks_like(path: str) -> str | None:
 
 
 def fingerprint(base: str, paths: Iterable[str]) -> str:
-    """Return a digest of the names below `base` and of the content of files, which TFX's own fingerprint ignores.
+    """Return a digest of the files' names below `base` and of their content, which TFX's own fingerprint ignores.
 
     Raises:
       DataError: a file is missing, empty, not a regular file, or cannot be read.

@@ -24,8 +24,12 @@ class TableSpec(Settings):
     columns: dict[str, str] = Field(default_factory=dict, description="Canonical column -> its name in the file.")
     separator: str = Field(",", description="The separator of the fields of a CSV file.")
     on_invalid: Literal["error", "drop"] = Field("error", description="The action on a row with an invalid value.")
-    on_duplicate: Literal["error", "drop", "keep"] = Field("error", description="The action on a duplicate key.")
-    max_dropped: float = Field(0.05, ge=0, le=1, description="The largest share of dropped rows.")
+    on_duplicate: Literal["error", "drop", "keep"] = Field(
+        "error", description="The action on a row whose key an earlier row has."
+    )
+    max_dropped: float = Field(
+        0.05, ge=0, le=1, description="The largest share of the rows that may be dropped; a larger one is an error."
+    )
     rating_range: tuple[float, float] | None = Field(None, description="The [lowest, highest] rating of interactions.")
     features: dict[str, AnyFeature] = Field(default_factory=dict, description="Feature -> its kind and settings.")
     extra: tuple[str, ...] = Field((), description="Other columns that are written, as strings, such as the title.")
@@ -52,12 +56,12 @@ class TableSpec(Settings):
         return self.columns.get(column, column)
 
     def may_lack(self, column: str) -> bool:
-        """Return whether `column` is optional in a file: a rating that is not configured."""
+        """Return whether a file may lack `column`: only the rating, if neither its range nor its name is configured."""
         return column == names.RATING and self.rating_range is None and names.RATING not in self.columns
 
 
 class Problem(NamedTuple):
-    """The parts of a DataError, as data that Beam can carry."""
+    """The parts of a DataError, as data that Beam can serialise."""
 
     file: str
     place: str
@@ -72,10 +76,10 @@ def check_dropped(table: str, dropped: Mapping[str, int], rows: int, bound: floa
       table: the name of the table.
       dropped: reason → the number of dropped rows.
       rows: the number of all rows, dropped ones included.
-      bound: the largest share of dropped rows.
+      bound: the largest accepted share of dropped rows.
 
     Raises:
-      DataError: the share is larger.
+      DataError: the share of dropped rows is larger than `bound`.
     """
     problem = dropped_problem(table, dropped, rows, bound)
     if problem is not None:

@@ -26,16 +26,16 @@ _NONE = np.zeros(0, np.int64)
 
 @dataclass(frozen=True)
 class FileCheck:
-    """The content of one file.
+    """The result of checking one file.
 
     Args:
       path: the file.
       problems: the problems for which the table is rejected.
-      sha256: the digest of its content.
-      rows: the number of its rows.
+      sha256: the digest of the file's content.
+      rows: the number of rows of the file.
       dropped: reason → the number of dropped rows.
-      ignored: its columns that the configuration does not name.
-      columns: its canonical columns.
+      ignored: the columns of the file that the configuration does not name.
+      columns: the canonical columns that the file has.
       valued: the canonical columns in which a valid row has a value.
     """
 
@@ -51,7 +51,13 @@ class FileCheck:
 
 @dataclass(frozen=True)
 class Plan:
-    """The result of checking a table: its problems; or, without any, the duplicate rows per file; and the report."""
+    """The result of checking a table.
+
+    Args:
+      problems: the problems for which the table is rejected; without any, its valid rows are written.
+      repeats: file → its duplicate rows, which are not written.
+      report: the content of the report file, without problems and spans.
+    """
 
     problems: list[Problem]
     repeats: dict[str, np.ndarray]
@@ -64,13 +70,13 @@ def check_file(path: str, spec: TableSpec, now: int) -> Generator[pa.Table, None
     Args:
       path: a .csv, .tsv, .txt or .parquet file.
       spec: the specification of its table.
-      now: timestamp; an event more than a day later is a fault.
+      now: the present timestamp; an event more than a day after it is a fault.
 
     Yields:
       The keys of the valid rows with their positions, batch by batch, as returned by `keys.key_table`.
 
     Returns:
-      The content of the file.
+      The result of the check.
     """
     valued: set[str] = set()
     try:
@@ -98,7 +104,7 @@ def make_plan(checks: list[FileCheck], repeats: keys.Repeats, spec: TableSpec) -
 
     Args:
       checks: the checks of all files, in any order.
-      repeats: the duplicates among their keys.
+      repeats: the duplicate rows of all files.
       spec: the specification of the table.
     """
     checks = sorted(checks, key=lambda check: check.path)
@@ -112,7 +118,7 @@ def make_plan(checks: list[FileCheck], repeats: keys.Repeats, spec: TableSpec) -
 
 
 def check_table(paths: Iterable[str], spec: TableSpec, now: int) -> tuple[Plan, list[pa.Table]]:
-    """Check all files of a table in this process, without Beam.
+    """Check all files of a table in this process, without Beam; the arguments are those of `check_file`.
 
     Returns:
       The plan; the keys of all valid rows, in memory.
@@ -130,7 +136,14 @@ def check_table(paths: Iterable[str], spec: TableSpec, now: int) -> tuple[Plan, 
 
 
 def clean_tables(path: str, spec: TableSpec, now: int, repeats: np.ndarray) -> Iterator[pa.Table]:
-    """Yield the valid rows of a checked file in their order, batch by batch, with the types of `spec.types()`."""
+    """Yield the valid rows of a checked file in their order, batch by batch, with the types of `spec.types()`.
+
+    Args:
+      path: the file.
+      spec: the specification of its table.
+      now: as for `check_file`.
+      repeats: the duplicate rows of the file, which are left out.
+    """
     file = open_file(path, spec.separator)
     present, _, _ = find_columns(file, spec)
     for rows, table, faults in _scan(file, spec, present, now):
@@ -161,7 +174,7 @@ def _report(checks: list[FileCheck], repeats: dict[str, np.ndarray], spec: Table
 
 
 def _of_whole_table(checks: list[FileCheck], report: dict[str, Any], spec: TableSpec) -> list[Problem]:
-    """Return the problems of all files together: no rows, too many dropped, empty columns, missing ratings."""
+    """Return the problems of the table as a whole: no rows, too many dropped rows, empty columns, missing ratings."""
     file = checks[0].path if len(checks) == 1 else f"the {len(checks)} files of {spec.table}"
     if not report["rows_read"]:
         return [Problem(file, "the table", "has columns but no rows", "Deliver the table with its rows")]
@@ -244,7 +257,10 @@ class _Tally:
         self._kinds: dict[tuple[str, str], _Kind] = {}  # by column and reason
 
     def add(self, rows: np.ndarray, faults: _Faults) -> np.ndarray:
-        """Count the faults of a batch and return its invalid rows [R] bool; a row counts for its first reason."""
+        """Count the faults of a batch, and return [R] whether each row is invalid.
+
+        A row with several faults is counted as dropped for the first reason only.
+        """
         bad = np.zeros(len(rows), bool)
         for column, fault, raw in faults:
             at = int(fault.bad.argmax())

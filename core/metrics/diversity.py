@@ -30,7 +30,7 @@ def intra_list_diversity(ranked: np.ndarray, vectors: "csr_matrix", k: int) -> n
     from scipy import sparse
 
     length = np.sqrt(np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel())
-    has_vector = np.append(length > 0, False)  # padding, -1, reads the last
+    has_vector = np.append(length > 0, False)  # padding, -1, reads the appended False
     unit = sparse.diags_array(np.divide(1.0, length, out=np.zeros_like(length), where=length > 0)) @ vectors
     diversity = np.full(len(ranked), np.nan)
     for start in range(0, len(ranked), _QUERIES_AT_ONCE):
@@ -49,11 +49,11 @@ def intra_list_diversity(ranked: np.ndarray, vectors: "csr_matrix", k: int) -> n
 
 
 def personalisation(ranked: np.ndarray, n_items: int, k: int) -> float:
-    """Return the inter-list diversity: 1 - mean over all pairs of |A ∩ B| / √(|A| |B|), A and B the first k.
+    """Return the inter-list diversity: 1 - the mean over all pairs of lists A, B cut at k of |A ∩ B| / √(|A| |B|).
 
-    0 if all lists have the same items in any order, 1 if no two share one. Computed exactly in one pass over the lists:
-    an item in lists of weights w (1/√|A| each) adds (Σ w)² - Σ w². Missing positions make a list shorter; empty lists
-    are left out.
+    0 if all lists have the same items in any order, 1 if no two lists share an item. Computed exactly in one pass over
+    the lists: with a weight w = 1/√|A| for each list A that holds an item, the item adds (Σ w)² - Σ w² to the sum over
+    ordered pairs. Missing positions make a list shorter; empty lists are left out.
 
     Returns: in [0, 1]; NaN with fewer than two lists.
     Source: Zhou et al., Solving the apparent diversity-accuracy dilemma of recommender systems (PNAS 2010).

@@ -1,4 +1,4 @@
-"""Checks of recommended lists and sets of relevant items, and the positions that are hits."""
+"""The positions of recommended lists that hold a relevant item (hits), and checks of lists and relevant items."""
 
 import numpy as np
 
@@ -41,7 +41,7 @@ def queries_of(offsets: np.ndarray) -> np.ndarray:
 
 
 def unique_pairs(offsets: np.ndarray, items: np.ndarray, n_items: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the items of queries, as CSR, with no item twice in a query, in the order of the catalogue."""
+    """Return the items of queries as CSR without duplicates within a query, in the order of the catalogue."""
     pairs = np.unique(_keys(offsets, items, n_items))
     return np.searchsorted(pairs, np.arange(len(offsets), dtype=np.int64) * n_items), pairs % n_items
 

@@ -6,7 +6,7 @@ from core.metrics.lists import PADDING, queries_of
 
 
 def novelty(ranked: np.ndarray, train_counts: np.ndarray, k: int) -> np.ndarray:
-    """Return the mean self-information in bits of the items in the first k: mean of -log2 p, p their share of train.
+    """Return the mean of -log2 p over the items in the first k, in bits, with p an item's share of the train events.
 
     An item without events in train counts as one with one event, to keep the value finite. Missing positions are left
     out. [Q]; NaN for an empty list, and everywhere where train is empty.
@@ -21,7 +21,7 @@ def novelty(ranked: np.ndarray, train_counts: np.ndarray, k: int) -> np.ndarray:
 def average_popularity(ranked: np.ndarray, train_counts: np.ndarray, k: int) -> np.ndarray:
     """Return the mean number of train events of the items in the first k (average recommendation popularity).
 
-    A measure of popularity bias, to be compared with that of the popularity baseline. Missing positions are left out.
+    It measures popularity bias: compare the value with that of the popularity baseline. Missing positions are left out.
     [Q]; NaN for an empty list.
     Source: Yin et al., Challenging the long tail recommendation (VLDB 2012); Abdollahpouri, Burke and Mobasher,
     Managing popularity bias in recommender systems with personalized re-ranking (FLAIRS 2019).
@@ -42,7 +42,7 @@ def popularity_ranks(ranked: np.ndarray, train_counts: np.ndarray, offsets: np.n
     Args:
       ranked: [Q, K] item rows, padded with -1.
       train_counts: [n_items] events in train; ties go to the lower row.
-      offsets, seen: CSR of the items of each query that may not be returned, none twice.
+      offsets, seen: the items that may not be returned to each query as CSR, without duplicates within a query.
     Returns: [Q, K]; the size of the catalogue for padding.
     """
     n_items = len(train_counts)
@@ -50,7 +50,7 @@ def popularity_ranks(ranked: np.ndarray, train_counts: np.ndarray, offsets: np.n
     rank[np.argsort(-train_counts, kind="stable")] = np.arange(n_items)
     rank[PADDING] = n_items
     listed = rank[ranked]
-    # One search over all queries counts the more popular items of each that may not be returned.
+    # For each listed item, count the more popular items that may not be returned, with one search for all queries.
     excluded = np.sort(queries_of(offsets) * (n_items + 1) + rank[seen])
     before = np.searchsorted(excluded, np.arange(len(ranked))[:, None] * (n_items + 1) + listed) - offsets[:-1, None]
     return np.where(ranked == PADDING, n_items, listed - before)
@@ -60,13 +60,14 @@ def serendipity(hits: np.ndarray, ranks: np.ndarray, n_relevant: np.ndarray, k: 
     """Return the share of the first k positions with a relevant item that a list by popularity would not hold.
 
     |(top k \\ the k most popular items that may be returned) ∩ relevant| / k: at most precision, and 0 for the
-    popularity baseline. The primitive model of what is expected is popularity in train; missing positions and k beyond
-    the list are misses.
+    popularity baseline. Popularity in train is the sources' "primitive model", which decides what items are expected.
+    Missing positions and k beyond the list are misses.
 
     Args:
-      hits: [Q, K]
-      ranks: [Q, K] of `popularity_ranks`.
-      n_relevant: [Q]
+      hits: [Q, K] bool, from `core.metrics.hits`.
+      ranks: [Q, K] from `popularity_ranks`.
+      n_relevant: [Q] the number of relevant items.
+      k: the cutoff.
     Returns: [Q] in [0, 1]; NaN without a relevant item.
     Source: Ge, Delgado-Battenfeld and Jannach, Beyond accuracy (RecSys 2010), after Murakami, Mori and Orihara (2007);
     Kaminskas and Bridge, Diversity, serendipity, novelty, and coverage (TiiS 2016).

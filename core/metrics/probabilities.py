@@ -27,8 +27,8 @@ class Reliability(NamedTuple):
 def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
     """Return the mean negative log-likelihood in nats: -mean(y ln p + (1 - y) ln(1 - p)).
 
-    p is clipped to [1e-15, 1 - 1e-15]. To be compared with the entropy of the labels, which is the value of a constant
-    prediction of the base rate.
+    p is clipped to [1e-15, 1 - 1e-15]. Compare the value with the entropy of the labels, which is the value of a
+    constant prediction of the base rate.
     Source: Good, Rational decisions (JRSS B 1952).
     """
     labels, p = _checked(labels, probabilities)
@@ -71,11 +71,11 @@ def roc_auc(labels: np.ndarray, scores: np.ndarray) -> float:
 
 
 def grouped_roc_auc(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> float:
-    """Return the mean AUC within groups (users), weighted by their ones; groups with equal labels are left out.
+    """Return the mean AUC within groups, weighted by the number of rows with label 1.
 
-    Unlike `roc_auc` it does not compare scores of different users.
+    Groups whose labels are all equal are left out. Unlike `roc_auc`, scores of different groups are not compared.
     Source: Zhu et al., Optimized cost per click in Taobao display advertising (KDD 2017); Zhou et al., Deep interest
-    network for click-through rate prediction (KDD 2018); which weight by impressions or clicks.
+    network for click-through rate prediction (KDD 2018); both weight the AUC of a user by impressions or clicks.
     """
     _, codes = np.unique(groups, return_inverse=True)
     values, ones = _auc_of_groups(labels, scores, codes)
@@ -84,7 +84,7 @@ def grouped_roc_auc(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) 
 
 
 def _auc_of_groups(labels: np.ndarray, scores: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return [G] the AUC within each group, NaN for equal labels; and [G] the number of its ones."""
+    """Return [G] the AUC in each group, NaN if its labels are all equal; and [G] its number of rows with label 1."""
     labels = _binary(labels)
     if labels.shape != scores.shape or labels.shape != groups.shape:
         raise ValueError(

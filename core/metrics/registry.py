@@ -20,11 +20,11 @@ class Lists:
 
     Args:
       ranked: [Q, K] item rows, best first, padded with -1.
-      hits: [Q, K] bool, of `hits`.
+      hits: [Q, K] bool, from `core.metrics.hits`.
       n_relevant: [Q] the number of relevant items.
       n_candidates: [Q] the number of items that may be listed.
       train_counts: [N] the number of events of each item in train.
-      popularity_ranks: [Q, K] of `popularity_ranks`.
+      popularity_ranks: [Q, K] from `core.metrics.popularity_ranks`.
       vectors: [N, F] a sparse row of features per item.
     """
 
@@ -86,9 +86,9 @@ BY_QUERY: dict[str, Callable[[Lists, int], np.ndarray]] = {
     "intra_list_diversity": lambda lists, k: diversity.intra_list_diversity(lists.ranked, lists.vectors, k),
     "user_coverage": lambda lists, k: coverage.user_coverage(lists.ranked, k),
 }
-# Those of them whose mean weights a query by its number of relevant items. Source: Zhu et al., Optimized cost per click
-# in Taobao display advertising (KDD 2017), and Zhou et al., Deep interest network (KDD 2018), who weight the AUC of a
-# user by impressions or clicks; here relevant items take the place of clicks.
+# The metrics of `BY_QUERY` whose mean weights a query by its number of relevant items. Source: Zhu et al., Optimized
+# cost per click in Taobao display advertising (KDD 2017), and Zhou et al., Deep interest network (KDD 2018), who weight
+# the AUC of a user by impressions or clicks; here relevant items replace clicks.
 WEIGHTED = frozenset({"grouped_auc"})
 METRICS: dict[str, Callable[..., Any]] = {**BY_QUERY, **AGGREGATE}
 

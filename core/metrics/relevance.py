@@ -84,17 +84,17 @@ def ndcg(hits: np.ndarray, n_relevant: np.ndarray, k: int) -> np.ndarray:
     top = hits[:, :k]
     discounts = 1 / np.log2(np.arange(2, k + 2))
     ideal = np.cumsum(discounts)[np.clip(n_relevant, 1, k) - 1]
-    # Not a matrix product, in which BLAS sums a row in an order that depends on other rows. A sum in another order than
-    # that of the ideal may still exceed it by one unit in the last place.
+    # A matrix product is not used, since the order in which BLAS sums a row depends on the other rows. The gain is
+    # still summed in another order than the ideal and may exceed it by a rounding error, hence the minimum below.
     gain = (top * discounts[: top.shape[1]]).sum(axis=1)
     return _of_relevant(np.minimum(gain / ideal, 1.0), n_relevant)
 
 
 def auc(ranked: np.ndarray, hits: np.ndarray, n_relevant: np.ndarray, n_candidates: np.ndarray, k: int) -> np.ndarray:
-    """Return the area under the ROC curve: the probability that a random relevant item comes before another one.
+    """Return the area under the ROC curve: the probability that a random relevant item precedes a random other item.
 
     AUC@k = (Σ_{hits in the first k} (n - misses before it) + U·V / 2) / (r·n), with r relevant and n other candidates,
-    of which U and V are not among the first k. Unlisted items are tied, and a tied pair counts one half: with k and the
+    of which U and V are not in the first k. Unlisted items are tied, and a tied pair counts one half: with k and the
     list as long as the catalogue this is the AUC of the whole order; cut at k it is the limited AUC, whose curve
     continues as a straight line. A list without a hit has a little less than 0.5.
 

@@ -14,16 +14,16 @@ _DRAWN_AT_ONCE = 1 << 24  # random numbers, which bounds memory
 
 
 def draw_negatives(offsets: np.ndarray, known: np.ndarray, n_items: int, n: int, seed: int) -> np.ndarray:
-    """Draw n different items per query without events of its user, each with the same probability.
+    """Draw for each query n different items that its user has no event with, uniformly.
 
     Args:
       offsets, known: CSR of the items of all events of each query's user, the relevant one included.
       n_items: size of the catalogue.
       n: the number of items to draw.
-      seed: of the draws.
+      seed: the seed of the draws.
     Returns: [Q, n] item rows.
     Raises:
-      ValueError: a query has fewer than n such items.
+      ValueError: the user of a query has no event with fewer than n items.
     """
     left = n_items - np.diff(offsets)
     if len(left) and left.min() < n:
@@ -47,7 +47,7 @@ def ranks_by_score(scores: np.ndarray, positives: np.ndarray, negatives: np.ndar
     Args:
       scores: [Q, n_items] of the whole catalogue.
       positives: [Q] the relevant item.
-      negatives: [Q, n] of `draw_negatives`.
+      negatives: [Q, n] from `draw_negatives`.
     """
     own = np.take_along_axis(scores, positives[:, None], axis=1)
     return (np.take_along_axis(scores, negatives, axis=1) >= own).sum(axis=1)
@@ -59,7 +59,7 @@ def ranks_in_lists(ranked: np.ndarray, positives: np.ndarray, negatives: np.ndar
     Args:
       ranked: [Q, K] item rows, best first, padded with -1.
       positives: [Q] the relevant item.
-      negatives: [Q, n] of `draw_negatives`.
+      negatives: [Q, n] from `draw_negatives`.
       k: the largest cutoff of the metrics.
     Raises:
       ValueError: a list ends before its relevant item and before k of its negatives, so that the rank is unknown.

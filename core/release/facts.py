@@ -1,4 +1,4 @@
-"""The facts of a release in its manifest, beside its files."""
+"""The facts about a release that its manifest records beside the list of its files."""
 
 from typing import Any
 
@@ -9,14 +9,16 @@ from core.settings import Settings
 
 
 class Facts(Settings):
-    """What the manifest of a release says about it."""
+    """The facts about a release in its manifest."""
 
     name: str = Field("", description="The name of the recommender.")
     seed: int = Field(0, description="The seed of the run.")
     metrics: dict[str, dict[str, float]] = Field(default_factory=dict, description="Step -> metric -> mean on test.")
     split: dict[str, Any] | None = Field(None, description="The settings that decided which events were test.")
     ml_metadata: dict[str, int] = Field(default_factory=dict, description="Input of ReleasePusher -> artifact id.")
-    serving: dict[str, Any] = Field(default_factory=dict, description="The serving settings, unchecked.")
+    serving: dict[str, Any] = Field(
+        default_factory=dict, description="The serving settings, which `serving.settings.read` checks."
+    )
 
 
 def of_manifest(manifest: dict[str, Any]) -> Facts:

@@ -5,7 +5,7 @@
 
 The two models of a release are pushed one after the other with different numbers, so the highest numbers need not
 belong to the same release. `models.config` names the versions of one release and is replaced by rename: a server that
-reads it changes both models or none. All of this is written under the lock of `core.release.writer`.
+reads it changes both models or none. Every change is made under the lock of `core.release.writer`.
 """
 
 import os
@@ -22,10 +22,10 @@ STEPS = (reader.RETRIEVAL, reader.RANKING)
 
 
 def configuration(folder: Path, version: str) -> list[str] | None:
-    """Return the lines of TensorFlow Serving's model configuration for one release, and restore missing pushed models.
+    """Restore the pushed models of a release if missing, and return TensorFlow Serving's configuration for it as lines.
 
     The format is `ModelServerConfig` of tensorflow_serving/config/model_server_config.proto as text. The result is None
-    if the release was not pushed, or if the folders of the pushed models are not on this machine.
+    if the models of the release were not pushed, or if the folders of the pushed models are not on this machine.
     """
     pair = _pair(folder, version)
     if set(pair) != set(STEPS) or not all(path.parent.is_dir() for path in pair.values()):
@@ -77,11 +77,11 @@ def relative_folder(folder: Path, step: str, path: Path) -> str:
     """Return the folder of a pushed model relative to the folder of the releases, as in a manifest.
 
     Args:
-      folder: of the releases.
-      step: of the model.
-      path: of the pushed model: `<any name>/<step>/<number>` beside the folder of the releases.
+      folder: the folder of the releases.
+      step: the step of the model.
+      path: the folder of the pushed model: `<any name>/<step>/<number>` beside the folder of the releases.
     Raises:
-      ReleaseError: it is elsewhere.
+      ReleaseError: `path` is elsewhere.
     """
     relative = os.path.relpath(path, folder)
     if not _RELATIVE_FOLDER.fullmatch(relative) or Path(relative).parent.name != step:
@@ -110,5 +110,5 @@ def _pair(folder: Path, version: str) -> dict[str, Path]:
 
 
 def _escaped(path: Path) -> str:
-    """Return a path as the content of a string in text format."""
+    """Return a path escaped as the content of a string in protobuf's text format."""
     return str(path).replace("\\", "\\\\").replace('"', '\\"')

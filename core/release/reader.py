@@ -24,7 +24,7 @@ from core.release import signing
 RETRIEVAL, INDEX, RANKING, STATISTICS = "retrieval", "index", "ranking", "statistics"
 FOLDERS = (RETRIEVAL, INDEX, RANKING, names.USERS_FOLDER, STATISTICS)
 FILES = (names.CATALOGUE_FILE, names.EVALUATION_FILE)
-FORMAT = 4  # of the manifest; raised with each change that other versions of twostep cannot read
+FORMAT = 4  # the version of the manifest's format; raised with each change that other versions of twostep cannot read
 
 VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 CURRENT, HISTORY = "current", "history"
@@ -53,7 +53,7 @@ def versions(releases: Path) -> list[str]:
 
 
 def earlier(releases: Path) -> list[str]:
-    """Return the existing versions that were in force before the present one, latest first, each once."""
+    """Return the existing versions that were in force before, without the one in force now; latest first, each once."""
     existing, now = set(versions(releases)), current(releases)
     latest_first = dict.fromkeys(reversed(history(releases)))
     return [version for version in latest_first if version in existing and version != now]
@@ -76,9 +76,9 @@ def manifest(releases: Path, version: str | None = None, trusted: Sequence[Path]
       version: a version.
       trusted: files of public keys, one of which must have signed the manifest; without any, it need not be signed.
     Returns:
-      format, version, created; files, a mapping of paths to sha256 and size; content_digest over them; served, step →
-      the folder of its pushed model, relative to that of the releases; facts; seal, a digest of all these; and, in a
-      signed release, signature.
+      format, version, created; files, a mapping of paths to sha256 and size; content_digest, a digest of `files`;
+      served, step → the folder of its pushed model, relative to the folder of the releases; facts; seal, a digest of
+      all these; and, in a signed release, signature.
     Raises:
       ReleaseError: there is no such version, or its manifest cannot be read, was changed or is not signed.
     """
@@ -95,14 +95,14 @@ def manifest(releases: Path, version: str | None = None, trusted: Sequence[Path]
 
 
 def manifest_of(folder: Path, trusted: Sequence[Path] = (), todo: str = "Copy it again.") -> dict[str, Any]:
-    """Return the manifest in the folder of one release, whose name need not be the version.
+    """Return the manifest in the folder of one release; the name of the folder need not be the version.
 
     Args:
-      folder: of the release.
-      trusted: as of `manifest`.
+      folder: the folder of the release.
+      trusted: as for `manifest`.
       todo: the last sentence of an error: what the user can do.
     Raises:
-      ReleaseError: as `manifest`.
+      ReleaseError: the manifest cannot be read, was changed or is not signed.
     """
     path = Path(folder) / names.MANIFEST_FILE
     try:
@@ -126,7 +126,7 @@ def manifest_of(folder: Path, trusted: Sequence[Path] = (), todo: str = "Copy it
 
 
 def _has_shape(value: dict[str, Any]) -> bool:
-    """Return whether the values of a manifest that code reads have the right types."""
+    """Return whether `files`, `served` and `facts` of a manifest have the expected types."""
     files_, served, facts = (value.get(key) for key in ("files", "served", "facts"))
     return (
         isinstance(facts, dict)
@@ -144,7 +144,7 @@ def verify(releases: Path, version: str | None = None, trusted: Sequence[Path] =
     """Check every file of `version`, by default of the one in force, against its manifest.
 
     Raises:
-      ReleaseError: a file is damaged, missing or extra, the first of which is named; or as for `manifest`.
+      ReleaseError: a file is damaged, missing or not in the manifest; the error names the first. Or as for `manifest`.
     """
     with reading(releases, version, trusted):
         pass
@@ -158,7 +158,11 @@ def resolve(releases: Path, version: str | None = None, trusted: Sequence[Path] 
 
 @contextlib.contextmanager
 def reading(releases: Path, version: str | None = None, trusted: Sequence[Path] = ()) -> Iterator[Path]:
-    """Yield what `resolve` returns, locked against deletion until the block ends. Raises: ReleaseError."""
+    """Yield the verified folder of `version`, as `resolve` returns it, and lock it against deletion in the block.
+
+    Raises:
+      ReleaseError: as for `verify`.
+    """
     name = chosen(releases, version)
     with contextlib.ExitStack() as stack:
         while True:
@@ -179,7 +183,13 @@ def reading(releases: Path, version: str | None = None, trusted: Sequence[Path] 
 
 @contextlib.contextmanager
 def reading_copy(folder: Path, trusted: Sequence[Path] = ()) -> Iterator[Path]:
-    """Yield the folder of one release, whose name need not be the version, after `verify`. Raises: ReleaseError."""
+    """Yield the verified folder of one release, and lock it against deletion in the block.
+
+    The name of the folder need not be the version.
+
+    Raises:
+      ReleaseError: as for `verify`.
+    """
     folder = folder.resolve()
     with contextlib.ExitStack() as stack:
         try:
@@ -252,7 +262,7 @@ def _known(releases: Path) -> str:
 
 
 def _to_choose(releases: Path) -> str:
-    """Return sentences on how to put a release in force."""
+    """Return sentences with the existing versions and, if there are any, how to put one in force."""
     todo = " Put one in force with `twostep release rollback`." if versions(releases) else ""
     return _known(releases) + todo
 
@@ -273,21 +283,21 @@ def _instead(releases: Path, damaged: str) -> str:
 def content_digest(manifest_files: dict[str, dict[str, Any]]) -> str:
     """Return the SHA-256 over the paths and digests of the files of a manifest.
 
-    Models fitted twice with the same seed have the same weights but different graph files, since TensorFlow numbers
-    functions consecutively in a process.
+    The digests of two models that were fitted with the same seed may differ: the weights are the same, but not the
+    graph files, since TensorFlow numbers functions consecutively in a process.
     """
-    # TensorFlow writes a random number into the fingerprint of a model.
+    # `fingerprint.pb` is left out, since TensorFlow writes a random number into it.
     content = ((name, facts) for name, facts in sorted(manifest_files.items()) if not name.endswith("/fingerprint.pb"))
     lines = "".join(f"{facts['sha256']}  {name}\n" for name, facts in content)
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def seal(values: dict[str, Any]) -> str:
-    """Return the SHA-256 of a manifest, which covers what the digests of files do not."""
+    """Return the SHA-256 of the values of a manifest, which protects those that `content_digest` does not cover."""
     return hashlib.sha256(sealed(values)).hexdigest()
 
 
 def sealed(values: dict[str, Any]) -> bytes:
-    """Return the content that the seal and the signature of a manifest cover: all keys but these two."""
+    """Return the values of a manifest as JSON, without `seal` and `signature`, which are computed from this content."""
     covered = {key: value for key, value in values.items() if key not in ("seal", "signature")}
     return json.dumps(covered, sort_keys=True).encode()

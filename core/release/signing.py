@@ -12,7 +12,9 @@ PRIVATE_FILE, PUBLIC_FILE = "release-key.pem", "release-key.pub.pem"
 
 
 def make_keys(folder: Path) -> tuple[Path, Path]:
-    """Write a new pair of keys and return the files of the private key, readable by its owner only, and the public key.
+    """Write a new pair of keys, and return the files of the private key and of the public key.
+
+    The private key is readable by its owner only.
 
     Raises:
       ReleaseError: one of the files exists.

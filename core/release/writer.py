@@ -32,12 +32,12 @@ def publish(
     """Copy `parts` into a new version, put it in force and return its name.
 
     Args:
-      folder: of the releases; created if missing.
-      parts: the source of each of `FOLDERS` and `FILES`. A file that is a part itself is left out of the folder that
-        contains it.
-      facts: JSON values of the manifest beside the files: name, seed, metrics, ML Metadata ids.
+      folder: the folder of the releases; created if missing.
+      parts: the source of each of `FOLDERS` and `FILES`. If one of `FILES` is inside a source folder, it is not copied
+        with that folder.
+      facts: the values of `core.release.facts.Facts` as JSON.
       served: step → the folder of its model for TensorFlow Serving; see `core.release.pushed.relative_folder`.
-      created: the time in the version; now by default. The digest in the version depends on the content only.
+      created: the time that begins the version; now by default. The digest that ends it depends on the content only.
       signing_key: file of the private key that signs the manifest; None for no signature.
 
     Raises:
@@ -73,14 +73,14 @@ def publish(
 def rollback(folder: Path, to: str | None = None, trusted: Sequence[Path] = ()) -> str:
     """Put `to` in force, by default the version that was in force before, and return it.
 
-    A second call without a version undoes the first.
+    A second call without `to` undoes the first.
 
     Args:
-      folder: of the releases.
+      folder: the folder of the releases.
       to: a version.
       trusted: as for `core.release.reader.manifest`.
     Raises:
-      ReleaseError: no version was in force before, or the version is unknown or does not verify.
+      ReleaseError: no version was in force before, or the version does not exist or fails verification.
     """
     folder = _existing(folder)
     with _writing(folder), locks.exclusive(folder / _LOCK):
@@ -94,16 +94,16 @@ def collect(folder: Path, keep: int, serving: Path | None = None, dry_run: bool 
     """Delete all releases but the newest `keep`, and the pushed models that belong to no remaining release.
 
     Also kept are the `keep` releases that were in force last, always including the present and the previous one, and
-    releases that a process reads. Partial folders of processes that died are deleted too.
+    releases that a process is reading. Partial folders of processes that died are deleted too.
 
     Args:
-      folder: of the releases.
-      keep: the number of releases, at least 1.
+      folder: the folder of the releases.
+      keep: the number of newest releases to keep, at least 1.
       serving: the folder that the Pushers write to; None to keep all pushed models.
-      dry_run: delete nothing.
+      dry_run: whether to delete nothing.
 
     Returns:
-      The folders that were, or would be, deleted.
+      The folders that were deleted or, if `dry_run`, would be.
 
     Raises:
       UsageError: `keep` is below 1.
@@ -151,9 +151,9 @@ def _writing(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _partial_folder(folder: Path) -> Iterator[Path]:
-    """Yield a hidden folder, deleted when the block ends; delete those of processes that died.
+    """Yield a hidden folder, which is deleted when the block ends; first delete such folders of processes that died.
 
-    A lock on the folder distinguishes a process that died from a slow one.
+    The folder is locked in the block: an unlocked one belongs to a process that died.
     """
     with contextlib.ExitStack() as stack:
         with locks.exclusive(folder / _LOCK):
@@ -168,7 +168,7 @@ def _partial_folder(folder: Path) -> Iterator[Path]:
 
 
 def _reveal(partial: Path, folder: Path, version: str, content: str) -> None:
-    """Rename the complete folder to its version. If the same content was published in the same second, keep that."""
+    """Rename the complete folder to its version; do nothing if a release with the same version and content exists."""
     target = folder / version
     if target.exists():
         reader.verify(folder, version)
@@ -180,10 +180,10 @@ def _reveal(partial: Path, folder: Path, version: str, content: str) -> None:
 
 
 def _put_in_force(folder: Path, version: str) -> None:
-    """Replace `current`; append its former value to the history first, so that a crash in between does no harm."""
+    """Replace `current`; first append its former value to the history, so that a crash in between does not lose it."""
     path = folder / reader.CURRENT
     before = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
-    config = pushed.configuration(folder, version)  # first, since it may copy models, which can fail
+    config = pushed.configuration(folder, version)  # before any change, since copying missing models can fail
     if before != version:
         if reader.VERSION.fullmatch(before):  # a damaged value is replaced, and not kept in the history
             _replace_lines(folder / reader.HISTORY, [*reader.history(folder), before])
@@ -209,7 +209,7 @@ def _outdated(folder: Path, keep: int) -> list[Path]:
 
 
 def _hide(path: Path) -> bool:
-    """Hide a release by a rename before it is deleted; return False for a link or a release that is being read."""
+    """Rename a release to a hidden folder, and return True; return False for a link or a release that is being read."""
     if path.is_symlink():
         return False
     with locks.try_exclusive(path) as locked:

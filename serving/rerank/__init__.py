@@ -1,5 +1,5 @@
 """Re-ranking: rules that make a ranker's list fresher, more diverse, calibrated or capped. Arrow, NumPy and SciPy only.
 
-A rule is a subclass of a kind in `rule`, and its settings a subclass of `RuleSettings` that names it. `Reranking` in
-`settings` is the registry: it has a field for each rule. `reranker` composes the configured rules.
+A rule is a subclass of one of the kinds in `rule`; its settings are a subclass of `RuleSettings`, whose `RULE` names
+the rule. `Reranking` in `settings` is the registry, with a field per rule. `reranker` applies the configured rules.
 """

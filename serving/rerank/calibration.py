@@ -12,11 +12,14 @@ from serving.rerank.candidates import CandidateFeatures
 from serving.rerank.items import Items
 from serving.rerank.rule import SelectionRule
 
-SMOOTHING = 0.01  # α of the paper: keeps the divergence finite for a category that the list lacks
+SMOOTHING = 0.01  # α of Steck (2018), which keeps the divergence finite for a category that the list lacks
 
 
 class Calibration(SelectionRule[settings.Calibration]):
-    """Minus the Kullback-Leibler divergence of the list's category shares from those of the user's history."""
+    """A gain for candidates that bring the list's shares of categories closer to those of the user's history.
+
+    The gain is the decrease of the Kullback-Leibler divergence between the two; see `CalibrationTerm`.
+    """
 
     def __init__(self, settings: settings.Calibration, items: Items):
         super().__init__(settings, items)
@@ -38,7 +41,7 @@ def history_shares(history: pa.ListArray, item_rows: Mapping[str, int], shares: 
 
     Args:
       history: [Q] lists of item ids.
-      item_rows: item id → catalogue row; other items are skipped.
+      item_rows: item id → catalogue row; items of the history that it lacks are skipped.
       shares: [N, G] p(g|i), the share of each category in an item.
     """
     lengths = history.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
@@ -52,17 +55,18 @@ def history_shares(history: pa.ListArray, item_rows: Mapping[str, int], shares: 
 
 
 class CalibrationTerm:
-    """The decrease of the divergence C(p, q) by each candidate.
+    """The decrease of the divergence C(p, q) if a candidate is selected next.
 
-    C(p, q) = Σ_g p(g|u) log(p(g|u) / q̃(g)), with q̃ = (1 - α) q + α p and q the mean of p(g|i) over the list. What all
-    candidates of a list share is left out of the gain, so it is computed from a candidate's own categories.
+    C(p, q) = Σ_g p(g|u) log(p(g|u) / q̃(g)), with q̃ = (1 - α) q + α p and q the mean of p(g|i) over the list. Parts of
+    the decrease that are equal for all candidates of a list are left out, so that the gain of a candidate depends only
+    on the categories that it has.
 
     Source: Steck, Calibrated recommendations (RecSys 2018), equations 2 to 6, with all weights of items 1; greedy as
     in its section 4.
 
     Args:
       features: p(g|i) of the candidates.
-      target: [Q, G] of `history_shares`; a row of zeros gives no gain.
+      target: [Q, G] from `history_shares`; a row of zeros gives no gain.
     """
 
     def __init__(self, features: CandidateFeatures, target: np.ndarray):

@@ -40,5 +40,5 @@ class CandidateFeatures:
         return self._transposed @ one_hot
 
     def dot(self, values: np.ndarray) -> np.ndarray:
-        """Return [Q, C] the inner product of each candidate's features with those of its list in `values` [columns]."""
+        """Return [Q, C] the inner product of each candidate's features with `values` [columns]."""
         return (self.matrix @ values).reshape(self.shape)

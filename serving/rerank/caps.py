@@ -1,4 +1,4 @@
-"""The rule `caps`: at most so many items with the same value among the first positions."""
+"""The rule `caps`: a maximum number of items with the same value among the first positions."""
 
 import numpy as np
 
@@ -26,9 +26,9 @@ class Cap(ConstraintRule[settings.Cap]):
 
 
 class CapConstraint:
-    """The number of selected items of each value.
+    """The state of a cap while lists are built: the number of selected items with each value.
 
-    An item with several values counts for each of them; one without a value is never excluded.
+    An item with several values counts for each value; an item without a value is never excluded.
 
     Args:
       features: 1 for each value of a candidate.

@@ -8,17 +8,18 @@ from serving.rerank.candidates import CandidateFeatures
 from serving.rerank.items import Items
 from serving.rerank.rule import SelectionRule
 
-# The weight of the identity in the DPP's kernel, which keeps it positive definite for items with the same features. In
-# a list longer than the rank of the features every gain would otherwise be -inf, and rounding errors would decide.
+# The weight of the identity matrix in the DPP's kernel, which keeps the kernel positive definite for items with the
+# same features. Otherwise, in a list longer than the rank of the features, all gains would be -inf, and rounding errors
+# would decide the order.
 REGULARIZATION = 0.1
 
 
 class MMR(SelectionRule[settings.MMR]):
-    """Maximal marginal relevance: minus the similarity to the selected items.
+    """Maximal marginal relevance: the gain of a candidate is minus its similarity to the selected items.
 
     Source: Carbonell and Goldstein, The use of MMR (SIGIR 1998): argmax λ rel(i) - (1 - λ) max_j sim(i, j), with our
-    weight as 1 - λ. The mean in place of the max makes it the greedy solution of max-sum diversification (Borodin, Lee
-    and Ye, PODS 2012).
+    weight as 1 - λ. With the mean in place of the maximum, the selection is the greedy solution of max-sum
+    diversification (Borodin, Lee and Ye, PODS 2012).
     """
 
     def __init__(self, settings: settings.MMR, items: Items):
@@ -59,10 +60,11 @@ class MMRTerm:
 
 
 class DPP(SelectionRule[settings.DPP]):
-    """Greedy MAP inference of a determinantal point process: the increase of log det of the selected items' kernel.
+    """Greedy MAP inference of a determinantal point process.
 
-    The kernel is S = (1 - ε) cos + ε · I with ε = `REGULARIZATION`; det S is the squared volume that the selected
-    items span. With L = diag(q) S diag(q), log det L = Σ 2 log q + log det S, so relevance on a log scale adds to it.
+    The gain of a candidate is the increase of log det S by its selection. S = (1 - ε) cos + ε · I, with
+    ε = `REGULARIZATION`, is the kernel of the selected items, and det S the squared volume that they span. For a kernel
+    L = diag(q) S diag(q) with qualities q, log det L = Σ 2 log q + log det S, so relevance is an added term.
 
     Source: Chen, Zhang and Zhou, Fast greedy MAP inference for determinantal point process (NeurIPS 2018), algorithm 1.
     """
@@ -82,7 +84,7 @@ class DPP(SelectionRule[settings.DPP]):
 
 
 class DPPTerm:
-    """The Cholesky factor of the selected items' kernel, a row of which is added with each selection.
+    """The Cholesky factor of the selected items' kernel, which grows by one row with each selection.
 
     Args:
       features: unit vectors of the candidates.
@@ -93,7 +95,7 @@ class DPPTerm:
         self._features = features
         count, width = features.shape
         self._factor = np.zeros((count, k, width), np.float32)
-        self._variance = np.ones(features.shape)  # d² of the paper
+        self._variance = np.ones(features.shape)  # d² in algorithm 1 of Chen, Zhang and Zhou
         self._lists, self._selected = np.arange(count), 0
 
     def gains(self) -> np.ndarray:
@@ -108,6 +110,6 @@ class DPPTerm:
         row = kernel - np.matmul(of_selected[:, None], factor)[:, 0]
         row /= np.sqrt(self._variance[self._lists, positions])[:, None]
         self._factor[:, self._selected] = row
-        # In exact arithmetic d² is at least the least eigenvalue of S; the maximum guards against rounding.
+        # In exact arithmetic d² is at least the smallest eigenvalue of S; the maximum corrects rounding errors.
         self._variance = np.maximum(self._variance - row**2, REGULARIZATION)
         self._selected += 1

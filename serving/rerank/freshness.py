@@ -10,7 +10,7 @@ from serving.rerank.rule import BonusRule
 
 
 class Freshness(BonusRule[settings.Freshness]):
-    """A bonus of weight · 2^(-age / half-life)."""
+    """A bonus of weight · 2^(-age / half-life), with the age at the time of the query."""
 
     def __init__(self, settings: settings.Freshness, items: Items):
         super().__init__(settings, items)
@@ -23,9 +23,9 @@ class Freshness(BonusRule[settings.Freshness]):
 
 
 def freshness(values: np.ndarray, format: str, times: np.ndarray, half_life_days: float) -> np.ndarray:
-    """Return [Q, C] 2^(-age / half-life), in [0, 1]: 1 for a new item, 0 for an unknown age.
+    """Return [Q, C] 2^(-age / half-life), in [0, 1]: 1 for an item of age 0, 0 for an unknown age.
 
-    An item dated after the query counts as new.
+    An item dated after the query has age 0.
 
     Args:
       values: [Q, C] values of the items' column, NaN where it is missing.

@@ -1,4 +1,4 @@
-"""Greedy selection: at each position the candidate with the highest score beside those selected before it."""
+"""Greedy selection: at each position, the candidate with the highest score given the candidates selected before."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from serving.rerank.rule import Constraint, SelectionTerm
 
-# Offsets far below any score: excluded candidates come after all others, padding after these.
+# Offsets larger than any score: excluded candidates come after all others, and padding comes last.
 _EXCLUDED, _PADDING = 1e6, -1e12
 
 
@@ -18,18 +18,18 @@ def greedy(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Select k candidates of each list.
 
-    Each selection is the argmax of (1 - Σ w) relevance + Σ w · gain over the candidates that no constraint excludes;
-    ties go to the first. Where all candidates that are left are excluded, those that the fewest constraints exclude are
-    taken: a list is never cut short. The first positions do not depend on k.
+    Each selection is the argmax of (1 - Σ w) relevance + Σ w · gain over the candidates that no constraint excludes; of
+    equal candidates, the first is selected. If every remaining candidate is excluded, the choice is among those that
+    the fewest constraints exclude, so that no list is shortened. The selection at a position does not depend on k.
 
     Args:
-      relevance: [Q, C], -inf for padding.
+      relevance: [Q, C] from `relevance`, plus bonuses; -inf for padding.
       k: at most C.
       terms: selection terms, each with its weight w.
       constraints: the constraints.
     Returns:
-      [Q, k] the positions of the selected candidates, in the order of selection; [Q, k] bool, those that were selected
-      although a constraint excludes them.
+      [Q, k] the positions of the selected candidates, in the order of selection; [Q, k] bool, whether a constraint
+      excludes the selected candidate.
     """
     rest = 1.0 - sum(weight for weight, _ in terms)
     filled = np.isfinite(relevance)

@@ -1,4 +1,4 @@
-"""The item data that re-ranking rules use. Each part is computed at its first use and shared by all rules."""
+"""The item data that re-ranking rules use. Each array is computed at its first use and shared by all rules."""
 
 import functools
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Items:
 
     @functools.cached_property
     def unit_vectors(self) -> sparse.csr_array:
-        """Return [N, F] the feature vectors with length 1, so that an inner product is the cosine; zero rows stay."""
+        """Return [N, F] the feature vectors, scaled to length 1, so that an inner product is a cosine; or zero rows."""
         vectors = item_vectors(self._catalogue, self._features)
         length = np.sqrt(np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel())
         return sparse.csr_array(sparse.diags_array(1 / np.where(length > 0, length, 1.0)) @ vectors)
@@ -50,8 +50,8 @@ class Items:
         return self._of_column(column).sign()
 
     def shares(self, column: str) -> sparse.csr_array:
-        """Return [N, V] the share of each value among those that an item has in a column: 1/n for each of n values."""
-        # A row of `item_vectors` over one column has length 1: its squared entries are shares.
+        """Return [N, V] the share of each value in a column of an item: 1/n for each value of an item with n values."""
+        # A row of `item_vectors` over one column has length 1, so the squares of its entries sum to 1.
         return self._of_column(column).power(2)
 
     def _of_column(self, column: str) -> sparse.csr_array:

@@ -9,7 +9,7 @@ from serving.rerank.rule import BonusRule
 
 
 class Popularity(BonusRule[settings.Popularity]):
-    """A penalty of weight · log popularity."""
+    """A penalty of weight · `log_popularity`."""
 
     def __init__(self, settings: settings.Popularity, items: Items):
         super().__init__(settings, items)

@@ -1,4 +1,4 @@
-"""The order of the ranker's scores, and the relevance of a candidate on a scale that all rankers share."""
+"""The candidates' order by the ranker's scores, and their relevance on a scale that is the same for all rankers."""
 
 import numpy as np
 
@@ -8,12 +8,12 @@ def order(scores: np.ndarray, fixed: np.ndarray | None = None) -> np.ndarray:
 
     Args:
       scores: [Q, C], -inf for padding, which comes last and stays last.
-      fixed: [Q, C] bool, candidates that keep their position; None for none.
+      fixed: [Q, C] bool, whether a candidate keeps its position; None if none does.
     """
     if fixed is None:
         return np.argsort(-scores, axis=1, kind="stable")
     by_score = np.argsort(np.where(fixed, np.nan, -scores), axis=1, kind="stable")  # NaN sorts last
-    positions = np.argsort(fixed, axis=1, kind="stable")  # of the free candidates, then of the fixed ones
+    positions = np.argsort(fixed, axis=1, kind="stable")  # those of the other candidates, then those of the fixed ones
     result = np.empty_like(by_score)
     np.put_along_axis(result, positions, by_score, axis=1)
     return result
@@ -22,11 +22,11 @@ def order(scores: np.ndarray, fixed: np.ndarray | None = None) -> np.ndarray:
 def relevance(scores: np.ndarray) -> np.ndarray:
     """Return [Q, C] the NDCG discount of each candidate's position, 1 / log2(1 + position from 1): 1, 0.63, 0.5, ….
 
-    The scale does not depend on that of the ranker's scores, so a weight means the same for every ranker and list, and
-    differences are largest at the first positions, of which the ranker is surest.
+    The value does not depend on the scale of the ranker's scores, so a rule's weight has the same effect for every
+    ranker and list. Differences are largest at the first positions, where the ranker is most certain.
 
     Args:
-      scores: [Q, C] of the candidates in the ranker's order; -inf for padding, which stays -inf.
+      scores: [Q, C] the scores of the candidates, in the ranker's order; -inf for padding, which stays -inf.
 
     Source of the discount: Järvelin and Kekäläinen, Cumulated gain-based evaluation of IR techniques (TOIS 2002).
     """

@@ -13,15 +13,15 @@ from serving.rerank.rule import BonusRule, ConstraintRule, SelectionRule
 from serving.rerank.settings import Reranking
 from transform.features import Feature
 
-_BATCH_CELLS = 1 << 23  # candidates · positions of a batch, which bounds memory
+_BATCH_CELLS = 1 << 23  # the maximum of lists · candidates · positions in a batch, which bounds memory
 
 
 class Reranker:
     """The order of the ranker, changed by re-ranking rules.
 
-    The relevance of a candidate is given by its position in the ranker's order (in the retriever's for a cold item, if
-    so configured), plus the bonuses. The items of a list are then selected one by one by relevance, selection rules and
-    constraints, and sorted by relevance within each page.
+    The relevance of a candidate is a function of its position in the ranker's order, in which a cold item may keep its
+    position in the retriever's order (`cold_items`); bonuses are added. The items of a list are then selected one by
+    one by relevance, selection rules and constraints, and sorted by relevance within each page.
 
     Args:
       settings: the configured rules.
@@ -52,12 +52,13 @@ class Reranker:
         """Re-rank the candidates of queries.
 
         Args:
-          queries: Q queries; their time and history are read.
-          rows: [Q, C] catalogue rows of the candidates in the retriever's order, which ties keep; -1 for padding.
-          scores: [Q, C] of the ranker, on any scale, -inf for padding.
+          queries: Q queries, of which rules read the time and the history.
+          rows: [Q, C] catalogue rows of the candidates in the retriever's order, -1 for padding; candidates with equal
+            scores keep this order.
+          scores: [Q, C] the ranker's scores on any scale, -inf for padding.
           k: the number of items to return.
         Returns:
-          [Q, min(k, C)] catalogue rows, best first, -1 for padding; and the ranker's scores of them.
+          [Q, min(k, C)] catalogue rows, best first, -1 for padding; and the ranker's scores of these items.
         """
         fixed = None if self._is_cold is None else self._is_cold[rows] & (rows >= 0)
         ranked = order(scores, fixed)
@@ -75,14 +76,14 @@ class Reranker:
         return np.take_along_axis(rows, selected, axis=1), np.take_along_axis(scores, selected, axis=1)
 
     def _select(self, queries: Queries, rows: np.ndarray, scores: np.ndarray, k: int) -> np.ndarray:
-        """Return [Q, k] the positions of the candidates that are listed, in the order in which they are."""
+        """Return [Q, k] the positions in `rows` of the candidates that are listed, in the order of the list."""
         values = relevance(scores)
         for rule in self._bonuses:
             values += rule.bonus(queries, rows)
         terms = [(rule.weight, rule.term(queries, rows, k)) for rule in self._selections]
         selected, violating = greedy(values, k, terms, [rule.constraint(rows) for rule in self._constraints])
-        # Items are sorted within a page only. A page also ends where a constraint does, and what a constraint excludes
-        # comes last on its page, so that a constraint on the first positions still holds after sorting.
+        # Items are sorted within a page only. So that a constraint on the first `top_k` positions holds after sorting,
+        # a page also ends at `top_k`, and items that a constraint excludes come last on their page.
         page = np.arange(k) // self.settings.page_size
         page = page + sum(np.arange(k) >= rule.top_k for rule in self._constraints)
         values = np.take_along_axis(values, selected, axis=1)

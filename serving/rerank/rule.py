@@ -2,9 +2,9 @@
 
 A rule is built once from its settings and the items, and used for many batches of lists. There are three kinds:
 
-- a `BonusRule` adds to the relevance of a candidate, independently of the other items of its list;
-- a `SelectionRule` adds to a candidate's score by the items that were selected before it;
-- a `ConstraintRule` excludes candidates by the items that were selected before them.
+- a `BonusRule` adds a number to the relevance of a candidate, independently of the other items of the list;
+- a `SelectionRule` adds a gain to the score of a candidate, which depends on the items selected before;
+- a `ConstraintRule` excludes candidates, depending on the items selected before.
 """
 
 from abc import ABC, abstractmethod
@@ -20,10 +20,10 @@ S = TypeVar("S", bound=RuleSettings)
 
 
 class SelectionTerm(Protocol):
-    """A selection rule's score of the candidates of one batch of lists, while these are built."""
+    """The state of a selection rule for one batch of lists, while their items are selected."""
 
     def gains(self) -> np.ndarray:
-        """Return [Q, C] the score of each candidate beside the items selected so far."""
+        """Return [Q, C] the gain of each candidate, given the items selected so far."""
         ...
 
     def select(self, positions: np.ndarray) -> None:
@@ -32,7 +32,7 @@ class SelectionTerm(Protocol):
 
 
 class Constraint(Protocol):
-    """A constraint rule's state for one batch of lists, while these are built."""
+    """The state of a constraint rule for one batch of lists, while their items are selected."""
 
     def exceeded(self) -> np.ndarray:
         """Return [Q, C] bool, the candidates that the rule excludes."""
@@ -44,10 +44,10 @@ class Constraint(Protocol):
 
 
 class Rule(ABC, Generic[S]):
-    """A re-ranking rule. A subclass computes in `__init__` what does not depend on a query.
+    """A re-ranking rule. A subclass computes in `__init__` all values that do not depend on a query.
 
     Args:
-      settings: of the rule.
+      settings: the settings of the rule.
       items: the items of the catalogue.
     """
 
@@ -60,11 +60,11 @@ class BonusRule(Rule[S]):
 
     @abstractmethod
     def bonus(self, queries: Queries, rows: np.ndarray) -> np.ndarray:
-        """Return [Q, C] what is added to the relevance of the candidates at catalogue rows [Q, C]; -1 is padding."""
+        """Return [Q, C] the numbers to add to the relevance of candidates; `rows` is [Q, C], -1 for padding."""
 
 
 class SelectionRule(Rule[S]):
-    """A rule that scores candidates by the items selected before them."""
+    """A rule whose gain for a candidate depends on the items selected before."""
 
     @property
     @abstractmethod
@@ -73,11 +73,11 @@ class SelectionRule(Rule[S]):
 
     @abstractmethod
     def term(self, queries: Queries, rows: np.ndarray, k: int) -> SelectionTerm:
-        """Return the rule's state for the candidates at catalogue rows [Q, C], of which k a list are selected."""
+        """Return the rule's state for candidates, of which k per list will be selected; `rows` is [Q, C]."""
 
 
 class ConstraintRule(Rule[S]):
-    """A rule that excludes candidates by the items selected before them."""
+    """A rule that excludes candidates, depending on the items selected before."""
 
     @property
     @abstractmethod

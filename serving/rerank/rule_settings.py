@@ -1,4 +1,4 @@
-"""The base class of the settings of re-ranking rules. Without Arrow, as `settings`."""
+"""The base class of the settings of re-ranking rules. The module imports no Arrow, like `settings`."""
 
 import importlib
 from collections.abc import Callable
@@ -11,11 +11,11 @@ class RuleSettings(Settings):
     """The settings of one re-ranking rule.
 
     Attributes:
-      RULE: `module:class` of the rule, a subclass of a kind in `serving.rerank.rule`; a path, so that reading a
-        configuration does not import it.
+      RULE: the rule's class as `module:class`, a subclass of one of the kinds in `serving.rerank.rule`. It is text, so
+        that reading a configuration does not import the rule.
       COLUMN_KIND: the kind of item feature that `column` names; None for a rule without a column.
-      COMPARES_ITEMS: whether the rule compares items by their features; then at least one has to be configured.
-      SHARES_SCORE: whether `weight` is a share of the score of a candidate; relevance has the rest.
+      COMPARES_ITEMS: whether the rule compares items by their features, so that at least one must be configured.
+      SHARES_SCORE: whether `weight` is a share of the score of a candidate, of which relevance has the rest.
     """
 
     RULE: ClassVar[str]
@@ -25,7 +25,7 @@ class RuleSettings(Settings):
 
     @property
     def share(self) -> float:
-        """Return the share of the rule in the score of a candidate, 0 for a rule that has none."""
+        """Return the share of the rule in the score of a candidate; 0 for a rule whose weight is not a share."""
         return getattr(self, "weight", 0.0) if self.SHARES_SCORE else 0.0
 
     @classmethod

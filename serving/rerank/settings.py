@@ -1,4 +1,4 @@
-"""The settings of re-ranking. Without Arrow, so that a configuration is checked without importing it."""
+"""The settings of re-ranking, in a module without Arrow, so that checking a configuration does not import it."""
 
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Literal
@@ -64,8 +64,8 @@ class MMR(RuleSettings):
     )
     similarity: Literal["mean", "max"] = Field(
         "mean",
-        description="The similarity to the items selected before: their `mean`, whose complement is intra-list "
-        "diversity, or their `max`, which separates any two items and costs more relevance.",
+        description="The similarity to the items selected before: the `mean` over these items, whose complement is "
+        "intra-list diversity, or the `max`, which avoids any two similar items and costs more relevance.",
     )
 
 
@@ -85,7 +85,7 @@ class DPP(RuleSettings):
 
 
 class Calibration(RuleSettings):
-    """Shares of categories in the list that follow the shares in the user's history."""
+    """Calibration of the list, whose shares of categories become similar to those in the user's history."""
 
     RULE = "serving.rerank.calibration:Calibration"
     COLUMN_KIND = "categorical"
@@ -113,14 +113,14 @@ class Cap(RuleSettings):
 
 
 class Reranking(Settings):
-    """The re-ranking of the ranker's order; by default none."""
+    """The re-ranking of the ranker's lists; by default no rule is applied."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {"cold": "cold_items", "page": "page_size"}
 
     cold_items: Literal["ranked", "retrieved"] = Field(
         "ranked",
-        description="The position of cold items: `ranked`, by the ranker, which learns from events; "
-        "`retrieved`, the position in the retriever's order.",
+        description="The position of cold items: `ranked`, by the score of the ranker, which is trained on events and "
+        "so tends to place them last; `retrieved`, the position in the retriever's order.",
     )
     # The registry of the rules, in the order in which they are applied.
     freshness: Freshness | None = Field(None, description="A bonus for new items.")
@@ -134,7 +134,7 @@ class Reranking(Settings):
         ge=1,
         le=10_000,
         description="The number of positions per page; items are selected page by page and sorted by relevance within "
-        "it. 1 keeps the order of selection.",
+        "each page. 1 keeps the order of selection.",
     )
 
     @model_validator(mode="after")
@@ -191,7 +191,7 @@ def check(settings: Reranking, features: dict[str, Feature]) -> None:
       settings: the settings of re-ranking.
       features: the features of items, by column.
     Raises:
-      ValueError: one is missing or of another kind.
+      ValueError: a feature is missing or of another kind.
     """
     raws = raw_columns(features)
     fitting = {
