@@ -39,7 +39,7 @@ def add_arguments(subparsers: Any) -> None:
                 "--dry-run", action="store_true", help="print what would be deleted, and delete nothing"
             )
     keys = actions.add_parser("keys", help="make a pair of keys to sign releases", description=_KEYS)
-    keys.add_argument("folder", metavar="FOLDER", type=Path, help="the folder of the two files")
+    keys.add_argument("folder", metavar="FOLDER", type=Path, help="the folder to write both key files to")
     keys.set_defaults(func=_keys)
 
 
@@ -165,7 +165,7 @@ def _gc(arguments: argparse.Namespace) -> int:
 
 
 def _lines(values: dict[str, Any], indent: str = "") -> Iterator[str]:
-    """Yield one line per value, then each mapping with its values indented below its name."""
+    """Yield one line per scalar value, then the name of each mapping with the lines of its values indented below."""
     width = max((len(key) for key, value in values.items() if not isinstance(value, dict)), default=0)
     for key, value in sorted(values.items(), key=lambda item: isinstance(item[1], dict)):
         if isinstance(value, dict):

@@ -18,11 +18,11 @@ from pipeline.runners.progress import Progress
 from trainer.tuning.records import LINE, Trial
 from trainer.tuning.space import label
 
-_MAX_SHOWN = 5  # trials, best first
+_MAX_SHOWN = 5  # the number of best trials that are printed
 
 
 class TrialLines(Progress):
-    """The progress of a search, with a permanent line per trial."""
+    """The progress of a search, which prints a line for each finished trial."""
 
     def update(self, text: str) -> None:
         """Print the line of a finished trial; show any other report as `Progress` does."""
