@@ -1,4 +1,4 @@
-"""The release in force as a baseline: when it is comparable, and what it answers over another catalogue."""
+"""The release in force as a baseline: when it is comparable, and its lists over another catalogue."""
 
 import json
 
@@ -22,7 +22,7 @@ SPLIT = {"method": "temporal", "test": 0.1}
 
 @pytest.fixture(scope="module")
 def release(world, tmp_path_factory):
-    """Return the folder of a release of real models over the whole catalogue."""
+    """Return the folder of a release of fitted models over the whole catalogue."""
     folder = tmp_path_factory.mktemp("release")
     for name in ("index", "users", "statistics"):
         (folder / name).mkdir()

@@ -1,4 +1,4 @@
-"""The DAG of a search as it is compiled: what comes before the Tuner is a run's, so that both share one cache."""
+"""The compiled DAG of a search: its nodes before the Tuner equal those of a run, so that both share one cache."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -19,7 +19,7 @@ def file(root, tmp_path):
 
 
 def compiled(pipeline):
-    """Return node → its type, inputs and parameters, without its readers, which another DAG changes."""
+    """Return node → its type, inputs and parameters, without its downstream nodes, which differ between the DAGs."""
     found = {}
     for each in Compiler().compile(pipeline).nodes:
         node = each.pipeline_node
