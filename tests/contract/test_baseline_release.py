@@ -101,7 +101,7 @@ def test_a_user_feature_that_is_gone_or_of_another_kind_is_named(world, release,
         pass
 
 
-def test_a_release_that_is_not_signed_or_not_whole_is_told(world, release, tmp_path):
+def test_a_release_that_is_unsigned_or_damaged_is_not_comparable(world, release, tmp_path):
     _, public = signing.make_keys(tmp_path)
     opened = baseline_release.opened(release, SPLIT, world.features, [public])
     with pytest.raises(NotComparableError, match="signed"), opened:

@@ -63,7 +63,7 @@ def test_an_unknown_protocol_is_refused(capfd):
     assert "movielens-100k" in capfd.readouterr().err
 
 
-def test_the_right_item_is_ranked_among_items_never_met():
+def test_the_relevant_item_is_ranked_among_unseen_items():
     """User 0 has seen b, and a is relevant. User 1 has seen nothing, and c is relevant and second in the list."""
     ids = pa.array(["a", "b", "c", "d", "e"])
     seen = pa.array([["b"], []], pa.list_(pa.string()))

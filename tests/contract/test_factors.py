@@ -88,7 +88,7 @@ def test_a_user_new_since_the_fit_gets_the_answer_of_their_history(data):
 
 
 @pytest.mark.parametrize("name", ["ials", "bpr"])
-def test_with_nothing_met_items_nobody_met_come_last(data, name):
+def test_with_an_empty_history_items_without_events_come_last(data, name):
     fitted = MODELS[name].load()(MODELS.check(name, {"factors": 8}), data, SEED)
     query = {names.USER_ID: tf.constant(["new"]), names.HISTORY: tf.constant([[""]])}
     [scores] = fitted.scores(query).numpy()

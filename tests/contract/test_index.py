@@ -70,7 +70,7 @@ def test_an_index_answers_as_the_model_alone_does(world, name, source, query_set
         assert (rows == expected).mean() > BAR  # items with equal scores may be in another order
 
 
-def test_items_met_before_are_never_returned(world, source, query_set):
+def test_seen_items_are_never_returned(world, source, query_set):
     rows = source.retrieve(query_set, 40).rows
     ids = world.ids.to_pylist()
     longest = 0
@@ -83,7 +83,7 @@ def test_items_met_before_are_never_returned(world, source, query_set):
     assert longest > 3
 
 
-def test_everything_met_leaves_nothing(world, source, query_set):
+def test_a_user_who_has_seen_everything_gets_no_item(world, source, query_set):
     everything = pa.array([world.ids.to_pylist()] * 2)
     queries = query_set.take(np.arange(2))
     found = source.retrieve(type(queries)(**{**vars(queries), "seen": everything}), 10)

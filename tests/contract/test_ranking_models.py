@@ -190,7 +190,7 @@ def test_an_age_is_held_within_what_train_knew_and_what_a_candidate_came_with_is
     np.testing.assert_allclose(found[:, data.signals.index("a")], [-4, 28, 0], atol=1e-6)
 
 
-def test_attention_is_the_sum_of_what_was_met_weighed_by_a_network_over_each_pair():
+def test_attention_is_the_sum_of_the_history_weighted_by_a_network_over_each_pair():
     rng = np.random.default_rng(1)
     history, candidate = rng.normal(size=(2, 4, 3)).astype(np.float32), rng.normal(size=(2, 5, 3)).astype(np.float32)
     present = np.float32([[1, 1, 0, 0], [1, 1, 1, 1]])

@@ -130,7 +130,7 @@ def test_a_small_space_ends_when_all_of_it_was_tried(tmp_path):
     assert len(run.measured) == 3
 
 
-def test_a_failed_trial_is_told_and_the_search_goes_on(tmp_path):
+def test_a_failed_trial_is_reported_and_the_search_continues(tmp_path):
     def failing(settings: Model) -> float:
         if settings.kind == "c":
             raise MemoryError("no room\nfor it")

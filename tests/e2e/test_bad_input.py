@@ -25,7 +25,7 @@ from core import names
         ({"data": {"interactions": {"path": "clicks.parquet"}}}, "\n  data.interactions: … clicks.parquet"),
     ],
 )
-def test_a_wrong_configuration_is_told_before_anything_runs(twostep, recommender, tmp_path, changes, message):
+def test_a_wrong_configuration_is_an_error_before_anything_runs(twostep, recommender, tmp_path, changes, message):
     config = recommender.config("wrong.yaml", **changes, run_folder=str(tmp_path / "runs"))
     done = twostep.run("run", config, folder=tmp_path)
     assert (done.code, done.out) == (2, "")
@@ -55,7 +55,7 @@ def broken(twostep, finished):
 
 @pytest.fixture(scope="module")
 def unharmed(twostep, finished):
-    """Check after each test that the release, its recommendations and the lineage are unchanged."""
+    """Check after all tests of this file that the release, its recommendations and the lineage are unchanged."""
 
     def state():
         lineage = twostep.run("lineage", "slice.yaml", "--format", "json", folder=finished.folder)
@@ -86,7 +86,7 @@ def put(column, row, value):
     return change
 
 
-def test_bad_data_is_told_with_file_place_and_what_to_do_and_harms_no_release(broken, unharmed, finished):
+def test_bad_data_is_reported_with_file_place_and_what_to_do_and_harms_no_release(broken, unharmed, finished):
     # A worker of Beam raises this error, while it reads one part of a table.
     done = broken(names.INTERACTIONS, put(names.RATING, 7, 9.0))
     assert done.code == 1
@@ -108,7 +108,7 @@ def test_bad_data_is_told_with_file_place_and_what_to_do_and_harms_no_release(br
     assert done.err.count("\n") == 1
 
 
-def test_an_empty_split_is_told(broken, unharmed):
+def test_an_empty_split_is_an_error(broken, unharmed):
     done = broken(names.INTERACTIONS, lambda table: table, split={"eval": 0.01, "test": 0.001})
     assert done.code == 1
     assert done.named("failed") == {"EventJoiner"}

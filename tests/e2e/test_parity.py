@@ -135,7 +135,7 @@ def test_the_probabilities_that_are_judged_are_those_that_are_served(release, en
     assert calibration_error(labels[given], raw) > 3 * error
 
 
-def test_an_age_is_that_of_the_item_in_its_table_when_the_query_is_asked(finished, loaded, folders, lists):
+def test_an_age_is_that_of_the_item_in_its_table_at_the_time_of_the_query(finished, loaded, folders, lists):
     transform = tft.TFTransformOutput(folders("Transform", "transform_graph")).transform_features_layer()
     found = transformed_lists(lists, loaded.features, transform)["days_since_released"]
     items = pq.read_table(finished.folder / "data/items.parquet", columns=[names.ITEM_ID, "released"]).to_pandas()

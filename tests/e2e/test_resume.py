@@ -34,7 +34,7 @@ def runs(twostep, make_recommender):
     return stopped, between, twostep.fork("run", config, folder=small.folder), small
 
 
-def test_each_run_ends_as_it_was_told(runs):
+def test_each_run_ends_by_its_signal(runs):
     stopped, *_ = runs
     for node, number in STOPS.items():
         done = stopped[node]

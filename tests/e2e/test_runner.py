@@ -238,7 +238,7 @@ def test_a_request_to_stop_that_a_library_made_a_failure_of_stops_the_run(little
     assert [line.split()[:2] for line in out.getvalue().splitlines()] == [["✓", "Numbers"]]
 
 
-def test_progress_of_an_executor_is_heard(little, tmp_path):
+def test_progress_of_an_executor_is_reported(little, tmp_path):
     heard = []
 
     class Listening(Progress):

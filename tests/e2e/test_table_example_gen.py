@@ -110,9 +110,7 @@ def test_several_spans_are_one_table(tmp_path):
 
 
 def test_a_shard_a_file_and_keys_across_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        keys, "KEYS_A_SHARD", 1
-    )  # shards of keys; the number of shards of Examples is that of the table's files
+    monkeypatch.setattr(keys, "KEYS_A_SHARD", 1)  # keys in several shards; Examples have one shard per file
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "users-1.csv").write_text("user_id,age\n1,30\n2,\n")
     (tmp_path / "data" / "users-2.csv").write_text("user_id,age\n3,20\n1,99\n")

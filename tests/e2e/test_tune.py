@@ -9,7 +9,7 @@ import yaml
 
 @pytest.fixture(scope="module")
 def ease(finished):
-    """Return a configuration of the recommender after its run, with the retrieval model `ease` and a comment to keep."""
+    """Return a configuration of the recommender after its run, with the retrieval model `ease` and a comment."""
     path = finished.config("ease.yaml", retrieval={"model": "ease", "params": None})
     path.write_text(path.read_text() + "# kept\n")
     return path

@@ -42,7 +42,7 @@ def test_what_comes_before_the_tuner_is_a_runs(file, step, last):
     assert set(found[tuner].upstream_nodes) == {"Transform", "EventJoiner" if step == "retrieval" else last}
 
 
-def test_what_is_asked_of_the_tuner_is_seen_by_the_cache(file):
+def test_the_arguments_of_the_tuner_are_part_of_the_cache_key(file):
     loaded = config.load(file)
 
     def settings_with(**changes):
