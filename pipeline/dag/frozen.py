@@ -10,7 +10,7 @@ from transform.features import raw_columns
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-# The largest share of values that occur once in a categorical column; a column with a larger share holds ids.
+# The largest ratio of distinct values to rows with a value in a categorical column; with a larger one it holds ids.
 _MOST_DISTINCT = 0.5
 
 
@@ -24,8 +24,8 @@ def relaxed(
     """Return the schema that later deliveries of a table should follow.
 
     SchemaGen lists the values of every column of strings with few values as its domain. In a small table each new item
-    or title would then be an anomaly. So only categorical and multi-valued features keep a domain, and only if most of
-    their values occur more than once. Ranges of numbers are removed.
+    or title would then be an anomaly. So only categorical and multi-valued features keep a domain, and only if they
+    have few distinct values for the number of rows. Ranges of numbers are removed.
 
     Args:
       schema: the schema that SchemaGen inferred.
@@ -65,7 +65,7 @@ def domain_sizes(schema: "schema_pb2.Schema") -> Mapping[str, int]:
 
 
 def _like_ids(statistics: "statistics_pb2.DatasetFeatureStatistics") -> set[str]:
-    """Return the columns of strings in which most values occur once."""
+    """Return the columns of strings with more than `_MOST_DISTINCT` distinct values per row with a value."""
     return {
         feature.path.step[0]
         for feature in statistics.features

@@ -18,10 +18,8 @@ def data_lines(facts: ReportFacts) -> list[str]:
         if report.get("spans"):
             spans.setdefault(", ".join(report["spans"]), []).append(table)
     lines += [f"spans       {chosen}   ({', '.join(tables)})" for chosen, tables in spans.items()]
-    later = {
-        names.INTERACTIONS: facts.join,
-        names.IMPRESSIONS: facts.impressions,
-    }  # reports of the nodes that drop unknown ids
+    # The reports of the nodes that drop rows with unknown ids.
+    later = {names.INTERACTIONS: facts.join, names.IMPRESSIONS: facts.impressions}
     for table, report in facts.tables.items():
         dropped: Counter[str] = Counter(report["dropped"]) + Counter((later.get(table) or {}).get("dropped", {}))
         if dropped:

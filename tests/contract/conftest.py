@@ -68,10 +68,7 @@ FEATURES = Features.model_validate(
             "picture": {"kind": "embedding", "size": 3, "normalize": True},
             "niche": {"kind": "cross", "columns": ["genres", "brand"], "buckets": 50},
             "released": "timestamp",
-            "shelf": {
-                "kind": "first_letters:FirstLetters",
-                "letters": 1,
-            },  # a feature kind outside the product, in tests/data
+            "shelf": {"kind": "first_letters:FirstLetters", "letters": 1},  # a kind defined in tests/data
         },
         "history_length": 5,
         "id_min_count": 2,

@@ -110,9 +110,7 @@ def test_recall_is_measured_against_exact_search(world, source, embeddings, quer
 
 @embedding_models
 def test_an_index_that_finds_too_little_is_refused(world, name, embeddings, query_set, tmp_path):
-    index.build(
-        "hnsw", np.random.default_rng(0).permutation(embeddings), tmp_path
-    )  # the embeddings belong to other items
+    index.build("hnsw", np.random.default_rng(0).permutation(embeddings), tmp_path)  # embeddings of other items
     wrong = CandidateSource(world.saved("retrieval", name), tmp_path, world.catalogue, world.features)
     recall = index.recall(wrong, embeddings, everything_allowed(query_set), 10)
     assert recall < 0.6

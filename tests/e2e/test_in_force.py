@@ -97,9 +97,7 @@ def test_a_run_of_the_rolled_back_models_is_compared_as_it_was_before(history):
     history.release(*second.values())
     assert history.resolve(**second) == [version]
     writer.rollback(history.folder)
-    assert history.resolve(**second) == [
-        version
-    ]  # the same baseline as before, so that its evaluators come from the cache
+    assert history.resolve(**second) == [version]  # as before, so that its evaluators come from the cache
 
 
 def test_after_a_rollback_the_models_in_force_are_not_compared_with_those_rolled_back(history):
@@ -124,9 +122,7 @@ def test_a_delivery_is_compared_with_the_release_in_force_of_another_one(history
     )
     old = history.release(*history.pair(1).values(), **first)
     new = history.release(*history.pair(2).values(), **second)
-    assert history.resolve(**second) == [
-        old
-    ]  # not with the release of the same delivery, so that a repeated run comes from the cache
+    assert history.resolve(**second) == [old]  # not its own release, so that a repeated run comes from the cache
     assert history.resolve(**first) == [new]
     assert history.resolve(**second | {"items_statistics": history.model("items3")}) == [new]
     assert history.resolve(**second, interactions_statistics=history.model("events")) == [new]

@@ -75,7 +75,7 @@ def test_the_last_days_come_first_then_all(data):
 
 
 def test_the_users_segment_comes_first_then_everyone(data):
-    # Events in Bonn: a two, c one; in Cork: b two, a and d one. An unknown or missing city has no segment, so all events count.
+    # Events in Bonn: a two, c one; in Cork: b two, a and d one. With an unknown or missing city all events count.
     assert order(data, ("bonn", "cork", "lima", ""), segment="city") == ["acbde", "badce", "abdce", "abdce"]
 
 

@@ -231,9 +231,7 @@ def test_a_collection_that_is_killed_at_any_step_leaves_whole_releases(store, pu
                 assert (store / path / "saved_model.pb").is_file(), folder
         assert reader.previous(store) == before[1]
         numbered = [path for path in serving.glob("*/*") if path.name.isdecimal()]
-        assert all(
-            (path / "saved_model.pb").is_file() for path in numbered
-        )  # every model that a server would load is complete
+        assert all((path / "saved_model.pb").is_file() for path in numbered)  # a server can load every model
     assert len(reader.versions(store)) == 2
     assert not half_there(store.parent)
     assert [len(list((serving / step).iterdir())) for step in pushed.STEPS] == [2, 2]

@@ -126,10 +126,7 @@ def test_impressions_stand_before_what_was_missed_and_have_no_rank():
 
 
 def test_an_impression_that_is_retrieved_right_or_seen_takes_no_place():
-    impressions = (
-        [0] * 4 + [1] * 3,
-        [20, 5, 90, 70, 69, 0, 20],
-    )  # 69 is retrieved, but after the candidates that are kept
+    impressions = ([0] * 4 + [1] * 3, [20, 5, 90, 70, 69, 0, 20])  # 69 is retrieved, but not kept
     rows, *_ = training_rows(ROWS, queries([[5], []]), SEEN, COUNTS, (0.0, 0.0, 0.2), 1, impressions)
     assert rows[0, 14:18].tolist() == [70, -1, -1, -1]
     assert sorted(rows[1, 14:18].tolist()) == [-1, -1, 20, 69]

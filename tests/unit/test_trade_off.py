@@ -1,4 +1,4 @@
-"""Accuracy against diversity: a point has the metrics of lists at one weight, and one point is the configured weight."""
+"""Accuracy against diversity: a point has the metrics of the lists at one weight; one has the configured weight."""
 
 import numpy as np
 import pyarrow as pa

@@ -12,9 +12,7 @@ from trainer.retrieval import interactions
 from trainer.retrieval.neighbours import nearest, weighting
 
 COUNTS = sp.csr_matrix(np.array([[1, 0, 4, 1], [0, 2, 1, 0], [0, 0, 1, 0]], np.float32))
-FREQUENT = np.log(
-    4 / (1 + np.array([1, 1, 3, 1]))
-)  # inverse document frequency: 1, 1, 3 and 1 of 3 rows have the column
+FREQUENT = np.log(4 / (1 + np.array([1, 1, 3, 1])))  # 1, 1, 3 and 1 of 3 rows have a column
 
 
 def test_counts_of_pairs_in_the_order_of_the_users():
