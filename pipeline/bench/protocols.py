@@ -73,8 +73,8 @@ PROTOCOLS = {
                 *_WITHOUT_RATINGS,
                 *("svd", "svdpp", "pmf", "nmf", "knn_baseline", "content", "fusion", "two_tower"),
             ),
-            description="test: each user's last tenth of ratings, by whole seconds (published: also within a second); "
-            "fitted on the rest; seen items excluded",
+            description="test: each user's last tenth of ratings, with ratings of one second never divided, unlike in "
+            "the published split; fitted on the rest; seen items excluded",
         ),
         Protocol(
             name="movielens-100k-leave-one-out",
@@ -110,8 +110,8 @@ PROTOCOLS = {
             ),
             published={},
             models=_defaults(*_WITHOUT_RATINGS, "content", "fusion", "two_tower"),
-            description="test: each user's last tenth of ratings, by whole seconds (published: also within a second); "
-            "fitted on the rest; seen items excluded",
+            description="test: each user's last tenth of ratings, with ratings of one second never divided; fitted on "
+            "the rest; seen items excluded",
         ),
         Protocol(
             name="complete-journey",

@@ -18,8 +18,8 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "bench",
         help="fit and measure models under published protocols",
-        description="Fit and measure registered models under a published protocol, each in a process of its own, and "
-        "print the metrics with the published ones.",
+        description="Fit and measure registered models under a published protocol, each in a separate process, and "
+        "print their metrics beside the published ones.",
     )
     parser.add_argument(
         "protocol", metavar="PROTOCOL", help="the protocol, such as movielens-100k; an unknown name prints all names"

@@ -78,7 +78,7 @@ def _tile(step: Json, label: str) -> Html:
         "div",
         el("h3", metric_title(label)),
         el("p", number(subject["mean"], places), class_="big"),
-        el("p", interval(subject, places) or "of all lists together", class_="note"),
+        el("p", interval(subject, places) or "one value of all lists together", class_="note"),
         el("table", el("caption", f"{metric_title(label)} of the baselines", class_="unseen"), el("tbody", *others)),
         class_="tile",
     )
