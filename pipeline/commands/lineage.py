@@ -54,7 +54,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def _trace(config: "Config", ref: str | None, forward: bool) -> "Lineage":
-    """Return the lineage of a reference. Raises: UsageError."""
+    """Return the lineage of `ref`, a release, an artifact or a file. Raises: UsageError if it is not recorded."""
     from core.release import reader
     from pipeline.config import paths
     from pipeline.lineage import records

@@ -154,7 +154,7 @@ def _users_folder() -> str:
 
 
 def _check_k(k: int, largest: int, what: str) -> None:
-    """Check the number of items. Raises: UsageError."""
+    """Check that k is from 1 to `largest`; `what` describes this number in the error. Raises: UsageError."""
     if not 1 <= k <= largest:
         raise UsageError(f"-k should be from 1 to {largest:,}, {what}; found {k}")
 

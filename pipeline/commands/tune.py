@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _output(arguments: argparse.Namespace, config: "Config") -> Path:
-    """Return the file of the copy. Raises: UsageError."""
+    """Return the file to write the tuned configuration to. Raises: UsageError if it may not be written."""
     source = arguments.config
     output = arguments.output or source.with_name(f"{source.stem}.tuned{source.suffix}")
     if output.absolute() == source.absolute():
@@ -111,7 +111,7 @@ def _output(arguments: argparse.Namespace, config: "Config") -> Path:
 
 
 def _space(arguments: argparse.Namespace, config: "Config") -> dict[str, Any]:
-    """Return the search space of each setting. Raises: UsageError."""
+    """Return setting → its search space. Raises: UsageError for an option that is wrong."""
     from trainer.steps import REGISTRIES
     from trainer.tuning import space
 
