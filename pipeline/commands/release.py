@@ -20,9 +20,14 @@ def add_arguments(subparsers: Any) -> None:
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, function, takes_version, text in (
         ("list", _list, None, "list the releases, newest first"),
-        ("show", _show, "the version; by default the one in force", "show the content of a release"),
-        ("verify", _verify, "the version; by default the one in force", "check every file of a release"),
-        ("rollback", _rollback, "the version; by default the one in force before", "put another release in force"),
+        ("show", _show, "the version; by default the release in force", "show the content of a release"),
+        ("verify", _verify, "the version; by default the release in force", "check every file of a release"),
+        (
+            "rollback",
+            _rollback,
+            "the version; by default the release that was in force before the current one",
+            "put another release in force",
+        ),
         ("gc", _gc, None, "delete old releases and the pushed models that belong to no remaining release"),
     ):
         action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")

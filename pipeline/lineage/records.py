@@ -71,7 +71,7 @@ class Lineage:
         return next((each for each in self.executions.values() if artifact_id in each.outputs), None)
 
     def next(self, artifact_id: int) -> list[int]:
-        """Return the artifacts that an artifact was made from, or, forward, those made from it."""
+        """Return the ids of the artifacts that an artifact was made from; if forward, of those made from it."""
         if self.direction == "back":
             maker = self.maker(artifact_id)
             ids: Iterable[int] = maker.inputs if maker else ()

@@ -37,7 +37,7 @@ class ReportFacts:
       release: the version that was released; None if the release was held back.
       held_back: the reason why there is no release.
       evaluation: the evaluation of TwoStepEvaluator; see `components.recommender_evaluator.evaluation`.
-      tables: table → the report of its ExampleGen: rows read and written, dropped by reason, files.
+      tables: table → the report of the node that reads the table: rows read and written, dropped by reason, files.
       join: the report of EventJoiner: rows by split, dropped by reason.
       retrieval: the training log of the retriever: model, settings, chosen settings and, if any, the learning curve.
       ranking: the training log of the ranker.

@@ -33,7 +33,7 @@ class TrialLines(Progress):
 
 
 def show(step: str, trials: Sequence[Trial], configured: dict[str, Any], console: Console) -> None:
-    """Print the best trials, and the trial of the configured settings if it is not one of them."""
+    """Print the best trials, and the trial of the configured settings if it is not among the best."""
     ranked = _ranked(trials)
     shown = ranked[:_MAX_SHOWN] + [trial for trial in ranked[_MAX_SHOWN:] if trial.params == configured]
     title = f"{step}: {len(trials)} finished trial{'' if len(trials) == 1 else 's'}, NDCG@10 on eval"
