@@ -15,7 +15,7 @@ COMMANDS = ("run", "tune", "recommend", "lineage", "release", "data", "config", 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
+    """Run one command and return its exit code.
 
     Returns:
       0: success; 1: failure; 2: wrong use; 3: a rule held back the release; 130: interrupted; 143: terminated.
@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     verbose = False
     try:
         words = list(sys.argv[1:] if argv is None else argv)
-        if any("\0" in word for word in words):  # no file, release or key can contain one
+        if any("\0" in word for word in words):  # a file name, a version or a key cannot contain NUL
             raise UsageError("arguments should not contain a NUL character")
         arguments = parser().parse_args(words)
         verbose = arguments.verbose
@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _print_error("interrupted")
         return 130
     except BrokenPipeError:
-        # The reader closed stdout (`twostep … | head`). Redirect it, so that the flush at exit does not fail either.
+        # The reader closed stdout (`twostep … | head`). Redirect stdout, so that the flush at exit does not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 0
     except TwostepError as error:
@@ -60,7 +60,7 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **keywords: Any):
         super().__init__(**keywords)
-        # Without a default, since that of a subcommand would override a -v before its name.
+        # No default, because the default of a subcommand would override a -v that stands before the subcommand.
         self.add_argument(
             "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="show logs and tracebacks"
         )

@@ -1,4 +1,4 @@
-"""What tests of every kind share: where the code is, and the dataset that slices are cut from."""
+"""Fixtures and hooks for all tests: the folder of the code, a dataset, and the distribution of tests to workers."""
 
 import gc
 from pathlib import Path
@@ -9,12 +9,12 @@ import pytest
 from pipeline import datasets
 
 SHARED = ("e2e", "contract")  # folders whose tests share a run of the DAG, or fitted models
-APART = ("test_two_tower.py", "test_tuning.py", "test_bench.py")  # of these, files with long fits of their own
-FIRST = (*SHARED, *APART, "test_releases_killed.py")  # what takes longest; the others fill the gaps
+APART = ("test_two_tower.py", "test_tuning.py", "test_bench.py")  # files in these folders that fit other models
+FIRST = (*SHARED, *APART, "test_releases_killed.py")  # the slowest folders and files; they start first
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put what takes longest first, so that no worker ends with it alone."""
+    """Sort the slowest tests first, so that no worker runs a slow test at the end while the others are idle."""
 
     def order(item: pytest.Item) -> int:
         scope = _scope(item.path)
@@ -24,12 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def _scope(file: Path) -> str:
-    """Return what the tests of a file are dealt out with: the folder's others, or themselves alone."""
+    """Return the name of the group of tests that one worker runs: a folder, or the file itself."""
     return file.parent.name if file.parent.name in SHARED and file.name not in APART else file.name
 
 
 def pytest_sessionstart() -> None:
-    """Import all that tests import while no garbage is collected; see `core.garbage`."""
+    """Switch off garbage collection, which slows imports, while the tests are imported; see `core.garbage`."""
     gc.disable()
 
 
@@ -40,9 +40,9 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(optionalhook=True)  # of pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Deal out the tests of a folder that shares its fits to one worker, and those of another folder file by file.
+    """Return a scheduler that gives all tests with the same `_scope` to one worker, so that they share fixtures.
 
-    (The marks of `--dist loadgroup` do that by a suffix of a test's id, which pytest 9 does not keep.)
+    `--dist loadgroup` would do this with a suffix of the test ids, but pytest 9 drops the suffix.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -61,5 +61,5 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def movielens() -> Path:
-    """Return the folder of MovieLens-100K, fetched if it is not here; its terms forbid to keep it in the repository."""
+    """Return the folder of MovieLens-100K, downloaded if needed; its terms do not allow a copy in the repository."""
     return datasets.get("movielens-100k", log=lambda line: None)

@@ -1,4 +1,4 @@
-"""Measurement of one model under one protocol, in a process of its own for its time and memory.
+"""Measurement of one model under one protocol, in a separate process so that the peak memory is that of the model.
 
 python -m pipeline.bench.measure PROTOCOL MODEL PARAMS SEED OUTPUT
 """
@@ -30,7 +30,7 @@ RESAMPLES = 1000
 
 
 def main(protocol: str, model: str, params: dict[str, Any], seed: int) -> dict[str, Any]:
-    """Choose by eval, fit on train and eval, measure on test, and return the row of the table."""
+    """Choose the settings on eval, refit on train and eval, measure on test, and return the model's result."""
     data = ProtocolData(PROTOCOLS[protocol], seed)
     entry = MODELS[model]
     settings, fit = MODELS.check(model, params), entry.load()
@@ -72,7 +72,15 @@ def main(protocol: str, model: str, params: dict[str, Any], seed: int) -> dict[s
 def per_query(
     rows: np.ndarray, offsets: np.ndarray, items: np.ndarray, n_items: int, metric_names: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """Return the values [Q] of each metric over the full catalogue."""
+    """Return metric → its values [Q], one per query, for the lists `rows` from the full catalogue.
+
+    Args:
+      rows: [Q, K] the item rows of the lists, best first.
+      offsets: [Q + 1] where the relevant items of each query begin in `items`.
+      items: the item rows of the relevant items of all queries.
+      n_items: the size of the catalogue.
+      metric_names: the metrics, such as `ndcg@10`.
+    """
     hits = metrics.hits(rows, offsets, items, n_items)
     parsed = {metric: metrics.parse(metric) for metric in metric_names}
     return {metric: metrics.RELEVANCE[name](hits, np.diff(offsets), k) for metric, (name, k) in parsed.items()}
@@ -81,15 +89,15 @@ def per_query(
 def among_negatives(
     rows: np.ndarray, queries: Queries, ids: pa.Array, negatives: int, seed: int, metric_names: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """Return the values [Q] of each metric, with one relevant item ranked among sampled negatives.
+    """Return metric → its values [Q], one per query; each query's relevant item is ranked among sampled negatives.
 
     Args:
-      rows: [Q, N] all items that may be returned, best first.
+      rows: [Q, N] the item rows of all items that may be recommended, best first.
       queries: the queries, with one relevant item each.
       ids: [N] item ids of the catalogue.
-      negatives: the number of negatives, drawn from items without events of the user.
-      seed: of the draws.
-      metric_names: the metrics.
+      negatives: the number of negatives per query, sampled from items without events of the user.
+      seed: the seed of the sampling.
+      metric_names: the metrics, such as `ndcg@10`.
     """
     offsets = queries.seen.offsets.to_numpy().astype(np.int64)
     seen = pc.index_in(queries.seen.flatten(), value_set=ids).to_numpy()

@@ -24,7 +24,7 @@ from transform.arrow_types import feature_types
 from transform.features import raw_columns
 from transform.preprocessing import preprocessing_fn
 
-SPLIT = "split"  # the column of interactions with a given split
+SPLIT = "split"  # the column of the interactions that holds the split of each row, for the method `given`
 MAX_EVAL_QUERIES = 5_000
 
 
@@ -33,7 +33,7 @@ class ProtocolData:
 
     Args:
       protocol: the protocol.
-      seed: of the join and of samples.
+      seed: the seed of the split and of the sample of eval queries.
     """
 
     def __init__(self, protocol: Protocol, seed: int):
@@ -47,7 +47,7 @@ class ProtocolData:
         self.parts, self.left_out = self._split()
 
     def _split(self) -> tuple[list[pa.Table], pa.Table]:
-        """Return the events of each split, and those in no split."""
+        """Return the events of train, eval and test, and the events that are in none of them."""
         protocol = self.protocol
         folder = datasets.cache_folder(protocol.dataset)
         keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.TIMESTAMP: pa.int64()}
@@ -77,7 +77,7 @@ class ProtocolData:
         return self.catalogue[names.ITEM_ID].combine_chunks()
 
     def queries(self, target: int) -> Queries:
-        """Return the queries of a split (1 eval, 2 test), with the events of the splits before it as past."""
+        """Return the queries of split `target` (1: eval, 2: test); histories are events of the earlier splits."""
         return queries.build(
             pa.concat_tables(self.parts[:target]),
             self.parts[target],
@@ -93,7 +93,13 @@ class ProtocolData:
         )
 
     def retrieval_data(self, until: int, validation: Queries | None, with_transform: bool) -> RetrievalData:
-        """Return the training data of a retrieval model from the splits before `until`."""
+        """Return the training data of a retrieval model from the first `until` splits (1: train, 2: train and eval).
+
+        Args:
+          until: the number of splits.
+          validation: the queries on which the model chooses its settings; None to fit with the given settings.
+          with_transform: whether the model needs transformed features.
+        """
         events = pa.concat_tables(self.parts[:until]).combine_chunks()
         ratings = events[names.RATING].to_numpy() if names.RATING in events.column_names else None
         common = RetrievalData(
@@ -114,7 +120,7 @@ class ProtocolData:
 
     @functools.cached_property
     def _transform(self) -> tuple[Any, dict[str, int]]:
-        """Return the transform layer over train and eval, as of the node Transform, and the sizes of its outputs."""
+        """Analyse train and eval as the node Transform does; return the layer, and output → its number of indices."""
         import apache_beam as beam
         import tensorflow_transform as tft
         import tensorflow_transform.beam as tft_beam
@@ -126,11 +132,11 @@ class ProtocolData:
         for name, each in raw_columns(self.features.user | self.features.item).items():
             spec[name] = tf.io.VarLenFeature(tf.as_dtype(each.dtype))
         preprocess = functools.partial(preprocessing_fn, custom_config={"features": self.features.canonical_json()})
-        # The folder is kept as long as the object, since a model that is saved reads the vocabularies from it.
+        # The folder exists as long as this object, because saving a model reads the vocabularies from the folder.
         self._folder = tempfile.TemporaryDirectory()
         work = self._folder.name
         examples = f"{work}/examples.gz"
-        written = [name for name in spec if name != names.HISTORY]  # only queries have one
+        written = [name for name in spec if name != names.HISTORY]  # only queries have a history
         write_examples(pa.concat_tables(self.parts[:2]).select(written), examples)
         source = tf_example_record.TFExampleRecord(examples, schema=schema_utils.schema_from_feature_spec(spec))
         with beam.Pipeline(runner="FnApiRunner") as pipeline, tft_beam.Context(temp_dir=f"{work}/temp"):
@@ -142,6 +148,6 @@ class ProtocolData:
 
 
 def _read(path: Path, types: dict[str, pa.DataType]) -> pa.Table:
-    """Return the columns of a Parquet file, in the types of the pipeline."""
+    """Return the columns `types` of a Parquet file, cast to these types."""
     table = pq.read_table(path, columns=list(types))
     return pa.table({name: table[name].combine_chunks().cast(kind) for name, kind in types.items()})

@@ -12,17 +12,17 @@ class Protocol:
     """A protocol for the comparison of models.
 
     Args:
-      name: of the protocol.
-      dataset: of `twostep data get`.
-      split: `temporal`, `temporal_per_user`, `leave_one_out` or `given` (the column `split`).
+      name: the name, an argument of `twostep bench`.
+      dataset: the name of a dataset, an argument of `twostep data get`.
+      split: the split method: `temporal`, `temporal_per_user`, `leave_one_out`, or `given` by the column `split`.
       exclude_seen: whether seen items are excluded from the lists and from the relevant items.
-      metrics: the printed metrics, the first of which orders the table.
+      metrics: the metrics that are printed; the table is sorted by the first.
       features: the columns that the models may use, and the length of the history.
-      published: model → published value of each metric.
-      models: model → params, of the models run by default.
+      published: published model → its values, in the order of `metrics`; may be fewer.
+      models: registered model → params, for the models that run by default.
       description: one sentence on the protocol.
       eval_share, test_share: the shares of the events in eval and test, for temporal splits.
-      negatives: the number of sampled negatives that the relevant item is ranked among; None for the catalogue.
+      negatives: the number of sampled negatives among which the relevant item is ranked; None to rank the catalogue.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Protocol:
 
 
 def _defaults(*models: str) -> dict[str, dict[str, Any]]:
-    """Return models with their default settings."""
+    """Return model → empty params, so that each model runs with its default settings."""
     return {model: {} for model in models}
 
 
@@ -73,8 +73,8 @@ PROTOCOLS = {
                 *_WITHOUT_RATINGS,
                 *("svd", "svdpp", "pmf", "nmf", "knn_baseline", "content", "fusion", "two_tower"),
             ),
-            description="test: each user's last tenth of ratings, by whole seconds (published: also within a second); "
-            "fitted on the rest; seen items excluded",
+            description="test: each user's last tenth of ratings, with ratings of one second never divided, unlike in "
+            "the published split; fitted on the rest; seen items excluded",
         ),
         Protocol(
             name="movielens-100k-leave-one-out",
@@ -110,8 +110,8 @@ PROTOCOLS = {
             ),
             published={},
             models=_defaults(*_WITHOUT_RATINGS, "content", "fusion", "two_tower"),
-            description="test: each user's last tenth of ratings, by whole seconds (published: also within a second); "
-            "fitted on the rest; seen items excluded",
+            description="test: each user's last tenth of ratings, with ratings of one second never divided; fitted on "
+            "the rest; seen items excluded",
         ),
         Protocol(
             name="complete-journey",
@@ -137,7 +137,7 @@ PROTOCOLS = {
             },
             models=_defaults("repeats", "item_knn", "user_knn", "ials", "graph_filter")
             | {
-                "popularity": {"window_days": 30.0},  # the best on eval of null, 7, 30 and 90
+                "popularity": {"window_days": 30.0},  # the best of null, 7, 30 and 90 on eval
                 "fusion": {"models": {"repeats": {}, "user_knn": {}, "ials": {}}},
             },
             description="test: the last tenth of purchases in time; relevant: the items bought in it; repeats allowed",
@@ -159,7 +159,8 @@ PROTOCOLS = {
             },
             models=_defaults("popularity", "graph_filter")
             | {
-                # Chosen on a tenth of train. The more weights ease keeps per item, the closer it is to the exact model.
+                # The settings were chosen on a tenth of train. `neighbours`, the number of weights that EASE keeps per
+                # item, is large because the exact model keeps all.
                 "ease": {"l2": 60.0, "neighbours": 10_000},
                 "ials": {"factors": 512, "alpha": 60.0, "regularization": 2.0},
                 "two_tower": {
@@ -167,7 +168,7 @@ PROTOCOLS = {
                     **{"dim": 128, "batch_size": 2048, "dropout": 0.3, "epochs": 24, "patience": 4},
                 },
             },
-            description="LightGCN's split of check-ins; the full catalogue without the places of the user in train",
+            description="LightGCN's split of check-ins; all places are ranked, except the user's places in train",
         ),
     )
 }

@@ -18,14 +18,14 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "bench",
         help="fit and measure models under published protocols",
-        description="Fit and measure registered models under a published protocol, each in a process of its own, and "
-        "print the metrics with the published ones.",
+        description="Fit and measure registered models under a published protocol, each in a separate process, and "
+        "print their metrics beside the published ones.",
     )
     parser.add_argument(
         "protocol", metavar="PROTOCOL", help="the protocol, such as movielens-100k; an unknown name prints all names"
     )
     parser.add_argument("--models", metavar="NAME,…", help="the models; by default those of the protocol")
-    parser.add_argument("--params", metavar="JSON", default="{}", help="settings of all models")
+    parser.add_argument("--params", metavar="JSON", default="{}", help="settings, applied to every model")
     parser.add_argument("--seed", type=int, default=42, help="the random seed (42)")
     parser.add_argument("--output", metavar="FILE", type=Path, help="a JSON file to write the rows to")
     parser.set_defaults(func=run)
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _models(arguments: argparse.Namespace, default: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return model → params. Raises: UsageError for an unknown model, a wrong setting or seed."""
+    """Return model → params of the models to measure. Raises: UsageError for a wrong model, setting or seed."""
     from trainer.retrieval.registry import MODELS
 
     if not 0 <= arguments.seed < 2**32:
@@ -97,11 +97,11 @@ def _measure(protocol: str, model: str, params: dict[str, Any], seed: int, verbo
         return read_json(output)
 
 
-_WIDTH = 100  # columns of the table if stdout is not a terminal
+_WIDTH = 100  # the width of the printed table in characters, if stdout is not a terminal
 
 
 def _show(protocol: Any, rows: list[dict[str, Any]]) -> None:
-    """Print the rows and the published metrics, best first."""
+    """Print a table of the measured and the published models, best first."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

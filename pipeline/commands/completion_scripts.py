@@ -40,7 +40,7 @@ def levels(parser: argparse.ArgumentParser, above: str = "") -> dict[str, Level]
 
 
 def bash(parser: argparse.ArgumentParser) -> str:
-    """Return a script for bash; without a completion of its own, bash completes file names."""
+    """Return a completion script for bash; where the script has no completion, bash completes file names."""
     name, every = parser.prog, levels(parser)
     return "\n".join(
         [
@@ -65,7 +65,7 @@ def bash(parser: argparse.ArgumentParser) -> str:
 
 
 def zsh(parser: argparse.ArgumentParser) -> str:
-    """Return a script for zsh; without a completion of its own, it completes file names."""
+    """Return a completion script for zsh; it completes file names where no word is known."""
     name, every = parser.prog, levels(parser)
     return "\n".join(
         [
@@ -91,7 +91,7 @@ def zsh(parser: argparse.ArgumentParser) -> str:
 
 
 def fish(parser: argparse.ArgumentParser) -> str:
-    """Return a script for fish."""
+    """Return a completion script for fish."""
     name, every = parser.prog, levels(parser)
     commands = " ".join(command for command in every if command)
     lines = [
@@ -122,20 +122,20 @@ SHELLS: dict[str, Callable[[argparse.ArgumentParser], str]] = {"bash": bash, "zs
 
 
 def _cases(every: dict[str, Level], indent: int) -> Iterator[str]:
-    """Yield the line that finds the command in the words of the command line."""
+    """Yield the shell line that appends `$word` to `$command` if the result is a command."""
     known = "|".join(command for command in every if command)
     yield f'{" " * indent}case "$command/$word" in {known}) command="$command/$word" ;; esac'
 
 
 def _value_cases(every: dict[str, Level], answer: Callable[[str], list[str]]) -> Iterator[str]:
-    """Yield a case for each option with a value."""
+    """Yield a shell `case` branch per option with a value; `answer` returns its lines for the option's choices."""
     for command, level in every.items():
         for option, choices in level.choices.items():
             yield f'        "{command} {option}") {"; ".join(answer(" ".join(choices)))} ;;'
 
 
 def _word_cases(every: dict[str, Level]) -> Iterator[str]:
-    """Yield a case for each command that sets its completions."""
+    """Yield a shell `case` statement that sets the completions of `$command`."""
     yield '    case "$command" in'
     for command, level in every.items():
         yield f'        "{command}") words="{" ".join(level.words)}"; options="{" ".join(level.options)}" ;;'

@@ -30,7 +30,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         dest="source",
         type=Path,
         metavar="PATH",
-        help="the downloaded source: the file, or its folder",
+        help="the file of the source, or its folder, if it is already downloaded",
     )
     getting.set_defaults(func=get)
     checking = commands.add_parser(
@@ -52,7 +52,8 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         type=float,
         default=0.0,
         metavar="SHARE",
-        help="the share of new values, and of missing values, that is not an anomaly (0 by default)",
+        help="the largest share of new values, and of missing values, that is not an anomaly: from 0 to below 1; 0 by "
+        "default",
     )
     freezing.set_defaults(func=freeze)
 
@@ -104,7 +105,7 @@ def check(args: argparse.Namespace) -> int:
 
 
 def _as_json(check: "TableCheck") -> dict[str, Any]:
-    """Return the check of a table as JSON values."""
+    """Return the result of the check of a table as a JSON object."""
     return asdict(check) | {"problems": [problem._asdict() for problem in check.problems]}
 
 

@@ -20,8 +20,8 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "lineage",
         help="trace a release back to source files, or a file forward to releases",
-        description="Print the artifacts, nodes and source files that a release or another artifact was made from, or "
-        "those that were made from it.",
+        description="Print the artifacts, nodes and source files that a release or another artifact was made from. "
+        "With --forward or a source file, print the artifacts and nodes that were made from it.",
     )
     add_config(parser)
     parser.add_argument(
@@ -31,9 +31,9 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         help="the version of a release, `artifact:ID`, or a source file, which is traced forward; "
         "by default the release in force",
     )
-    parser.add_argument("--forward", action="store_true", help="trace forward to what was made from it")
+    parser.add_argument("--forward", action="store_true", help="trace forward, to the artifacts made from REF")
     parser.add_argument("--format", choices=("text", "json", "svg"), default="text", help="the output format (text)")
-    parser.add_argument("--output", metavar="FILE", type=Path, help="a file to write to")
+    parser.add_argument("--output", metavar="FILE", type=Path, help="the file to write to; by default stdout")
     parser.set_defaults(func=show)
 
 
@@ -54,7 +54,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 
 def _trace(config: "Config", ref: str | None, forward: bool) -> "Lineage":
-    """Return the lineage of a reference. Raises: UsageError."""
+    """Return the lineage of `ref`, a release, an artifact or a file. Raises: UsageError if it is not recorded."""
     from core.release import reader
     from pipeline.config import paths
     from pipeline.lineage import records

@@ -25,10 +25,10 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     recommend = subparsers.add_parser(
         "recommend",
         help="recommendations for one user",
-        description="Print the recommendations of a release for one user, from their events at its training.",
+        description="Print the recommendations of a release for one user, based on the user's events in the release.",
     )
     recommend.add_argument(
-        "--user", metavar="ID", required=True, help="the id of a user; one that is not in the release is new"
+        "--user", metavar="ID", required=True, help="the id of a user; a user outside the release has no history"
     )
     recommend.add_argument(
         "--history",
@@ -37,7 +37,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     )
     recommend.set_defaults(func=_recommend)
     similar = subparsers.add_parser(
-        "similar", help="items similar to one item", description="Print the items of a release most similar to one."
+        "similar", help="items similar to one item", description="Print the items of a release most similar to an item."
     )
     similar.add_argument("--item", metavar="ID", required=True, help="the id of an item")
     similar.set_defaults(func=_similar)
@@ -46,7 +46,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
             "source", metavar="SOURCE", type=Path, help="the folder of a release or of releases, or a configuration"
         )
         parser.add_argument("-k", type=int, default=10, help="the number of items (10)")
-        parser.add_argument("--release", metavar="VERSION", help="the version; by default the one in force")
+        parser.add_argument("--release", metavar="VERSION", help="the version; by default the release in force")
         parser.add_argument(
             "--public-key", metavar="FILE", type=Path, help="a public key that the release must be signed with"
         )
@@ -154,7 +154,7 @@ def _users_folder() -> str:
 
 
 def _check_k(k: int, largest: int, what: str) -> None:
-    """Check the number of items. Raises: UsageError."""
+    """Check that k is from 1 to `largest`; `what` describes this number in the error. Raises: UsageError."""
     if not 1 <= k <= largest:
         raise UsageError(f"-k should be from 1 to {largest:,}, {what}; found {k}")
 
@@ -162,7 +162,15 @@ def _check_k(k: int, largest: int, what: str) -> None:
 def _items(
     catalogue: "Catalogue", title: str | None, rows: "np.ndarray", scores: "np.ndarray", more: list[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return the listed items, best first, without padding."""
+    """Return one JSON object per item of the list, best first, without padding.
+
+    Args:
+      catalogue: the catalogue of the release.
+      title: the column of titles; None if there is none.
+      rows: [K] item rows, best first, padded with -1.
+      scores: [K] the score of each item.
+      more: further keys of the object of each item.
+    """
     titles = catalogue.table[title].take(rows.clip(0)).to_pylist() if title else [None] * len(rows)
     return [
         {"rank": index + 1, "item_id": catalogue.ids[row], "title": titles[index], "score": float(scores[index])}
@@ -173,7 +181,7 @@ def _items(
 
 
 def _print_json(answer: dict[str, Any]) -> None:
-    """Print an answer as JSON."""
+    """Print a JSON object."""
     json.dump(answer, sys.stdout, indent=2, ensure_ascii=False)
     sys.stdout.write("\n")
 

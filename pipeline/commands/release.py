@@ -20,9 +20,14 @@ def add_arguments(subparsers: Any) -> None:
     actions = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, function, takes_version, text in (
         ("list", _list, None, "list the releases, newest first"),
-        ("show", _show, "the version; by default the one in force", "show the content of a release"),
-        ("verify", _verify, "the version; by default the one in force", "check every file of a release"),
-        ("rollback", _rollback, "the version; by default the one in force before", "put another release in force"),
+        ("show", _show, "the version; by default the release in force", "show the content of a release"),
+        ("verify", _verify, "the version; by default the release in force", "check every file of a release"),
+        (
+            "rollback",
+            _rollback,
+            "the version; by default the release that was in force before the current one",
+            "put another release in force",
+        ),
         ("gc", _gc, None, "delete old releases and the pushed models that belong to no remaining release"),
     ):
         action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
@@ -39,7 +44,7 @@ def add_arguments(subparsers: Any) -> None:
                 "--dry-run", action="store_true", help="print what would be deleted, and delete nothing"
             )
     keys = actions.add_parser("keys", help="make a pair of keys to sign releases", description=_KEYS)
-    keys.add_argument("folder", metavar="FOLDER", type=Path, help="the folder of the two files")
+    keys.add_argument("folder", metavar="FOLDER", type=Path, help="the folder to write both key files to")
     keys.set_defaults(func=_keys)
 
 
@@ -165,7 +170,7 @@ def _gc(arguments: argparse.Namespace) -> int:
 
 
 def _lines(values: dict[str, Any], indent: str = "") -> Iterator[str]:
-    """Yield one line per value, then each mapping with its values indented below its name."""
+    """Yield one line per scalar value, then the name of each mapping with the lines of its values indented below."""
     width = max((len(key) for key, value in values.items() if not isinstance(value, dict)), default=0)
     for key, value in sorted(values.items(), key=lambda item: isinstance(item[1], dict)):
         if isinstance(value, dict):

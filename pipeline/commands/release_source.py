@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """Where releases are read from, and how far their content is trusted.
+    """The folder that releases are read from, with the keys and modules that are trusted.
 
     Args:
-      folder: of the releases, or of one release.
-      config: the configuration, if one was given.
-      trusted: files of public keys, one of which must have signed the release; without any, it need not be signed.
-      modules: the Python modules that may be imported for a feature kind of the release.
+      folder: the folder of the releases, or of one release.
+      config: the configuration; None if a folder was given.
+      trusted: files of public keys, with one of which a release must be signed; if empty, no signature is required.
+      modules: the Python modules that may be imported for the feature kinds of a release.
     """
 
     folder: Path
@@ -36,7 +36,7 @@ def find(path: Path, public_key: Path | None = None) -> Source:
       path: a folder of releases, the folder of one release, or a configuration file.
       public_key: a file of a public key to trust beside those of the configuration.
     Raises:
-      UsageError: the path does not exist, or is a wrong configuration.
+      UsageError: the path does not exist, or the configuration has an error.
     """
     keys = () if public_key is None else (public_key,)
     if path.is_dir():
@@ -59,8 +59,8 @@ def reading(source: Source, version: str | None) -> Iterator[Path]:
     """Yield the folder of a release after a check of its files, locked against deletion until the block ends.
 
     Args:
-      source: of `find`.
-      version: of the release; by default the one in force.
+      source: the source, as returned by `find`.
+      version: the version of the release; None for the release in force.
     Raises:
       UsageError: a version was given for the folder of one release.
       ReleaseError: there is no such release, or it is damaged or not signed with a trusted key.

@@ -29,13 +29,13 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         "run",
         help="run the pipeline on this machine",
         description="Run the pipeline on this machine. Nodes whose inputs and settings did not change since an earlier "
-        "run are taken from the cache, so a run that was stopped resumes at the node that it had reached.",
+        "run are taken from the cache, so a stopped run resumes at the node at which it stopped.",
     )
     add_config(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="print the nodes, tables and folders without running anything"
     )
-    parser.add_argument("--until", metavar="NODE", help="run only this node and those that it depends on")
+    parser.add_argument("--until", metavar="NODE", help="run only this node and the nodes that it depends on")
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object to stdout at the end, and the progress to stderr"
     )
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt as stop:
         if "run" not in answer:
             raise
-        # At a normal exit Python would wait for the worker threads of Beam, which do not receive the signal.
+        # os._exit, because a normal exit would wait for the worker threads of Beam, which the signal does not stop.
         sys.stdout.flush()
         os._exit(_exit_code(stop))
     return 0
@@ -104,7 +104,7 @@ def _run(
     raise_if_stopped: Callable[[], None],
     answer: dict[str, Any],
 ) -> None:
-    """Run the pipeline, print its summary and fill `answer`."""
+    """Run the pipeline, print its summary, and add the results to `answer`, the object that `--json` prints."""
     from pipeline.config import list_lengths, paths
     from pipeline.lineage import records
     from pipeline.runners import local, retention
@@ -171,7 +171,7 @@ def _dry_run(
 
 @contextlib.contextmanager
 def json_answer(answer: dict[str, Any], as_json: bool) -> Iterator[None]:
-    """Print `answer` as one JSON object, with the exit code and the error, when the block ends in any way."""
+    """Print `answer` as one JSON object after the block, with the exit code and, if the block raised, the error."""
     code, reason = 0, None
     try:
         yield
@@ -196,9 +196,9 @@ def _exit_code(stop: KeyboardInterrupt) -> int:
 
 @contextlib.contextmanager
 def exclusive_run_folder(folder: Path) -> Iterator[None]:
-    """Hold the run folder exclusively, since two runs would use each other's unfinished artifacts.
+    """Lock the run folder for the block, because two runs at once would use each other's unfinished artifacts.
 
-    The system releases the lock when the process ends in any way.
+    The operating system releases the lock when the process ends, even if the process is killed.
 
     Raises:
       UsageError: another run holds the folder.
@@ -219,10 +219,10 @@ def exclusive_run_folder(folder: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[Callable[[], None]]:
-    """Raise a KeyboardInterrupt on SIGTERM too, as when a container is stopped.
+    """Raise a KeyboardInterrupt on SIGTERM as on SIGINT; SIGTERM is sent, for example, when a container is stopped.
 
-    An exception that is raised within a destructor or a callback of a library may be lost. So the signal is recorded as
-    well; the function that is yielded raises the exception again.
+    Python may discard an exception that is raised inside a destructor or a library's callback. The signal is therefore
+    also recorded, and the yielded function raises the KeyboardInterrupt again if a signal was recorded.
     """
     received: list[int] = []
 
@@ -234,7 +234,7 @@ def terminable() -> Iterator[Callable[[], None]]:
         if received:
             raise KeyboardInterrupt(received[-1])
 
-    # An ignored SIGINT, as of a background process of a shell, stays ignored.
+    # A shell starts background processes with SIGINT ignored; SIGINT then stays ignored.
     signals = [signal.SIGTERM, *([signal.SIGINT] if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN else [])]
     before = {each: signal.signal(each, stop) for each in signals}
     try:

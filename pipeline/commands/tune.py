@@ -28,15 +28,17 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "tune",
         help="search for the settings of a model",
-        description="Search for the settings of the configured model with the best NDCG@10 on eval (test is not read), "
-        "and write them into a copy of the configuration. A search that was stopped resumes after its finished trials.",
+        description="Search for the settings with which the configured model has the best NDCG@10 on eval (test is not "
+        "read), and write them into a copy of the configuration. A stopped search resumes after its finished trials.",
     )
     add_config(parser)
-    parser.add_argument("--step", choices=("retrieval", "ranking"), default="retrieval", help="the step of the model")
     parser.add_argument(
-        "--trials", type=int, metavar="N", help=f"the number of trials; {DEFAULT_TRIALS} without --minutes"
+        "--step", choices=("retrieval", "ranking"), default="retrieval", help="the step whose model is tuned"
     )
-    parser.add_argument("--minutes", type=float, metavar="M", help="start no trial after this time")
+    parser.add_argument(
+        "--trials", type=int, metavar="N", help=f"the maximum number of trials; {DEFAULT_TRIALS} without --minutes"
+    )
+    parser.add_argument("--minutes", type=float, metavar="M", help="the time in minutes after which no trial starts")
     parser.add_argument(
         "--params",
         metavar="JSON",
@@ -84,13 +86,13 @@ def run(arguments: argparse.Namespace) -> int:
                 _search(arguments, loaded, space, output, run_id, console, raise_if_stopped)
         except KeyboardInterrupt as stop:
             _print_line(console, "stopped; run the same command again to resume after the finished trials")
-            # At a normal exit Python would wait for the worker threads of Beam, which do not receive the signal.
+            # os._exit, because a normal exit would wait for the worker threads of Beam, which the signal does not stop.
             os._exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
     return 0
 
 
 def _output(arguments: argparse.Namespace, config: "Config") -> Path:
-    """Return the file of the copy. Raises: UsageError."""
+    """Return the file to write the tuned configuration to. Raises: UsageError if it may not be written."""
     source = arguments.config
     output = arguments.output or source.with_name(f"{source.stem}.tuned{source.suffix}")
     if output.absolute() == source.absolute():
@@ -109,7 +111,7 @@ def _output(arguments: argparse.Namespace, config: "Config") -> Path:
 
 
 def _space(arguments: argparse.Namespace, config: "Config") -> dict[str, Any]:
-    """Return the search space of each setting. Raises: UsageError."""
+    """Return setting → its search space. Raises: UsageError for an option that is wrong."""
     from trainer.steps import REGISTRIES
     from trainer.tuning import space
 
@@ -140,7 +142,7 @@ def _search(
     console: "Console",
     raise_if_stopped: Callable[[], None],
 ) -> None:
-    """Run the trials, then write the best settings, also of a search that was stopped or failed."""
+    """Run the trials and write the best settings; after a stop or failure, the best of the finished trials."""
     from pipeline.config import paths
     from pipeline.report import tuning_summary
     from pipeline.runners import local

@@ -1,4 +1,4 @@
-"""The configuration: one YAML file as typed models, the places that it names, and its checks. No TensorFlow here."""
+"""The configuration: typed models of the YAML file, the paths of files and folders, and checks; no TensorFlow."""
 
 from pipeline.config.model import Config, load
 

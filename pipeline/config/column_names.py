@@ -1,4 +1,4 @@
-"""The checks of `columns`: known names, and one column of the file for each key."""
+"""The checks of `data.<table>.columns`, which maps the names of columns to their names in the file."""
 
 import difflib
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ def check(data: Data, features: Features, split_column: str | None) -> None:
     """Check `columns` of every table against the columns of the table.
 
     Raises:
-      ValueError: a key is not a column of the table, or a key, timestamp, rating or split column comes from the same
-        column of the file as another. Features and the title may share one.
+      ValueError: a key of `columns` is not a column of the table, or two columns come from the same column of the
+        file. The latter is allowed for features and the title, but not for an id, timestamp, rating or split.
     """
     for table in data.tables:
         renamed = getattr(data, table).columns
@@ -49,7 +49,7 @@ def _read_columns(table: str, data: Data, features: Features, split_column: str 
 
 
 def _features(table: str, features: Features) -> Mapping[str, Feature]:
-    """Return the features of a table, by column."""
+    """Return column → feature for a table; empty for the interactions and impressions."""
     return {names.USERS: features.user, names.ITEMS: features.item}.get(table, {})
 
 

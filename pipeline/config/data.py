@@ -20,7 +20,7 @@ _DATE = ("YYYY", "MM", "DD")
 
 
 def is_dated(path: str) -> bool:
-    """Return whether the path of a table marks spans, as numbers or dates."""
+    """Return whether the path of a table contains marks of spans, such as `{SPAN}` or `{YYYY}`."""
     return "{SPAN" in path or "{YYYY}" in path
 
 
@@ -50,7 +50,8 @@ class Table(Settings):
         "dated deliveries; `data.spans` selects those that are read."
     )
     columns: dict[str, str] = Field(
-        default_factory=dict, description="Canonical or feature column -> its name in the file, where the names differ."
+        default_factory=dict,
+        description="The columns with another name in the file: canonical or feature column -> name in the file.",
     )
     separator: str = Field(",", min_length=1, max_length=1, description="The separator of the fields of a CSV file.")
     on_invalid: Policy = Field(
@@ -103,7 +104,7 @@ class Interactions(Events):
 
     rating_range: tuple[float, float] | None = Field(
         None,
-        description="[lowest, highest] rating; other ratings are invalid values. Null without ratings.",
+        description="The [lowest, highest] valid rating; a rating outside is an invalid value. Null without ratings.",
     )
 
     @field_validator("rating_range")
@@ -120,7 +121,7 @@ class Interactions(Events):
 
 
 class Spans(Settings):
-    """The deliveries that are read, of tables whose paths mark spans."""
+    """The selection of the deliveries that are read, for tables whose paths mark spans."""
 
     newest: int | None = Field(
         None, ge=1, le=10_000, description="The number of newest spans that are read together; 1 by default."
@@ -157,8 +158,8 @@ class Data(Settings):
     )
     users: Table | None = Field(
         default=Table(path="users.parquet"),
-        description="The users, one row per user; null if there is no table: the users of the interactions, without "
-        "features.",
+        description="The table of users, one row per user. Null if there is no such table; the users are then those of "
+        "the interactions and have no features.",
     )
     items: Table = Field(default=Table(path="items.parquet"), description="The items, one row per item: the catalogue.")
     impressions: Events | None = Field(

@@ -25,13 +25,13 @@ class TableCheck:
     """The content of a table.
 
     Args:
-      table: its name.
-      spans: the selected spans; none if its path marks none.
-      files: the number of its files.
-      rows: the number of rows in them.
+      table: the name of the table.
+      spans: the selected spans; empty if the path of the table marks no spans.
+      files: the number of files of the table.
+      rows: the number of rows in the files.
       dropped: reason → the number of rows that a run would drop.
       columns: the columns that are read.
-      ignored: other columns of the files.
+      ignored: the columns of the files that are not read.
       problems: the problems that would stop a run.
     """
 
@@ -90,7 +90,7 @@ def _read(spec: TableSpec, source: TableSource, now: int) -> _Read:
 
 
 def _kept(parts: list[pa.Table], plan: Plan) -> pa.Table:
-    """Return the keys of the valid rows."""
+    """Return the keys of the valid rows, without the duplicates that the plan drops."""
     kept = []
     for part in parts:
         repeats = plan.repeats[part[keys.FILE][0].as_py()] if part.num_rows else ()
@@ -99,7 +99,7 @@ def _kept(parts: list[pa.Table], plan: Plan) -> pa.Table:
 
 
 def _check_known(events: _Read, users: _Read, items: _Read, drop: bool) -> None:
-    """Add the problems of rows with unknown users or items, compared only with tables without problems."""
+    """Add the problems of rows whose user or item is not in its table; a table that has problems is not compared."""
     rows = events.keys
     if rows is None:
         return

@@ -35,7 +35,7 @@ class Key:
       meaning: one sentence.
       below: the keys of a group.
       required: whether it must be given.
-      where: the choice that this key belongs to, such as `model: two_tower`; empty if it always exists.
+      where: the choice on which the key exists, such as `model: two_tower`; empty if the key always exists.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Key:
 
 
 def explain(key: str | None = None) -> str:
-    """Return keys as indented text that can be pasted into a configuration: all, or `key` (dotted) and those below it.
+    """Return all keys, or the dotted `key` and the keys below it, as commented YAML for pasting into a configuration.
 
     Raises:
       UsageError: there is no such key.
@@ -71,7 +71,7 @@ def explain(key: str | None = None) -> str:
 def _of_model(key: str) -> list[str] | None:
     """Return the lines on `STEP.params.MODEL` or `STEP.params.MODEL.SETTING`; None if `key` names no model.
 
-    A name that a model and a setting share, such as `ranking.params.trees`, is the model, which has that setting.
+    If a model and a setting have the same name, such as `ranking.params.trees`, `key` means the model.
 
     Raises:
       UsageError: the model has no such setting.
@@ -135,7 +135,7 @@ def _key(name: str, field: FieldInfo) -> Key:
 
 
 def _with_defaults(keys: tuple[Key, ...], value: BaseModel) -> tuple[Key, ...]:
-    """Return the keys of an optional group; keys that its default sets are not required."""
+    """Return the keys of a group that has a default; a required key takes its default from `value`, the group's."""
     return tuple(
         replace(key, default=_yaml(getattr(value, key.name)), required=False) if key.required else key for key in keys
     )
@@ -173,7 +173,7 @@ def _union_kind(parts: list[Any], optional: bool) -> tuple[str, tuple[Key, ...]]
         return (f"{kind} or null" if optional else kind), below
     models = [part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)]
     if len(models) == len(parts):
-        # A choice by `kind`: one entry for the choice, then the settings of each.
+        # The field `kind` chooses among the models: list `kind` first, then the settings of each model.
         names = [model.model_fields["kind"].default for model in models]
         more = ", or `module:Class` for a kind of your own" if all(issubclass(each, Feature) for each in models) else ""
         descriptions = "; ".join(_choices(names, models))
@@ -195,7 +195,7 @@ def _choices(names: list[str], models: list[type[BaseModel]]) -> Iterator[str]:
 
 
 def _constraints(metadata: Sequence[Any]) -> str:
-    """Return the constraints of a field in words, without internal ones."""
+    """Return the range and the pattern of a field in words; other metadata is left out."""
     patterns = [f"matching {pattern}" for each in metadata if (pattern := getattr(each, "pattern", None))]
     return ", ".join(filter(None, [allowed_range(metadata), *patterns]))
 
@@ -230,7 +230,7 @@ def _rendered(keys: Sequence[Key], indent: int) -> Iterator[str]:
         comment = " ".join(filter(None, [key.meaning, note, when]))
         for line in textwrap.wrap(comment, _WIDTH - len(margin) - 2, break_long_words=False, break_on_hyphens=False):
             yield f"{margin}# {line}"
-        # A default of null above keys would hide them.
+        # Do not print `null` (or an empty value) for a group: the keys printed below it would be invalid YAML.
         default = "" if left_out or (key.below and key.default in ("{}", "[]")) else key.default
         yield f"{margin}{key.name}: {default}".rstrip()
         yield from _rendered(key.below, indent + 1)

@@ -10,15 +10,15 @@ _BLOCK = 1 << 20  # bytes
 
 
 def list_lengths(config: Config) -> dict[str, int]:
-    """Return key -> its list length."""
+    """Return the configuration keys that set a list length -> the length."""
     return {"retrieval.candidates": config.retrieval.candidates, "evaluation.at": max(config.evaluation.at)}
 
 
 def check_files(config: Config, files: Sequence[Path]) -> None:
     """Check the configured list lengths against the number of rows in the files of the items table.
 
-    Rows are counted as an upper bound and only as far as needed. Files that cannot be counted pass; `ItemGen`
-    reports them.
+    The number of rows is an upper bound, counted no further than the longest list. A file that cannot be counted passes
+    this check; the node `ItemGen` reports its error.
 
     Raises:
       UsageError: a list is longer than the number of rows.
@@ -95,7 +95,7 @@ def _parquet_rows(file: Path) -> int | None:
 
 
 def _csv_rows(file: Path, enough: int) -> int | None:
-    """Return an upper bound of the rows of a file below its header: blank lines and quoted line ends are included."""
+    """Return an upper bound of the rows of a file; blank lines and line ends inside quotes count as rows."""
     ends, last = 0, b""
     try:
         with open(file, "rb") as lines:

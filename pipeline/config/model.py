@@ -27,27 +27,27 @@ from transform.features import Features, raw_columns
 
 
 class Retrieval(Settings):
-    """The first step."""
+    """The settings of the first step, retrieval."""
 
     model: str = Field("two_tower", description="A registered retrieval model.")
     params: dict[str, Any] = Field(
         default_factory=dict, description="The settings of that model; see `twostep config explain`."
     )
     candidates: int = Field(
-        100, ge=1, le=10_000, description="The number of candidates of a query that the ranker orders."
+        100, ge=1, le=10_000, description="The number of candidates per query, which the ranker orders."
     )
     index: Index = Field(default=Index(), description="The index over the catalogue.")
     validation_queries: int = Field(
         10_000,
         ge=1,
         le=10_000_000,
-        description="The maximum number of eval queries that determine epochs and weights; a larger set is sampled "
-        "at random.",
+        description="The maximum number of eval queries on which the number of epochs, or the weights of a fusion, are "
+        "chosen; a larger set is sampled at random.",
     )
 
 
 class Ranking(Settings):
-    """The second step."""
+    """The settings of the second step, ranking."""
 
     model: str = Field("dcn", description="A registered ranking model.")
     params: dict[str, Any] = Field(

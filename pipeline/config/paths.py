@@ -12,7 +12,7 @@ from pipeline.config import Config, spans
 
 
 def run_folder(config: Config) -> Path:
-    """Return the folder of the runs; absolute, because ML Metadata keeps the paths below it."""
+    """Return the folder of the runs as an absolute path, because ML Metadata records paths of artifacts below it."""
     return folder_of_runs(config.run_folder, config.name, config.folder or Path())
 
 
@@ -127,7 +127,7 @@ def signing_key(config: Config, config_file: str | Path) -> Path | None:
 
 
 def key_digests(key_files: Iterable[str]) -> list[str]:
-    """Return the SHA-256 of key files, so that another key under the same name is noticed; empty names are skipped."""
+    """Return the SHA-256 of each key file, which changes if a file's key is replaced; empty names are skipped."""
     return [files.sha256(file) for file in key_files if file]
 
 
@@ -178,7 +178,9 @@ def schema_files(config: Config, config_file: str | Path) -> dict[str, Path]:
 
 
 def frozen_schemas(config: Config, config_file: str | Path) -> dict[str, str]:
-    """Return table -> a copy of its frozen schema named by its digest, since TFX's cache ignores the content of a file.
+    """Copy the frozen schema of each table to a folder named by its digest; return table -> copy.
+
+    TFX's cache compares the path of a schema and not its content, so a changed schema needs another path.
 
     Raises:
       UsageError: `data.schema_folder` is set and a table's schema is not in it.
@@ -218,7 +220,7 @@ def check_run_folder(folder: Path) -> None:
     """Check that a run folder is writable, without creating it.
 
     Raises:
-      UsageError: it, or a folder above it, is a file or may not be written to.
+      UsageError: the run folder or its nearest existing parent is a file or is not writable.
     """
     existing = next(each for each in (folder, *folder.parents) if each.exists() or each.is_symlink())
     if not existing.is_dir():

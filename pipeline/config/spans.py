@@ -26,7 +26,7 @@ class _Delivery:
 def choose(
     paths: Mapping[str, str], spans: Spans, base: str, match: Callable[[str, str], list[str]]
 ) -> dict[str, TableSource]:
-    """Return the files of each table: of the selected spans, in their newest version, if its path marks spans.
+    """Return the files of each table; if its path marks spans, the newest version of each selected span.
 
     Args:
       paths: table → its configured path.
@@ -35,7 +35,7 @@ def choose(
       match: (base, glob) → paths that match.
 
     Returns:
-      Table → its files. If no dated table has a file, the patterns are the paths unchanged.
+      Table → its files. If no table whose path marks spans has a file, the patterns are the configured paths.
 
     Raises:
       UsageError: the span of a file is not a number or a date, no span is selected, or a table lacks a span that
@@ -117,7 +117,7 @@ def _deliveries(table: str, path: str, base: str, match: Callable[[str, str], li
 
 
 def _span_number(tokens: Mapping[str, str]) -> int | None:
-    """Return the number of a span, None for an invalid date; a date is its days since 1970-01-01, as in TFX."""
+    """Return the number of a span; for a date, the days since 1970-01-01, as in TFX; None for an invalid date."""
     if "SPAN" in tokens:
         return int(tokens["SPAN"])
     try:

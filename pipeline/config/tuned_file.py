@@ -1,4 +1,4 @@
-"""Changes of single values in the text of a configuration, which keep the rest and its comments."""
+"""Editing of single values in the text of a configuration; all other text and comments are kept."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -51,18 +51,18 @@ def _inserted(text: str, mapping: yaml.MappingNode, name: str, value: Any, top: 
     entry = f"{_flow(name)}: {_flow(value)}"
     if mapping.flow_style:
         if not mapping.value:
-            place = _end(mapping) - 1  # before the brace
+            place = _end(mapping) - 1  # before the closing brace
             return text[:place] + entry + text[place:]
         place = _end(mapping.value[-1][1])
         return f"{text[:place]}, {entry}{text[place:]}"
     place = _end(mapping.value[-1][1])
     line_end = text.find("\n", place)
-    place = len(text) if line_end < 0 else line_end  # past a comment on the last key's line
+    place = len(text) if line_end < 0 else line_end  # after a comment on the line of the last key
     return f"{text[:place]}\n{' ' * mapping.start_mark.column}{entry}{text[place:]}"
 
 
 def _end(node: yaml.Node) -> int:
-    """Return the end of a value; the end mark of a block lies past the comments that follow it."""
+    """Return the offset at which a value ends. For a block that is the end of its last value, before later comments."""
     if isinstance(node, yaml.MappingNode) and not node.flow_style and node.value:
         return _end(node.value[-1][1])
     if isinstance(node, yaml.SequenceNode) and not node.flow_style and node.value:

@@ -55,7 +55,7 @@ class _RefusedError(Exception):
 def _text(path: Path) -> str:
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # to open a FIFO would wait for its writer
+        if not stat.S_ISREG(status.st_mode):  # opening a FIFO would block until a writer opens it
             raise UsageError(f"{path}: cannot be read: should be a YAML file, and is a folder, a pipe or a device")
         if status.st_size > MOST_BYTES:
             raise UsageError(
@@ -69,7 +69,7 @@ def _text(path: Path) -> str:
 
 
 def _check_size(text: str) -> None:
-    """Raise for too many or too deeply nested nodes, before they are composed recursively."""
+    """Raise _RefusedError for too many or too deeply nested nodes; called before PyYAML composes them recursively."""
     depth = nodes = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -85,7 +85,7 @@ def _check_size(text: str) -> None:
 
 
 def _problems(node: yaml.Node, seen: set[int]) -> Iterator[tuple[int, str]]:
-    """Yield the line and the fault of each value that is not plain; each node once, whatever its aliases."""
+    """Yield the line and the problem of each value that is not plain; a node with aliases is visited once."""
     if id(node) in seen:
         return
     seen.add(id(node))

@@ -1,1 +1,1 @@
-"""The DAG: which node feeds which, with which settings."""
+"""The DAG of the pipeline: its nodes, their settings, and the connections between them."""

@@ -10,7 +10,7 @@ from transform.features import raw_columns
 if TYPE_CHECKING:
     from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
-# The largest share of unique values of a category; a column with a larger share is an id.
+# The largest ratio of distinct values to rows with a value in a categorical column; with a larger one it holds ids.
 _MOST_DISTINCT = 0.5
 
 
@@ -23,16 +23,16 @@ def relaxed(
 ) -> "schema_pb2.Schema":
     """Return the schema that later deliveries of a table should follow.
 
-    SchemaGen lists the values of every short column of strings, so that of a small table each new item or title would
-    be an anomaly. Only categorical and multi-valued features keep such a domain, and not if they are like ids; ranges
-    of numbers are left out.
+    SchemaGen lists the values of every column of strings with few values as its domain. In a small table each new item
+    or title would then be an anomaly. So only categorical and multi-valued features keep a domain, and only if they
+    have few distinct values for the number of rows. Ranges of numbers are removed.
 
     Args:
-      schema: as SchemaGen inferred it.
-      statistics: of the rows that it was inferred from.
-      config: the recommender's.
-      table: its name.
-      tolerance: the share of values outside a domain, and of rows without a value of a feature, that is no anomaly.
+      schema: the schema that SchemaGen inferred.
+      statistics: the statistics of the rows from which the schema was inferred.
+      config: the configuration of the recommender.
+      table: the name of the table.
+      tolerance: the largest share of values outside a domain, and of rows without a value, that is not an anomaly.
     """
     spec = table_spec(config, table)
     columns = raw_columns(spec.features)
@@ -59,13 +59,13 @@ def relaxed(
 
 
 def domain_sizes(schema: "schema_pb2.Schema") -> Mapping[str, int]:
-    """Return the columns whose values a schema lists, and how many values each has."""
+    """Return column → the number of values in its domain, for the columns that have one in the schema."""
     sizes = {domain.name: len(domain.value) for domain in schema.string_domain}
     return {feature.name: sizes[feature.domain] for feature in schema.feature if feature.domain in sizes}
 
 
 def _like_ids(statistics: "statistics_pb2.DatasetFeatureStatistics") -> set[str]:
-    """Return the columns of strings in which most values are unique."""
+    """Return the columns of strings with more than `_MOST_DISTINCT` distinct values per row with a value."""
     return {
         feature.path.step[0]
         for feature in statistics.features

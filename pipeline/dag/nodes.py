@@ -1,4 +1,4 @@
-"""The nodes of the DAG, wired: from the tables to the release."""
+"""The nodes of the DAG and the connections between them, from the tables to the release."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -51,12 +51,12 @@ class Places:
 
 @dataclass(frozen=True)
 class Joined:
-    """The nodes up to Transform, and those of them that other nodes read.
+    """The nodes from the tables to Transform, with the nodes and outputs that later nodes read.
 
     Args:
-      nodes: all of them, the two below among them.
+      nodes: all these nodes, including `joiner` and `transform`.
       joiner, transform: EventJoiner and Transform.
-      impressions: the inputs of CandidateGenerator from the table of impressions; empty without one.
+      impressions: the inputs that CandidateGenerator reads from the table of impressions; empty without this table.
       statistics: table → its statistics.
     """
 
@@ -82,7 +82,7 @@ class Retrieved:
 
 
 def nodes(config: Config, places: Places) -> list[Any]:
-    """Return every node of the DAG, wired."""
+    """Return all nodes of the DAG, connected to each other."""
     joined = joined_nodes(config, places)
     retrieved = retrieval_nodes(config, joined)
     candidates = retrieved.generator.outputs["candidates"]
@@ -98,7 +98,8 @@ def joined_nodes(config: Config, places: Places) -> Joined:
     joined = {table: tables[table] for table in names.TABLES if table in tables}
     drift = drift_nodes(config, places.releases, places.trusted_keys, statistics)
     joiner = EventJoiner(tables=joined, settings=settings.joiner(config)).with_id(node_ids.EVENT_JOINER)
-    joiner.add_upstream_node(drift[-1])  # no input, so that another release in force leaves the cache as it is
+    # DriftDetector runs before EventJoiner but is not an input, so that another release in force changes no cache key.
+    joiner.add_upstream_node(drift[-1])
     transform = tfx.components.Transform(
         examples=joiner.outputs["examples"],
         schema=joiner.outputs["schema"],
@@ -216,7 +217,7 @@ def _pushers(
         examples=joined.joiner.outputs["examples"],
         statistics=joined.statistics,
         settings=settings.release_pusher(config, places.releases, places.signing_key or None),
-        # Another key under the same name makes a new release.
+        # With the digest of the key file, so that a replaced key makes a new release in place of the cached one.
         code_digest=" ".join(
             [code_digest("components.release_pusher.executor"), *paths.key_digests([places.signing_key])]
         ),

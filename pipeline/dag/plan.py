@@ -19,14 +19,14 @@ class Deliveries:
 
 
 def needed_by(node: str, upstream: Mapping[str, Sequence[str]]) -> set[str]:
-    """Return `node` and all nodes that it needs, directly or not.
+    """Return `node` and all nodes that it needs directly or indirectly.
 
     Args:
-      node: its id.
+      node: the id of a node.
       upstream: node -> the nodes that it reads from.
 
     Raises:
-      UsageError: there is no such node; the message lists those there are.
+      UsageError: there is no such node; the message lists all nodes.
     """
     if node not in upstream:
         close = difflib.get_close_matches(node, upstream, n=1)
@@ -47,7 +47,7 @@ def lines(
     """Yield the lines of `twostep run --dry-run`.
 
     Args:
-      name: of the recommender.
+      name: the name of the recommender.
       tables: table -> its files.
       nodes: the ids of the nodes in the order in which they would run.
       run_folder: the folder that the run would write to.

@@ -1,4 +1,4 @@
-"""The nodes of the tables: each table is read, described and validated by nodes of its own."""
+"""The nodes that read the tables, compute their statistics and validate them; each table has its own nodes."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -27,8 +27,8 @@ def table_nodes(
     """Return each table's Examples, schema and anomalies, its statistics, and the nodes that make them.
 
     Args:
-      config: the recommender's.
-      sources: table → where its files lie.
+      config: the configuration of the recommender.
+      sources: table → its files.
       schemas: table → a frozen schema to import.
     """
     channels, counted, made = {}, {}, []
@@ -57,12 +57,12 @@ def table_nodes(
 def drift_nodes(
     config: Config, releases: str, trusted_keys: tuple[str, ...], statistics: dict[str, Channel]
 ) -> list[Any]:
-    """Return the resolver of the release to compare with, and DriftDetector.
+    """Return the resolver of the release in force and DriftDetector, which compares the delivery with this release.
 
     Args:
-      config: the recommender's.
-      releases: folder of the releases.
-      trusted_keys: files of the public keys that a release should be signed with.
+      config: the configuration of the recommender.
+      releases: the folder of the releases.
+      trusted_keys: files of public keys, with one of which a release must be signed; empty for no check.
       statistics: table → its statistics.
     """
     inputs = {names.STATISTICS_INPUTS[table]: channel for table, channel in statistics.items()}

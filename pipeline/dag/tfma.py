@@ -7,7 +7,7 @@ import tensorflow_model_analysis as tfma
 from core import names
 from pipeline.config import Config
 
-# TFMA loads the ranking model in this process, if the pipeline runs on this machine.
+# In a local run TFMA loads the ranking model in this process, which needs the model's ops.
 core.tf.register_ops()
 
 

@@ -1,4 +1,4 @@
-"""The DAG of a search for the settings of a step: the nodes of a run before the step, then TFX's Tuner."""
+"""The DAG of a search for the settings of a step's model: the nodes that the step reads from, then TFX's Tuner."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -30,8 +30,8 @@ class Search:
 
     Args:
       step: retrieval or ranking.
-      space: the search space.
-      settings: all settings of the model as configured.
+      space: setting → its search space.
+      settings: all settings of the model, as configured.
       trials: the maximum number of trials.
       minutes: the maximum time of all trials, in minutes; None for no limit.
     """
@@ -48,25 +48,25 @@ class Search:
 
     @property
     def configured(self) -> dict[str, Any]:
-        """Return the settings in the search space, as configured."""
+        """Return setting → its configured value, for the settings in the search space."""
         return {name: self.settings[name] for name in self.space}
 
 
 def search_for(config: Config, step: str, space: Space, trials: int, minutes: float | None) -> Search:
-    """Return a search around the configured settings."""
+    """Return a search for the configured model of a step."""
     chosen = getattr(config, step)
     settings = REGISTRIES[step].check(chosen.model, chosen.params).model_dump(mode="json")
     return Search(step, space, settings, trials, minutes)
 
 
 def build(config: Config, config_file: str | Path, search: Search) -> tfx.dsl.Pipeline:
-    """Return the pipeline of this machine; its nodes before the Tuner share the cache of a run."""
+    """Return the local pipeline of a search; the nodes before the Tuner share the cache with `twostep run`."""
     places = wiring.local_places(config, config_file)
     return wiring.local_pipeline(config, nodes(config, places, search, str(paths.tuning_folder(config))))
 
 
 def nodes(config: Config, places: dag_nodes.Places, search: Search, folder: str | None) -> list[Any]:
-    """Return every node of the DAG, wired.
+    """Return all nodes of the DAG of a search, connected to each other.
 
     Args:
       config: the configuration.

@@ -10,18 +10,19 @@ from tfx import v1 as tfx
 from pipeline.config import Config, paths
 from pipeline.dag.nodes import Places, nodes
 
-# The direct runner would try to fetch a binary of another runner first. Without an image, which no local run starts,
-# TFX packs its own source for every node that uses Beam, and leaves 42 MB of it in the temporary folder each time.
+# FnApiRunner, because the default DirectRunner first tries to download the binary of another runner. A container image
+# is named, although no local run starts it, because without one TFX packs its own source for every node that uses Beam
+# and leaves 42 MB in the temporary folder each time.
 BEAM_ARGS = ("--runner=FnApiRunner", "--sdk_container_image=none")
 
 
 def build(config: Config, config_file: str | Path) -> tfx.dsl.Pipeline:
-    """Return the pipeline of this machine."""
+    """Return the pipeline of a run on this machine."""
     return local_pipeline(config, nodes(config, local_places(config, config_file)))
 
 
 def upstream(config: Config, config_file: str | Path) -> dict[str, list[str]]:
-    """Return node id → the ids of the nodes that it reads from, in the order in which they run. Write nothing."""
+    """Return node id → the ids of its upstream nodes, in the order of execution, without writing any file."""
     places = Places(
         tables=paths.table_sources(config, config_file),
         releases=str(paths.releases_folder(config)),
@@ -47,7 +48,7 @@ def local_places(config: Config, config_file: str | Path) -> Places:
 
 
 def local_pipeline(config: Config, components: list[Any]) -> tfx.dsl.Pipeline:
-    """Return nodes as a pipeline of this machine, which shares its cache with every other of the recommender."""
+    """Return a local pipeline of these nodes; all pipelines of a recommender share one cache."""
     paths.run_folder(config).mkdir(parents=True, exist_ok=True)
     return tfx.dsl.Pipeline(
         pipeline_name=config.name,

@@ -1,7 +1,8 @@
 """Public datasets as canonical tables in a cache folder; one module per recipe, without heavy imports.
 
 The folder of a dataset holds `interactions.parquet`, `users.parquet` and `items.parquet` with the columns of
-`core.names`, `TERMS.txt`, and `dataset.json` with the numbers of rows, sizes and digests that show that it is complete.
+`core.names`, `TERMS.txt`, and `dataset.json` with the numbers of rows, sizes and digests, by which a later call checks
+that the folder is complete.
 """
 
 import difflib
@@ -23,7 +24,7 @@ NAMES: tuple[str, ...] = ("movielens-100k", "movielens-small", "complete-journey
 
 @dataclass(frozen=True)
 class Description:
-    """A dataset as in `twostep data list`."""
+    """A dataset as `twostep data list` prints it."""
 
     name: str
     size: str
@@ -59,8 +60,8 @@ def get(name: str, source: Path | None = None, log: Callable[[str], object] = pr
 
     Raises:
       UsageError: there is no such dataset, or its `source` is missing.
-      DataError: the source is not the one that the recipe is for.
-      TwostepError: it could not be downloaded, or the cache cannot be written.
+      DataError: the files of the source are not those that the recipe expects.
+      TwostepError: the source could not be downloaded, or the cache cannot be written.
     """
     from pipeline.datasets.recipe import make
 

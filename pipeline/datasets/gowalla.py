@@ -1,8 +1,8 @@
 """Gowalla check-ins in the split of LightGCN.
 
 The files have a line `user item item …` per user and no times. The timestamp is the position of the item in the user's
-line, with test after train, so it is meaningful only within one split of one user. The column `split` is that of the
-file. No row is dropped: no user has the same item twice, in one file or in both.
+line, and positions in test continue those in train, so it orders events only within one split of one user. The column
+`split` names the file of the row. No row is dropped: no user has the same item twice, in one file or in both.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """MovieLens 100K: ratings of films by 943 users over seven months, with features of users and films.
 
-Two films of the source, which was made for another library, are corrected. Item 267, "unknown" in the original data,
+The source is a copy made for another library; two of its films are corrected. Item 267, "unknown" in the original data,
 has a misspelt title and year; it gets that title and no year. Item 1412 has "V" (for video) as its year and the year in
 its title. The genre "unknown" of two films is dropped. No row is dropped: every (user, item) pair occurs once.
 """
@@ -36,7 +36,7 @@ def tables(wheel: Path) -> "dict[str, pa.Table]":
 
 
 def _read(archive: zipfile.ZipFile, suffix: str) -> "pa.Table":
-    """Return a tab-separated file as strings; of a header such as `user_id:token` the type is dropped."""
+    """Return a tab-separated file as strings; the type in a heading such as `user_id:token` is removed."""
     import pyarrow as pa
     from pyarrow import csv
 

@@ -32,10 +32,10 @@ def columns(content: bytes, file: str) -> "dict[str, np.ndarray]":
 
     Args:
       content: the pickle, protocol 5.
-      file: its name in errors.
+      file: the name of the file, for error messages.
 
     Raises:
-      DataError: it is not such a pickle.
+      DataError: the content is not such a pickle.
     """
     try:
         frame = as_data(content)

@@ -1,4 +1,4 @@
-"""Recipes of datasets: download, check, convert, and write a folder atomically."""
+"""Recipes of datasets: how a dataset is downloaded, checked, converted, and written atomically to a folder."""
 
 import subprocess
 import sys
@@ -20,18 +20,19 @@ TERMS_FILE = "TERMS.txt"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A dataset.
+    """The recipe of a dataset.
 
     Args:
-      name: of the dataset.
-      columns: its columns beside ids and timestamps, as text.
-      terms: its terms of use.
+      name: the name of the dataset.
+      columns: the columns other than ids and timestamps, as text for `twostep data list`.
+      terms: the terms of use.
       short_terms: the terms of use in a few words.
       files: file of the source → its SHA-256.
-      tables: a function from the paths of the files, in that order, to a table for each of `names.TABLES`.
+      tables: a function from the paths of `files`, in the same order, to a table for each of `names.TABLES`.
       rows: table → its number of rows.
       requirement: the pinned package whose wheel is the source; None if the user provides the files.
-      version: raised when `tables` makes other tables from the same files, to invalidate cached folders.
+      version: the version of `tables`; increase it when the result for the same files changes, so that cached folders
+        are made again.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Recipe:
 
     @property
     def made_from(self) -> dict[str, Any]:
-        """Return what the tables depend on; a folder made from anything else is outdated."""
+        """Return the name, version and digests of the recipe; a cached folder with other values is outdated."""
         return {"name": self.name, "version": self.version, "source": dict(self.files)}
 
 
@@ -81,7 +82,7 @@ def make(recipe: Recipe, folder: Path, source: Path | None, log: Callable[[str],
 
 
 def is_complete(recipe: Recipe, folder: Path) -> bool:
-    """Return whether `folder` was made by this recipe and each file has its size, without reading the tables."""
+    """Return whether `folder` was made by this recipe and each file has the recorded size; reads no table."""
     try:
         recorded = files.read_json(folder / DATASET_FILE)
         sizes = {file: (folder / file).stat().st_size for file in recorded["files"]}
@@ -111,7 +112,7 @@ def _download(recipe: Recipe, work: Path, log: Callable[[str], object]) -> list[
     log(f"downloading {recipe.requirement}")
     pinned = work / "pinned.txt"
     pinned.write_text(" ".join([recipe.requirement, *(f"--hash=sha256:{value}" for value in recipe.files.values())]))
-    # By pip, which has the index, proxy and certificates of this machine.
+    # Download with pip, which is configured with the index, proxy and certificates of this machine.
     command = [
         sys.executable,
         "-m",

@@ -1,6 +1,6 @@
-"""Lineage in ML Metadata: from a release back to source files, or from a file forward to releases.
+"""The lineage in ML Metadata: from a release back to source files, or from a file forward to releases.
 
-Needs ML Metadata only, without TensorFlow and TFX.
+This module imports ML Metadata, but neither TensorFlow nor TFX.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ class Lineage:
         return next((each for each in self.executions.values() if artifact_id in each.outputs), None)
 
     def next(self, artifact_id: int) -> list[int]:
-        """Return the artifacts that an artifact was made from, or, forward, those made from it."""
+        """Return the ids of the artifacts that an artifact was made from; if forward, of those made from it."""
         if self.direction == "back":
             maker = self.maker(artifact_id)
             ids: Iterable[int] = maker.inputs if maker else ()
@@ -84,7 +84,7 @@ def open_store(file: Path) -> Any:
     """Open the `ml_metadata.MetadataStore` in a SQLite file.
 
     Raises:
-      UsageError: the file does not exist, or is damaged or of another program.
+      UsageError: the file does not exist, is damaged, or was written by another program.
     """
     if not file.is_file():
         raise UsageError(f"{file}: no such file, so no run is recorded. Run the pipeline first: twostep run CONFIG")
@@ -101,14 +101,14 @@ def open_store(file: Path) -> Any:
 def check_store(file: Path, deep: bool = False) -> None:
     """Check that a file, if it exists, is an SQLite store of ML Metadata.
 
-    The errors of ML Metadata itself do not name the file.
+    ML Metadata reports such a file too, but its errors do not name the file.
 
     Args:
       file: the file.
-      deep: whether to check every page of it.
+      deep: whether to check every page of the file.
 
     Raises:
-      UsageError: it is damaged or of another program.
+      UsageError: the file is damaged or was written by another program.
     """
     if not file.exists() or (file.is_file() and file.stat().st_size == 0):
         return
@@ -123,7 +123,7 @@ def check_store(file: Path, deep: bool = False) -> None:
 def _damage(file: Path, deep: bool) -> str:
     """Return a description of the damage of an SQLite file; empty for an intact file."""
     try:
-        # Not read-only, so that unfinished writes of a killed run are rolled back.
+        # Open for writing, so that SQLite rolls back unfinished writes of a killed run.
         with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)) as database:
             tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if tables and not {"MLMDEnv", "Artifact", "Execution"} <= tables:
@@ -197,7 +197,7 @@ def artifacts_of_file(store: Any, file: str | Path) -> list[int]:
 
 
 def _within(execution: Execution, artifacts: dict[int, Artifact]) -> Execution:
-    """Return an execution without the inputs and outputs outside of the lineage."""
+    """Return an execution with only the inputs and outputs that are in `artifacts`."""
     inputs, outputs = (
         tuple(each for each in ids if each in artifacts) for ids in (execution.inputs, execution.outputs)
     )
@@ -208,7 +208,7 @@ def _executions(store: Any, artifact_ids: list[int], direction: Direction, known
     """Return the executions with these artifacts as outputs (back) or inputs (forward), without the known ones."""
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-    # Without INTERNAL_OUTPUT: a Resolver has the outputs of other nodes.
+    # INTERNAL_OUTPUT is left out: a Resolver has it for artifacts that other nodes made.
     event_types = {
         "back": (mlmd.Event.OUTPUT, mlmd.Event.DECLARED_OUTPUT),
         "forward": (mlmd.Event.INPUT, mlmd.Event.DECLARED_INPUT),
@@ -220,7 +220,7 @@ def _executions(store: Any, artifact_ids: list[int], direction: Direction, known
         if each.type in event_types and not (direction == "forward" and _compared(each))
     }
     ids = sorted(reads - set(known))
-    # A cached execution has the same artifacts as the one that made them.
+    # Cached executions are left out: their artifacts belong to the execution that made them.
     protos = [
         each
         for each in (store.get_executions_by_id(ids) if ids else [])
@@ -315,7 +315,7 @@ def latest_output(store: Any, node: str, output: str) -> Path:
     """Return the folder of the latest artifact of an output of a node.
 
     Raises:
-      UsageError: there is none yet.
+      UsageError: the node has not produced this output yet.
     """
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 

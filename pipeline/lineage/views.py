@@ -32,7 +32,7 @@ def as_text(lineage: Lineage) -> str:
 
     def lines(artifact_id: int, first: str, rest: str) -> Iterator[str]:
         maker = lineage.maker(artifact_id)
-        # Two outputs of one execution have the same lineage back.
+        # All outputs of an execution have the same lineage back to the source files, so it is printed once.
         key = maker.id if maker and lineage.direction == "back" else -artifact_id
         again = key in shown and bool(lineage.next(artifact_id) or lineage.artifacts[artifact_id].sources)
         yield first + _line(lineage, artifact_id) + ("  (above)" if again else "")
@@ -85,7 +85,7 @@ def _source_line(source: Source) -> str:
 
 @dataclass
 class _Box:
-    """A box of the drawing: an execution, an artifact without one, source files, or a waypoint of an arrow."""
+    """A box of the drawing: an execution, an artifact without execution, source files, or a waypoint of an arrow."""
 
     title: str
     lines: list[str]
@@ -132,7 +132,7 @@ def as_svg(lineage: Lineage) -> str:
 
 
 def _boxes(lineage: Lineage) -> dict[str, _Box]:
-    """Return key → box, with the keys of the boxes before it."""
+    """Return key → box; each box holds the keys of the boxes that it depends on."""
     boxes: dict[str, _Box] = {}
     box_of: dict[int, str] = {}  # artifact → its box
     for execution in lineage.executions.values():
@@ -237,7 +237,7 @@ def _spread(layer: list[_Box], neighbours: dict[int, list[_Box]]) -> None:
 
 
 def _mean(values: list[float], otherwise: float) -> float:
-    """Return the mean of values, or `otherwise` without any."""
+    """Return the mean of values, or `otherwise` if there are none."""
     return sum(values) / len(values) if values else otherwise
 
 

@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 def section(facts: ReportFacts, step: Json) -> Html:
-    """Return the section on the recall of the candidates as a ceiling, beside the recall at each smaller k."""
+    """Return the section that compares recall at each smaller k with the recall of all candidates, its ceiling."""
     depth, first = max(step["ks"]), min(step["ks"])
     both, retrieval = step["models"][TWO_STEP], step["models"][RETRIEVAL]
     parts: list[Html | None] = [_reach(facts)]
@@ -43,7 +43,7 @@ def section(facts: ReportFacts, step: Json) -> Html:
 
 
 def _reach(facts: ReportFacts) -> Html | None:
-    """Return the number of relevant items among the candidates; None without candidate lists."""
+    """Return a table of the number of relevant items among the candidates; None without candidate lists."""
     if not facts.lists:
         return None
     titles = {"learn": "training lists of the ranker", "test": "test"}

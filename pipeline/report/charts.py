@@ -9,7 +9,7 @@ from pipeline.report.markup import Html, decimals, el, number
 # Sizes in pixels.
 _WIDTH, _ROW, _HEAD, _AXIS, _CHARACTER = 420, 22, 26, 30, 7.2
 _LABEL = (90, 170)  # minimum and maximum width of the labels
-_TICK = 45  # minimum distance of two ticks, for their numbers
+_TICK = 45  # minimum distance between two ticks, so that their numbers do not overlap
 _CURVE = (420, 220)
 
 
@@ -21,7 +21,7 @@ class Dot:
       label: the name of the estimate.
       mean, low, high: the estimate and its interval; None if it was not measured.
       strong: whether it is emphasised.
-      note: the text to its right; the value by default.
+      note: the text to the right of the estimate; None for its value.
     """
 
     label: str
@@ -88,7 +88,7 @@ def _dot(dot: Dot, note: str, y: float, left: float, x, places: int) -> Html:
 
 
 def curve(title: str, points: Sequence[tuple[float, float]], chosen: float | None = None) -> Html:
-    """Return a line through points (x an integer, such as an epoch), with the chosen point marked.
+    """Return a chart of a line through points, whose x is an integer such as an epoch, with the chosen point marked.
 
     Args:
       title: a description for screen readers.
@@ -135,7 +135,7 @@ def curve(title: str, points: Sequence[tuple[float, float]], chosen: float | Non
 
 
 def trade_off(title: str, axes: tuple[str, str], points: Sequence[tuple[float, float, str]], chosen: int) -> Html:
-    """Return a line through points of two metrics, each with its label, with the chosen point marked.
+    """Return a chart of a line through labelled points, each with the values of two metrics; one point is marked.
 
     Args:
       title: a description for screen readers.
@@ -220,6 +220,6 @@ def _width(texts: Sequence[str]) -> float:
 
 
 def _shortened(text: str, width: float) -> str:
-    """Return a text cut to a width in pixels."""
+    """Return a text, cut if it is wider than `width` pixels."""
     length = int(width / _CHARACTER)
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -11,14 +11,15 @@ _MAX_DRIFTS = 3
 
 
 def data_lines(facts: ReportFacts) -> list[str]:
-    """Return a line for the spans, one per table with dropped rows, and one for drift beyond a bound."""
+    """Return one line on the spans, one line per table with dropped rows, and one line on drift beyond a bound."""
     lines = []
     spans: dict[str, list[str]] = {}
     for table, report in facts.tables.items():
         if report.get("spans"):
             spans.setdefault(", ".join(report["spans"]), []).append(table)
     lines += [f"spans       {chosen}   ({', '.join(tables)})" for chosen, tables in spans.items()]
-    later = {names.INTERACTIONS: facts.join, names.IMPRESSIONS: facts.impressions}  # nodes that drop unknown ids
+    # The reports of the nodes that drop rows with unknown ids.
+    later = {names.INTERACTIONS: facts.join, names.IMPRESSIONS: facts.impressions}
     for table, report in facts.tables.items():
         dropped: Counter[str] = Counter(report["dropped"]) + Counter((later.get(table) or {}).get("dropped", {}))
         if dropped:
@@ -27,7 +28,7 @@ def data_lines(facts: ReportFacts) -> list[str]:
 
 
 def _drift_lines(findings: list[dict[str, Any]]) -> list[str]:
-    """Return a line for the measures of drift beyond a bound, if there are any."""
+    """Return one line on the measures of drift beyond a bound; empty if there are none."""
     beyond = [each for each in findings if each["beyond"]]
     if not beyond:
         return []

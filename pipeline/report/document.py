@@ -3,7 +3,7 @@
 from pipeline.report.markup import Html, el
 from pipeline.report.style import STYLE
 
-# Nothing is loaded and no script runs, whatever text the data contains.
+# The page loads nothing and runs no script, even if text from the data contains markup.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 

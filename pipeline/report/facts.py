@@ -34,15 +34,16 @@ class ReportFacts:
       run_time: the time of the run, as text.
       seed: the seed of the run.
       candidates: the number of candidates per query.
-      release: the version that was released; None if it was held back.
+      release: the version that was released; None if the release was held back.
       held_back: the reason why there is no release.
       evaluation: the evaluation of TwoStepEvaluator; see `components.recommender_evaluator.evaluation`.
-      tables: table → the report of its ExampleGen: rows read and written, dropped by reason, files.
+      tables: table → the report of the node that reads the table: rows read and written, dropped by reason, files.
       join: the report of EventJoiner: rows by split, dropped by reason.
       retrieval: the training log of the retriever: model, settings, chosen settings and, if any, the learning curve.
       ranking: the training log of the ranker.
       lists: the report of CandidateGenerator: relevant items among the candidates, for training and test.
-      impressions: its report on impressions: kept rows, dropped rows by reason, and the number without an event.
+      impressions: the report of CandidateGenerator on impressions: kept rows, dropped rows by reason, and the
+        number of impressions without an event.
       index: the report of CandidateIndex: kind, items, recall against exact search.
       columns: table → the statistics of its columns; see `pipeline.report.statistics.columns`.
       drift: the report of DriftDetector: the release of the comparison, and every measure with its bound.
@@ -84,7 +85,7 @@ def facts_of_run(
     nodes: Sequence[tuple[str, str, float]] = (),
     lineage_svg: str | None = None,
 ) -> ReportFacts:
-    """Return the content of the report of a run.
+    """Read the content of the report of a run from the outputs of its nodes.
 
     Args:
       folders: node → the folder of its output: `examples` of the tables' ExampleGens and of EventJoiner, `model_run` of
@@ -95,7 +96,7 @@ def facts_of_run(
     """
 
     def read(node: str, name: str | None = None) -> Json | None:
-        """Return the content of the file of a node; None if there is none."""
+        """Return the content of a JSON file in the output of a node; None if the node or the file is missing."""
         file = folders[node] / (name or _FILES[node]) if node in folders else None
         return files.read_json(file) if file is not None and file.is_file() else None
 

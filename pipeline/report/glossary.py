@@ -115,7 +115,7 @@ def metric_title(label: str) -> str:
 
 
 def slice_title(name: str) -> str:
-    """Return the title of a slice; for the value of a column, the name of the slice."""
+    """Return the title of a slice; a slice by the value of a column has its name as title."""
     return {
         "user:warm": "users with events before the query",
         "user:cold": "users without events before the query",

@@ -38,7 +38,7 @@ def data_section(facts: ReportFacts) -> Html:
 
 
 def _table_row(name: str, report: Json) -> list[Html]:
-    """Return the cells of a table."""
+    """Return the cells of the row that describes a table."""
     files = [
         el(
             "div",
@@ -73,7 +73,7 @@ def _dropped(reasons: Mapping[str, int], rows: int) -> str:
 
 
 def _splits(report: Json) -> Html:
-    """Return the events by split, as a bar with its keys."""
+    """Return the numbers of events by split, as a bar with a legend."""
     order = [split for split in (names.TRAIN, names.EVAL, names.TEST) if split in report["rows"]]
     counts = {split: report["rows"][split] for split in [*order, *sorted(report["rows"].keys() - set(order))]}
     total, left_out = sum(counts.values()), sum(report["dropped"].values())
@@ -112,7 +112,7 @@ def training_section(facts: ReportFacts) -> Html:
 def _training(title: str, log: Json) -> Html:
     """Return the learning curves and settings of a trainer."""
     curve = log.get("curve") or []
-    along, *measured = curve[0] if curve else [""]  # such as the epoch, and the metrics of each
+    along, *measured = curve[0] if curve else [""]  # `along` is the x axis, such as the epoch
     drawn = []
     for key in measured:
         points = [(each[along], each[key]) for each in curve if each.get(key) is not None]
@@ -141,7 +141,7 @@ _KEPT = "On held-out users no fitted ranker was better than the retriever's orde
 
 
 def _inputs(log: Json) -> Html | None:
-    """Return the inputs of a ranker, with their importance if it is known; None for a retriever."""
+    """Return the inputs of a ranker, with their importance if the log has it; None for a retriever."""
     inputs, importance = log.get("inputs", ()), log.get("importance")
     if not importance:
         return el("p", f"Inputs: {', '.join(inputs)}.", class_="note") if inputs else None

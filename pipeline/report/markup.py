@@ -8,17 +8,17 @@ _VOID = {"meta", "br", "img"}
 
 
 class Html(str):
-    """Markup, which is not escaped; any other string is."""
+    """Markup, which is inserted as it is; any other string is escaped."""
 
 
 def el(tag: str, *children: object, **attributes: Any) -> Html:
     """Return an element.
 
     Args:
-      tag: its name.
+      tag: the name of the element.
       children: markup or text; None is ignored.
-      attributes: None is ignored, a float has at most one decimal; `class_` is `class`, `stroke_width` is
-        `stroke-width`.
+      attributes: attribute → value; None is ignored, a float has at most one decimal. `class_` stands for `class`,
+        `stroke_width` for `stroke-width`.
     """
     text = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(_text(value))}"'
@@ -35,7 +35,7 @@ def join(children: Iterable[object]) -> Html:
 
 
 def _text(value: object) -> str:
-    """Format a value."""
+    """Format the value of an attribute or a child as text."""
     return f"{value:.1f}".removesuffix(".0") if isinstance(value, float) else str(value)
 
 
@@ -81,7 +81,7 @@ def number(value: float | None, places: int, signed: bool = False) -> str:
     if value is None:
         return "–"
     text = f"{value:{'+' if signed else ''},.{places}f}"
-    if not float(text.replace(",", "")):  # no sign on a zero
+    if not float(text.replace(",", "")):  # no sign if the number is rounded to zero
         text = text.lstrip("+-")
     return text.replace("-", "−")
 

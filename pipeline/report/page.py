@@ -59,7 +59,7 @@ def _sections(facts: ReportFacts) -> dict[str, tuple[str, Html]]:
 
 
 def _retrieval_alone(step: dict) -> Html:
-    """Return the metrics and slices of the retriever, folded."""
+    """Return the metrics and slices of the retriever, in an element that the reader opens."""
     return el(
         "details",
         el("summary", "Retrieval alone: metrics and slices"),

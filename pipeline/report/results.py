@@ -18,8 +18,8 @@ from pipeline.report.glossary import (
 )
 from pipeline.report.markup import Html, decimals, el, figure, interval, join, number, table
 
-_ROUNDING = 1e-9  # the tolerance for sums of the same numbers
-FEW = 30  # queries, below which a slice is marked
+_ROUNDING = 1e-9  # the tolerance for equal numbers, since sums of the same terms may be rounded differently
+FEW = 30  # a slice with fewer queries is marked
 
 Json = dict[str, Any]
 
@@ -51,7 +51,7 @@ def _verdict(facts: ReportFacts) -> Html:
     else:
         failed = [each["sentence"] for each in verdicts if not each["passed"]]
         reason = facts.held_back or "No reason is recorded."
-        if failed and all(sentence in reason for sentence in failed):  # they are listed below
+        if failed and all(sentence in reason for sentence in failed):  # the rules are listed below
             reason = f"{len(failed)} of {len(verdicts)} rules failed"
         badge = el("p", el("span", "✗ Held back", class_="badge bad"), " ", reason)
     rules = [
@@ -66,7 +66,7 @@ def _verdict(facts: ReportFacts) -> Html:
 
 
 def _tile(step: Json, label: str) -> Html:
-    """Return a key metric of the subject, with the values of the baselines below."""
+    """Return a box with a key metric of the subject (the evaluated model) and the values of the baselines."""
     models = step["models"]
     subject = models[step["subject"]][label]
     places = decimals(row[label]["mean"] for row in models.values())
@@ -78,7 +78,7 @@ def _tile(step: Json, label: str) -> Html:
         "div",
         el("h3", metric_title(label)),
         el("p", number(subject["mean"], places), class_="big"),
-        el("p", interval(subject, places) or "of all lists together", class_="note"),
+        el("p", interval(subject, places) or "one value of all lists together", class_="note"),
         el("table", el("caption", f"{metric_title(label)} of the baselines", class_="unseen"), el("tbody", *others)),
         class_="tile",
     )

@@ -33,7 +33,7 @@ _REPORTED = {
 }
 _TITLES = {"two_step": "two-step"}
 _WIDTH = 80  # columns of the terminal
-_HEADING = 15  # columns of a heading
+_HEADING = 15  # the maximum width of a line of a heading, in columns of the terminal
 
 _NOT_BLESSED = "the evaluator did not bless the models"
 
@@ -73,8 +73,8 @@ def facts(config: Config, results: Sequence[NodeResult]) -> dict[str, Any]:
     """Return the result of a run for `twostep run --json`.
 
     The keys are `metrics`, step → metric → estimate; `rules`, each with `rule`, `passed`, `value` and `bound`;
-    `release`, the version that was made; and `reason`, the reason if none was made. They are empty if the run did not
-    reach their nodes.
+    `release`, the version that was made; and `reason`, the reason if none was made. A value is empty if the run did
+    not reach the node that makes it.
     """
     nodes = [result.node for result in results]
     outcome = Outcome(paths.metadata_file(config), results)
@@ -97,8 +97,8 @@ def facts(config: Config, results: Sequence[NodeResult]) -> dict[str, Any]:
 def metrics_table(evaluation: dict[str, Any]) -> Table:
     """Return both steps and the baselines as a table of at most 80 columns, best first.
 
-    Its columns are the first two metrics of the rules, or else NDCG at the smallest k and recall at the largest, and
-    the difference between the two steps and each other model in the first metric, with 95% intervals.
+    The columns are two metrics (the first two of the rules, or else NDCG at the smallest k and recall at the largest),
+    and the difference in the first metric between both steps together and each other model, with 95% intervals.
     """
     both = evaluation["steps"]["two_step"]
     first, second = shown_metrics(evaluation)
@@ -163,7 +163,7 @@ def estimate(value: dict[str, Any], form: str, bounds: str) -> str:
 
 
 def _interval(value: dict[str, Any], sign: str = "") -> str:
-    """Format a mean with its interval, in at most 23 columns below 100,000."""
+    """Format a mean with its interval, in at most 23 characters for values below 100,000."""
     if value["mean"] is None:
         return "—"
     size = max(abs(value[key]) for key in ("mean", "low", "high"))
@@ -188,13 +188,13 @@ def _short(value: float, form: str) -> str:
 
 
 def _shortest(path: Path) -> str:
-    """Return a path, relative to the working folder if it is below it."""
+    """Return a path; a path below the working folder is made relative to it."""
     below = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
     return printable(below)
 
 
 def _note(config: Config, version: str) -> str:
-    """Return a note on whether a release is in force."""
+    """Return a note that says whether a release is in force and, if not, which one is."""
     current = reader.current(paths.releases_folder(config))
     if current == version:
         return "   (in force)"

@@ -12,7 +12,7 @@ _MAX_FINDINGS = 200
 
 
 def section(facts: ReportFacts) -> Html:
-    """Return the sections for which the run recorded facts."""
+    """Return the section, with the parts for which the run recorded facts."""
     parts = [
         _drift(facts.drift) if facts.drift is not None else None,
         _dropped(facts),
@@ -83,7 +83,7 @@ def _density(density: Json) -> Html:
 
 
 def _columns(name: str, columns: Sequence[Json]) -> Html:
-    """Return a table of columns, folded."""
+    """Return a table of the statistics of columns, in an element that the reader opens."""
     rows = [
         [
             el("th", each["name"], scope="row"),

@@ -18,11 +18,11 @@ from pipeline.runners.progress import Progress
 from trainer.tuning.records import LINE, Trial
 from trainer.tuning.space import label
 
-_MAX_SHOWN = 5  # trials, best first
+_MAX_SHOWN = 5  # the number of best trials that are printed
 
 
 class TrialLines(Progress):
-    """The progress of a search, with a permanent line per trial."""
+    """The progress of a search, which prints a line for each finished trial."""
 
     def update(self, text: str) -> None:
         """Print the line of a finished trial; show any other report as `Progress` does."""
@@ -33,7 +33,7 @@ class TrialLines(Progress):
 
 
 def show(step: str, trials: Sequence[Trial], configured: dict[str, Any], console: Console) -> None:
-    """Print the best trials, and the trial of the configured settings if it is not one of them."""
+    """Print the best trials, and the trial of the configured settings if it is not among the best."""
     ranked = _ranked(trials)
     shown = ranked[:_MAX_SHOWN] + [trial for trial in ranked[_MAX_SHOWN:] if trial.params == configured]
     title = f"{step}: {len(trials)} finished trial{'' if len(trials) == 1 else 's'}, NDCG@10 on eval"

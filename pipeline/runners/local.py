@@ -45,8 +45,8 @@ def run(
 ) -> list[NodeResult]:
     """Run a `tfx.dsl.Pipeline` in this process; take nodes whose inputs and settings did not change from the cache.
 
-    When a stopped or failed run is run again, it resumes at the node that it had reached, since earlier nodes are in
-    the cache. The partial outputs of that node are deleted.
+    When a stopped or failed run is started again, earlier nodes come from the cache, so it resumes at the node at which
+    it stopped. The partial outputs of that node are deleted.
 
     Args:
       pipeline: the pipeline, with the metadata connection of the cache; no other run of it may be in progress.
@@ -152,7 +152,7 @@ def _run_node(
                 state = "resolved"
     except Exception as error:
         logging.exception("%s failed", node_id)
-        raise_if_stopped()  # Beam, and C++ code that calls Python, turn the exception of a stop into another one
+        raise_if_stopped()  # Beam and C++ code that calls Python replace the exception of a stop
         reporter.node_finished(NodeResult(node_id, "failed", time.monotonic() - began))
         raise explained(node_id, error) from error
     result = NodeResult(node_id, state, time.monotonic() - began, outputs, execution_id)

@@ -17,13 +17,13 @@ def captured(log_file: Path, verbose: bool = False, to_error: bool = False) -> I
     """Redirect all output of the process to `log_file`; yield a stream to the original stdout.
 
     The C++ code of TensorFlow writes to file descriptor 2 directly, partly before logging is configured, and child
-    processes inherit the descriptors. So descriptors 1 and 2 are redirected, and the stream is a duplicate of the
-    original one.
+    processes inherit the descriptors. So descriptors 1 and 2 are redirected, and the yielded stream writes to a
+    duplicate of the original descriptor.
 
     Args:
-      log_file: the file, which is appended to.
+      log_file: the log file; new text is appended.
       verbose: whether to copy the log to the original stderr.
-      to_error: whether the stream is one to the original stderr.
+      to_error: whether the yielded stream writes to the original stderr in place of the original stdout.
     """
     log_file.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
@@ -80,13 +80,13 @@ def _python_logging(log: TextIO) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _following(log_file: Path, descriptor: int) -> Iterator[None]:
-    """Copy what is appended to `log_file` to `descriptor`.
+    """Copy text that is appended to `log_file` to the file descriptor `descriptor`, until the block ends.
 
-    A thread reads the file, not a pipe: C++ code that logs while it holds the GIL would deadlock on a full pipe that
-    another Python thread should read.
+    The thread reads the log file and not a pipe, because C++ code that logs while it holds the GIL would deadlock on a
+    full pipe: the Python thread that reads the pipe needs the GIL.
     """
     done = threading.Event()
-    file = open(log_file, "rb")  # noqa: SIM115  the thread closes it; opened here, so that nothing is skipped
+    file = open(log_file, "rb")  # noqa: SIM115  the thread closes it; opened before the thread starts, to skip no text
     file.seek(0, os.SEEK_END)
 
     def follow() -> None:

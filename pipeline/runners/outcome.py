@@ -11,8 +11,8 @@ class Outcome:
     """The output artifacts of a run.
 
     Args:
-      metadata_file: the SQLite store.
-      results: the results that the runner returned.
+      metadata_file: the SQLite file of ML Metadata.
+      results: the results of the nodes, as the runner returned them.
     """
 
     def __init__(self, metadata_file: Path, results: Sequence[NodeResult]):
@@ -31,10 +31,10 @@ class Outcome:
                 self._artifacts[nodes[event.execution_id], key] = artifacts[event.artifact_id]
 
     def folder(self, node: str, output: str) -> Path:
-        """Return the folder of an output. Raises: KeyError."""
+        """Return the folder of an output of a node. Raises: KeyError if the run has no such output."""
         return Path(self._artifacts[node, output].uri)
 
     def properties(self, node: str, output: str) -> dict[str, Any]:
-        """Return the custom properties of an output. Raises: KeyError."""
+        """Return the custom properties of an output of a node. Raises: KeyError if the run has no such output."""
         values = self._artifacts[node, output].custom_properties.items()
         return {name: getattr(value, value.WhichOneof("value")) for name, value in values}

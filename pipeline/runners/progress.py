@@ -21,7 +21,7 @@ _MARKS: dict[State, tuple[str, str]] = {
     "skipped": ("-", "dim"),
     "failed": ("✗", "red"),
 }
-_PLAIN_EVERY_S = 10.0  # seconds between lines of one node, where lines cannot be redrawn
+_PLAIN_EVERY_S = 10.0  # seconds between two lines of a running node, if the output is not a terminal
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class NodeResult:
     """The result of one node.
 
     Args:
-      node: its id.
-      state: `cached`: taken from the cache; `resolved`: a resolver, which reads ML Metadata only; `skipped`: its
-        condition did not hold.
-      seconds: wall time.
+      node: the id of the node.
+      state: `done`; `cached`: its outputs come from the cache; `resolved`: the node is a resolver, which reads ML
+        Metadata only; `skipped`: the condition of the node was false; `failed`.
+      seconds: the wall time of the node.
       outputs: the number of output artifacts.
       execution_id: the id of the execution in ML Metadata; None if nothing was recorded.
     """
@@ -87,7 +87,7 @@ class Progress:
                 self._live = None
 
     def update(self, text: str) -> None:
-        """Show a report of the running node; a listener for `core.progress`."""
+        """Show a report of the running node; passed to `core.progress` as a listener."""
         self._text = printable(" ".join(text.split()))
         now = self._clock()
         if self._live is None and now - self._printed_at >= _PLAIN_EVERY_S:

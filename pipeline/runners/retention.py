@@ -1,4 +1,4 @@
-"""Deletion of the artifacts of earlier runs that none of the latest complete runs uses."""
+"""Deletion of the artifacts of earlier runs that the latest complete runs do not use."""
 
 import logging
 import shutil
@@ -11,11 +11,11 @@ from core import node_ids
 def collect(store: Any, root: Path, keep: int) -> list[Path]:
     """Delete the artifacts that are not outputs of the latest complete runs, and return their folders.
 
-    A run is complete if its last node succeeded. Artifacts of other runs since the oldest of these are kept as well:
-    runs until a node, searches for settings, and failed runs that may be resumed.
+    A run is complete if its last node succeeded. Artifacts of all runs that are newer than the oldest kept run are kept
+    as well: runs with `--until`, searches for settings, and failed runs, which may be resumed.
 
     The records in ML Metadata are kept for lineage. TFX takes an output from the cache only if its folder exists, so a
-    deleted one is made again.
+    node whose output was deleted runs again.
 
     Args:
       store: an `ml_metadata.MetadataStore`.
@@ -40,7 +40,7 @@ def collect(store: Any, root: Path, keep: int) -> list[Path]:
 
 
 def _latest_complete(store: Any, keep: int) -> list[list[Any]]:
-    """Return the executions of the latest `keep` complete runs, and of all runs since the oldest of these."""
+    """Return the executions of each run from the newest to the `keep`-th latest complete run; empty if fewer exist."""
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
     succeeded = (mlmd.Execution.COMPLETE, mlmd.Execution.CACHED)

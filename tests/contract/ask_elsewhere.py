@@ -1,7 +1,7 @@
-"""Asks SavedModels in a process of its own, with TensorFlow and YDF's op alone, which is what TensorFlow Serving has.
+"""A script that calls SavedModels in a separate process with only TensorFlow and YDF's op, as TensorFlow Serving has.
 
-`conftest.py` starts it. Below the folder given it reads `models/step/name` and `inputs/step.name.signature.npz`, and
-writes `answers/` and `report.json`.
+`conftest.py` starts the script with a folder as argument. The script reads `models/step/name` and
+`inputs/step.name.signature.npz` in this folder, and writes `answers/` and `report.json` to it.
 """
 
 import json
@@ -27,7 +27,7 @@ def ask(served: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def ops(model: Path) -> list[str]:
-    """Return every op of the SavedModel, those inside its functions too."""
+    """Return every op of a SavedModel, including the ops inside its functions."""
     graph = saved_model_pb2.SavedModel.FromString((model / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     return sorted({node.op for node in nodes} - {function.signature.name for function in graph.library.function})
@@ -44,7 +44,9 @@ def main(root: Path) -> None:
         try:
             if model not in loaded:
                 loaded[model] = tf.saved_model.load(str(model))
-            with np.load(file, allow_pickle=True) as inputs:  # strings and serialized Examples are objects
+            with np.load(
+                file, allow_pickle=True
+            ) as inputs:  # arrays of strings and of serialized Examples have dtype object
                 np.savez(root / "answers" / file.name, **ask(loaded[model].signatures[signature], dict(inputs)))
         except Exception:
             report[file.stem]["error"] = traceback.format_exc()

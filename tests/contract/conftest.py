@@ -1,7 +1,7 @@
-"""A small world that every model is fitted on: tables with all that can be odd, joined, transformed and split once.
+"""The data that every model is fitted on, tables with edge cases, joined and transformed; and the fitted models.
 
-Nothing here imports TFX. Models are fitted on the first use and shared by all tests of a session; what they answer in a
-process that has TensorFlow and none of our code is computed once for all of them.
+Nothing here imports TFX. A model is fitted on first use and shared by all tests of a session. The outputs of all models
+in a process with TensorFlow and without the project's code are computed once for all tests.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -53,7 +53,7 @@ FEATURES = Features.model_validate(
             "gender": "categorical",
             "tags": {"kind": "multi_valued", "max_values": 2},
             "nothing": "categorical",  # missing everywhere
-            "silence": "text",  # so is this
+            "silence": "text",  # missing everywhere
             "about": {"kind": "text", "max_words": 3},
             "taste": {"kind": "embedding", "size": 2},
             "signed_up": "timestamp",
@@ -68,7 +68,7 @@ FEATURES = Features.model_validate(
             "picture": {"kind": "embedding", "size": 3, "normalize": True},
             "niche": {"kind": "cross", "columns": ["genres", "brand"], "buckets": 50},
             "released": "timestamp",
-            "shelf": {"kind": "first_letters:FirstLetters", "letters": 1},  # a user's own, of tests/data
+            "shelf": {"kind": "first_letters:FirstLetters", "letters": 1},  # a kind defined in tests/data
         },
         "history_length": 5,
         "id_min_count": 2,
@@ -79,14 +79,14 @@ FEATURES = Features.model_validate(
 
 @dataclass
 class World:
-    """What the models are fitted on, and the fitted models by step and name.
+    """The data that the models are fitted on, and the fitted models by step and name.
 
     Args:
-      folder: for everything that is written.
+      folder: the folder that all files are written to.
       items: the catalogue.
       parts: split → joined events.
-      transform_folder: the transform graph.
-      events: what the trainers read.
+      transform_folder: the folder of the transform graph.
+      events: the reader of events that the trainers use.
     """
 
     folder: Path
@@ -109,7 +109,7 @@ class World:
         return Catalogue(self.items, self.features.item)
 
     def query_set(self, past: list[str], target: str, **changes: Any) -> Queries:
-        """Return the queries of a split."""
+        """Return the queries of split `target`, with histories from the splits `past`."""
         known = pa.concat_tables([self.parts[split] for split in past])
         given = {"unit": "user", "exclude_seen": True, "history_length": FEATURES.history_length} | changes
         return queries.build(
@@ -125,7 +125,7 @@ class World:
         return self.events.data([names.TRAIN], self.query_set([names.TRAIN], names.EVAL))
 
     def fit(self, step: str, name: str, data: Any = None) -> Any:
-        """Return a new fit of a model, with few passes where it makes any."""
+        """Fit a model anew, with few epochs if it has epochs."""
         registry: Registry = {"retrieval": RETRIEVAL, "ranking": RANKING}[step]
         few = {"epochs": 2} if step == "retrieval" else {"epochs": 8, "batch_size": 4, "learning_rate": 0.01}
         few = {key: value for key, value in few.items() if key in registry[name].settings.model_fields}
@@ -135,37 +135,37 @@ class World:
         return found if step == "retrieval" else found[0]
 
     def model(self, step: str, name: str) -> Any:
-        """Return the model in memory; it is fitted once."""
+        """Return the fitted model in memory; it is fitted on the first call."""
         if (step, name) not in self._fitted:
             self._fitted[step, name] = self.fit(step, name)
         return self._fitted[step, name]
 
     def signatures(self, step: str, name: str) -> Any:
-        """Return the signatures of the model in memory; they are traced once."""
+        """Return the signatures of the model in memory; they are traced on the first call."""
         if (step, name, "signatures") not in self._fitted:
             self._fitted[step, name, "signatures"] = self.model(step, name).signatures()
         return self._fitted[step, name, "signatures"]
 
     def saved(self, step: str, name: str) -> Path:
-        """Return the folder of the SavedModel."""
+        """Return the folder of the model's SavedModel; it is saved on the first call."""
         folder = self.folder / "models" / step / name
         if not folder.exists():
             self.model(step, name).save(str(folder))
         return folder
 
     def loaded(self, step: str, name: str) -> SavedModel:
-        """Return the SavedModel as the engine calls it; it is loaded once."""
+        """Return the SavedModel in the session in which the engine calls it; it is loaded on the first call."""
         if (step, name, "loaded") not in self._fitted:
             self._fitted[step, name, "loaded"] = SavedModel(self.saved(step, name))
         return self._fitted[step, name, "loaded"]
 
     def query(self, count: int = 6) -> dict[str, np.ndarray]:
-        """Return the raw inputs of some eval queries, `exclude` and `k` not among them."""
+        """Return the raw inputs of the first eval queries, without `exclude` and `k`."""
         arrays = inference.query_arrays(self.query_set([names.TRAIN], names.EVAL).take(np.arange(count)), FEATURES.user)
         return {name: _text(array) for name, array in arrays.items()}
 
     def odd_query(self) -> dict[str, np.ndarray]:
-        """Return queries of unknown and cold users, with unknown items, no items, too many items, or no features."""
+        """Return queries of unknown or cold users, with unknown items, empty or too long histories, or no features."""
         query = self.query(6)
         met = [["i3", "i5"], ["i1"], ["never", "i2", "heard of"], [], [f"i{row}" for row in range(12)], ["i4", "i4"]]
         query[names.USER_ID][:2] = ["nobody", COLD_USER]
@@ -180,7 +180,7 @@ class World:
         return {names.ITEM_ID: np.array(self.ids.to_pylist(), object), **columns}
 
     def retrieval_inputs(self) -> dict[str, dict[str, np.ndarray]]:
-        """Return signature → inputs that cover all cases of every test at once."""
+        """Return signature → inputs of retrieval models, which together cover the cases of all tests."""
         query, k = self.odd_query(), np.int32(12)
         exclude = np.array([["i7", "", "i9"]] * 6, object)
         return {
@@ -193,7 +193,7 @@ class World:
             "similar": {names.ITEM_ID: np.array(["i0", "unheard", COLD_ITEM], object), names.K: k},
             "embed_query": query,
             "embed_candidate": self.item_inputs(),
-            # Of the models of ratings: unknown and known, each with each.
+            # For models that predict ratings: all combinations of a known or unknown user and item.
             "predict": {
                 names.USER_ID: np.array(["u1", "u1", "nobody", "nobody"], object),
                 names.ITEM_ID: np.array(["i1", "unheard of", "i1", COLD_ITEM], object),
@@ -201,7 +201,7 @@ class World:
         }
 
     def ranking_inputs(self) -> dict[str, dict[str, np.ndarray]]:
-        """Return the same of the candidate lists."""
+        """Return signature → inputs of ranking models: the candidate lists."""
         lists = self.lists[1]
         inputs = (
             names.USER_ID,
@@ -222,7 +222,7 @@ class World:
 
     @functools.cached_property
     def lists(self) -> tuple[pa.Table, dict[str, np.ndarray]]:
-        """Return candidate lists of the eval split, as Arrow rows and as raw arrays, some of them with padding."""
+        """Return candidate lists of eval, as an Arrow table and as raw arrays; some lists are padded."""
         query_set = self.query_set([names.TRAIN], names.EVAL)
         retrieve = self.signatures("retrieval", "item_knn")["retrieve"]
         found = inference.retrieve(retrieve, query_set, FEATURES.user, len(self.ids), LISTED)
@@ -245,7 +245,7 @@ class World:
 
 
 def _text(value: np.ndarray) -> np.ndarray:
-    """Return bytes as str, so that a test can compare and replace them."""
+    """Decode an array of bytes to str, so that a test can compare and replace values; return other arrays unchanged."""
     return np.char.decode(value.astype("S"), "utf-8").astype(object) if value.dtype == object else value
 
 
@@ -277,12 +277,12 @@ def world(tmp_path_factory) -> World:
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """What every model answered in a process with nothing but TensorFlow.
+    """The outputs of all models in a process with TensorFlow and without the project's code.
 
     Args:
-      report: the report of `ask_elsewhere.py` on the models and on itself.
+      report: the report of `ask_elsewhere.py`: ops and errors of the models, and the modules that it imported.
       inputs_by_key: `step.model.signature` → the inputs.
-      answers: folder of the answers.
+      answers: the folder of the outputs.
     """
 
     report: dict[str, Any]
@@ -297,7 +297,7 @@ class Elsewhere:
 
 @pytest.fixture(scope="session")
 def elsewhere(world) -> Elsewhere:
-    """Save all models, move them, and ask them where none of our code and no TFT is imported."""
+    """Save all models, move the files, and call the models in a process that imports neither the project nor TFT."""
     root = world.folder / "process"
     for folder in ("inputs", "answers"):
         (root / folder).mkdir(parents=True)
@@ -311,7 +311,7 @@ def elsewhere(world) -> Elsewhere:
     for key, given in inputs_by_key.items():
         np.savez(root / "inputs" / f"{key}.npz", **given)
     script = Path(__file__).with_name("ask_elsewhere.py")
-    # -I: neither the folder of the code nor PYTHONPATH is on the path, and none of the environment's settings is there.
+    # -I ignores PYTHONPATH and other environment variables of Python, so the project's code cannot be imported.
     command = [sys.executable, "-I", str(script), str(root)]
     environment = {"PATH": os.environ["PATH"], "TF_CPP_MIN_LOG_LEVEL": "3"}
     subprocess.run(command, check=True, env=environment, cwd=root, timeout=300)

@@ -1,4 +1,4 @@
-"""The release in force as a baseline: when it is comparable, and what it answers over another catalogue."""
+"""The release in force as a baseline: when it is comparable, and its lists over another catalogue."""
 
 import json
 
@@ -22,7 +22,7 @@ SPLIT = {"method": "temporal", "test": 0.1}
 
 @pytest.fixture(scope="module")
 def release(world, tmp_path_factory):
-    """Return the folder of a release of real models over the whole catalogue."""
+    """Return the folder of a release of fitted models over the whole catalogue."""
     folder = tmp_path_factory.mktemp("release")
     for name in ("index", "users", "statistics"):
         (folder / name).mkdir()
@@ -101,7 +101,7 @@ def test_a_user_feature_that_is_gone_or_of_another_kind_is_named(world, release,
         pass
 
 
-def test_a_release_that_is_not_signed_or_not_whole_is_told(world, release, tmp_path):
+def test_a_release_that_is_unsigned_or_damaged_is_not_comparable(world, release, tmp_path):
     _, public = signing.make_keys(tmp_path)
     opened = baseline_release.opened(release, SPLIT, world.features, [public])
     with pytest.raises(NotComparableError, match="signed"), opened:

@@ -1,4 +1,4 @@
-"""The fast rows of the published tables, fitted and measured as `twostep bench` does."""
+"""The benchmark results that are fast to compute, fitted and measured as `twostep bench` does."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -63,8 +63,8 @@ def test_an_unknown_protocol_is_refused(capfd):
     assert "movielens-100k" in capfd.readouterr().err
 
 
-def test_the_right_item_is_ranked_among_items_never_met():
-    """User 0 met b and is right with a, user 1 met nothing and is right with c, their best."""
+def test_the_relevant_item_is_ranked_among_unseen_items():
+    """User 0 has seen b, and a is relevant. User 1 has seen nothing, and c is relevant and second in the list."""
     ids = pa.array(["a", "b", "c", "d", "e"])
     seen = pa.array([["b"], []], pa.list_(pa.string()))
     query_set = Queries(

@@ -11,7 +11,7 @@ from trainer.ranking import calibration
 
 
 def lists(count, slope, offset, seed=0):
-    """Return scores, labels that are 1 with probability sigmoid(slope · score + offset), and weights."""
+    """Return lists of scores, labels that are 1 with probability sigmoid(slope · score + offset), and weights."""
     rng = np.random.default_rng(seed)
     scores = rng.normal(0, 2, (count, 20)).astype(np.float32)
     labels = rng.random(scores.shape) < 1 / (1 + np.exp(-(slope * scores + offset)))

@@ -1,4 +1,4 @@
-"""The distances of the drift detector against those that TensorFlow Data Validation measures."""
+"""The distances that the drift detector computes, compared with the distances of TensorFlow Data Validation."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 

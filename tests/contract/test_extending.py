@@ -70,7 +70,7 @@ def fit(settings, data, seed):
 
 @pytest.fixture
 def entry(tmp_path, monkeypatch) -> Entry:
-    """Return the entry of a model that a package of the user holds."""
+    """Return the registry entry of a model in a package outside the product."""
     package = tmp_path / "package_of_a_user"
     package.mkdir()
     for file, text in (("__init__", ""), ("settings", SETTINGS), ("model", MODEL)):
@@ -82,7 +82,7 @@ def entry(tmp_path, monkeypatch) -> Entry:
 
 
 def recommender(tmp_path, baselines=("popularity",), **retrieval):
-    """Load a configuration with this retrieval model."""
+    """Load a configuration with these settings of `retrieval`."""
     file = tmp_path / "recommender.yaml"
     evaluation = {"baselines": list(baselines)}
     file.write_text(
@@ -96,7 +96,7 @@ def test_a_model_is_its_module_and_an_entry(world, tmp_path, monkeypatch, entry)
         recommender(tmp_path, model="recency")
     monkeypatch.setitem(MODELS.entries, "recency", entry)
 
-    # Reading a configuration checks the settings, and imports no model.
+    # Loading a configuration checks the settings of the model without importing the model.
     chosen = recommender(tmp_path, ["recency"], model="recency", params={"half_life_days": 7}).retrieval
     assert MODELS.check(chosen.model, chosen.params).half_life_days == 7
     with pytest.raises(UsageError, match=r"retrieval\.params of recency: half_life: .*`half_life_days`"):
@@ -104,7 +104,7 @@ def test_a_model_is_its_module_and_an_entry(world, tmp_path, monkeypatch, entry)
     assert "half_life_days" in explain.explain("retrieval.params")
     assert set(space.resolve(entry.settings(), {})) == {"half_life_days"}
 
-    # Fitted, saved and loaded, it returns lists as every model does; also as a member of a fusion.
+    # The model can be fitted, saved, loaded and called like every model, also as a member of a fusion.
     world.fit("retrieval", "recency").save(str(tmp_path / "model"))
     signatures = SavedModel(tmp_path / "model").signatures
     query = world.query(3)

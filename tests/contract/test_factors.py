@@ -1,4 +1,4 @@
-"""Matrix factorisation against the libraries that fit it: fold-ins and predicted ratings."""
+"""Fold-ins and predicted ratings of matrix factorisation, compared with those of the libraries that fit the factors."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -29,7 +29,7 @@ COLD = N_ITEMS - 1
 
 @pytest.fixture(scope="module")
 def data() -> RetrievalData:
-    """Return events with repeats; the last item has none."""
+    """Return events with repeated (user, item) pairs; the last item has no events."""
     rng = np.random.default_rng(SEED)
     users, items = rng.integers(0, N_USERS, 900), rng.integers(0, COLD, 900) * rng.integers(0, 2, 900)
     return RetrievalData(
@@ -88,7 +88,7 @@ def test_a_user_new_since_the_fit_gets_the_answer_of_their_history(data):
 
 
 @pytest.mark.parametrize("name", ["ials", "bpr"])
-def test_with_nothing_met_items_nobody_met_come_last(data, name):
+def test_with_an_empty_history_items_without_events_come_last(data, name):
     fitted = MODELS[name].load()(MODELS.check(name, {"factors": 8}), data, SEED)
     query = {names.USER_ID: tf.constant(["new"]), names.HISTORY: tf.constant([[""]])}
     [scores] = fitted.scores(query).numpy()
@@ -121,7 +121,7 @@ def test_a_predicted_rating_is_surprises_own(data, algorithm, tmp_path):
     raw = {f"i{row}": row for row in range(N_ITEMS)}
     expected = [algorithm.predict(user, raw.get(item, item)).est for user, item in pairs]
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert max(expected) == 5.0 or isinstance(algorithm, NMF)  # some are past the range
+    assert max(expected) == 5.0 or isinstance(algorithm, NMF)  # some predictions were clipped to the range of ratings
     assert len(set(found.round(3))) > N_ITEMS
 
 

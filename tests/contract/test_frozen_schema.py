@@ -1,4 +1,4 @@
-"""A frozen schema against later deliveries, as ExampleValidator compares them: TFDV on small statistics."""
+"""The validation of later deliveries against a frozen schema, by TFDV as in ExampleValidator, on small statistics."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -26,7 +26,7 @@ CONFIG = Config.model_validate(
 
 
 def delivery(rows: int, **changes: dict[int, object]) -> pa.RecordBatch:
-    """Return a table of items as StatisticsGen reads it; `changes` are other values by row, None for a missing one."""
+    """Return items as StatisticsGen reads them; `changes` maps column → row → new value, None for a missing value."""
     columns = {
         "item_id": [f"i{row}" for row in range(rows)],
         "title": [f"Title {row}" for row in range(rows)],

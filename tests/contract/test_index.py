@@ -1,4 +1,4 @@
-"""The index over the catalogue: it finds what exact search finds, honours exclusion, and is refused if it does not."""
+"""The index over the catalogue: recall against exact search, exclusion, and the refusal of an index with low recall."""
 
 import numpy as np
 import pyarrow as pa
@@ -67,10 +67,10 @@ def test_an_index_answers_as_the_model_alone_does(world, name, source, query_set
         np.testing.assert_allclose(scores, expected_scores, rtol=1e-4, atol=1e-4)
         np.testing.assert_array_equal(rows == -1, expected == -1)
         np.testing.assert_array_equal(np.isneginf(scores), rows == -1)
-        assert (rows == expected).mean() > BAR  # equal scores may come in another order
+        assert (rows == expected).mean() > BAR  # items with equal scores may be in another order
 
 
-def test_items_met_before_are_never_returned(world, source, query_set):
+def test_seen_items_are_never_returned(world, source, query_set):
     rows = source.retrieve(query_set, 40).rows
     ids = world.ids.to_pylist()
     longest = 0
@@ -83,7 +83,7 @@ def test_items_met_before_are_never_returned(world, source, query_set):
     assert longest > 3
 
 
-def test_everything_met_leaves_nothing(world, source, query_set):
+def test_a_user_who_has_seen_everything_gets_no_item(world, source, query_set):
     everything = pa.array([world.ids.to_pylist()] * 2)
     queries = query_set.take(np.arange(2))
     found = source.retrieve(type(queries)(**{**vars(queries), "seen": everything}), 10)
@@ -102,7 +102,7 @@ def test_more_queries_than_a_batch_are_answered_in_order(monkeypatch, source, qu
 
 def test_recall_is_measured_against_exact_search(world, source, embeddings, query_set):
     if embeddings is None:
-        return  # nothing to measure with: the model answers itself
+        return  # no embeddings to measure recall with: the model retrieves without an index
     recall = index.recall(source, embeddings, everything_allowed(query_set), 10)
     assert recall >= BAR
     index.check(recall, BAR, "any")
@@ -110,7 +110,7 @@ def test_recall_is_measured_against_exact_search(world, source, embeddings, quer
 
 @embedding_models
 def test_an_index_that_finds_too_little_is_refused(world, name, embeddings, query_set, tmp_path):
-    index.build("hnsw", np.random.default_rng(0).permutation(embeddings), tmp_path)  # the wrong item at every place
+    index.build("hnsw", np.random.default_rng(0).permutation(embeddings), tmp_path)  # embeddings of other items
     wrong = CandidateSource(world.saved("retrieval", name), tmp_path, world.catalogue, world.features)
     recall = index.recall(wrong, embeddings, everything_allowed(query_set), 10)
     assert recall < 0.6
@@ -120,7 +120,7 @@ def test_an_index_that_finds_too_little_is_refused(world, name, embeddings, quer
 
 @embedding_models
 def test_a_model_that_embeds_another_way_than_it_compares_is_refused(world, name, embeddings, query_set, tmp_path):
-    """`exact` asks the model itself: what it retrieves must be what its two embeddings say."""
+    """The kind `exact` retrieves with the model, so its lists must agree with the embeddings of the model."""
     index.build("exact", embeddings, tmp_path)
     source = CandidateSource(world.saved("retrieval", name), tmp_path, world.catalogue, world.features)
     assert index.recall(source, embeddings[::-1].copy(), everything_allowed(query_set), 10) < 0.6

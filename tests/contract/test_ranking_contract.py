@@ -1,4 +1,4 @@
-"""What every registered ranking model promises; a new one is covered by being registered."""
+"""The contract of ranking models, checked for every model in the registry."""
 
 import dataclasses
 
@@ -16,13 +16,13 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def rank(world, name, inputs, output="score"):
-    """Return [B, C] scores, or another output, from the SavedModel."""
+    """Return an output of the SavedModel for candidate lists, by default the scores, [B, C]."""
     signature = world.loaded("ranking", name).signatures["rank"]
     return signature(**inputs)[output]
 
 
 def raw_lists(world, count=6):
-    """Return the raw inputs of some lists, and the keys of those that are of candidates."""
+    """Return the raw inputs of the first `count` lists, and the keys of the inputs that have a value per candidate."""
     inputs = {key: value[:count].copy() for key, value in world.ranking_inputs()["rank"].items()}
     return inputs, (names.ITEM_ID, *raw_columns(world.features.item), *PER_CANDIDATE)
 
@@ -59,11 +59,11 @@ def test_a_score_a_candidate_and_none_for_padding(world, name):
     assert padding.any()
     assert np.isneginf(scores[padding]).all()
     assert np.isfinite(scores[~padding]).all()
-    assert len(np.unique(scores[~padding])) > padding.size / 2  # it tells candidates apart
+    assert len(np.unique(scores[~padding])) > padding.size / 2  # different candidates have different scores
 
 
 def test_training_sees_what_serving_sees(world, name):
-    """The scores of the transformed lists that a model is fitted on are those of the raw lists it is served."""
+    """The scores of transformed lists, as in training, equal the scores of the same raw lists, as in serving."""
     data, lists = world.ranking_data, world.lists[1]
     labels = np.concatenate([data.validation[names.LABEL], data.train[names.LABEL]])
     np.testing.assert_array_equal(labels, lists[names.LABEL])
@@ -107,10 +107,10 @@ def test_more_padding_and_another_batch_change_nothing(world, name):
 
 
 def test_odd_queries_and_candidates_are_scored(world, name):
-    """Unknown users, items and values, nothing met, too much met, every feature missing."""
+    """Unknown users, items and values, empty and too long histories, and missing features do not break scoring."""
     inputs, _ = raw_lists(world)
     inputs |= world.odd_query()
-    inputs[names.HISTORY_TIME] = np.zeros(inputs[names.HISTORY].shape, np.int64)  # nobody knows when
+    inputs[names.HISTORY_TIME] = np.zeros(inputs[names.HISTORY].shape, np.int64)  # the times are unknown
     inputs[names.ITEM_ID][:, 0] = ["never seen", world.cold_item, *inputs[names.ITEM_ID][2:, 0]]
     inputs["brand"][:, 1], inputs["price"][:, 1], inputs["year"][:, 1], inputs["genres"][:, 1] = "", np.nan, np.nan, ""
     inputs["brand"][0, 2], inputs["genres"][0, 2] = "new brand", ["a genre nobody has", "", ""]
@@ -138,7 +138,7 @@ def test_the_same_seed_gives_the_same_model(world, name):
 
 
 def test_a_model_learns(world, name):
-    """Where the items of one brand are right, it puts them first, in lists that it was not fitted on too."""
+    """If the items of one brand are relevant, a model ranks them first, in validation lists as well."""
     data = world.ranking_data
     brand = np.bincount(data.train["brand"][data.train[names.WEIGHT] > 0]).argmax()
     parts = {}

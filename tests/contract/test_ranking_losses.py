@@ -1,4 +1,4 @@
-"""The losses of the ranking networks against values worked out by hand and against loops over pairs in NumPy."""
+"""The losses of the ranking networks, compared with values computed by hand and with loops over pairs in NumPy."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -19,7 +19,7 @@ def loss(name, scores, labels, weights=None):
 
 @pytest.fixture(scope="module")
 def lists():
-    """Return six lists of nine candidates, some padded, one with nothing right."""
+    """Return scores, labels and weights of six lists of nine candidates; some are padded, one has no relevant item."""
     rng = np.random.default_rng(3)
     scores, labels = rng.normal(size=(6, 9)), (rng.random((6, 9)) < 0.3).astype(float)
     weights = np.ones((6, 9))
@@ -28,7 +28,7 @@ def lists():
 
 
 def listed(scores, labels, weights):
-    """Return each list without its padding."""
+    """Yield the scores and labels of each list without padding."""
     for row in range(len(scores)):
         filled = weights[row] > 0
         yield scores[row][filled], labels[row][filled]
@@ -47,18 +47,18 @@ def gains_of(labels):
 
 
 def test_by_hand():
-    """Two candidates, the second right, with scores ln 3 apart in the wrong order."""
+    """The losses of two candidates with scores ln 3 and 0, of which the second is relevant."""
     scores, labels = [math.log(3), 0.0], [0, 1]
     assert loss("pointwise", scores, labels) == pytest.approx((math.log(4) + math.log(2)) / 2, rel=1e-5)
     assert loss("pairwise", scores, labels) == pytest.approx(math.log(4), rel=1e-5)
     assert loss("softmax", scores, labels) == pytest.approx(math.log(4), rel=1e-5)
-    # ρ = δ = 1 - 1/log2(3), the gain is 1, and log2(1 + 3) = 2.
+    # In lambda loss ρ = δ = 1 - 1/log2(3), the gain is 1, and log2(1 + 3) = 2.
     assert loss("lambda", scores, labels) == pytest.approx((1 + MU) * (1 - 1 / math.log2(3)) * 2, rel=1e-5)
     place = 1 + 1 / (1 + math.exp(-math.log(3) / TEMPERATURE))
     assert loss("approx_ndcg", scores, labels) == pytest.approx(1 - discount(place), rel=1e-5)
 
 
-# ---- against loops ----
+# ---- compared with loops ----
 
 
 def test_pairwise_against_a_loop(lists):
@@ -109,7 +109,7 @@ def test_approximate_ndcg_against_a_loop(lists):
     assert loss("approx_ndcg", *lists) == pytest.approx(np.mean(expected), rel=1e-5)
 
 
-# ---- all of them ----
+# ---- all losses ----
 
 
 @pytest.mark.parametrize("name", LOSSES)

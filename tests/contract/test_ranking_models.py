@@ -1,4 +1,4 @@
-"""What single ranking models and their parts do beyond the contract of them all."""
+"""Properties of single ranking models and their layers, beyond the contract of all ranking models."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -31,7 +31,7 @@ def scores_of(ranker, columns):
 
 
 def with_columns(data, make, **changes):
-    """Return the data with columns added to both parts; `make` computes them from a part's."""
+    """Return the data with columns added to train and validation; `make` computes them from the existing columns."""
     parts = {part: getattr(data, part) | make(getattr(data, part)) for part in ("train", "validation")}
     return dataclasses.replace(data, **parts, **changes)
 
@@ -65,7 +65,7 @@ def test_every_model_uses_every_signal(world, name):
 
 @pytest.mark.parametrize("name", MODELS.entries)
 def test_where_nothing_learned_is_better_the_retrievers_order_stands_and_the_log_says_so(world, name):
-    """In validation the retriever's order is perfect, in train it is the opposite of what is right."""
+    """In validation the retriever's order is perfect; in train the relevant items are last in this order."""
 
     def backwards(columns):
         first = columns[names.RETRIEVAL_RANK] < 3
@@ -76,7 +76,7 @@ def test_where_nothing_learned_is_better_the_retrievers_order_stands_and_the_log
     data = with_columns(world.ranking_data, backwards)
     ranker, log = fit(name, data)
     assert log["kept_retrievers_order"]
-    assert "importance" not in log  # of trees that have no say
+    assert "importance" not in log  # no importance of inputs if the trees are not used
     filled = data.validation[names.WEIGHT] > 0
     scores = np.where(filled, scores_of(ranker, data.validation), -1e9)
     assert (np.diff(scores, axis=1)[filled[:, 1:]] <= 0).all()
@@ -118,7 +118,7 @@ def test_every_model_sees_how_old_a_candidate_is_and_not_when_it_was_released(wo
     ndcg = list_ndcg(scores, data.validation[names.LABEL], data.validation[names.WEIGHT], 10)
     retrieved = -data.validation[names.RETRIEVAL_RANK]
     assert ndcg > list_ndcg(retrieved, data.validation[names.LABEL], data.validation[names.WEIGHT], 10) + 0.1
-    # A ranker takes the transformed moments for nothing, and the ages for something.
+    # A ranker ignores the transformed timestamps and uses the ages that are computed from them.
     dated = data.validation | {
         "released": data.validation["released"] + 1,
         "signed_up": data.validation["signed_up"] + 1,
@@ -143,7 +143,7 @@ def test_each_of_two_rankers_of_trees_in_a_process_answers_for_itself(world):
 
 def test_trees_say_what_they_made_of_each_column(world):
     def right(columns):
-        near = columns["picture"][..., 1] > 0.2  # one of a vector's numbers
+        near = columns["picture"][..., 1] > 0.2  # the second dimension of a vector
         return {names.LABEL: (near & (columns[names.WEIGHT] > 0)).astype(np.float32)}
 
     data = with_columns(world.ranking_data, right)
@@ -156,7 +156,7 @@ def test_trees_say_what_they_made_of_each_column(world):
     assert list(importance.values()) == sorted(importance.values(), reverse=True)
 
 
-# ---- the parts of the networks ----
+# ---- the layers of the networks ----
 
 
 def signal_data(values, weights):
@@ -178,19 +178,19 @@ def test_signals_are_standardised_over_what_is_known_and_no_padding():
     np.testing.assert_allclose(found[..., 1][weights > 0], [-2 / deviation, 0, 0, 2 / deviation], atol=1e-6)
     expected = (logs - logs.mean()) / logs.std()
     np.testing.assert_allclose(found[..., count + 1][weights > 0], [*expected[:2], 0, expected[2]], atol=1e-5)
-    assert (found[..., [0, 2, count, count + 2]] == 0).all()  # all alike: it tells nothing
+    assert (found[..., [0, 2, count, count + 2]] == 0).all()  # constant signals are standardised to 0
 
 
 def test_an_age_is_held_within_what_train_knew_and_what_a_candidate_came_with_is_not():
     data = signal_data([[1.0, 3.0, np.nan]], np.float32([[1, 1, 1]]))
-    odd = np.float32([[-2.0, 30.0, np.nan]])  # released after the query, far older than any, nobody knows
+    odd = np.float32([[-2.0, 30.0, np.nan]])  # released after the query, older than any in train, unknown
     inputs = data.train | {"a": odd, "days_since_released": odd}
     found = Signals(data)({key: tf.constant(value) for key, value in inputs.items()}).numpy()[0]
     np.testing.assert_allclose(found[:, data.signals.index("days_since_released")], [-1, 1, 0], atol=1e-6)
     np.testing.assert_allclose(found[:, data.signals.index("a")], [-4, 28, 0], atol=1e-6)
 
 
-def test_attention_is_the_sum_of_what_was_met_weighed_by_a_network_over_each_pair():
+def test_attention_is_the_sum_of_the_history_weighted_by_a_network_over_each_pair():
     rng = np.random.default_rng(1)
     history, candidate = rng.normal(size=(2, 4, 3)).astype(np.float32), rng.normal(size=(2, 5, 3)).astype(np.float32)
     present = np.float32([[1, 1, 0, 0], [1, 1, 1, 1]])
@@ -239,7 +239,7 @@ def test_pairs_of_fields_are_the_sum_of_their_dot_products():
 def test_history_can_be_weighed_anew_for_each_candidate(world):
     data = with_signal(world.ranking_data)
     (weighed, log), (mean, other) = (fit("dcn", data, history=how) for how in ("attention", "mean"))
-    assert min(log["epoch"], other["epoch"]) > 0  # the retriever's order tells nothing of either
+    assert min(log["epoch"], other["epoch"]) > 0  # epoch 0 would mean that the retriever's order was kept
     assert not np.allclose(scores_of(weighed, data.validation), scores_of(mean, data.validation), atol=1e-4)
 
 
@@ -253,7 +253,7 @@ def test_any_loss_can_be_chosen(world, loss):
 
 
 def dear_is_right_and_rated_high(columns):
-    """Return labels and ratings: expensive items are relevant; every third candidate is rated, 5 or 1."""
+    """Return labels and ratings: expensive items are relevant; every third candidate has a rating, 5 or 1."""
     dear = (columns["price"] > 0) & (columns[names.WEIGHT] > 0)
     rated = (np.arange(dear.size).reshape(dear.shape) % 3 == 0) & (columns[names.WEIGHT] > 0)
     rating = np.where(rated, np.where(dear, 5, 1), np.nan)
@@ -268,7 +268,7 @@ def test_ratings_are_learned_beside_relevance_and_join_the_score_as_configured(w
     relevance, rating = (head.numpy() for head in ranker.model.heads(columns))
     np.testing.assert_allclose(scores_of(ranker, data.validation), relevance + 5 * rating, rtol=1e-4, atol=1e-4)
     dear, filled = data.validation["price"] > 0, data.validation[names.WEIGHT] > 0
-    assert rating[dear & filled].mean() > rating[~dear & filled].mean() + 0.5  # in deviations
+    assert rating[dear & filled].mean() > rating[~dear & filled].mean() + 0.5  # in standard deviations of ratings
 
 
 def test_without_ratings_relevance_is_the_only_task_and_the_log_says_so(world):
@@ -277,7 +277,7 @@ def test_without_ratings_relevance_is_the_only_task_and_the_log_says_so(world):
     assert log["tasks"] == ["relevance"]
 
 
-# ---- what is kept of several ----
+# ---- the one-standard-error rule ----
 
 
 def test_the_simplest_of_those_that_are_as_good_but_for_chance_is_kept():

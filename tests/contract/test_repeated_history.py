@@ -1,4 +1,4 @@
-"""Models of a 0/1 matrix score the distinct items of a history: an item that stands there twice counts once."""
+"""Models of a 0/1 user–item matrix: an item that occurs twice in a history counts once."""
 
 import numpy as np
 import pyarrow as pa

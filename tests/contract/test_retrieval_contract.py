@@ -1,4 +1,4 @@
-"""What every registered retrieval model promises; a new one is covered by being registered."""
+"""The contract of retrieval models, checked for every model in the registry."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 
 
 def retrieve(world, name, query, exclude=None, k=10):
-    """Return ids and scores from the SavedModel."""
+    """Return the item ids and the scores, [B, k] each, that the SavedModel retrieves."""
     rows = len(query[names.USER_ID])
     exclude = np.full((rows, 1), "", object) if exclude is None else np.array(exclude, object)
     signature = world.loaded("retrieval", name).signatures["retrieve"]
@@ -28,7 +28,7 @@ def answered(signature, **inputs):
 
 
 def by_item(ids, scores):
-    """Return [B] of item → score."""
+    """Return item → score for each query, without padding."""
     return [{item: score for item, score in zip(*row, strict=True) if item} for row in zip(ids, scores, strict=True)]
 
 
@@ -36,11 +36,11 @@ def one(query, row):
     return {key: value[row : row + 1] for key, value in query.items()}
 
 
-# ---- in a process of its own ----
+# ---- in a separate process ----
 
 
 def test_a_new_process_without_our_code_gives_the_same_answers(world, elsewhere, name):
-    """As the fitted model gives, and as its SavedModel gives in the session that the engine calls."""
+    """The outputs equal those of the fitted model and those of its SavedModel in the engine's session."""
     assert elsewhere.report["imported"] == []
     served = set(world.loaded("retrieval", name).signatures) - {"serving_default"}
     assert {"retrieve", "similar"} <= served
@@ -61,7 +61,7 @@ def test_a_new_process_without_our_code_gives_the_same_answers(world, elsewhere,
 def test_only_stock_ops_that_a_server_has(world, elsewhere, name):
     found = elsewhere.report["models"][f"retrieval.{name}.retrieve"]
     assert found["unregistered"] == []
-    # Registered in Python, and in no server.
+    # PyFunc is registered in Python, but not in TensorFlow Serving.
     assert [op for op in found["ops"] if "PyFunc" in op] == []
     assert len(found["ops"]) > 10
 
@@ -71,7 +71,7 @@ def test_no_file_outside_the_model_is_needed(world, name):
     assert str(world.transform_folder).encode() not in model
 
 
-# ---- the shape of an answer ----
+# ---- the shape of lists ----
 
 
 @pytest.mark.parametrize("k", [1, 10, 39])
@@ -111,7 +111,7 @@ def test_no_queries_no_answers(world, name):
     assert ids.shape == scores.shape == (0, 10)
 
 
-# ---- what a query is answered by ----
+# ---- queries ----
 
 
 def test_a_query_is_answered_the_same_in_any_batch_at_any_width(world, name):
@@ -128,7 +128,7 @@ def test_a_query_is_answered_the_same_in_any_batch_at_any_width(world, name):
 
 
 def test_odd_queries_are_answered(world, name):
-    """Unknown and cold users, unknown items met, nothing met, too much met, features missing or never seen."""
+    """Unknown and cold users, unknown items, empty and too long histories, and missing or unknown features."""
     ids, scores = retrieve(world, name, world.odd_query(), k=40)
     assert np.isfinite(scores).all()
     assert all(set(row) == set(world.ids.to_pylist()) for row in ids)
@@ -161,7 +161,7 @@ def test_excluded_items_are_left_out_and_nothing_else_changes(world, name):
         gone = set(exclude[row]) & set(before)
         after = by_item(ids, scores)[row]
         left = {item: pytest.approx(score, abs=1e-6) for item, score in before.items() if item not in gone}
-        if MODELS[name].members:  # ranks close up, and with them the scores that are made of ranks
+        if MODELS[name].members:  # the ranks of later items change, and so do scores that are made of ranks
             assert after.keys() == left.keys()
             assert gone or after == left
         else:
@@ -209,7 +209,7 @@ def test_the_embeddings_give_the_scores(world, name):
     signatures, query = world.loaded("retrieval", name).signatures, world.odd_query()
     assert ("embed_query" in signatures) == ("embed_candidate" in signatures) == MODELS[name].embeddings
     if not MODELS[name].embeddings:
-        return  # a neighbourhood model
+        return  # the model has no embeddings
     embedded_queries = signatures["embed_query"](**query)["embedding"]
     embedded = signatures["embed_candidate"](**world.item_inputs())["embedding"]
     assert embedded_queries.shape[1] == embedded.shape[1]
@@ -229,7 +229,7 @@ def test_the_same_seed_gives_the_same_model(world, name):
 
 
 def test_a_model_learns(world, name):
-    """Users like the even or the odd items: more of the list than half is of their kind."""
+    """Each user has mostly events with even or with odd items; more than half of the list is of the user's kind."""
     query = world.query_set(["train"], "eval")
     raw_inputs = world.query(len(query))
     ids, _ = retrieve(world, name, raw_inputs, k=8)

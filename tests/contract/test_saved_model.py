@@ -1,4 +1,4 @@
-"""The session that the engine calls a SavedModel in."""
+"""The session in which the engine calls a SavedModel."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -13,7 +13,7 @@ from serving.saved_model import SavedModel
 
 
 class Model(tf.Module):
-    """Two signatures, over a table that is filled from a file, and over a variable and a function within a loop."""
+    """A model with two signatures: one reads a table that is filled from a file, one a variable inside a loop."""
 
     def __init__(self, vocabulary: str):
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the transform graph makes of raw columns: indices and numbers as `transform.names` counts them."""
+"""The outputs of the transform graph for raw columns: indices, with the sizes of `transform.names`, and numbers."""
 
 import collections
 import re
@@ -17,7 +17,7 @@ from transform.names import index_sizes
 
 @pytest.fixture(scope="module")
 def seen(world) -> pa.Table:
-    """Return the events that were analysed."""
+    """Return the events that the transform graph was analysed on: train and eval."""
     return pa.concat_tables([world.parts[TRAIN], world.parts[EVAL]])
 
 
@@ -27,7 +27,7 @@ def columns(world, seen):
 
 
 def of_raw(world, **values):
-    """Return raw values, as a request has them, passed through the graph."""
+    """Return the output of the transform graph for raw values, as they are in a request."""
     tensors = {name: tf.constant(value) for name, value in values.items()}
     return {name: value.numpy() for name, value in world.events.transform(raw.to_sparse(tensors)).items()}
 
@@ -43,7 +43,7 @@ def test_every_output_is_dense_and_counted(world, seen, columns):
     widths = {"tags": 2, "genres": 3, "taste": 2, "picture": 3, "group": 1, "niche": 3}
     widths |= words | weights
     numbers = {"Age", "price", "year", "taste", "picture", "signed_up", "released", *weights}
-    assert set(columns) == set(sizes) | numbers  # models cut the histories from the events
+    assert set(columns) == set(sizes) | numbers  # no history, which models take from the events
     for name, value in columns.items():
         assert value.shape == ((rows, widths[name]) if name in widths else (rows,))
         assert value.dtype == (np.float32 if name in numbers else np.int64)
@@ -187,7 +187,7 @@ def test_words_have_their_tf_idf(world, seen, columns):
     rows = [tokens(text)[:7] for text in seen["story"].to_pylist()]
     documents = collections.Counter(word for row in rows for word in set(row))
     counts = collections.Counter(word for row in rows for word in row)
-    known = {word for word, _ in counts.most_common(7)}  # the numbers of the parts find no room
+    known = {word for word, _ in counts.most_common(7)}  # words such as the numbers of the parts are too rare
     assert known == {"the", "of", "west", "östen", "part", "g0", "g1"}
     assert world.events.sizes["story"] == 1 + 7
     for row, index, weight in zip(rows, columns["story"], columns["story_weight"], strict=True):
@@ -260,7 +260,7 @@ def test_a_cross_of_a_bucketed_number_is_of_its_bucket(world):
     assert group[3] == 0
 
 
-# ---- a user's own kind ----
+# ---- a kind outside the product ----
 
 
 def test_a_kind_of_the_user_s_own_is_transformed_by_its_own_class(world, seen, columns):

@@ -1,4 +1,4 @@
-"""The search over a model's settings: its order, what it does on failures, and that it goes on from its records."""
+"""The search for the settings of a model: the order of trials, failed trials, and resuming from records."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -29,7 +29,7 @@ from transform.features import Features
 
 
 class Model(Settings):
-    """Settings with a best: size 30, rate 0.3, the kind b."""
+    """Settings whose best values are size 30, rate 0.3 and kind b."""
 
     size: int = Field(8, ge=1, json_schema_extra=between(4, 64, log=True))
     rate: float = Field(0.02, gt=0, json_schema_extra=between(0.01, 1, log=True))
@@ -42,7 +42,7 @@ def score(settings: Model) -> float:
 
 
 class Run:
-    """A search over `Model`; `measured` are the settings that were measured, `said` what was reported."""
+    """A search over `Model`; `measured` holds the settings that were measured, `said` the progress reports."""
 
     def __init__(self, folder, records="records", trials=12, seed=3, minutes=None, measure=score, changes=()):
         self.measured, self.said = [], []
@@ -102,7 +102,7 @@ def test_a_search_that_was_stopped_goes_on_to_the_same_end(tmp_path):
     whole = Run(tmp_path / "whole").go()
 
     def stopping(settings: Model) -> float:
-        if len(stopped.measured) == 10:  # past the random trials
+        if len(stopped.measured) == 10:  # after the random trials
             raise KeyboardInterrupt
         return score(settings)
 
@@ -130,7 +130,7 @@ def test_a_small_space_ends_when_all_of_it_was_tried(tmp_path):
     assert len(run.measured) == 3
 
 
-def test_a_failed_trial_is_told_and_the_search_goes_on(tmp_path):
+def test_a_failed_trial_is_reported_and_the_search_continues(tmp_path):
     def failing(settings: Model) -> float:
         if settings.kind == "c":
             raise MemoryError("no room\nfor it")
@@ -164,7 +164,7 @@ def test_no_trial_begins_when_the_time_is_up(tmp_path):
     assert len(Run(tmp_path, minutes=1e-9).go().order()) == 1
 
 
-# ---- over the models ----
+# ---- searches over registered models ----
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,7 @@ def test_a_retrieval_model_is_judged_as_its_early_fit_is_and_test_is_never_read(
 ):
     result = tuner_fn(arguments(world, without_test, tmp_path, "retrieval", model, params, changes))
     found = scores(result.tuner)
-    # Settings hand the features over in the order of their names, and the first weights depend on the order.
+    # The trainer gets features sorted by name, and the initial weights depend on the order of the features.
     features = Features.model_validate_json(world.features.canonical_json())
     data = replace(world.retrieval_data(), features=features)
     early = RETRIEVAL[model].load()(RETRIEVAL.check(model, params), data, world.seed)

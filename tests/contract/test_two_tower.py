@@ -1,4 +1,4 @@
-"""The two-tower beyond the contract: its loss, its optimiser, its encoders of a history, and items that are new."""
+"""The two-tower model beyond the contract: its loss, its optimiser, its encoders of histories, and cold items."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -23,7 +23,7 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
 def towers(world, **settings):
-    """Return the untrained model, and the first batch it would be trained with."""
+    """Return the untrained model, its first training batch, and the training data."""
     chosen = TwoTowerSettings(batch_size=32, dim=8, **settings)
     data = world.retrieval_data()
     of_items, of_users = two_tower.item_columns(data), two_tower.user_columns(data)
@@ -39,7 +39,7 @@ def towers(world, **settings):
 
 
 def softmax_loss(logits):
-    """Return mean cross-entropy of the diagonal."""
+    """Return the mean softmax cross-entropy with the diagonal as targets."""
     events = np.arange(len(logits))
     highest = logits.max(axis=1, keepdims=True)
     return float(np.mean(np.log(np.exp(logits - highest).sum(axis=1)) + highest[:, 0] - logits[events, events]))
@@ -71,7 +71,7 @@ def test_hard_negatives_are_the_closest_that_the_user_did_not_meet(world):
     )
     users = two_tower.user_columns(data)[names.USER_ID]
     items = two_tower.item_columns(data)[names.ITEM_ID]
-    logits = queries @ pool.T / 0.1  # the pool is the catalogue, so each item is there for certain
+    logits = queries @ pool.T / 0.1  # the pool is the whole catalogue, so no correction for sampling is needed
     for row, user in enumerate(batch["query"][names.USER_ID]):
         met = items[data.items[users == user]]
         assert len(met)
@@ -171,7 +171,7 @@ def test_every_kind_is_served_as_it_was_trained(world, settings, tmp_path):
 
 
 def hidden_items(world, n_hidden=8):
-    """Return the world's data without the events of some items, whose genre shows who likes them."""
+    """Return the rows of some items and the data without their events; their genres predict which users like them."""
     data = world.retrieval_data()
     hidden = np.arange(n_hidden)
     kept = ~np.isin(data.items, hidden)
@@ -189,7 +189,7 @@ def hidden_items(world, n_hidden=8):
 
 
 def test_features_carry_items_that_no_event_has(world):
-    """Users like the even or the odd items, which the genres tell; benchmarks/cold.py measures it on films."""
+    """Users like even or odd items, and genres show which an item is. benchmarks/cold.py measures this on films."""
     hidden, data = hidden_items(world)
     settings = TwoTowerSettings(epochs=20, batch_size=64, learning_rate=0.01, temperature=0.3, id_dropout=0.5)
     fitted = two_tower.fit(settings, data, SEED)

@@ -1,4 +1,4 @@
-"""A feature kind of a user's own, the example of `docs/features.md`."""
+"""A feature kind outside the product, the example of `docs/features.md`."""
 
 from pydantic import Field
 

@@ -1,4 +1,4 @@
-"""A slice of MovieLens-100K, small enough for tests and hard enough for models, with a piece of the future in it."""
+"""A slice of MovieLens-100K for end-to-end tests, with one planted item that occurs only in each user's last event."""
 
 from pathlib import Path
 
@@ -9,24 +9,24 @@ import pyarrow.parquet as pq
 
 from core import names
 
-# An item that users are shown with each of their events, and that nobody ever meets.
+# An item that every user is shown at the time of each event, and that has no events.
 SHOWN = "planted-shown"
-# An item that every user meets in their last event and at no other time. Before that nobody can know of it.
+# The item of every user's last event and of no other event. In earlier data it would be a leak from the future.
 FUTURE = "planted-future"
 LATER_S = 1000
 YEAR_S = 31_556_952
 
 
 def cut(dataset: Path, target: Path, users: int = 150) -> None:
-    """Write the tables of the users with a middling number of events, of these events and of the items in them.
+    """Write tables of the users whose number of events is closest to the median, with their events and items.
 
-    With each event its item was shown, an item drawn, and the one planted to be shown; one more was shown that no table
-    has.
+    The impressions have three items at the time of each event: the item of the event, a random item and `SHOWN`. One
+    more impression is of an item that is in no table.
 
     Args:
-      dataset: folder of the canonical tables.
-      target: folder to write them to.
-      users: how many.
+      dataset: the folder of the canonical tables.
+      target: the folder to write the tables to.
+      users: the number of users.
     """
     events, people, items = (pq.read_table(dataset / f"{table}.parquet") for table in names.TABLES)
     counts = events[names.USER_ID].combine_chunks().value_counts()
@@ -52,7 +52,7 @@ def cut(dataset: Path, target: Path, users: int = 150) -> None:
 
 
 def _dated(items: pa.Table) -> pa.Table:
-    """Return the items with the timestamp at which a film's year began, null where the year is unknown."""
+    """Return the items with a column `released`, the timestamp of the beginning of the year; null if it is unknown."""
     return items.append_column("released", pc.multiply(pc.subtract(items["year"], 1970), YEAR_S))
 
 

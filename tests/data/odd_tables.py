@@ -1,4 +1,4 @@
-"""Small tables with all that can be odd."""
+"""Small random tables with edge cases: missing values, rare values, and a user and an item without events."""
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ DAY = 86_400
 
 
 def tables(seed: int) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Return tables with two tastes, values missing in every feature, and a user and an item without events."""
+    """Return interactions, users and items; each user has mostly even or mostly odd items. All features have nulls."""
     rng = np.random.default_rng(seed)
 
     def some(values, share=0.15):
@@ -46,7 +46,7 @@ def tables(seed: int) -> tuple[pa.Table, pa.Table, pa.Table]:
             ),
             "picture": pa.array(some(rng.normal(size=(N_ITEMS, 3)).tolist()), pa.list_(pa.float32())),
             "shelf": some([f"{'AB'[row % 2]}{row}" for row in range(N_ITEMS)]),
-            # From five days before the first event to a day after the last.
+            # From five days before the first event to two days after it.
             "released": pa.array(
                 [None if row % 9 == 0 else (row * 7 % 8 - 5) * DAY for row in range(N_ITEMS)], pa.float32()
             ),
@@ -57,7 +57,7 @@ def tables(seed: int) -> tuple[pa.Table, pa.Table, pa.Table]:
         liked = np.arange(user % 2, N_ITEMS - 2, 2)
         count = int(rng.integers(6, 14))
         met = [*rng.choice(liked, count - 2, replace=False), *rng.integers(0, N_ITEMS - 2, 2)]
-        # Whole minutes, so that some events of a user fall together.
+        # Whole minutes, so that some events of a user have the same timestamp.
         events += [(f"u{user}", f"i{item}", int(rng.integers(0, 3000)) * 60) for item in met]
     events.append(("u0", f"i{N_ITEMS - 2}", 60))
     columns = list(zip(*events, strict=True))
@@ -67,7 +67,7 @@ def tables(seed: int) -> tuple[pa.Table, pa.Table, pa.Table]:
             names.USER_ID: columns[0],
             names.ITEM_ID: columns[1],
             names.TIMESTAMP: pa.array(columns[2], pa.int64()),
-            # 4 or 5 where it is to the user's taste, else 1 or 2.
+            # 4 or 5 if user and item are both even or both odd, else 1 or 2.
             names.RATING: pa.array(np.where(user % 2 == item % 2, 4, 1) + item // 2 % 2, pa.float32()),
         }
     )

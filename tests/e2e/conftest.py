@@ -1,4 +1,4 @@
-"""The end-to-end tests share one run of the whole DAG on a slice of MovieLens-100K, and two ways to start a command."""
+"""Fixtures of the end-to-end tests: one run of the whole DAG on a slice of MovieLens-100K, and ways to run commands."""
 
 import copy
 import multiprocessing
@@ -41,7 +41,7 @@ CONFIG: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left: its exit code (negative for the signal that ended it) and what it said."""
+    """The exit code of a finished command (negative: the signal that ended it), its stdout and its stderr."""
 
     code: int
     out: str
@@ -49,16 +49,16 @@ class Done:
 
     @property
     def nodes(self) -> dict[str, str]:
-        """Return node → its state, in the order in which the nodes ended, from the lines of progress."""
+        """Return node → its state, read from the lines of progress, in the order in which the nodes finished."""
         lines = re.findall(rf"^([{re.escape(''.join(STATES))}]) (\w+) ", self.out, flags=re.MULTILINE)
         return {node: STATES[mark] for mark, node in lines}
 
     def named(self, state: str) -> set[str]:
-        """Return the nodes of one state."""
+        """Return the nodes in a state."""
         return {node for node, found in self.nodes.items() if found == state}
 
 
-# What a forked process does: its words go to files, and it works in a folder of its caller's choice.
+# The code of a forked process: redirect stdout and stderr to files, change to a folder, and run a command.
 FORKED = """
 import os, sys
 for descriptor, file in ((1, out), (2, err)):
@@ -73,10 +73,10 @@ sys.exit(code)
 
 
 class Forked:
-    """A command that runs in a process of its own."""
+    """A command that runs in a forked process."""
 
     def __init__(self, context: Any, argv: list[str], folder: Path, streams: Path):
-        """Start the command; `streams` is the file of its output, without a suffix."""
+        """Start the command; `streams` is the path, without suffix, of the files for stdout and stderr."""
         self.out, self.err = streams.with_suffix(".out"), streams.with_suffix(".err")
         variables = {"argv": argv, "folder": str(folder), "out": str(self.out), "err": str(self.err)}
         self.process = context.Process(target=exec, args=(FORKED, variables), daemon=True)
@@ -88,7 +88,7 @@ class Forked:
         return Done(self.process.exitcode, self.out.read_text(encoding="utf-8"), self.err.read_text(encoding="utf-8"))
 
     def signal_when(self, number: int, seen: Callable[[], bool]) -> Done:
-        """Send a signal as soon as `seen` answers yes."""
+        """Send the signal `number` to the command as soon as `seen` returns True, and wait for its end."""
         until = time.monotonic() + TIMEOUT_S
         while not seen():
             assert self.process.is_alive(), f"ended before it was seen:\n{self.out.read_text()}{self.err.read_text()}"
@@ -99,10 +99,10 @@ class Forked:
 
 
 class Twostep:
-    """The command line, each call in a process of its own.
+    """The command line; each call runs in a separate process.
 
-    `run` starts the installed command as a user does. Importing TFX takes it 17 s, so `fork` branches off a process
-    that has imported it already and done nothing else.
+    `run` starts the installed command, as a user does, which takes 17 s to import TFX. `fork` is faster: it forks a
+    process that has already imported TFX and done nothing else.
     """
 
     def __init__(self, root: Path, folder: Path):
@@ -133,7 +133,7 @@ class Twostep:
 
 @dataclass(frozen=True)
 class Recommender:
-    """A folder with tables, configurations and, below `runs`, what their runs leave."""
+    """A folder with tables and configurations and, below `runs`, the outputs of their runs."""
 
     folder: Path
     base: dict[str, Any]
@@ -152,7 +152,7 @@ class Recommender:
         return (self.releases / "current").read_text().strip()
 
     def config(self, file: str = "slice.yaml", **changes: Any) -> Path:
-        """Write a configuration: the base, and above it the changes, mapping by mapping; None takes a key away."""
+        """Write the base configuration with changes, merged into its mappings; a value of None removes the key."""
         path = self.folder / file
         path.write_text(yaml.safe_dump(_merged({**self.base, "run_folder": str(self.runs)}, changes), sort_keys=False))
         return path
@@ -178,7 +178,7 @@ def twostep(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Twostep:
 def make_recommender(
     root: Path, movielens: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Recommender]:
-    """Return a new recommender on a slice of so many users."""
+    """Return a function that makes a recommender on a slice of a given number of users."""
     recipe = runpy.run_path(str(root / "tests" / "data" / "movielens_slice.py"))
 
     def make(users: int) -> Recommender:
@@ -199,13 +199,13 @@ def recommender(make_recommender: Callable[..., Recommender]) -> Recommender:
 
 @pytest.fixture(scope="session")
 def first(twostep: Twostep, recommender: Recommender) -> Done:
-    """Return the first run of the DAG, started as a user starts it."""
+    """Return the result of the first run of the DAG, started with the installed command."""
     return twostep.run("run", "slice.yaml", folder=recommender.folder)
 
 
 @pytest.fixture(scope="session")
 def finished(first: Done, recommender: Recommender) -> Recommender:
-    """Return the recommender after that run."""
+    """Return the recommender after its first run."""
     assert first.code == 0, first.out + first.err
     return recommender
 
@@ -220,7 +220,7 @@ def loaded(finished: Recommender) -> Any:
 
 @pytest.fixture(scope="module")
 def folders(loaded: Any) -> Callable[[str, str], str]:
-    """Return the folder of an output of a node."""
+    """Return a function from a node and an output to the folder of this output."""
     from pipeline.config import paths
     from pipeline.lineage import records
 
@@ -230,7 +230,7 @@ def folders(loaded: Any) -> Callable[[str, str], str]:
 
 @pytest.fixture(scope="module")
 def joined(folders: Callable[[str, str], str]) -> dict[str, Any]:
-    """Return the joined events of each split."""
+    """Return split → its joined events."""
     import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
     import pyarrow as pa

@@ -1,4 +1,4 @@
-"""What a user sees when the configuration or the data is wrong, and that an earlier release stays whole."""
+"""Errors of a wrong configuration or wrong data; the earlier release stays unchanged."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from facts import lacking
 
 from core import names
 
-# ---- the configuration: nothing is run, nothing is left behind ----
+# ---- the configuration: nothing is run and no file is written ----
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from core import names
         ({"data": {"interactions": {"path": "clicks.parquet"}}}, "\n  data.interactions: … clicks.parquet"),
     ],
 )
-def test_a_wrong_configuration_is_told_before_anything_runs(twostep, recommender, tmp_path, changes, message):
+def test_a_wrong_configuration_is_an_error_before_anything_runs(twostep, recommender, tmp_path, changes, message):
     config = recommender.config("wrong.yaml", **changes, run_folder=str(tmp_path / "runs"))
     done = twostep.run("run", config, folder=tmp_path)
     assert (done.code, done.out) == (2, "")
@@ -39,7 +39,7 @@ def test_a_wrong_configuration_is_told_before_anything_runs(twostep, recommender
 
 @pytest.fixture(scope="module")
 def broken(twostep, finished):
-    """Return a function that runs the shared recommender on tables of which one was changed."""
+    """Return a function that changes one table of the shared recommender and runs the pipeline on it."""
 
     def run(table, change, **changes):
         folder = finished.folder / "broken"
@@ -55,7 +55,7 @@ def broken(twostep, finished):
 
 @pytest.fixture(scope="module")
 def unharmed(twostep, finished):
-    """Fail if these tests changed the release, its answers or the lineage."""
+    """Check after all tests of this file that the release, its recommendations and the lineage are unchanged."""
 
     def state():
         lineage = twostep.run("lineage", "slice.yaml", "--format", "json", folder=finished.folder)
@@ -68,14 +68,14 @@ def unharmed(twostep, finished):
     yield
     after, answers = state()
     assert after == before
-    # The hour of the query is an input of the ranker, and it is a little later now.
+    # The time of the query is an input of the ranker and is later now, so the scores may differ slightly.
     assert [each["item_id"] for each in answers["items"]] == [each["item_id"] for each in answered["items"]]
     scores = ([each["score"] for each in found["items"]] for found in (answers, answered))
     np.testing.assert_allclose(*scores, atol=0.02)
 
 
 def put(column, row, value):
-    """Change one value of a table."""
+    """Return a function that sets one value of a table."""
 
     def change(table):
         values = table[column].to_pylist()
@@ -86,8 +86,8 @@ def put(column, row, value):
     return change
 
 
-def test_bad_data_is_told_with_file_place_and_what_to_do_and_harms_no_release(broken, unharmed, finished):
-    # Met by a worker of Beam, before any table is looked at as a whole.
+def test_bad_data_is_reported_with_file_place_and_what_to_do_and_harms_no_release(broken, unharmed, finished):
+    # A worker of Beam raises this error, while it reads one part of a table.
     done = broken(names.INTERACTIONS, put(names.RATING, 7, 9.0))
     assert done.code == 1
     assert done.nodes == {"ImpressionGen": "done", "InteractionGen": "failed"}
@@ -97,7 +97,7 @@ def test_bad_data_is_told_with_file_place_and_what_to_do_and_harms_no_release(br
     assert "on_invalid" in done.err
     assert "Traceback" not in done.err
 
-    # Met by the join, where the tables come together.
+    # EventJoiner raises this error, since it compares the tables with each other.
     done = broken(names.INTERACTIONS, put(names.ITEM_ID, 7, "no such item"))
     assert done.code == 1
     assert done.named("failed") == {"EventJoiner"}
@@ -108,7 +108,7 @@ def test_bad_data_is_told_with_file_place_and_what_to_do_and_harms_no_release(br
     assert done.err.count("\n") == 1
 
 
-def test_an_empty_split_is_told(broken, unharmed):
+def test_an_empty_split_is_an_error(broken, unharmed):
     done = broken(names.INTERACTIONS, lambda table: table, split={"eval": 0.01, "test": 0.001})
     assert done.code == 1
     assert done.named("failed") == {"EventJoiner"}
@@ -116,7 +116,7 @@ def test_an_empty_split_is_told(broken, unharmed):
     assert lacking(done.err, "split `temporal_per_user` … train 9,998, eval 0, test 0 events") == []
 
 
-# ---- what the tables should look like, frozen ----
+# ---- frozen schemas ----
 
 
 def test_a_later_delivery_is_held_against_a_frozen_schema(twostep, broken, unharmed, finished):
@@ -134,7 +134,7 @@ def test_a_later_delivery_is_held_against_a_frozen_schema(twostep, broken, unhar
     assert "unheard of" in done.err
     assert "users.pbtxt" in done.err
 
-    # What it was frozen from passes: the run gets as far as Transform, where it may end.
+    # The tables from which the schemas were frozen have no anomalies, so the run reaches Transform.
     config = finished.config("frozen.yaml", data={"schema_folder": "schema"})
     executions = finished.runs / "pipeline" / "Transform" / ".system" / "executor_execution"
     before = len(list(executions.iterdir()))

@@ -1,4 +1,4 @@
-"""A later delivery beside the one that the release in force was made from, in a run of the DAG."""
+"""Drift of a later delivery from the delivery of the release in force, in a run of the DAG."""
 
 import json
 import re
@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def later(finished):
-    """Return a run on the same tables with each item's year 1000 times as large."""
+    """Return a run on the same tables, with the year of each item multiplied by 1000."""
     folder = finished.folder / "later"
     shutil.copytree(finished.folder / "data", folder)
     items = pq.read_table(folder / "items.parquet")
@@ -23,7 +23,7 @@ def later(finished):
 
 
 def drift_of(runs):
-    """Return the report of the newest DriftDetector of a folder of runs."""
+    """Return the report of the latest execution of DriftDetector in a run folder."""
     folders = (runs / "pipeline/DriftDetector/drift").iterdir()
     return json.loads((max(folders, key=lambda folder: int(folder.name)) / "drift.json").read_text())
 

@@ -1,4 +1,4 @@
-"""DriftDetector on statistics that TensorFlow Data Validation made, and on real releases."""
+"""The executor of DriftDetector on statistics of TensorFlow Data Validation and on published releases."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -41,7 +41,7 @@ def write_statistics(folder: Path, price: float = 1.0, regions: int = 4, rows: i
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory) -> Path:
-    """Return the folder of a release that was made of 400 items."""
+    """Return the folder of a release whose delivery has 400 items."""
     folder = tmp_path_factory.mktemp("release")
     counted = write_statistics(folder / "counted") / f"Split-{names.ALL}" / names.STATISTICS_FILE
     return publish(folder, counted)
@@ -61,14 +61,14 @@ def publish(folder: Path, counted: Path | None) -> Path:
 
 
 def detect(folder: Path, release: Path | None, bounds: Drift | None = None, **changes: float) -> dict:
-    """Run the executor; return what it wrote."""
+    """Run the executor and return the report that it wrote."""
     statistics, output, baseline = standard_artifacts.ExampleStatistics(), DriftReport(), Release()
     statistics.uri = str(write_statistics(folder / "now", **changes))
     output.uri = str(folder / "drift")
     Path(output.uri).mkdir()
     inputs = {"items_statistics": [statistics]}
     if release is not None:
-        baseline.uri = str(folder / "moved")  # where a release was made is not where it lies now
+        baseline.uri = str(folder / "moved")  # the recorded path of a release may be outdated
         baseline.set_string_custom_property("version", release.name)
         inputs["baseline_release"] = [baseline]
     releases_now = folder if release is None else release.parent

@@ -1,4 +1,4 @@
-"""EventJoiner's executor: many small shards hold the same rows as one; its report counts events of no split."""
+"""The executor of EventJoiner: the number of shards does not change the rows; the report counts events in no split."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -49,7 +49,7 @@ def tables():
 
 
 def run(root: Path) -> tuple[dict[str, pa.Table], list[pa.Table], dict]:
-    """Run the executor over Examples in two files a table. Returns the splits, the users files and the report."""
+    """Run the executor on Examples with two files per table; return the splits, the files of users and the report."""
     inputs = {}
     for table, rows in tables().items():
         uri = root / table

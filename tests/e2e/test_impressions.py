@@ -1,4 +1,4 @@
-"""What was shown stands in the lists that the ranker learns from, marked right where it belongs, and nowhere else."""
+"""Impressions are negatives in the ranker's training lists and do not occur in the lists of eval and test."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -14,12 +14,12 @@ from core.files import read_json
 from core.windows import windows_before
 
 SPLITS = (names.TRAIN, names.EVAL, names.TEST)
-KEPT = 45  # of 50 places, the retriever's: a tenth is kept for what was shown
+KEPT = 45  # the number of retrieved candidates in a training list of 50; a tenth of the positions is for impressions
 
 
 @pytest.fixture(scope="module")
 def lists(folders):
-    """Split → a row a candidate, padding left out: user, query's time, item, rank, label, weight, missed."""
+    """Return split → a row per candidate without padding: user, query time, item, rank, label, weight, missed."""
     numbers = (names.RETRIEVAL_RANK, names.LABEL, names.WEIGHT, names.MISSED)
     types = {names.USER_ID: pa.string(), names.QUERY_TIME: pa.int64(), names.ITEM_ID: STRINGS}
     types |= dict.fromkeys(numbers, pa.list_(pa.float32()))
@@ -33,7 +33,7 @@ def lists(folders):
 
 
 def impressions(rows):
-    """Return the candidates that were neither retrieved nor missed; nothing is sampled beside them here."""
+    """Return the candidates that are impressions: neither retrieved nor missed; this run samples no other negatives."""
     return rows[rows[names.RETRIEVAL_RANK].isna() & (rows[names.MISSED] == 0)]
 
 
@@ -45,8 +45,8 @@ def test_lists_to_learn_from_hold_what_was_shown_in_their_window_and_not_chosen(
         (train.filter(pa.array(before == 1)).to_pandas(), train.filter(pa.array(before > 1)).to_pandas()),
         (evaluation.to_pandas(), train.to_pandas()),
     ]
-    # What a query may hold: of its user, shown after all that was known and before the last event of its window,
-    # less what was chosen.
+    # The impressions that a query's list may contain: those of its user after the user's last known event and before
+    # the last event of the window, without the items of the window's events.
     allowed = {}
     for window, known in windows:
         last = known.groupby(names.USER_ID)[names.TIMESTAMP].max()
@@ -72,7 +72,7 @@ def test_lists_to_learn_from_hold_what_was_shown_in_their_window_and_not_chosen(
 def test_lists_to_choose_and_to_judge_by_are_those_that_are_served(lists, split):
     assert not len(impressions(lists[split]))
     assert (lists[split].groupby("query").size() == 50).all()
-    assert not lists[split].groupby("query")[names.LABEL].any().all()  # some hold no relevant item
+    assert not lists[split].groupby("query")[names.LABEL].any().all()  # some lists have no relevant item
 
 
 def test_what_was_shown_is_no_event(finished, folders, joined):

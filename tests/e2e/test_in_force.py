@@ -1,4 +1,4 @@
-"""Which release is compared with, asked of a real metadata store and a real folder of releases."""
+"""The choice of the release to compare with, on a store of ML Metadata and a folder of releases."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -16,7 +16,7 @@ from core.release import reader, writer
 
 
 class History:
-    """The models and releases that a pipeline made before."""
+    """The earlier models and releases of a pipeline."""
 
     def __init__(self, folder):
         config = metadata_store_pb2.ConnectionConfig()
@@ -32,7 +32,7 @@ class History:
         return self._put(standard_artifacts.Model(), uri)
 
     def release(self, retrieval, ranking, **more):
-        """Publish a release of two models, and more artifacts by key, as ReleasePusher records it."""
+        """Publish a release of two models and further artifacts, and record it as ReleasePusher does."""
         parts = {name: self.parts / name for name in reader.FOLDERS}
         parts |= {name: self.parts / name / "content" for name in reader.FILES}
         (parts[names.EVALUATION_FILE]).write_text(str(len(self.made)))
@@ -97,7 +97,7 @@ def test_a_run_of_the_rolled_back_models_is_compared_as_it_was_before(history):
     history.release(*second.values())
     assert history.resolve(**second) == [version]
     writer.rollback(history.folder)
-    assert history.resolve(**second) == [version]  # so that its evaluators are taken from cache
+    assert history.resolve(**second) == [version]  # as before, so that its evaluators come from the cache
 
 
 def test_after_a_rollback_the_models_in_force_are_not_compared_with_those_rolled_back(history):
@@ -112,7 +112,7 @@ def test_a_new_ranker_over_the_same_retriever_is_compared_with_the_old_pair(hist
     retrieval, old, new = history.model("r"), history.model("k-old"), history.model("k-new")
     version = history.release(retrieval, old)
     assert history.resolve(retrieval_model=retrieval, ranking_model=new) == [version]
-    # Of retrieval alone there is nothing new, so nothing to compare with.
+    # The retriever is that of the release in force, so RetrievalEvaluator has no release to compare with.
     assert history.resolve(retrieval_model=retrieval) == []
 
 
@@ -122,7 +122,7 @@ def test_a_delivery_is_compared_with_the_release_in_force_of_another_one(history
     )
     old = history.release(*history.pair(1).values(), **first)
     new = history.release(*history.pair(2).values(), **second)
-    assert history.resolve(**second) == [old]  # not with itself, so that the same run again is taken from cache
+    assert history.resolve(**second) == [old]  # not its own release, so that a repeated run comes from the cache
     assert history.resolve(**first) == [new]
     assert history.resolve(**second | {"items_statistics": history.model("items3")}) == [new]
     assert history.resolve(**second, interactions_statistics=history.model("events")) == [new]
@@ -130,7 +130,7 @@ def test_a_delivery_is_compared_with_the_release_in_force_of_another_one(history
 
 def test_a_release_of_another_store_is_not_known(history, tmp_path):
     history.release(*history.pair(1).values())
-    history.made.clear()  # such as one that was copied there
+    history.made.clear()  # the store has no record of the release, as for a release that was copied into the folder
     assert history.resolve(**history.pair(2)) == []
 
 

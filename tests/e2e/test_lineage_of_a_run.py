@@ -1,4 +1,4 @@
-"""The lineage that a real run records, followed by the command from the release to the bytes of the files and back."""
+"""The lineage of a run, traced by `twostep lineage` from the release back to the source files and forward again."""
 
 import json
 from xml.etree import ElementTree
@@ -8,7 +8,7 @@ import pytest
 from core.files import sha256
 
 FILES = ("interactions.parquet", "users.parquet", "items.parquet", "impressions.parquet")
-# All that a release is made from: not the statistics of the tables alone, but also the gates that they passed.
+# All nodes that a release depends on, including the validators of the tables and the evaluators.
 NODES = {
     "InteractionGen", "UserGen", "ItemGen", "ImpressionGen",
     "InteractionStatisticsGen", "UserStatisticsGen", "ItemStatisticsGen", "ImpressionStatisticsGen",
@@ -21,7 +21,7 @@ NODES = {
 
 @pytest.fixture(scope="module")
 def lineage(twostep, finished):
-    """Return a function that runs the command and returns its output."""
+    """Return a function that runs `twostep lineage` and returns its output."""
 
     def ask(*arguments):
         done = twostep.run("lineage", "slice.yaml", *arguments, folder=finished.folder)

@@ -1,4 +1,4 @@
-"""What is trained on, judged and served is the same: candidates, scores, and nothing from after an event."""
+"""Training, evaluation and serving use the same candidates and scores, and no data from after the query."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -43,7 +43,7 @@ CANDIDATES = 50
 
 @pytest.fixture(scope="module")
 def release(finished):
-    """Return the folder of the current release."""
+    """Return the folder of the release in force."""
     return reader.resolve(finished.releases)
 
 
@@ -54,7 +54,7 @@ def engine(release):
 
 @pytest.fixture(scope="module")
 def test_queries(loaded, folders, engine):
-    """The queries of the test split, out of the joined events."""
+    """Return the queries of test, built from the joined events."""
     uri = folders("EventJoiner", "examples")
     types = user_types(loaded.features.user)
     events = [examples.read_examples(uri, split, types) for split in SPLITS]
@@ -71,11 +71,11 @@ def test_queries(loaded, folders, engine):
 
 @pytest.fixture(scope="module")
 def lists(loaded, folders):
-    """Return the candidate lists of the test split, as the trainer would read them."""
+    """Return the candidate lists of test, read as the trainer reads candidate lists."""
     return read_lists(folders("CandidateGenerator", "candidates"), names.TEST, loaded.features)
 
 
-# ---- the same number on every path ----
+# ---- the same scores in training, evaluation and serving ----
 
 
 def test_the_ranker_is_tested_on_the_candidates_that_are_served(engine, test_queries, lists):
@@ -92,16 +92,16 @@ def test_trainer_evaluator_and_server_score_alike(loaded, folders, release, engi
     ranked = engine.rank(test_queries, engine.retriever.retrieve(test_queries, CANDIDATES))
     served = ranked.scores
     assert np.isfinite(served).all()
-    assert served.std(axis=1).min() > 1e-3  # numbers that differ, so that equal ones mean something
+    assert served.std(axis=1).min() > 1e-3  # constant scores would make the comparison meaningless
 
-    # As TFMA asks: the signature that takes the Examples of CandidateGenerator as they are.
+    # TFMA calls the signature that takes the serialized Examples of CandidateGenerator.
     files = examples.files(folders("CandidateGenerator", "candidates"), names.TEST)
     records = next(tf.data.TFRecordDataset(files, "GZIP").batch(1000).as_numpy_iterator())
     ranker = tf.saved_model.load(str(release / "ranking"))
     judged = ranker.signatures["rank_examples"](examples=tf.constant(records))["probability"].numpy()
     np.testing.assert_allclose(judged, ranked.probabilities, atol=1e-5)
 
-    # As the trainer does: features by Transform's own graph, and the network that is fitted on them.
+    # The trainer computes features with the graph of Transform and passes them to the network.
     output = tft.TFTransformOutput(folders("Transform", "transform_graph"))
     transform = output.transform_features_layer()
     train = read_lists(folders("CandidateGenerator", "candidates"), names.TRAIN, loaded.features)
@@ -110,7 +110,7 @@ def test_trainer_evaluator_and_server_score_alike(loaded, folders, release, engi
     network = DCN(DCNSettings.model_validate(loaded.ranking.params), data)
     ranker = NetworkModel(data, network, calibration.Sigmoid())
     columns = {name: tf.constant(value) for name, value in test.items()}
-    ranker.scores(columns)  # gives the layers their shapes
+    ranker.scores(columns)  # the first call creates the variables of the layers
     for number, variable in enumerate(network.trainable_variables):
         variable.assign(tf.random.stateless_normal(variable.shape, (number, 1)))
     scrambled = ranker.scores(columns).numpy()
@@ -128,13 +128,14 @@ def test_the_probabilities_that_are_judged_are_those_that_are_served(release, en
     measured = read_json(release / names.EVALUATION_FILE)["steps"]["two_step"]["probabilities"]
     error = calibration_error(labels[given], ranked.probabilities[given])
     assert measured["calibration_error"] == pytest.approx(error, abs=1e-6)
-    # Calibrated on lists as they are served, those without a relevant item too, they are not far off on average.
+    # The probabilities are calibrated on lists as they are served, including lists without a relevant item, so their
+    # mean is close to the share of relevant candidates.
     assert 0.5 < ranked.probabilities[given].mean() / labels[given].mean() < 2
     raw = 1 / (1 + np.exp(-ranked.scores[given].astype(float)))
     assert calibration_error(labels[given], raw) > 3 * error
 
 
-def test_an_age_is_that_of_the_item_in_its_table_when_the_query_is_asked(finished, loaded, folders, lists):
+def test_an_age_is_that_of_the_item_in_its_table_at_the_time_of_the_query(finished, loaded, folders, lists):
     transform = tft.TFTransformOutput(folders("Transform", "transform_graph")).transform_features_layer()
     found = transformed_lists(lists, loaded.features, transform)["days_since_released"]
     items = pq.read_table(finished.folder / "data/items.parquet", columns=[names.ITEM_ID, "released"]).to_pandas()
@@ -180,18 +181,18 @@ def test_a_list_is_best_first_and_holds_nothing_seen(engine, test_queries):
         assert set(user).isdisjoint(seen)
 
 
-# ---- nothing from the future ----
+# ---- no data from the future ----
 
 
 @pytest.fixture(scope="module")
 def events(finished):
-    """Return the raw events."""
+    """Return the interactions as in the source file."""
     return pq.read_table(finished.folder / "data" / "interactions.parquet").to_pandas()
 
 
 @pytest.fixture(scope="module")
 def query_sets(joined, loaded, engine):
-    """Return split → a query for each of its events, with what was known before the event."""
+    """Return split → one query per event, with the history before the event."""
     common = {"unit": "event", "user_columns": [names.USER_ID], "exclude_seen": False}
     ids, length = engine.catalogue.table[names.ITEM_ID].combine_chunks(), loaded.features.history_length
     past = [
@@ -209,7 +210,7 @@ def query_sets(joined, loaded, engine):
 def test_a_history_is_what_was_known_before_the_event(events, query_sets, loaded, split):
     found, length = query_sets[split], loaded.features.history_length
     assert len(found)
-    # Nobody rates a film twice, so user and item say when.
+    # No user rates a film twice, so user and item determine the timestamp.
     when = events.set_index([names.USER_ID, names.ITEM_ID])[names.TIMESTAMP]
     assert when.index.is_unique
     users = found.users[names.USER_ID].to_pandas()
@@ -218,7 +219,7 @@ def test_a_history_is_what_was_known_before_the_event(events, query_sets, loaded
     then = when.loc[pd.MultiIndex.from_frame(members)].to_numpy()
     assert (then < found.time[members.index]).all()
     np.testing.assert_array_equal(then, found.history_time.values.to_numpy())
-    # Oldest first, and all of it: as many as there are earlier events, up to the length.
+    # A history is sorted from the oldest item, and is complete up to the maximum length.
     same_event = members.index[1:] == members.index[:-1]
     assert (np.diff(then)[same_event] >= 0).all()
     by_user = {user: np.sort(times) for user, times in events.groupby(names.USER_ID)[names.TIMESTAMP]}
@@ -242,7 +243,7 @@ def test_the_splits_hold_every_event_once_in_the_order_of_time(events, joined):
 
 def test_a_planted_future_is_found_nowhere_before_it(finished, folders, joined, query_sets, lists, loaded):
     future = finished.future
-    # It was planted: each user's last event, which is in test.
+    # The item of each user's last event, which is in test.
     assert pc.sum(pc.equal(joined[names.TEST][names.ITEM_ID], future)).as_py() == 150
 
     for split in SPLITS:
@@ -259,7 +260,7 @@ def test_lists_of_an_earlier_window_tell_what_came_then_by_what_was_known_before
     train, evaluation = (joined[split] for split in SPLITS[:2])
     window = windows_before(train, evaluation, 1, of_each_user=True)
     lists = read_lists(folders("CandidateGenerator", "candidates"), names.TRAIN, loaded.features)
-    # A user's list of eval is asked later than that of the window before it.
+    # A user with two training lists has one from eval and, with the earlier query time, one from the window before.
     order = np.lexsort((lists[names.QUERY_TIME], lists[names.USER_ID]))
     users, times = lists[names.USER_ID][order], lists[names.QUERY_TIME][order]
     both = np.flatnonzero((users[1:] == users[:-1]) & (times[1:] > times[:-1]))
@@ -313,6 +314,6 @@ def test_no_vocabulary_knows_the_planted_future(finished, place):
 
 
 def test_the_catalogue_holds_the_planted_item_all_the_same(finished, release):
-    """An item that nobody has met is indexed and can be recommended."""
+    """An item without earlier events is in the index and can be recommended."""
     catalogue = read_arrow(release / names.CATALOGUE_FILE)
     assert finished.future in catalogue[names.ITEM_ID].to_pylist()

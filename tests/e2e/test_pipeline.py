@@ -1,4 +1,4 @@
-"""The whole DAG from the command line: what runs, what comes from cache, what is released and what is held back."""
+"""The whole DAG, run from the command line: executed and cached nodes, the evaluation, and the release."""
 
 import json
 import shutil
@@ -36,7 +36,7 @@ def second(twostep, finished):
 
 @pytest.fixture(scope="module")
 def changed(twostep, finished, second):
-    """Return a run with another ranker and the same everything else."""
+    """Return a run in which only the ranker is another one."""
     before = finished.current()
     config = finished.config("changed.yaml", ranking=OTHER_RANKER)
     return before, twostep.fork("run", config, folder=finished.folder)
@@ -44,7 +44,7 @@ def changed(twostep, finished, second):
 
 @pytest.fixture(scope="module")
 def held_back(twostep, finished, changed):
-    """Return a run of that ranker with more diversity and a rule that no recommender meets."""
+    """Return a run with the same ranker as `changed`, more diversity, and a rule that no recommender passes."""
     before = finished.current()
     config = finished.config(
         "held.yaml",
@@ -60,12 +60,12 @@ def evaluation(recommender, version):
 
 
 def last_evaluation(recommender):
-    """Return the evaluation of the last run, released or not."""
+    """Return the evaluation of the latest run, whether or not it made a release."""
     runs = (recommender.runs / "pipeline/TwoStepEvaluator/evaluation").iterdir()
     return json.loads((max(runs, key=lambda run: int(run.name)) / "evaluation.json").read_text())
 
 
-# ---- what runs ----
+# ---- executed and cached nodes ----
 
 
 def test_every_node_is_done(first, finished):
@@ -103,7 +103,7 @@ def test_the_release_in_force_is_compared_with(changed, finished):
     now = evaluation(finished, finished.current())["steps"]["two_step"]
     earlier = evaluation(finished, before)["steps"]["two_step"]
     assert "in_force" in now["baselines"]
-    # What the earlier release was measured at then, it is measured at again.
+    # The earlier release, as a baseline, has the same metrics as in its own run.
     assert now["models"]["in_force"]["ndcg@10"]["mean"] == pytest.approx(
         earlier["models"]["two_step"]["ndcg@10"]["mean"]
     )
@@ -129,7 +129,7 @@ def test_the_ranker_is_compared_with_the_retrievers_order_under_the_same_re_rank
         assert (now > 1.1 * plain) == more, step
 
 
-# ---- what is measured ----
+# ---- the evaluation ----
 
 
 def test_both_steps_stand_beside_every_baseline(finished):
@@ -145,12 +145,12 @@ def test_both_steps_stand_beside_every_baseline(finished):
             assert {f"{name}@{k}" for name in METRICS for k in (10, 20, 50)} <= set(measured)
             for estimate in (measured["ndcg@10"], measured["recall@50"]):
                 assert 0 <= estimate["low"] <= estimate["mean"] <= estimate["high"] <= 1
-    # Both steps show the same 50 candidates, so recall at 50 is the retriever's.
+    # The ranker only orders the 50 candidates, so recall@50 is that of the retriever.
     both = steps["two_step"]["models"]
     assert both["two_step"]["recall@50"] == both["retrieval"]["recall@50"]
 
 
-# ---- what is released ----
+# ---- the release ----
 
 
 def test_the_release_verifies_and_damage_is_found(twostep, finished):
@@ -177,7 +177,7 @@ def test_the_pushed_models_lie_as_tensorflow_serving_expects_them(finished):
         assert all(version.name.isdecimal() and (version / "saved_model.pb").is_file() for version in versions)
 
 
-# The models of a release with nothing of ours: raw values in, a list out.
+# A script that calls the models of a release without the project's code: raw values in, a list out.
 BY_HAND = """
 import json, os, sys, time
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
@@ -238,7 +238,7 @@ def test_the_released_models_answer_without_our_code_as_the_command_does(twostep
     shown = shown["items"]
     assert all(0 < each["probability"] < 1 and 1 <= each["retrieval_rank"] <= 50 for each in shown)
     assert [each["item_id"] for each in shown] == [item for item, _ in by_hand["list"]]
-    # Asked some seconds later, which a ranker that knows the hour may notice.
+    # The time of the query is an input of the ranker and differs by some seconds, so scores may differ slightly.
     assert [each["score"] for each in shown] == pytest.approx([score for _, score in by_hand["list"]], abs=1e-3)
     items = pq.read_table(finished.folder / "data" / "items.parquet").to_pylist()
     titles = {item["item_id"]: item["title"] for item in items}
@@ -262,7 +262,7 @@ def test_a_copied_release_answers_without_configuration_and_metadata(twostep, fi
     assert sorted(path.name for path in tmp_path.iterdir()) == ["copy"]
 
 
-# ---- what is answered ----
+# ---- recommendations ----
 
 
 def test_an_unknown_user_gets_an_answer(twostep, finished):

@@ -1,4 +1,4 @@
-"""Every command in the README, run in the order in which it stands there, and its own-data example as it is printed."""
+"""The commands in the README, run in their order, and its example with other data."""
 
 import re
 import shlex
@@ -19,9 +19,9 @@ RUN = [command for command in COMMANDS if not command.startswith("make ")]
 
 @pytest.fixture(scope="module")
 def folder(finished, tmp_path_factory):
-    """Return a place with the examples; the one on MovieLens is the slice that is released already."""
+    """Return a folder with the examples; in place of MovieLens-100K it has the slice, with its release."""
     folder = tmp_path_factory.mktemp("readme")
-    (folder / "runs").mkdir()  # as in a checkout, the examples' runs lie below it
+    (folder / "runs").mkdir()  # as in a checkout, where the examples run in this folder
     shutil.copytree(ROOT / "examples", folder / "examples", ignore=shutil.ignore_patterns("data"))
     slice_ = finished.config("readme.yaml", data={"root": str(finished.folder / "data")})
     shutil.copyfile(slice_, folder / "examples" / "movielens-100k.yaml")
@@ -31,7 +31,7 @@ def folder(finished, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def said(twostep, folder):
-    """Return command → its exit code and its output."""
+    """Run all commands and return command → its exit code and output."""
 
     def run(command):
         program, *arguments = shlex.split(command)
@@ -78,7 +78,7 @@ def test_everything_of_a_recommender_lies_below_runs(said, folder):
 
 
 def test_the_shop_recommends_what_its_customers_like(said):
-    """Every customer has a taste, so a pipeline that learns anything beats popularity by far."""
+    """Each user prefers some items in the example data, so a pipeline that learns beats popularity by far."""
     _, out, _ = said["twostep run examples/shop/shop.yaml"]
     rows = dict(re.findall(r"^[│ ]*(two-step|popularity) +[│ ]+ *(0\.\d+)", out, flags=re.MULTILINE))
     assert float(rows["two-step"]) > 1.2 * float(rows["popularity"])

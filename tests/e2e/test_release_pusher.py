@@ -1,4 +1,4 @@
-"""ReleasePusher on real artifacts: what it publishes, what it holds back, and what the cache of TFX makes of it."""
+"""The executor of ReleasePusher on artifacts in files: publishing, holding back, and the cache of TFX."""
 
 import core.tf  # noqa: F401  before TFX, which imports TensorFlow
 
@@ -46,7 +46,7 @@ PROPERTIES = {"retrieval_pushed": {"pushed": 1}, "ranking_pushed": {"pushed": 1}
 
 
 class Doubler(tf.Module):
-    """Any model will do."""
+    """A minimal model; ReleasePusher works with any."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.float32)])
     def __call__(self, x):
@@ -55,7 +55,7 @@ class Doubler(tf.Module):
 
 @pytest.fixture
 def artifacts(tmp_path):
-    """Return input key → a folder with what the node before would have written."""
+    """Return input key → a folder with the files that the upstream node would write."""
     folders = {key: tmp_path / "artifacts" / key for key in INPUTS}
     for folder in folders.values():
         folder.mkdir(parents=True)
@@ -161,7 +161,7 @@ def test_old_releases_go_with_what_was_pushed_for_them(artifacts, tmp_path):
             properties[f"{step}_pushed"] = {"pushed": 1, "pushed_destination": str(destination)}
         (artifacts["candidate_index"] / "items.faiss").write_text(str(number))
         do(artifacts, store, properties)
-    # Within one second the newest are not known by their names, so besides the last two others may stay.
+    # The names of releases of the same second do not show which is newest, so more than the last two may be kept.
     left = {Path(reader.manifest(store, each)["served"]["ranking"]).name for each in reader.versions(store)}
     assert {"13", "14"} <= left < {"10", "11", "12", "13", "14"}
     for step in (reader.RETRIEVAL, reader.RANKING):

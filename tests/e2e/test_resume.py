@@ -1,11 +1,12 @@
-"""A run that is killed goes on at the node it was in: what was done before is taken from cache."""
+"""Resuming a stopped run: it continues at the node that was stopped, and earlier nodes come from the cache."""
 
 import json
 import signal
 
 import pytest
 
-# In the order of the DAG; SIGKILL is a crash or an out-of-memory kill, SIGTERM a container that is stopped.
+# Node in which a run is stopped → the signal, in the order of the DAG. SIGKILL stands for a crash or a kill for memory,
+# SIGTERM for a stopped container.
 STOPS = {
     "Transform": signal.SIGKILL,
     "RetrievalTrainer": signal.SIGTERM,
@@ -15,14 +16,14 @@ STOPS = {
 
 @pytest.fixture(scope="module")
 def runs(twostep, make_recommender):
-    """Return the stopped runs by the node that each was in, the last run, which was not stopped, and the folder."""
+    """Return node → the run stopped in this node, the releases before the last run, the last run, and the folder."""
     small = make_recommender(60)
     config = small.config(
         retrieval={"model": "popularity", "params": None}, ranking={"params": {"epochs": 2}}, evaluation={"rules": []}
     )
 
     def in_executor(node):
-        """Return whether the node's executor has begun: TFX then makes a folder for it."""
+        """Return a function that returns whether the node's executor has started; TFX then makes a folder for it."""
         return lambda: any((small.runs / "pipeline" / node / ".system" / "executor_execution").glob("*"))
 
     stopped = {
@@ -33,7 +34,7 @@ def runs(twostep, make_recommender):
     return stopped, between, twostep.fork("run", config, folder=small.folder), small
 
 
-def test_each_run_ends_as_it_was_told(runs):
+def test_each_run_ends_by_its_signal(runs):
     stopped, *_ = runs
     for node, number in STOPS.items():
         done = stopped[node]
@@ -74,7 +75,7 @@ def test_what_the_stopped_nodes_had_written_is_gone_when_the_run_has_gone_on(run
     *_, small = runs
     for node in STOPS:
         folders = [path for path in (small.runs / "pipeline" / node).glob("*/*") if path.name.isdecimal()]
-        assert len({path.name for path in folders}) == 1, folders  # of the one execution that ended well
+        assert len({path.name for path in folders}) == 1, folders  # only the folder of the execution that succeeded
         system = small.runs / "pipeline" / node / ".system" / "executor_execution"
         assert {path.name for path in system.iterdir()} <= {path.name for path in folders}
 

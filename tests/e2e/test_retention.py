@@ -1,4 +1,4 @@
-"""Artifacts of old runs are deleted, and what a run took from cache is not; asked of a real metadata store."""
+"""Deletion of artifacts of old runs, but not of cached artifacts of kept runs, on a store of ML Metadata."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -10,7 +10,7 @@ from pipeline.runners import retention
 
 
 class Runs:
-    """Runs of a pipeline whose nodes put out one artifact each."""
+    """Recorded runs of a pipeline in which each node has one output artifact."""
 
     def __init__(self, folder):
         config = mlmd.ConnectionConfig()
@@ -23,7 +23,7 @@ class Runs:
         self.context = self.store.put_context_type(mlmd.ContextType(name="pipeline_run"))
 
     def run(self, name, *, makes=0, takes=(), complete=True):
-        """Record a run that makes some artifacts and takes others from cache; returns those made."""
+        """Record a run that makes `makes` artifacts and takes `takes` from the cache; return the new artifacts."""
         [context] = self.store.put_contexts([mlmd.Context(type_id=self.context, name=name)])
         if complete:
             last = mlmd.Execution(type_id=self.last, last_known_state=mlmd.Execution.CACHED)

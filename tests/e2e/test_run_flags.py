@@ -1,4 +1,4 @@
-"""`twostep run --dry-run`, `--until` and `--json` on a recommender that has run once."""
+"""The options `--dry-run`, `--until` and `--json` of `twostep run`, on a recommender that has run once."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def answered(twostep, finished):
-    """Return the output of the same run as JSON."""
+    """Return the JSON output of a repeated run."""
     return twostep.fork("run", "slice.yaml", "--json", folder=finished.folder)
 
 

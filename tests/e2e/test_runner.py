@@ -1,4 +1,4 @@
-"""The local runner on a pipeline of three small nodes: order, cache, what a killed run leaves, and errors."""
+"""The local runner on a pipeline of three small nodes: order, cache, leftovers of a killed run, and errors."""
 
 import io
 import os
@@ -20,8 +20,8 @@ from pipeline.runners.progress import Progress
 
 ROOT = Path(cli.__file__).resolve().parents[1]
 
-# A module of its own, because TFX finds an executor by its import path, in another process too.
-# Numbers -> Sums -> Report; the environment says how Sums fails.
+# The source of a module, because TFX imports an executor by its path, also in other processes.
+# The nodes are Numbers -> Sums -> Report; environment variables select how Sums fails.
 LITTLE = """
 import os
 import signal
@@ -128,14 +128,14 @@ def no_fault(monkeypatch):
 
 
 def run(pipeline):
-    """Return the results and the output."""
+    """Run a pipeline; return the results of its nodes and the printed progress."""
     out = io.StringIO()
     results = local.run(pipeline, Progress(Console(file=out)))
     return results, out.getvalue().splitlines()
 
 
 def search_path(little) -> str:
-    """Return the PYTHONPATH with which another process can import the little pipeline."""
+    """Return the PYTHONPATH with which another process can import the module of the pipeline."""
     return os.pathsep.join([str(ROOT), str(Path(little.__file__).parent)])
 
 
@@ -219,7 +219,7 @@ def test_another_process_s_error_keeps_its_message(little, tmp_path, monkeypatch
     monkeypatch.setenv("PYTHONPATH", search_path(little))
     with pytest.raises(TwostepError) as caught:
         run(little.build(tmp_path, workers=1))
-    assert str(caught.value) == "a.csv: row 3: is empty. Fill it"  # as the executor of this test raised it
+    assert str(caught.value) == "a.csv: row 3: is empty. Fill it"  # the message of the executor, unchanged
 
 
 def test_any_other_error_names_the_node_and_what_it_raised(little, tmp_path, monkeypatch):
@@ -238,7 +238,7 @@ def test_a_request_to_stop_that_a_library_made_a_failure_of_stops_the_run(little
     assert [line.split()[:2] for line in out.getvalue().splitlines()] == [["✓", "Numbers"]]
 
 
-def test_progress_of_an_executor_is_heard(little, tmp_path):
+def test_progress_of_an_executor_is_reported(little, tmp_path):
     heard = []
 
     class Listening(Progress):

@@ -1,4 +1,4 @@
-"""TableExampleGen under TFX's own runner: spans, sources, cache, and errors as a user meets them."""
+"""TableExampleGen under TFX's own runner: spans, source files, cache, and error messages."""
 
 import core.tf  # noqa: F401
 
@@ -35,7 +35,7 @@ def write_events(folder: Path, span: int, users: list[str]) -> Path:
 
 
 def run(root: Path, spec: TableSpec, pattern: str, code_digest: str = "1", newest: int = 1):
-    """Run the component alone. Returns its newest artifact and how many executions really ran."""
+    """Run the component alone; return its newest artifact and the number of executions that did not come from cache."""
     from tfx import v1 as tfx
     from tfx.orchestration import metadata
 
@@ -110,7 +110,7 @@ def test_several_spans_are_one_table(tmp_path):
 
 
 def test_a_shard_a_file_and_keys_across_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(keys, "KEYS_A_SHARD", 1)  # of keys; a table's files make the shards of Examples
+    monkeypatch.setattr(keys, "KEYS_A_SHARD", 1)  # keys in several shards; Examples have one shard per file
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "users-1.csv").write_text("user_id,age\n1,30\n2,\n")
     (tmp_path / "data" / "users-2.csv").write_text("user_id,age\n3,20\n1,99\n")
@@ -143,7 +143,7 @@ def test_no_file_matches(tmp_path):
 
 
 def test_statistics_of_the_examples(tmp_path):
-    """StatisticsGen's reader sees the split and is not disturbed by the report beside it."""
+    """The reader of StatisticsGen finds the split and ignores the report in the same artifact."""
     import apache_beam as beam
     from tfx.components.util import tfxio_utils
     from tfx.types import standard_artifacts

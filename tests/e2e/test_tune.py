@@ -1,4 +1,4 @@
-"""`twostep tune` after a run: what comes before the Tuner is in the cache, and a search that was stopped goes on."""
+"""The command `twostep tune` after a run: the nodes before the Tuner come from the cache, and a search resumes."""
 
 import re
 import signal
@@ -9,14 +9,14 @@ import yaml
 
 @pytest.fixture(scope="module")
 def ease(finished):
-    """Return a configuration of the recommender that has run, with another retrieval model and a word to keep."""
+    """Return a configuration of the recommender after its run, with the retrieval model `ease` and a comment."""
     path = finished.config("ease.yaml", retrieval={"model": "ease", "params": None})
     path.write_text(path.read_text() + "# kept\n")
     return path
 
 
 def trials(done):
-    """Return the lines of trials: number → text."""
+    """Return the number of each trial → its line in the output."""
     return dict(re.findall(r"^  trial (\d+)/\d+: (.*)$", done.out, flags=re.MULTILINE))
 
 
@@ -55,7 +55,7 @@ def test_a_search_that_was_stopped_writes_its_best_and_goes_on(twostep, finished
     said = trials(goes_on)
     assert [number for number, line in said.items() if " s earlier" not in line] in (
         [str(reached + 1), str(reached + 2)],
-        [str(reached + 2)],  # one trial was finished as the signal came
+        [str(reached + 2)],  # a trial may finish while the signal is sent
     )
 
 

@@ -1,4 +1,4 @@
-"""A recommender without a table of users: they are those of the interactions."""
+"""A recommender without a table of users, whose users are those of the interactions."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -17,7 +17,7 @@ from core.files import read_json
 
 @pytest.fixture
 def joined(tmp_path):
-    """Run the nodes up to the join, and return the output folder of EventJoiner and the nodes."""
+    """Run the nodes up to EventJoiner; return its output folder and the nodes."""
 
     def run(interactions, **settings):
         from tfx import v1 as tfx

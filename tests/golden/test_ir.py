@@ -1,4 +1,4 @@
-"""The compiled DAG, compared with a recorded one: the type, inputs and parameters of nodes change on purpose only."""
+"""The compiled DAG, compared with the recorded text dag.txt, so that no node changes by accident."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -30,7 +30,7 @@ def here(root) -> Path:
 
 @pytest.fixture
 def compiled(here, tmp_path):
-    """Return the IR of the DAG of dag.yaml, with changes to its `data` and `ranking`."""
+    """Return a function that compiles the DAG of dag.yaml, with changes to sections of the configuration."""
 
     def compile_(**changes: dict[str, Any]) -> Any:
         file = tmp_path / "dag.yaml"
@@ -72,7 +72,7 @@ def test_a_cap_of_queries_is_that_of_one_purpose(compiled, key, setting, nodes):
     before, after = _by_node(compiled()), _by_node(compiled(**{key: {setting: 77}}))
     changed = {node: set(after[node]) - set(before[node]) for node in before if after[node] != before[node]}
     assert set(changed) == nodes
-    if key == "evaluation":  # of the lists, those that TFMA judges the ranker by and no others
+    if key == "evaluation":  # only the number of lists on which TFMA evaluates the ranker
         assert changed["CandidateGenerator"] == {"  parameter settings.max_test_queries = 77"}
 
 
@@ -82,7 +82,7 @@ def test_impressions_have_nodes_of_their_own_and_reach_the_candidate_generator_a
     found = _by_node(compiled(data={"impressions": impressions}, ranking={"negatives": {"impressions": 0.2}}))
     own = {"ImpressionGen", "ImpressionStatisticsGen", "ImpressionSchemaGen", "ImpressionValidator"}
     assert set(found) == {*without, *own}
-    of_statistics = {"DeliveryInForce", "DriftDetector", "ReleasePusher"}  # of the table's, and of no event
+    of_statistics = {"DeliveryInForce", "DriftDetector", "ReleasePusher"}  # they read the statistics of the table
     assert {node for node in without if found[node] != without[node]} == {"CandidateGenerator", *of_statistics}
     assert set(found["CandidateGenerator"]) - set(without["CandidateGenerator"]) == {
         "  after ImpressionGen",
@@ -104,7 +104,7 @@ def _by_node(ir: Any) -> dict[str, list[str]]:
     return {lines[0].partition(":")[0]: lines for lines in parts}
 
 
-# ---- the normal form: one line a fact, in an order of its own ----
+# ---- the DAG as text: one line per property, in a fixed order ----
 
 
 def _lines(ir: Any) -> Iterator[str]:
@@ -136,7 +136,7 @@ def _channel(channel: Any) -> str:
 
 
 def _resolving(graph: Any) -> Iterator[str]:
-    """Return the class of a Resolver's strategy, and the input of each of its arguments."""
+    """Yield a line for the class of a Resolver's strategy, and one for the input of each of its arguments."""
     for node in (graph.nodes[key] for key in sorted(graph.nodes)):
         if node.HasField("op_node"):
             yield f"  picked by {node.op_node.op_type}"
@@ -145,7 +145,7 @@ def _resolving(graph: Any) -> Iterator[str]:
 
 
 def _executors(ir: Any) -> dict[str, list[str]]:
-    """Return node → the class of its executor, and how Beam runs it."""
+    """Return node → lines with the class of its executor and the arguments of Beam."""
     any_config = json_format.MessageToDict(ir.deployment_config)
     found: dict[str, list[str]] = {}
     for node, spec in any_config["executorSpecs"].items():
@@ -156,7 +156,7 @@ def _executors(ir: Any) -> dict[str, list[str]]:
 
 
 def _parameter(key: str, value: dict[str, Any]) -> Iterator[str]:
-    """Return one line per parameter; of JSON, however deep in strings, one line per leaf."""
+    """Yield a line for a parameter, or a line per leaf if its value is JSON; JSON inside strings is decoded too."""
     if "runtimeParameter" in value:
         yield f"  parameter {key} at run time"
         return

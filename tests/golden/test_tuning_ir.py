@@ -1,4 +1,4 @@
-"""The DAG of a search as it is compiled: what comes before the Tuner is a run's, so that both share one cache."""
+"""The compiled DAG of a search: its nodes before the Tuner equal those of a run, so that both share one cache."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -19,7 +19,7 @@ def file(root, tmp_path):
 
 
 def compiled(pipeline):
-    """Return node → its type, inputs and parameters, without its readers, which another DAG changes."""
+    """Return node → its type, inputs and parameters, without its downstream nodes, which differ between the DAGs."""
     found = {}
     for each in Compiler().compile(pipeline).nodes:
         node = each.pipeline_node
@@ -42,7 +42,7 @@ def test_what_comes_before_the_tuner_is_a_runs(file, step, last):
     assert set(found[tuner].upstream_nodes) == {"Transform", "EventJoiner" if step == "retrieval" else last}
 
 
-def test_what_is_asked_of_the_tuner_is_seen_by_the_cache(file):
+def test_the_arguments_of_the_tuner_are_part_of_the_cache_key(file):
     loaded = config.load(file)
 
     def settings_with(**changes):

@@ -1,4 +1,4 @@
-"""The transform graph of tables, made as the pipeline makes it."""
+"""The transform graph of given tables, made as in the pipeline."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -24,7 +24,7 @@ from transform.preprocessing import preprocessing_fn
 def transformed(
     factory: pytest.TempPathFactory, parts: dict[str, pa.Table], items: pa.Table, features: Features
 ) -> tuple[Path, Path]:
-    """Return the folders of the events and of their transform graph, made by the first worker that needs them."""
+    """Return the folder of the events and that of their transform graph; the first worker of pytest makes both."""
     base = factory.getbasetemp()
     shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "transformed"
     shared.mkdir(exist_ok=True)
@@ -40,7 +40,7 @@ def transformed(
 
 
 def _analyze(uri: Path, folder: Path, features: Features) -> None:
-    """Run the analysis of Transform over train and eval, as the pipeline does."""
+    """Write the transform graph, analysed over train and eval as in the pipeline."""
     spec = {name: tf.io.VarLenFeature(tf.string) for name in (names.USER_ID, names.ITEM_ID, names.HISTORY)}
     for name, each in raw_columns(features.user | features.item).items():
         spec[name] = tf.io.VarLenFeature(tf.as_dtype(each.dtype))

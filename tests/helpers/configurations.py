@@ -1,4 +1,4 @@
-"""Configurations of a test: the required keys, and what a test adds to them."""
+"""Configurations for tests: the required keys and further keys of a test."""
 
 from pathlib import Path
 
@@ -13,14 +13,14 @@ BASE = {"name": "x", "data": {"root": "."}}
 
 
 def load(folder: Path, text: str) -> config.Config:
-    """Load a configuration of the required keys and those of a YAML text."""
+    """Load a configuration of the required keys and the keys in a YAML text."""
     file = folder / "recommender.yaml"
     file.write_text(yaml.safe_dump(BASE | yaml.safe_load(text)))
     return config.load(file)
 
 
 def check_refused(folder: Path, text: str, message: str) -> None:
-    """Check that a configuration is refused by a message with these facts, and with nothing of a library."""
+    """Check that loading a configuration fails with these facts in the message, and without text of a library."""
     with pytest.raises(UsageError) as caught:
         load(folder, text)
     assert lacking(str(caught.value), message) == []

@@ -1,4 +1,4 @@
-"""What a forked command finds imported: all that a run of the pipeline imports. See `tests/e2e/conftest.py`."""
+"""Imports that forked commands share: all modules that a run of the pipeline imports. See `tests/e2e/conftest.py`."""
 
 from core import garbage
 

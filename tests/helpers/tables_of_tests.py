@@ -1,4 +1,4 @@
-"""Tables written for a test, and what reading one gives: its rows and report, or the error."""
+"""Functions that write tables for a test, and read them: the rows and the report, or the error."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def put(folder: Path, name: str, content: str | bytes | pa.Table) -> Path:
 
 
 def events(**columns) -> pa.Table:
-    """Return two good events, with some columns exchanged."""
+    """Return two valid events, with some columns replaced."""
     good = {"user_id": ["1", "2"], "item_id": ["7", "7"], "timestamp": [1, 2], "rating": [3.0, 4.0]}
     return pa.table(good | columns)
 

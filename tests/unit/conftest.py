@@ -1,4 +1,4 @@
-"""What the tests of releases share: a publisher of small ones."""
+"""Fixtures of the tests of releases: functions that publish small releases and write pushed models."""
 
 import os
 from collections.abc import Callable
@@ -16,14 +16,14 @@ NOON = datetime(2025, 1, 31, 12, tzinfo=UTC)
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of the releases; fsync is switched off, since the power is not cut here."""
+    """Return the folder of the releases; fsync is off to save time, since no test simulates a power failure."""
     monkeypatch.setattr(os, "fsync", lambda handle: None)
     return tmp_path / "releases"
 
 
 @pytest.fixture
 def make_parts() -> Callable[..., dict[str, Path]]:
-    """Return a function that writes the parts of a release; `text` is the content of its retrieval model."""
+    """Return a function that writes the files of a release; `text` is the content of the retrieval model."""
 
     def make(folder: Path, text: str = "one") -> dict[str, Path]:
         content = {
@@ -54,7 +54,7 @@ def make_parts() -> Callable[..., dict[str, Path]]:
 
 @pytest.fixture
 def publish(tmp_path: Path, store: Path, make_parts: Callable[..., dict[str, Path]]) -> Callable[..., str]:
-    """Return a function that publishes a release of some text, a number of minutes after noon."""
+    """Return a function that publishes a release with a text as retrieval model, created some minutes after noon."""
 
     def publish(text: str, minute: int, facts: Any = None, served: dict[str, Path] | None = None) -> str:
         parts = make_parts(tmp_path / f"source-{text}", text)
@@ -65,7 +65,7 @@ def publish(tmp_path: Path, store: Path, make_parts: Callable[..., dict[str, Pat
 
 @pytest.fixture
 def push(tmp_path: Path) -> Callable[[int], dict[str, Path]]:
-    """Return a function that writes what the Pushers write: a model of each step under a number of its own."""
+    """Return a function that writes the models of both steps to folders with a number as name, as the Pushers do."""
 
     def push(number: int) -> dict[str, Path]:
         pair = {

@@ -1,4 +1,4 @@
-"""What may import what, read off the sources: the arrows point one way, and pure logic stays pure."""
+"""The rules on imports, checked in the sources: packages import in one direction, pure logic imports no TensorFlow."""
 
 import ast
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ OURS = ("core", "pipeline", "components", "transform", "trainer", "serving")
 HEAVY = {"tensorflow", "tf_keras", "tensorflow_transform", "tensorflow_recommenders", "tfx", "tfx_bsl", "apache_beam"}
 MOST_LINES = 350
 
-# Package → those of ours that it may import.
+# Package → the packages of the product that it may import.
 ARROWS = {
     "core": {"core"},
     "transform": {"core", "transform"},
@@ -22,13 +22,13 @@ ARROWS = {
     "serving": {"core", "transform", "trainer", "serving"},
     "pipeline": set(OURS),
 }
-# Modules of pure logic in trainer and transform.
+# The names of modules of pure logic in trainer and transform.
 PURE_NAMES = (
     *("arrays.py", "arrow_types.py", "columns.py", "features.py", "names.py", "similarity.py"),
     *("inference.py", "interactions.py", "nearest.py", "needs.py", "neighbours.py", "records.py", "registry.py"),
     *("settings.py", "shares.py", "space.py", "step_settings.py", "steps.py", "weights.py"),
 )
-# Of a component, what is no pure logic; component.py and executor.py of each are none either.
+# Modules of components that are not pure logic, besides component.py and executor.py.
 ASKS_MODELS = "components/candidate_index/index.py"
 READS_METADATA = "components/recommender_evaluator/in_force.py"
 ASKS_A_RELEASE = "components/recommender_evaluator/baseline_release.py"
@@ -44,7 +44,7 @@ def parsed(source: str) -> ast.Module:
 
 
 def pure() -> list[str]:
-    """Return the sources that are logic alone: functions of values and arrays."""
+    """Return the sources of pure logic: modules that import neither TensorFlow nor Beam nor TFX."""
     parts = [
         source
         for source in sources("components")
@@ -53,12 +53,12 @@ def pure() -> list[str]:
     ]
     parts += [source for source in sources("trainer", "transform") if Path(source).name in PURE_NAMES]
     parts += [source for source in sources("serving") if source not in CALL_MODELS]
-    # Files of Examples are read and written by TensorFlow, inside the functions that do it.
+    # core/examples.py imports TensorFlow inside functions, to read and write files of Examples.
     return parts + [source for source in sources("core") if source not in ("core/examples.py", "core/tf.py")]
 
 
 def imported(nodes: Iterator[ast.AST], package: str) -> set[str]:
-    """Return the dotted names that import statements among `nodes` name, modules and members alike."""
+    """Return the dotted names of the modules and members that import statements among `nodes` import."""
     found = set()
     for node in nodes:
         if isinstance(node, ast.Import):
@@ -76,7 +76,7 @@ def everywhere(source: str) -> set[str]:
 
 
 def on_import(source: str) -> set[str]:
-    """Yield the statements that importing the module runs: none inside functions, none for type checkers."""
+    """Return the dotted names that importing the module imports; not those in functions or for type checkers."""
     return imported(_run(parsed(source).body), package(source))
 
 
@@ -102,7 +102,7 @@ def tops(names: set[str]) -> set[str]:
 
 
 def reached(starts: list[str]) -> dict[str, str]:
-    """Return every source that importing `starts` runs → the source that imports it."""
+    """Return each source that is imported with `starts`, directly or indirectly → the source that imports it."""
     found, waiting = dict.fromkeys(starts, ""), list(starts)
     while waiting:
         source = waiting.pop()
@@ -184,7 +184,7 @@ def test_whoever_imports_tensorflow_says_first_which_keras():
 
 
 def test_no_bare_assert_outside_tests():
-    """An error says what was expected, what was found and what to do; `python -O` leaves an assert out."""
+    """An assert gives no message for the user, and `python -O` removes it."""
     for source in [*sources(*OURS, "scripts"), "setup.py"]:
         lines = [node.lineno for node in ast.walk(parsed(source)) if isinstance(node, ast.Assert)]
         assert lines == [], source
@@ -212,7 +212,7 @@ def test_no_test_imports_from_tests_and_unit_tests_import_no_tfx():
         assert heavy_reached([source], {"tfx"}) == [], source
 
 
-# ---- the rules can fail ----
+# ---- the checks find violations ----
 
 
 def test_imports_are_read_wherever_they_stand():

@@ -1,4 +1,4 @@
-"""Files and folders of a recommender that are not what they should be: each is named, with what to do."""
+"""Errors of wrong files and folders of a recommender: each names the path and what to do."""
 
 import errno
 import os
@@ -62,7 +62,7 @@ def test_a_run_folder_that_is_a_file(tmp_path, capsys):
 def test_a_run_folder_that_may_not_be_written_to(tmp_path, monkeypatch):
     paths.check_run_folder(tmp_path / "new" / "runs")
     assert not (tmp_path / "new").exists()
-    monkeypatch.setattr(os, "access", lambda path, mode: False)  # to root every folder is writable
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # for root every folder is writable
     with pytest.raises(UsageError, match=f"run_folder: {tmp_path} "):
         paths.check_run_folder(tmp_path / "new" / "runs")
 
@@ -72,9 +72,9 @@ def test_a_run_folder_that_may_not_be_written_to(tmp_path, monkeypatch):
 
 def test_a_metadata_file_that_is_damaged_or_of_another_program(tmp_path):
     file = tmp_path / "metadata.sqlite"
-    records.check_store(file)  # not yet there
+    records.check_store(file)  # the file does not exist yet
     file.touch()
-    records.check_store(file)  # as SQLite makes it
+    records.check_store(file)  # an empty file, as SQLite makes it
     file.write_bytes(b"no database" * 500)
     with pytest.raises(UsageError, match=facts(f"{file}: … damaged … not a database")):
         records.check_store(file)
@@ -170,7 +170,7 @@ def test_a_full_disk_is_named(wrapped):
     from pipeline.runners import local
 
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/part")
-    if wrapped:  # as Beam and libraries in C++ pass it on
+    if wrapped:  # as Beam and C++ libraries wrap the error
         error = RuntimeError(
             "Traceback ...\nResourceExhaustedError: /tmp/part; No space left on device [while running]"
         )

@@ -1,4 +1,4 @@
-"""The set-up script: its checks of the machine, what it reads there, and that it repeats no step that is done."""
+"""The set-up script: its checks of the machine, and that it skips steps that are already done."""
 
 import importlib
 import importlib.util
@@ -25,19 +25,19 @@ def bootstrap(monkeypatch):
 
 @pytest.fixture
 def interpreter(bootstrap):
-    """Return the module that finds a Python."""
+    """Return the module that finds a Python interpreter."""
     return importlib.import_module("setup_interpreter")
 
 
 @pytest.fixture
 def runtime(bootstrap):
-    """Return the module that adds a C runtime."""
+    """Return the module that installs a C runtime."""
     return importlib.import_module("setup_runtime")
 
 
 @pytest.fixture
 def checkout(bootstrap, tmp_path, monkeypatch):
-    """Return a checkout that is set up: every stamp is right."""
+    """Return a checkout that is set up: every stamp file is current."""
     places = {"ROOT": tmp_path, "VENV": tmp_path / ".venv", "STAMPS": tmp_path / ".venv" / "stamps"}
     for name, place in {**places, "LOCK": tmp_path / "requirements.lock"}.items():
         monkeypatch.setattr(bootstrap, name, place)
@@ -55,7 +55,7 @@ def checkout(bootstrap, tmp_path, monkeypatch):
 
 @pytest.fixture
 def started(monkeypatch):
-    """Return the commands that would have been started; none is, and each reports success."""
+    """Return a list of the commands that the script starts; a stub replaces each command and reports success."""
     commands = []
 
     def start(command, **options):
@@ -72,7 +72,7 @@ def executable(path: Path, text: str) -> str:
     return str(path)
 
 
-# ---- what must be there -------------------------------------------------------------------
+# ---- required programs ---------------------------------------------------------------------
 
 
 def test_only_linux_on_x86_64_will_do(bootstrap):
@@ -121,7 +121,7 @@ def test_the_python_of_a_venv_is_the_one_below_it(interpreter):
         ("\x7fELF nonsense", "PYTHON … /python … not a Python"),
     ],
 )
-def test_a_python_that_was_asked_for_and_does_not_fit_is_an_error(bootstrap, interpreter, tmp_path, text, message):
+def test_a_requested_python_that_does_not_fit_is_an_error(bootstrap, interpreter, tmp_path, text, message):
     with pytest.raises(bootstrap.SetupError, match=facts(message)):
         interpreter.find_python(executable(tmp_path / "python", text))
 
@@ -137,7 +137,7 @@ def test_without_a_311_the_message_lists_what_was_found(bootstrap, interpreter, 
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(sys, "executable", other)
     probe = interpreter.probe
-    # The machine may have a 3.11 in /usr/bin; here it has not.
+    # Hide a Python 3.11 that the machine may have in /usr/bin.
     monkeypatch.setattr(
         interpreter, "probe", lambda command: probe(command) if command == other else (None, None, None)
     )
@@ -158,7 +158,7 @@ def test_of_several_pythons_the_fastest_is_taken_and_named(interpreter, tmp_path
     monkeypatch.setattr(interpreter.shutil, "which", lambda name: slow)
     monkeypatch.setattr(sys, "executable", fast)
     probe = interpreter.probe
-    # The machine may have others in /usr/bin; here it has not.
+    # Hide other interpreters that the machine may have in /usr/bin.
     monkeypatch.setattr(interpreter, "probe", lambda each: probe(each) if each in (slow, fast) else (None, None, None))
     assert interpreter.find_python(None) == fast
     assert f"{fast} 250 ms, {slow} 500 ms" in capsys.readouterr().out
@@ -249,7 +249,7 @@ def test_what_is_not_in_the_lock_is_an_error(bootstrap):
         bootstrap.locked("u")
 
 
-# ---- what is done already -----------------------------------------------------------------
+# ---- steps that are already done -----------------------------------------------------------
 
 
 def test_nothing_to_do_starts_nothing(bootstrap, checkout, started, capsys):
@@ -268,7 +268,7 @@ def test_a_stamp_counts_for_what_it_was_made_of(bootstrap, checkout):
 
 
 def test_another_setup_py_installs_the_project_and_nothing_else(bootstrap, checkout, started, monkeypatch):
-    monkeypatch.setattr(bootstrap, "NEEDS_DISK_GB", 10**9)  # a full disk has room for that
+    monkeypatch.setattr(bootstrap, "NEEDS_DISK_GB", 10**9)  # installing the project alone needs little disk space
     (checkout / "setup.py").write_text("another")
     bootstrap.set_up(None)
     assert [command[:3] for command in started if command[0] == "uv"] == [["uv", "pip", "install"]]
@@ -315,7 +315,7 @@ def test_packages_of_an_install_that_was_cut_off_are_not_trusted(bootstrap, chec
         cut.setattr(bootstrap, "uv", cut_off)
         with pytest.raises(KeyboardInterrupt):
             bootstrap.install_packages()
-    assert (site / "half").exists()  # the first time it was a whole install that was to be brought up to date
+    assert (site / "half").exists()  # the first call updated a complete installation, so it kept the folder
     bootstrap.install_packages()
     assert list(site.iterdir()) == []
 
@@ -329,10 +329,10 @@ def test_an_error_is_a_line_and_an_exit_code(bootstrap, checkout, capsys):
 # ---- the index ----------------------------------------------------------------------------
 
 
-def test_uv_is_told_what_pip_knows_of_the_network(bootstrap, tmp_path, monkeypatch):
+def test_uv_gets_the_network_settings_of_pip(bootstrap, tmp_path, monkeypatch):
     for name in ("PIP_INDEX_URL", "PIP_CERT"):
         monkeypatch.delenv(name, raising=False)
-    config = tmp_path / "pip.conf"  # counts for more than the machine's and the user's
+    config = tmp_path / "pip.conf"  # has priority over the files of the machine and the user
     config.write_text("[global]\nindex-url = http://m.test/simple\ncert = /etc/m.pem\n")
     monkeypatch.setenv("PIP_CONFIG_FILE", str(config))
     assert bootstrap.pip_settings() == {"UV_DEFAULT_INDEX": "http://m.test/simple", "SSL_CERT_FILE": "/etc/m.pem"}

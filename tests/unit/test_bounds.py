@@ -26,7 +26,7 @@ UNBOUNDED = {
 
 
 def numbers(model: type[BaseModel], seen: set[type]) -> list[tuple[str, str]]:
-    """Yield `Model.field` and the bounds of each number in a model and the models below it."""
+    """Return `Model.field` and the bounds of each number in a settings model and the models nested in it."""
     if model in seen:
         return []
     seen.add(model)
@@ -102,7 +102,7 @@ def test_what_a_search_tries_is_within_the_bounds():
 )
 def test_a_number_out_of_bounds_is_named_with_its_key_and_range(tmp_path, values, parts):
     file = tmp_path / "x.yaml"
-    file.write_text(str({"name": "x", "data": {"root": "."}} | values))  # a mapping of Python is YAML in flow style
+    file.write_text(str({"name": "x", "data": {"root": "."}} | values))  # the text of a dict is YAML in flow style
     with pytest.raises(UsageError) as caught:
         config.load(file)
     message = str(caught.value)

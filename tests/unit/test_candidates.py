@@ -1,4 +1,4 @@
-"""Candidate lists as rows: what stands where, what padding is, and whose queries are held out."""
+"""Candidate lists as rows of a table: columns, padding, and the queries that are held out."""
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +29,7 @@ LISTED = (names.ITEM_ID, "genres", "brand", "price", names.RETRIEVAL_SCORE, name
 
 
 def queries(users, relevant):
-    """Return one query per user, without history."""
+    """Return one query per user, with relevant items and without history."""
     empty = pa.array([[]] * len(users), pa.list_(pa.string()))
     offsets = np.r_[0, np.cumsum([len(each) for each in relevant])].astype(np.int64)
     items = np.array([item for each in relevant for item in each], np.int32)
@@ -66,7 +66,7 @@ def test_a_row_a_query_with_its_candidates_in_the_retriever_s_order(table):
 
 
 def test_values_past_the_most_are_left_out_and_missing_ones_padded(table):
-    # Two values a candidate, one candidate after the other.
+    # Two values per candidate, in the order of the candidates.
     assert table["genres"][0].as_py() == ["", "", "x", "y", "", ""]
 
 

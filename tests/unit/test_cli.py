@@ -1,4 +1,4 @@
-"""The command line: exit codes, messages, what is imported, and where the noise goes."""
+"""The command line: exit codes, messages, imports, and the output of libraries."""
 
 import argparse
 import os
@@ -31,7 +31,7 @@ def twostep(*arguments: str, **keywords) -> subprocess.CompletedProcess:
 
 @pytest.fixture
 def recommender(tmp_path) -> Path:
-    """Return a configuration with its three tables."""
+    """Return a configuration file, with its three tables beside it."""
     file = tmp_path / "shop.yaml"
     file.write_text(
         "name: shop\n"
@@ -62,7 +62,7 @@ def test_help_lists_every_command_and_imports_nothing_heavy():
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     heavy = {"tensorflow", "tfx", "apache_beam", "numpy", "pyarrow", "pydantic", "rich", "ml_metadata", "yaml"}
     assert imported & heavy == set()
-    assert seconds < 2  # 0.1 s on a machine that does nothing else
+    assert seconds < 2  # 0.1 s on an idle machine
 
 
 def test_version():

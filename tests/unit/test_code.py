@@ -1,4 +1,4 @@
-"""The digest of code: what it changes with, and what it does not."""
+"""The digest of code: the changes that alter the digest, and those that do not."""
 
 import importlib.metadata
 
@@ -9,7 +9,7 @@ from core import code
 
 @pytest.fixture
 def tree(tmp_path, monkeypatch):
-    """Write a few modules, and return a function that writes one anew."""
+    """Write some modules, and return a function that overwrites one."""
     monkeypatch.setattr(code, "ROOT", tmp_path)
     monkeypatch.setattr(code, "PACKAGES", ("one", "two", "three", "four", "a", "b"))
 
@@ -23,7 +23,7 @@ def tree(tmp_path, monkeypatch):
     write("one/near.py", "def late():\n    from two.far import thing\n    return thing\n")
     write("two/__init__.py", "")
     write("two/far.py", "from . import beside\nfrom .sub.deep import x\nthing = 1\n")
-    write("two/beside.py", "import one.start\n")  # a circle
+    write("two/beside.py", "import one.start\n")  # a circular import
     write("two/sub/__init__.py", "")
     write("two/sub/deep.py", "from ..other import y\nx = 1\n")
     write("two/other.py", "y = 1\n")
@@ -35,13 +35,13 @@ def tree(tmp_path, monkeypatch):
     "path",
     [
         "one/start.py",
-        "one/near.py",  # imported by name from its package
-        "two/far.py",  # inside a function
+        "one/near.py",  # imported by `from package import module`
+        "two/far.py",  # imported inside a function
         "two/__init__.py",  # runs when a module of the package is imported
-        "two/beside.py",  # relative
+        "two/beside.py",  # imported with a relative name
         "two/sub/deep.py",
         "two/sub/__init__.py",
-        "two/other.py",  # relative, from above
+        "two/other.py",  # imported relatively from the parent package
     ],
 )
 def test_a_change_in_anything_reached_changes_the_digest(tree, path):
@@ -65,7 +65,7 @@ def test_the_order_of_modules_does_not_matter_and_their_names_do(tree):
 
 
 def test_text_moved_from_one_module_to_the_next_is_a_change(tree):
-    # One after the other, names and texts read the same before and after.
+    # If names and texts were only concatenated, the digest would be the same before and after.
     tree("a.py", "import b\n")
     tree("b.py", "#\nb\n#2")
     before = code.code_digest("a")
@@ -105,7 +105,7 @@ def test_a_package_without_an_init_file_counts(tree, tmp_path_factory, monkeypat
 
 
 def test_the_version_of_an_imported_package_counts_and_its_sources_do_not(tree, monkeypatch):
-    tree("numpy/__init__.py", "x = 1\n")  # as beside our packages in site-packages
+    tree("numpy/__init__.py", "x = 1\n")  # another package in the same folder, as in site-packages
     tree("ydf/__init__.py", "x = 1\n")
     before = code.code_digest("one.start")
     tree("numpy/__init__.py", "import ydf\nx = 2\n")

@@ -1,4 +1,4 @@
-"""The types of columns, and Arrow files."""
+"""The Arrow types of columns, and the reading and writing of Arrow files."""
 
 import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""Completion: what the scripts offer, asked of real shells."""
+"""The completion scripts, run in the shells: the words that they offer."""
 
 import subprocess
 
@@ -48,7 +48,7 @@ def offered(script, *words):
         (("twostep", "tune", "run", "--st"), {"--step"}),
         (("twostep", "tune", "shop.yaml", "--step", ""), {"retrieval", "ranking"}),
         (("twostep", "tune", "shop.yaml", "--step", "ra"), {"ranking"}),
-        (("twostep", "lineage", "shop.yaml", "--output", "a"), set()),  # bash completes files
+        (("twostep", "lineage", "shop.yaml", "--output", "a"), set()),  # no words of the script: bash completes files
         (("twostep", "run", "sh"), set()),
     ],
 )

@@ -1,4 +1,4 @@
-"""What a configuration may say beyond types and keys, which `test_explain.py` covers: its parts must fit together."""
+"""Checks of a configuration across its sections; `test_explain.py` covers types and unknown keys."""
 
 from pathlib import Path
 
@@ -210,7 +210,7 @@ def test_the_least_a_configuration_says(tmp_path):
         ),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_place(tmp_path, text, message):
+def test_an_error_names_the_key_that_does_not_fit(tmp_path, text, message):
     check_refused(tmp_path, text, message)
 
 
@@ -242,7 +242,7 @@ def test_what_fits_is_taken(tmp_path, text):
     load(tmp_path, text)
 
 
-def test_a_file_that_is_missing_or_no_text_is_told(tmp_path):
+def test_a_file_that_is_missing_or_not_text_is_an_error(tmp_path):
     with pytest.raises(UsageError, match=facts(f"{tmp_path}/none.yaml: … no such file")):
         config.load(tmp_path / "none.yaml")
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")

@@ -85,7 +85,7 @@ from pipeline.config import paths
         ),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_place(tmp_path, text, message):
+def test_an_error_names_the_key_that_does_not_fit(tmp_path, text, message):
     check_refused(tmp_path, text, message)
 
 
@@ -106,7 +106,7 @@ def test_impressions_are_a_table_where_they_are_configured(tmp_path):
     [
         ("{method: temporal, test: 0.1}", "{method: temporal, test: 0.2}", False),
         ("{method: temporal, test: 0.1}", "{method: temporal_per_user, test: 0.1}", False),
-        ("{method: temporal, eval: 0.1}", "{method: temporal, eval: 0.2}", True),  # no event of test changes
+        ("{method: temporal, eval: 0.1}", "{method: temporal, eval: 0.2}", True),  # the split test stays the same
         ("{method: leave_one_out, test: 0.1}", "{method: leave_one_out, test: 0.2}", True),
         ("{method: kfold, fold: 1 of 5}", "{method: kfold, fold: 2 of 5}", False),
         ("{method: given, column: a}", "{method: given, column: b}", False),

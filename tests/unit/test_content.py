@@ -1,4 +1,4 @@
-"""Content: vectors of values by hand and narrowed ones against the full, and the graph over a small catalogue."""
+"""The model `content`: vectors of feature values, computed by hand or reduced in dimension, and its graph."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -44,7 +44,7 @@ def embedded(places, of_values):
 
 
 def test_narrowed_vectors_keep_the_cosines_of_what_has_no_more_dimensions():
-    # Values come in pairs: 4 dimensions of 8 hold everything.
+    # Values occur in fixed pairs, so 4 dimensions are enough for 8 values.
     base = np.random.default_rng(1).integers(0, 5, (40, 2))
     places = np.concatenate([base, np.where(base > 0, base + 4, 0)], axis=1)
     each = np.ones(places.shape, np.float32), np.zeros(9, bool)
@@ -70,7 +70,7 @@ def test_values_that_come_with_weights_are_not_weighed_again():
 
 
 def test_narrowing_goes_by_the_weights_too():
-    # Three values always together but for their weights: where the third weighs next to nothing, two dimensions do.
+    # Values 1 and 2 each occur together with 3. The weight of 3 is almost 0, so two dimensions are enough for 1 and 2.
     places = np.array([[1, 3], [2, 3]] * 10)
     weights = np.array([[1, 1e-4], [1, 1e-4]] * 10, np.float32)
     narrow = vectors.value_vectors(places, weights, np.ones(4, bool), dim=2, seed=0)
@@ -81,7 +81,7 @@ def test_narrowing_goes_by_the_weights_too():
 
 
 class Indices(tf.Module):
-    """A transform graph of two vocabularies and a number."""
+    """A transform graph with two vocabularies and a numeric column."""
 
     def __init__(self):
         super().__init__()
@@ -112,7 +112,7 @@ def data():
     )
 
 
-# Brand x, y; genre p, q; price low, middle (a missing one too), high: who has each, of a to e.
+# A row for each value: brand x, y; genre p, q; price low, middle or missing, high. A column for each item from a to e.
 VALUES = np.array([[1, 1, 0, 0, 0], [0, 0, 1, 1, 0], [1, 1, 0, 0, 0], [1, 0, 1, 0, 1],
                    [1, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]]).T  # fmt: skip
 
@@ -134,7 +134,7 @@ def test_items_are_alike_by_the_values_they_share(data):
 
 
 @pytest.mark.parametrize("half_life", [1.0, None])
-def test_a_query_is_the_mean_of_what_was_met(data, half_life):
+def test_a_query_is_the_mean_of_its_history(data, half_life):
     model = content.fit(ContentSettings(half_life=half_life), data, 0)
     found = model.scores({"history": tf.constant([["a", "", "b", "e"], ["", "c", "gone", ""]])}).numpy()
     normal, _ = cosines()
@@ -151,7 +151,7 @@ def test_popularity_orders_what_is_equally_alike(data):
 
 
 class Words(tf.Module):
-    """A transform graph of a text of at most two words, with their weights, and a given vector."""
+    """A transform graph with a text of at most two words and their weights, and a column of vectors."""
 
     def __call__(self, columns):
         rows = {b"one": ([1, 0], [2.0, 0.0]), b"both": ([1, 2], [1.0, 3.0]), b"": ([0, 0], [0.0, 0.0])}

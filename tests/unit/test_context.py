@@ -1,4 +1,4 @@
-"""What a query's time and history say of a candidate."""
+"""The signals of a candidate that are computed from the timestamp and the history of the query."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -25,7 +25,7 @@ def signals(history, times, items, now=NOW, length=50):
     return {name: value.numpy() for name, value in context.signals(query, length).items()}
 
 
-def test_how_often_and_how_lately_each_candidate_was_met():
+def test_how_often_and_how_recently_each_candidate_is_in_the_history():
     found = signals([["a", "b", "a", ""]], [[NOW - 9 * DAY, NOW - 4 * DAY, NOW - 2 * DAY, 0]], [["a", "b", "c", ""]])
     np.testing.assert_array_equal(found[context.TIMES_IN_HISTORY], [[2, 1, 0, 0]])
     np.testing.assert_array_equal(found[context.EVENTS_SINCE_INTERACTION], [[0, 1, np.nan, np.nan]])
@@ -83,7 +83,7 @@ def test_an_age_is_days_before_the_query_for_each_candidate():
     }
     found = {name: value.numpy() for name, value in context.ages(query, features).items()}
     assert list(found) == ["days_since_joined", "days_since_made"]
-    minute = 1 / 24 / 60  # a 32-bit float of this century knows no less
+    minute = 1 / 24 / 60  # about the precision of a current timestamp as 32-bit float
     np.testing.assert_allclose(found["days_since_joined"], [[400] * 3, [np.nan] * 3], atol=minute)
     np.testing.assert_allclose(found["days_since_made"], [[1.5, -2, np.nan], [2.5, np.nan, np.nan]], atol=minute)
     assert all(value.dtype == np.float32 for value in found.values())

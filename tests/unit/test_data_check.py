@@ -1,4 +1,4 @@
-"""`twostep data check`: bad inputs from the command line, each answered by one clear error; good ones by a table."""
+"""The command `twostep data check`: one clear error for each wrong input, and a table for valid inputs."""
 
 import gzip
 import json
@@ -38,7 +38,7 @@ CONFIG = {
 
 
 class Shop:
-    """A folder with good tables and a configuration, to be broken."""
+    """A folder with valid tables and a configuration, which tests change to wrong ones."""
 
     def __init__(self, folder: Path, capsys):
         self.folder, self.data, self.capsys = folder, folder / "data", capsys
@@ -250,7 +250,7 @@ def test_a_bad_input_is_one_clear_error(shop, spoil, code, fragments):
         assert err.startswith("twostep: ")
 
 
-def test_all_problems_of_all_tables_are_told_at_once(shop):
+def test_all_problems_of_all_tables_are_reported_at_once(shop):
     shop.add("users.csv", "4,old", "1,2")
     shop.add("events.csv", "1,none,400,5", "7,none,900,9")
     (shop.data / "shown.csv").unlink()

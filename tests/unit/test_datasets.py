@@ -1,4 +1,4 @@
-"""The recipes on tiny made sources in the layout of the real ones, and the cache that holds what they make."""
+"""The recipes of datasets, on small artificial sources in the layout of the real ones, and the cache of datasets."""
 
 import argparse
 import io
@@ -38,7 +38,7 @@ def parquet(rows: list[dict]) -> bytes:
 
 @pytest.fixture
 def wheel(tmp_path):
-    """Return the layout of MovieLens-100K's source, with both of its odd films."""
+    """Return a source in the layout of MovieLens-100K, with the two films that the recipe corrects."""
     return zipped(
         tmp_path / "small.whl",
         {
@@ -55,7 +55,7 @@ def wheel(tmp_path):
 
 @pytest.fixture
 def small(wheel):
-    """Return the recipe of MovieLens-100K, for that tiny source."""
+    """Return the recipe of MovieLens-100K, with the digest and the numbers of rows of the small source."""
     rows = {names.INTERACTIONS: 3, names.USERS: 2, names.ITEMS: 3}
     return replace(movielens_100k.RECIPE, files={wheel.name: files.sha256(wheel)}, rows=rows)
 
@@ -102,7 +102,7 @@ def ratings() -> pd.DataFrame:
 
 
 def as_published(frame: pd.DataFrame) -> bytes:
-    """Return the pickle that the source's pandas and NumPy wrote, whose modules had other names than today's."""
+    """Return a pickle with the module names of the old pandas and NumPy that wrote the source."""
     content = pickle.dumps(frame, protocol=5)
     for now, then in (
         (b"numpy._core.numeric", b"numpy.core.numeric"),
@@ -208,7 +208,7 @@ def test_a_folder_is_made_once_and_says_what_it_holds(small, wheel, tmp_path):
     assert written["rows"] == small.rows
     assert written["files"]["items.parquet"]["sha256"] == files.sha256(folder / "items.parquet")
 
-    wheel.unlink()  # nothing of the source is needed any more
+    wheel.unlink()  # the cached tables are used without the source
     before = (folder / "items.parquet").stat().st_mtime_ns
     assert recipe.make(small, folder, wheel, print) == folder
     assert (folder / "items.parquet").stat().st_mtime_ns == before

@@ -1,4 +1,4 @@
-"""The documents: the paths, modules, links and headings in them exist, and the picture of the packages is current."""
+"""The documents: the paths, modules, links and headings in them exist, and the diagram of packages is up to date."""
 
 import importlib.util
 import re
@@ -15,7 +15,7 @@ DOCUMENTS = sorted(
 )
 PACKAGES = ("core", "pipeline", "components", "transform", "trainer", "serving")
 FOLDERS = (*PACKAGES, "tests", "docs", "benchmarks", "examples", "scripts")
-MADE = {"examples/shop/data"}  # by a command of the same document
+MADE = {"examples/shop/data"}  # paths that a command in the same document creates
 PATH = re.compile(rf"(?<![\w/.<>-])(?:{'|'.join(FOLDERS)})/[\w./*-]*")
 MODULE = re.compile(rf"`((?:{'|'.join(PACKAGES)})(?:\.\w+)+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -32,7 +32,7 @@ def anchors(document: str) -> set[str]:
 
 
 def missing_module(name: str) -> bool:
-    """Return whether a dotted name has no module, or names something that the module's source does not mention."""
+    """Return whether a dotted name has no module, or its last part does not occur in the source of the module."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         base = ROOT.joinpath(*parts[:end])

@@ -1,4 +1,4 @@
-"""Drift between two deliveries, on small statistics made by hand."""
+"""The drift between two deliveries, on small statistics that the tests construct."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ EDGES = np.linspace(1, 101, 11)
 
 
 def table(rows=100, prices=1.0, regions=REGIONS, without_price=0, price=True):
-    """Return statistics of items: prices from 1 to 101, times a factor, and regions by count."""
+    """Return statistics of items: prices from 1 to 101, multiplied by `prices`, and the count of each region."""
     statistics = statistics_pb2.DatasetFeatureStatistics(num_examples=rows)
     if price:
         number = statistics.features.add()
@@ -89,7 +89,7 @@ def test_values_that_are_missing_are_found_up_to_the_whole_column():
     assert set(beyond(table(), table(without_price=20))) == {("price", "missing share")}
     found = beyond(table(), table(price=False))["price", "missing share"]
     assert (found.before, found.now, found.change) == (0, 1, 1)
-    assert compare(table(price=False), table(), price="values")[0].column is None  # a new column is no drift
+    assert compare(table(price=False), table(), price="values")[0].column is None  # a new column has no drift
 
 
 def test_of_keys_and_text_only_the_missing_share_is_compared():

@@ -1,4 +1,4 @@
-"""The engine on small stub models: what each step hands to the next, and how items and users are looked up."""
+"""The engine with small stub models: the data passed between the steps, and the look-up of items and users."""
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ FEATURES = {"user": {"age": "numeric"}, "item": {"genre": "categorical", "price"
 
 
 class NearestFirst:
-    """A retriever that returns items in their order, but for the seen ones."""
+    """A retriever that returns the items in the order of the catalogue, without seen items."""
 
     def __init__(self, catalogue: Catalogue):
         self.catalogue, self.wanted = catalogue, []
@@ -47,7 +47,7 @@ class NearestFirst:
 
 
 class Dearest:
-    """A ranker by price; it keeps what it was given."""
+    """A ranker that scores an item by its price, and stores its inputs."""
 
     def __init__(self):
         self.given = []
@@ -97,8 +97,8 @@ def test_the_re_ranking_of_the_settings_is_done():
     np.testing.assert_array_equal(rows, [[5, 4, 3]])
     fresh = {"freshness": {"column": "price", "format": "age_days", "weight": 1.0, "half_life_days": 1.0}}
     rows, scores = engine(reranking=fresh).recommend(query_set(User()), 3)
-    np.testing.assert_array_equal(rows, [[0, 5, 1]])  # item 0 is the newest, and the ranker puts it last
-    np.testing.assert_array_equal(scores, [[0, 5, 1]])  # scores stay the ranker's
+    np.testing.assert_array_equal(rows, [[0, 5, 1]])  # item 0 is the newest and has the lowest score
+    np.testing.assert_array_equal(scores, [[0, 5, 1]])  # the scores are those of the ranker, unchanged
 
 
 def test_the_ranker_is_given_features_signals_and_the_query():
@@ -205,7 +205,7 @@ def test_seen_items_count_where_they_may_not_be_returned(exclude, seen):
     assert found.users["age"].to_pylist() == [None]
 
 
-# ---- settings that someone else wrote ----
+# ---- settings of an untrusted release ----
 
 
 def test_settings_survive_a_manifest():

@@ -1,4 +1,4 @@
-"""The whole evaluation on small data: its shape, its numbers against the parts, and that it is JSON."""
+"""The evaluation on small data: its keys, its values compared with the functions that it calls, and its JSON."""
 
 import json
 
@@ -171,7 +171,7 @@ def test_grouped_auc_weighs_by_what_is_relevant(data):
 
 
 def test_what_was_seen_is_no_candidate_and_never_expected(data):
-    # Everybody has seen the three most popular items, twice, so the fourth is the most popular one there is.
+    # All users have seen the three most popular items, so the fourth is the most popular that can be recommended.
     unseen = {"model": np.tile(np.arange(3, 23, dtype=np.int32), (N_QUERIES, 1))}
     relevant = (np.arange(N_QUERIES + 1), np.full(N_QUERIES, 3, dtype=np.int32))
     seen = (np.arange(N_QUERIES + 1) * 6, np.tile([0, 1, 2, 2, 1, 0], N_QUERIES))
@@ -229,7 +229,7 @@ def test_the_same_seed_gives_the_same_evaluation_and_the_order_of_ks_does_not_ma
 
 
 def test_users_with_several_queries_are_drawn_whole(data):
-    # Each query eight times over says no more about the users than once.
+    # Repeating each query eight times adds no information about the users, so the intervals by user stay the same.
     times = 8
     offsets, items = data["offsets"], data["items"]
     plain = data | {"models": {"model": data["models"]["popularity"], "popularity": data["models"]["model"]}}

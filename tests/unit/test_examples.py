@@ -1,4 +1,4 @@
-"""Arrow tables to tf.Examples and back."""
+"""The conversion of Arrow tables to tf.Examples and back."""
 
 import core.tf  # noqa: F401
 
@@ -83,7 +83,7 @@ def test_a_failure_leaves_no_file(tmp_path):
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_what_cannot_be_stored_or_read_is_told(tmp_path):
+def test_what_cannot_be_stored_or_read_is_an_error(tmp_path):
     with pytest.raises(DataError, match="type bool"):
         write(pa.table({"x": [True]}), tmp_path)
     with pytest.raises(DataError, match=facts("Split-all: … Examples")):

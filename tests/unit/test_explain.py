@@ -1,4 +1,4 @@
-"""`config explain`, and the errors of a wrong configuration."""
+"""The command `config explain`, and the errors of a wrong configuration."""
 
 import pytest
 import yaml
@@ -34,7 +34,7 @@ def test_every_key_of_the_models_is_there_with_a_meaning():
 
 
 def test_the_text_is_a_configuration_of_the_defaults():
-    """What `explain` prints can be pasted: with the required keys filled in, it is the default configuration."""
+    """The output of `explain`, with the required keys filled in, is a valid configuration with all defaults."""
     values = yaml.safe_load(explain("split") + explain("release") + explain("retrieval.index"))
     default = config.Config.model_validate({"name": "x", "data": {"root": "."}})
     loaded = config.Config.model_validate({"name": "x", "data": {"root": "."}, **values})
@@ -65,7 +65,7 @@ def test_a_feature_of_any_name_is_explained_by_kind():
     assert text.index("where kind: multi_valued") < text.index("max_values: 8") < text.index("where kind: numeric")
 
 
-def test_settings_of_every_model_are_told_apart():
+def test_settings_are_listed_separately_for_every_model():
     text = explain("retrieval.params")
     assert text.index("where model: item_knn") < text.index("neighbours: 50") < text.index("where model: two_tower")
     assert "one of popularity, " in explain("retrieval.model")
@@ -103,7 +103,7 @@ def test_one_setting_of_one_model(key, value, words):
 
 def test_a_required_key_says_so():
     assert "Required.\nname:\n" in explain("name")
-    assert "Required." not in explain("data.users.path")  # the table as a whole has a default
+    assert "Required." not in explain("data.users.path")  # the whole table has a default
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_wrong_configuration_names_the_key_what_was_found_and_what_would_be_ri
         ("", "mapping"),
     ],
 )
-def test_what_is_no_mapping_is_told(tmp_path, text, message):
+def test_a_value_that_is_not_a_mapping_is_an_error(tmp_path, text, message):
     file = tmp_path / "recommender.yaml"
     file.write_text(text)
     with pytest.raises(UsageError, match=facts(message)):

@@ -1,7 +1,6 @@
-"""Extensions of the product as CONTRIBUTING.md describes them: files of their own and a registry entry.
+"""Extensions of the product as CONTRIBUTING.md describes them: new files and an entry in a registry.
 
-Each is made in a copy of the packages, where a test adds files and inserts lines; `tests/contract/test_extending.py`
-adds a model.
+Each test extends a copy of the packages by new files and lines; `tests/contract/test_extending.py` adds a model.
 """
 
 import json
@@ -29,7 +28,7 @@ class Copy:
         (self.folder / file).write_text(dedent(text))
 
     def insert(self, file: str, line: str, before: str) -> None:
-        """Insert a line into a file that exists, before the only line with the text `before`."""
+        """Insert a line into an existing file, before the only line that contains the text `before`."""
         lines = (self.folder / file).read_text().splitlines()
         [place] = [number for number, each in enumerate(lines) if before in each]
         indent = lines[place][: len(lines[place]) - len(lines[place].lstrip())]
@@ -37,7 +36,7 @@ class Copy:
         (self.folder / file).write_text("\n".join(lines) + "\n")
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run Python with the copy first on its path."""
+        """Run Python with the copy as the first entry of its path."""
         return subprocess.run(
             [sys.executable, *words],
             capture_output=True,
@@ -48,19 +47,19 @@ class Copy:
         )
 
     def twostep(self, *words: str) -> str:
-        """Return what a command prints."""
+        """Run a `twostep` command and return its stdout."""
         done = self.run("-m", "pipeline.cli", *words)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     def value(self, script: str) -> dict:
-        """Return the object that a script prints as JSON."""
+        """Run a Python script and return the JSON object that it prints."""
         done = self.run("-c", dedent(script))
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
     def recommender(self, more: str) -> Path:
-        """Write a configuration of these lines beside the required ones."""
+        """Write a configuration with the required lines and the lines `more`."""
         file = self.folder / "recommender.yaml"
         file.write_text("name: x\ndata: {root: .}\n" + dedent(more))
         return file
@@ -68,14 +67,14 @@ class Copy:
 
 @pytest.fixture
 def copied(tmp_path: Path, root: Path) -> Copy:
-    """Return a copy of the packages as they are."""
+    """Return an unchanged copy of the packages."""
     for package in PACKAGES:
         shutil.copytree(root / package, tmp_path / package, symlinks=True)
     return Copy(tmp_path)
 
 
 def refused(copied: Copy, *words: str) -> str:
-    """Return the error of a command that is wrong use."""
+    """Run a command that should fail with the exit code of wrong use, and return the error."""
     done = copied.run("-m", "pipeline.cli", *words)
     assert done.returncode == 2, done.stdout + done.stderr
     return done.stderr
@@ -169,7 +168,7 @@ def test_a_rule_is_its_files_and_a_field_of_the_settings(copied):
     """)
     assert served == {"heavy": False, "rows": [2, 4, 0, 1, 3]}
 
-    # The declarations of the settings are checked as those of the product's rules.
+    # The columns that the settings declare are checked in the same way as for the rules of the product.
     numeric = copied.recommender(features + "reranking: {unbranded: {column: price}}\n")
     message = refused(copied, "config", "check", str(numeric))
     assert all(fact in message for fact in ("reranking.unbranded.column", "brand", "'price'")), message
@@ -234,7 +233,7 @@ def test_a_metric_is_its_file_and_a_line_of_the_registry(copied):
         "difference": 0.75,
         "slice": True,
         "verdict": [True, 0.75, 0.5],
-        "title": "first_half@4",  # its name, until the glossary of the report has a title
+        "title": "first_half@4",  # the name of the metric, because the glossary of the report has no title for it
     }
 
 

@@ -1,4 +1,4 @@
-"""Features as vectors: what an index, several, weighed ones, a number and a given vector become."""
+"""The vectors that a model makes of features: one index, several, weighted indices, a number, a given vector."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 

@@ -1,4 +1,4 @@
-"""The kinds of features: what each reads and makes, and how a configuration names them, a user's own among them."""
+"""The kinds of features: their inputs and outputs, and their configuration, also for a kind outside the product."""
 
 import sys
 from pathlib import Path
@@ -58,7 +58,7 @@ def features(user=None, item=None, **more):
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch):
-    """Return a module with a kind of feature, on the Python path."""
+    """Write a module with a feature kind to a folder on the Python path."""
     (tmp_path / "own_kinds.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     yield
@@ -197,11 +197,11 @@ def test_what_has_categories_can_be_crossed():
 @pytest.mark.parametrize(
     ("columns", "wrong"),
     [
-        (("brand", "mass"), "crosses ['mass']"),  # a number without buckets
+        (("brand", "mass"), "crosses ['mass']"),  # a numeric feature without buckets
         (("brand", "title"), "crosses ['title']"),
         (("brand", "picture"), "crosses ['picture']"),
-        (("brand", "x"), "crosses ['x']"),  # itself
-        (("brand", "gender"), "crosses ['gender']"),  # of the other table
+        (("brand", "x"), "crosses ['x']"),  # the cross itself
+        (("brand", "gender"), "crosses ['gender']"),  # a feature of the other table
         (("brand", "nowhere"), "crosses ['nowhere']"),
         (("brand", "brand"), "different … columns"),
     ],

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and their digests."""
+"""The atomic writing of files and folders, and digests of files."""
 
 import hashlib
 
@@ -21,7 +21,7 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
     with files.replacing(target) as partial:
         partial.write_text("half")
         assert not target.exists()
-        assert partial.parent == target.parent  # so that the move is a rename
+        assert partial.parent == target.parent  # in the same folder, so that the move is an atomic rename
         partial.write_text("whole")
     assert target.read_text() == "whole"
     assert listed(target.parent) == ["file"]

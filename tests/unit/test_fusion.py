@@ -1,4 +1,4 @@
-"""Reciprocal rank fusion by hand and against a loop over the models' lists."""
+"""Reciprocal rank fusion, compared with values computed by hand and with a loop over the lists of the members."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -117,7 +117,7 @@ def test_its_signals_are_the_scores_and_ranks_of_its_models(data):
             np.testing.assert_allclose(answer[f"score_of_{label}"][row], scores[row, rows], rtol=1e-6)
             ranks = [min(6, order.index(each)) for each in rows]
             assert answer[f"rank_of_{label}"][row].numpy().tolist() == ranks
-    # Asked about the same items, it says the same.
+    # The signature `score` gives the same values for the same items.
     again = found.signatures()["score"](**query(), exclude=exclude, item_id=answer["item_id"])
     for name in ("score", *names_of):
         np.testing.assert_allclose(again[name], answer[name], rtol=1e-6)
@@ -132,7 +132,7 @@ def test_one_model_can_be_part_of_it_twice(data):
 
 
 def test_weights_are_learned_from_the_queries_of_eval_and_kept_for_the_second_fit(data):
-    # Right is one of the three most met items, whatever the history: popularity alone knows it.
+    # The relevant item is one of the three most popular for any history, so only popularity predicts it.
     rng = np.random.default_rng(3)
     count = 60
     right = np.argsort(-data.counts(), kind="stable")[rng.integers(0, 3, count)].astype(np.int32)
@@ -148,7 +148,7 @@ def test_weights_are_learned_from_the_queries_of_eval_and_kept_for_the_second_fi
     alike = fusion.fit(FusionSettings(models=MEMBERS), dataclasses.replace(data, validation=query_set), 0)
     ndcg = [Validation(each, dataclasses.replace(data, validation=query_set), 10).ndcg() for each in (found, alike)]
     assert ndcg[0] > ndcg[1] + 0.02
-    again = fusion.fit(found.settings, data, 0)  # no queries: nothing is learned anew
+    again = fusion.fit(found.settings, data, 0)  # without queries the weights are kept
     np.testing.assert_allclose(again.scores(query()), found.scores(query()))
 
 

@@ -1,4 +1,4 @@
-"""The smoothest patterns of the graph against a dense decomposition, from either side and of a low rank."""
+"""The singular vectors of the graph filter, compared with a dense decomposition; wide, tall and low-rank matrices."""
 
 import numpy as np
 import pytest

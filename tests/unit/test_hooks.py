@@ -1,4 +1,4 @@
-"""The git hook of `make hooks`: it lints what is staged, and nothing else."""
+"""The git hook of `make hooks`, which lints the staged content and nothing else."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""What users were shown and did not choose, by hand and against an oracle in plain Python."""
+"""The impressions without an event, compared with values found by hand and with an oracle in plain Python."""
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +16,7 @@ DAY = 100
 
 
 def table(rows):
-    """Return rows of (user, item, time)."""
+    """Return a table of (user, item, time) rows."""
     users, items, times = zip(*rows, strict=True) if rows else ((), (), ())
     return pa.table(
         {
@@ -28,7 +28,7 @@ def table(rows):
 
 
 def not_chosen(past, target, shown, of_each_user=True, **changes):
-    """Return {(user, time of the query): items}."""
+    """Return (user, time of the query) → the items that were shown for the query and have no event."""
     given = {"unit": "user", "user_columns": [names.USER_ID], "history_length": 3, "exclude_seen": True} | changes
     query_set = queries.build(table(past), table(target), ITEMS, **given)
     known = impressions.known([table(shown)], USERS, ITEMS, drop_unknown=False)
@@ -65,7 +65,7 @@ def test_where_the_window_is_of_all_it_ends_with_the_last_event_of_all():
 
 
 def test_what_was_chosen_at_any_time_of_the_window_is_no_negative():
-    shown = [("ann", "i1", 10), ("ann", "i2", 11), ("ann", "i3", 11), ("ann", "i3", 12)]  # bob chose i3
+    shown = [("ann", "i1", 10), ("ann", "i2", 11), ("ann", "i3", 11), ("ann", "i3", 12)]  # bob has an event with i3
     assert not_chosen(PAST, TARGET, shown)["ann", 10] == {"i3"}
 
 
@@ -103,7 +103,7 @@ def test_as_a_plain_loop_finds_it(data):
 
 
 def not_chosen_of_each(past, target, shown, of_each_user, unit):
-    """Yield (user, time, items) of each query; those of one user and second are equal."""
+    """Yield (user, time, items without an event) of each query; queries of one user and second have the same items."""
     known = impressions.known([table(shown[:9]), table(shown[9:])], USERS, ITEMS, drop_unknown=False)
     query_set = queries.build(table(past), table(target), ITEMS, unit, [names.USER_ID], 3, exclude_seen=False)
     pairs = impressions.not_chosen(known, query_set, table(target), ITEMS, of_each_user)

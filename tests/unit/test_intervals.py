@@ -1,4 +1,4 @@
-"""Bootstrap intervals: coverage, determinism, missing values, pairing, and what they cost."""
+"""Bootstrap intervals: coverage, determinism, missing values, paired differences, and memory."""
 
 import tracemalloc
 
@@ -20,7 +20,8 @@ def test_mean_and_width_are_those_of_the_normal_theory():
 
 
 def test_covers_the_true_mean_about_19_times_in_20():
-    # 1,000 experiments of 200 queries at once, a column each; 95% ± 4 standard errors, less what the percentile loses.
+    # 1,000 experiments of 200 queries, one per column. The bounds are 95% ± 4 standard errors, with a lower minimum
+    # because percentile intervals of skewed values cover too little.
     values = np.random.default_rng(1).exponential(1.0, size=(200, 1000))
     found = intervals.of_means(values, 500, 2)
     covered = ((found.low <= 1.0) & (found.high >= 1.0)).mean()
@@ -83,7 +84,7 @@ def test_pairing_sees_a_small_difference_that_the_single_intervals_do_not():
     assert paired.mean == pytest.approx((first - second).mean())
 
 
-def test_two_alike_models_are_told_apart_about_once_in_20():
+def test_two_equal_models_differ_significantly_about_once_in_20():
     rng = np.random.default_rng(3)
     found = intervals.of_differences(rng.random((150, 600)), rng.random((150, 600)), 400, 4)
     wrong = ((found.low > 0) | (found.high < 0)).mean()
@@ -98,7 +99,7 @@ def test_paired_shapes_must_fit():
 def test_queries_of_one_user_are_drawn_together():
     rng = np.random.default_rng(0)
     users = rng.permutation(np.repeat(np.arange(100), 20))
-    values = rng.random(100)[users]  # 20 alike queries a user tell no more than one
+    values = rng.random(100)[users]  # 20 equal queries per user carry no more information than one
     by_user, singly = intervals.of_means(values, 1000, 1, users), intervals.of_means(values, 1000, 1)
     of_users = intervals.of_means(values[np.unique(users, return_index=True)[1]], 1000, 1)
     assert by_user.queries == 2000
@@ -108,7 +109,7 @@ def test_queries_of_one_user_are_drawn_together():
 
 
 def test_users_with_many_queries_weigh_as_many():
-    # Means over queries, not over users: every resample of users 0 and 1 is a mix of 3 zeros and a one.
+    # A mean is over queries, not over users. User a has three queries with value 0, user b one query with value 1.
     found = intervals.of_means(np.array([0.0, 1, 0, np.nan, 0]), 500, 1, np.array(["a", "b", "a", "b", "a"]))
     assert (found.mean, found.low, found.high, found.queries) == (0.25, 0, 1, 4)
 
@@ -140,9 +141,9 @@ def test_weights_are_how_often_a_value_counts():
     found = intervals.of_means(values, 200, 1, weights=weights)
     repeated = np.repeat(values, weights[:, 0], axis=0)
     assert found.mean == pytest.approx(np.nanmean(repeated, axis=0))
-    # The users drawn are the same, with as many values as the weight says.
+    # The same resamples of users, in which each value is repeated as often as its weight.
     users = np.repeat(np.arange(40), weights[:, 0] + 1)
-    # A row without a value keeps a user of weight 0 among those that are drawn.
+    # A NaN row per user keeps users of weight 0 in the sampling.
     rows = [row for value, n in zip(values, weights[:, 0], strict=True) for row in (value * np.nan, *[value] * n)]
     same = intervals.of_means(np.array(rows), 200, 1, users=users)
     assert (found.low, found.high) == (pytest.approx(same.low), pytest.approx(same.high))

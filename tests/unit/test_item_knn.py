@@ -1,4 +1,4 @@
-"""The nearest items by shrunk similarity, by hand and against NumPy on dense matrices."""
+"""The most similar items with shrinkage, compared with values computed by hand and with NumPy on dense matrices."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_by_hand():
 
 
 def test_shrinkage_holds_back_what_few_users_say():
-    # Item 0 goes with item 1 for one user of one, with item 2 for three of four.
+    # The one user of item 1 and three of the four users of item 2 also have item 0.
     matrix = np.array([[1, 1, 1]] + [[1, 0, 1]] * 2 + [[0, 0, 1]])
     assert nearest_items(matrix, 1)[0][0, 0] == 2
     rare = np.array([[1, 1, 0], [0, 0, 1], [0, 0, 1], [1, 0, 1], [1, 0, 1]])
@@ -33,7 +33,7 @@ def test_shrinkage_holds_back_what_few_users_say():
 
 
 def dense(table, count, shrinkage, similarity):
-    """Return the largest similarities of each column, and all of them."""
+    """Return the `count` largest similarities of each column, and the matrix of all similarities."""
     common = table.T @ table
     square = (table * table).sum(axis=0)
     below = np.sqrt(np.outer(square, square)) if similarity == "cosine" else square[:, None] + square - common
@@ -84,9 +84,9 @@ def test_how_much_is_held_at_once_changes_nothing(monkeypatch, cells):
         np.testing.assert_array_equal(found, before)
 
 
-def test_what_is_held_at_once_is_bounded_though_few_items_are_met_with_all(monkeypatch):
+def test_memory_is_bounded_although_few_items_have_pairs_with_all(monkeypatch):
     matrix = sp.csr_matrix(np.vstack([np.ones((1, 60)), np.eye(60)[:3]]).astype(np.float32)).tolil()
-    matrix[0, 5:] = 0  # five items have pairs, 55 have none
+    matrix[0, 5:] = 0  # 5 items share users with others, 55 do not
     matrix = matrix.tocsr()
     monkeypatch.setattr(nearest, "CELLS_AT_ONCE", 40)
     parts = list(nearest.blocks(matrix.T.tocsr(), matrix))

@@ -1,4 +1,4 @@
-"""Items as vectors: the likeness of two of them by hand, and what is missing."""
+"""Vectors of items: the similarity of two items, computed by hand, and missing values."""
 
 import math
 
@@ -36,13 +36,14 @@ def test_the_same_category_is_alike_and_a_missing_one_is_nothing():
 def test_sets_are_alike_by_what_they_share():
     found = likeness(genres="multi_valued")
     assert found[0] == pytest.approx([1, 1 / math.sqrt(2), 1 / 2, 0, 0])
-    assert found[1, 1] == pytest.approx(1)  # the same value twice is one
+    assert found[1, 1] == pytest.approx(1)  # a repeated value counts once
     assert found[1, 2] == 0
 
 
 def test_numbers_are_alike_by_place():
     found = likeness(price="numeric")
-    # Places 0, 1/2, 1, 1/2 and none: two share the places 1 and 2 of 0 … 3.
+    # The relative ranks are 0, 1/2, 1, 1/2 and missing: the two equal prices share the ranks 1 and 2 of 0 to 3. A
+    # relative rank of 1 is an angle of 90°.
     turn = math.cos(math.pi / 4)
     assert found[0] == pytest.approx([1, turn, 0, turn, 0], abs=1e-12)
     assert found[1, 3] == pytest.approx(1)

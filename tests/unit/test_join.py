@@ -1,4 +1,4 @@
-"""The point-in-time join by hand, against a brute-force oracle, and with a planted future that it must not find."""
+"""The point-in-time join, compared with values found by hand and a brute-force oracle, and tested for leaks."""
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ ITEMS = pa.table(
 
 
 def table(rows):
-    """Return (user, item, time) rows as a table of interactions, numbered so that they differ."""
+    """Return (user, item, time) rows as a table of interactions, with a row number that tells equal rows apart."""
     users, items, times = zip(*rows, strict=True) if rows else ((), (), ())
     return pa.table(
         {
@@ -38,7 +38,7 @@ def spec(**changes):
 
 
 def whole(joined):
-    """Return all joined events as one table, those of no split too."""
+    """Return all joined events as one table, including events in no split."""
     return joined.table(np.ones(len(joined), bool))
 
 
@@ -105,7 +105,7 @@ def test_a_split_that_cannot_be_made_is_refused():
         join.join(table([("ann", "i0", 1)]), USERS, ITEMS, spec(method="by_moon"))
 
 
-def test_a_user_s_state_is_all_they_met_and_the_latest_of_it():
+def test_a_user_s_state_has_all_seen_items_and_the_latest_as_history():
     events = table([("cay", f"i{n}", n) for n in range(5)] + [("ann", "i7", 1)])
     states = join.user_states(join.join(events, USERS, ITEMS, spec()), 3)
     assert states[names.USER_ID].to_pylist() == ["ann", "bob", "cay"]
@@ -204,7 +204,7 @@ def test_of_equal_events_with_several_ratings_the_order_of_the_rows_changes_noth
         assert joined.table(joined.split == 2)[names.RATING].to_pylist() == [5.0]
 
 
-# ---- a planted future ----
+# ---- no leak from the future ----
 
 
 @THOROUGH

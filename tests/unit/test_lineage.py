@@ -1,4 +1,4 @@
-"""Lineage over a store that is made here, shaped as TFX writes it."""
+"""The lineage, on a store of ML Metadata that the tests write in the way of TFX."""
 
 import json
 from dataclasses import replace
@@ -14,7 +14,7 @@ from pipeline.lineage import records, views
 
 
 class Recorder:
-    """Writes executions and artifacts the way TFX's publisher does."""
+    """A writer of executions and artifacts to a store, in the way of TFX's publisher."""
 
     def __init__(self):
         self.store = ml_metadata.MetadataStore(mlmd.ConnectionConfig(fake_database=mlmd.FakeDatabaseConfig()))
@@ -30,7 +30,7 @@ class Recorder:
     def run(
         self, node, inputs=(), outputs=(), state=mlmd.Execution.COMPLETE, baselines=(), out=mlmd.Event.OUTPUT
     ) -> list[int]:
-        """Record one execution; ids of its outputs. An output given as an id is one that exists (a cache hit)."""
+        """Record an execution; return the ids of its outputs. An output given as an id exists already (a cache hit)."""
         type_id = self.store.put_execution_type(mlmd.ExecutionType(name=f"components.{node}"))
         execution = mlmd.Execution(type_id=type_id, last_known_state=state)
         context = mlmd.Context(type_id=self.node_type, name=f"demo.{node}")
@@ -62,7 +62,7 @@ def recorder() -> Recorder:
 
 @pytest.fixture
 def ids(recorder: Recorder) -> dict[str, int]:
-    """Record a release of three tables by a second run that took them from the cache; the first one had failed."""
+    """Record a failed run and a second run that takes the tables from the cache and releases; return name → id."""
     run, artifact = recorder.run, recorder.artifact
     [events] = run("InteractionGen", outputs=[table(recorder, "interactions")])
     [users] = run("UserGen", outputs=[table(recorder, "users")])
@@ -87,7 +87,7 @@ def test_a_release_leads_back_to_the_three_files(recorder, ids):
     files = {source.file for artifact in found.artifacts.values() for source in artifact.sources}
     assert files == {"interactions.parquet", "users.parquet", "items.parquet"}
     assert found.maker(ids["model"]).node == "RetrievalTrainer"
-    assert ids["statistics"] not in found.artifacts  # a by-product that the release was not made from
+    assert ids["statistics"] not in found.artifacts  # the release was not made from the statistics
     [source] = found.artifacts[ids["users"]].sources
     assert (source.sha256, source.rows) == ("ab" * 32, 1000)
 
@@ -161,7 +161,7 @@ def test_the_drawing_has_every_node_once_no_overlap_and_arrows_down(recorder, id
         for box in root.iter(f"{space}rect")
         if box.get("x")
     ]
-    assert len(boxes) == 8 + 3 + 1  # executions, files, the model compared with
+    assert len(boxes) == 8 + 3 + 1  # executions, source files, and the baseline
     for place, (x, y, width, height) in enumerate(boxes):
         for x2, y2, width2, height2 in boxes[:place]:
             assert x + width <= x2 or x2 + width2 <= x or y + height <= y2 or y2 + height2 <= y
@@ -181,7 +181,7 @@ def test_names_are_escaped_in_the_drawing(recorder):
     ]
 
 
-def test_what_is_not_there_is_told_with_what_is(recorder, ids):
+def test_errors_of_missing_records_list_the_existing_ones(recorder, ids):
     with pytest.raises(UsageError, match=r"8: .*7"):
         records.release_artifact(recorder.store, "8")
     with pytest.raises(UsageError, match="artifact:999"):

@@ -1,4 +1,4 @@
-"""The weights of EASE and SLIM against what defines them: least squares item by item, and the optimum's conditions."""
+"""The weights of EASE, compared with least squares per item, and of SLIM, checked by the optimality conditions."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ MATRICES = st.tuples(st.integers(1, 8), st.integers(1, 7), st.integers(0, 2**32 
 
 
 def table(columns, weights, n_items):
-    """Return [N, N] of the kept weights."""
+    """Return the kept weights as a dense [N, N] matrix."""
     found = np.zeros((n_items, n_items))
     np.put_along_axis(found, columns.astype(np.int64), weights, axis=1)
     return found
@@ -26,7 +26,7 @@ def table(columns, weights, n_items):
 
 
 def least_squares(matrix, l2):
-    """Return the regression of each item on the others, one by one: argmin ‖x_j - X w‖² + l2 ‖w‖² without w_j."""
+    """Return the weights w of the ridge regression of each item j: argmin ‖x_j - X w‖² + l2 ‖w‖² with w_j = 0."""
     n_items = matrix.shape[1]
     found = np.zeros((n_items, n_items))
     for item in range(n_items):
@@ -46,7 +46,7 @@ def test_ease_is_least_squares_without_the_item_itself(matrix, l2):
 
 
 def test_ease_keeps_what_speaks_against_an_item():
-    # Nobody meets both items 0 and 1, and everyone meets items 2 and 3.
+    # No user has both items 0 and 1, and every user has items 2 and 3.
     matrix = np.array([[1, 0, 1, 1]] * 5 + [[0, 1, 1, 1]] * 5 + [[0, 0, 1, 1]] * 10)
     columns, weights = linear.dense_weights(sp.csr_matrix(matrix, dtype=np.float32), 1.0, 1, 1.0)
     expected = least_squares(matrix, 1.0)
@@ -103,7 +103,7 @@ def test_no_events_no_weights():
 @settings(max_examples=60, deadline=None)
 @given(MATRICES, st.sampled_from([0.0, 0.3, 1.5]), st.sampled_from([0.5, 10.0]))
 def test_slim_is_at_the_optimum(matrix, l1, l2):
-    """Where a weight is above zero the slope is 0; where it is 0 the slope does not fall (Karush–Kuhn–Tucker)."""
+    """The gradient is 0 for a positive weight and not negative for a weight of 0 (Karush–Kuhn–Tucker)."""
     weights = linear.sparse_weights(sp.csr_matrix(matrix), l1, l2).toarray().astype(np.float64)
     assert (weights >= 0).all()
     assert (np.diag(weights) == 0).all()
@@ -114,7 +114,7 @@ def test_slim_is_at_the_optimum(matrix, l1, l2):
 
 
 def test_slim_by_hand():
-    # Item 1 from item 0 alone: argmin ½ Σ (x_1 - w x_0)² + l2/2 w² + l1 w, so w = (2 - l1) / (3 + l2).
+    # The weight w of item 0 for item 1: argmin ½ Σ (x_1 - w x_0)² + l2/2 w² + l1 w, so w = (2 - l1) / (3 + l2).
     matrix = sp.csr_matrix(np.array([[1, 1], [1, 1], [1, 0]], np.float32))
     assert linear.sparse_weights(matrix, 0.5, 2.0).toarray()[0, 1] == pytest.approx(1.5 / 5)
     assert linear.sparse_weights(matrix, 2.0, 2.0).nnz == 0

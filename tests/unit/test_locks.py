@@ -1,4 +1,4 @@
-"""Locks on folders that come and go."""
+"""Locks on folders that other processes may create, rename and delete."""
 
 import fcntl
 import shutil
@@ -31,7 +31,7 @@ def test_a_folder_that_is_held_is_not_free_and_one_that_nobody_holds_is(tmp_path
         assert not free
 
 
-def test_a_reader_of_a_folder_that_was_renamed_while_it_was_being_locked_is_told(tmp_path, monkeypatch):
+def test_a_folder_that_is_renamed_while_it_is_being_locked_is_an_error(tmp_path, monkeypatch):
     folder = tmp_path / "release"
     folder.mkdir()
     locked = fcntl.flock

@@ -1,4 +1,4 @@
-"""Metrics against values worked by hand, a brute-force oracle, scikit-learn, and properties."""
+"""Metrics, compared with values computed by hand, a brute-force oracle and scikit-learn, and their properties."""
 
 import math
 
@@ -52,7 +52,7 @@ def measured(name, lists, sets, k, n_items=N_ITEMS):
     ],
 )
 def test_worked_by_hand(name, k, expected):
-    # Positions 2 and 3 of 4 are relevant, of 4 relevant items in all.
+    # The items at positions 2 and 3 of the list of 4 are relevant; there are 4 relevant items.
     assert measured(name, [[5, 1, 2, 6]], [[2, 1, 8, 9]], k) == pytest.approx([expected], abs=1e-15)
 
 
@@ -106,13 +106,13 @@ def test_lists_by_popularity_and_exposure():
     counts = np.array([8, 4, 2, 2, 0])
     ranked = padded([[0, 1, 4], [0, 2], []])
     assert metrics.novelty(ranked, counts, 2) == pytest.approx([(1 + 2) / 2, (1 + 3) / 2, np.nan], nan_ok=True)
-    # Never seen counts as seen once: 1 in 16.
+    # An item without events counts as having one: probability 1/16, so 4 bits.
     assert metrics.novelty(ranked, counts, 3)[0] == pytest.approx((1 + 2 + 4) / 3)
     assert np.isnan(metrics.novelty(ranked, np.zeros(5, dtype=int), 3)).all()
     assert metrics.average_popularity(ranked, counts, 3) == pytest.approx([12 / 3, 10 / 2, np.nan], nan_ok=True)
     assert metrics.catalogue_coverage(ranked, 5, 2) == pytest.approx(3 / 5)
     assert metrics.catalogue_coverage(ranked, 5, 9) == pytest.approx(4 / 5)
-    # Exposure 0 0 1 1 2 of five: (-4·0 - 2·0 + 0·1 + 2·1 + 4·2) / (5 · 4).
+    # The five items are in 0, 0, 1, 1 and 2 lists: (-4·0 - 2·0 + 0·1 + 2·1 + 4·2) / (5 · 4).
     assert metrics.gini(ranked, 5, 2) == pytest.approx(10 / 20)
     assert math.isnan(metrics.gini(padded([[], []], 1), 5, 2))
 
@@ -135,7 +135,7 @@ def test_parse():
 
 
 def oracle(name, ranked, relevant, k):
-    """Return the value of one query by definition, with Python's own sets and lists."""
+    """Return the value of a metric for one query by its definition, with Python sets and lists."""
     if not relevant:
         return math.nan
     top = [item for item in ranked[:k] if item >= 0]
@@ -183,7 +183,7 @@ def test_ndcg_agrees_with_scikit_learn(k):
 
 # ---- properties ----
 
-# A busy machine is no fault of a metric.
+# No deadline, because a busy machine is no reason to fail.
 settings.register_profile("metrics", deadline=None)
 settings.load_profile("metrics")
 
@@ -207,7 +207,7 @@ def test_the_order_of_queries_and_of_relevant_items_does_not_matter(name, drawn,
     order = random.sample(range(len(drawn)), len(drawn))
     shuffled = [random.sample(sets[query], len(sets[query])) for query in order]
     expected = measured(name, lists, sets, k)[order]
-    # Lists of another width are padded otherwise.
+    # Each call gets all lists, because the padding of a list depends on the longest list.
     assert np.array_equal(measured(name, [lists[query] for query in order], shuffled, k), expected, equal_nan=True)
 
 
@@ -271,7 +271,7 @@ def test_exposure_is_in_zero_to_one(drawn, k):
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=9))
 def test_gini_is_half_the_relative_mean_absolute_difference(exposure):
-    # Its other definition, over all pairs.
+    # The equivalent definition of the Gini coefficient over all pairs.
     ranked = padded([[item] for item, times in enumerate(exposure) for _ in range(times)], 1)
     n, total = len(exposure), sum(exposure)
     pairs = sum(abs(a - b) for a in exposure for b in exposure)

@@ -1,4 +1,4 @@
-"""AUC, serendipity, diversity, personalisation and user coverage against brute force, scikit-learn, and properties."""
+"""AUC, serendipity, diversity, personalisation, user coverage: oracles, scikit-learn, and properties."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ from core import metrics
 N_ITEMS = 9
 THOROUGH = settings(deadline=None, max_examples=150)
 items_once = st.lists(st.integers(0, N_ITEMS - 1), unique=True)
-# Lists, relevant items and items that may not be returned, apart from both.
+# For each query a list, relevant items, and seen items; seen items are in neither of the other two.
 queries = st.lists(st.tuples(items_once, items_once, items_once), min_size=1, max_size=6)
 counts_of_items = st.lists(st.integers(0, 3), min_size=N_ITEMS, max_size=N_ITEMS).map(np.array)
 ks = st.integers(1, N_ITEMS + 3)
@@ -33,7 +33,7 @@ def padded(lists, width=None):
 
 
 def parts(drawn):
-    """Draw lists, relevant and seen sets that fit: no seen item is listed or relevant."""
+    """Return drawn lists, relevant items and seen items, such that no seen item is in a list or relevant."""
     lists, sets, seen = (
         [[item for item in one[part] if part == 2 or item not in one[2]] for one in drawn] for part in range(3)
     )
@@ -51,7 +51,7 @@ def auc(lists, sets, k, n_candidates=None, n_items=N_ITEMS):
 
 
 def test_auc_by_hand():
-    # Relevant 2 and 7 of ten: 2 stands above 8 - 1 others, and 7 is tied with the 8 - 2 others that are not listed.
+    # Items 2 and 7 of ten are relevant. 2 is before 7 of the 8 other items; 7 is not listed, and tied with 6 of the 8.
     assert auc([[5, 2, 6]], [[2, 7]], 3, n_items=10) == pytest.approx([(7 + 6 / 2) / 16])
     assert auc([[5, 2, 6]], [[2, 7]], 1, n_items=10) == pytest.approx([(2 * 7 / 2) / 16])
     assert np.isnan(auc([[1, 0]], [[]], 2)).all()
@@ -71,7 +71,7 @@ def test_auc_of_whole_lists_is_scikit_learn_s(seed):
 
 
 def auc_of_pairs(ranked, relevant, candidates):
-    """Return the AUC over every pair of a relevant and another candidate; unlisted items are last, tied."""
+    """Return the AUC over all pairs of a relevant and another candidate; items outside the list are last and tied."""
     place = {item: ranked.index(item) if item in ranked else math.inf for item in candidates}
     pairs = [(place[a], place[b]) for a in relevant for b in candidates if b not in relevant]
     return sum((a < b) + (a == b) / 2 for a, b in pairs) / len(pairs) if pairs else math.nan
@@ -87,7 +87,7 @@ def test_auc_is_the_share_of_pairs_in_order(drawn, k):
     ]
     found = auc(lists, sets, k, [len(one) for one in candidates])
     assert found == pytest.approx(expected, abs=1e-12, nan_ok=True)
-    # Padding anywhere ranks nothing.
+    # Padding at any position does not change the value.
     spread = [[-1, *one] for one in lists]
     assert auc(spread, sets, k + 1, [len(one) for one in candidates]) == pytest.approx(found, abs=1e-12, nan_ok=True)
 

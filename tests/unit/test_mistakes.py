@@ -1,4 +1,4 @@
-"""Mistakes in settings, each as one line."""
+"""The one-line messages for mistakes in settings."""
 
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ class Inner(Settings):
 
 
 class Outer(Settings):
-    """Groups in all places where one may stand."""
+    """Settings with a nested group in each possible position: a field, a list, an optional field."""
 
     one: Inner = Inner()
     several: tuple[Inner, ...] = ()

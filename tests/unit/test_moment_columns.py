@@ -1,4 +1,4 @@
-"""A column of moments: numbers, times, dates and text in, seconds as 32-bit floats out, and what is no moment."""
+"""Columns of timestamps: numbers, times, dates and text become seconds as 32-bit floats; other values are errors."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""What the transform graph calls its outputs, how many indices they have, and which names a feature may not have."""
+"""The names of the outputs of the transform graph, their numbers of indices, and names that features may not have."""
 
 import pytest
 from facts import facts

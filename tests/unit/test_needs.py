@@ -1,4 +1,4 @@
-"""The checks of what a model needs of the configuration."""
+"""The checks that a configuration has the features and ratings that a model needs."""
 
 import pytest
 from facts import facts
@@ -52,7 +52,7 @@ def test_what_has_all_it_needs_passes(name, params):
         ("fusion", {"models": {"ease": {}, "svd": {}}}, FEATURES, "svd … ratings … `data.interactions.rating_range`"),
     ],
 )
-def test_what_is_missing_is_told(name, params, features, message):
+def test_missing_features_and_ratings_are_an_error(name, params, features, message):
     with pytest.raises(ValueError, match=facts(message)):
         needs.check(name, params, features, exclude_seen=True, ratings=False)
 

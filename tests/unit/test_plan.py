@@ -1,4 +1,4 @@
-"""What a run would do: the nodes up to one, the spans, the folder of runs, and lists within the catalogue."""
+"""The plan of a run: the nodes that a node needs, the spans, the run folder, and the check of list lengths."""
 
 import os
 from pathlib import Path
@@ -128,7 +128,7 @@ def test_rows_of_several_files_are_added_as_far_as_needed(tmp_path):
 
 @pytest.fixture
 def shop(tmp_path):
-    """Write a configuration with five items, and return a function that writes another."""
+    """Write a configuration and a table of five items; return a function that writes the configuration with changes."""
     for name in ("interactions.parquet", "users.parquet"):
         parquet(tmp_path / name, 1)
     parquet(tmp_path / "items.parquet", 5)

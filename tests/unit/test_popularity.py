@@ -1,4 +1,4 @@
-"""Popularity: of everyone, of the last days, and of the user's segment."""
+"""The model `popularity`: over all events, over the latest days, and within the user's segment."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -25,12 +25,12 @@ FEATURES = Features.model_validate(
     }
 )
 DAY = 86_400
-# Item, day and city of each event, the city as the transform graph numbers it.
+# Item, day and city of each event; a city is an index of the transform graph.
 EVENTS = np.array([(0, 0, 1), (0, 1, 1), (0, 2, 2), (1, 9, 2), (1, 9, 2), (2, 9, 1), (3, 3, 2), (3, 4, 0)])
 
 
 class Cities(tf.Module):
-    """A transform graph of one column."""
+    """A transform graph with one categorical column, the city."""
 
     def __init__(self):
         super().__init__()
@@ -69,13 +69,13 @@ def test_the_most_events_first_and_of_as_many_the_first_item(data):
 
 
 def test_the_last_days_come_first_then_all(data):
-    # In the window: b twice, c once. Before it: a three times, d twice.
+    # Events in the window: b two, c one. Earlier events: a three, d two.
     assert order(data, window_days=3) == ["bcade"]
     assert order(data, window_days=100) == ["abdce"]
 
 
 def test_the_users_segment_comes_first_then_everyone(data):
-    # Bonn: a twice, c once. Cork: b twice, a, d once. An unknown city has no events, a missing one is no segment.
+    # Events in Bonn: a two, c one; in Cork: b two, a and d one. With an unknown or missing city all events count.
     assert order(data, ("bonn", "cork", "lima", ""), segment="city") == ["acbde", "badce", "abdce", "abdce"]
 
 

@@ -1,4 +1,4 @@
-"""Text from outside is printed as text: no markup, no escape and no direction mark reaches a terminal."""
+"""The printing of untrusted text: markup, escape sequences and direction marks do not reach the terminal."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Log loss, calibration and AUC of scores against scikit-learn, plain loops, and properties."""
+"""Log loss, calibration error and AUC of scores, compared with scikit-learn and with loops, and their properties."""
 
 import math
 
@@ -87,7 +87,7 @@ def test_calibration_by_hand():
     assert found.predicted == pytest.approx([0.3, 2.8 / 3])
     assert found.observed == pytest.approx([1 / 3, 1])
     assert probabilities.calibration_error(labels, p) == pytest.approx((0.1 / 3 + 0.2 / 3) / 2)
-    # What is said as often as it comes true has none.
+    # A probability that equals the share of relevant items has no calibration error.
     assert probabilities.calibration_error(np.array([1, 0, 0, 0]), np.full(4, 0.25)) == 0
 
 

@@ -1,4 +1,4 @@
-"""What a run shows, and the hook that feeds it."""
+"""The progress of a run in the terminal, and the listener that receives progress reports."""
 
 import io
 import threading

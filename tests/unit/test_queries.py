@@ -1,4 +1,4 @@
-"""What a recommender is asked, in both units, against an oracle in plain Python, and never with the future in it."""
+"""The building of queries, per user and per event, compared with an oracle in plain Python and tested for leaks."""
 
 import itertools
 
@@ -19,7 +19,7 @@ THOROUGH = settings(max_examples=200, deadline=None)
 
 
 def events(rows):
-    """Return events of (user, item, time); a user's age is their number."""
+    """Return (user, item, time) rows as events; the age of a user is the number in the user's id."""
     users, items, times = zip(*rows, strict=True) if rows else ((), (), ())
     return pa.table(
         {
@@ -40,7 +40,7 @@ def as_tuples(found):
     """Return each query as (user, time, history, seen, relevant)."""
     offsets, ids = found.relevant_offsets, CATALOGUE.to_pylist()
     relevant = [[ids[row] for row in found.relevant_items[a:b]] for a, b in itertools.pairwise(offsets)]
-    assert all(len(set(each)) == len(each) for each in relevant)  # no item twice
+    assert all(len(set(each)) == len(each) for each in relevant)  # each relevant item occurs once
     relevant = list(map(set, relevant))
     users = found.users[names.USER_ID].to_pylist()
     assert found.users["age"].to_pylist() == [float(user[1:]) for user in users]
@@ -73,7 +73,7 @@ def test_one_query_an_event_with_what_was_strictly_earlier():
     ]
 
 
-def test_where_items_are_met_again_nothing_is_left_out_and_the_old_is_right():
+def test_with_repeats_no_item_is_excluded_and_seen_items_are_relevant():
     found = as_tuples(build(PAST, TARGET, exclude_seen=False))
     assert found == [("u1", 7, ["i2", "i3", "i4"], [], {"i2", "i5", "i6"}), ("u3", 6, [], [], {"i1"})]
 
@@ -93,12 +93,12 @@ def test_right_answers_have_the_latest_rating_they_were_given():
     found = queries.build(*rated, CATALOGUE, **common)
     ids = CATALOGUE.to_pylist()
     given = dict(zip([ids[row] for row in found.relevant_items], found.relevant_ratings.tolist(), strict=True))
-    assert given == {"i5": 23, "i6": 21, "i1": 24}  # i5 was met twice
+    assert given == {"i5": 23, "i6": 21, "i1": 24}  # i5 has two events
     assert found.take(np.array([1])).relevant_ratings.tolist() == [24]
     assert build(PAST, TARGET).relevant_ratings is None
 
 
-def test_nothing_asked_nothing_built():
+def test_without_target_events_there_are_no_queries():
     for unit in ("user", "event"):
         found = build(PAST, [], unit=unit)
         assert len(found) == len(found.users) == len(found.history) == 0
@@ -128,7 +128,7 @@ ROWS = st.lists(
 
 
 def split(rows):
-    """Return past and target of each user's events: the last are targets, those of one second on one side."""
+    """Return past and target events: the last events of each user are targets, and a second is never divided."""
     past, target = [], []
     for user in ("u1", "u2", "u3"):
         mine = sorted((row for row in rows if row[0] == user), key=lambda row: row[2])
@@ -141,7 +141,7 @@ def split(rows):
 
 
 def expected(past, target, unit, length, exclude_seen):
-    """Return each query by definition: all past events of its user are known, and the targets strictly before it."""
+    """Return each query by definition; known are all past events of its user and targets strictly before the query."""
     found = []
     users = list(dict.fromkeys(user for user, _, _ in past + target))
     for user in users:
@@ -163,13 +163,13 @@ def test_queries_are_what_the_oracle_says(rows, unit, length, exclude_seen):
     assert sorted(found, key=str) == sorted(expected(past, target, unit, length, exclude_seen), key=str)
 
 
-# ---- the future ----
+# ---- no leak from the future ----
 
 
 @THOROUGH
 @given(ROWS.filter(len), st.sampled_from(["user", "event"]), st.booleans())
 def test_no_query_holds_its_answer_or_what_came_later(rows, unit, exclude_seen):
-    """Every event has an item of its own, so that an item says when it was met."""
+    """Each event has a different item, so an item determines its timestamp."""
     rows = [(user, f"event-{number}", time) for number, (user, _, time) in enumerate(rows)]
     past, target = split(rows)
     catalogue = pa.array([item for _, item, _ in rows])
@@ -194,7 +194,7 @@ def test_no_query_holds_its_answer_or_what_came_later(rows, unit, exclude_seen):
 
 
 def of_table(rows, method):
-    """Return the splits of (user, item, time) rows, as the join makes them; each event has an item of its own."""
+    """Return train, eval and test of (user, item, time) rows, made by the join, and the catalogue."""
     ids = sorted(item for _, item, _ in rows)
     users = pa.table({names.USER_ID: ["u1", "u2", "u3"], "age": pa.array([1.0, 2.0, 3.0], pa.float32())})
     items = pa.table({names.ITEM_ID: pa.array(ids, pa.string())})
@@ -212,7 +212,7 @@ JOINED = (
 @settings(max_examples=60, deadline=None)
 @given(*JOINED)
 def test_from_table_to_query_nothing_of_test_or_of_the_same_second_is_known(rows, method, unit):
-    """Join, split and ask: what queries know is earlier than they are, and of those of eval nothing is of test."""
+    """After join and split, the known items of a query are earlier than the query; eval queries know no test event."""
     (train, held, test), ids = of_table(rows, method)
     when = {item: time for _, item, time in rows}
     for past, target in (([train], held), ([train, held], test)):
@@ -243,7 +243,7 @@ def test_the_order_of_the_rows_changes_no_query(rows, method, unit, random):
             np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
 
 
-# ---- a sample, a part ----
+# ---- a sample or a part of the queries ----
 
 
 @pytest.mark.parametrize("unit", ["user", "event"])
@@ -276,7 +276,7 @@ def test_lists_longer_than_the_catalogue_are_refused():
         queries.check_list_length(10, 9, "evaluation.at")
 
 
-# ---- events of no split ----
+# ---- events in no split ----
 
 
 def test_left_out_events_are_known_if_earlier_and_seen_if_of_the_same_second():
@@ -288,7 +288,7 @@ def test_left_out_events_are_known_if_earlier_and_seen_if_of_the_same_second():
     assert (user, time, relevant) == ("u1", 5, {"i5"})
     assert history == ["i0", "i1", "i2", "i3"]
     assert found.history_time.to_pylist() == [[1, 2, 2, 2]]
-    assert seen == ["i0", "i1", "i2", "i3", "i4"]  # i6 comes later, and nobody knows of it
+    assert seen == ["i0", "i1", "i2", "i3", "i4"]  # i6 is later than the query
     assert as_tuples(build(past, [("u1", "i5", 5)], left_out=left_out, exclude_seen=False))[0][3] == []
 
 

@@ -1,4 +1,4 @@
-"""Metrics of ratings by hand, against scikit-learn, and where there is nothing to measure."""
+"""Metrics of predicted ratings, compared with values computed by hand and scikit-learn, and without any rating."""
 
 import math
 
@@ -22,7 +22,7 @@ def test_by_hand():
     predicted, actual = np.array([1.0, 2.0, 5.0]), np.array([2.0, 2.0, 3.0])
     assert mae(predicted, actual) == pytest.approx(1.0)
     assert rmse(predicted, actual) == pytest.approx(math.sqrt(5 / 3))
-    # The mean is 7/3, the squares about it 2/3.
+    # The mean of the actual ratings is 7/3, and the sum of the squared deviations from it 2/3.
     assert r2(predicted, actual) == pytest.approx(1 - 5 / (2 / 3))
 
 
@@ -42,7 +42,7 @@ def test_the_actual_ratings_are_perfect_and_their_mean_explains_nothing():
 
 
 def test_single_precision_is_summed_in_double():
-    """A float32 sum of ten million errors would stop growing."""
+    """A float32 sum of ten million errors would stop growing, because each error is below its precision."""
     actual = np.zeros(10_000_000, np.float32)
     assert mae(actual + np.float32(0.1), actual) == pytest.approx(float(np.float32(0.1)), rel=1e-9)
 

@@ -1,4 +1,4 @@
-"""Baselines and similarities of rated items against Surprise's own."""
+"""The baselines and item similarities of rating neighbours, compared with those of Surprise."""
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ COLD = 20
 
 @pytest.fixture(scope="module")
 def ratings():
-    """Return ratings, at most one per pair; the last item has none."""
+    """Return ratings, at most one per (user, item) pair; the last item has no rating."""
     rng = np.random.default_rng(4)
     pairs = rng.choice(30 * COLD, 350, replace=False)
     users = pa.array([f"u{user}" for user in pairs // COLD])
@@ -30,7 +30,7 @@ def theirs(ratings):
 
 @pytest.fixture(scope="module")
 def place(theirs):
-    """Return catalogue row → the item's number in Surprise."""
+    """Return item row → the inner id of the item in Surprise."""
     return [theirs.trainset.to_inner_iid(row) for row in range(COLD)]
 
 
@@ -44,7 +44,7 @@ def test_the_baseline_is_surprises(ratings, theirs, place):
 
 @pytest.mark.parametrize("neighbours", [5, 100])
 def test_the_similarities_are_surprises(ratings, theirs, place, neighbours, monkeypatch):
-    monkeypatch.setattr(rating_neighbours, "ROWS_AT_ONCE", 6)  # several blocks, the last one short
+    monkeypatch.setattr(rating_neighbours, "ROWS_AT_ONCE", 6)  # several blocks, of which the last is shorter
     base = rating_neighbours.baseline(ratings)
     found, alike = rating_neighbours.nearest(rating_neighbours.residuals(ratings, base), neighbours, 10)
     width = min(neighbours, N_ITEMS - 1)

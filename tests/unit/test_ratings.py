@@ -1,4 +1,4 @@
-"""Ratings for Surprise and factors from it: the same model as Surprise fits on its own data sets."""
+"""Ratings as a trainset of Surprise, and the fitted factors: the model equals one fitted on Surprise's own data set."""
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ ALGORITHMS = {
 
 @pytest.fixture(scope="module")
 def events():
-    """Return ratings in no order, with a pair rated twice; items 0 and 11 have none."""
+    """Return unsorted ratings, with one (user, item) pair rated twice; items 0 and 11 have no rating."""
     rng = np.random.default_rng(3)
     users, items = rng.integers(0, 9, 60), rng.integers(1, 11, 60).astype(np.int32)
     users[7], items[7] = users[6], items[6]
@@ -36,14 +36,14 @@ def ratings(events):
 
 
 def own_trainset(events):
-    """Return the trainset as Surprise reads it from a table."""
+    """Return the trainset that Surprise itself builds from a table of ratings."""
     users, items, values = events
     frame = pd.DataFrame({"user": users.to_pylist(), "item": items, "rating": values})
     return Dataset.load_from_df(frame, Reader(rating_scale=(1, 5))).build_full_trainset()
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
-def test_passes_are_told_to_who_listens_and_not_printed(ratings, name, capsys):
+def test_passes_are_reported_to_listeners_and_not_printed(ratings, name, capsys):
     with progress.listening(print):
         learned = fit_factors(ALGORITHMS[name](), ratings)
     assert capsys.readouterr().out == "epoch 1/3\nepoch 2/3\nepoch 3/3\n"

@@ -1,4 +1,4 @@
-"""The registered models: each can be found and has settings with descriptions; the error of a wrong name or setting."""
+"""The registries of models: each module exists, each setting has a description, and errors of wrong names."""
 
 import importlib.util
 
@@ -16,7 +16,7 @@ EVERY = [(registry, entry) for registry in (RETRIEVAL, RANKING) for entry in reg
 @pytest.mark.parametrize(("registry", "entry"), EVERY, ids=lambda each: getattr(each, "name", ""))
 def test_every_model_has_a_module_and_settings_that_explain_themselves(registry, entry):
     assert registry[entry.name] is entry
-    assert importlib.util.find_spec(entry.module) is not None  # found, not imported
+    assert importlib.util.find_spec(entry.module) is not None  # checks that the module exists without importing it
     assert entry.fit.partition(":")[2]
     assert {EVENTS, RATINGS} & set(entry.learns_from)
     assert set(entry.learns_from) <= {EVENTS, FEATURES, RATINGS}
@@ -65,7 +65,7 @@ def test_params_are_checked_and_applied():
         ("two_tower", {"dim": "wide", "epochs": 0}, "dim: … found 'wide' … epochs: … found 0"),
     ],
 )
-def test_a_wrong_name_or_setting_is_told(name, params, message):
+def test_a_wrong_name_or_setting_is_an_error(name, params, message):
     with pytest.raises(ValueError, match=facts(message)):
         RETRIEVAL.check(name, params)
 
@@ -95,7 +95,7 @@ def test_the_error_of_a_renamed_setting_names_the_new_one(registry, name, rename
 
 def test_a_registry_loads_by_path():
     class Nothing(Settings):
-        """Nothing."""
+        """Settings without a field."""
 
     registry = Registry("toy", Entry("join", "os.path:join", Nothing, {EVENTS}))
     assert registry["join"].load()("a", "b") == "a/b"

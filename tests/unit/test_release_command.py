@@ -1,4 +1,4 @@
-"""The `release` commands, as the command line calls them."""
+"""The `twostep release` commands, called through the command line."""
 
 import argparse
 import json
@@ -24,7 +24,7 @@ def call(*words: object) -> int:
 
 @pytest.fixture
 def published(tmp_path) -> tuple[Path, str, str]:
-    """Return the folder of the releases, and an older and a newer one in it."""
+    """Return the folder of the releases, and the versions of an older and a newer release."""
     versions = []
     for day in (1, 2):
         parts = {name: tmp_path / str(day) / name for name in (*reader.FOLDERS, *reader.FILES)}
@@ -81,7 +81,7 @@ def test_gc_says_what_it_deletes(published, tmp_path, capsys):
         parts = {name: tmp_path / "1" / name for name in (*reader.FOLDERS, *reader.FILES)}
         writer.publish(folder, parts, {}, created=datetime(2025, 1, day, tzinfo=UTC))
     assert call("gc", folder) == 0
-    assert capsys.readouterr().out == "4 of 4 releases kept\n"  # by default five would
+    assert capsys.readouterr().out == "4 of 4 releases kept\n"  # the default is five
     gone = [str(folder / version) for version in (older, newer)]
     assert call("gc", folder, "--keep", 2, "--dry-run") == 0
     expected = f"would delete {gone[0]}\nwould delete {gone[1]}\n2 of 4 releases would be kept\n"

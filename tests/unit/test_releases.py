@@ -1,4 +1,4 @@
-"""The release store: published whole or not seen, verified, and rolled back."""
+"""The store of releases: atomic publishing, verification, and rollback."""
 
 import json
 import os
@@ -208,7 +208,7 @@ def test_a_name_that_is_no_version_is_refused(publish, store, name):
             call(store, name)
 
 
-def test_an_unknown_version_is_told_the_known_ones(publish, store):
+def test_the_error_of_an_unknown_version_lists_the_known_versions(publish, store):
     version = publish("one", 0)
     for call in (reader.resolve, reader.verify, reader.manifest, writer.rollback):
         with pytest.raises(ReleaseError, match=facts(f"20200101T000000Z-00000000 … {version}")):
@@ -249,7 +249,7 @@ def test_a_damaged_current_is_named_and_mended(publish, store):
 
 def test_folders_that_are_no_release_are_not_listed(publish, store):
     version = publish("one", 0)
-    (store / "20250131T120100Z-00000000").mkdir()  # no manifest
+    (store / "20250131T120100Z-00000000").mkdir()  # a release without a manifest
     (store / "notes").mkdir()
     (store / "notes" / names.MANIFEST_FILE).write_text("{}")
     assert reader.versions(store) == [version]

@@ -1,4 +1,4 @@
-"""What becomes of old releases, and of the models pushed for them: deleted, but never what may still be needed."""
+"""The deletion of old releases and of the models pushed for them, without deleting files that are still needed."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ def names_of(paths: list[Path]) -> list[str]:
     return [path.name for path in paths]
 
 
-# ---- which releases stay ----
+# ---- the releases that are kept ----
 
 
 def test_the_newest_stay(store, publish):
@@ -55,13 +55,13 @@ def test_a_release_that_is_being_read_stays_until_it_is_not(store, publish):
     assert names_of(writer.collect(store, 2)) == made[:1]
 
 
-def test_a_reader_who_comes_too_late_is_told_or_gets_the_new_one(store, publish, monkeypatch):
+def test_a_reader_that_comes_too_late_gets_an_error_or_the_new_release(store, publish, monkeypatch):
     made = [publish(str(number), number) for number in range(3)]
     opened = os.open
     late = []
 
     def delayed(path, *arguments, **keywords):
-        """Publish two releases and delete this one between the reader's look-up and its lock."""
+        """Publish two releases, delete the one that the reader looked up, and only then lock it."""
         if Path(path).name == made[2] and not late:
             late.append(path)
             for number in (3, 4):
@@ -114,7 +114,7 @@ def test_nothing_is_deleted_where_the_current_release_is_not_whole(store, publis
     assert reader.versions(store) == made[::-1]
 
 
-def test_wrong_use_is_told(store, publish):
+def test_wrong_use_is_an_error(store, publish):
     with pytest.raises(ReleaseError, match=facts(f"{store} … twostep run")):
         writer.collect(store, 1)
     publish("one", 0)
@@ -124,7 +124,7 @@ def test_wrong_use_is_told(store, publish):
 
 def test_what_is_no_release_is_left_alone_and_what_was_left_half_there_goes(store, publish):
     made = [publish(str(number), number) for number in range(3)]
-    kept = [store / "20240101T000000Z-00000000", store / "notes"]  # no manifest: somebody else's
+    kept = [store / "20240101T000000Z-00000000", store / "notes"]  # folders without a manifest are not releases
     for folder in kept:
         folder.mkdir()
     elsewhere = store.parent / "elsewhere"
@@ -150,7 +150,7 @@ def test_pushed_models_go_with_the_last_release_that_names_them(store, publish, 
     shared = push(10)
     publish("0", 0, served=shared)
     publish("1", 1, served=shared)
-    push(20)  # its run was killed before there was a release
+    push(20)  # pushed by a run that was killed before it made a release
     for minute, number in enumerate((30, 40), start=2):
         publish(str(number), minute, served=push(number))
     on_its_way = push(50)
@@ -160,7 +160,7 @@ def test_pushed_models_go_with_the_last_release_that_names_them(store, publish, 
     assert pushed_numbers(store) == {"retrieval": ["10", "30", "40", "50"], "ranking": ["11", "31", "41", "51"]}
     writer.collect(store, 2, serving)
     publish("50", 9, served=on_its_way)
-    (serving / "retrieval/.7.partial").mkdir()  # of a collector that was killed
+    (serving / "retrieval/.7.partial").mkdir()  # left by a killed deletion
     (serving / "retrieval/notes").mkdir()
     writer.collect(store, 1, serving)
     assert pushed_numbers(store) == {"retrieval": ["40", "50", "notes"], "ranking": ["41", "51"]}
@@ -182,12 +182,12 @@ def test_pushed_models_stay_where_a_release_does_not_say_which_are_its_own(store
 
 
 def pair_in_force(store: Path) -> list[str]:
-    """Return the numbers that the configuration for TensorFlow Serving names: retrieval, ranking."""
+    """Return the versions of the retrieval and the ranking model in the configuration of TensorFlow Serving."""
     text = (store / pushed.CONFIG_FILE).read_text()
     return [line.split("versions: ")[1].split()[0] for line in text.splitlines() if "versions" in line]
 
 
-def test_tensorflow_serving_is_told_the_pair_of_the_current_release(store, publish, push):
+def test_the_configuration_of_tensorflow_serving_names_the_current_models(store, publish, push):
     one = publish("one", 0, served=push(10))
     assert reader.manifest(store)["served"] == {
         "retrieval": "../serving/retrieval/10",
@@ -198,7 +198,7 @@ def test_tensorflow_serving_is_told_the_pair_of_the_current_release(store, publi
     assert pair_in_force(store) == ["20", "21"]
     writer.rollback(store)
     assert pair_in_force(store) == ["10", "11"]
-    (store / pushed.CONFIG_FILE).unlink()  # as a kill after the swap leaves it
+    (store / pushed.CONFIG_FILE).unlink()  # as if the process was killed after it put the release in force
     writer.rollback(store, one)
     assert pair_in_force(store) == ["10", "11"]
 
@@ -211,7 +211,7 @@ def test_a_pushed_model_that_is_gone_is_put_back_when_its_release_comes_into_for
     writer.collect(store, 1, store.parent / "serving")
     assert not pair["retrieval"].exists()
     assert not (store / one).exists()
-    publish("one", 3, served=pair)  # the Pushers, whose inputs are those of then, come from cache
+    publish("one", 3, served=pair)  # the Pushers come from the cache, so the models pushed earlier are served
     assert files.folder_digests(pair["retrieval"]) == files.folder_digests(store / reader.current(store) / "retrieval")
     assert pair_in_force(store) == ["10", "11"]
 

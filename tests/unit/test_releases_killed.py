@@ -1,4 +1,4 @@
-"""The release store with several writers at once, and with one that is killed at every step it takes."""
+"""The store of releases with several writers at once, and with a writer that is killed at each of its steps."""
 
 import itertools
 import multiprocessing
@@ -20,13 +20,13 @@ import pytest
 from core import durable
 from core.release import pushed, reader, writer
 
-TIMES = 8  # of about twenty files
+TIMES = 8  # how often one place in the code counts as a step; about twenty files pass through it
 NOON = datetime(2025, 1, 31, 12, tzinfo=UTC)
 
 
 @pytest.fixture
 def tmp_path() -> Iterator[Path]:
-    """Return a folder in memory, if there is one: killing at every step takes thousands of small files."""
+    """Return a folder in memory, if the machine has one, because these tests write thousands of small files."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
         yield Path(folder)
@@ -36,11 +36,11 @@ def half_there(store: Path) -> list[str]:
     return [path.name for path in store.rglob(".*.partial")]
 
 
-# ---- several at once ----
+# ---- several writers ----
 
 
 def at_once(*work: Callable[[], None]) -> None:
-    """Run each function in a process of its own, all starting together."""
+    """Run each function in a separate process, all at the same time."""
     context = multiprocessing.get_context("fork")
     start = context.Barrier(len(work))
 
@@ -71,7 +71,7 @@ def test_two_who_push_at_once_do_not_mix_and_none_is_forgotten(tmp_path, store, 
         assert model == reader.manifest(store, version)["facts"]["by"]
     in_force = [*reader.history(store), reader.current(store)]
     assert sorted(in_force) == sorted(found)
-    for seconds in ("00Z", "30Z"):  # each one's pushes came into force in the order that it made them
+    for seconds in ("00Z", "30Z"):  # the releases of each writer came into force in their order
         own = [version for version in in_force if version[13:16] == seconds]
         assert own == sorted(own)
         assert len(own) == 20
@@ -106,7 +106,7 @@ def test_readers_find_the_current_release_whole_while_others_push_and_collect(tm
     def read() -> None:
         while time.monotonic() < until:
             with reader.reading(store) as folder:
-                shutil.copytree(folder, tmp_path / "copy")  # fails if a file goes while it is at it
+                shutil.copytree(folder, tmp_path / "copy")  # fails if a file is deleted during the copy
                 assert len(list(durable.entries(tmp_path / "copy"))) == 9
                 shutil.rmtree(tmp_path / "copy")
 
@@ -117,7 +117,7 @@ def test_readers_find_the_current_release_whole_while_others_push_and_collect(tm
 
 def test_a_publisher_at_work_is_not_swept_away_and_a_dead_one_is(store, publish):
     publish("one", 0)
-    dead = store / ".1.dead.partial"  # process 1 lives, but it is not the publisher
+    dead = store / ".1.dead.partial"  # process 1 is alive, but does not hold the lock of a publisher
     (dead / "retrieval").mkdir(parents=True)
     with writer._partial_folder(store) as partial:
         assert not dead.exists()
@@ -127,14 +127,14 @@ def test_a_publisher_at_work_is_not_swept_away_and_a_dead_one_is(store, publish)
     assert not partial.exists()
 
 
-# ---- killed ----
+# ---- a writer that is killed ----
 
 
 def killed_at(number: int, work: Callable[[], Any]) -> bool:
-    """Work in a child that kills itself at its n-th step, and return whether it reached that step.
+    """Run `work` in a child process that kills itself at its step `number`; return whether it reached this step.
 
-    A step is an operation on the file system, by Python's audit events, or a line that writes a file. Of a place in the
-    code that is reached for each file, the first `TIMES` are steps.
+    A step is an operation on the file system, found by Python's audit events, or an executed line of the module
+    `durable`. A place in the code counts as a step only the first `TIMES` times.
     """
     child = os.fork()
     if child == 0:
@@ -178,10 +178,10 @@ def test_a_push_that_is_killed_at_any_step_leaves_a_whole_release_current(store,
     pairs = {"old": push(10), "new": push(20)}
     outcomes: list[str] = []
     while True:
-        old = publish("old", next(minutes), served=pairs["old"])  # after every kill but the first: publishing goes on
+        old = publish("old", next(minutes), served=pairs["old"])  # publishing works after each kill
         assert reader.current(store) == old
         assert not half_there(store)
-        (store / ".1.dead.partial/retrieval").mkdir(parents=True)  # so that the sweep is killed too
+        (store / ".1.dead.partial/retrieval").mkdir(parents=True)  # a leftover, so that its deletion has steps too
         minute = next(minutes)
         if not killed_at(len(outcomes) + 1, lambda minute=minute: publish("new", minute, served=pairs["new"])):
             break
@@ -190,11 +190,11 @@ def test_a_push_that_is_killed_at_any_step_leaves_a_whole_release_current(store,
         for version in reader.versions(store)[:2]:
             reader.verify(store, version)
         config = (store / pushed.CONFIG_FILE).read_text()
-        assert config.count("versions: 1") in (0, 2)  # of one pair or the other
-        if now != old:  # killed after the swap: the rollback knows the way back
+        assert config.count("versions: 1") in (0, 2)  # both models of one release, or no file yet
+        if now != old:  # killed after the new release came into force
             assert writer.rollback(store) == old
             assert (store / pushed.CONFIG_FILE).read_text().count("versions: 1") == 2
-    assert outcomes == sorted(outcomes, reverse=True)  # it came into force once, at one step
+    assert outcomes == sorted(outcomes, reverse=True)  # from one step on the new release is in force
     assert outcomes.count("old") > 60
     assert outcomes.count("new") > 1
 
@@ -231,7 +231,7 @@ def test_a_collection_that_is_killed_at_any_step_leaves_whole_releases(store, pu
                 assert (store / path / "saved_model.pb").is_file(), folder
         assert reader.previous(store) == before[1]
         numbered = [path for path in serving.glob("*/*") if path.name.isdecimal()]
-        assert all((path / "saved_model.pb").is_file() for path in numbered)  # what a server would load
+        assert all((path / "saved_model.pb").is_file() for path in numbered)  # a server can load every model
     assert len(reader.versions(store)) == 2
     assert not half_there(store.parent)
     assert [len(list((serving / step).iterdir())) for step in pushed.STEPS] == [2, 2]

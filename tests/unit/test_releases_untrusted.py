@@ -1,4 +1,4 @@
-"""Releases that someone else may have written: signatures, and paths that stay inside."""
+"""Untrusted releases: signatures, and paths that may not leave the folder of the release."""
 
 import json
 from pathlib import Path
@@ -14,12 +14,12 @@ from pipeline.commands import release_source
 
 @pytest.fixture
 def keys(tmp_path):
-    """Return a private key and its public key."""
+    """Return the files of a private key and its public key."""
     return signing.make_keys(tmp_path / "keys")
 
 
 def rewrite(folder: Path, **changes) -> None:
-    """Change a manifest as an attacker would, who can compute the seal and has no key."""
+    """Change a manifest as an attacker would, who can compute its digest but has no private key."""
     path = folder / names.MANIFEST_FILE
     written = json.loads(path.read_text()) | changes
     written["seal"] = reader.seal(written)
@@ -147,7 +147,7 @@ def test_a_model_that_was_pushed_elsewhere_makes_no_release(publish, store, tmp_
     assert reader.versions(store) == []
 
 
-# ---- what a command is given ----
+# ---- the folder that a command gets ----
 
 
 def test_a_copied_release_is_read_under_any_name(publish, store, tmp_path):
@@ -168,7 +168,7 @@ def test_a_copied_release_is_read_under_any_name(publish, store, tmp_path):
         pass
 
 
-def test_a_folder_of_releases_gives_the_current_one_or_the_one_asked_for(publish, store):
+def test_a_folder_of_releases_gives_the_current_or_the_requested_release(publish, store):
     one, two = publish("one", 0), publish("two", 1)
     for version, expected in ((None, two), (one, one)):
         with release_source.reading(release_source.find(store), version) as folder:

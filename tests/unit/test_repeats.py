@@ -1,4 +1,4 @@
-"""Repeats by hand, and in the graph against a loop over the history."""
+"""The model `repeats`, compared with scores computed by hand and with a loop over the history."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -36,10 +36,10 @@ def test_without_a_half_life_it_is_the_users_own_counts(data):
     [found] = scores(data, [["a", "b", "a", "", "c", "a", "b"]], half_life=None)
     np.testing.assert_allclose(found[:3], np.log([4, 3, 2]), rtol=1e-5)
     order = np.argsort(-found, kind="stable")
-    assert [ITEMS[item] for item in order] == ["a", "b", "c", "d", "e", "f"]  # then by popularity
+    assert [ITEMS[item] for item in order] == ["a", "b", "c", "d", "e", "f"]  # equal scores: by popularity
 
 
-def test_of_equally_frequent_items_the_last_met_comes_first(data):
+def test_of_equally_frequent_items_the_latest_comes_first(data):
     [found] = scores(data, [["b", "a", "c"]], half_life=1.0)
     np.testing.assert_allclose(found[[2, 0, 1]], math.log(2) * np.array([1, 1 / 2, 1 / 4]), rtol=1e-4)
 

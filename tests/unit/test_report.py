@@ -1,4 +1,4 @@
-"""The report: what stands in it, that it is sound markup, and that no name in the data can become markup."""
+"""The report: its content, well-formed markup, and the escaping of names from the data."""
 
 import html.parser
 import json
@@ -23,7 +23,7 @@ SVG = '<svg xmlns="http://www.w3.org/2000/svg" width="80" height="20"><title>Lin
 
 
 def evaluated(slice_value: str = "F") -> dict:
-    """Return an evaluation in which two-step finds all, retrieval half and popularity none of the relevant items."""
+    """Return an evaluation in which two-step has all, retrieval half and popularity none of the relevant items."""
     rng = np.random.default_rng(0)
     relevant = [np.sort(rng.permutation(N_ITEMS)[:4]) for _ in range(N_QUERIES)]
     chance = np.stack([rng.permutation(N_ITEMS) for _ in range(N_QUERIES)]).astype(np.int32)
@@ -90,7 +90,7 @@ def full(evaluation_json) -> report.ReportFacts:
 
 
 class Balance(html.parser.HTMLParser):
-    """Fails where an end tag does not close the element that is open."""
+    """A parser that fails if an end tag does not close the innermost open element."""
 
     def __init__(self):
         super().__init__()
@@ -133,7 +133,7 @@ def test_tells_everything_of_a_full_run(full):
     for model in ("two-step", "retrieval alone", "popularity"):
         assert model in text
     for name in metrics.METRICS:
-        assert text.count(glossary.METRICS[name].title) >= 3  # two tables, and how to read it
+        assert text.count(glossary.METRICS[name].title) >= 3  # in two tables and in the explanation of metrics
     named = (
         "Released", full.release, "seed 7", full.evaluation["verdicts"][0]["sentence"], "gender=M", "90",
         "1,204", "4 invalid key (0.3%)", "spans 7, 8", "3 unknown item (", "train 600 (60.0%)",
@@ -147,7 +147,7 @@ def test_accuracy_against_diversity_is_drawn_with_the_configured_weight(full):
     assert re.search(r"\b0\.1\b.{0,60}reranking\.mmr\.weight", text)
     assert "0.4 0.1600 −20.0% 0.9000 +80.0% 0.3000" in text
     [drawing] = [each for each in svgs(page.render(full)) if "against" in each]
-    assert drawing.count("configured") == 2  # in its title and beside it
+    assert drawing.count("configured") == 2  # in the title of the drawing and beside the point
     assert drawing.count("<circle") == 3
     without = full.evaluation | {"trade_off": None}
     assert "Accuracy against diversity" in text
@@ -164,7 +164,7 @@ def test_the_inputs_of_a_ranker_are_listed_and_their_importance_is_drawn(full):
     assert "retrieval_score 60.0% days_since_released 30.0%" in text
     assert "Unused inputs: hour." in text
     assert "Inputs: " not in text
-    assert 'style="width:50.00%"' in document  # of the largest
+    assert 'style="width:50.00%"' in document  # the width relative to the largest value
     assert HOSTILE not in document
 
 
@@ -233,7 +233,7 @@ def test_held_back_says_why(full, evaluation_json):
     assert verdict["sentence"] in text
     assert "Released" not in text
     text = text_of(replace(facts_, held_back=verdict["sentence"]))
-    assert text.count(verdict["sentence"]) == 1  # not once more beside the rule
+    assert text.count(verdict["sentence"]) == 1  # only in the list of rules, not repeated as the reason
     assert "1 of 1 rules failed" in text
 
 
@@ -256,7 +256,7 @@ def test_any_part_may_be_missing(full, field):
 def test_best_of_a_row_is_marked(full):
     document = page.render(full)
     row = re.search(r'>NDCG</th><th scope="row" class="k">5</th>(.*?)</tr>', document)[1]
-    assert re.findall(r'<td class="([^"]*)', row) == ["best subject"]  # of three cells
+    assert re.findall(r'<td class="([^"]*)', row) == ["best subject"]  # only one of three cells is marked
     assert '>Novelty</th><th scope="row" class="k">5</th><td class="subject">' in document
 
 
@@ -305,7 +305,7 @@ def test_reads_the_folders_of_a_run(tmp_path, evaluation_json):
     assert found.index is None
 
 
-def test_what_was_shown_is_told_where_there_is_such_a_table(tmp_path, full):
+def test_impressions_are_reported_if_there_is_a_table_of_them(tmp_path, full):
     counts = {"rows": 900, "dropped": {"unknown_item": 2}, "not_chosen": 1_234}
     folders = {"CandidateGenerator": tmp_path / "lists", "ImpressionGen": tmp_path / "table"}
     for node, written in (
@@ -338,7 +338,7 @@ def test_writes_whole_or_not_at_all(tmp_path, full):
     report.write(path, full)
     before = path.read_text(encoding="utf-8")
     assert before == page.render(full)
-    with pytest.raises(UnicodeEncodeError):  # half a character, which the file cannot hold
+    with pytest.raises(UnicodeEncodeError):  # a lone surrogate, which UTF-8 cannot encode
         report.write(path, replace(full, name="\ud800"))
     assert path.read_text(encoding="utf-8") == before
     assert [each.name for each in tmp_path.iterdir()] == ["report.html"]

@@ -1,4 +1,4 @@
-"""Numbers, axes and dots of the report."""
+"""Numbers, axes and dots in the charts of the report."""
 
 from xml.etree import ElementTree
 
@@ -43,5 +43,5 @@ def test_chart_places_dots_by_value():
     xs = [
         float(circle.get("cx")) for circle in ElementTree.fromstring(drawing).iter("{http://www.w3.org/2000/svg}circle")
     ]
-    assert len(xs) == 2  # what was not measured has none
+    assert len(xs) == 2  # an estimate that was not measured has no dot
     assert xs[0] < xs[1]

@@ -1,4 +1,4 @@
-"""The report's parts about the tables, the sample lists and the short table; and that a page fits a phone."""
+"""The sections of the report on tables, sample lists and the short table; and that the page fits a phone."""
 
 import itertools
 import re
@@ -166,7 +166,7 @@ def test_the_short_table_is_of_the_metric_that_the_rules_judge():
     text = text_of(f"<main>{short.section(evaluation())}")
     assert re.match(".* by MAP@10 MAP@10 NDCG@10 MAP@10: two-step − other", text)
     assert text.index("two-step 0.2000 0.1900 to 0.2100 0.3000") < text.index("retrieval alone 0.1600")
-    assert "+0.1000 +0.0900 to +0.1100" in text  # popularity
+    assert "+0.1000 +0.0900 to +0.1100" in text  # the difference from popularity
     assert "Predicted ratings" not in text
 
 
@@ -183,10 +183,10 @@ def test_a_page_fits_a_phone(full):
     starts = [match.start() for match in re.finditer("<table", document)]
     assert len(starts) >= 5
     for start in starts:
-        assert 'class="scroll"' in document[:start].rpartition("<div")[2]  # a table scrolls inside its box
+        assert 'class="scroll"' in document[:start].rpartition("<div")[2]  # a wide table scrolls inside its frame
     drawing = charts.intervals("t", [("", [charts.Dot("a" * 60, 0.25, 0.2, 0.3)])])
     width = float(re.search(r'viewBox="0 0 (\d+) ', drawing)[1])
-    assert 12 * (360 - 2 * 16) / width >= 9  # pixels of its text when as wide as a phone
+    assert 12 * (360 - 2 * 16) / width >= 9  # the height of the text in pixels, if the drawing is as wide as a phone
     rule = re.search(r"\nsvg \{(.*?)\}", style.STYLE, flags=re.DOTALL)[1]
     assert "width: 100%" in rule
     assert "min-width" not in rule

@@ -1,4 +1,4 @@
-"""Re-ranking beside oracles that look at one list and one pair at a time: the papers' formulas, written out."""
+"""The re-ranking rules, compared with oracles that compute the papers' formulas for one list and one pair at a time."""
 
 import math
 
@@ -54,7 +54,7 @@ def query_set(n_queries: int, rng: np.random.Generator) -> Queries:
 
 
 def drawn(seed: int, n_queries: int = 5, width: int = 12) -> tuple[Queries, np.ndarray, np.ndarray]:
-    """Return lists of random length, padded at the end, with scores without ties."""
+    """Return queries, their lists of random length, padded at the end, and scores without ties."""
     rng = np.random.default_rng(seed)
     rows = np.stack([rng.permutation(N_ITEMS)[:width] for _ in range(n_queries)]).astype(np.int32)
     scores = rng.normal(3, 5, rows.shape).astype(np.float32)
@@ -67,7 +67,10 @@ def reranked(config: dict, queries: Queries, rows: np.ndarray, scores: np.ndarra
 
 
 def greedily(rows, scores, k, weight, gain, page=1) -> list[int]:
-    """Return a list by definition: one candidate at a time, then by worth on each page; `gain` is of (chosen, item)."""
+    """Return a list by definition: the best remaining candidate is added k times, then each page is sorted by score.
+
+    `gain` is a function of the chosen items and a candidate.
+    """
     left = [int(row) for row in rows if row >= 0]
     scores = dict(zip(left, scores[: len(left)], strict=True))
     left.sort(key=lambda item: -scores[item])
@@ -75,7 +78,7 @@ def greedily(rows, scores, k, weight, gain, page=1) -> list[int]:
     chosen: list[int] = []
     while left and len(chosen) < -(-k // page) * page:
         worth = [(1 - weight) * relevance[item] + weight * gain(chosen, item) for item in left]
-        # What rounding makes of equals is not what is tested.
+        # Values that differ only by rounding count as equal; the first of them is chosen.
         chosen.append(left.pop(next(place for place, one in enumerate(worth) if one >= max(worth) - 1e-7)))
     pages = [chosen[start : start + page] for start in range(0, len(chosen), page)]
     ordered = [item for one in pages for item in sorted(one, key=lambda item: -relevance[item])]
@@ -310,7 +313,7 @@ def test_other_settings_rerank_as_a_new_reranker_does(config):
 
 @pytest.fixture(scope="module")
 def wide():
-    """Return a catalogue, its features, and one list of 120 in the ranker's order."""
+    """Return a catalogue, its features, and one list of 120 candidates in the ranker's order."""
     rng = np.random.default_rng(0)
     catalogue = pa.table(
         {

@@ -1,4 +1,4 @@
-"""The settings of re-ranking: rules, renamed keys and the weight of diversity."""
+"""The settings of re-ranking: the rules, renamed keys, and the weight of diversity."""
 
 from typing import get_args
 

@@ -1,4 +1,4 @@
-"""Every way a rule can pass, fail, or be wrong."""
+"""The rules of a release: all ways in which a rule passes, fails, or has an error."""
 
 import pytest
 from facts import facts, lacking
@@ -49,7 +49,7 @@ def test_at_least(bound, passed):
     ("difference", "passed"),
     [
         ((0.05, 0.01, 0.09), True),
-        ((-0.01, -0.05, 0.02), True),  # below, but not significantly
+        ((-0.01, -0.05, 0.02), True),  # lower, but the interval includes 0
         ((0.0, 0.0, 0.0), True),
         ((-0.02, -0.04, 0.0), True),
         ((-0.05, -0.09, -0.0001), False),
@@ -97,7 +97,7 @@ def test_at_most(bound, passed):
 
 
 def after(before, now=0.15):
-    """Return an evaluation with a release in force."""
+    """Return an evaluation that compares the models with a release in force."""
     later = evaluation(value=now)
     later["baselines"].append("in_force")
     later["models"]["in_force"] = {"ndcg@10": estimate(before), "gini@10": estimate(0.4)}
@@ -148,7 +148,7 @@ def test_of_nothing_there_is_no_share():
 
 
 @pytest.mark.parametrize("bound", [{"not_below": "in_force"}, {"change_at_least": 0.0}])
-def test_why_there_is_no_comparison_is_told(bound):
+def test_the_reason_for_a_missing_comparison_is_reported(bound):
     found = verdict(rule(**bound), evaluation() | {"not_compared": {"in_force": "it takes other features"}})
     assert found.passed
     assert "it takes other features" in found.sentence

@@ -1,4 +1,4 @@
-"""Leave-one-out against sampled negatives: who is drawn, and ranks from scores and from lists."""
+"""Metrics of one relevant item among sampled negatives: the sampling, and ranks from scores and from lists."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_negatives_are_different_and_unknown(known, monkeypatch):
         assert set(row) <= set(range(N_ITEMS))
     assert (found == sampled.draw_negatives(offsets, items, N_ITEMS, 15, seed=1)).all()
     assert (found != sampled.draw_negatives(offsets, items, N_ITEMS, 15, seed=2)).any()
-    monkeypatch.setattr(sampled, "_DRAWN_AT_ONCE", 7 * N_ITEMS)  # in parts of seven queries
+    monkeypatch.setattr(sampled, "_DRAWN_AT_ONCE", 7 * N_ITEMS)  # sample negatives for seven queries at a time
     assert (found == sampled.draw_negatives(offsets, items, N_ITEMS, 15, seed=1)).all()
 
 

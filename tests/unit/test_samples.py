@@ -1,4 +1,4 @@
-"""The sample lists and the density of the events, on a handful of queries."""
+"""The sample lists of the report and the density of events, on a few queries."""
 
 import numpy as np
 import pyarrow as pa

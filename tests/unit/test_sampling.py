@@ -1,4 +1,4 @@
-"""The items of training lists beside the candidates: sampled items, impressions and missed items."""
+"""The items that are added to the candidates in training lists: sampled items, impressions and missed items."""
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,10 @@ def queries(relevant):
 
 
 def training_rows(rows, query_set, seen, counts, shares, seed, impressions=((), ()), missed_weight=0.5):
-    """Return the training rows, with impressions where they are given: (queries, items)."""
+    """Return the item rows of training lists, their ranks, and a mask of missed items.
+
+    `impressions` are pairs of a query and an item, as two arrays.
+    """
     pairs = Pairs(np.array(impressions[0], np.int64), np.array(impressions[1], np.int32))
     shares = (*shares, 0.0)[:3]
     return sampling.training_rows(rows, query_set, seen, counts, pairs, shares, missed_weight, seed)
@@ -68,7 +71,7 @@ def test_missed_items_without_a_weight_take_no_places():
 
 
 def test_which_of_the_retriever_s_stay_does_not_tell_what_is_right():
-    """Else a ranker would learn that what stands far down is right."""
+    """Otherwise a ranker could learn the label from the number of retrieved candidates."""
     few, many = (
         training_rows(ROWS, queries([right, [1]]), SEEN, COUNTS, (0.1, 0.1), 1)[0]
         for right in ([22], [*range(33, 40), *range(70, 90)])
@@ -108,7 +111,7 @@ def test_a_seed_draws_the_same_and_another_does_not():
     assert (one != other).any()
 
 
-# ---- impressions items ----
+# ---- impressions ----
 
 
 def test_impressions_stand_before_what_was_missed_and_have_no_rank():
@@ -123,7 +126,7 @@ def test_impressions_stand_before_what_was_missed_and_have_no_rank():
 
 
 def test_an_impression_that_is_retrieved_right_or_seen_takes_no_place():
-    impressions = ([0] * 4 + [1] * 3, [20, 5, 90, 70, 69, 0, 20])  # 69 was retrieved, but stands past what is kept
+    impressions = ([0] * 4 + [1] * 3, [20, 5, 90, 70, 69, 0, 20])  # 69 is retrieved, but not kept
     rows, *_ = training_rows(ROWS, queries([[5], []]), SEEN, COUNTS, (0.0, 0.0, 0.2), 1, impressions)
     assert rows[0, 14:18].tolist() == [70, -1, -1, -1]
     assert sorted(rows[1, 14:18].tolist()) == [-1, -1, 20, 69]
@@ -153,7 +156,7 @@ def test_impressions_change_their_own_places_alone_and_without_any_these_stay_em
 
 @given(st.data())
 def test_lists_with_impressions_tell_nothing_and_hold_nothing_wrong(data):
-    """The retriever's positions stay the same, and no added item is relevant, seen or there twice."""
+    """The retriever's candidates stay the same; no added item is relevant or seen, and none occurs twice."""
     draw = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     count, width = data.draw(st.integers(1, 5)), data.draw(st.integers(4, 30))
     retrieved = np.stack([draw.permutation(N)[:width] for _ in range(count)]).astype(np.int32)
@@ -176,7 +179,7 @@ def test_lists_with_impressions_tell_nothing_and_hold_nothing_wrong(data):
         assert not np.isin(impressions, [*right[query], *seen[query]]).any()
         filled = row[row >= 0]
         assert len(set(filled)) == len(filled)
-        # A place stays empty only where nothing is left to fill it with.
+        # A position for impressions is empty only if no impression is left.
         left = set(shown) - {*right[query], *seen[query], *filled}
         assert len(impressions) == places[2] or not left
 

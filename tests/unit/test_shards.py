@@ -1,4 +1,4 @@
-"""The join in parts: at any limit of bytes the same results, and no array above the limit."""
+"""The join in parts: the limit of bytes per part does not change the result, and no array is above the limit."""
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ SPEC = join.JoinSpec("temporal_per_user", 0.2, 0.2, seed=3)
 
 @pytest.fixture(scope="module")
 def tables():
-    """Return events, users and items in several chunks, with texts, lists, numbers and missing values."""
+    """Return tables of events, users and items in several chunks, with text, lists, numbers and missing values."""
     rng = np.random.default_rng(0)
     users = pa.table(
         {

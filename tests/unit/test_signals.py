@@ -1,4 +1,4 @@
-"""The names of the signals of rankers, and the names that they leave for features."""
+"""The names of the rankers' signals, and the feature names that they forbid."""
 
 import pytest
 from facts import facts

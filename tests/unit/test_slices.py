@@ -1,4 +1,4 @@
-"""Which queries and which items each slice holds."""
+"""The queries and the items in each slice."""
 
 import numpy as np
 import pyarrow as pa
@@ -77,9 +77,9 @@ def test_wrong_columns():
 @pytest.mark.parametrize(
     ("counts", "head"),
     [
-        ([1, 5, 0, 4], [False, True, False, False]),  # 5 of 10 is half
-        ([2, 4, 0, 4], [False, True, False, True]),  # 4 of 10 is not
-        ([1, 1, 1, 1], [True, True, False, False]),  # alike: the first in the catalogue
+        ([1, 5, 0, 4], [False, True, False, False]),  # item 1 has 5 of 10 events, which is half
+        ([2, 4, 0, 4], [False, True, False, True]),  # item 1 has 4 of 10 events, so the head needs another item
+        ([1, 1, 1, 1], [True, True, False, False]),  # of equal items, the first in the catalogue are the head
         ([0, 0, 0], [False, False, False]),
     ],
 )
@@ -92,7 +92,7 @@ def test_head_is_the_fewest_items_that_make_half_of_train(counts, head):
 
 
 def test_of_equally_popular_items_the_first_in_the_catalogue_are_the_head():
-    # 100 items with 2 events and 900 with one: half of 1,100 takes the 100 and the first 350 others.
+    # 100 items have 2 events and 900 have one. The 100 items and the first 350 others have half of the 1,100 events.
     counts = np.where(np.arange(1000) % 10 == 0, 2, 1)
     found = slices.of_items(counts)[2]
     assert found.name == "item:head"

@@ -1,4 +1,4 @@
-"""Which deliveries are read: the same spans of every dated table, of each its newest version."""
+"""The choice of deliveries: the same spans for all tables whose paths mark spans, in their newest versions."""
 
 import datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which split an event belongs to, by hand and against oracles in plain Python."""
+"""The split of an event, compared with values found by hand and with oracles in plain Python."""
 
 import numpy as np
 import pytest
@@ -14,13 +14,13 @@ SIZES = st.lists(st.integers(1, 30), max_size=6)
 
 
 def grouped(sizes):
-    """Return starts, counts and seconds of users with so many events, each event in a second of its own."""
+    """Return the start and number of each user's events, and their seconds; each event has a different second."""
     starts, counts = join.runs(np.repeat(np.arange(len(sizes)), sizes))
     return starts, counts, np.arange(len(starts))
 
 
 def by_second(users):
-    """Return starts, counts and seconds of users with so many events in each of their seconds."""
+    """Return the same as `grouped` for users with the given numbers of events in each of their seconds."""
     starts, counts = join.runs(np.repeat(np.arange(len(users)), [sum(each) for each in users]))
     return starts, counts, join.runs(np.repeat(np.arange(sum(map(len, users))), [n for each in users for n in each]))[0]
 
@@ -36,7 +36,7 @@ def test_shares_of_a_hundred_events():
 
 
 def test_a_share_that_binary_fractions_miss_is_cut_where_it_says():
-    # 1 - 0.2 - 0.1 is 0.7000000000000001 to a computer.
+    # In floating point 1 - 0.2 - 0.1 is 0.7000000000000001.
     assert splits.cuts(np.arange(11), 0.2, 0.1) == (7, 9)
 
 
@@ -59,7 +59,7 @@ def test_no_events_have_a_cut_all_the_same():
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=200, unique=True), SHARES)
-def test_shares_are_met_to_one_event(times, shares):
+def test_shares_are_exact_to_one_event(times, shares):
     times = np.array(times)
     split = splits.temporal(times, splits.cuts(times, *shares))
     for index, share in ((1, shares[0]), (2, shares[1])):
@@ -76,7 +76,7 @@ def test_the_last_share_of_each_user_s_events():
 
 
 def test_a_second_has_the_split_of_its_last_event():
-    # Eval begins at place 8 of 10, test at place 9.
+    # By the shares, of the positions 0 to 9 of the events, eval is 8 and test is 9.
     assert splits.temporal_per_user(*by_second([[7, 3]]), 0.1, 0.1).tolist() == [0] * 7 + [2] * 3
     assert splits.temporal_per_user(*by_second([[6, 3, 1]]), 0.1, 0.1).tolist() == [0] * 6 + [1] * 3 + [2]
     assert splits.temporal_per_user(*by_second([[6, 2, 2]]), 0.1, 0.1).tolist() == [0] * 8 + [2] * 2
@@ -143,7 +143,7 @@ def test_leave_one_out_has_one_test_event_of_each_user_with_two_seconds(users):
         assert (mine == splits.LEFT_OUT).sum() == left_out
 
 
-# ---- nothing may be empty ----
+# ---- empty splits ----
 
 
 def test_an_empty_split_is_refused_with_the_counts():

@@ -1,4 +1,4 @@
-"""Splits that are no cut in time: random, by folds, given."""
+"""Splits that are not ordered in time: random, by folds, and given."""
 
 import numpy as np
 import pyarrow as pa
@@ -32,7 +32,7 @@ def spec(method, **more):
 
 
 def by_event(joined):
-    """Return (user, item, time) → split, whatever the order."""
+    """Return (user, item, time) of each event → its split."""
     return by_key(joined.table(np.ones(len(joined), bool)), joined.split)
 
 
@@ -62,15 +62,15 @@ def test_neither_order_nor_shards_change_an_event_s_split(events, method, more):
     assert sharded == whole
 
 
-def test_another_seed_is_another_split_and_shares_are_met(events):
+def test_another_seed_gives_another_split_with_the_same_shares(events):
     first, second = (join.join(events, USERS, ITEMS, spec("random", seed=seed)).split for seed in (7, 8))
     assert np.bincount(first) / N == pytest.approx([0.7, 0.1, 0.2], abs=0.01)
-    # Independent: as many agree as chance makes agree.
+    # The splits of two seeds are independent, so they agree with the probability of chance.
     assert (first == second).mean() == pytest.approx(0.7**2 + 0.1**2 + 0.2**2, abs=0.015)
 
 
 def test_no_column_decides_alone(events):
-    """Events of one user, one item or one second are spread like all others."""
+    """The events of one user, of one item or of one second have the same shares of splits as all events."""
     items, times = pa.array(["i0"] * 6000), np.zeros(6000, np.int64)
     several = pa.array([f"u{row}" for row in range(6000)])
     for users, things, when in (

@@ -1,4 +1,4 @@
-"""The summary of a run: within 80 columns, with what the rules judge and how each went."""
+"""The summary of a run: at most 80 columns, with the metrics of the rules and the result of each rule."""
 
 import io
 import json
@@ -68,7 +68,7 @@ def test_no_line_is_longer_than_80_columns_and_no_figure_is_cut(rules, scale, mo
     lines = lines_of(evaluation(rules, scale, more))
     assert max(map(len, lines)) <= 80
     assert not any("…" in line for line in lines)
-    assert sum(bool(re.search(r"\[[\d.,]+, [\d.,]+\]", line)) for line in lines) == 5  # an interval a model
+    assert sum(bool(re.search(r"\[[\d.,]+, [\d.,]+\]", line)) for line in lines) == 5  # one interval per model
     assert sum(bool(re.search(r"\[[-+\d.,]+, \+[\d.,]+\]$", line.rstrip())) for line in lines) == 4
 
 

@@ -1,4 +1,4 @@
-"""Reading a table's file: valid input, and the error of every bad input with file, place, value and what to do."""
+"""Reading the file of a table: valid input, and errors that name file, row, column, value and what to do."""
 
 from datetime import UTC, date, datetime
 
@@ -11,7 +11,7 @@ from tables_of_tests import EVENTS, GOOD, HEADER, ITEMS, NOW, events, put, read,
 from components.table_example_gen import files
 from components.table_example_gen.spec import TableSpec
 
-# ---- what is taken ----
+# ---- valid input ----
 
 
 def test_csv_and_parquet_of_the_same_table_are_the_same(tmp_path):
@@ -90,7 +90,7 @@ def test_spec_survives_json():
     assert TableSpec.model_validate_json(ITEMS.model_dump_json()) == ITEMS
 
 
-# ---- every bad input ----
+# ---- invalid input ----
 
 BAD_ROWS = {
     "empty id": (",2,3,4", "column 'user_id'", "empty", "on_invalid"),
@@ -117,7 +117,7 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize(("row", "column", "found", "todo"), BAD_ROWS.values(), ids=list(BAD_ROWS))
-def test_bad_row_is_told_or_dropped(tmp_path, row, column, found, todo):
+def test_a_bad_row_is_reported_or_dropped(tmp_path, row, column, found, todo):
     row = row.encode() if isinstance(row, str) else row
     content = HEADER.encode() + GOOD.encode() + b"\n" + row + b"\n3,2,4,5\n"
     path = put(tmp_path, "events.csv", content)
@@ -165,7 +165,7 @@ def test_features_of_a_wrong_kind(tmp_path):
     assert lacking(message, "row 1, column 'maker': 2.5 … double") == []
 
 
-def test_all_kinds_of_fault_are_told_at_once_with_their_number(tmp_path):
+def test_all_kinds_of_problems_are_reported_at_once_with_their_number(tmp_path):
     rows = ["1,2,3,9", "1,2,4,9", ",2,3,4", "1,2,x,4", "5", "1,1,1,1", "1,1,1,1"]
     message = refused(put(tmp_path, "e.csv", HEADER + "\n".join(rows) + "\n"), EVENTS)
     assert len(message.splitlines()) == 5

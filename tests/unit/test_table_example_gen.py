@@ -1,4 +1,4 @@
-"""Several files of one table: keys across them, the report, and that what was planned is what is written."""
+"""A table with several files: keys across the files, the report, and that the written rows are those of the plan."""
 
 import pickle
 import random
@@ -21,7 +21,7 @@ USERS = TableSpec(table="users", features={"age": {"kind": "numeric"}}, max_drop
 
 
 def plan_for(contents: dict[str, str], folder: Path, spec: TableSpec, shards: int = 1) -> tuple[Plan, list[str]]:
-    """Return the plan of tables as the executor makes it: Beam promises no order, and passes everything as bytes."""
+    """Write the files of a table; return their plan, computed in random order as in Beam, and their paths."""
     paths = []
     for name, content in contents.items():
         (folder / name).write_text(content)

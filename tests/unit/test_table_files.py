@@ -1,4 +1,4 @@
-"""Whole files of a table that cannot be read, or not as they are: each says what it is and what to do."""
+"""Errors of table files that cannot be read: each names the problem and what to do."""
 
 import os
 
@@ -94,7 +94,7 @@ def test_truncated_parquet(tmp_path):
 
 def test_what_is_no_regular_file_is_never_opened(tmp_path):
     for name in ("e.csv", "e.parquet"):
-        os.mkfifo(tmp_path / name)  # opening it would wait for a writer
+        os.mkfifo(tmp_path / name)  # opening a FIFO would block until a writer opens it
         assert lacking(refused(tmp_path / name, EVENTS), f"{tmp_path / name}: … FIFO") == []
     os.symlink("/dev/zero", tmp_path / "zero.csv")
     assert "character device" in refused(tmp_path / "zero.csv", EVENTS)

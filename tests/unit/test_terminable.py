@@ -1,4 +1,4 @@
-"""A request to stop that came at a moment when what Python raises is lost."""
+"""A signal to stop that arrives while Python discards exceptions."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ def test_a_request_that_was_lost_is_raised_again(number):
     before = signal.getsignal(number)
     with terminable() as raise_if_stopped:
         raise_if_stopped()
-        with contextlib.suppress(KeyboardInterrupt):  # as a destructor loses it
+        with contextlib.suppress(KeyboardInterrupt):  # as a destructor discards an exception
             os.kill(os.getpid(), number)
         with pytest.raises(KeyboardInterrupt) as caught:
             raise_if_stopped()

@@ -1,4 +1,4 @@
-"""What diversity costs: each point is what the lists at its weight are worth, and the served one is among them."""
+"""Accuracy against diversity: a point has the metrics of the lists at one weight; one has the configured weight."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""`twostep tune` before anything runs, and what it shows when a search has ended."""
+"""The command `twostep tune`: its checks before the search, and the summary after the search."""
 
 import io
 
@@ -15,7 +15,7 @@ from trainer.tuning.records import Trial
 
 @pytest.fixture
 def file(tmp_path):
-    """Return a configuration with its three tables."""
+    """Return a configuration file, with its three tables beside it."""
     (tmp_path / "data").mkdir()
     for name in ("interactions", "users", "items"):
         (tmp_path / "data" / f"{name}.parquet").touch()
@@ -41,7 +41,7 @@ def test_what_is_wrong_is_said_before_anything_runs(file):
     assert not (file.parent / "runs").exists()
 
 
-def test_a_file_is_overwritten_only_where_that_is_asked_for(file):
+def test_a_file_is_overwritten_only_with_force(file):
     there = file.with_name("shop.tuned.yaml")
     there.write_text("mine")
     assert f"{there} exists" in refused(file)
@@ -53,7 +53,7 @@ def test_the_copy_stays_where_its_data_is_found(file):
     assert "data.root" in refused(file, "--output", file.parent / "other" / "a.yaml")
 
 
-# ---- what is shown ----
+# ---- the summary ----
 
 CONFIGURED = {"l2": 300.0, "hidden": [64]}
 TRIALS = [Trial(1, CONFIGURED, 0.12), *(Trial(n, {"l2": n / 10, "hidden": []}, 0.12 + n / 1000) for n in range(2, 9))]

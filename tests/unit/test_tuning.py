@@ -1,4 +1,4 @@
-"""What a search may try, the records it goes on from, and the file it writes. The search itself: tests/contract."""
+"""The search space, the records of trials, and the tuned configuration; tests/contract has the search itself."""
 
 import textwrap
 from typing import Literal
@@ -19,7 +19,7 @@ from trainer.tuning.space import Choices, Range, among, between
 
 
 class Model(Settings):
-    """A model with one setting of each kind."""
+    """The settings of a model, with one setting of each type."""
 
     size: int = Field(8, ge=1, json_schema_extra=between(4, 64, log=True))
     rate: float = Field(0.1, gt=0, json_schema_extra=between(0.01, 1, log=True))
@@ -77,7 +77,7 @@ def test_what_is_declared_can_be_changed_and_left_out():
         (dict.fromkeys(["size", "rate", "share", "layers", "window"]), "search space … empty"),
     ],
 )
-def test_what_cannot_be_tried_is_told_before_anything_runs(changes, message):
+def test_a_wrong_search_space_is_an_error_before_anything_runs(changes, message):
     with pytest.raises(ValueError, match=facts(message)):
         space.resolve(Model(), changes)
 

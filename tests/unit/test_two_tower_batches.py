@@ -1,4 +1,4 @@
-"""What a step of the two-tower reads: histories without the future, negatives with the right odds, hidden ids."""
+"""The training batches of the two-tower model: causal histories, sampled negatives with their odds, and hidden ids."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_a_sample_of_a_history_is_even_and_leaves_the_event_out():
     assert histories.of(np.array([17]), draw)[1].tolist() == [size - 1]
 
 
-def test_positives_are_what_the_users_met_wherever_the_pool_has_them():
+def test_positives_are_the_items_of_the_users_at_every_position_of_the_pool():
     histories = Histories(USERS, ITEMS, TIMES, causal=True, longest=9, read=9)
     pairs = histories.positives(np.array([0, 6, 4]), np.array([8, 3, 9, 5]))
     assert sorted(map(tuple, pairs.tolist())) == [(0, 0), (0, 3), (1, 2)]
@@ -101,7 +101,7 @@ def test_uniform_negatives_and_a_pool_come_from_the_whole_catalogue():
     )
     for batch in made:
         assert len(batch["candidate"][names.ITEM_ID]) == len(batch["log_expected"]) == 150
-        np.testing.assert_array_equal(np.sort(batch["pool"][names.ITEM_ID]), np.arange(1, 21))  # no more than there are
+        np.testing.assert_array_equal(np.sort(batch["pool"][names.ITEM_ID]), np.arange(1, 21))  # the whole catalogue
         pairs = batch["pool_positives"]
         assert pairs[:, 0].max() < 100
         assert pairs[:, 1].max() < 20
@@ -109,7 +109,7 @@ def test_uniform_negatives_and_a_pool_come_from_the_whole_catalogue():
     np.testing.assert_allclose(np.bincount(uniform, minlength=20), 1000, rtol=0.2)
 
 
-def test_what_a_user_met_is_no_negative_but_the_event_keeps_its_own():
+def test_other_items_of_a_user_are_not_negatives_of_an_event():
     made = batches(Sampling(batch_size=100, uniform=50, pool=0, exclude_positives=True, id_dropout=0.0, oov_buckets=4))
     batch = next(iter(made))
     histories = {user: set(made.items[made.user_columns[names.USER_ID] == user]) for user in range(1, 31)}
@@ -132,7 +132,7 @@ def test_hidden_ids_are_out_of_vocabulary_ones():
         assert set(ids[hidden]) == set(range(known + 1, known + 5))
     kept = batch["candidate"][names.ITEM_ID] <= 20
     np.testing.assert_array_equal(batch["candidate"][names.ITEM_ID][kept], batch["rows"][kept] + 1)
-    assert (made.item_columns[names.ITEM_ID] <= 20).all()  # hidden in the batch alone
+    assert (made.item_columns[names.ITEM_ID] <= 20).all()  # ids are hidden in the batch, not in the data
 
 
 def test_batches_are_the_same_under_a_seed_and_others_under_another():

@@ -1,4 +1,4 @@
-"""User-based neighbours in the graph, against NumPy on dense matrices."""
+"""The scores of user-based nearest neighbours, compared with NumPy on dense matrices."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -30,7 +30,7 @@ def data():
 
 
 def expected(data, settings, history):
-    """Return [N] scores by definition, with the query as one more row of the matrix with the same weights."""
+    """Return the scores of all items, [N], by definition: the query is one more row of the weighted matrix."""
     counts = interactions.user_item_counts(data.users, data.items, N_ITEMS)
     table = weighting.weighted(counts, settings.weighting).toarray()
     query = np.bincount(history, minlength=N_ITEMS).astype(float)
@@ -66,14 +66,14 @@ def test_scores_are_those_of_the_definition(data, name, similarity, neighbours):
         np.testing.assert_allclose(scores, expected(data, settings, history), rtol=1e-4, atol=1e-7)
 
 
-def test_nothing_met_gives_popularity(data):
+def test_an_empty_history_gives_popularity(data):
     model = user_knn.fit(UserKNNSettings(shrinkage=0.0), data, 0)
     [scores] = model.scores({"history": tf.constant([["", "never heard of"]])}).numpy()
     popular = np.bincount(data.items, minlength=N_ITEMS)
     np.testing.assert_allclose(scores, 1e-6 * popular / popular.max(), rtol=1e-5)
 
 
-def test_an_item_is_like_those_its_users_met(data):
+def test_an_item_is_similar_to_the_items_of_its_users(data):
     settings = UserKNNSettings(neighbours=4)
     found = user_knn.fit(settings, data, 0).item_scores(tf.constant([6], tf.int64)).numpy()[0]
     np.testing.assert_allclose(found, expected(data, settings, [6]), rtol=1e-4, atol=1e-7)

@@ -1,4 +1,4 @@
-"""A column of vectors: text and lists in, lists of exactly so many numbers out, and what is no vector."""
+"""Columns of vectors: text and lists become lists of the configured size; other values are errors."""
 
 import pyarrow as pa
 import pytest

@@ -1,4 +1,4 @@
-"""The weights of the user–item matrix, by hand and against `implicit`, and the largest entries of rows."""
+"""The weights of the user–item matrix, computed by hand and by `implicit`, and the largest entries of rows."""
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +12,7 @@ from trainer.retrieval import interactions
 from trainer.retrieval.neighbours import nearest, weighting
 
 COUNTS = sp.csr_matrix(np.array([[1, 0, 4, 1], [0, 2, 1, 0], [0, 0, 1, 0]], np.float32))
-FREQUENT = np.log(4 / (1 + np.array([1, 1, 3, 1])))  # of each column's rows
+FREQUENT = np.log(4 / (1 + np.array([1, 1, 3, 1])))  # 1, 1, 3 and 1 of 3 rows have a column
 
 
 def test_counts_of_pairs_in_the_order_of_the_users():
@@ -29,7 +29,7 @@ def test_unweighted_pairs_are_ones_and_the_counts_stay_as_they_were():
 def test_tf_idf_by_hand():
     found = weighting.weighted(COUNTS, "tf_idf").toarray()
     np.testing.assert_allclose(found, np.sqrt(COUNTS.toarray()) * FREQUENT, rtol=1e-6)
-    assert found[:, 2].tolist() == [0, 0, 0]  # what everyone has says nothing
+    assert found[:, 2].tolist() == [0, 0, 0]  # a column that every row has gets weight 0
 
 
 def test_bm25_by_hand():
@@ -42,7 +42,7 @@ def test_bm25_by_hand():
 
 @pytest.mark.parametrize("name", ["tf_idf", "bm25"])
 def test_as_implicit_weighs_but_for_one_row_more(name):
-    # Theirs takes ln(rows) - ln(1 + rows that have it): below zero for a column that every row has.
+    # `implicit` uses ln(rows) - ln(1 + rows that have the column), which is below 0 if every row has the column.
     counts = sp.random(30, 12, density=0.3, random_state=0, format="csr", dtype=np.float32)
     counts.data = np.ceil(counts.data * 5)
     theirs = tfidf_weight(counts) if name == "tf_idf" else bm25_weight(counts, K1=weighting.K1, B=weighting.B)
@@ -66,8 +66,8 @@ def test_a_column_that_every_row_has_stores_no_entry(name):
 
 @pytest.mark.parametrize("name", ["none", "tf_idf", "bm25"])
 @pytest.mark.parametrize("similarity", ["cosine", "jaccard"])
-def test_a_user_who_met_every_item_leaves_neighbours_of_every_item(name, similarity):
-    # item_knn weighs items as rows: user 0, who met all, is the column that every row has.
+def test_a_user_with_every_item_leaves_neighbours_of_every_item(name, similarity):
+    # item_knn weights the matrix with items as rows, so user 0, who has every item, is a column that every row has.
     counts = sp.csr_matrix(np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32))
     table = weighting.weighted(counts.T.tocsr(), name).T.tocsr()
     found, alike = nearest.nearest(table, 2, 0.0, similarity)

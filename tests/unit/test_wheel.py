@@ -1,4 +1,4 @@
-"""The wheel: it holds every file of the packages, and the command line works from it alone."""
+"""The wheel: it contains every file of the packages, and the command line works with the wheel alone."""
 
 import configparser
 import shutil
@@ -21,7 +21,7 @@ def files_of(folder: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def checkout(root, tmp_path_factory):
-    """Return a copy of what the wheel is built from, so that a build leaves nothing in the repository."""
+    """Return a copy of the sources of the wheel, so that the build writes no file to the repository."""
     folder = tmp_path_factory.mktemp("checkout")
     for package in PACKAGES:
         shutil.copytree(root / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
@@ -32,7 +32,7 @@ def checkout(root, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def installed(checkout, tmp_path_factory):
-    """Return the folder that the wheel is unpacked into, as an installer does."""
+    """Build the wheel, unpack it as an installer does, and return the folder."""
     built, folder = tmp_path_factory.mktemp("dist"), tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(built), str(checkout)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -45,7 +45,7 @@ def installed(checkout, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def twostep(installed, tmp_path_factory):
-    """Return a function that runs the wheel's console script away from the repository."""
+    """Return a function that runs the console script of the wheel in a folder outside the repository."""
     (path,) = installed.glob("*.dist-info/entry_points.txt")
     entry_points = configparser.ConfigParser()
     entry_points.read(path)

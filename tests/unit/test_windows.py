@@ -1,4 +1,4 @@
-"""Windows of events before eval, in time and of each user."""
+"""Windows of events before eval: one range of timestamps for all users, or one for each user."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Wrong use of the command line: exit code 2 or 1 and one clear message, whatever is wrong."""
+"""Wrong use of the command line: exit code 2 or 1 and one clear message for each error."""
 
 import os
 import re
@@ -20,7 +20,7 @@ DEEP = "[" * 100_000
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """Return a folder with `ok.yaml` and its tables, and with files that are no configuration."""
+    """Return a folder with the configuration `ok.yaml`, its tables, and files that are not configurations."""
     (tmp_path / "ok.yaml").write_text(VALID)
     (tmp_path / "interactions.csv").write_text("user_id,item_id,timestamp\n")
     (tmp_path / "users.csv").write_text("user_id\n")

@@ -1,4 +1,4 @@
-"""Every key of a configuration with values of the wrong kind: refused with one message, or taken, never a crash."""
+"""Values of the wrong type for each key of a configuration: an error with one message or a valid value, no crash."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -28,7 +28,7 @@ PLACES = sorted({*places(tree())})
 
 
 def text_of(place: tuple[str, ...], value: str) -> str:
-    """Return a configuration in flow style with `value` at `place`, and else what is required."""
+    """Return a YAML configuration in flow style with `value` at the key `place` and with the required keys."""
     if (place[:2] == ("evaluation", "rules") and len(place) > 2) or (
         place[:2] == ("reranking", "caps") and len(place) > 2
     ):

@@ -1,4 +1,4 @@
-"""What a configuration file may hold as YAML: plain values, bounded, each key once."""
+"""The YAML that a configuration file may contain: plain values of bounded size, and unique keys."""
 
 import os
 import time
