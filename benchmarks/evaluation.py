@@ -105,7 +105,7 @@ def _peak() -> float:
 
 
 def main() -> int:
-    """Measure each size in its own process and print the table; with `--size`, measure that size in this process."""
+    """Measure each size (queries, items) in a process of its own, or only the one of `--size` in this process."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--size", type=int, nargs=2, metavar=("QUERIES", "ITEMS"), help="measure one size, and print it as JSON"

@@ -1,6 +1,7 @@
 """Fixtures and hooks for all tests: the folder of the code, a dataset, and the distribution of tests to workers."""
 
 import gc
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,13 @@ def _scope(file: Path) -> str:
 
 
 def pytest_sessionstart() -> None:
-    """Switch off garbage collection, which slows imports, while the tests are imported; see `core.garbage`."""
+    """Prepare the process of a worker.
+
+    Garbage collection is off while the tests are imported, since it slows imports; see `core.garbage`. A shell ignores
+    SIGINT in background jobs, and some tests send it.
+    """
     gc.disable()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

@@ -14,7 +14,10 @@ from transform.features import bucket_name, vocabulary_name, weight_name
 
 
 def index(column: tf.SparseTensor, name: str, min_count: int, oov_buckets: int) -> tf.Tensor:
-    """Return the index of each row's first value in the vocabulary of `name`: [B]."""
+    """Return the vocabulary index of each row's first value: [B], from 1; 0 for a row without a value.
+
+    An out-of-vocabulary value has one of `oov_buckets` indices after those of the vocabulary, by its hash.
+    """
     return first(in_vocabulary(column, name, min_count, oov_buckets))
 
 

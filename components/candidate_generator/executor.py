@@ -75,7 +75,7 @@ class Executor(base_executor.BaseExecutor):
         lists_with_relevant = dict.fromkeys(lists, 0)
         impressions_used = 0
         for window, known, target in _windows(events, settings.windows):
-            # An early model has no index, so it scores all items itself.
+            # Only the released model has an index; the early model of a window scores all items.
             source = CandidateSource(run / early_model(window), None, items, features)
             query_set = queries.build(known, target, max_queries=settings.max_queries, **common)
             answers = retrieved(source, query_set, f"learn_{window}" if window else "learn")

@@ -70,7 +70,7 @@ def repeats_of(parts: Iterable[pa.Table], spec: TableSpec) -> Repeats:
     """Return the duplicates among all keys of a shard.
 
     Args:
-      parts: key tables in any order, each with rows of one file, ascending.
+      parts: tables of `key_table` in any order, each with rows of one file in the order of their row numbers.
       spec: the specification of the table.
     """
     tables = sorted((part for part in parts if part.num_rows), key=lambda part: (_file(part, 0), part[ROW][0].as_py()))

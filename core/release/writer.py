@@ -185,7 +185,7 @@ def _put_in_force(folder: Path, version: str) -> None:
     before = path.read_text(encoding="utf-8", errors="replace").strip() if path.is_file() else ""
     config = pushed.configuration(folder, version)  # before any change, since copying missing models can fail
     if before != version:
-        if reader.VERSION.fullmatch(before):  # a damaged value is replaced, and not kept in the history
+        if reader.VERSION.fullmatch(before):  # a damaged value is no version
             _replace_lines(folder / reader.HISTORY, [*reader.history(folder), before])
         _replace_lines(path, [version])
     if config is not None:

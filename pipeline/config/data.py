@@ -121,7 +121,7 @@ class Interactions(Events):
 
 
 class Spans(Settings):
-    """The selection of the deliveries that are read, for tables whose paths mark spans."""
+    """The selection of the deliveries that are read, for tables whose path contains `{SPAN}` or a date."""
 
     newest: int | None = Field(
         None, ge=1, le=10_000, description="The number of newest spans that are read together; 1 by default."
@@ -151,10 +151,12 @@ class Data(Settings):
     dataset: str | None = Field(None, description="A dataset fetched by `twostep data get`, instead of `root`.")
     root: str | None = Field(None, description="The folder of the tables, relative to the folder of this file.")
     spans: Spans = Field(
-        default=Spans(), description="The deliveries that are read, for all tables whose paths mark spans."
+        default=Spans(),
+        description="The deliveries that are read, for all tables whose path contains `{SPAN}` or a date such as "
+        "`{YYYY}-{MM}-{DD}`.",
     )
     interactions: Interactions = Field(
-        default=Interactions(path="interactions.parquet"), description="The interactions."
+        default=Interactions(path="interactions.parquet"), description="The table of interactions."
     )
     users: Table | None = Field(
         default=Table(path="users.parquet"),

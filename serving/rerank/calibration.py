@@ -79,7 +79,7 @@ class CalibrationTerm:
         self._candidate, self._category, self._share = matrix.row[useful], matrix.col[useful], matrix.data[useful]
 
     def gains(self) -> np.ndarray:
-        """Return [Q, C] the gain of each candidate, at least 0."""
+        """Return [Q, C], at least 0: the part of the decrease of C(p, q) that differs between candidates."""
         size = self._selected + 1
         before = (1 - SMOOTHING) * self._sums / size + SMOOTHING * self._target
         added = (1 - SMOOTHING) * self._share / size

@@ -277,6 +277,11 @@ def test_without_ratings_relevance_is_the_only_task_and_the_log_says_so(world):
     assert log["tasks"] == ["relevance"]
 
 
+def test_tasks_without_hidden_layers_predict_from_the_inputs(world):
+    ranker, _ = fit("mmoe", world.ranking_data, hidden=())
+    assert np.isfinite(scores_of(ranker, world.ranking_data.validation)).all()
+
+
 # ---- the one-standard-error rule ----
 
 

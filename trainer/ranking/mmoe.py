@@ -21,15 +21,17 @@ from trainer.ranking.settings import MMoESettings
 class Task(tf.keras.layers.Layer):
     """The gate and tower that predict one task: inputs [B, C, X] and outputs of E experts [B, C, E, D] → [B, C, 1]."""
 
-    def __init__(self, experts: int, units: int):
+    def __init__(self, experts: int, units: tuple[int, ...]):
         super().__init__()
         self.gate = tf.keras.layers.Dense(experts, "softmax", use_bias=False)
-        self.tower = tf.keras.layers.Dense(units, "relu")
+        self.tower = [tf.keras.layers.Dense(size, "relu") for size in units]
         self.out = tf.keras.layers.Dense(1, kernel_initializer="zeros")
 
     def call(self, start, experts):
         mixed = tf.reduce_sum(self.gate(start)[..., tf.newaxis] * experts, axis=-2)
-        return self.out(self.tower(mixed))
+        for layer in self.tower:
+            mixed = layer(mixed)
+        return self.out(mixed)
 
 
 class MMoE(training.Network):
@@ -41,7 +43,7 @@ class MMoE(training.Network):
         self.inputs_layer, self.signal_weights = CandidateInputs(settings, data), training.SignalWeights(data)
         self.dropout = tf.keras.layers.Dropout(settings.dropout)
         self.experts = [Deep(settings) for _ in range(settings.experts)]
-        self.relevance, self.rating = (Task(settings.experts, settings.hidden[-1]) for _ in range(2))
+        self.relevance, self.rating = (Task(settings.experts, settings.hidden[-1:]) for _ in range(2))
         ratings = _ratings(data)
         self.rated = len(ratings) > 0
         if self.rated:
