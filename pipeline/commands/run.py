@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pipeline.config import Config
     from pipeline.runners.progress import NodeResult
 
+MAX_WORKERS = 64
+
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     """Add the command `run`."""
@@ -36,6 +38,13 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         "--dry-run", action="store_true", help="print the nodes, tables and folders without running anything"
     )
     parser.add_argument("--until", metavar="NODE", help="run only this node and the nodes that it depends on")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        metavar="N",
+        help="run up to N nodes side by side, each in a process of its own; 1 runs one node after the other in one "
+        "process. Default: as many as the cores and the free memory allow, at most 3",
+    )
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object to stdout at the end, and the progress to stderr"
     )
@@ -71,6 +80,8 @@ def _checked_run(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
     from pipeline.config import list_lengths, paths
     from pipeline.runners import local, logs
 
+    if arguments.workers is not None and not 1 <= arguments.workers <= MAX_WORKERS:
+        raise UsageError(f"--workers should be from 1 to {MAX_WORKERS}; found {arguments.workers}")
     loaded = config.load(arguments.config)
     files = paths.table_files(loaded, arguments.config)
     list_lengths.check_files(loaded, files[names.ITEMS])
@@ -107,7 +118,7 @@ def _run(
     """Run the pipeline, print its summary, and add the results to `answer`, the object that `--json` prints."""
     from pipeline.config import list_lengths, paths
     from pipeline.lineage import records
-    from pipeline.runners import local, retention
+    from pipeline.runners import local, retention, workers
     from pipeline.runners.progress import Progress
 
     progress = Progress(console)
@@ -124,7 +135,8 @@ def _run(
             list_lengths.check_joined(config, outcome.folder(node_ids.EVENT_JOINER, "examples"))
 
     try:
-        local.run(pipeline, progress, run_id, raise_if_stopped, arguments.until, check)
+        with workers.forked(arguments.workers or workers.number()) as pool:
+            local.run(pipeline, progress, run_id, raise_if_stopped, arguments.until, check, pool)
         store = records.open_store(paths.metadata_file(config))
         retention.collect(store, paths.pipeline_root(config), config.keep_runs)
         answer |= summary.facts(config, progress.results)

@@ -24,12 +24,12 @@ _MAX_SHOWN = 5  # the number of best trials that are printed
 class TrialLines(Progress):
     """The progress of a search, which prints a line for each finished trial."""
 
-    def update(self, text: str) -> None:
+    def update(self, name: str, text: str) -> None:
         """Print the line of a finished trial; show any other report as `Progress` does."""
         if text.startswith(LINE):
             self._print(Text(f"  {printable(text)}"))
         else:
-            super().update(text)
+            super().update(name, text)
 
 
 def show(step: str, trials: Sequence[Trial], configured: dict[str, Any], console: Console) -> None:

@@ -1,32 +1,30 @@
-"""The local runner: runs the nodes of a pipeline one after the other, from the cache if possible.
+"""The local runner: runs the nodes of a pipeline, side by side in workers if there are any, from the cache if possible.
 
-Like `tfx.orchestration.local.LocalDagRunner`, with progress, results and errors for the caller.
+Like `tfx.orchestration.local.LocalDagRunner`, with workers, and with progress, results and errors for the caller.
 """
 
-import core.tf  # before TFX, which imports TensorFlow
+import core.tf  # noqa: F401 - before TFX, which imports TensorFlow
 
 import contextlib
 import datetime
-import errno
 import logging
-import os
-import re
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-import core.errors
 from core import progress
 from core.errors import TwostepError
 from pipeline.dag.plan import needed_by
 from pipeline.lineage import records
+from pipeline.runners.failures import explained
 from pipeline.runners.progress import NodeResult, Progress, State
+from pipeline.runners.workers import Workers
 
-# Errors of C++ libraries and of SQLite have a message but no error number.
-_DISK_FULL = re.compile(f"{os.strerror(errno.ENOSPC)}|database or disk is full")
 _RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
 
 
@@ -42,8 +40,9 @@ def run(
     raise_if_stopped: Callable[[], None] = lambda: None,
     until: str | None = None,
     check: Callable[[list[NodeResult]], None] = lambda results: None,
+    workers: Workers | None = None,
 ) -> list[NodeResult]:
-    """Run a `tfx.dsl.Pipeline` in this process; take nodes whose inputs and settings did not change from the cache.
+    """Run a `tfx.dsl.Pipeline`; take nodes whose inputs and settings did not change from the cache.
 
     When a stopped or failed run is started again, earlier nodes come from the cache, so it resumes at the node at which
     it stopped. The partial outputs of that node are deleted.
@@ -56,9 +55,11 @@ def run(
         raises ends the run.
       until: the last node; only it and the nodes that it depends on run. None for all nodes.
       check: called with the results so far after each node; an exception that it raises ends the run.
+      workers: the processes that run the executors of nodes which do not depend on each other; None to run one node
+        after the other in this process. If a node fails, the other workers are ended.
 
     Returns:
-      One result per node, in the order of execution.
+      One result per node, in the order in which they ended.
 
     Raises:
       UsageError: there is no node `until`.
@@ -69,6 +70,8 @@ def run(
     from tfx.orchestration.local import runner_utils
     from tfx.orchestration.portable import runtime_parameter_utils
     from tfx.utils import telemetry_utils
+
+    from pipeline.runners import launching
 
     ir = compiler.Compiler().compile(pipeline)
     nodes = [node.pipeline_node for node in ir.nodes if not node.pipeline_node.execution_options.HasField("skip")]
@@ -81,15 +84,24 @@ def run(
     connection = deployment.metadata_connection_config
     if connection.database_connection_config.HasField("sqlite"):
         records.check_store(Path(connection.database_connection_config.sqlite.filename_uri), deep=True)
-    store = metadata.Metadata(getattr(connection, connection.WhichOneof("connection_config")))
+    lock = threading.RLock()
+
+    def new_store() -> metadata.Metadata:
+        return launching.SharedStore(getattr(connection, connection.WhichOneof("connection_config")), lock)
+
+    store = new_store()
     _remove_leftovers(store, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
     reporter.set_nodes([node.node_info.id for node in nodes])
     results: list[NodeResult] = []
     began = time.monotonic()
     with telemetry_utils.scoped_labels({telemetry_utils.LABEL_TFX_RUNNER: "local"}), _no_arguments():
-        for node in nodes:
-            raise_if_stopped()
-            results.append(_run_node(node, ir, deployment, store, reporter, raise_if_stopped))
+        for result in _in_order(
+            nodes,
+            lambda node: _run_node(node, ir, deployment, new_store(), reporter, raise_if_stopped, workers),
+            raise_if_stopped,
+            workers,
+        ):
+            results.append(result)
             check(results)
     reporter.run_finished(results, time.monotonic() - began)
     return results
@@ -122,22 +134,66 @@ def _remove_leftovers(store: Any, root: Path) -> None:
             shutil.rmtree(folder)
 
 
+def _in_order(
+    nodes: Sequence[Any],
+    run_node: Callable[[Any], NodeResult],
+    raise_if_stopped: Callable[[], None],
+    workers: Workers | None,
+) -> Iterator[NodeResult]:
+    """Yield the results of nodes, each run after the nodes that it depends on; with workers, side by side.
+
+    Args:
+      nodes: in an order in which each node follows those that it depends on.
+    """
+    if workers is None:
+        for node in nodes:
+            raise_if_stopped()
+            yield run_node(node)
+        return
+    waiting, running = {node.node_info.id: node for node in nodes}, dict[Future[NodeResult], str]()
+    with ThreadPoolExecutor(workers.count, "node") as threads:
+        try:
+            while waiting or running:
+                raise_if_stopped()
+                unfinished = {*waiting, *running.values()}
+                ready = [node for node in waiting.values() if not unfinished.intersection(node.upstream_nodes)]
+                for node in ready[: workers.count - len(running)]:
+                    running[threads.submit(run_node, node)] = node.node_info.id
+                    del waiting[node.node_info.id]
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    del running[future]
+                    yield future.result()
+        except BaseException:
+            workers.stop()  # the threads of the other nodes then end, and with them the block
+            raise
+
+
 def _run_node(
-    node: Any, ir: Any, deployment: Any, store: Any, reporter: Progress, raise_if_stopped: Callable[[], None]
+    node: Any,
+    ir: Any,
+    deployment: Any,
+    store: Any,
+    reporter: Progress,
+    raise_if_stopped: Callable[[], None],
+    workers: Workers | None,
 ) -> NodeResult:
     """Run one node and report its result. Raises: TwostepError if it fails."""
     from tfx.orchestration.local import runner_utils
     from tfx.orchestration.portable import launcher
 
-    def on_report(text: str) -> None:
-        raise_if_stopped()
-        reporter.update(text)
+    from pipeline.runners import launching
 
     node_id = node.node_info.id
+
+    def on_report(text: str) -> None:
+        raise_if_stopped()
+        reporter.update(node_id, text)
+
     logging.info("---- %s ----", node_id)
     began = time.monotonic()
     try:
-        with reporter.running(node_id), progress.listening(on_report):
+        listening = contextlib.nullcontext() if workers else progress.listening(on_report)
+        with reporter.running(node_id), listening:
             info = launcher.Launcher(
                 pipeline_node=node,
                 mlmd_connection=store,
@@ -145,6 +201,7 @@ def _run_node(
                 pipeline_runtime_spec=ir.runtime_spec,
                 executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
                 custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
+                custom_executor_operators=launching.operators(workers, on_report),
             ).launch()
             execution_id = info.execution_id if info is not None else None
             state, outputs = _outcome(store, node_id, execution_id)
@@ -153,6 +210,8 @@ def _run_node(
     except Exception as error:
         logging.exception("%s failed", node_id)
         raise_if_stopped()  # Beam and C++ code that calls Python replace the exception of a stop
+        if workers and workers.stopped:
+            raise  # another node failed
         reporter.node_finished(NodeResult(node_id, "failed", time.monotonic() - began))
         raise explained(node_id, error) from error
     result = NodeResult(node_id, state, time.monotonic() - began, outputs, execution_id)
@@ -177,51 +236,3 @@ def _outcome(store: Any, node_id: str, execution_id: int | None) -> tuple[State,
         raise TwostepError(f"{node_id}: the inputs could not be resolved. Run again with -v for the log")
     outputs = sum(event.type in (mlmd.Event.OUTPUT, mlmd.Event.INTERNAL_OUTPUT) for event in events)
     return ("cached" if execution.last_known_state == mlmd.Execution.CACHED else "done"), outputs
-
-
-def explained(node_id: str, error: BaseException) -> TwostepError:
-    """Return the TwostepError that caused the failure of a node, or else a new one with the node and the error."""
-    chain = list(_chain(error))
-    for link in chain:
-        if isinstance(link, TwostepError):
-            return link
-    for link in chain:
-        from_worker = _from_beam(str(link))
-        if from_worker is not None:
-            return from_worker
-    text = str(error).strip() or "no message"
-    if any(isinstance(link, OSError) and link.errno == errno.ENOSPC for link in chain) or _DISK_FULL.search(text):
-        return TwostepError(
-            f"{node_id} could not write: the disk is full ({os.strerror(errno.ENOSPC)}). Free some space in the run "
-            "folder and the temporary folder, and run again; earlier nodes are in the cache"
-        )
-    return TwostepError(
-        f"{node_id} failed with {type(error).__name__}: {_shortened(text)}\nRun again with -v for the log"
-    )
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and its causes, each once."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def _from_beam(text: str) -> TwostepError | None:
-    """Return the TwostepError in a message of Beam, which contains a worker's traceback as text; None without one."""
-    pattern = r"(?:^|RuntimeError: )core\.errors\.(\w+): (.*?)(?: \[while running |\n\n|\Z)"
-    matches = re.findall(pattern, text, flags=re.MULTILINE | re.DOTALL)
-    if not matches:
-        return None
-    name, message = matches[-1]
-    error = TwostepError(message)
-    error.exit_code = getattr(getattr(core.errors, name, TwostepError), "exit_code", 1)
-    return error
-
-
-def _shortened(text: str, lines: int = 6) -> str:
-    """Return the last lines of a long message; the last lines of a traceback contain the error."""
-    parts = text.splitlines()
-    return text if len(parts) <= lines else "\n".join(["…", *parts[-lines:]])

@@ -1,14 +1,16 @@
 """The progress of a run in the terminal: one line per node, with its latest report."""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.spinner import Spinner
+from rich.table import Table
 from rich.text import Text
 
 from core.printable import printable
@@ -44,6 +46,21 @@ class NodeResult:
     execution_id: int | None = None
 
 
+@dataclass
+class _Running:
+    """A running node.
+
+    Args:
+      since: when it began.
+      printed_at: when its last line was printed, where no line is redrawn; at first when it began.
+      text: its latest report.
+    """
+
+    since: float
+    printed_at: float
+    text: str = ""
+
+
 class Progress:
     """The progress of a run on a console: redrawn in a terminal, line by line elsewhere (a pipe, a log).
 
@@ -57,7 +74,8 @@ class Progress:
         self._width = 0
         self._live: Live | None = None
         self._spinner = Spinner("dots", style="blue")
-        self._name, self._since, self._text, self._printed_at = "", 0.0, "", 0.0
+        self._running: dict[str, _Running] = {}
+        self._lock = threading.RLock()
 
     def set_nodes(self, node_ids: Sequence[str]) -> None:
         """Set the nodes of the run, which determine the width of the columns."""
@@ -65,34 +83,39 @@ class Progress:
 
     @contextlib.contextmanager
     def running(self, name: str) -> Iterator[None]:
-        """Show `name` as running until the block ends."""
-        self._name, self._text = name, ""
-        self._since = self._printed_at = self._clock()
-        if self._console.is_terminal:
-            # Nothing else writes to this console, so stdout and stderr need not be redirected.
-            self._live = Live(
-                get_renderable=self._line,
-                console=self._console,
-                transient=True,
-                refresh_per_second=8,
-                redirect_stdout=False,
-                redirect_stderr=False,
-            )
-            self._live.start()
+        """Show `name` as running until the block ends; several threads may do so."""
+        with self._lock:
+            now = self._clock()
+            self._running[name] = _Running(now, now)
+            if self._console.is_terminal and self._live is None:
+                # Nothing else writes to this console, so stdout and stderr need not be redirected.
+                self._live = Live(
+                    get_renderable=self._lines,
+                    console=self._console,
+                    transient=True,
+                    refresh_per_second=8,
+                    redirect_stdout=False,
+                    redirect_stderr=False,
+                )
+                self._live.start()
         try:
             yield
         finally:
-            if self._live is not None:
-                self._live.stop()
-                self._live = None
+            with self._lock:
+                del self._running[name]
+                ended = self._live if not self._running else None
+                self._live = None if ended else self._live
+            if ended is not None:
+                ended.stop()  # outside of the lock, since it waits for the thread that draws
 
-    def update(self, text: str) -> None:
-        """Show a report of the running node; passed to `core.progress` as a listener."""
-        self._text = printable(" ".join(text.split()))
-        now = self._clock()
-        if self._live is None and now - self._printed_at >= _PLAIN_EVERY_S:
-            self._printed_at = now
-            self._print(Text(f"  {self._name:<{self._width}}  {duration(now - self._since):>12}  {self._text}"))
+    def update(self, name: str, text: str) -> None:
+        """Show a report of a running node."""
+        with self._lock:
+            node, now = self._running[name], self._clock()
+            node.text = printable(" ".join(text.split()))
+            if self._live is None and now - node.printed_at >= _PLAIN_EVERY_S:
+                node.printed_at = now
+                self._print(Text(f"  {name:<{self._width}}  {duration(now - node.since):>12}  {node.text}"))
 
     def node_finished(self, result: NodeResult) -> None:
         """Record the result of a node and print its line."""
@@ -117,12 +140,19 @@ class Progress:
             Text(", ".join(filter(None, [f"{len(results)} {noun} in {duration(seconds)}", *details])), style="bold")
         )
 
-    def _line(self) -> Spinner:
-        """Return the line of the running node."""
-        elapsed = duration(self._clock() - self._since, whole=True)
-        line = Text(f"{self._name:<{self._width}}  {elapsed:>12}  {self._text}", no_wrap=True, overflow="ellipsis")
-        self._spinner.update(text=line)
-        return self._spinner
+    def _lines(self) -> Group:
+        """Return the lines of the running nodes."""
+        with self._lock:
+            running = list(self._running.items())
+        return Group(*(self._line(name, node) for name, node in running))
+
+    def _line(self, name: str, node: _Running) -> Table:
+        """Return the line of a running node."""
+        elapsed = duration(self._clock() - node.since, whole=True)
+        line = Text(f"{name:<{self._width}}  {elapsed:>12}  {node.text}", no_wrap=True, overflow="ellipsis")
+        grid = Table.grid(padding=(0, 1, 0, 0))
+        grid.add_row(self._spinner, line)
+        return grid
 
     def _print(self, line: Text) -> None:
         """Print a line without wrapping."""

@@ -13,7 +13,8 @@ from core import names
 from trainer.retrieval.two_tower import model as two_tower
 from trainer.retrieval.two_tower import training
 from trainer.retrieval.two_tower.batches import Batches
-from trainer.retrieval.two_tower.sequence import encoder
+from trainer.retrieval.two_tower.chunks import HistoryKind, Sequences
+from trainer.retrieval.two_tower.sequence import HistoryRanges, encoder
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.training import LazyAdam, TwoTower
 
@@ -30,57 +31,75 @@ def towers(world, **settings):
     known = {names.USER_ID: of_users[names.USER_ID], names.ITEM_ID: of_items[names.ITEM_ID][data.items]}
     tf.keras.utils.set_random_seed(SEED)
     model = TwoTower(chosen, data, {key: np.unique(ids) for key, ids in known.items()})
-    histories, drawn = two_tower.histories(chosen, data), two_tower.sampling(chosen, data)
-    batches = Batches(of_users, of_items, data.items, histories, data.sizes, drawn, SEED)
+    sequences, sampling = two_tower.sequences(chosen, data), two_tower.sampling(chosen, data)
+    batches = Batches(of_users, of_items, data.items, sequences, data.sizes, sampling, SEED)
     return model, next(iter(batches)), data
 
 
 # ---- the loss ----
 
 
-def softmax_loss(logits):
-    """Return the mean softmax cross-entropy with the diagonal as targets."""
-    events = np.arange(len(logits))
-    highest = logits.max(axis=1, keepdims=True)
-    return float(np.mean(np.log(np.exp(logits - highest).sum(axis=1)) + highest[:, 0] - logits[events, events]))
+def queries_of(model, batch):
+    ranges = HistoryRanges(batch["row"], batch["first"], batch["last"], batch.get("own"))
+    return model.query(batch["query"], ranges).numpy()
 
 
-@pytest.mark.parametrize(("uniform", "exclude_positives"), [(0, False), (16, False), (16, True)])
-def test_the_loss_is_a_softmax_over_the_batch_less_log_q(world, uniform, exclude_positives):
+@pytest.mark.parametrize(
+    ("uniform", "exclude_positives", "negatives"), [(0, False, 1024), (16, False, 20), (16, True, 1024)]
+)
+def test_the_loss_is_a_softmax_over_the_negatives_less_log_q(world, uniform, exclude_positives, negatives):
     model, batch, data = towers(
-        world, uniform_negatives=uniform, exclude_positives=exclude_positives, dropout=0.0, temperature=0.2
+        world,
+        uniform_negatives=uniform,
+        exclude_positives=exclude_positives,
+        negatives=negatives,
+        dropout=0.0,
+        temperature=0.2,
     )
-    queries = model.query(batch["query"], length=batch["history_length"]).numpy()
-    items, rows = model.candidate(batch["candidate"]).numpy(), batch["rows"]
-    share = 32 * data.counts() / len(data.items) + uniform / data.n_items
+    queries, items = queries_of(model, batch), model.candidate(batch["candidate"]).numpy()
+    row_of = {index: row for row, index in enumerate(two_tower.item_columns(data)[names.ITEM_ID])}
+    rows = np.array([row_of[index] for index in batch["candidate"][names.ITEM_ID]])
+    share = min(32, negatives) * data.counts() / len(data.items) + uniform / data.n_items
     logits = queries @ items.T / 0.2 - np.log(share[rows])
-    users = two_tower.user_columns(data)[names.USER_ID]
-    met = [data.items[users == user] if exclude_positives else [] for user in batch["query"][names.USER_ID]]
-    no_negative = np.array([(rows == rows[row]) | np.isin(rows, met[row]) for row in range(32)])
-    no_negative[np.arange(32), np.arange(32)] = False
-    assert no_negative.any()
-    assert logits.shape == (32, 32 + uniform)
-    assert model.loss(batch).numpy() == pytest.approx(softmax_loss(np.where(no_negative, -np.inf, logits)), rel=1e-4)
+    users, of_batch = two_tower.user_columns(data)[names.USER_ID], batch["query"][names.USER_ID]
+    losses = []
+    for event, user in enumerate(of_batch):
+        positives = data.items[users == user] if exclude_positives else [rows[event]]
+        same_user = np.r_[of_batch == user, np.zeros(uniform, bool)]
+        excluded = np.isin(rows, positives) | same_user
+        counted = [place for place in batch["negative"] if not excluded[place]]
+        assert 0 < len(counted) < len(batch["negative"])
+        losses.append(np.log(np.exp(logits[event, [event, *counted]]).sum()) - logits[event, event])
+    assert len(batch["negative"]) == min(len(queries), negatives) + uniform
+    assert model.loss(batch).numpy() == pytest.approx(np.mean(losses), rel=1e-4)
 
 
-def test_hard_negatives_are_the_closest_that_the_user_did_not_meet(world):
+def test_hard_negatives_are_the_closest_without_an_event_of_the_user(world):
     model, batch, data = towers(world, hard_negatives=3, dropout=0.0)
-    queries, pool = (
-        model.query(batch["query"], length=batch["history_length"]).numpy(),
-        model.candidate(batch["pool"]).numpy(),
-    )
+    queries, pool = queries_of(model, batch), model.candidate(batch["pool"]).numpy()
     users = two_tower.user_columns(data)[names.USER_ID]
     items = two_tower.item_columns(data)[names.ITEM_ID]
     logits = queries @ pool.T / 0.1  # the pool is the whole catalogue, so no correction for sampling is needed
     for row, user in enumerate(batch["query"][names.USER_ID]):
-        met = items[data.items[users == user]]
-        assert len(met)
-        logits[row, np.isin(batch["pool"][names.ITEM_ID], met)] = -np.inf
+        positives = items[data.items[users == user]]
+        assert len(positives)
+        logits[row, np.isin(batch["pool"][names.ITEM_ID], positives)] = -np.inf
     expected = -np.sort(-logits, axis=1)[:, :3]
-    found = model._hard(tf.constant(queries), batch["pool"], batch["pool_positives"]).numpy()
-    np.testing.assert_allclose(-np.sort(-found, axis=1), expected, **CLOSE)
+    found = model._hard(tf.constant(queries / 0.1), batch["pool"], batch["pool_excluded"]).numpy()
+    np.testing.assert_allclose(-np.sort(-found, axis=1), expected, rtol=1e-4, atol=1e-4)
     with_hard, model.hard = model.loss(batch).numpy(), 0
     assert with_hard > model.loss(batch).numpy()
+
+
+def test_the_gradient_of_the_log_of_sums_is_the_softmax():
+    logits = tf.constant(np.random.default_rng(SEED).normal(size=(4, 7)).astype(np.float32) * 30)
+    upstream = tf.constant([1.0, 2.0, -1.0, 0.5])
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        total = training.log_sum_exp(logits)
+    np.testing.assert_allclose(total, tf.reduce_logsumexp(logits, axis=1), **CLOSE)
+    gradient = tape.gradient(total, logits, upstream)
+    np.testing.assert_allclose(gradient, tf.nn.softmax(logits) * upstream[:, tf.newaxis], **CLOSE)
 
 
 # ---- the optimiser ----
@@ -108,48 +127,86 @@ def test_rows_out_of_a_batch_stay_and_the_others_move_as_adam_moves_them():
 # ---- histories ----
 
 
+def whole(vectors, lengths):
+    """Return the ranges of histories that are the first `lengths` [R] items of each row."""
+    return HistoryRanges(np.arange(len(vectors)), np.zeros(len(vectors), np.int32), np.array(lengths, np.int32))
+
+
 @pytest.mark.parametrize("kind", ["mean", *SEQUENCES])
-def test_padding_says_nothing_and_an_empty_history_is_zeros(kind):
+def test_padding_changes_nothing_and_an_empty_history_is_zeros(kind):
     layer = encoder(TwoTowerSettings(dim=8, history=kind, blocks=2), longest=6)
     vectors = np.random.default_rng(SEED).normal(size=(3, 6, 8)).astype(np.float32)
-    present = np.array([[1, 1, 1, 0, 0, 0], [0] * 6, [1] * 6], np.float32)
-    met = present.sum(axis=1)
-    full = layer(vectors, present, met).numpy()
+    lengths = [3, 0, 6]
+    full = layer(vectors, whole(vectors, lengths)).numpy()
     np.testing.assert_array_equal(full[1], 0)
-    noisy = np.where(present[..., None] > 0, vectors, 9.0)
-    np.testing.assert_allclose(layer(noisy, present, met), full, **CLOSE)
-    np.testing.assert_allclose(layer(vectors[:1, :3], present[:1, :3], met[:1]), full[:1], **CLOSE)
+    noisy = np.where(np.arange(6)[:, None] < np.array(lengths)[:, None, None], vectors, 9.0).astype(np.float32)
+    np.testing.assert_allclose(layer(noisy, whole(vectors, lengths)), full, **CLOSE)
+    np.testing.assert_allclose(layer(vectors[:1, :3], whole(vectors[:1], [3])), full[:1], **CLOSE)
 
 
 @pytest.mark.parametrize("kind", SEQUENCES)
-def test_a_sequence_model_knows_the_order_and_a_mean_does_not(kind):
+def test_a_sequence_model_depends_on_the_order_and_a_mean_does_not(kind):
     vectors = np.random.default_rng(SEED).normal(size=(1, 4, 8)).astype(np.float32)
-    present, met = np.ones((1, 4), np.float32), np.array([4.0], np.float32)
+    ranges = whole(vectors, [4])
     for name, differs in ((kind, True), ("mean", False)):
         layer = encoder(TwoTowerSettings(dim=8, history=name), longest=4)
-        there, back = layer(vectors, present, met).numpy(), layer(vectors[:, [1, 0, 2, 3]], present, met).numpy()
+        if name == "sasrec":
+            layer.blocks[0].bias.assign([0.0, 1.0, 2.0, 3.0])  # before training, all distances are alike
+        there, back = layer(vectors, ranges).numpy(), layer(vectors[:, [1, 0, 2, 3]], ranges).numpy()
         assert (np.abs(there - back).max() > 1e-3) == differs
 
 
-def test_attention_looks_back_alone():
-    layer = encoder(TwoTowerSettings(dim=8, history="sasrec", blocks=2), longest=5)
-    vectors = tf.random.normal([1, 5, 8], seed=SEED)
-    present = np.ones((1, 5), np.float32)
-    layer(vectors, present, present.sum(axis=1))
-    causal = tf.linalg.band_part(tf.ones([5, 5], tf.bool), -1, 0)[tf.newaxis]
-    changed = tf.concat([vectors[:, :4], vectors[:, 4:] + 1.0], axis=1)
-    before, after = (layer.blocks[0](each, each, causal).numpy() for each in (vectors, changed))
-    np.testing.assert_allclose(before[:, :4], after[:, :4], **CLOSE)
-    assert np.abs(before[:, 4] - after[:, 4]).max() > 1e-3
+def test_attention_depends_on_earlier_items_and_on_no_more_than_the_longest_history():
+    block = encoder(TwoTowerSettings(dim=8, history="sasrec"), longest=3).blocks[0]
+    vectors = np.random.default_rng(SEED).normal(size=(1, 6, 8)).astype(np.float32)
+    before = block(vectors).numpy()
+    changed = vectors.copy()
+    changed[:, 2, :4] += 1.0
+    moved = np.abs(before - block(changed).numpy()).max(axis=(0, 2)) > 1e-3
+    assert moved.tolist() == [False, False, True, True, True, False]
 
 
-def test_a_sampled_history_weighs_what_the_whole_one_does():
-    layer = encoder(TwoTowerSettings(dim=8), longest=9)
-    same = np.ones((1, 9, 8), np.float32)
-    whole = layer(same, np.ones((1, 9), np.float32), np.array([9.0], np.float32))
-    part = layer(same[:, :3], np.ones((1, 3), np.float32), np.array([9.0], np.float32))
-    np.testing.assert_allclose(part, whole, **CLOSE)
-    np.testing.assert_allclose(whole, 3.0, **CLOSE)
+@pytest.mark.parametrize("kind", ["mean", *SEQUENCES, "random"])
+def test_packed_histories_are_encoded_as_each_history_alone(kind):
+    random = np.random.default_rng(SEED)
+    users, times = random.integers(0, 5, 200), random.integers(0, 60, 200)
+    name = "mean" if kind == "random" else kind
+    history = HistoryKind(causal=kind != "random", from_start=name != "mean", length=6)
+    sequences = Sequences(users, np.arange(200, dtype=np.int32), times, history)
+    _, rows = sequences.histories(sequences.chunks(random))
+    vectors = random.normal(size=(200, 8)).astype(np.float32)
+    layer = encoder(TwoTowerSettings(dim=8, history=name, blocks=2), longest=6)
+    packed = layer(vectors[rows.items], HistoryRanges(rows.row, rows.first, rows.last, rows.own)).numpy()
+    assert len(packed) == 200
+    for event, (row, first, last) in enumerate(zip(rows.row, rows.first, rows.last, strict=True)):
+        own = [] if rows.own is None else [rows.own[event] - first]
+        items = np.delete(rows.items[row, first:last], own)
+        alone = vectors[np.r_[items, 0]][np.newaxis]  # one item of padding, since a row is not empty
+        np.testing.assert_allclose(packed[event], layer(alone, whole(alone, [len(items)]))[0], **CLOSE)
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_packed_training_has_the_gradients_of_each_history_alone(name):
+    random = np.random.default_rng(SEED)
+    sequences = Sequences(
+        random.integers(0, 3, 40), np.arange(40, dtype=np.int32), np.arange(40), HistoryKind(True, True, 6)
+    )
+    _, rows = sequences.histories(sequences.chunks(random))
+    vectors = tf.Variable(random.normal(size=(40, 8)).astype(np.float32))
+    wanted = random.normal(size=(40, 8)).astype(np.float32)
+    layer = encoder(TwoTowerSettings(dim=8, history=name), longest=6)
+
+    def one(event):
+        items = np.r_[rows.items[rows.row[event], rows.first[event] : rows.last[event]], 0]
+        return layer(tf.gather(vectors, items)[tf.newaxis], whole(items[np.newaxis], [len(items) - 1]))[0]
+
+    with tf.GradientTape(persistent=True) as tape:
+        ranges = HistoryRanges(rows.row, rows.first, rows.last)
+        packed = tf.reduce_sum(layer(tf.gather(vectors, np.maximum(rows.items, 0)), ranges) * wanted)
+        alone = tf.reduce_sum(tf.stack([one(event) for event in range(40)]) * wanted)
+    for variable in (vectors, *layer.trainable_variables):
+        found, expected = (tf.convert_to_tensor(tape.gradient(total, variable)) for total in (packed, alone))
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("settings", [{"history": kind} for kind in SEQUENCES] + [{"causal_history": False}])

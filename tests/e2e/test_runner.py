@@ -15,7 +15,7 @@ from core.errors import DataError, TwostepError, UsageError
 from pipeline import cli
 from pipeline.commands.run import terminable
 from pipeline.lineage import records
-from pipeline.runners import local
+from pipeline.runners import failures, local
 from pipeline.runners.progress import Progress
 
 ROOT = Path(cli.__file__).resolve().parents[1]
@@ -242,8 +242,8 @@ def test_progress_of_an_executor_is_reported(little, tmp_path):
     heard = []
 
     class Listening(Progress):
-        def update(self, text):
-            heard.append((self._name, text))
+        def update(self, name, text):
+            heard.append((name, text))
 
     local.run(little.build(tmp_path), Listening(Console(file=io.StringIO())))
     assert heard == [("Sums", "40,000 rows")]
@@ -281,7 +281,7 @@ def test_damaged_metadata_is_named_before_any_node_runs(little, tmp_path):
 
 def test_a_beam_message_without_an_error_of_ours_is_cut_to_its_end():
     text = "\n".join(f"  File {number}" for number in range(50)) + "\nValueError: too long"
-    message = str(local.explained("Sums", RuntimeError(text)))
+    message = str(failures.explained("Sums", RuntimeError(text)))
     assert lacking(message.splitlines()[0], "Sums … RuntimeError") == []
     assert "ValueError: too long" in message
     assert len(message.splitlines()) < 10

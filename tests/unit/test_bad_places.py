@@ -167,12 +167,12 @@ def test_a_tolerance_that_is_no_share(tmp_path, capsys, tolerance):
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_full_disk_is_named(wrapped):
-    from pipeline.runners import local
+    from pipeline.runners import failures
 
     error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/tmp/part")
     if wrapped:  # as Beam and C++ libraries wrap the error
         error = RuntimeError(
             "Traceback ...\nResourceExhaustedError: /tmp/part; No space left on device [while running]"
         )
-    message = str(local.explained("Transform", error))
+    message = str(failures.explained("Transform", error))
     assert lacking(message, "Transform … disk is full") == []

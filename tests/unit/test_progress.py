@@ -82,7 +82,7 @@ def test_where_nothing_can_be_redrawn_a_long_node_speaks_every_ten_seconds(plain
     with plain.running("Trainer"):
         for second in range(35):
             clock.now = 100.0 + second
-            plain.update(f"epoch {second}/35,\n loss 1")
+            plain.update("Trainer", f"epoch {second}/35,\n loss 1")
     lines = out.getvalue().splitlines()
     assert lines == [f"  Trainer        {s}.0 s  epoch {s}/35, loss 1" for s in (10, 20, 30)]
 
@@ -90,15 +90,15 @@ def test_where_nothing_can_be_redrawn_a_long_node_speaks_every_ten_seconds(plain
 def test_what_a_node_says_is_printed_as_text(plain, out, clock):
     with plain.running("Trainer"):
         clock.now += 11
-        plain.update("[bold]x\x1b[2J\u202e")
+        plain.update("Trainer", "[bold]x\x1b[2J\u202e")
     assert out.getvalue().splitlines()[0].endswith("[bold]x\\x1b[2J\\u202e")
 
 
 def test_a_short_node_says_nothing_before_its_end(plain, out, clock):
     with plain.running("Trainer"):
-        plain.update("epoch 1/2")
+        plain.update("Trainer", "epoch 1/2")
         clock.now += 9
-        plain.update("epoch 2/2")
+        plain.update("Trainer", "epoch 2/2")
     assert out.getvalue() == ""
 
 
@@ -114,7 +114,7 @@ def test_a_terminal_shows_the_running_node_and_clears_it(out, clock):
     progress.set_nodes(["Trainer"])
     with progress.running("Trainer"):
         clock.now += 65
-        progress.update("epoch 3/20, loss 1.23")
+        progress.update("Trainer", "epoch 3/20, loss 1.23")
         progress._live.refresh()
     progress.node_finished(NodeResult("Trainer", "done", 65.0))
     shown = out.getvalue()

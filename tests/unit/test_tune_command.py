@@ -91,6 +91,6 @@ def test_the_line_of_a_trial_stays_and_other_reports_pass():
     out = io.StringIO()
     lines = tuning_summary.TrialLines(Console(file=out, width=200))
     with lines.running("RetrievalTuner"):
-        lines.update("iteration 3/5")
-        lines.update("trial 1/9: l2 300: NDCG@10 0.1200")
+        lines.update("RetrievalTuner", "iteration 3/5")
+        lines.update("RetrievalTuner", "trial 1/9: l2 300: NDCG@10 0.1200")
     assert out.getvalue() == "  trial 1/9: l2 300: NDCG@10 0.1200\n"

@@ -10,7 +10,8 @@ from core import names, progress
 from trainer.layers import seed_everything
 from trainer.retrieval.contract import EmbeddingModel, RetrievalData
 from trainer.retrieval.two_tower import training
-from trainer.retrieval.two_tower.batches import Batches, Columns, Histories, Sampling
+from trainer.retrieval.two_tower.batches import Batches, Columns, Sampling
+from trainer.retrieval.two_tower.chunks import HistoryKind, Sequences
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.training import TwoTower
 from trainer.retrieval.two_tower.validation import Validation
@@ -59,7 +60,7 @@ def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerM
     items, users = item_columns(data), user_columns(data)
     trained = {names.USER_ID: users[names.USER_ID], names.ITEM_ID: items[names.ITEM_ID][data.items]}
     towers = TwoTower(settings, data, {key: np.unique(ids) for key, ids in trained.items()})
-    batches = Batches(users, items, data.items, histories(settings, data), data.sizes, sampling(settings, data), seed)
+    batches = Batches(users, items, data.items, sequences(settings, data), data.sizes, sampling(settings, data), seed)
     step = training.steps(towers, settings.learning_rate)
     best = _BestEpoch(settings, data, towers, items, seed)
     for epoch in range(1, settings.epochs + 1):
@@ -93,18 +94,19 @@ def _transformed(data: RetrievalData, columns: dict[str, tf.Tensor]) -> Columns:
     return {name: column.numpy() for name, column in apply(**columns).items()}
 
 
-def histories(settings: TwoTowerSettings, data: RetrievalData) -> Histories:
-    """Return the histories of the training events."""
+def sequences(settings: TwoTowerSettings, data: RetrievalData) -> Sequences:
+    """Return the events of each user, with the histories that they are trained with."""
     users = pc.dictionary_encode(data.users).indices.to_numpy()
-    longest = data.features.history_length
-    read = min(settings.max_history or longest, longest)
-    return Histories(users, data.items, data.timestamps, settings.causal_history, longest, read)
+    length = settings.history_length(data.features.history_length)
+    kind = HistoryKind(settings.causal_history, settings.history != "mean", length)
+    return Sequences(users, data.items, data.timestamps, kind)
 
 
 def sampling(settings: TwoTowerSettings, data: RetrievalData) -> Sampling:
     """Return the settings by which batches are sampled."""
     return Sampling(
         batch_size=settings.batch_size,
+        negatives=settings.negatives,
         uniform=settings.uniform_negatives,
         pool=training.POOL if settings.hard_negatives else 0,
         exclude_positives=settings.exclude_positives,

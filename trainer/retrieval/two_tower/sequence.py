@@ -1,27 +1,50 @@
-"""Encoders of the history: a mean, a GRU, or self-attention.
+"""Encoders of histories: a mean, a GRU, or self-attention.
 
-The inputs are the items' vectors [B, H, D], oldest to latest with padding last, `present` [B, H] as 1 and 0, and
-`length` [B], the length of the history before sampling; the output is [B, D], zeros for an empty history.
+An encoder gets the vectors of items in rows [R, L, D], oldest to latest with padding last, and B histories that are
+ranges of these rows, and returns their encodings [B, D], zeros for an empty history. In training a row has many
+histories, and its items are encoded once for all of them; in serving each row is one history.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
 
 
-class MeanHistory(tf.keras.layers.Layer):
-    """The mean of the vectors times the square root of `length`, so that a longer history has a larger norm."""
+class HistoryRanges(NamedTuple):
+    """B histories as ranges of rows of items.
 
-    def call(self, vectors, present, length, training=False):
-        total = tf.reduce_sum(vectors * present[..., tf.newaxis], axis=1)
-        count = tf.maximum(tf.reduce_sum(present, axis=1), 1.0)
-        return total * (tf.sqrt(length) / count)[:, tf.newaxis]
+    Args:
+      row, first, last: [B] int32; a history is the items [first, last) of a row.
+      own: [B] int32, an item of the range that is not in the history; None without.
+    """
+
+    row: tf.Tensor
+    first: tf.Tensor
+    last: tf.Tensor
+    own: tf.Tensor | None = None
+
+
+class MeanHistory(tf.keras.layers.Layer):
+    """The sum of the vectors divided by the root of their number, so that a longer history has a larger norm.
+
+    A sum is the difference of two running sums over its row.
+    """
+
+    def call(self, vectors, ranges, training=False):
+        sums = _after_none(tf.cumsum(vectors, axis=1))
+        total = _at(sums, ranges.row, ranges.last) - _at(sums, ranges.row, ranges.first)
+        count = ranges.last - ranges.first
+        if ranges.own is not None:
+            total, count = total - _at(vectors, ranges.row, ranges.own), count - 1
+        return total * tf.math.rsqrt(tf.maximum(tf.cast(count, tf.float32), 1.0))[:, tf.newaxis]
 
 
 class GRUHistory(tf.keras.layers.Layer):
-    """The last state of a gated recurrent unit.
+    """The state of a gated recurrent unit after the last item. A history begins at the start of its row.
 
     Source: Hidasi et al., "Session-based recommendations with recurrent neural networks", ICLR 2016.
     """
@@ -29,60 +52,75 @@ class GRUHistory(tf.keras.layers.Layer):
     def __init__(self, dim: int, dropout: float):
         super().__init__()
         self.dropout = tf.keras.layers.Dropout(dropout)
-        self.gru = tf.keras.layers.GRU(dim)
+        self.gru = tf.keras.layers.GRU(dim, return_sequences=True)
 
-    def call(self, vectors, present, length, training=False):
-        return self.gru(self.dropout(vectors, training=training), mask=present > 0)
+    def call(self, vectors, ranges, training=False):
+        states = self.gru(self.dropout(vectors, training=training))
+        return _at(_after_none(states), ranges.row, ranges.last)
 
 
 class AttentionBlock(tf.keras.layers.Layer):
-    """Attention of queries [B, Q, D] to keys [B, K, D], then two dense layers, both residual and after a layer norm."""
+    """Causal attention with a bias for each distance, then a feed-forward layer, each after a layer norm: [R, L, D].
 
-    def __init__(self, dim: int, dropout: float):
+    Source of the bias: Raffel et al., "Exploring the limits of transfer learning", JMLR 2020, section 2.1.
+    """
+
+    def __init__(self, dim: int, dropout: float, longest: int):
         super().__init__()
         self.norms = [tf.keras.layers.LayerNormalization(epsilon=1e-6) for _ in range(2)]
-        self.attention = tf.keras.layers.MultiHeadAttention(1, dim, dropout=dropout)
+        self.projection = tf.keras.layers.Dense(3 * dim)
+        self.attended = tf.keras.layers.Dense(dim)
         self.feed_forward = [tf.keras.layers.Dense(dim, "relu"), tf.keras.layers.Dense(dim)]
         self.dropout = tf.keras.layers.Dropout(dropout)
+        self.bias = self.add_weight("bias", [longest], initializer="zeros")
+        self.scale, self.longest = dim**-0.5, longest
 
-    def call(self, queries, keys, mask, training=False):
-        normal = self.norms[0]
-        queries += self.attention(normal(queries), normal(keys), attention_mask=mask, training=training)
+    def call(self, states, training=False):
+        queries, keys, values = tf.split(self.projection(self.norms[0](states)), 3, axis=-1)
+        position = tf.range(tf.shape(states)[1])
+        distance = position[:, tf.newaxis] - position
+        near = (distance >= 0) & (distance < self.longest)
+        bias = tf.where(near, tf.gather(self.bias, tf.where(near, distance, 0)), -1e9)
+        weights = tf.nn.softmax(tf.matmul(queries, keys, transpose_b=True) * self.scale + bias)
+        states += self.attended(tf.matmul(self.dropout(weights, training=training), values))
         inner, outer = self.feed_forward
-        return queries + self.dropout(outer(inner(self.norms[1](queries))), training=training)
+        return states + self.dropout(outer(inner(self.norms[1](states))), training=training)
 
 
 class SASRecHistory(tf.keras.layers.Layer):
-    """Causal self-attention; the output is the state at the latest item after the last block.
+    """The state of causal self-attention at the last item. A history begins at the start of its row.
 
-    Positions are counted from the latest item, so that they do not depend on the length of the history. The last block
-    computes only the state that is the output, which saves time.
+    Attention has a bias for each distance in place of embeddings of positions, so that a state does not depend on the
+    histories that contain its item.
 
     Source: Kang & McAuley, "Self-attentive sequential recommendation", ICDM 2018.
     """
 
     def __init__(self, dim: int, dropout: float, blocks: int, longest: int):
         super().__init__()
-        self.positions = tf.keras.layers.Embedding(longest, dim)
         self.dropout = tf.keras.layers.Dropout(dropout)
-        self.blocks = [AttentionBlock(dim, dropout) for _ in range(blocks)]
+        self.blocks = [AttentionBlock(dim, dropout, longest) for _ in range(blocks)]
         self.norm = tf.keras.layers.LayerNormalization(epsilon=1e-6)
 
-    def call(self, vectors, present, length, training=False):
-        count = tf.cast(tf.reduce_sum(present, axis=1), tf.int32)
-        position = count[:, tf.newaxis] - 1 - tf.range(tf.shape(vectors)[1])
-        states = self.dropout(vectors + self.positions(tf.maximum(position, 0)), training=training)
-        mask = present[:, tf.newaxis, :] > 0
-        causal = tf.linalg.band_part(tf.ones([tf.shape(vectors)[1]] * 2, tf.bool), -1, 0)
-        for block in self.blocks[:-1]:
-            states = block(states, states, mask & causal, training=training)
-        latest = tf.gather(states, tf.maximum(count - 1, 0)[:, tf.newaxis], batch_dims=1)
-        summary = self.norm(self.blocks[-1](latest, states, mask, training=training))[:, 0]
-        return tf.where(count[:, tf.newaxis] > 0, summary, 0.0)
+    def call(self, vectors, ranges, training=False):
+        states = self.dropout(vectors, training=training)
+        for block in self.blocks:
+            states = block(states, training=training)
+        return _at(_after_none(self.norm(states)), ranges.row, ranges.last)
+
+
+def _after_none(states):
+    """Return [R, L + 1, D], the states after 0, 1, … items: zeros before [R, L, D]."""
+    return tf.pad(states, [[0, 0], [1, 0], [0, 0]])
+
+
+def _at(states, row, column):
+    """Return [B, D], the vectors of [R, L, D] at rows and columns [B]."""
+    return tf.gather_nd(states, tf.stack([row, column], axis=1))
 
 
 def encoder(settings: TwoTowerSettings, longest: int) -> tf.keras.layers.Layer:
-    """Return the layer that `settings.history` names, for histories of at most `longest` items."""
+    """Return the layer that `settings.history` names, for rows of at most `longest` items."""
     if settings.history == "gru":
         return GRUHistory(settings.dim, settings.dropout)
     if settings.history == "sasrec":

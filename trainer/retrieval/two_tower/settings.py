@@ -41,8 +41,8 @@ class TwoTowerSettings(Settings):
         None,
         ge=1,
         le=10_000,
-        description="The maximum number of items of a history that are encoded (the latest ones); null for all. With "
-        "`causal_history: false`, training uses a random sample of that size.",
+        description="The maximum number of items of a history that are encoded, the latest ones; null for all. With "
+        "`causal_history: false`, training uses as many other events of the user, in random order.",
     )
     causal_history: bool = Field(
         True,
@@ -66,7 +66,16 @@ class TwoTowerSettings(Settings):
         1024,
         ge=2,
         le=1_048_576,
-        description="The number of events per training step; each uses the items of the others as negatives.",
+        description="The approximate number of events per training step. More take less time per event and make fewer "
+        "steps.",
+        json_schema_extra=between(256, 4096, log=True),
+    )
+    negatives: int = Field(
+        1024,
+        ge=1,
+        le=1_048_576,
+        description="The maximum number of events of a training step whose items are negatives of its other events. "
+        "More take longer and estimate the loss over the catalogue better.",
         json_schema_extra=between(256, 4096, log=True),
     )
     uniform_negatives: int = Field(
@@ -113,6 +122,10 @@ class TwoTowerSettings(Settings):
         "embed cold users and items by their features.",
         json_schema_extra=between(0, 0.5),
     )
+
+    def history_length(self, longest: int) -> int:
+        """Return the maximum number of items of a history that are encoded, of at most `longest`."""
+        return min(self.max_history or longest, longest)
 
     @model_validator(mode="after")
     def _check_order(self) -> "TwoTowerSettings":

@@ -36,28 +36,29 @@ class IdEmbedding(tf.keras.layers.Layer):
 
 
 class QueryTower(tf.keras.Model):
-    """The network from transformed user columns and history [B, H] to query embeddings [B, D] of norm 1.
+    """Transformed user columns [B, …] and histories → [B, D] of length 1.
 
-    In training, `length` [B] holds the lengths of the histories before sampling; otherwise they are counted.
+    In training the column of the histories has rows [R, L] that several histories are ranges of; in serving each row is
+    a history.
     """
 
     def __init__(self, settings: TwoTowerSettings, data: RetrievalData, users: IdEmbedding, items: IdEmbedding):
         super().__init__()
         self.users, self.items = users, items
         self.content = FeatureEmbedding(data.features.user, data.sizes, settings.dim)
-        longest = data.features.history_length
-        self.read = min(settings.max_history or longest, longest) if settings.causal_history else longest
+        self.read = settings.history_length(data.features.history_length)
         self.encoder = sequence.encoder(settings, self.read)
         self.dropout = tf.keras.layers.Dropout(settings.dropout)
         self.hidden = [tf.keras.layers.Dense(size, "relu") for size in settings.hidden]
         self.out = tf.keras.layers.Dense(settings.dim)
 
-    def call(self, columns, length=None, training=False):
-        history = latest(columns[names.HISTORY], self.read)
-        count = tf.reduce_sum(tf.cast(history > 0, tf.int32), axis=1)
-        present = tf.cast(history > 0, tf.float32)
-        length = tf.cast(count, tf.float32) if length is None else length
-        encoded = self.encoder(self.items(history), present, length, training=training)
+    def call(self, columns, ranges=None, training=False):
+        history = columns[names.HISTORY]
+        if ranges is None:
+            history = latest(history, self.read)
+            count = tf.reduce_sum(tf.cast(history > 0, tf.int32), axis=1)
+            ranges = sequence.HistoryRanges(tf.range(tf.shape(count)[0]), tf.zeros_like(count), count)
+        encoded = self.encoder(self.items(history), ranges, training=training)
         parts = [self.users(columns[names.USER_ID]), encoded, *self.content(columns)]
         hidden = self.dropout(tf.concat(parts, axis=1), training=training)
         for layer in self.hidden:

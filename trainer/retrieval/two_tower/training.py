@@ -2,14 +2,13 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
-import math
-
 import numpy as np
 import tensorflow as tf
 
 from core import names
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.two_tower.batches import Batches
+from trainer.retrieval.two_tower.sequence import HistoryRanges
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.towers import CandidateTower, IdEmbedding, QueryTower
 
@@ -62,30 +61,58 @@ class TwoTower(tf.keras.Model):
         self.temperature, self.hard, self.n_items = settings.temperature, settings.hard_negatives, data.n_items
 
     def loss(self, batch):
-        """Return the mean over events of the cross-entropy of their items among the batch's candidates (eq. 3).
+        """Return the mean over events of the cross-entropy of their items among the negatives of the batch (eq. 3).
 
-        From the logit of a candidate, the log of the expected number of times that the item is in a batch is subtracted
-        (log-Q correction, eq. 5), so that the sum over a batch estimates the sum over the catalogue. Hard negatives are
-        the items with the highest logits in a pool, in which every item is with the same probability.
+        The log of the expected number of times that an item is among the negatives is subtracted from its logit
+        (log-Q, eq. 5), which makes the sum over the negatives an estimate of the sum over the catalogue. Hard negatives
+        are the highest of a pool that has every item with the same probability.
         """
-        queries = self.query(batch["query"], length=batch["history_length"], training=True)
-        vectors, rows = self.candidate(batch["candidate"]), batch["rows"]
-        logits = tf.matmul(queries, vectors, transpose_b=True) / self.temperature - batch["log_expected"]
+        places = HistoryRanges(batch["row"], batch["first"], batch["last"], batch.get("own"))
+        queries = self.query(batch["query"], places, training=True) / self.temperature
+        candidates, log_expected, negative = (
+            self.candidate(batch["candidate"]),
+            batch["log_expected"],
+            batch["negative"],
+        )
         events = tf.shape(queries)[0]
-        repeated = tf.equal(rows[:events, tf.newaxis], rows) & ~tf.eye(events, tf.shape(rows)[0], dtype=tf.bool)
-        logits = tf.where(repeated, EXCLUDED, logits)  # a repetition of the event's own item is no negative
-        if "positives" in batch:
-            logits = without(logits, batch["positives"])
+        positive = tf.reduce_sum(queries * candidates[:events], axis=1) - log_expected[:events]
+        logits = _logits(queries, tf.gather(candidates, negative), tf.gather(log_expected, negative))
+        total = log_sum_exp(without(logits, batch["excluded"]))
         if self.hard:
-            logits = tf.concat([logits, self._hard(queries, batch["pool"], batch["pool_positives"])], axis=1)
-        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(tf.range(events), logits))
+            hard = log_sum_exp(self._hard(queries, batch["pool"], batch["pool_excluded"]))
+            total = log_sum_exp(tf.stack([total, hard], axis=1))
+        return tf.reduce_mean(tf.nn.softplus(total - positive))
 
-    def _hard(self, queries, pool, positives):
-        """Return the M highest logits [B, M] of each query over the items of `pool`, except the pairs `positives`."""
-        logits = tf.matmul(queries, self.candidate(pool), transpose_b=True) / self.temperature
-        size = logits.shape[1]
-        logits = without(logits - math.log(size / self.n_items), positives)
-        return tf.math.top_k(logits, min(self.hard, size), sorted=False).values
+    def _hard(self, queries, pool, excluded):
+        """Return the highest logits [B, M] of each query in the pool, without the positives of its user."""
+        candidates = self.candidate(pool)
+        size = tf.shape(candidates)[0]
+        share = tf.math.log(tf.cast(size, tf.float32) / self.n_items)
+        logits = without(_logits(queries, candidates, tf.fill([size], share)), excluded)
+        return tf.math.top_k(logits, tf.minimum(self.hard, size), sorted=False).values
+
+
+def _logits(queries, candidates, log_expected):
+    """Return the logits [B, C] of queries [B, D] and candidates [C, D], less `log_expected` [C].
+
+    The subtraction is one more dimension of the product, since a pass over the logits takes as long as the product.
+    """
+    ones = tf.ones([tf.shape(queries)[0], 1])
+    candidates = tf.concat([candidates, -log_expected[:, tf.newaxis]], axis=1)
+    return tf.matmul(tf.concat([queries, ones], axis=1), candidates, transpose_b=True)
+
+
+@tf.custom_gradient
+def log_sum_exp(logits):
+    """Return log Σ exp of each row of [B, C]: [B]. The gradient uses the exponentials of the forward pass."""
+    highest = tf.reduce_max(logits, axis=1, keepdims=True)
+    exponentials = tf.exp(logits - highest)
+    total = tf.reduce_sum(exponentials, axis=1, keepdims=True)
+
+    def gradient(upstream):
+        return exponentials * (upstream[:, tf.newaxis] / total)
+
+    return (tf.math.log(total) + highest)[:, 0], gradient
 
 
 def without(logits, positions):
