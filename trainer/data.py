@@ -2,7 +2,8 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ class Events:
             items=catalogue_rows(self.catalogue[names.ITEM_ID].combine_chunks(), events[names.ITEM_ID]),
             timestamps=events[names.TIMESTAMP].to_numpy(),
             ratings=None if ratings.null_count else ratings.to_numpy(),
-            transformed=lambda: self._transformed(splits),
+            transformed=_once(lambda: self._transformed(splits)),
             transform=self.transform,
             sizes=self.sizes,
             validation=validation,
@@ -69,6 +70,19 @@ class Events:
         events = (self.read_whole(split) for split in splits)
         parts = [transformed(each, self.features, self.transform) for each in events]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _once(make: Callable[[], dict[str, np.ndarray]]) -> Callable[[], dict[str, np.ndarray]]:
+    """Return a function that calls `make` at its first call, and returns the same value at each call in any thread."""
+    lock, made = threading.Lock(), list[dict[str, np.ndarray]]()
+
+    def value() -> dict[str, np.ndarray]:
+        with lock:
+            if not made:
+                made.append(make())
+        return made[0]
+
+    return value
 
 
 def examples_uri(patterns: list[str]) -> str:

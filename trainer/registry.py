@@ -37,6 +37,7 @@ class Entry:
       scores_by_features: whether the score of an item depends on its features, so that the model can score cold items;
         or the name of a setting, if this is the case only when that setting is not null.
       personalised: whether the order of items depends on the history of the user.
+      threads: whether the model may be fitted in a thread beside other fits: its fit has no global state.
       members: for a model that combines other models, the name of the setting that holds these members' params.
     """
 
@@ -48,6 +49,7 @@ class Entry:
     embeddings: bool = False
     scores_by_features: bool | str = False
     personalised: bool = True
+    threads: bool = False
     members: str | None = None
 
     @property

@@ -14,6 +14,7 @@ import queue
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
@@ -148,9 +149,15 @@ def _serve(connection: Connection) -> NoReturn:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _end_with_parent()
         sys.argv = sys.argv[:1]  # the Beam executors of TFX would parse the arguments as flags of absl
-        with progress.listening(lambda text: connection.send_bytes(_REPORT + text.encode())):
+        lock = threading.Lock()  # several threads of an executor may report
+
+        def send(message: bytes) -> None:
+            with lock:
+                connection.send_bytes(message)
+
+        with progress.listening(lambda text: send(_REPORT + text.encode())):
             while True:
-                connection.send_bytes(_answer(*(connection.recv_bytes() for _ in range(3))))
+                send(_answer(*(connection.recv_bytes() for _ in range(3))))
     except (EOFError, OSError):
         pass
     except BaseException:

@@ -10,6 +10,8 @@ import pytest
 import tensorflow as tf
 
 from core import names
+from trainer.retrieval.fusion import model as fusion
+from trainer.retrieval.registry import MODELS
 from trainer.retrieval.two_tower import model as two_tower
 from trainer.retrieval.two_tower import training
 from trainer.retrieval.two_tower.batches import Batches
@@ -222,6 +224,17 @@ def test_every_kind_is_served_as_it_was_trained(world, settings, tmp_path):
     left = {**query, names.HISTORY: tf.pad(query[names.HISTORY], [[0, 0], [2, 3]], constant_values="")}
     served = signature(**left)["embedding"].numpy() @ fitted.embeddings.numpy().T
     np.testing.assert_allclose(served, scores, **CLOSE)
+
+
+def test_members_that_are_fitted_in_threads_are_those_that_are_fitted_alone(world):
+    params = {"mean": {"epochs": 3}, "gru": {"epochs": 2, "history": "gru", "dropout": 0.3}}
+    members = {label: {"model": "two_tower", **each} for label, each in params.items()} | {"popularity": {}}
+    data = world.retrieval_data()
+    fused = fusion.fit(MODELS.check("fusion", {"models": members}), data, SEED)
+    assert list(fused.members) == list(members)
+    for label, each in params.items():
+        alone = two_tower.fit(TwoTowerSettings(**each), data, SEED)
+        np.testing.assert_array_equal(fused.members[label].embeddings.numpy(), alone.embeddings.numpy())
 
 
 # ---- new items ----

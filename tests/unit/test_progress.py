@@ -49,6 +49,21 @@ def test_reports_reach_the_innermost_listener_from_any_thread():
     assert (outer, inner) == (["a", "c"], ["b"])
 
 
+def test_a_label_is_put_before_the_reports_of_its_thread():
+    heard: list[str] = []
+
+    def fit(name):
+        with hook.labelled("fusion"), hook.labelled(name):
+            hook.report("epoch 1/2")
+
+    with hook.listening(heard.append):
+        thread = threading.Thread(target=fit, args=("gru",))
+        thread.start()
+        thread.join()
+        hook.report("done")
+    assert heard == ["fusion: gru: epoch 1/2", "done"]
+
+
 def test_a_listener_is_gone_after_an_error():
     heard: list[str] = []
     with pytest.raises(KeyError), hook.listening(heard.append):

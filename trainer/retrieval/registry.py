@@ -60,6 +60,7 @@ MODELS = Registry(
         {EVENTS, FEATURES},
         embeddings=True,
         scores_by_features=True,
+        threads=True,
     ),
     Entry("fusion", "trainer.retrieval.fusion.model:fit", FusionSettings, {EVENTS}, members="models"),
 )

@@ -12,6 +12,11 @@ part, since their own weights measure their quality on items with events. Weight
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -99,17 +104,31 @@ def fit(settings: FusionSettings, data: RetrievalData, seed: int) -> FusionModel
     Raises:
       ModelError: the weights are to be learned, but no validation query has a relevant item.
     """
-    members = {}
-    for label, (model, params) in MODELS.members("fusion", settings).items():
-        progress.report(f"fitting {label}, a member of the fusion")
-        members[label] = MODELS[model].load()(MODELS.check(model, params), data, seed)
-    fused = FusionModel(data, settings, members)
+    fused = FusionModel(data, settings, _fitted(MODELS.members("fusion", settings), data, seed))
     if settings.learn_weights:
         weights, value = _learned_weights(fused, data)
         fused.set_weights(weights)
         fused.log = {**fused.log, "weights": weights, "ndcg@10": value}
         progress.report(f"weights {', '.join(f'{k} {v:g}' for k, v in weights.items())}; NDCG@10 {value:.4f} on eval")
     return fused
+
+
+def _fitted(
+    members: Mapping[str, tuple[str, dict[str, Any]]], data: RetrievalData, seed: int
+) -> dict[str, RetrievalModel]:
+    """Return label → fitted member; members whose fits may run in threads are fitted beside the others."""
+
+    def fit_member(label: str) -> RetrievalModel:
+        model, params = members[label]
+        with progress.labelled(label):
+            progress.report("fitting a member of the fusion")
+            return MODELS[model].load()(MODELS.check(model, params), data, seed)
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "member") as threads:
+        in_threads = [label for label, (model, _) in members.items() if MODELS[model].threads]
+        fits = {label: threads.submit(fit_member, label) for label in in_threads}
+        fitted = {label: fit_member(label) for label in members if label not in fits}
+        return {label: fits[label].result() if label in fits else fitted[label] for label in members}
 
 
 def _learned_weights(fused: FusionModel, data: RetrievalData) -> tuple[dict[str, float], float]:

@@ -139,8 +139,8 @@ class Sequences:
             own = None
         else:
             first, last, own = begin, chunks.end[row], (position - begin).astype(np.int32)
-        rows = HistoryRows(items, row.astype(np.int32), *(np.int32(each - begin) for each in (first, last)), own)
-        return self.order[position], rows
+        first, last = ((bound - begin).astype(np.int32) for bound in (first, last))
+        return self.order[position], HistoryRows(items, row.astype(np.int32), first, last, own)
 
     def positives(self, events: np.ndarray, candidates: np.ndarray) -> np.ndarray:
         """Return the pairs of an event and a candidate that the event's user had an event with.

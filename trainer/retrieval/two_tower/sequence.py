@@ -18,7 +18,7 @@ class HistoryRanges(NamedTuple):
     """B histories as ranges of rows of items.
 
     Args:
-      row, first, last: [B] int32; a history is the items [first, last) of a row.
+      row, first, last: [B] int32; a history is the items [first, last) of a row. `row` is sorted.
       own: [B] int32, an item of the range that is not in the history; None without.
     """
 
@@ -31,16 +31,22 @@ class HistoryRanges(NamedTuple):
 class MeanHistory(tf.keras.layers.Layer):
     """The sum of the vectors divided by the root of their number, so that a longer history has a larger norm.
 
-    A sum is the difference of two running sums over its row.
+    The sums of a row are one product of a matrix, which has a row of zeros and ones for each history, with the vectors.
     """
 
     def call(self, vectors, ranges, training=False):
-        sums = _after_none(tf.cumsum(vectors, axis=1))
-        total = _at(sums, ranges.row, ranges.last) - _at(sums, ranges.row, ranges.first)
-        count = ranges.last - ranges.first
+        column = tf.range(tf.shape(vectors)[1])
+        inside = (column >= ranges.first[:, tf.newaxis]) & (column < ranges.last[:, tf.newaxis])
         if ranges.own is not None:
-            total, count = total - _at(vectors, ranges.row, ranges.own), count - 1
-        return total * tf.math.rsqrt(tf.maximum(tf.cast(count, tf.float32), 1.0))[:, tf.newaxis]
+            inside &= column != ranges.own[:, tf.newaxis]
+        inside = tf.cast(inside, tf.float32)
+        weights = inside * tf.math.rsqrt(tf.maximum(tf.reduce_sum(inside, axis=1, keepdims=True), 1.0))
+        event = tf.range(tf.shape(ranges.row)[0])
+        number = event - tf.searchsorted(ranges.row, ranges.row)  # of the history among those of its row
+        place = tf.stack([ranges.row, number], axis=1)
+        shape = tf.stack([tf.shape(vectors)[0], tf.maximum(tf.reduce_max(number) + 1, 1), tf.shape(vectors)[1]])
+        sums = tf.matmul(tf.scatter_nd(place, weights, shape), vectors)
+        return tf.gather_nd(sums, place)
 
 
 class GRUHistory(tf.keras.layers.Layer):

@@ -124,15 +124,29 @@ def steps(model: TwoTower, learning_rate: float):
     """Return a function that makes one training step with a batch and returns the loss of the batch."""
     optimizer = LazyAdam(learning_rate)
 
-    @tf.function(reduce_retracing=True, autograph=False)
-    def step(batch):
+    traced = None
+
+    def update(batch):
         with tf.GradientTape() as tape:
             loss = model.loss(batch)
         variables = model.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
 
+    def step(batch):
+        nonlocal traced
+        if traced is None:
+            traced = tf.function(update, input_signature=[_any_size(batch)], autograph=False)
+        return traced(batch)
+
     return step
+
+
+def _any_size(batch):
+    """Return the specification of batches of any size, so that one graph is traced for all of them."""
+    specs = tf.nest.map_structure(lambda values: tf.TensorSpec([None, *values.shape[1:]], values.dtype), batch)
+    specs["query"][names.HISTORY] = tf.TensorSpec([None, None], batch["query"][names.HISTORY].dtype)
+    return specs
 
 
 def epoch(step, batches: Batches) -> float:
