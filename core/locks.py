@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+_kept: set[int] = set()  # descriptors of locks that forked processes give up
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
@@ -72,6 +73,30 @@ def delete_abandoned(root: Path) -> None:
         with try_exclusive(path) as locked:
             if locked:
                 shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def kept_by_this_process(descriptor: int) -> Iterator[None]:
+    """Let no process that is forked in the block keep a lock on `descriptor`.
+
+    A lock belongs to all processes that have its descriptor open, and a forked process would hold it a little longer
+    than this one if this one is killed.
+    """
+    _kept.add(descriptor)
+    try:
+        yield
+    finally:
+        _kept.discard(descriptor)
+
+
+def _give_up() -> None:
+    """Close, in a forked process, the descriptors of locks that it should not keep."""
+    while _kept:
+        os.close(_kept.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_give_up)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import garbage, names, node_ids
+from core import garbage, locks, names, node_ids
 from core.errors import TwostepError, UsageError
 from core.printable import printable
 from pipeline.commands.arguments import add_config
@@ -226,7 +226,8 @@ def exclusive_run_folder(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageError(f"another run is using {folder}. Wait for its end, or set another `run_folder`") from None
-        yield
+        with locks.kept_by_this_process(lock.fileno()):
+            yield
 
 
 @contextlib.contextmanager

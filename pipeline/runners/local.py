@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -95,14 +95,16 @@ def run(
     results: list[NodeResult] = []
     began = time.monotonic()
     with telemetry_utils.scoped_labels({telemetry_utils.LABEL_TFX_RUNNER: "local"}), _no_arguments():
-        for result in _in_order(
+        finished = _in_order(
             nodes,
             lambda node: _run_node(node, ir, deployment, new_store(), reporter, raise_if_stopped, workers),
             raise_if_stopped,
             workers,
-        ):
-            results.append(result)
-            check(results)
+        )
+        with contextlib.closing(finished):  # ends the workers and the threads also if `check` raises
+            for result in finished:
+                results.append(result)
+                check(results)
     reporter.run_finished(results, time.monotonic() - began)
     return results
 
@@ -139,7 +141,7 @@ def _in_order(
     run_node: Callable[[Any], NodeResult],
     raise_if_stopped: Callable[[], None],
     workers: Workers | None,
-) -> Iterator[NodeResult]:
+) -> Generator[NodeResult, None, None]:
     """Yield the results of nodes, each run after the nodes that it depends on; with workers, side by side.
 
     Args:

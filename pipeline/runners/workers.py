@@ -14,6 +14,7 @@ import queue
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -56,6 +57,8 @@ class Workers:
         self._idle: queue.SimpleQueue[Connection] = queue.SimpleQueue()
         self._pids: dict[Connection, int] = {}
         self.stopped = False
+        # TensorFlow and Beam write temporary files that they delete at a normal end of a process only.
+        self._temporary = tempfile.TemporaryDirectory(prefix="twostep-", ignore_cleanup_errors=True)
         sys.stdout.flush()  # what a buffer holds at the fork would be written by each process
         sys.stderr.flush()
         for _ in range(count):
@@ -64,6 +67,7 @@ class Workers:
             if not pid:
                 for other in (ours, *self._pids):
                     other.close()
+                tempfile.tempdir = os.environ["TMPDIR"] = self._temporary.name
                 _serve(theirs)
             theirs.close()
             self._pids[ours] = pid
@@ -126,6 +130,7 @@ class Workers:
         self.stop()
         for connection in list(self._pids):
             self._end(connection)
+        self._temporary.cleanup()
 
 
 @contextlib.contextmanager

@@ -127,6 +127,12 @@ class Twostep:
         self._count += 1
         return Forked(self._context, [*map(str, argv)], folder, self.folder / f"{self._count}")
 
+    def process(self, target: Callable[..., None], *arguments: object) -> Any:
+        """Return a started process that calls `target` and has already imported TFX."""
+        process = self._context.Process(target=target, args=arguments)
+        process.start()
+        return process
+
     def fork(self, *argv: object, folder: Path) -> Done:
         return self.start(*argv, folder=folder).wait()
 

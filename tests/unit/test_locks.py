@@ -1,7 +1,10 @@
 """Locks on folders that other processes may create, rename and delete."""
 
 import fcntl
+import os
 import shutil
+import signal
+import time
 
 import pytest
 
@@ -43,3 +46,22 @@ def test_a_folder_that_is_renamed_while_it_is_being_locked_is_an_error(tmp_path,
     monkeypatch.setattr(fcntl, "flock", renamed_first)
     with pytest.raises(FileNotFoundError), locks.shared(folder):
         pass
+
+
+def test_a_forked_process_does_not_hold_the_lock_of_the_first(tmp_path):
+    file = tmp_path / "lock"
+    forked, begun = os.pipe()
+    with open(file, "w") as handle, locks.kept_by_this_process(handle.fileno()):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        pid = os.fork()
+        if not pid:
+            os.write(begun, b"1")
+            time.sleep(60)
+            os._exit(0)
+    try:
+        assert os.read(forked, 1) == b"1"
+        with open(file, "w") as again:  # the first process has released its lock, and the forked one still lives
+            fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)

@@ -31,7 +31,7 @@ class HistoryRanges(NamedTuple):
 class MeanHistory(tf.keras.layers.Layer):
     """The sum of the vectors divided by the root of their number, so that a longer history has a larger norm.
 
-    The sums of a row are one product of a matrix, which has a row of zeros and ones for each history, with the vectors.
+    The sums of all histories of a row are one product of a matrix of weights, [histories, L], with the vectors [L, D].
     """
 
     def call(self, vectors, ranges, training=False):
