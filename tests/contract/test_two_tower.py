@@ -214,11 +214,10 @@ def test_packed_training_has_the_gradients_of_each_history_alone(name):
 @pytest.mark.parametrize("settings", [{"history": kind} for kind in SEQUENCES] + [{"causal_history": False}])
 def test_every_kind_is_served_as_it_was_trained(world, settings, tmp_path):
     few = TwoTowerSettings(epochs=2, id_dropout=0.1, uniform_negatives=16, hard_negatives=4, **settings)
-    fitted, again = (two_tower.fit(few, world.retrieval_data(), SEED) for _ in range(2))
+    fitted = two_tower.fit(few, world.retrieval_data(), SEED)
     query = {key: tf.constant(value) for key, value in world.odd_query().items()}
     query[names.HISTORY] = query[names.HISTORY][:, : world.features.history_length]
     scores = fitted.scores(query).numpy()
-    np.testing.assert_array_equal(scores, again.scores(query).numpy())
     fitted.save(str(tmp_path))
     signature = tf.saved_model.load(str(tmp_path)).signatures["embed_query"]
     left = {**query, names.HISTORY: tf.pad(query[names.HISTORY], [[0, 0], [2, 3]], constant_values="")}
@@ -227,7 +226,8 @@ def test_every_kind_is_served_as_it_was_trained(world, settings, tmp_path):
 
 
 def test_members_that_are_fitted_in_threads_are_those_that_are_fitted_alone(world):
-    params = {"mean": {"epochs": 3}, "gru": {"epochs": 2, "history": "gru", "dropout": 0.3}}
+    """Two fits with a seed also give the same model."""
+    params = {"sasrec": {"epochs": 2, "history": "sasrec"}, "gru": {"epochs": 2, "history": "gru", "dropout": 0.3}}
     members = {label: {"model": "two_tower", **each} for label, each in params.items()} | {"popularity": {}}
     data = world.retrieval_data()
     fused = fusion.fit(MODELS.check("fusion", {"models": members}), data, SEED)
