@@ -3,8 +3,8 @@
 python examples/shop/make_data.py examples/shop/data
 """
 
+import argparse
 import csv
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -48,4 +48,6 @@ def _write(path: Path, header: list[str], rows) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="the folder to write the three files to")
+    main(parser.parse_args().folder)

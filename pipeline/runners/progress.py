@@ -75,7 +75,7 @@ class Progress:
         self._live: Live | None = None
         self._spinner = Spinner("dots", style="blue")
         self._running: dict[str, _Running] = {}
-        self._lock = threading.RLock()
+        self._lock, self._drawing = threading.RLock(), threading.Lock()
 
     def set_nodes(self, node_ids: Sequence[str]) -> None:
         """Set the nodes of the run, which determine the width of the columns."""
@@ -87,7 +87,20 @@ class Progress:
         with self._lock:
             now = self._clock()
             self._running[name] = _Running(now, now)
-            if self._console.is_terminal and self._live is None:
+        try:
+            self._draw_or_stop()
+            yield
+        finally:
+            with self._lock:
+                del self._running[name]
+            self._draw_or_stop()
+
+    def _draw_or_stop(self) -> None:
+        """Start to draw the lines of the running nodes in a terminal, or stop if no node runs."""
+        if not self._console.is_terminal:
+            return
+        with self._drawing:  # and not `_lock`, for which the thread that draws waits
+            if self._running and self._live is None:
                 # Nothing else writes to this console, so stdout and stderr need not be redirected.
                 self._live = Live(
                     get_renderable=self._lines,
@@ -98,22 +111,16 @@ class Progress:
                     redirect_stderr=False,
                 )
                 self._live.start()
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._running[name]
-                ended = self._live if not self._running else None
-                self._live = None if ended else self._live
-            if ended is not None:
-                ended.stop()  # outside of the lock, since it waits for the thread that draws
+            elif not self._running and self._live is not None:
+                self._live.stop()
+                self._live = None
 
     def update(self, name: str, text: str) -> None:
         """Show a report of a running node."""
         with self._lock:
             node, now = self._running[name], self._clock()
             node.text = printable(" ".join(text.split()))
-            if self._live is None and now - node.printed_at >= _PLAIN_EVERY_S:
+            if not self._console.is_terminal and now - node.printed_at >= _PLAIN_EVERY_S:
                 node.printed_at = now
                 self._print(Text(f"  {name:<{self._width}}  {duration(now - node.since):>12}  {node.text}"))
 

@@ -102,6 +102,16 @@ def test_the_number_of_workers_is_bounded_by_cores_and_memory(monkeypatch, cores
     assert workers.number() == expected
 
 
+def test_the_memory_of_a_container_bounds_what_is_available(monkeypatch, tmp_path):
+    machine = memory.available()
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    for name, text in (("memory.max", "9000"), ("memory.current", "5000"), ("memory.stat", "anon 3000\nfile 2000")):
+        (tmp_path / name).write_text(text)
+    assert memory.available() == 9000 - (5000 - 2000)
+    (tmp_path / "memory.max").write_text("max")
+    assert memory.available() == pytest.approx(machine, rel=0.2)
+
+
 def test_without_fork_there_are_no_workers(monkeypatch):
     monkeypatch.delattr(os, "fork")
     assert workers.number() == 1

@@ -139,6 +139,29 @@ def test_a_terminal_shows_the_running_node_and_clears_it(out, clock):
     assert "\x1b[2K" in shown  # the running line was erased
 
 
+def test_threads_may_start_and_end_nodes_at_the_same_time(out):
+    console = Console(file=out, force_terminal=True, width=80, legacy_windows=False, color_system=None)
+    progress, errors = Progress(console), []
+
+    def nodes(thread):
+        try:
+            for number in range(100):
+                with progress.running(f"{thread}-{number}"):
+                    progress.update(f"{thread}-{number}", "epoch 1/2")
+                progress.node_finished(NodeResult(f"{thread}-{number}", "done", 0.0))
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=nodes, args=(thread,), daemon=True) for thread in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert not any(thread.is_alive() for thread in threads)
+    assert len(progress.results) == 400
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [

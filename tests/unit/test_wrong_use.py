@@ -40,6 +40,7 @@ WRONG = [
     *[("run", file) for file in ("empty.yaml", "bytes.yaml", "folder", "pipe", "none.yaml", "", "a\0b", LONG)],
     *[("config", "check", file) for file in ("empty.yaml", "bytes.yaml", "folder", "pipe", "/dev/zero", "few.yaml")],
     ("run", "ok.yaml", "--until"),
+    *[("run", "ok.yaml", "--workers", value) for value in ("0", "-1", "65", "1.5", "x", "9" * 5000)],
     ("run", "ok.yaml", "\x1b[2J"),
     ("run", "ok.yaml", LONG),
     ("run", "few.yaml"),

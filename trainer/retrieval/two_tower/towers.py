@@ -36,10 +36,10 @@ class IdEmbedding(tf.keras.layers.Layer):
 
 
 class QueryTower(tf.keras.Model):
-    """Transformed user columns [B, …] and histories → [B, D] of length 1.
+    """The network from transformed user columns [B, …] and histories to query embeddings [B, D] of norm 1.
 
-    In training the column of the histories has rows [R, L] that several histories are ranges of; in serving each row is
-    a history.
+    In training, the histories of a batch are ranges of the rows [R, L] of the history column; otherwise each row is one
+    history.
     """
 
     def __init__(self, settings: TwoTowerSettings, data: RetrievalData, users: IdEmbedding, items: IdEmbedding):

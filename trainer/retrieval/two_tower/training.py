@@ -63,17 +63,15 @@ class TwoTower(tf.keras.Model):
     def loss(self, batch):
         """Return the mean over events of the cross-entropy of their items among the negatives of the batch (eq. 3).
 
-        The log of the expected number of times that an item is among the negatives is subtracted from its logit
-        (log-Q, eq. 5), which makes the sum over the negatives an estimate of the sum over the catalogue. Hard negatives
-        are the highest of a pool that has every item with the same probability.
+        From the logit of an item, the log of the expected number of times that it is among the negatives of a batch is
+        subtracted (log-Q correction, eq. 5), so that the sum over the negatives estimates the sum over the catalogue.
+        Hard negatives are the items with the highest logits in a pool, in which every item is with the same
+        probability.
         """
         places = HistoryRanges(batch["row"], batch["first"], batch["last"], batch.get("own"))
         queries = self.query(batch["query"], places, training=True) / self.temperature
-        candidates, log_expected, negative = (
-            self.candidate(batch["candidate"]),
-            batch["log_expected"],
-            batch["negative"],
-        )
+        candidates = self.candidate(batch["candidate"])
+        log_expected, negative = batch["log_expected"], batch["negative"]
         events = tf.shape(queries)[0]
         positive = tf.reduce_sum(queries * candidates[:events], axis=1) - log_expected[:events]
         logits = _logits(queries, tf.gather(candidates, negative), tf.gather(log_expected, negative))
