@@ -99,8 +99,6 @@ class Sequences:
         # A chunk ends after a second of many events, so that the histories of a chunk are close to each other.
         crowded = np.diff(np.r_[seconds, len(users)]) > kind.chunk
         self.cuts = seconds[1:][crowded[:-1]] if kind.causal else seconds[:0]
-        self.by_event = np.empty(len(users), np.int64)
-        self.by_event[self.order] = np.arange(len(users))
 
     def chunks(self, random: np.random.Generator) -> Chunks:
         """Return all events in chunks, in random order; a sequence longer than a chunk is cut at a random place.
@@ -111,7 +109,6 @@ class Sequences:
             owner = np.repeat(np.arange(len(self.starts)), self.ends - self.starts)
             shuffled = np.lexsort((random.random(len(owner)), owner))
             self.order, self.items = self.order[shuffled], self.items[shuffled]
-            self.by_event[self.order] = np.arange(len(owner))
         size, lengths = self.kind.chunk, self.ends - self.starts
         offset = random.integers(0, size, len(lengths)) * (lengths > size)
         user, number = ranges(np.zeros(len(lengths), np.int64), -(-(lengths + offset) // size))

@@ -126,7 +126,7 @@ def _at(states, row, column):
 
 
 def encoder(settings: TwoTowerSettings, longest: int) -> tf.keras.layers.Layer:
-    """Return the layer that `settings.history` names, for rows of at most `longest` items."""
+    """Return the layer that `settings.history` names, for histories of at most `longest` items."""
     if settings.history == "gru":
         return GRUHistory(settings.dim, settings.dropout)
     if settings.history == "sasrec":
