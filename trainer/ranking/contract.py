@@ -22,6 +22,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from core import metrics, names
+from trainer import saving
 from trainer.ranking import context
 from trainer.ranking.signals import computed_signals
 from transform import raw
@@ -113,7 +114,7 @@ class RankingModel(tf.Module):
 
     def save(self, folder: str) -> None:
         """Write the SavedModel."""
-        tf.saved_model.save(self, folder, signatures=self.signatures())
+        saving.save(self, self.signatures(), folder)
 
     def _rank(self, scores_of: Callable, **query: tf.Tensor) -> dict[str, tf.Tensor]:
         scores = scores_of(**query)

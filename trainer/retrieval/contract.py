@@ -27,6 +27,7 @@ from core import names
 from core.errors import ModelError
 from core.queries import Queries
 from core.settings import Settings
+from trainer import saving
 from transform import raw
 from transform.features import Features
 
@@ -164,7 +165,7 @@ class RetrievalModel(tf.Module):
 
     def save(self, folder: str) -> None:
         """Write the SavedModel."""
-        tf.saved_model.save(self, folder, signatures=self.signatures())
+        saving.save(self, self.signatures(), folder)
 
     def _retrieve(self, compute: Callable, **query: tf.Tensor) -> dict[str, tf.Tensor]:
         exclude, k = self.rows.lookup(query.pop(names.EXCLUDE)), query.pop(names.K)
