@@ -10,7 +10,12 @@ import pytest
 from pipeline import datasets
 
 SHARED = ("e2e", "contract")  # folders whose tests share a run of the DAG, or fitted models
-APART = ("test_two_tower.py", "test_tuning.py", "test_bench.py")  # files in these folders that fit other models
+APART = (
+    "test_two_tower.py",
+    "test_ranking_models.py",
+    "test_tuning.py",
+    "test_bench.py",
+)  # files in these folders that fit other models
 FIRST = (*SHARED, *APART, "test_releases_killed.py")  # the slowest folders and files; they start first
 
 

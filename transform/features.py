@@ -81,7 +81,7 @@ class Feature(Settings):
         raise NotImplementedError
 
     def transform(self, name: str, column: Any) -> dict[str, Any]:
-        """Return the columns of `outputs` as tensors, computed by TensorFlow Transform.
+        """Return the columns of `outputs` as tensors, computed with the functions of `transform.graph`.
 
         Args:
           name: the name of the feature.
@@ -170,7 +170,7 @@ class Numeric(Feature):
 
         column = graph.logarithms(column) if self.log else column
         outputs = {name: graph.standardised(column)}
-        return outputs | ({bucket_name(name): graph.buckets(column, name, self.buckets)} if self.buckets else {})
+        return outputs | ({bucket_name(name): graph.buckets(column, self.buckets)} if self.buckets else {})
 
 
 class Timestamp(Feature):

@@ -6,13 +6,15 @@ Every output is dense. Ids and categories are indices from 1; 0 is a missing val
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
 import tensorflow as tf
-import tensorflow_transform as tft
 
 from core import names
 from transform import graph
-from transform.features import Features, raw_columns
+from transform.features import Feature, Features, raw_columns
+from transform.statistics_store import Stored, current, used
 
 
 def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict) -> dict[str, tf.Tensor]:
@@ -20,29 +22,48 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict) ->
 
     Args:
       inputs: raw columns of the joined events, sparse.
-      custom_config: its key `features` holds the feature configuration as JSON.
+      custom_config: `features`, the feature configuration as JSON; `analysis`, the folder of the statistics.
     Returns:
       user_id, item_id [B] int64; history [B, H] int64; the columns of each feature's `outputs`.
     """
     features = Features.model_validate(json.loads(custom_config["features"]))
-    users, items, history = inputs[names.USER_ID], inputs[names.ITEM_ID], inputs[names.HISTORY]
-    buckets = features.id_oov_buckets
-    catalogue = graph.vocabulary(items, names.ITEM_ID, features.id_min_count)
-    outputs = {
-        names.USER_ID: graph.index(users, names.USER_ID, features.id_min_count, buckets),
-        names.ITEM_ID: graph.first(tft.apply_vocabulary(items, catalogue, num_oov_buckets=buckets)),
-        names.HISTORY: graph.dense(
-            tft.apply_vocabulary(history, catalogue, num_oov_buckets=buckets), features.history_length
-        ),
-    }
-    every = features.user | features.item
-    columns = raw_columns(every)
+    with used(Stored(Path(custom_config["analysis"]))):
+        users = transform_id(names.USER_ID, inputs[names.USER_ID], features)
+        items = transform_id(names.ITEM_ID, inputs[names.ITEM_ID], features)
+        history = graph.in_vocabulary(
+            inputs[names.HISTORY], names.ITEM_ID, features.id_min_count, features.id_oov_buckets
+        )
+        return {
+            names.USER_ID: users,
+            names.ITEM_ID: items,
+            names.HISTORY: graph.dense(history, features.history_length),
+            **transform_table(features.user, inputs),
+            **transform_table(features.item, inputs),
+        }
+
+
+def transform_id(key: str, ids: tf.SparseTensor, features: Features) -> tf.Tensor:
+    """Return the indices [B] of the ids of users or items."""
+    return graph.index(ids, key, features.id_min_count, features.id_oov_buckets)
+
+
+def transform_table(members: Mapping[str, Feature], inputs: Mapping[str, tf.SparseTensor]) -> dict[str, tf.Tensor]:
+    """Return the columns of the outputs of a table's features, from raw columns.
+
+    Args:
+      members: the features of a table, by column.
+      inputs: the raw columns of these features, and others.
+    """
+    columns = raw_columns(members)
+    outputs: dict[str, tf.Tensor] = {}
     indices = {}
     for name in columns:
-        outputs |= every[name].transform(name, inputs[name])
-        if output := every[name].indices(name):
+        current().feature = name
+        outputs |= members[name].transform(name, inputs[name])
+        if output := members[name].indices(name):
             indices[name] = outputs[output.column]
-    for name, feature in every.items():
+    for name, feature in members.items():
         if name not in columns:
+            current().feature = name
             outputs |= feature.transform(name, indices)
     return outputs

@@ -124,8 +124,7 @@ class _JoinShard(beam.DoFn):
             examples.write_examples(joined.tables(joined.split == index), path)
         states = join.user_states(joined, self.history_length)
         write_arrow(states, output / names.USERS_FOLDER / f"{part}.arrow")
-        known = (joined.split >= 0) & (joined.split < splits.SPLITS.index(names.TEST))
-        write_arrow(join.event_counts(joined, known), output / f"counts-{part}.arrow")
+        write_arrow(join.event_counts(joined, joined.known), output / f"counts-{part}.arrow")
         rows = {name: int((joined.split == index).sum()) for index, name in enumerate(splits.SPLITS)}
         left_out = int((joined.split == splits.LEFT_OUT).sum())
         if left_out:

@@ -92,6 +92,11 @@ class Joined:
         return pa.concat_tables(self.tables(chosen))
 
     @functools.cached_property
+    def known(self) -> np.ndarray:
+        """[E] bool: whether an event is in train or eval."""
+        return (self.split >= 0) & (self.split < splits.SPLITS.index(names.TEST))
+
+    @functools.cached_property
     def _user_bytes(self) -> np.ndarray:
         return shards.row_bytes(self.users)
 
@@ -197,12 +202,14 @@ def user_states(joined: Joined, history_length: int) -> pa.Table:
       joined: all events of the users, including those in no split.
       history_length: the maximum number of items in a history.
     Returns:
-      The columns of the users, `history` (the items of the latest events, oldest first), `history_time` (the timestamps
-      of these events) and `exclude` (the items of all events).
+      The columns of the users, `event_count` (the number of events in train and eval), `history` (the items of the
+      latest events, oldest first), `history_time` (the timestamps of these events) and `exclude` (the items of all
+      events).
     """
     users, item_ids = joined.users, joined.items[names.ITEM_ID]
     order = by_id(users)
     counts = np.bincount(joined.user_row, minlength=users.num_rows)[order]
+    known = np.bincount(joined.user_row[joined.known], minlength=users.num_rows)[order]
     ends = np.cumsum(counts)
     time = joined.events[names.TIMESTAMP].to_numpy()
     total = np.r_[0, np.cumsum(shards.row_bytes(joined.items.select([names.ITEM_ID]))[joined.item_row])]
@@ -210,6 +217,7 @@ def user_states(joined: Joined, history_length: int) -> pa.Table:
     parts = []
     for part in shards.slices(sizes):
         states = {name: shards.gather(users[name], order[part]) for name in users.column_names}
+        states[names.EVENT_COUNT] = pa.array(known[part])
         kept = np.minimum(counts[part], history_length)
         members = ranges(ends[part] - kept, ends[part])[1]
         seen = ranges(ends[part] - counts[part], ends[part])[1]

@@ -10,11 +10,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import tensorflow as tf
 
 from components.event_joiner import join, splits
 from core import names, queries
-from core.examples import write_examples
 from core.queries import Queries, catalogue_rows
 from pipeline import datasets
 from pipeline.bench.protocols import Protocol
@@ -22,7 +20,6 @@ from trainer.data import transform_sizes, transformed
 from trainer.retrieval.contract import RetrievalData
 from transform.arrow_types import feature_types
 from transform.features import raw_columns
-from transform.preprocessing import preprocessing_fn
 
 SPLIT = "split"  # the column of the interactions that holds the split of each row, for the method `given`
 MAX_EVAL_QUERIES = 5_000
@@ -121,29 +118,19 @@ class ProtocolData:
     @functools.cached_property
     def _transform(self) -> tuple[Any, dict[str, int]]:
         """Analyse train and eval as the node Transform does; return the layer, and output → its number of indices."""
-        import apache_beam as beam
         import tensorflow_transform as tft
-        import tensorflow_transform.beam as tft_beam
-        from tensorflow_transform.tf_metadata import schema_utils
-        from tfx_bsl.tfxio import tf_example_record
 
-        columns = [names.USER_ID, names.ITEM_ID, names.HISTORY]
-        spec = {name: tf.io.VarLenFeature(tf.string) for name in columns}
-        for name, each in raw_columns(self.features.user | self.features.item).items():
-            spec[name] = tf.io.VarLenFeature(tf.as_dtype(each.dtype))
-        preprocess = functools.partial(preprocessing_fn, custom_config={"features": self.features.canonical_json()})
+        from transform import analysis
+
+        events = pa.concat_tables(self.parts[:2])
+        users, items = (
+            analysis.with_event_counts(table, key, events[key])
+            for key, table in ((names.USER_ID, self.users), (names.ITEM_ID, self.catalogue))
+        )
         # The folder exists as long as this object, because saving a model reads the vocabularies from the folder.
         self._folder = tempfile.TemporaryDirectory()
-        work = self._folder.name
-        examples = f"{work}/examples.gz"
-        written = [name for name in spec if name != names.HISTORY]  # only queries have a history
-        write_examples(pa.concat_tables(self.parts[:2]).select(written), examples)
-        source = tf_example_record.TFExampleRecord(examples, schema=schema_utils.schema_from_feature_spec(spec))
-        with beam.Pipeline(runner="FnApiRunner") as pipeline, tft_beam.Context(temp_dir=f"{work}/temp"):
-            read = pipeline | source.BeamSource(), source.TensorAdapterConfig()
-            graph = read | tft_beam.AnalyzeDataset(preprocess)
-            _ = graph | tft_beam.WriteTransformFn(f"{work}/graph")
-        output = tft.TFTransformOutput(f"{work}/graph")
+        analysis.write_graph(self.features, users, items, Path(self._folder.name))
+        output = tft.TFTransformOutput(self._folder.name)
         return output.transform_features_layer(), transform_sizes(output, self.features)
 
 

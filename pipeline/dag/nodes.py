@@ -17,6 +17,7 @@ from components.recommender_evaluator.component import RecommenderEvaluator
 from components.recommender_evaluator.in_force import ReleaseInForce
 from components.release_pusher.component import ReleasePusher
 from components.table_example_gen.sources import TableSource
+from components.transform.component import Transform
 from components.types import Release
 from core import names, node_ids
 from core.code import code_digest
@@ -100,17 +101,10 @@ def joined_nodes(config: Config, places: Places) -> Joined:
     joiner = EventJoiner(tables=joined, settings=settings.joiner(config)).with_id(node_ids.EVENT_JOINER)
     # DriftDetector runs before EventJoiner but is not an input, so that another release in force changes no cache key.
     joiner.add_upstream_node(drift[-1])
-    transform = tfx.components.Transform(
+    transform = Transform(
         examples=joiner.outputs["examples"],
-        schema=joiner.outputs["schema"],
-        preprocessing_fn="transform.preprocessing.preprocessing_fn",
-        splits_config=tfx.proto.SplitsConfig(analyze=[names.TRAIN, names.EVAL], transform=[names.TRAIN]),
-        materialize=False,
-        disable_statistics=True,
-        custom_config={
-            "features": config.features.canonical_json(),
-            "code": code_digest("transform.preprocessing", *own_modules(config.features)),
-        },
+        settings=settings.transform(config),
+        code_digest=code_digest("components.transform.executor", *own_modules(config.features)),
     ).with_id(node_ids.TRANSFORM)
     impressions = {}
     if names.IMPRESSIONS in tables:

@@ -6,6 +6,7 @@ from components.drift_detector.settings import DetectorSettings
 from components.event_joiner.settings import JoinerSettings
 from components.recommender_evaluator.settings import EvaluatorSettings, TwoStepSettings
 from components.release_pusher.settings import PusherSettings
+from components.transform.settings import TransformSettings
 from core.query_settings import QuerySettings, WindowSettings
 from pipeline.config import Config, paths
 from pipeline.config.table_spec import compared_columns
@@ -26,6 +27,11 @@ def joiner(config: Config) -> JoinerSettings:
         max_dropped=config.data.interactions.max_dropped,
         seed=config.seed,
     )
+
+
+def transform(config: Config) -> TransformSettings:
+    """Return the settings of Transform."""
+    return TransformSettings(features=config.features)
 
 
 def drift_detector(config: Config, releases: str, trusted_keys: tuple[str, ...]) -> DetectorSettings:

@@ -258,7 +258,7 @@ def world(tmp_path_factory) -> World:
     parts = {
         name: joined.table(joined.split == index) for index, name in enumerate((names.TRAIN, names.EVAL, names.TEST))
     }
-    uri, transform_folder = transformed(tmp_path_factory, parts, items, FEATURES)
+    uri, transform_folder = transformed(tmp_path_factory, parts, users, items, FEATURES)
     read = training.Events(str(uri), FEATURES, tft.TFTransformOutput(str(transform_folder)))
     return World(
         folder,
