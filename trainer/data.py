@@ -2,12 +2,14 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import tensorflow as tf
 import tensorflow_transform as tft
 
@@ -17,11 +19,11 @@ from core.examples import read_examples
 from core.queries import Queries, catalogue_rows
 from trainer.retrieval.contract import RetrievalData
 from transform import raw
-from transform.arrow_types import feature_types, user_types
-from transform.features import Features
-from transform.names import index_sizes, vocabularies
+from transform.arrow_types import user_types
+from transform.features import Features, raw_columns
+from transform.names import index_sizes, outputs, vocabularies
 
-ROWS_AT_ONCE = 16384
+USERS_AT_ONCE = 16384
 
 
 class Events:
@@ -39,15 +41,11 @@ class Events:
         self.transform = transform_output.transform_features_layer()
         self.sizes = transform_sizes(transform_output, features)
 
+    @functools.cache  # noqa: B019 - lives as long as the trainer's process
     def read(self, split: str) -> pa.Table:
         """Return the events of a split with the columns needed for queries: ids, timestamp, rating, user features."""
         types = user_types(self.features.user)
         return read_examples(self.uri, split, types | {names.RATING: pa.float32()})  # null where events have no rating
-
-    def read_whole(self, split: str) -> pa.Table:
-        """Return the events of a split with both ids and the raw columns of all user and item features."""
-        keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string()}
-        return read_examples(self.uri, split, keys | feature_types(self.features.user | self.features.item))
 
     def data(self, splits: Sequence[str], validation: Queries | None) -> RetrievalData:
         """Return the data that a retrieval model is fitted on: the events of `splits`, and the validation queries."""
@@ -60,16 +58,11 @@ class Events:
             items=catalogue_rows(self.catalogue[names.ITEM_ID].combine_chunks(), events[names.ITEM_ID]),
             timestamps=events[names.TIMESTAMP].to_numpy(),
             ratings=None if ratings.null_count else ratings.to_numpy(),
-            transformed=_once(lambda: self._transformed(splits)),
+            user_columns=_once(lambda: user_columns(events, self.features, self.transform)),
             transform=self.transform,
             sizes=self.sizes,
             validation=validation,
         )
-
-    def _transformed(self, splits: Sequence[str]) -> dict[str, np.ndarray]:
-        events = (self.read_whole(split) for split in splits)
-        parts = [transformed(each, self.features, self.transform) for each in events]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _once(make: Callable[[], dict[str, np.ndarray]]) -> Callable[[], dict[str, np.ndarray]]:
@@ -95,17 +88,23 @@ def transform_sizes(output: tft.TFTransformOutput, features: Features) -> dict[s
     return index_sizes(features, {name: output.vocabulary_size_by_name(name) for name in vocabularies(features)})
 
 
-def transformed(events: pa.Table, features: Features, transform: tf.Module) -> dict[str, np.ndarray]:
-    """Return the transformed columns of raw events, [E, …] each, except histories, which models build themselves."""
+def user_columns(events: pa.Table, features: Features, transform: tf.Module) -> dict[str, np.ndarray]:
+    """Return the transformed columns of the user of each event, [E, …] each; each user is transformed once.
+
+    Args:
+      events: user_id and the raw columns of the users' features.
+      features: the feature configuration.
+      transform: the transform graph as a layer.
+    """
+    encoded = pc.dictionary_encode(events[names.USER_ID].combine_chunks())
+    rows = encoded.indices.to_numpy()
+    first = np.unique(rows, return_index=True)[1]
+    users = pa.table({name: events[name].take(pa.array(first)) for name in raw_columns(features.user)})
     apply = tf.function(lambda **columns: transform(raw.to_sparse(columns)), reduce_retracing=True, autograph=False)
+    ids = encoded.dictionary.to_numpy(zero_copy_only=False)
     parts = []
-    for start in range(0, len(events), ROWS_AT_ONCE):
-        part = events.slice(start, ROWS_AT_ONCE)
-        keys = {
-            key: tf.constant(part[key].combine_chunks().to_numpy(zero_copy_only=False))
-            for key in (names.USER_ID, names.ITEM_ID)
-        }
-        history = {names.HISTORY: tf.fill([len(part), 1], "")}
-        columns = apply(**keys, **history, **raw.from_table(part, features.user | features.item))
-        parts.append({name: column.numpy() for name, column in columns.items() if name != names.HISTORY})
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    for start in range(0, len(ids), USERS_AT_ONCE):
+        values = raw.from_table(users.slice(start, USERS_AT_ONCE), features.user)
+        columns = apply(**{names.USER_ID: tf.constant(ids[start : start + USERS_AT_ONCE])}, **values)
+        parts.append({name: columns[name].numpy() for name in (names.USER_ID, *outputs(features.user))})
+    return {name: np.concatenate([part[name] for part in parts])[rows] for name in parts[0]}

@@ -16,7 +16,7 @@ from core import names, queries
 from core.queries import Queries, catalogue_rows
 from pipeline import datasets
 from pipeline.bench.protocols import Protocol
-from trainer.data import transform_sizes, transformed
+from trainer.data import transform_sizes, user_columns
 from trainer.retrieval.contract import RetrievalData
 from transform.arrow_types import feature_types
 from transform.features import raw_columns
@@ -112,7 +112,7 @@ class ProtocolData:
             return common
         layer, sizes = self._transform
         return replace(
-            common, transform=layer, sizes=sizes, transformed=lambda: transformed(events, self.features, layer)
+            common, transform=layer, sizes=sizes, user_columns=lambda: user_columns(events, self.features, layer)
         )
 
     @functools.cached_property

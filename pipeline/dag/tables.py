@@ -2,8 +2,10 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+import math
 from typing import Any
 
+import tensorflow_data_validation as tfdv
 from tfx import v1 as tfx
 from tfx.dsl.components.common.resolver import Resolver
 from tfx.types import Channel
@@ -18,7 +20,9 @@ from core.code import code_digest
 from pipeline.config import Config
 from pipeline.config.table_spec import table_spec
 from pipeline.dag import settings
-from transform.features import own_modules
+from transform.features import own_modules, raw_columns
+
+VALUES_OF_BATCH = 100_000  # the values of one column in a batch of StatisticsGen
 
 
 def table_nodes(
@@ -39,7 +43,9 @@ def table_nodes(
             code_digest=code_digest("components.table_example_gen.executor", *own_modules(config.features)),
         ).with_id(node_ids.example_gen(table))
         examples = generator.outputs["examples"]
-        statistics = tfx.components.StatisticsGen(examples=examples).with_id(node_ids.statistics_gen(table))
+        statistics = tfx.components.StatisticsGen(
+            examples=examples, stats_options=tfdv.StatsOptions(desired_batch_size=_rows_of_batch(config, table))
+        ).with_id(node_ids.statistics_gen(table))
         if table in schemas:
             schema = tfx.components.ImportSchemaGen(schema_file=schemas[table]).with_id(node_ids.schema_gen(table))
         else:
@@ -52,6 +58,13 @@ def table_nodes(
         counted[table] = statistics.outputs["statistics"]
         made += [generator, statistics, schema, validator]
     return channels, counted, made
+
+
+def _rows_of_batch(config: Config, table: str) -> int:
+    """Return the rows of a batch of StatisticsGen: many, for speed, but fewer where a row has a list of many values."""
+    members = {names.USERS: config.features.user, names.ITEMS: config.features.item}.get(table, {})
+    widest = max((math.prod(column.shape) for column in raw_columns(members).values()), default=1)
+    return max(1_000, VALUES_OF_BATCH // widest)
 
 
 def drift_nodes(

@@ -24,7 +24,7 @@ from analysed import transformed
 
 from components.event_joiner import join
 from core import names, queries
-from core.examples import files, shard_path, write_examples
+from core.examples import files, read_examples, shard_path, write_examples
 from core.files import read_json
 from core.queries import Queries
 from serving.candidates import candidate_table
@@ -39,6 +39,7 @@ from trainer.retrieval import inference
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.registry import MODELS as RETRIEVAL
 from transform import raw
+from transform.arrow_types import feature_types
 from transform.features import Features, raw_columns
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data"))
@@ -259,12 +260,14 @@ def world(tmp_path_factory) -> World:
         name: joined.table(joined.split == index) for index, name in enumerate((names.TRAIN, names.EVAL, names.TEST))
     }
     uri, transform_folder = transformed(tmp_path_factory, parts, users, items, FEATURES)
+    keys = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string()}
+    whole = keys | feature_types(FEATURES.user | FEATURES.item)
     read = training.Events(str(uri), FEATURES, tft.TFTransformOutput(str(transform_folder)))
     return World(
         folder,
         items,
         {
-            name: read.read_whole(name).append_column(names.TIMESTAMP, part[names.TIMESTAMP])
+            name: read_examples(str(uri), name, whole).append_column(names.TIMESTAMP, part[names.TIMESTAMP])
             for name, part in parts.items()
         },
         transform_folder,

@@ -10,15 +10,24 @@ import tensorflow as tf
 
 from core import names
 from core.names import EVAL, TEST, TRAIN
-from trainer.data import transformed
+from trainer.data import user_columns
 from transform import raw
-from transform.names import index_sizes
+from transform.names import index_sizes, outputs
 
 
 @pytest.fixture(scope="module")
 def seen(world) -> pa.Table:
     """Return the events that the transform graph was analysed on: train and eval."""
     return pa.concat_tables([world.parts[TRAIN], world.parts[EVAL]])
+
+
+def transformed(events, features, transform):
+    """Return the transformed columns of events, without histories."""
+    keys = (names.USER_ID, names.ITEM_ID)
+    given = {key: tf.constant(events[key].combine_chunks().to_numpy(zero_copy_only=False)) for key in keys}
+    given |= raw.from_table(events, features.user | features.item) | {names.HISTORY: tf.fill([len(events), 1], "")}
+    found = transform(raw.to_sparse(given))
+    return {name: column.numpy() for name, column in found.items() if name != names.HISTORY}
 
 
 @pytest.fixture(scope="module")
@@ -273,3 +282,10 @@ def test_a_kind_of_the_user_s_own_is_transformed_by_its_own_class(world, seen, c
     assert sorted(len(found) for found in by_letter.values()) == [1, 1]
     assert by_letter["A"] != by_letter["B"]
     np.testing.assert_array_equal(columns["shelf"] == 0, [each is None for each in shelf])
+
+
+def test_the_columns_of_users_are_those_of_their_events(world, seen, columns):
+    found = user_columns(seen, world.features, world.events.transform)
+    assert set(found) == {names.USER_ID, *outputs(world.features.user)}
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, columns[name])

@@ -29,7 +29,7 @@ def towers(world, **settings):
     """Return the untrained model, its first training batch, and the training data."""
     chosen = TwoTowerSettings(batch_size=32, dim=8, **settings)
     data = world.retrieval_data()
-    of_items, of_users = two_tower.item_columns(data), two_tower.user_columns(data)
+    of_items, of_users = two_tower.item_columns(data), data.user_columns()
     known = {names.USER_ID: of_users[names.USER_ID], names.ITEM_ID: of_items[names.ITEM_ID][data.items]}
     tf.keras.utils.set_random_seed(SEED)
     model = TwoTower(chosen, data, {key: np.unique(ids) for key, ids in known.items()})
@@ -63,7 +63,7 @@ def test_the_loss_is_a_softmax_over_the_negatives_less_log_q(world, uniform, exc
     rows = np.array([row_of[index] for index in batch["candidate"][names.ITEM_ID]])
     share = min(32, negatives) * data.counts() / len(data.items) + uniform / data.n_items
     logits = queries @ items.T / 0.2 - np.log(share[rows])
-    users, of_batch = two_tower.user_columns(data)[names.USER_ID], batch["query"][names.USER_ID]
+    users, of_batch = data.user_columns()[names.USER_ID], batch["query"][names.USER_ID]
     losses = []
     for event, user in enumerate(of_batch):
         positives = data.items[users == user] if exclude_positives else [rows[event]]
@@ -79,7 +79,7 @@ def test_the_loss_is_a_softmax_over_the_negatives_less_log_q(world, uniform, exc
 def test_hard_negatives_are_the_closest_without_an_event_of_the_user(world):
     model, batch, data = towers(world, hard_negatives=3, dropout=0.0)
     queries, pool = queries_of(model, batch), model.candidate(batch["pool"]).numpy()
-    users = two_tower.user_columns(data)[names.USER_ID]
+    users = data.user_columns()[names.USER_ID]
     items = two_tower.item_columns(data)[names.ITEM_ID]
     logits = queries @ pool.T / 0.1  # the pool is the whole catalogue, so no correction for sampling is needed
     for row, user in enumerate(batch["query"][names.USER_ID]):
@@ -246,14 +246,14 @@ def hidden_items(world, n_hidden=8):
     hidden = np.arange(n_hidden)
     kept = ~np.isin(data.items, hidden)
     users = data.users.filter(pa.array(kept))
-    columns = {name: column[kept] for name, column in data.transformed().items()}
+    columns = {name: column[kept] for name, column in data.user_columns().items()}
     return hidden, replace(
         data,
         users=users,
         items=data.items[kept],
         timestamps=data.timestamps[kept],
         ratings=None,
-        transformed=lambda: columns,
+        user_columns=lambda: columns,
         validation=None,
     )
 

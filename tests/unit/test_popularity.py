@@ -51,7 +51,7 @@ def data():
         users=pa.array(["u"] * len(EVENTS)),
         items=EVENTS[:, 0].astype(np.int32),
         timestamps=EVENTS[:, 1] * DAY,
-        transformed=lambda: {"city": EVENTS[:, 2]},
+        user_columns=lambda: {"city": EVENTS[:, 2]},
         transform=Cities(),
         sizes={"city": 4},
     )

@@ -51,8 +51,8 @@ class RetrievalData:
       items: [E] int32, the item row of each event.
       timestamps: [E] int64 seconds.
       ratings: [E] float32, or None where events have none.
-      transformed: a function that reads the events' transformed columns, [E, …] each, without their histories, which
-        models build from the events. It raises ModelError if the data has no features.
+      user_columns: a function that returns the transformed columns of the user of each event, [E, …] each. It raises
+        ModelError if the data has no features.
       transform: the transform graph as a layer, raw sparse columns → transformed ones.
       sizes: transformed column → its number of indices, index 0 included; empty if the data has no features.
       validation: the queries by which a fit makes its choices, such as the number of epochs; None if the settings
@@ -65,7 +65,7 @@ class RetrievalData:
     items: np.ndarray
     timestamps: np.ndarray
     ratings: np.ndarray | None = None
-    transformed: Callable[[], dict[str, np.ndarray]] = _no_features
+    user_columns: Callable[[], dict[str, np.ndarray]] = _no_features
     transform: tf.Module = field(default_factory=tf.Module)
     sizes: dict[str, int] = field(default_factory=dict)
     validation: Queries | None = None
@@ -81,8 +81,8 @@ class RetrievalData:
     def where(self, chosen: np.ndarray) -> "RetrievalData":
         """Return the data of only the events where `chosen` [E] is true, without validation queries."""
 
-        def transformed() -> dict[str, np.ndarray]:
-            return {name: column[chosen] for name, column in self.transformed().items()}
+        def user_columns() -> dict[str, np.ndarray]:
+            return {name: column[chosen] for name, column in self.user_columns().items()}
 
         return replace(
             self,
@@ -90,7 +90,7 @@ class RetrievalData:
             items=self.items[chosen],
             timestamps=self.timestamps[chosen],
             ratings=None if self.ratings is None else self.ratings[chosen],
-            transformed=transformed,
+            user_columns=user_columns,
             validation=None,
         )
 

@@ -75,8 +75,8 @@ def of_retrieval(fn_args, step: RetrievalStepSettings) -> Callable[[Settings], f
     progress.report("reading the events of train and eval")
     events, validation = retrieval.inputs(fn_args, step)
     data = events.data([names.TRAIN], validation)
-    columns = functools.cache(data.transformed)
-    data = replace(data, transformed=lambda: dict(columns()))  # a copy, since a fit may add columns
+    columns = functools.cache(data.user_columns)
+    data = replace(data, user_columns=lambda: dict(columns()))  # a copy, since a fit may add columns
     fit = RETRIEVAL[step.model].load()
 
     def measure(settings: Settings) -> float:

@@ -51,7 +51,7 @@ def fit(settings: PopularitySettings, data: RetrievalData, seed: int) -> Popular
     if settings.segment is None:
         return PopularityModel(data, settings, overall, None)
     column = segment_column(settings.segment, data.features.user)
-    segments, size = data.transformed()[column].astype(np.int64), data.sizes[column]
+    segments, size = data.user_columns()[column].astype(np.int64), data.sizes[column]
     cells = np.bincount((segments * data.n_items + data.items)[latest], minlength=size * data.n_items)
     by_segment = shares(cells.reshape(size, data.n_items), overall[0])
     by_segment[0] = overall[0]  # for users without a value of the segment

@@ -16,7 +16,6 @@ from trainer.retrieval.two_tower.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.training import TwoTower
 from trainer.retrieval.two_tower.validation import Validation
 from transform import raw
-from transform.names import outputs
 
 ITEMS_AT_ONCE = 8192
 
@@ -57,7 +56,7 @@ def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerM
     """Train for `settings.epochs` passes or, with validation queries, until their NDCG@10 stops growing."""
     seed_everything(seed)
     data.check_transformed()
-    items, users = item_columns(data), user_columns(data)
+    items, users = item_columns(data), data.user_columns()
     trained = {names.USER_ID: users[names.USER_ID], names.ITEM_ID: items[names.ITEM_ID][data.items]}
     towers = TwoTower(settings, data, {key: np.unique(ids) for key, ids in trained.items()})
     batches = Batches(users, items, data.items, sequences(settings, data), data.sizes, sampling(settings, data), seed)
@@ -75,21 +74,7 @@ def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerM
 def item_columns(data: RetrievalData) -> Columns:
     """Return the catalogue's transformed columns, [N, …] each."""
     ids = data.catalogue[names.ITEM_ID].combine_chunks().to_numpy(zero_copy_only=False)
-    return _transformed(data, {names.ITEM_ID: tf.constant(ids), **raw.from_table(data.catalogue, data.features.item)})
-
-
-def user_columns(data: RetrievalData) -> Columns:
-    """Return each event's transformed user columns, [E, …] each, without histories."""
-    if not data.features.user:  # only ids are needed, so the events' transformed columns are not read
-        encoded = pc.dictionary_encode(data.users)
-        ids = tf.constant(encoded.dictionary.to_numpy(zero_copy_only=False))
-        return {name: column[encoded.indices] for name, column in _transformed(data, {names.USER_ID: ids}).items()}
-    columns = data.transformed()
-    return {name: columns[name] for name in (names.USER_ID, *outputs(data.features.user))}
-
-
-def _transformed(data: RetrievalData, columns: dict[str, tf.Tensor]) -> Columns:
-    """Return the transformed columns of raw columns."""
+    columns = {names.ITEM_ID: tf.constant(ids), **raw.from_table(data.catalogue, data.features.item)}
     apply = tf.function(lambda **raw_columns: data.transform(raw.to_sparse(raw_columns)), autograph=False)
     return {name: column.numpy() for name, column in apply(**columns).items()}
 
