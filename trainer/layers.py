@@ -1,6 +1,9 @@
-"""The embedding of features, the seeding, and the batches of the networks of both steps, retrieval and ranking."""
+"""The embedding of features, the seeding, the batches and the training steps of the networks of both steps."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -71,3 +74,33 @@ def shuffled_batches(columns: dict[str, np.ndarray], batch_size: int, seed: int)
     tensors = {name: tf.constant(values) for name, values in columns.items()}
     order = tf.data.Dataset.range(rows).shuffle(rows, seed=seed).batch(batch_size, drop_remainder=rows > batch_size)
     return order.map(lambda rows: {name: tf.gather(tensor, rows) for name, tensor in tensors.items()}).prefetch(2)
+
+
+def traced_once(
+    loss: Callable[[Any], tf.Tensor],
+    model: tf.keras.Model,
+    optimizer: tf.keras.optimizers.legacy.Optimizer,
+    signature: Any = None,
+) -> Callable[[Any], tf.Tensor]:
+    """Return a function that makes one training step with a batch and returns the loss of the batch.
+
+    A function that creates variables when it is traced is traced a second time. So the variables of the optimizer are
+    created here.
+
+    Args:
+      loss: the loss of a batch.
+      model: the model; its weights exist.
+      optimizer: the optimizer.
+      signature: the specification of batches of any size; None for one graph for each size.
+    """
+    optimizer._create_all_weights(model.trainable_variables)
+
+    def step(batch):
+        with tf.GradientTape() as tape:
+            value = loss(batch)
+        # A weight that the loss does not depend on has no gradient.
+        pairs = zip(tape.gradient(value, model.trainable_variables), model.trainable_variables, strict=True)
+        optimizer.apply_gradients([(gradient, weight) for gradient, weight in pairs if gradient is not None])
+        return value
+
+    return tf.function(step, input_signature=None if signature is None else [signature], autograph=False)

@@ -20,7 +20,7 @@ import pytest
 from core import durable
 from core.release import pushed, reader, writer
 
-TIMES = 8  # how often one place in the code counts as a step; about twenty files pass through it
+TIMES = 3  # how often one place in the code counts as a step; about twenty files pass through it
 NOON = datetime(2025, 1, 31, 12, tzinfo=UTC)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from core import names, progress
-from trainer.layers import seed_everything, shuffled_batches
+from trainer.layers import seed_everything, shuffled_batches, traced_once
 from trainer.ranking import calibration
 from trainer.ranking.contract import RankingData, RankingModel, list_ndcg, ndcg_by_list, one_standard_error_rule
 from trainer.ranking.losses import LOSSES, Loss
@@ -61,22 +61,22 @@ def fit(
     kept, which give the retriever's order; see `one_standard_error_rule`.
     """
     seed_everything(seed)
-    model = make(settings, data)
-    step = _step(model, LOSSES[settings.loss], settings.learning_rate)
+    model, loss, rate = make(settings, data), LOSSES[settings.loss], settings.learning_rate
     scores_of = tf.function(lambda **columns: model(columns), reduce_retracing=True, autograph=False)
     batches = shuffled_batches(data.train, settings.batch_size, seed)
     labels_and_weights = data.validation[names.LABEL], data.validation[names.WEIGHT]
-    first = scores = in_parts(scores_of, data.validation)
+    first = scores = in_parts(scores_of, data.validation)  # this call creates the weights, before the steps are traced
+    step = traced_once(lambda batch: model.loss(batch, loss), model, tf.keras.optimizers.legacy.Adam(rate))
     best, unchanged = (list_ndcg(scores, *labels_and_weights, 10), 0), model.get_weights()
     weights = unchanged
     curve: list[dict[str, float]] = [{"epoch": 0, "ndcg@10": best[0]}]
     progress.report(f"NDCG@10 of the lists in the retriever's order {best[0]:.4f}")
     for epoch in range(1, settings.epochs + 1):
-        loss = float(np.mean([step(batch).numpy() for batch in batches]))
+        mean = float(np.mean([step(batch).numpy() for batch in batches]))
         latest = in_parts(scores_of, data.validation)
         value = list_ndcg(latest, *labels_and_weights, 10)
-        curve.append({"epoch": epoch, "loss": loss, "ndcg@10": value})
-        progress.report(f"epoch {epoch}/{settings.epochs}, loss {loss:.3f}, NDCG@10 of the lists {value:.4f}")
+        curve.append({"epoch": epoch, "loss": mean, "ndcg@10": value})
+        progress.report(f"epoch {epoch}/{settings.epochs}, loss {mean:.3f}, NDCG@10 of the lists {value:.4f}")
         if value > best[0]:
             best, weights, scores = (value, epoch), model.get_weights(), latest
         if epoch - best[1] >= settings.patience:
@@ -103,19 +103,3 @@ def in_parts(scores_of: Callable[..., tf.Tensor], columns: dict[str, np.ndarray]
         part = {name: tf.constant(values[start : start + LISTS_AT_ONCE]) for name, values in columns.items()}
         parts.append(scores_of(**part).numpy())
     return np.concatenate(parts)
-
-
-def _step(model: Network, loss: Loss, learning_rate: float) -> Callable[[dict[str, tf.Tensor]], tf.Tensor]:
-    """Return a function that makes one training step with a batch and returns the loss of the batch."""
-    optimizer = tf.keras.optimizers.legacy.Adam(learning_rate)
-
-    @tf.function(autograph=False)
-    def step(batch):
-        with tf.GradientTape() as tape:
-            value = model.loss(batch, loss)
-        # A weight that the loss does not depend on has no gradient.
-        pairs = zip(tape.gradient(value, model.trainable_variables), model.trainable_variables, strict=True)
-        optimizer.apply_gradients([(gradient, weight) for gradient, weight in pairs if gradient is not None])
-        return value
-
-    return step

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from core import names
+from trainer.layers import traced_once
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.two_tower.batches import Batches
 from trainer.retrieval.two_tower.sequence import HistoryRanges
@@ -120,21 +121,13 @@ def without(logits, positions):
 
 def steps(model: TwoTower, learning_rate: float):
     """Return a function that makes one training step with a batch and returns the loss of the batch."""
-    optimizer = LazyAdam(learning_rate)
-
     traced = None
-
-    def update(batch):
-        with tf.GradientTape() as tape:
-            loss = model.loss(batch)
-        variables = model.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
-        return loss
 
     def step(batch):
         nonlocal traced
         if traced is None:
-            traced = tf.function(update, input_signature=[_any_size(batch)], autograph=False)
+            model.loss(batch)  # creates the weights
+            traced = traced_once(model.loss, model, LazyAdam(learning_rate), _any_size(batch))
         return traced(batch)
 
     return step
