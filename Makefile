@@ -5,7 +5,7 @@ BOOT := $(shell command -v python3.11 || command -v python3)
 HOOK = $(shell git rev-parse --git-path hooks 2>/dev/null)/pre-commit
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
-.PHONY: help setup demo test lint lint-workflow lock wheel docs hooks clean
+.PHONY: help setup demo test lint lint-workflow lock wheel docs hooks clean bench-quick
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -24,6 +24,9 @@ demo: setup  ## make a released two-step recommender of MovieLens-100K
 # it, one for all others.
 test: setup  ## run all tests
 	@$(PY) -m pytest tests -n 3 --dist loadscope
+
+bench-quick: setup  ## check that no node became slower, in some three minutes on an idle machine
+	@PYTHONPATH=$(CURDIR) $(PY) benchmarks/quick.py
 
 lint: setup  ## check style and types
 	@$(PY) -m ruff check .

@@ -14,6 +14,7 @@ import argparse
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -40,8 +41,17 @@ def synthetic(n_events: int) -> tuple[np.ndarray, np.ndarray]:
     return users, (ITEMS * random.random(n_events) ** 2).astype(np.int32)
 
 
-def ours(history: str, users: np.ndarray, items: np.ndarray) -> tuple[Callable[[Any], Any], Iterator[Any]]:
-    """Return a training step of the two-tower and its batches."""
+@dataclass(frozen=True)
+class Trained:
+    """A model, its training step, and a function that returns the batches of one epoch."""
+
+    model: Any
+    step: Callable[[Any], Any]
+    batches: Callable[[], Iterator[Any]]
+
+
+def ours(history: str, users: np.ndarray, items: np.ndarray) -> Trained:
+    """Return the two-tower."""
     settings = TwoTowerSettings(history=history, dim=DIM, batch_size=BATCH, max_history=LENGTH)
     features = SimpleNamespace(user={}, item={}, id_oov_buckets=4, history_length=LENGTH)
     sizes = {names.USER_ID: 1 + USERS + 4, names.ITEM_ID: 1 + ITEMS + 4}
@@ -51,7 +61,8 @@ def ours(history: str, users: np.ndarray, items: np.ndarray) -> tuple[Callable[[
     batches = Batches({names.USER_ID: users + 1}, item_columns, items, sequences, sizes, sampling, SEED)
     data: Any = SimpleNamespace(features=features, sizes=sizes, n_items=ITEMS)
     known = {names.USER_ID: np.arange(USERS) + 1, names.ITEM_ID: item_columns[names.ITEM_ID]}
-    return training.steps(training.TwoTower(settings, data, known), settings.learning_rate), iter(batches)
+    model = training.TwoTower(settings, data, known)
+    return Trained(model, training.steps(model, settings.learning_rate), lambda: iter(batches))
 
 
 class Plain(tf.keras.Model):
@@ -80,25 +91,32 @@ class Plain(tf.keras.Model):
         weights = tf.cast(present, tf.float32)[..., tf.newaxis]
         return tf.reduce_sum(vectors * weights, axis=1) / tf.maximum(tf.reduce_sum(weights, axis=1), 1.0)
 
+    def query(self, users, history):
+        """Return the embeddings of queries, [B, D]."""
+        return tf.math.l2_normalize(self.out(tf.concat([self.users(users), self.encode(history)], axis=1)), axis=1)
+
+    def candidate(self, items):
+        """Return the embeddings of items, [B, D]."""
+        return tf.math.l2_normalize(self.items(items + 1), axis=1)
+
     def loss_of(self, users, items, history, log_expected):
         """Return the mean softmax cross-entropy over the items of the batch."""
-        queries = self.out(tf.concat([self.users(users), self.encode(history)], axis=1))
-        vectors = tf.math.l2_normalize(self.items(items + 1), axis=1)
-        logits = tf.matmul(tf.math.l2_normalize(queries, axis=1), vectors, transpose_b=True) / TEMPERATURE
+        logits = tf.matmul(self.query(users, history), self.candidate(items), transpose_b=True) / TEMPERATURE
         size = tf.shape(items)[0]
         accidental = tf.equal(items[:, tf.newaxis], items) & ~tf.eye(size, dtype=tf.bool)
         logits = tf.where(accidental, -1e9, logits - log_expected)
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(tf.range(size), logits))
 
 
-def plain(history: str, users: np.ndarray, items: np.ndarray) -> tuple[Callable[[Any], Any], Iterator[Any]]:
-    """Return a training step of the plain model and its batches."""
+def plain(history: str, users: np.ndarray, items: np.ndarray) -> Trained:
+    """Return the plain model."""
     model, optimizer = Plain(history), tf.keras.optimizers.legacy.Adam(0.003)
     starts = np.searchsorted(users, users)
+    random = np.random.default_rng(SEED)
     log_expected = np.log(np.maximum(BATCH * np.bincount(items, minlength=ITEMS) / len(items), 1e-9)).astype(np.float32)
 
     def batches() -> Iterator[tuple[np.ndarray, ...]]:
-        order = np.random.default_rng(SEED).permutation(len(users))
+        order = random.permutation(len(users))
         for first in range(0, len(order) - BATCH + 1, BATCH):
             events = order[first : first + BATCH]
             positions = events[:, None] - LENGTH + np.arange(LENGTH)
@@ -115,7 +133,7 @@ def plain(history: str, users: np.ndarray, items: np.ndarray) -> tuple[Callable[
         optimizer.apply_gradients(pair for pair in zip(gradients, variables, strict=True) if pair[0] is not None)
         return loss
 
-    return lambda batch: step(*batch), batches()
+    return Trained(model, lambda batch: step(*batch), batches)
 
 
 def events_per_second(step: Callable[[Any], Any], batches: Iterator[Any], seconds: float) -> float:
@@ -147,7 +165,8 @@ def main() -> None:
         rates = []
         for make in (plain, ours):
             seed_everything(SEED)
-            rates.append(events_per_second(*make(history, users, items), given.seconds))
+            trained = make(history, users, items)
+            rates.append(events_per_second(trained.step, trained.batches(), given.seconds))
         epoch = given.events / rates[1]
         print(
             f"| {history} | {rates[0]:,.0f} | {rates[1]:,.0f} | {rates[1] / rates[0]:.1f} | {epoch:.1f} s |", flush=True
