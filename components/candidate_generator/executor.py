@@ -15,7 +15,7 @@ from tfx.utils import path_utils
 
 from components.candidate_generator import candidates, impressions, sampling
 from components.candidate_generator.settings import GeneratorSettings, ImpressionSettings
-from components.event_joiner import schema
+from components.event_joiner.anomalies import read_anomalies, refuse_anomalies
 from components.table_example_gen.spec import check_dropped, dropped_text
 from core import examples, metrics, names, progress, queries
 from core.arrow import event_types, read_arrow
@@ -141,7 +141,7 @@ def _impressions(inputs, settings, users_folder, ids):
     files = []
     if inputs.get(names.IMPRESSIONS):
         anomalies = artifact_utils.get_single_uri(inputs[f"{names.IMPRESSIONS}_anomalies"])
-        schema.refuse_anomalies(names.IMPRESSIONS, schema.read_anomalies(anomalies))
+        refuse_anomalies(names.IMPRESSIONS, read_anomalies(anomalies))
         files = examples.files(artifact_utils.get_single_uri(inputs[names.IMPRESSIONS]), names.ALL)
     parts = (examples.read_files([file], event_types(has_rating=False)) for file in files)
     users = [read_arrow(path)[names.USER_ID].combine_chunks() for path in sorted(users_folder.glob("*.arrow"))]

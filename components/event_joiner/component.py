@@ -29,10 +29,7 @@ class EventJoinerSpec(ComponentSpec):
         )
         for table in names.TABLES
     }
-    OUTPUTS = {  # noqa: RUF012
-        "examples": ChannelParameter(type=standard_artifacts.Examples),
-        "schema": ChannelParameter(type=standard_artifacts.Schema),
-    }
+    OUTPUTS = {"examples": ChannelParameter(type=standard_artifacts.Examples)}  # noqa: RUF012
 
 
 class EventJoiner(base_beam_component.BaseBeamComponent):
@@ -44,7 +41,6 @@ class EventJoiner(base_beam_component.BaseBeamComponent):
     Outputs:
       examples: the events in the splits train, eval and test, the items in the split catalogue, and files with the
         users' features, histories and seen items after their last event.
-      schema: the schema of the joined events.
     """
 
     SPEC_CLASS = EventJoinerSpec
@@ -64,6 +60,5 @@ class EventJoiner(base_beam_component.BaseBeamComponent):
                 settings=settings.canonical_json(),
                 code=code_digest(Executor.__module__),
                 examples=types.Channel(type=standard_artifacts.Examples),
-                schema=types.Channel(type=standard_artifacts.Schema),
             )
         )

@@ -3,7 +3,6 @@
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import json
-import os
 from pathlib import Path
 
 import apache_beam as beam
@@ -14,9 +13,9 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
-from tfx.utils import io_utils
 
-from components.event_joiner import join, schema, shards, splits
+from components.event_joiner import join, shards, splits
+from components.event_joiner.anomalies import read_anomalies, refuse_anomalies
 from components.event_joiner.settings import JoinerSettings
 from components.table_example_gen.spec import check_dropped, dropped_text
 from core import examples, names, progress
@@ -37,15 +36,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         tables = [table for table in names.TABLES if input_dict.get(table)]
         uris = {table: artifact_utils.get_single_uri(input_dict[table]) for table in tables}
         uris.setdefault(names.USERS, uris[names.INTERACTIONS])  # without a table of users, they come from the events
-        schemas = {}
         for table in tables:
-            anomalies = artifact_utils.get_single_uri(input_dict[f"{table}_anomalies"])
-            schema.refuse_anomalies(table, schema.read_anomalies(anomalies))
-            path = Path(artifact_utils.get_single_uri(input_dict[f"{table}_schema"])) / SCHEMA_FILE
-            schemas[table] = text_format.Parse(path.read_text(), schema_pb2.Schema())
-        types = table_types(
-            settings, has_rating=any(f.name == names.RATING for f in schemas[names.INTERACTIONS].feature)
-        )
+            uri = artifact_utils.get_single_uri(input_dict[f"{table}_anomalies"])
+            refuse_anomalies(table, read_anomalies(uri))
+        path = Path(artifact_utils.get_single_uri(input_dict[f"{names.INTERACTIONS}_schema"])) / SCHEMA_FILE
+        schema = text_format.Parse(path.read_text(), schema_pb2.Schema())
+        types = table_types(settings, has_rating=any(each.name == names.RATING for each in schema.feature))
 
         output = artifact_utils.get_single_instance(output_dict["examples"])
         rows = sum(
@@ -69,10 +65,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         progress.report(f"{line}, dropped {dropped_text(dropped, joined_rows)}" if dropped else line)
         output.split_names = artifact_utils.encode_split_names([*splits.SPLITS, names.CATALOGUE])
         examples_utils.set_payload_format(output, 6)  # FORMAT_TF_EXAMPLE
-        joined = schema.joined_schema(schemas, without=spec.column)
-        io_utils.write_pbtxt_file(
-            os.path.join(artifact_utils.get_single_uri(output_dict["schema"]), SCHEMA_FILE), joined
-        )
 
     def _join(self, spec, history_length, files, items_uri, types, count, output):
         sources = [(table, path) for table, paths in files.items() for path in paths]

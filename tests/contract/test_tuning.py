@@ -235,5 +235,5 @@ def test_a_ranking_model_is_judged_on_the_eval_lists(world, tmp_path):
     write_examples(lists.slice(30), shard_path(uri, names.EVAL, 0, 1))
     params = {"epochs": 4, "batch_size": 4, "learning_rate": 0.01}
     changes = {"batch_size": None, "dropout": [0.1, 0.4]}
-    result = tuner_fn(arguments(world, uri, tmp_path, "ranking", "dcn", params, changes))
+    result = tuner_fn(arguments(world, uri, tmp_path, "ranking", "mlp", params, changes))
     assert all(0 < value <= 1 for value in scores(result.tuner))

@@ -66,10 +66,7 @@ def run(root: Path) -> tuple[dict[str, pa.Table], list[pa.Table], dict]:
         anomalies.mkdir(parents=True)
         (anomalies / "SchemaDiff.pb").write_bytes(anomalies_pb2.Anomalies().SerializeToString())
         inputs[f"{table}_anomalies"] = [artifact(standard_artifacts.ExampleAnomalies, anomalies.parent)]
-    outputs = {
-        "examples": [artifact(standard_artifacts.Examples, root / "joined")],
-        "schema": [artifact(standard_artifacts.Schema, root / "joined_schema")],
-    }
+    outputs = {"examples": [artifact(standard_artifacts.Examples, root / "joined")]}
     features = Features.model_validate({"user": {"about": "text"}, "item": {"tags": "multi_valued"}})
     settings = JoinerSettings(
         user=features.user,
@@ -130,17 +127,17 @@ def test_the_report_counts_the_events_of_no_split_and_the_users_know_them(whole)
     assert {split: len(found[split]) for split in report["rows"]} == report["rows"]
     assert pc.sum(pc.list_value_length(users[names.EXCLUDE])).as_py() == EVENTS
     known = len(found[names.TRAIN]) + len(found[names.EVAL])
-    assert pc.sum(found[names.CATALOGUE][names.EVENT_COUNT]).as_py() == known
+    for table, key in ((found[names.CATALOGUE], names.ITEM_ID), (users, names.USER_ID)):
+        counts = pa.concat_tables([found[names.TRAIN], found[names.EVAL]])[key].value_counts().to_pylist()
+        expected = {each["values"]: each["counts"] for each in counts}
+        assert pc.sum(table[names.EVENT_COUNT]).as_py() == known
+        for id_, count in zip(table[key].to_pylist(), table[names.EVENT_COUNT].to_pylist(), strict=True):
+            assert count == expected.get(id_, 0)
 
 
-def test_no_event_is_written_with_a_history_and_the_schema_has_one(tmp_path):
+def test_no_event_is_written_with_a_history(tmp_path):
     run(tmp_path)
     for split in (names.TRAIN, names.EVAL, names.TEST):
         found = examples.read_examples(str(tmp_path / "joined"), split, {names.HISTORY: STRINGS})
         assert len(found)
         assert pc.sum(pc.list_value_length(found[names.HISTORY])).as_py() == 0
-    schema = text_format.Parse(
-        (tmp_path / "joined_schema" / executor.SCHEMA_FILE).read_text(encoding="utf-8"), schema_pb2.Schema()
-    )
-    [history] = [feature for feature in schema.feature if feature.name == names.HISTORY]
-    assert history.presence.min_count == 0
