@@ -25,8 +25,8 @@ demo: setup  ## make a released two-step recommender of MovieLens-100K
 test: setup  ## run all tests
 	@$(PY) -m pytest tests -n 3 --dist loadscope
 
-bench-quick: setup  ## check that no node became slower, in some three minutes on an idle machine
-	@PYTHONPATH=$(CURDIR) $(PY) benchmarks/quick.py
+bench-quick: setup  ## check that no node became slower than at the commit before, or at BASE=…, in some four minutes
+	@$(PY) benchmarks/quick.py $(if $(BASE),--base $(BASE))
 
 lint: setup  ## check style and types
 	@$(PY) -m ruff check .

@@ -93,7 +93,7 @@ def configuration() -> dict:
     }
 
 
-def measured(command: list[str], folder: Path, metadata: Path, outputs: Path) -> Run:
+def measured(command: list[str], folder: Path, metadata: Path, outputs: Path, code: Path = ROOT) -> Run:
     """Run a pipeline and return what it cost.
 
     Args:
@@ -101,6 +101,7 @@ def measured(command: list[str], folder: Path, metadata: Path, outputs: Path) ->
       folder: its working directory.
       metadata: its ML Metadata store.
       outputs: the folder of its artifacts, one subfolder for each node.
+      code: the checkout whose packages it imports.
 
     Raises:
       SystemExit: the command failed.
@@ -108,7 +109,7 @@ def measured(command: list[str], folder: Path, metadata: Path, outputs: Path) ->
     samples: list[tuple[float, int]] = []
     began = time.time()
     with open(folder / "log", "w") as log:
-        path = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
+        path = os.pathsep.join([str(code), str(ROOT / "benchmarks")])
         process = subprocess.Popen(
             command,
             cwd=folder,
@@ -178,15 +179,22 @@ def stock(folder: Path, tables: dict) -> Run:
     return measured(command, folder, folder / "metadata.sqlite", folder / "pipeline")
 
 
-def ours(folder: Path, tables: dict, workers: int | None = None) -> Run:
-    """Run our pipeline over the three tables, with as many workers as the machine allows or a given number."""
+def ours(folder: Path, tables: dict, workers: int | None = None, code: Path = ROOT) -> Run:
+    """Run our pipeline over the three tables.
+
+    Args:
+      folder: the folder to write to.
+      tables: the tables of `synthetic.tables`.
+      workers: the number of workers; None for as many as the machine allows.
+      code: the checkout whose pipeline runs.
+    """
     for name, table in tables.items():
         synthetic.write(folder / "tables" / f"{name}.csv", table)
     (folder / "ours.yaml").write_text(yaml.safe_dump(configuration()))
     command = [str(Path(sys.executable).with_name("twostep")), "run", "ours.yaml"]
     command += [] if workers is None else ["--workers", str(workers)]
     root = folder / "runs" / "ours"
-    return measured(command, folder, root / "metadata.sqlite", root / "pipeline")
+    return measured(command, folder, root / "metadata.sqlite", root / "pipeline", code)
 
 
 def table(runs: dict[str, Run], events: int) -> str:

@@ -8,7 +8,7 @@ import tensorflow as tf
 def save(model: tf.Module, signatures: dict[str, tf.types.experimental.ConcreteFunction], folder: str) -> None:
     """Write the SavedModel of a model: its signatures, variables, tables and files, but not its layers.
 
-    For each Keras layer that is saved, TensorFlow traces functions that no server calls; this took half of the time.
+    TensorFlow would trace functions of every Keras layer, which no server calls; that took half of the time of saving.
 
     Args:
       model: the model; all that the signatures read is an attribute of it, directly or through other objects.

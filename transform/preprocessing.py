@@ -8,10 +8,13 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from core import names
+from core.errors import UsageError
+from core.printable import one_line
 from transform import graph
 from transform.features import Feature, Features, raw_columns
 from transform.statistics_store import Stored, current, used
@@ -53,17 +56,32 @@ def transform_table(members: Mapping[str, Feature], inputs: Mapping[str, tf.Spar
     Args:
       members: the features of a table, by column.
       inputs: the raw columns of these features, and others.
+    Raises:
+      UsageError: a user-defined kind fails.
     """
     columns = raw_columns(members)
     outputs: dict[str, tf.Tensor] = {}
     indices = {}
     for name in columns:
-        current().feature = name
-        outputs |= members[name].transform(name, inputs[name])
+        outputs |= _outputs(members[name], name, inputs[name])
         if output := members[name].indices(name):
             indices[name] = outputs[output.column]
     for name, feature in members.items():
         if name not in columns:
-            current().feature = name
-            outputs |= feature.transform(name, indices)
+            outputs |= _outputs(feature, name, indices)
     return outputs
+
+
+def _outputs(feature: Feature, name: str, column: Any) -> dict[str, tf.Tensor]:
+    """Return the outputs of a feature. Raises: UsageError, where a user-defined kind fails."""
+    current().feature = name
+    try:
+        return feature.transform(name, column)
+    except Exception as error:
+        if ":" not in feature.kind:
+            raise
+        raise UsageError(
+            f"features: {name}: `transform` of {feature.kind} should run on tensors with values and in a graph; it "
+            f"raised {type(error).__name__}: {one_line(error, 200)}. Compute vocabularies and other statistics with "
+            "the functions of transform.graph; analyzers of TensorFlow Transform cannot be used (docs/features.md)"
+        ) from error

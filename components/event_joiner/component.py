@@ -20,15 +20,11 @@ class EventJoinerSpec(ComponentSpec):
         "settings": ExecutionParameter(type=str),
         "code": ExecutionParameter(type=str),
     }
-    INPUTS = {  # noqa: RUF012
+    INPUTS = {
         f"{table}{suffix}": ChannelParameter(type=kind, optional=table == names.USERS)
-        for suffix, kind in (
-            ("", standard_artifacts.Examples),
-            ("_schema", standard_artifacts.Schema),
-            ("_anomalies", standard_artifacts.ExampleAnomalies),
-        )
+        for suffix, kind in (("", standard_artifacts.Examples), ("_anomalies", standard_artifacts.ExampleAnomalies))
         for table in names.TABLES
-    }
+    } | {f"{names.INTERACTIONS}_schema": ChannelParameter(type=standard_artifacts.Schema)}
     OUTPUTS = {"examples": ChannelParameter(type=standard_artifacts.Examples)}  # noqa: RUF012
 
 
@@ -51,9 +47,9 @@ class EventJoiner(base_beam_component.BaseBeamComponent):
         tables: dict[str, tuple[types.BaseChannel, types.BaseChannel, types.BaseChannel]],
         settings: JoinerSettings,
     ):
-        channels: dict[str, types.BaseChannel] = {}
-        for table, (examples, schema, anomalies) in tables.items():
-            channels |= {table: examples, f"{table}_schema": schema, f"{table}_anomalies": anomalies}
+        channels = {f"{names.INTERACTIONS}_schema": tables[names.INTERACTIONS][1]}
+        for table, (examples, _, anomalies) in tables.items():
+            channels |= {table: examples, f"{table}_anomalies": anomalies}
         super().__init__(
             spec=EventJoinerSpec(
                 **channels,

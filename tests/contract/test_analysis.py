@@ -8,9 +8,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 import tensorflow_transform.beam as tft_beam
+from facts import lacking
 from tensorflow_transform.tf_metadata import dataset_metadata, schema_utils
 
 from core import names
+from core.errors import UsageError
 from transform import analysis, raw
 from transform.features import Features, raw_columns
 
@@ -123,6 +125,15 @@ def test_indices_are_those_of_tensorflow_transform(outputs, name):
     ours, theirs = outputs
     for row, expected in zip(ours[name], theirs[name], strict=True):
         np.testing.assert_array_equal(np.atleast_1d(row)[np.atleast_1d(row) > 0] - 1, expected)
+
+
+def test_a_kind_with_analyzers_of_tensorflow_transform_is_an_error_that_says_what_to_use(tables, tmp_path):
+    users, items, _ = tables
+    features = Features.model_validate({"item": {"brand": "stock_analyzer:StockAnalyzer"}})
+    counted = (table.append_column(names.EVENT_COUNT, pa.array([1] * len(table))) for table in (users, items))
+    with pytest.raises(UsageError) as caught:
+        analysis.write_graph(features, *counted, tmp_path)
+    assert lacking(str(caught.value), "features: brand … stock_analyzer:StockAnalyzer … transform.graph") == []
 
 
 @pytest.mark.parametrize("name", ["age", "joined", "price", "story_weight"])

@@ -289,7 +289,7 @@ def test_an_item_without_events_has_an_out_of_vocabulary_vector(world):
     fitted = two_tower.fit(TwoTowerSettings(epochs=1), data, SEED)
     size, buckets = data.sizes[names.ITEM_ID], world.features.id_oov_buckets
     index = two_tower.item_columns(data)[names.ITEM_ID]
-    looked_up = fitted.towers().candidate.items.index.numpy()[index]
+    looked_up = fitted.towers.candidate.items.index.numpy()[index]
     assert (looked_up[hidden] >= size - buckets).all()
     known = np.setdiff1d(data.items, hidden)
     np.testing.assert_array_equal(looked_up[known], index[known])

@@ -58,10 +58,11 @@ def run(root: Path) -> tuple[dict[str, pa.Table], list[pa.Table], dict]:
             examples.write_examples(part, examples.shard_path(str(uri), names.ALL, shard, 2))
         inputs[table] = [artifact(standard_artifacts.Examples, uri)]
         inputs[table][0].set_string_custom_property("sources", json.dumps([{"rows": len(rows)}]))
-        schema = schema_pb2.Schema(feature=[schema_pb2.Feature(name=name) for name in rows.column_names])
-        (root / f"{table}_schema").mkdir()
-        (root / f"{table}_schema" / executor.SCHEMA_FILE).write_text(text_format.MessageToString(schema))
-        inputs[f"{table}_schema"] = [artifact(standard_artifacts.Schema, root / f"{table}_schema")]
+        if table == names.INTERACTIONS:
+            schema = schema_pb2.Schema(feature=[schema_pb2.Feature(name=name) for name in rows.column_names])
+            (root / "schema").mkdir()
+            (root / "schema" / executor.SCHEMA_FILE).write_text(text_format.MessageToString(schema))
+            inputs[f"{table}_schema"] = [artifact(standard_artifacts.Schema, root / "schema")]
         anomalies = root / f"{table}_anomalies" / f"Split-{names.ALL}"
         anomalies.mkdir(parents=True)
         (anomalies / "SchemaDiff.pb").write_bytes(anomalies_pb2.Anomalies().SerializeToString())

@@ -32,17 +32,14 @@ class TwoTowerModel(EmbeddingModel):
 
     def __init__(self, data: RetrievalData, settings: TwoTowerSettings, towers: TwoTower, item_columns: Columns):
         super().__init__(data, settings)
-        self.transform, self.weights = data.transform, towers.variables
-        # A function returns the towers, since with a Keras model as an attribute the export would write unused
-        # functions of every layer, which doubles the time of saving and loading.
-        self.towers = lambda: towers
+        self.transform, self.towers = data.transform, towers
         self.embeddings = tf.Variable(embedded(towers, item_columns), trainable=False, name="embeddings")
 
     def embed_query(self, query):
-        return self.towers().query(self.transform(raw.to_sparse(query)))
+        return self.towers.query(self.transform(raw.to_sparse(query)))
 
     def embed_candidate(self, item):
-        return self.towers().candidate(self.transform(raw.to_sparse(item)))
+        return self.towers.candidate(self.transform(raw.to_sparse(item)))
 
 
 def embedded(towers: TwoTower, item_columns: Columns) -> tf.Tensor:
