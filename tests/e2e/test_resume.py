@@ -9,10 +9,10 @@ from pipeline.config import load
 from pipeline.dag.plan import needed_by
 
 # Node in which a run is stopped → the signal, in the order of the DAG. SIGKILL stands for a crash or a kill for memory,
-# SIGTERM for a stopped container.
+# SIGTERM for a stopped container, which a node notices at its next report; so that node has to report after the signal.
 STOPS = {
-    "Transform": signal.SIGKILL,
-    "RetrievalTrainer": signal.SIGTERM,
+    "InteractionStatisticsGen": signal.SIGKILL,
+    "RankingTrainer": signal.SIGTERM,
     "TwoStepEvaluator": signal.SIGKILL,
 }
 
