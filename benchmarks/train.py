@@ -55,7 +55,8 @@ def ours(history: str, users: np.ndarray, items: np.ndarray) -> Trained:
     settings = TwoTowerSettings(history=history, dim=DIM, batch_size=BATCH, max_history=LENGTH)
     features = SimpleNamespace(user={}, item={}, id_oov_buckets=4, history_length=LENGTH)
     sizes = {names.USER_ID: 1 + USERS + 4, names.ITEM_ID: 1 + ITEMS + 4}
-    sequences = Sequences(users, items, np.arange(len(users)), HistoryKind(True, history != "mean", LENGTH))
+    kind = HistoryKind(True, history != "mean", LENGTH, BATCH)
+    sequences = Sequences(users, items, np.arange(len(users)), kind)
     sampling = Sampling(BATCH, settings.negatives, 0, 0, False, 0.0, 4)
     item_columns = {names.ITEM_ID: np.arange(ITEMS) + 1}
     batches = Batches({names.USER_ID: users + 1}, item_columns, items, sequences, sizes, sampling, SEED)

@@ -11,11 +11,14 @@ from pipeline import datasets
 
 SHARED = ("e2e", "contract")  # folders whose tests share a run of the DAG, or fitted models
 APART = (
+    "test_readme.py",
     "test_two_tower.py",
     "test_ranking_models.py",
     "test_tuning.py",
+    "test_runner.py",
+    "test_table_example_gen.py",
     "test_bench.py",
-)  # files in these folders that fit other models
+)  # files in these folders that share nothing with the others
 FIRST = (*SHARED, *APART, "test_releases_killed.py")  # the slowest folders and files; they start first
 
 

@@ -87,21 +87,42 @@ def test_hard_negatives_are_the_closest_without_an_event_of_the_user(world):
         assert len(positives)
         logits[row, np.isin(batch["pool"][names.ITEM_ID], positives)] = -np.inf
     expected = -np.sort(-logits, axis=1)[:, :3]
-    found = model._hard(tf.constant(queries / 0.1), batch["pool"], batch["pool_excluded"]).numpy()
+    found = model._hard(tf.constant(queries / 0.1), batch).numpy()
     np.testing.assert_allclose(-np.sort(-found, axis=1), expected, rtol=1e-4, atol=1e-4)
     with_hard, model.hard = model.loss(batch).numpy(), 0
     assert with_hard > model.loss(batch).numpy()
 
 
-def test_the_gradient_of_the_log_of_sums_is_the_softmax():
-    logits = tf.constant(np.random.default_rng(SEED).normal(size=(4, 7)).astype(np.float32) * 30)
-    upstream = tf.constant([1.0, 2.0, -1.0, 0.5])
+def test_the_log_of_sums_and_its_gradients_are_those_of_the_masked_logits():
+    random = np.random.default_rng(SEED)
+    queries, candidates = (tf.constant(random.normal(size=(n, 3)).astype(np.float32) * 5) for n in (4, 7))
+    excluded = tf.constant([[0, 1], [0, 1], [2, 6], [3, 0]])
+    log_expected, upstream = tf.constant(random.normal(size=7).astype(np.float32)), tf.constant([1.0, 2.0, -1.0, 0.5])
+    mask = np.zeros((4, 7), np.float32)
+    mask[tuple(excluded.numpy().T)] = -np.inf
+
+    def expected(queries, candidates):
+        return tf.reduce_logsumexp(tf.matmul(queries, candidates, transpose_b=True) - log_expected + mask, axis=1)
+
+    def value_and_gradients(function, *arguments):
+        with tf.GradientTape() as tape:
+            tape.watch([queries, candidates])
+            value = function(queries, candidates, *arguments)
+        return [value, *tape.gradient(value, [queries, candidates], upstream)]
+
+    found = value_and_gradients(training.log_sum_exp, log_expected, excluded)
+    for one, other in zip(found, value_and_gradients(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_query_without_negatives_has_no_gradient():
+    queries, candidates = tf.ones([1, 2]), tf.ones([1, 2])
     with tf.GradientTape() as tape:
-        tape.watch(logits)
-        total = training.log_sum_exp(logits)
-    np.testing.assert_allclose(total, tf.reduce_logsumexp(logits, axis=1), **CLOSE)
-    gradient = tape.gradient(total, logits, upstream)
-    np.testing.assert_allclose(gradient, tf.nn.softmax(logits) * upstream[:, tf.newaxis], **CLOSE)
+        tape.watch([queries, candidates])
+        total = training.log_sum_exp(queries, candidates, tf.zeros([1]), tf.constant([[0, 0]]))
+    assert total[0] < -60
+    for gradient in tape.gradient(total, [queries, candidates]):
+        np.testing.assert_array_equal(gradient, np.zeros([1, 2]))
 
 
 # ---- the optimiser ----

@@ -8,7 +8,12 @@ from trainer.retrieval.two_tower.chunks import Chunks, HistoryKind, Sequences, m
 USERS = np.array([1, 0, 1, 1, 0, 1, 2])
 ITEMS = np.array([5, 1, 6, 7, 2, 8, 9], np.int32)
 TIMES = np.array([10, 30, 20, 20, 40, 30, 5])
-KINDS = [HistoryKind(True, False, 3), HistoryKind(True, True, 10), HistoryKind(False, False, 9)]
+KINDS = [
+    HistoryKind(True, False, 3),
+    HistoryKind(True, False, 30, batch_size=4096),
+    HistoryKind(True, True, 10),
+    HistoryKind(False, False, 9),
+]
 
 
 def generator(seed=0):
@@ -54,7 +59,7 @@ def test_without_order_a_history_has_all_other_items_of_the_user():
 
 
 @pytest.mark.parametrize("n_seconds", [3, 40, 100_000])
-@pytest.mark.parametrize("kind", KINDS, ids=["mean", "state", "random"])
+@pytest.mark.parametrize("kind", KINDS, ids=["mean", "mean of a large batch", "state", "random"])
 def test_chunks_of_random_events_give_the_histories_that_a_loop_gives(kind, n_seconds):
     users, items, times = random_events(3000, 17, n_seconds)
     sequences = Sequences(users, items, times, kind)

@@ -11,6 +11,7 @@ import numpy as np
 from core.queries import ranges
 
 SMALLEST = 4  # events of a chunk
+CHUNKS_OF_BATCH = 512  # a large batch has at least so many chunks
 
 
 @dataclass(frozen=True)
@@ -22,11 +23,13 @@ class HistoryKind:
       from_start: whether the histories of a chunk all begin with the same item, as an encoder with a state needs, so
         that they have between `length` and 1.5 `length` items; else each has the last `length` items before the event.
       length: the number of items of a history, as far as the user has as many.
+      batch_size: the approximate number of events of a batch.
     """
 
     causal: bool
     from_start: bool
     length: int
+    batch_size: int = 1024
 
     @property
     def chunk(self) -> int:
@@ -36,7 +39,8 @@ class HistoryKind:
         """
         if not self.causal:
             return self.length + 1
-        return max(SMALLEST, self.length // 2) if self.from_start else SMALLEST
+        smallest = max(SMALLEST, min(self.batch_size // CHUNKS_OF_BATCH, self.length // 2))
+        return max(smallest, self.length // 2) if self.from_start else smallest
 
 
 @dataclass(frozen=True)

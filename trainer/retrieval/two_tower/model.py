@@ -80,7 +80,7 @@ def sequences(settings: TwoTowerSettings, data: RetrievalData) -> Sequences:
     """Return the events of each user, with the histories that they are trained with."""
     users = pc.dictionary_encode(data.users).indices.to_numpy()
     length = settings.history_length(data.features.history_length)
-    kind = HistoryKind(settings.causal_history, settings.history != "mean", length)
+    kind = HistoryKind(settings.causal_history, settings.history != "mean", length, settings.batch_size)
     return Sequences(users, data.items, data.timestamps, kind)
 
 

@@ -2,6 +2,10 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -14,7 +18,8 @@ from trainer.retrieval.two_tower.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.towers import CandidateTower, IdEmbedding, QueryTower
 
 POOL = 4096  # the number of items that the hard negatives of a batch are chosen from
-EXCLUDED = -1e9  # the logit of a candidate that is excluded from the negatives
+EXCLUDED = -1e9  # the logit of an item of the pool that is no negative
+LEAST = 1e-30  # the sum of exponentials of a query without negatives
 
 
 class LazyAdam(tf.keras.optimizers.legacy.Adam):
@@ -75,19 +80,20 @@ class TwoTower(tf.keras.Model):
         log_expected, negative = batch["log_expected"], batch["negative"]
         events = tf.shape(queries)[0]
         positive = tf.reduce_sum(queries * candidates[:events], axis=1) - log_expected[:events]
-        logits = _logits(queries, tf.gather(candidates, negative), tf.gather(log_expected, negative))
-        total = log_sum_exp(without(logits, batch["excluded"]))
+        negatives = tf.gather(candidates, negative), tf.gather(log_expected, negative)
+        total = log_sum_exp(queries, *negatives, batch["excluded"])
         if self.hard:
-            hard = log_sum_exp(self._hard(queries, batch["pool"], batch["pool_excluded"]))
-            total = log_sum_exp(tf.stack([total, hard], axis=1))
+            total = tf.reduce_logsumexp(tf.concat([total[:, tf.newaxis], self._hard(queries, batch)], axis=1), axis=1)
         return tf.reduce_mean(tf.nn.softplus(total - positive))
 
-    def _hard(self, queries, pool, excluded):
+    def _hard(self, queries, batch):
         """Return the highest logits [B, M] of each query in the pool, without the positives of its user."""
-        candidates = self.candidate(pool)
+        candidates = self.candidate(batch["pool"])
         size = tf.shape(candidates)[0]
         share = tf.math.log(tf.cast(size, tf.float32) / self.n_items)
-        logits = without(_logits(queries, candidates, tf.fill([size], share)), excluded)
+        logits = _logits(queries, candidates, tf.fill([size], share))
+        positives = batch["pool_excluded"]
+        logits = tf.tensor_scatter_nd_update(logits, positives, tf.fill([tf.shape(positives)[0]], EXCLUDED))
         return tf.math.top_k(logits, tf.minimum(self.hard, size), sorted=False).values
 
 
@@ -102,21 +108,28 @@ def _logits(queries, candidates, log_expected):
 
 
 @tf.custom_gradient
-def log_sum_exp(logits):
-    """Return log Σ exp of each row of [B, C]: [B]. The gradient uses the exponentials of the forward pass."""
+def log_sum_exp(queries, candidates, log_expected, excluded):
+    """Return log Σ exp of the logits [B, C] of all candidates of each query that are not excluded: [B].
+
+    The gradient uses the exponentials of the forward pass, and scales the queries instead of the exponentials, since
+    each pass over [B, C] numbers takes as long as a product.
+
+    Args:
+      queries, candidates, log_expected: see `_logits`; `log_expected` has no gradient.
+      excluded: [P, 2] pairs of a query and a candidate.
+    """
+    logits = _logits(queries, candidates, log_expected)
     highest = tf.reduce_max(logits, axis=1, keepdims=True)
     exponentials = tf.exp(logits - highest)
-    total = tf.reduce_sum(exponentials, axis=1, keepdims=True)
+    exponentials = tf.tensor_scatter_nd_update(exponentials, excluded, tf.zeros([tf.shape(excluded)[0]]))
+    total = tf.maximum(tf.reduce_sum(exponentials, axis=1, keepdims=True), LEAST)
 
     def gradient(upstream):
-        return exponentials * (upstream[:, tf.newaxis] / total)
+        scale = upstream[:, tf.newaxis] / total
+        to_queries = scale * tf.matmul(exponentials, candidates)
+        return to_queries, tf.matmul(exponentials, scale * queries, transpose_a=True), None, None
 
     return (tf.math.log(total) + highest)[:, 0], gradient
-
-
-def without(logits, positions):
-    """Return logits [B, C] with EXCLUDED at `positions` [P, 2]."""
-    return tf.tensor_scatter_nd_update(logits, positions, tf.fill([tf.shape(positions)[0]], EXCLUDED))
 
 
 def steps(model: TwoTower, learning_rate: float):
@@ -142,4 +155,14 @@ def _any_size(batch):
 
 def epoch(step, batches: Batches) -> float:
     """Make one pass over the events, and return the mean loss."""
-    return float(np.mean([step(batch).numpy() for batch in batches]))
+    return float(np.mean([step(batch).numpy() for batch in _prefetched(batches)]))
+
+
+def _prefetched(batches: Batches) -> Iterator[dict[str, Any]]:
+    """Yield the batches; a thread makes each while the step before it runs."""
+    iterator = iter(batches)
+    with ThreadPoolExecutor(1, "batches") as thread:
+        following = thread.submit(next, iterator, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, iterator, None)
+            yield batch
