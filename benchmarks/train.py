@@ -63,7 +63,7 @@ def ours(history: str, users: np.ndarray, items: np.ndarray) -> Trained:
     data: Any = SimpleNamespace(features=features, sizes=sizes, n_items=ITEMS)
     known = {names.USER_ID: np.arange(USERS) + 1, names.ITEM_ID: item_columns[names.ITEM_ID]}
     model = training.TwoTower(settings, data, known)
-    return Trained(model, training.steps(model, settings.learning_rate), lambda: iter(batches))
+    return Trained(model, training.steps(model, settings.learning_rate, SEED), lambda: iter(batches))
 
 
 class Plain(tf.keras.Model):

@@ -2,7 +2,9 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -65,6 +67,17 @@ def seed_everything(seed: int) -> None:
     tf.config.experimental.enable_op_determinism()
 
 
+_seeding = threading.RLock()
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Call `seed_everything` for the block, which no other thread's block overlaps, since the generators are global."""
+    with _seeding:
+        seed_everything(seed)
+        yield
+
+
 def shuffled_batches(columns: dict[str, np.ndarray], batch_size: int, seed: int) -> tf.data.Dataset:
     """Return batches of rows in a new random order each epoch, reproducible by `seed`, without a last short batch.
 
@@ -81,7 +94,7 @@ def traced_once(
     model: tf.keras.Model,
     optimizer: tf.keras.optimizers.legacy.Optimizer,
     signature: Any = None,
-) -> Callable[[Any], tf.Tensor]:
+) -> Any:
     """Return a function that makes one training step with a batch and returns the loss of the batch.
 
     A function that creates variables when it is traced is traced a second time. So the variables of the optimizer are

@@ -16,6 +16,7 @@ from core import names, progress, queries
 from core.files import write_json
 from core.windows import earlier_windows
 from trainer import data as training
+from trainer.retrieval import fitting
 from trainer.retrieval.contract import RetrievalModel
 from trainer.retrieval.registry import MODELS
 from trainer.step_settings import RetrievalStepSettings, settings_json
@@ -34,26 +35,26 @@ def run_fn(fn_args) -> None:
       fn_args: TFX's arguments; `custom_config` holds `trainer.step_settings.RetrievalStepSettings` as JSON.
     """
     step = RetrievalStepSettings.model_validate_json(settings_json(fn_args.custom_config))
+    fitting.share_cores()
     events, validation = inputs(fn_args, step)
-    entry = MODELS[step.model]
-    settings, fit = MODELS.check(step.model, step.params), entry.load()
-
+    settings = MODELS.check(step.model, step.params)
     windows = earlier_windows(events.read(names.TRAIN), events.read(names.EVAL), **step.windows.model_dump())
+    train, both = events.data([names.TRAIN], validation), events.data([names.TRAIN, names.EVAL], None)
+    progress.report(f"fitting {step.model} on {len(train.items):,} events of train, then on {len(both.items):,}")
+    log = {"model": step.model, "settings": settings.model_dump()}
 
-    train = events.data([names.TRAIN], validation)
-    progress.report(f"fitting {entry.name} on {len(train.items):,} events of train")
-    early: RetrievalModel = fit(settings, train, step.seed)
-    early.save(os.path.join(fn_args.model_run_dir, early_model()))
-    for window in windows:
-        known = train.where(window.known)
-        progress.report(f"fitting {entry.name} on {len(known.items):,} events, those before window {window.number}")
-        fitted: RetrievalModel = fit(early.settings, known, step.seed)
-        fitted.save(os.path.join(fn_args.model_run_dir, early_model(window.number)))
-    both = events.data([names.TRAIN, names.EVAL], None)
-    progress.report(f"fitting {entry.name} once more on {len(both.items):,} events of train and eval")
-    final: RetrievalModel = fit(early.settings, both, step.seed)
+    def after_early(early: RetrievalModel) -> None:
+        """Save the early model; fit and save those for earlier windows."""
+        log.update({"chosen": early.settings.model_dump()} | early.log)
+        early.save(os.path.join(fn_args.model_run_dir, early_model()))
+        for window in windows:
+            known = train.where(window.known)
+            progress.report(f"fitting {step.model} on {len(known.items):,} events, those before window {window.number}")
+            fitted = fitting.fit(step.model, early.settings, known, step.seed)
+            fitted.save(os.path.join(fn_args.model_run_dir, early_model(window.number)))
+
+    final = fitting.fit_both(step.model, settings, train, both, step.seed, after_early)
     final.save(fn_args.serving_model_dir)
-    log = {"model": entry.name, "settings": settings.model_dump(), "chosen": early.settings.model_dump()} | early.log
     write_json(os.path.join(fn_args.model_run_dir, names.TRAINING_FILE), log)
 
 

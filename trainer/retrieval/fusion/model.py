@@ -15,13 +15,17 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from core import metrics, names, progress
+from core.settings import Settings
 from trainer.registry import rank_signal, score_signal
+from trainer.retrieval import fitting
 from trainer.retrieval.contract import RetrievalData, RetrievalModel, masked
 from trainer.retrieval.fusion.settings import FusionSettings
 from trainer.retrieval.inference import retrieve
@@ -104,7 +108,10 @@ def fit(settings: FusionSettings, data: RetrievalData, seed: int) -> FusionModel
     Raises:
       ModelError: the weights are to be learned, but no validation query has a relevant item.
     """
-    fused = FusionModel(data, settings, _fitted(MODELS.members("fusion", settings), data, seed))
+    members = _fitted(MODELS.members("fusion", settings), data, seed)
+    if data.chosen is not None:
+        return FusionModel(data, data.chosen.settings(), members)
+    fused = FusionModel(data, settings, members)
     if settings.learn_weights:
         weights, value = _learned_weights(fused, data)
         fused.set_weights(weights)
@@ -120,13 +127,18 @@ def _fitted(
 
     def fit_member(label: str) -> RetrievalModel:
         model, params = members[label]
+
+        def chosen_of(settings: FusionSettings) -> Settings:
+            return MODELS.check(*MODELS.members("fusion", settings)[label])
+
+        following = data if data.chosen is None else replace(data, chosen=data.chosen.member(chosen_of))
         with progress.labelled(label):
             progress.report("fitting a member of the fusion")
-            return MODELS[model].load()(MODELS.check(model, params), data, seed)
+            return fitting.fit(model, MODELS.check(model, params), following, seed)
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "member") as threads:
         in_threads = [label for label, (model, _) in members.items() if MODELS[model].threads]
-        fits = {label: threads.submit(fit_member, label) for label in in_threads}
+        fits = {label: threads.submit(copy_context().run, fit_member, label) for label in in_threads}
         fitted = {label: fit_member(label) for label in members if label not in fits}
         return {label: fits[label].result() if label in fits else fitted[label] for label in members}
 

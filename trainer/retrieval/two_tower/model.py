@@ -7,14 +7,13 @@ import pyarrow.compute as pc
 import tensorflow as tf
 
 from core import names, progress
-from trainer.layers import seed_everything
+from trainer.layers import seeded
 from trainer.retrieval.contract import EmbeddingModel, RetrievalData
-from trainer.retrieval.two_tower import training
+from trainer.retrieval.two_tower import epochs, training
 from trainer.retrieval.two_tower.batches import Batches, Columns, Sampling
 from trainer.retrieval.two_tower.chunks import HistoryKind, Sequences
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.training import TwoTower
-from trainer.retrieval.two_tower.validation import Validation
 from transform import raw
 
 ITEMS_AT_ONCE = 8192
@@ -51,21 +50,24 @@ def embedded(towers: TwoTower, item_columns: Columns) -> tf.Tensor:
 
 def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerModel:
     """Train for `settings.epochs` passes or, with validation queries, until their NDCG@10 stops growing."""
-    seed_everything(seed)
     data.check_transformed()
     items, users = item_columns(data), data.user_columns()
     trained = {names.USER_ID: users[names.USER_ID], names.ITEM_ID: items[names.ITEM_ID][data.items]}
-    towers = TwoTower(settings, data, {key: np.unique(ids) for key, ids in trained.items()})
+    with seeded(seed):
+        towers = TwoTower(settings, data, {key: np.unique(ids) for key, ids in trained.items()})
     batches = Batches(users, items, data.items, sequences(settings, data), data.sizes, sampling(settings, data), seed)
-    step = training.steps(towers, settings.learning_rate)
-    best = _BestEpoch(settings, data, towers, items, seed)
+    step = training.steps(towers, settings.learning_rate, seed)
+    kept = epochs.keeping(settings, data, towers, lambda: embedded(towers, items), seed)
     for epoch in range(1, settings.epochs + 1):
         loss = training.epoch(step, batches)
-        best.update(epoch, loss)
-        progress.report(f"epoch {epoch}/{settings.epochs}, loss {loss:.3f}{best.metric_text()}")
-        if best.is_past(epoch):
+        kept.update(epoch, loss)
+        progress.report(f"epoch {epoch}/{settings.epochs}, loss {loss:.3f}{kept.metric_text()}")
+        if kept.is_past(epoch):
             break
-    return best.model()
+    kept.restore()
+    model = TwoTowerModel(data, settings.model_copy(update={"epochs": kept.epoch}), towers, items)
+    model.log = {"epoch": kept.epoch, "curve": kept.curve}
+    return model
 
 
 def item_columns(data: RetrievalData) -> Columns:
@@ -95,41 +97,3 @@ def sampling(settings: TwoTowerSettings, data: RetrievalData) -> Sampling:
         id_dropout=settings.id_dropout,
         oov_buckets=data.features.id_oov_buckets,
     )
-
-
-class _BestEpoch:
-    """The weights of the best epoch on the validation queries so far; without such queries, of the last epoch."""
-
-    def __init__(self, settings: TwoTowerSettings, data: RetrievalData, towers: TwoTower, items: Columns, seed: int):
-        self.settings, self.data, self.towers, self.items = settings, data, towers, items
-        self.value, self.epoch, self.weights = -1.0, 0, None
-        self.curve: list[dict[str, float]] = []
-        self.validation = Validation(data, seed) if data.validation is not None else None
-
-    def update(self, epoch: int, loss: float) -> None:
-        """Evaluate the towers after an epoch, and keep their weights if they are the best."""
-        self.curve.append({"epoch": epoch, "loss": loss})
-        if self.validation is None:
-            self.epoch = epoch
-            return
-        value = self.validation.ndcg(self.towers.query, embedded(self.towers, self.items))
-        self.curve[-1]["ndcg@10"] = value
-        if value > self.value:
-            self.value, self.epoch, self.weights = value, epoch, self.towers.get_weights()
-
-    def is_past(self, epoch: int) -> bool:
-        """Return whether `patience` epochs have passed since the best one."""
-        return epoch - self.epoch >= self.settings.patience
-
-    def metric_text(self) -> str:
-        """Return the latest NDCG@10 for a progress line; empty without validation queries."""
-        return f", NDCG@10 {self.curve[-1]['ndcg@10']:.4f}" if self.validation else ""
-
-    def model(self) -> TwoTowerModel:
-        """Return the model of the best epoch, with that number of epochs in its settings for a fit on more events."""
-        if self.weights is not None:
-            self.towers.set_weights(self.weights)
-        chosen = self.settings.model_copy(update={"epochs": self.epoch})
-        model = TwoTowerModel(self.data, chosen, self.towers, self.items)
-        model.log = {"epoch": self.epoch, "curve": self.curve}
-        return model

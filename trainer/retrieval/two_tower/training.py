@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from core import names
-from trainer.layers import traced_once
+from trainer.layers import seeded, traced_once
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.two_tower.batches import Batches
 from trainer.retrieval.two_tower.sequence import HistoryRanges
@@ -132,15 +132,17 @@ def log_sum_exp(queries, candidates, log_expected, excluded):
     return (tf.math.log(total) + highest)[:, 0], gradient
 
 
-def steps(model: TwoTower, learning_rate: float):
+def steps(model: TwoTower, learning_rate: float, seed: int):
     """Return a function that makes one training step with a batch and returns the loss of the batch."""
     traced = None
 
     def step(batch):
         nonlocal traced
         if traced is None:
-            model.loss(batch)  # creates the weights
-            traced = traced_once(model.loss, model, LazyAdam(learning_rate), _any_size(batch))
+            with seeded(seed):
+                model.loss(batch)  # creates the weights
+                traced = traced_once(model.loss, model, LazyAdam(learning_rate), _any_size(batch))
+                traced.get_concrete_function(batch)
         return traced(batch)
 
     return step

@@ -1,0 +1,114 @@
+"""Two fits side by side: one makes its choices by validation, and the other follows them."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import os
+import threading
+from concurrent.futures import Future
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from core import names
+from core.errors import ModelError
+from trainer.retrieval import fitting
+from trainer.retrieval.contract import Chosen
+from trainer.retrieval.inference import retrieve
+from trainer.retrieval.registry import MODELS
+from trainer.retrieval.two_tower import epochs
+from trainer.retrieval.two_tower.settings import TwoTowerSettings
+
+SEED = 7
+TWO_TOWER = {"epochs": 6, "patience": 1, "dim": 8, "learning_rate": 0.02, "batch_size": 64}
+MEMBERS = {"towers": {"model": "two_tower", **TWO_TOWER}, "ease": {}, "popularity": {}}
+PARAMS = {"two_tower": TWO_TOWER, "fusion": {"models": MEMBERS, "learn_weights": True}, "ease": {}}
+
+
+@pytest.fixture(scope="module")
+def data(world):
+    """Return the data of the first and of the later fit."""
+    return world.retrieval_data(), world.events.data([names.TRAIN, names.EVAL], None)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("model", PARAMS)
+def test_the_later_model_is_that_of_a_fit_with_the_chosen_settings(world, data, model, cores, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
+    seen = []
+    later = fitting.fit_both(model, MODELS.check(model, PARAMS[model]), *data, SEED, seen.append)
+    [first] = seen
+    alone = fitting.fit(model, first.settings, data[1], SEED)
+    assert later.settings == first.settings == alone.settings
+    assert answers(later, world) == answers(alone, world)
+
+
+def answers(model, world):
+    """Return the lists of some users by the signature `retrieve`."""
+    queries = world.query_set([names.TRAIN], names.EVAL)
+    return retrieve(model.signatures()["retrieve"], queries, world.features.user, 20, 10).rows.tolist()
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_an_error_of_the_first_fit_ends_both(data, cores, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
+    first, later = data
+    nothing = replace(first, validation=first.validation.take(np.arange(0)))
+    before = threading.active_count()
+    with pytest.raises(ModelError, match="relevant items"):
+        fitting.fit_both("two_tower", TwoTowerSettings(**TWO_TOWER), nothing, later, SEED, lambda model: None)
+    assert threading.active_count() == before
+
+
+# ---- the epoch that is kept ----
+
+
+class Fit:
+    """A layer with one weight, the number of the latest epoch, and a fit that may follow another one."""
+
+    def __init__(self, n_epochs):
+        self.towers = tf.keras.layers.Dense(1, use_bias=False)
+        self.towers.build([None, 1])
+        self.future = Future()
+        self.kept = epochs.ChosenEpoch(self.towers, n_epochs, Chosen(self.future))
+        self.made = 0
+
+    def choose(self, epoch):
+        self.future.set_result(TwoTowerSettings(epochs=epoch))
+
+    def run(self, n_epochs, known_after=None, epoch=None):
+        """Make up to `n_epochs`, and return the weight that is kept; `epoch` is chosen after `known_after` epochs."""
+        for number in range(1, n_epochs + 1):
+            self.made = number
+            self.towers.set_weights([np.array([[number]], np.float32)])
+            self.kept.update(number, 0.0)
+            if number == known_after:
+                self.choose(epoch)
+            if self.kept.is_past(number):
+                break
+        self.kept.restore()
+        return float(self.towers.get_weights()[0][0, 0])
+
+
+@pytest.mark.parametrize(("known_after", "made"), [(2, 4), (4, 4), (6, 6)])
+def test_the_chosen_epoch_is_kept_however_far_the_fit_is(known_after, made):
+    fit = Fit(9)
+    assert fit.run(9, known_after, epoch=4) == 4
+    assert fit.made == made
+    assert [row["epoch"] for row in fit.kept.curve] == [1, 2, 3, 4]
+
+
+def test_a_fit_that_has_made_all_epochs_waits():
+    fit = Fit(3)
+    threading.Timer(0.05, fit.choose, [2]).start()
+    assert fit.run(3) == 2
+
+
+def test_a_fit_with_large_weights_waits_before_its_second_epoch(monkeypatch):
+    monkeypatch.setattr(epochs, "MOST_BYTES", 4)
+    fit = Fit(9)
+    threading.Timer(0.05, fit.choose, [2]).start()
+    assert fit.run(9) == 2
+    assert fit.made == 2
+    assert list(fit.kept.weights) == [2]

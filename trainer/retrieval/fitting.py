@@ -1,0 +1,76 @@
+"""The fits of a retrieval model: one that makes its choices by validation, and one that follows these choices.
+
+A fit that follows may run beside the one that chooses: a model that makes no choices is fitted at once, and one that
+chooses its number of epochs keeps its weights after each epoch until the number is known.
+"""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+
+import tensorflow as tf
+
+from core import progress
+from core.settings import Settings
+from trainer.retrieval.contract import Chosen, RetrievalData, RetrievalModel
+from trainer.retrieval.registry import MODELS
+
+# Held by a fit that may not run beside others, or whose memory may be many times that of its data.
+_alone = threading.Lock()
+
+
+def share_cores() -> None:
+    """Let a TensorFlow operation use half of the cores, since two fits run side by side.
+
+    On two cores a pair of training steps takes three quarters of the time that it takes with an operation on both.
+    """
+    with suppress(RuntimeError):  # a process that has used TensorFlow keeps its threads
+        tf.config.threading.set_intra_op_parallelism_threads(max(1, len(os.sched_getaffinity(0)) // 2))
+
+
+def fit(model: str, settings: Settings, data: RetrievalData, seed: int) -> RetrievalModel:
+    """Fit the model named `model`; several threads may call this at once."""
+    entry = MODELS[model]
+    with nullcontext() if entry.threads or entry.members else _alone:
+        return entry.load()(settings, data, seed)
+
+
+def fit_both(
+    model: str,
+    settings: Settings,
+    first: RetrievalData,
+    later: RetrievalData,
+    seed: int,
+    done: Callable[[RetrievalModel], None],
+) -> RetrievalModel:
+    """Fit a model to `first`, which has validation queries, and with the settings that it chose to `later`.
+
+    On several cores both fits run side by side, on one core one after the other.
+
+    Args:
+      done: a function that is called with the first model as soon as it is fitted.
+    Returns:
+      The later model.
+    """
+    future: Future[Settings] = Future()
+    following = replace(later, chosen=Chosen(future))
+
+    def fit_later() -> RetrievalModel:
+        with progress.labelled("train and eval"):
+            return fit(model, settings, following, seed)
+
+    with ThreadPoolExecutor(1, "later") as thread:
+        beside = thread.submit(fit_later) if len(os.sched_getaffinity(0)) > 1 else None
+        try:
+            early = fit(model, settings, first, seed)
+            future.set_result(early.settings)
+        except BaseException as error:
+            future.set_exception(error)  # so that the other fit ends
+            raise
+        done(early)
+        return beside.result() if beside else fit_later()
