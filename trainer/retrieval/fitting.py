@@ -24,20 +24,32 @@ from trainer.retrieval.registry import MODELS
 _alone = threading.Lock()
 
 
-def share_cores() -> None:
-    """Let a TensorFlow operation use half of the cores, since two fits run side by side.
-
-    On two cores a pair of training steps takes three quarters of the time that it takes with an operation on both.
-    """
-    with suppress(RuntimeError):  # a process that has used TensorFlow keeps its threads
-        tf.config.threading.set_intra_op_parallelism_threads(max(1, len(os.sched_getaffinity(0)) // 2))
-
-
 def fit(model: str, settings: Settings, data: RetrievalData, seed: int) -> RetrievalModel:
     """Fit the model named `model`; several threads may call this at once."""
     entry = MODELS[model]
     with nullcontext() if entry.threads or entry.members else _alone:
         return entry.load()(settings, data, seed)
+
+
+def side_by_side(model: str, settings: Settings) -> bool:
+    """Return whether there are more cores than threads in which one fit makes training steps."""
+    return len(os.sched_getaffinity(0)) > _threads(model, settings)
+
+
+def share_cores(model: str, settings: Settings) -> None:
+    """Let a TensorFlow operation use half of the cores where two fits run side by side.
+
+    On two cores a pair of training steps then takes three quarters of the time. A process that has used TensorFlow
+    keeps its threads.
+    """
+    if side_by_side(model, settings):
+        with suppress(RuntimeError):
+            tf.config.threading.set_intra_op_parallelism_threads(max(1, len(os.sched_getaffinity(0)) // 2))
+
+
+def _threads(model: str, settings: Settings) -> int:
+    members = MODELS.members(model, settings).values()
+    return int(MODELS[model].threads) + sum(_threads(name, MODELS.check(name, params)) for name, params in members)
 
 
 def fit_both(
@@ -50,7 +62,8 @@ def fit_both(
 ) -> RetrievalModel:
     """Fit a model to `first`, which has validation queries, and with the settings that it chose to `later`.
 
-    On several cores both fits run side by side, on one core one after the other.
+    Both fits run side by side if `side_by_side`; else one after the other, since a fit that does not know its number of
+    epochs may make some in vain.
 
     Args:
       done: a function that is called with the first model as soon as it is fitted.
@@ -65,7 +78,7 @@ def fit_both(
             return fit(model, settings, following, seed)
 
     with ThreadPoolExecutor(1, "later") as thread:
-        beside = thread.submit(fit_later) if len(os.sched_getaffinity(0)) > 1 else None
+        beside = thread.submit(fit_later) if side_by_side(model, settings) else None
         try:
             early = fit(model, settings, first, seed)
             future.set_result(early.settings)

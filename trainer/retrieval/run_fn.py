@@ -35,9 +35,9 @@ def run_fn(fn_args) -> None:
       fn_args: TFX's arguments; `custom_config` holds `trainer.step_settings.RetrievalStepSettings` as JSON.
     """
     step = RetrievalStepSettings.model_validate_json(settings_json(fn_args.custom_config))
-    fitting.share_cores()
-    events, validation = inputs(fn_args, step)
     settings = MODELS.check(step.model, step.params)
+    fitting.share_cores(step.model, settings)
+    events, validation = inputs(fn_args, step)
     windows = earlier_windows(events.read(names.TRAIN), events.read(names.EVAL), **step.windows.model_dump())
     train, both = events.data([names.TRAIN], validation), events.data([names.TRAIN, names.EVAL], None)
     progress.report(f"fitting {step.model} on {len(train.items):,} events of train, then on {len(both.items):,}")
