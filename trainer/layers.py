@@ -3,6 +3,7 @@
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import contextlib
+import random
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -65,6 +66,24 @@ def seed_everything(seed: int) -> None:
     """Seed all random generators and make TensorFlow deterministic, so that the same seed gives the same fit."""
     tf.keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
+
+
+class Dropout(tf.keras.layers.Layer):
+    """Dropout with masks that depend on a seed and on the number of the call alone.
+
+    The generator of Keras' own layer starts again whenever a fit in another thread sets the global seed. The seed of
+    this layer is drawn from Python's generator when the layer is made.
+    """
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.rate, self.seed = rate, random.getrandbits(31)
+        self.calls = tf.Variable(0, trainable=False, dtype=tf.int32)
+
+    def call(self, inputs, training=False):
+        if not training or not self.rate:
+            return inputs
+        return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed=[self.seed, self.calls.assign_add(1)])
 
 
 _seeding = threading.RLock()

@@ -4,7 +4,6 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import os
 import threading
-from concurrent.futures import Future
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +13,7 @@ import tensorflow as tf
 from core import names
 from core.errors import ModelError
 from trainer.retrieval import fitting
-from trainer.retrieval.contract import Chosen
+from trainer.retrieval.choices import Choices
 from trainer.retrieval.inference import retrieve
 from trainer.retrieval.registry import MODELS
 from trainer.retrieval.two_tower import epochs
@@ -32,7 +31,7 @@ def data(world):
     return world.retrieval_data(), world.events.data([names.TRAIN, names.EVAL], None)
 
 
-@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("cores", [1, 2, 3])
 @pytest.mark.parametrize("model", PARAMS)
 def test_the_later_model_is_that_of_a_fit_with_the_chosen_settings(world, data, model, cores, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)))
@@ -44,10 +43,41 @@ def test_the_later_model_is_that_of_a_fit_with_the_chosen_settings(world, data, 
     assert answers(later, world) == answers(alone, world)
 
 
+def test_a_fit_does_not_depend_on_another_that_begins_beside_it(data):
+    settings, begun = TwoTowerSettings(**TWO_TOWER | {"epochs": 2, "dropout": 0.5}), threading.Event()
+    other = threading.Thread(target=lambda: begun.wait() and fitting.fit("two_tower", settings, data[1], SEED))
+
+    class Choices(fitting.Choices):
+        """Choices for which a fit asks after its first epoch; the other fit then begins and ends."""
+
+        def known(self):
+            begun.set()
+            other.join()
+            return super().known()
+
+    alone = fitting.fit("two_tower", settings, data[1], SEED)
+    choices = Choices(ahead=True)
+    choices.publish(settings)
+    other.start()
+    beside = fitting.fit("two_tower", settings, replace(data[1], choices=choices), SEED)
+    np.testing.assert_array_equal(beside.embeddings.numpy(), alone.embeddings.numpy())
+
+
 def answers(model, world):
     """Return the lists of some users by the signature `retrieve`."""
     queries = world.query_set([names.TRAIN], names.EVAL)
     return retrieve(model.signatures()["retrieve"], queries, world.features.user, 20, 10).rows.tolist()
+
+
+def test_a_failure_is_known_to_all_members():
+    choices = Choices(ahead=True)
+    before, ended = choices.member("a"), choices.member("b")
+    ended.publish(TwoTowerSettings(epochs=3))
+    choices.fail(ModelError("no queries"))
+    for each in (choices, before, choices.member("c")):
+        with pytest.raises(ModelError, match="no queries"):
+            each.settings()
+    assert ended.settings().epochs == 3
 
 
 @pytest.mark.parametrize("cores", [1, 2])
@@ -70,12 +100,12 @@ class Fit:
     def __init__(self, n_epochs):
         self.towers = tf.keras.layers.Dense(1, use_bias=False)
         self.towers.build([None, 1])
-        self.future = Future()
-        self.kept = epochs.ChosenEpoch(self.towers, n_epochs, Chosen(self.future))
+        self.choices = Choices(ahead=True)
+        self.kept = epochs.ChosenEpoch(self.towers, n_epochs, self.choices)
         self.made = 0
 
     def choose(self, epoch):
-        self.future.set_result(TwoTowerSettings(epochs=epoch))
+        self.choices.publish(TwoTowerSettings(epochs=epoch))
 
     def run(self, n_epochs, known_after=None, epoch=None):
         """Make up to `n_epochs`, and return the weight that is kept; `epoch` is chosen after `known_after` epochs."""

@@ -16,10 +16,8 @@ besides its score, [B, k] or [B, C] each; they are inputs of the ranker.
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +28,7 @@ from core.errors import ModelError
 from core.queries import Queries
 from core.settings import Settings
 from trainer import saving
+from trainer.retrieval.choices import Choices
 from transform import raw
 from transform.features import Features
 
@@ -40,30 +39,6 @@ def _no_features() -> dict[str, np.ndarray]:
         "this model is fitted on transformed features, but the data has events without features, as for a baseline. "
         "As a baseline use a model that learns from events alone, such as popularity or item_knn."
     )
-
-
-class Chosen:
-    """The settings that another fit, which has validation queries and may still run, chooses for this one.
-
-    Args:
-      future: the settings of the other model.
-      select: a function from these settings to those of this model, which may be a member of the other model.
-    """
-
-    def __init__(self, future: "Future[Settings]", select: Callable[[Any], Settings] = lambda settings: settings):
-        self.future, self.select = future, select
-
-    def known(self) -> bool:
-        """Return whether the other fit has ended."""
-        return self.future.done()
-
-    def settings(self) -> Any:
-        """Wait for the end of the other fit, and return the settings for this one. Raises: the error of the other."""
-        return self.select(self.future.result())
-
-    def member(self, select: Callable[[Any], Settings]) -> "Chosen":
-        """Return the settings of a member, which `select` returns from those of this model."""
-        return Chosen(self.future, lambda settings: select(self.select(settings)))
 
 
 @dataclass(frozen=True)
@@ -82,8 +57,9 @@ class RetrievalData:
       transform: the transform graph as a layer, raw sparse columns → transformed ones.
       sizes: transformed column → its number of indices, index 0 included; empty if the data has no features.
       validation: the queries by which a fit makes its choices, such as the number of epochs; None if the settings
-        already fix these choices, or `chosen` has them.
-      chosen: the choices of a fit with validation queries, which this fit follows; None if it follows none.
+        already fix these choices.
+      choices: with validation queries, where the fit's choices go; without, the choices that the fit follows. None if
+        no other fit follows, or this fit follows none.
     """
 
     features: Features
@@ -96,7 +72,12 @@ class RetrievalData:
     transform: tf.Module = field(default_factory=tf.Module)
     sizes: dict[str, int] = field(default_factory=dict)
     validation: Queries | None = None
-    chosen: Chosen | None = None
+    choices: Choices | None = None
+
+    @property
+    def follows(self) -> Choices | None:
+        """Return the choices that the fit follows; None if it follows none."""
+        return self.choices if self.validation is None else None
 
     @property
     def n_items(self) -> int:
@@ -120,7 +101,7 @@ class RetrievalData:
             ratings=None if self.ratings is None else self.ratings[chosen],
             user_columns=user_columns,
             validation=None,
-            chosen=None,
+            choices=None,
         )
 
     def check_transformed(self) -> None:

@@ -1,7 +1,7 @@
 """The fits of a retrieval model: one that makes its choices by validation, and one that follows these choices.
 
-A fit that follows may run beside the one that chooses: a model that makes no choices is fitted at once, and one that
-chooses its number of epochs keeps its weights after each epoch until the number is known.
+Both run in threads of one process: a model that makes no choices is fitted at once. One that chooses its number of
+epochs waits for the number or, if a core is free, keeps its weights after each epoch until the number is known.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -9,7 +9,7 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 
@@ -17,7 +17,8 @@ import tensorflow as tf
 
 from core import progress
 from core.settings import Settings
-from trainer.retrieval.contract import Chosen, RetrievalData, RetrievalModel
+from trainer.retrieval.choices import Choices
+from trainer.retrieval.contract import RetrievalData, RetrievalModel
 from trainer.retrieval.registry import MODELS
 
 # Held by a fit that may not run beside others, or whose memory may be many times that of its data.
@@ -28,21 +29,24 @@ def fit(model: str, settings: Settings, data: RetrievalData, seed: int) -> Retri
     """Fit the model named `model`; several threads may call this at once."""
     entry = MODELS[model]
     with nullcontext() if entry.threads or entry.members else _alone:
-        return entry.load()(settings, data, seed)
+        fitted: RetrievalModel = entry.load()(settings, data, seed)
+    if data.choices is not None and data.follows is None:
+        data.choices.publish(fitted.settings)
+    return fitted
 
 
-def side_by_side(model: str, settings: Settings) -> bool:
+def core_is_free(model: str, settings: Settings) -> bool:
     """Return whether there are more cores than threads in which one fit makes training steps."""
     return len(os.sched_getaffinity(0)) > _threads(model, settings)
 
 
 def share_cores(model: str, settings: Settings) -> None:
-    """Let a TensorFlow operation use half of the cores where two fits run side by side.
+    """Let a TensorFlow operation use half of the cores if one of them is free for a second fit.
 
     On two cores a pair of training steps then takes three quarters of the time. A process that has used TensorFlow
     keeps its threads.
     """
-    if side_by_side(model, settings):
+    if core_is_free(model, settings):
         with suppress(RuntimeError):
             tf.config.threading.set_intra_op_parallelism_threads(max(1, len(os.sched_getaffinity(0)) // 2))
 
@@ -62,28 +66,25 @@ def fit_both(
 ) -> RetrievalModel:
     """Fit a model to `first`, which has validation queries, and with the settings that it chose to `later`.
 
-    Both fits run side by side if `side_by_side`; else one after the other, since a fit that does not know its number of
-    epochs may make some in vain.
+    On one core the fits are made one after the other.
 
     Args:
       done: a function that is called with the first model as soon as it is fitted.
     Returns:
       The later model.
     """
-    future: Future[Settings] = Future()
-    following = replace(later, chosen=Chosen(future))
+    choices = Choices(ahead=core_is_free(model, settings))
 
     def fit_later() -> RetrievalModel:
         with progress.labelled("train and eval"):
-            return fit(model, settings, following, seed)
+            return fit(model, settings, replace(later, choices=choices), seed)
 
     with ThreadPoolExecutor(1, "later") as thread:
-        beside = thread.submit(fit_later) if side_by_side(model, settings) else None
+        beside = thread.submit(fit_later) if len(os.sched_getaffinity(0)) > 1 else None
         try:
-            early = fit(model, settings, first, seed)
-            future.set_result(early.settings)
+            early = fit(model, settings, replace(first, choices=choices), seed)
         except BaseException as error:
-            future.set_exception(error)  # so that the other fit ends
+            choices.fail(error)  # so that the other fit ends
             raise
         done(early)
         return beside.result() if beside else fit_later()

@@ -23,7 +23,6 @@ import numpy as np
 import tensorflow as tf
 
 from core import metrics, names, progress
-from core.settings import Settings
 from trainer.registry import rank_signal, score_signal
 from trainer.retrieval import fitting
 from trainer.retrieval.contract import RetrievalData, RetrievalModel, masked
@@ -109,8 +108,8 @@ def fit(settings: FusionSettings, data: RetrievalData, seed: int) -> FusionModel
       ModelError: the weights are to be learned, but no validation query has a relevant item.
     """
     members = _fitted(MODELS.members("fusion", settings), data, seed)
-    if data.chosen is not None:
-        return FusionModel(data, data.chosen.settings(), members)
+    if data.follows is not None:
+        return FusionModel(data, data.follows.settings(), members)
     fused = FusionModel(data, settings, members)
     if settings.learn_weights:
         weights, value = _learned_weights(fused, data)
@@ -127,14 +126,10 @@ def _fitted(
 
     def fit_member(label: str) -> RetrievalModel:
         model, params = members[label]
-
-        def chosen_of(settings: FusionSettings) -> Settings:
-            return MODELS.check(*MODELS.members("fusion", settings)[label])
-
-        following = data if data.chosen is None else replace(data, chosen=data.chosen.member(chosen_of))
+        own = data if data.choices is None else replace(data, choices=data.choices.member(label))
         with progress.labelled(label):
             progress.report("fitting a member of the fusion")
-            return fitting.fit(model, MODELS.check(model, params), following, seed)
+            return fitting.fit(model, MODELS.check(model, params), own, seed)
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "member") as threads:
         in_threads = [label for label, (model, _) in members.items() if MODELS[model].threads]

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from trainer.retrieval.contract import Chosen, RetrievalData
+from trainer.retrieval.choices import Choices
+from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.validation import Validation
 
@@ -80,24 +81,24 @@ class ChosenEpoch(LastEpoch):
     the fit waits for the other one first.
     """
 
-    def __init__(self, towers: tf.keras.Model, epochs: int, chosen: Chosen):
+    def __init__(self, towers: tf.keras.Model, epochs: int, choices: Choices):
         super().__init__(towers)
-        self.epochs, self.chosen = epochs, chosen
+        self.epochs, self.choices = epochs, choices
         self.weights: dict[int, list[np.ndarray]] = {}
 
     def update(self, epoch, loss):
         super().update(epoch, loss)
         weights = self.towers.get_weights()
         if sum(each.nbytes for each in weights) * self.epochs > MOST_BYTES or epoch == self.epochs:
-            self.chosen.settings()
-        if not self.chosen.known() or epoch == self.chosen.settings().epochs:
+            self.choices.settings()
+        if not self.choices.known() or epoch == self.choices.settings().epochs:
             self.weights[epoch] = weights
 
     def is_past(self, epoch):
-        return self.chosen.known() and epoch >= self.chosen.settings().epochs
+        return self.choices.known() and epoch >= self.choices.settings().epochs
 
     def restore(self):
-        self.epoch = self.chosen.settings().epochs
+        self.epoch = self.choices.settings().epochs
         self.towers.set_weights(self.weights[self.epoch])
         self.curve = self.curve[: self.epoch]
 
@@ -110,8 +111,8 @@ def keeping(
     seed: int,
 ) -> LastEpoch:
     """Return how a fit of the towers to `data` chooses its epoch."""
-    if data.chosen is not None:
-        return ChosenEpoch(towers, settings.epochs, data.chosen)
+    if data.follows is not None:
+        return ChosenEpoch(towers, settings.epochs, data.follows)
     if data.validation is not None:
         return BestEpoch(towers, settings.patience, Validation(data, seed), embeddings)
     return LastEpoch(towers)

@@ -51,6 +51,8 @@ def embedded(towers: TwoTower, item_columns: Columns) -> tf.Tensor:
 def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerModel:
     """Train for `settings.epochs` passes or, with validation queries, until their NDCG@10 stops growing."""
     data.check_transformed()
+    if data.follows is not None and not data.follows.ahead:
+        settings = data.follows.settings()
     items, users = item_columns(data), data.user_columns()
     trained = {names.USER_ID: users[names.USER_ID], names.ITEM_ID: items[names.ITEM_ID][data.items]}
     with seeded(seed):

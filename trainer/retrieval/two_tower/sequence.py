@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from trainer.layers import Dropout
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
 
 
@@ -57,7 +58,7 @@ class GRUHistory(tf.keras.layers.Layer):
 
     def __init__(self, dim: int, dropout: float):
         super().__init__()
-        self.dropout = tf.keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.gru = tf.keras.layers.GRU(dim, return_sequences=True)
 
     def call(self, vectors, ranges, training=False):
@@ -77,7 +78,7 @@ class AttentionBlock(tf.keras.layers.Layer):
         self.projection = tf.keras.layers.Dense(3 * dim)
         self.attended = tf.keras.layers.Dense(dim)
         self.feed_forward = [tf.keras.layers.Dense(dim, "relu"), tf.keras.layers.Dense(dim)]
-        self.dropout = tf.keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.bias = self.add_weight("bias", [longest], initializer="zeros")
         self.scale, self.longest = dim**-0.5, longest
 
@@ -104,7 +105,7 @@ class SASRecHistory(tf.keras.layers.Layer):
 
     def __init__(self, dim: int, dropout: float, blocks: int, longest: int):
         super().__init__()
-        self.dropout = tf.keras.layers.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = [AttentionBlock(dim, dropout, longest) for _ in range(blocks)]
         self.norm = tf.keras.layers.LayerNormalization(epsilon=1e-6)
 

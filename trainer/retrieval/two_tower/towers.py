@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from core import names
-from trainer.layers import FeatureEmbedding
+from trainer.layers import Dropout, FeatureEmbedding
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.two_tower import sequence
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
@@ -48,7 +48,7 @@ class QueryTower(tf.keras.Model):
         self.content = FeatureEmbedding(data.features.user, data.sizes, settings.dim)
         self.read = settings.history_length(data.features.history_length)
         self.encoder = sequence.encoder(settings, self.read)
-        self.dropout = tf.keras.layers.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.hidden = [tf.keras.layers.Dense(size, "relu") for size in settings.hidden]
         self.out = tf.keras.layers.Dense(settings.dim)
 
