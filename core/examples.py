@@ -104,18 +104,35 @@ def read_files(paths: list[str], types: dict[str, pa.DataType]) -> pa.Table:
 
 def read_batches(paths: list[str], types: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
     """Yield batches of the columns in `types` of some files, as `read_files` does."""
+    folder = os.path.dirname(paths[0])
+    schema = pa.schema(types)
+    for decoded in read_encoded(paths, _SLICE, types):
+        columns = [_unwrapped(decoded.column(name), name, type_, folder) for name, type_ in types.items()]
+        yield pa.record_batch(columns, schema=schema)
+
+
+def read_encoded(paths: list[str], rows: int, types: dict[str, pa.DataType] | None = None) -> Iterator[pa.RecordBatch]:
+    """Yield batches of `rows` rows of some files, each column a list of int64, float32 or binary.
+
+    Args:
+      paths: files of Examples.
+      rows: the number of rows of a batch.
+      types: the columns to read, as in `read_examples`; None for those that a batch has.
+
+    Raises:
+      DataError: a file cannot be read, or a column has another type.
+    """
     import core.tf  # noqa: F401
 
     import tensorflow as tf
     from tensorflow_metadata.proto.v0 import schema_pb2
     from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-    folder = os.path.dirname(paths[0])
     kinds = {"int": schema_pb2.INT, "float": schema_pb2.FLOAT, "bytes": schema_pb2.BYTES}
-    features = [schema_pb2.Feature(name=name, type=kinds[_kind(type_)]) for name, type_ in types.items()]
-    decoder = ExamplesToRecordBatchDecoder(schema_pb2.Schema(feature=features).SerializeToString())
-    schema = pa.schema(types)
-    records = tf.data.TFRecordDataset(paths, compression_type="GZIP", buffer_size=1 << 20).batch(_SLICE).prefetch(2)
+    features = [schema_pb2.Feature(name=name, type=kinds[_kind(type_)]) for name, type_ in (types or {}).items()]
+    schema = None if types is None else schema_pb2.Schema(feature=features).SerializeToString()
+    decoder = ExamplesToRecordBatchDecoder(schema)
+    records = tf.data.TFRecordDataset(paths, compression_type="GZIP", buffer_size=1 << 20).batch(rows).prefetch(2)
     serialized = records.as_numpy_iterator()
     while True:
         try:
@@ -124,11 +141,11 @@ def read_batches(paths: list[str], types: dict[str, pa.DataType]) -> Iterator[pa
                 return
             decoded = decoder.DecodeBatch(encoded.tolist())
         except (RuntimeError, tf.errors.OpError) as error:
+            folder = os.path.dirname(paths[0])
             raise DataError(
                 folder, "its Examples", f"cannot be decoded: {error}", "Check the requested types"
             ) from error
-        columns = [_unwrapped(decoded.column(name), name, type_, folder) for name, type_ in types.items()]
-        yield pa.record_batch(columns, schema=schema)
+        yield decoded
 
 
 def _kind(type_: pa.DataType) -> str:

@@ -12,6 +12,7 @@ from tfx.types import Channel
 
 from components.drift_detector.component import DriftDetector
 from components.recommender_evaluator.in_force import ReleaseInForce
+from components.statistics_gen.component import StatisticsGen
 from components.table_example_gen.component import TableExampleGen
 from components.table_example_gen.sources import TableSource
 from components.types import Release
@@ -43,7 +44,7 @@ def table_nodes(
             code_digest=code_digest("components.table_example_gen.executor", *own_modules(config.features)),
         ).with_id(node_ids.example_gen(table))
         examples = generator.outputs["examples"]
-        statistics = tfx.components.StatisticsGen(
+        statistics = StatisticsGen(
             examples=examples, stats_options=tfdv.StatsOptions(desired_batch_size=_rows_of_batch(config, table))
         ).with_id(node_ids.statistics_gen(table))
         if table in schemas:
