@@ -11,8 +11,10 @@ side count each other's memory.
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import argparse
+import importlib.metadata
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -233,6 +235,23 @@ def _line(label: str, nodes: dict[str, list[Node]], events: int) -> str:
     return "| " + " | ".join(parts) + " |"
 
 
+def conditions() -> dict[str, str | int]:
+    """Return what the figures depend on besides the code: the machine, the versions, and the command."""
+    info = Path("/proc/cpuinfo").read_text()
+    models = {line.partition(":")[2].strip() for line in info.splitlines() if line.startswith("model name")}
+    commit = subprocess.run(["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True)
+    return {
+        "command": " ".join(["python", "benchmarks/dag.py", *sys.argv[1:]]),
+        "commit": commit.stdout.strip(),
+        "processor": ", ".join(sorted(models)),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
+        "python": platform.python_version(),
+        "tensorflow": importlib.metadata.version("tensorflow"),
+        "tfx": importlib.metadata.version("tfx"),
+    }
+
+
 def main() -> None:
     """Run both pipelines for each number of events, and print a table for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -255,7 +274,7 @@ def main() -> None:
         print(f"{events:,} events, {len(os.sched_getaffinity(0))} cores\n\n{table(runs, events)}\n", flush=True)
         figures.append({"events": events} | {name: asdict(run) for name, run in runs.items()})
     if given.output:
-        given.output.write_text(json.dumps(figures, indent=1) + "\n")
+        given.output.write_text(json.dumps({"conditions": conditions(), "figures": figures}, indent=1) + "\n")
     if not given.work:
         shutil.rmtree(work)
 
