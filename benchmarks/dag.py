@@ -127,7 +127,7 @@ def measured(command: list[str], folder: Path, metadata: Path, outputs: Path, co
     if code:
         raise SystemExit(f"{' '.join(command)} ended with {code}:\n" + (folder / "log").read_text()[-3000:])
     nodes = []
-    for name, start, end in _windows(metadata):
+    for name, start, end in windows(metadata):
         inside = [size for when, size in samples if start <= when <= end]
         written = sum(file.stat().st_size for file in (outputs / name).rglob("*") if file.is_file())
         nodes.append(Node(name, start, end, written, max(inside, default=0)))
@@ -156,7 +156,7 @@ def _with_children(pid: int) -> Iterator[int]:
             yield from _with_children(int(child))
 
 
-def _windows(metadata: Path) -> list[tuple[str, float, float]]:
+def windows(metadata: Path) -> list[tuple[str, float, float]]:
     """Return (node, start, end) of each execution in an ML Metadata store, in order of start."""
     from ml_metadata import metadata_store
     from tfx.orchestration.metadata import sqlite_metadata_connection_config

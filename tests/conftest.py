@@ -13,6 +13,7 @@ SHARED = ("e2e", "contract")  # folders whose tests share a run of the DAG, or f
 APART = (
     "test_readme.py",
     "test_two_tower.py",
+    "test_fitting.py",
     "test_ranking_models.py",
     "test_tuning.py",
     "test_runner.py",
