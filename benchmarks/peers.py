@@ -49,7 +49,7 @@ def run_peer(name: str, folder: Path, environment: Path) -> tuple[float, float]:
     script = dag.ROOT / "benchmarks" / "peers" / f"{name}.py"
     began = time.time()
     single = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as `implicit` asks for, which has threads of its own
-    process = subprocess.Popen([python, script, folder], stdout=subprocess.DEVNULL, env=single)
+    process = subprocess.Popen([python, script, folder], cwd=folder, stdout=subprocess.DEVNULL, env=single)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{script} ended with {os.waitstatus_to_exitcode(status)}")

@@ -3,6 +3,7 @@
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import os
+import sys
 import threading
 from dataclasses import replace
 
@@ -12,8 +13,11 @@ import tensorflow as tf
 
 from core import names
 from core.errors import ModelError
+from trainer.registry import Entry
 from trainer.retrieval import fitting
 from trainer.retrieval.choices import Choices
+from trainer.retrieval.counts import popularity
+from trainer.retrieval.counts.settings import PopularitySettings
 from trainer.retrieval.inference import retrieve
 from trainer.retrieval.registry import MODELS
 from trainer.retrieval.two_tower import epochs
@@ -67,6 +71,26 @@ def answers(model, world):
     """Return the lists of some users by the signature `retrieve`."""
     queries = world.query_set([names.TRAIN], names.EVAL)
     return retrieve(model.signatures()["retrieve"], queries, world.features.user, 20, 10).rows.tolist()
+
+
+class DaysSettings(PopularitySettings):
+    """Popularity of a number of days that validation chooses."""
+
+
+def fit_days(settings, data, seed):
+    """Fit popularity; choose 300 days if there are validation queries."""
+    if data.validation is not None:
+        settings = settings.model_copy(update={"window_days": 300})
+    return popularity.fit(settings, data, seed)
+
+
+def test_a_model_that_knows_nothing_of_the_other_fit_gets_its_choices(data, monkeypatch):
+    entry = Entry("days", f"{fit_days.__module__}:fit_days", DaysSettings, {"events"})
+    monkeypatch.setitem(MODELS.entries, "days", entry)
+    monkeypatch.setitem(sys.modules, fit_days.__module__, sys.modules[__name__])
+    seen = []
+    later = fitting.fit_both("days", DaysSettings(), *data, SEED, seen.append)
+    assert later.settings == seen[0].settings == DaysSettings(window_days=300)
 
 
 def test_a_failure_is_known_to_all_members():

@@ -26,12 +26,17 @@ _alone = threading.Lock()
 
 
 def fit(model: str, settings: Settings, data: RetrievalData, seed: int) -> RetrievalModel:
-    """Fit the model named `model`; several threads may call this at once."""
+    """Fit the model named `model`; several threads may call this at once.
+
+    A model that makes choices by validation but does not look at `data.follows` is fitted again with these choices.
+    """
     entry = MODELS[model]
     with nullcontext() if entry.threads or entry.members else _alone:
         fitted: RetrievalModel = entry.load()(settings, data, seed)
     if data.choices is not None and data.follows is None:
         data.choices.publish(fitted.settings)
+    if data.follows is not None and fitted.settings != data.follows.settings():
+        return fit(model, data.follows.settings(), replace(data, choices=None), seed)
     return fitted
 
 
