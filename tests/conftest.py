@@ -19,6 +19,7 @@ APART = (
     "test_runner.py",
     "test_table_example_gen.py",
     "test_csv_example_gen.py",
+    "test_statistics_gen.py",
     "test_bench.py",
 )  # files in these folders that share nothing with the others
 FIRST = (*SHARED, *APART, "test_releases_killed.py")  # the slowest folders and files; they start first
