@@ -20,10 +20,10 @@ demo: setup  ## make a released two-step recommender of MovieLens-100K
 	@$(TWOSTEP) run examples/movielens-100k.yaml
 	@$(TWOSTEP) recommend examples/movielens-100k.yaml --user 196
 
-# Four workers: one for the tests that share fitted models, one for those that share a run of the DAG, and two for all
-# others. The tests wait for other processes in about a quarter of their time, so four workers keep two cores busy.
+# Three workers: one for the tests that share fitted models, one for those that share a run of the DAG and mostly wait for
+# it, one for all others.
 test: setup  ## run all tests
-	@$(PY) -m pytest tests -n 4 --dist loadscope
+	@$(PY) -m pytest tests -n 3 --dist loadscope
 
 bench-quick: setup  ## check that no node became slower than at the commit before, or at BASE=…, in some four minutes
 	@$(PY) benchmarks/quick.py $(if $(BASE),--base $(BASE))
