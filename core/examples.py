@@ -142,9 +142,8 @@ def read_encoded(paths: list[str], rows: int, types: dict[str, pa.DataType] | No
             decoded = decoder.DecodeBatch(encoded.tolist())
         except (RuntimeError, tf.errors.OpError) as error:
             folder = os.path.dirname(paths[0])
-            raise DataError(
-                folder, "its Examples", f"cannot be decoded: {error}", "Check the requested types"
-            ) from error
+            todo = "Check the requested types" if types else "Run the component that writes them again"
+            raise DataError(folder, "its Examples", f"cannot be decoded: {error}", todo) from error
         yield decoded
 
 

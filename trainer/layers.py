@@ -113,7 +113,7 @@ def traced_once(
     model: tf.keras.Model,
     optimizer: tf.keras.optimizers.legacy.Optimizer,
     signature: Any = None,
-) -> Any:
+) -> tf.types.experimental.PolymorphicFunction:
     """Return a function that makes one training step with a batch and returns the loss of the batch.
 
     A function that creates variables when it is traced is traced a second time. So the variables of the optimizer are

@@ -2,8 +2,8 @@
 
     python rectools_two_stage.py FOLDER
 
-FOLDER has known.parquet, users.parquet, items.parquet and queries.parquet; lists.parquet is written there. As in the
-tutorial of RecTools, the ranker has the scores and ranks of the candidates; here also the columns of both tables.
+FOLDER has known.parquet, users.parquet, items.parquet and queries.parquet; lists.parquet is written there. The
+ranker has the scores and ranks of the candidates, and the columns of both tables.
 """
 
 import sys

@@ -45,7 +45,9 @@ def table_nodes(
         ).with_id(node_ids.example_gen(table))
         examples = generator.outputs["examples"]
         statistics = StatisticsGen(
-            examples=examples, stats_options=tfdv.StatsOptions(desired_batch_size=_rows_of_batch(config, table))
+            examples=examples,
+            stats_options=tfdv.StatsOptions(desired_batch_size=_rows_of_batch(config, table)),
+            code_digest=code_digest("components.statistics_gen.executor"),
         ).with_id(node_ids.statistics_gen(table))
         if table in schemas:
             schema = tfx.components.ImportSchemaGen(schema_file=schemas[table]).with_id(node_ids.schema_gen(table))

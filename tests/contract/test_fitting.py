@@ -51,7 +51,7 @@ def test_a_fit_does_not_depend_on_another_that_begins_beside_it(data):
     settings, begun = TwoTowerSettings(**TWO_TOWER | {"epochs": 2, "dropout": 0.5}), threading.Event()
     other = threading.Thread(target=lambda: begun.wait() and fitting.fit("two_tower", settings, data[1], SEED))
 
-    class Choices(fitting.Choices):
+    class Late(Choices):
         """Choices for which a fit asks after its first epoch; the other fit then begins and ends."""
 
         def known(self):
@@ -60,7 +60,7 @@ def test_a_fit_does_not_depend_on_another_that_begins_beside_it(data):
             return super().known()
 
     alone = fitting.fit("two_tower", settings, data[1], SEED)
-    choices = Choices(ahead=True)
+    choices = Late(ahead=True)
     choices.publish(settings)
     other.start()
     beside = fitting.fit("two_tower", settings, replace(data[1], choices=choices), SEED)
