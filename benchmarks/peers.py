@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from components.recommender_evaluator.executor import RANKINGS_FILE, Test
 from core import metrics, names
 from core.arrow import event_types
-from core.examples import read_examples
+from core.events import read_events
 from pipeline.config.model import load
 from pipeline.config.paths import metadata_file, pipeline_root
 from pipeline.dag import settings
@@ -64,11 +64,11 @@ def newest(root: Path, node: str, output: str) -> Path:
 def export(test: Test, folder: Path) -> None:
     """Write what a peer gets: known.parquet, users.parquet, items.parquet and queries.parquet."""
     users = {names.USER_ID: pa.string(), **feature_types(test.features.user)}
-    parts = [read_examples(test.uri, split, users) for split in (names.TRAIN, names.EVAL, names.TEST)]
+    parts = [read_events(test.uri, split, users) for split in (names.TRAIN, names.EVAL, names.TEST)]
     people = pa.concat_tables(parts).to_pandas().drop_duplicates(names.USER_ID)
     items = test.catalogue.table.select([names.ITEM_ID, *feature_types(test.features.item)]).to_pandas()
     types = event_types(has_rating=True)
-    known = pa.concat_tables([read_examples(test.uri, split, types) for split in (names.TRAIN, names.EVAL)])
+    known = pa.concat_tables([read_events(test.uri, split, types) for split in (names.TRAIN, names.EVAL)])
     tables = {"known": known, "queries": test.queries.users.select([names.USER_ID])}
     for name, frame in (("users", people), ("items", items)):
         scalars = [column for column in frame.columns if frame[column].map(np.ndim).max() == 0]

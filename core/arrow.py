@@ -20,8 +20,9 @@ def read_arrow(path: str | Path) -> pa.Table:
     return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
 
 
-def write_arrow(table: pa.Table, path: str | Path) -> None:
-    """Write a table to an Arrow file and create its folder."""
+def write_arrow(table: pa.Table, path: str | Path, compression: str | None = None) -> None:
+    """Write a table to an Arrow file and create its folder. A file without compression is read without a copy."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+    options = pa.ipc.IpcWriteOptions(compression=compression)
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema, options=options) as writer:
         writer.write_table(table)

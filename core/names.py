@@ -58,6 +58,7 @@ SAMPLES_FILE = "samples.json"  # written by TwoStepEvaluator: lists of some test
 TRAINING_FILE = "training.json"  # in a Trainer's model run: settings and learning curve
 CATALOGUE_FILE = "catalogue.arrow"
 MANIFEST_FILE = "manifest.json"
+EVENTS_FOLDER = "events"  # the events of each split, one Arrow file per shard
 LEFT_OUT_FOLDER = "left_out"  # events in no split, one Arrow file per shard that has any
 USERS_FOLDER = "users"  # features, history and seen items of users, one Arrow file per shard
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from core import names
 from core.files import read_json
+from core.membership import is_in
 from core.queries import Candidates, Queries
 from serving.catalogue import NO_ITEM, Catalogue
 from serving.saved_model import SavedModel
@@ -89,7 +90,7 @@ class CandidateSource:
         scores, rows = self.graph.search(embeddings, wide)
         excluded = self.catalogue.rows(seen.ravel()).reshape(seen.shape)
         keyed = np.arange(len(rows))[:, None] * (len(self.catalogue) + 1)
-        free = (rows >= 0) & ~np.isin(keyed + rows, (keyed + excluded)[excluded >= 0])
+        free = (rows >= 0) & ~is_in(keyed + rows, (keyed + excluded)[excluded >= 0])
         order = np.argsort(~free, axis=1, kind="stable")[:, :k]
         kept = np.take_along_axis(free, order, axis=1)
         rows = np.where(kept, np.take_along_axis(rows, order, axis=1), NO_ITEM).astype(np.int32)

@@ -15,7 +15,7 @@ import tensorflow_transform as tft
 
 from core import names
 from core.arrow import read_arrow
-from core.examples import read_examples
+from core.events import read_events
 from core.queries import Queries, catalogue_rows
 from trainer.retrieval.contract import RetrievalData
 from transform import raw
@@ -45,7 +45,7 @@ class Events:
     def read(self, split: str) -> pa.Table:
         """Return the events of a split with the columns needed for queries: ids, timestamp, rating, user features."""
         types = user_types(self.features.user)
-        return read_examples(self.uri, split, types | {names.RATING: pa.float32()})  # null where events have no rating
+        return read_events(self.uri, split, types | {names.RATING: pa.float32()})  # null where events have no rating
 
     def data(self, splits: Sequence[str], validation: Queries | None) -> RetrievalData:
         """Return the data that a retrieval model is fitted on: the events of `splits`, and the validation queries."""

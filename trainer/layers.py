@@ -72,18 +72,26 @@ class Dropout(tf.keras.layers.Layer):
     """Dropout with masks that depend on a seed and on the number of the call alone.
 
     The generator of Keras' own layer starts again whenever a fit in another thread sets the global seed. The seed of
-    this layer is drawn from Python's generator when the layer is made.
+    this layer is drawn from Python's generator when the layer is made. A mask takes 8 random bits for each number
+    instead of 32, since random bits take a third of the time of a small network's training step. So the rate is
+    rounded to a multiple of 1/256.
     """
 
     def __init__(self, rate: float):
         super().__init__()
-        self.rate, self.seed = rate, random.getrandbits(31)
+        self.seed = random.getrandbits(31)
+        self.dropped = 0 if not rate else min(max(round(rate * 256), 1), 255)  # of 256
         self.calls = tf.Variable(0, trainable=False, dtype=tf.int32)
 
     def call(self, inputs, training=False):
-        if not training or not self.rate:
+        if not training or not self.dropped:
             return inputs
-        return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed=[self.seed, self.calls.assign_add(1)])
+        count = tf.size(inputs)
+        seed = [self.seed, self.calls.assign_add(1)]
+        bits = tf.random.stateless_uniform([(count + 3) // 4], seed, minval=None, maxval=None, dtype=tf.int32)
+        numbers = tf.reshape(tf.reshape(tf.bitcast(bits, tf.uint8), [-1])[:count], tf.shape(inputs))
+        kept = numbers >= tf.constant(self.dropped, tf.uint8)
+        return inputs * (tf.cast(kept, inputs.dtype) * (256 / (256 - self.dropped)))
 
 
 _seeding = threading.RLock()
@@ -97,15 +105,15 @@ def seeded(seed: int) -> Iterator[None]:
         yield
 
 
-def shuffled_batches(columns: dict[str, np.ndarray], batch_size: int, seed: int) -> tf.data.Dataset:
-    """Return batches of rows in a new random order each epoch, reproducible by `seed`, without a last short batch.
+def shuffled_rows(rows: int, batch_size: int, random: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield the row numbers of the batches of one epoch, in random order, without a last short batch.
 
-    The row numbers are shuffled and the rows of a batch gathered by them, which is far faster than shuffling the rows.
+    A `tf.data.Dataset` is not used, since the end of each of its iterators can take a second.
     """
-    rows = len(next(iter(columns.values())))
-    tensors = {name: tf.constant(values) for name, values in columns.items()}
-    order = tf.data.Dataset.range(rows).shuffle(rows, seed=seed).batch(batch_size, drop_remainder=rows > batch_size)
-    return order.map(lambda rows: {name: tf.gather(tensor, rows) for name, tensor in tensors.items()}).prefetch(2)
+    order = random.permutation(rows)
+    size = min(batch_size, rows)
+    for start in range(0, rows - size + 1, size):
+        yield order[start : start + size]
 
 
 def traced_once(

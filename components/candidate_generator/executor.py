@@ -20,6 +20,7 @@ from components.table_example_gen.spec import check_dropped, dropped_text
 from core import examples, metrics, names, progress, queries
 from core.arrow import event_types, read_arrow
 from core.errors import ModelError
+from core.events import read_events
 from core.files import write_json
 from core.windows import earlier_windows
 from serving.candidate_source import CandidateSource
@@ -50,7 +51,7 @@ class Executor(base_executor.BaseExecutor):
         output = artifact_utils.get_single_instance(output_dict["candidates"])
 
         types = user_types(features.user) | {names.RATING: pa.float32()}
-        events = {split: examples.read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL, names.TEST)}
+        events = {split: read_events(uri, split, types) for split in (names.TRAIN, names.EVAL, names.TEST)}
         common = {
             "catalogue": ids,
             "user_columns": [names.USER_ID, *raw_columns(features.user)],

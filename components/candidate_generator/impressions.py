@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from components.event_joiner.join import known_rows
 from core import names
+from core.membership import is_in
 from core.queries import Queries, catalogue_rows, ranges
 
 
@@ -114,7 +115,7 @@ def not_chosen(
     chosen = event_user * len(catalogue) + catalogue_rows(catalogue, target[names.ITEM_ID])
     inside = np.flatnonzero((impressions.time >= begin[impressions.user]) & (impressions.time <= end[impressions.user]))
     inside = inside[
-        ~np.isin(impressions.user[inside].astype(np.int64) * len(catalogue) + impressions.item[inside], chosen)
+        ~is_in(impressions.user[inside].astype(np.int64) * len(catalogue) + impressions.item[inside], chosen)
     ]
     user, item, time = impressions.user[inside], impressions.item[inside], impressions.time[inside]
 
@@ -132,7 +133,7 @@ def not_chosen(
 
 def placed(pairs: Pairs, rows: np.ndarray, n_items: int) -> np.ndarray:
     """Return [P] whether the item of each pair is in the list of its query; `rows` is [Q, C], -1 for padding."""
-    return np.isin(pairs.keys(n_items), list_keys(rows, n_items))
+    return is_in(pairs.keys(n_items), list_keys(rows, n_items))
 
 
 def list_keys(rows: np.ndarray, n_items: int) -> np.ndarray:

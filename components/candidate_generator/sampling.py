@@ -4,6 +4,7 @@ import numpy as np
 
 from components.candidate_generator.impressions import Pairs, list_keys
 from core.errors import ModelError
+from core.membership import is_in
 from core.queries import Queries
 
 MISSED_SHARE = 0.1  # the share of a list that is reserved for missed items if their weight is above 0
@@ -62,7 +63,7 @@ def training_rows(
     again[first] = False
     retrieved, out = list_keys(rows[:, :kept], len(counts)), list_keys(seen, len(counts))
     taken = np.concatenate([retrieved.ravel(), out.ravel(), _answers(queries, len(counts))])
-    unfit = again.reshape(keys.shape) | np.isin(keys, taken)
+    unfit = again.reshape(keys.shape) | is_in(keys, taken)
     shown_rows = _shown(not_chosen, np.r_[taken, keys.ravel()], count, most_shown, len(counts), rng)
     missed_rows = _missed(rows[:, :kept], queries, most_missed, len(counts))
     found = np.concatenate([rows[:, :kept], np.where(unfit, -1, sampled), shown_rows, missed_rows], axis=1)
@@ -87,7 +88,7 @@ def _shown(
       n_items: the size of the catalogue.
       rng: the random generator.
     """
-    free = ~np.isin(not_chosen.keys(n_items), taken)
+    free = ~is_in(not_chosen.keys(n_items), taken)
     owners, items = not_chosen.queries[free], not_chosen.items[free]
     order = np.lexsort((rng.random(len(owners)), owners))
     return _first(owners[order], items[order], count, most)
@@ -96,7 +97,7 @@ def _shown(
 def _missed(retrieved: np.ndarray, queries: Queries, most: int, n_items: int) -> np.ndarray:
     """Return [Q, most] catalogue rows of the relevant items that are not in `retrieved` [Q, C], padded with -1."""
     owners = np.repeat(np.arange(len(queries)), np.diff(queries.relevant_offsets))
-    absent = ~np.isin(_answers(queries, n_items), list_keys(retrieved, n_items))
+    absent = ~is_in(_answers(queries, n_items), list_keys(retrieved, n_items))
     return _first(owners[absent], queries.relevant_items[absent], len(queries), most)
 
 

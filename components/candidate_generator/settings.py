@@ -66,7 +66,7 @@ class GeneratorSettings(Settings):
     impressions: ImpressionSettings | None = Field(description="The checks of the impressions; null without a table.")
     queries: QuerySettings = Field(description="The queries of all splits.")
     max_queries: int = Field(ge=1, description="The maximum number of queries of eval, and of each window.")
-    max_test_queries: int = Field(ge=1, description="The maximum number of queries of test.")
+    max_test_queries: int = Field(ge=1, description="The maximum number of test queries, for RankingEvaluator.")
     windows: WindowSettings = Field(
         description="The windows of train before eval; their queries give further training lists."
     )

@@ -20,6 +20,7 @@ from components.event_joiner.settings import JoinerSettings
 from components.table_example_gen.spec import check_dropped, dropped_text
 from core import examples, names, progress
 from core.arrow import event_types, read_arrow, write_arrow
+from core.events import write_events
 from core.files import read_json, write_json
 from transform.arrow_types import feature_types
 from transform.features import Features
@@ -111,18 +112,18 @@ class _JoinShard(beam.DoFn):
         users = shards.compact(_distinct(tables[names.USERS]))
         joined = join.join(tables[names.INTERACTIONS], users, self.items, self.spec)
         output, part = Path(self.output), f"{shard:05d}-of-{self.count:05d}"
+        of_events = [names.TIMESTAMP, names.RATING, *self.types[names.USERS]]
         for index, name in enumerate(splits.SPLITS):
             path = examples.shard_path(self.output, name, shard, self.count)
             examples.write_examples(joined.tables(joined.split == index), path)
+            write_events(joined.table(joined.split == index, of_events), output, name, part)
         states = join.user_states(joined, self.history_length)
         write_arrow(states, output / names.USERS_FOLDER / f"{part}.arrow")
         write_arrow(join.event_counts(joined, joined.known), output / f"counts-{part}.arrow")
         rows = {name: int((joined.split == index).sum()) for index, name in enumerate(splits.SPLITS)}
         left_out = int((joined.split == splits.LEFT_OUT).sum())
         if left_out:
-            events = joined.table(joined.split == splits.LEFT_OUT).select(
-                [names.USER_ID, names.ITEM_ID, names.TIMESTAMP]
-            )
+            events = joined.table(joined.split == splits.LEFT_OUT, [names.TIMESTAMP])
             write_arrow(events, output / names.LEFT_OUT_FOLDER / f"{part}.arrow")
         report = {"rows": rows, "dropped": joined.dropped, "left_out": {"same_second": left_out} if left_out else {}}
         write_json(output / f"shard-{part}.json", report)

@@ -5,7 +5,7 @@ slice while writing, so that no array of strings grows with the number of events
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,28 +68,33 @@ class Joined:
     def __len__(self) -> int:
         return len(self.split)
 
-    def tables(self, chosen: np.ndarray) -> Iterator[pa.Table]:
+    def tables(self, chosen: np.ndarray, columns: Collection[str] | None = None) -> Iterator[pa.Table]:
         """Yield the chosen events with ids and features, in at least one slice of up to `shards.BYTES_AT_ONCE` bytes.
 
         Args:
           chosen: [E] bool.
+          columns: the columns besides the ids; None for all.
         """
         rows = np.flatnonzero(chosen)
+        every = (*self.events.column_names, *self.users.column_names, *self.items.column_names)
+        wanted = {names.USER_ID, names.ITEM_ID, *(every if columns is None else columns)}
         sizes = self._user_bytes[self.user_row[rows]] + self._item_bytes[self.item_row[rows]]
         sizes += 8 * self.events.num_columns
         for part in shards.slices(sizes):
             mine = rows[part]
             of_user, of_item = (
-                {name: shards.gather(table[name], row[mine]) for name in table.column_names}
+                {name: shards.gather(table[name], row[mine]) for name in table.column_names if name in wanted}
                 for table, row in ((self.users, self.user_row), (self.items, self.item_row))
             )
             ids = {names.USER_ID: of_user.pop(names.USER_ID), names.ITEM_ID: of_item.pop(names.ITEM_ID)}
-            others = {name: shards.gather(self.events[name], mine) for name in self.events.column_names}
+            others = {
+                name: shards.gather(self.events[name], mine) for name in self.events.column_names if name in wanted
+            }
             yield pa.table({**ids, **others, **of_user, **of_item})
 
-    def table(self, chosen: np.ndarray) -> pa.Table:
-        """Return the chosen events as one table; `chosen` is [E] bool."""
-        return pa.concat_tables(self.tables(chosen))
+    def table(self, chosen: np.ndarray, columns: Collection[str] | None = None) -> pa.Table:
+        """Return the chosen events as one table; see `tables`."""
+        return pa.concat_tables(self.tables(chosen, columns))
 
     @functools.cached_property
     def known(self) -> np.ndarray:

@@ -21,7 +21,7 @@ from components.recommender_evaluator.settings import EvaluatorSettings
 from components.recommender_evaluator.trade_off import trade_off
 from core import metrics, names, progress, queries
 from core.arrow import read_arrow
-from core.examples import read_examples
+from core.events import read_events
 from core.files import read_json, write_json
 from core.rating_metrics import RATING
 from serving.candidate_source import CandidateSource
@@ -99,8 +99,8 @@ class Test:
         ids = self.catalogue.table[names.ITEM_ID].combine_chunks()
         queries.check_list_length(max(settings.at), len(self.catalogue), "evaluation.at")
         types = user_types(self.features.user)
-        self.known = pa.concat_tables([read_examples(uri, split, types) for split in (names.TRAIN, names.EVAL)])
-        self.target = read_examples(uri, names.TEST, types)
+        self.known = pa.concat_tables([read_events(uri, split, types) for split in (names.TRAIN, names.EVAL)])
+        self.target = read_events(uri, names.TEST, types)
         begins = read_json(Path(uri) / names.REPORT_FILE)["begins"]
         self.split = settings.split | ({} if begins is None else {"begins": begins})
         self.queries = self.build_queries(self.features.history_length)
@@ -152,7 +152,7 @@ class Test:
         if "predict" not in model.signatures:
             return None
         types = {names.USER_ID: pa.string(), names.ITEM_ID: pa.string(), names.RATING: pa.float32()}
-        events = read_examples(self.uri, names.TEST, types)
+        events = read_events(self.uri, names.TEST, types)
         if events[names.RATING].null_count:
             return None
         predicted = predict(model, events[names.USER_ID], events[names.ITEM_ID])

@@ -18,6 +18,7 @@ from components.table_example_gen.header import find_columns, unknown_columns
 from components.table_example_gen.spec import Problem, TableSpec, dropped_problem, shortened
 from core import files, names
 from core.errors import DataError
+from core.membership import is_in
 from transform.columns import StringColumn, StringListColumn, TimestampColumn, VectorColumn
 from transform.features import raw_columns
 
@@ -147,7 +148,7 @@ def clean_tables(path: str, spec: TableSpec, now: int, repeats: np.ndarray) -> I
     file = open_file(path, spec.separator)
     present, _, _ = find_columns(file, spec)
     for rows, table, faults in _scan(file, spec, present, now):
-        good = ~np.isin(rows, repeats)
+        good = ~is_in(rows, repeats)
         for _, fault, _ in faults:
             good &= ~fault.bad
         yield table.filter(pa.array(good))

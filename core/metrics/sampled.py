@@ -8,6 +8,7 @@ for item recommendation (KDD 2020).
 
 import numpy as np
 
+from core.membership import is_in
 from core.metrics.lists import PADDING, queries_of
 
 _DRAWN_AT_ONCE = 1 << 24  # random numbers, which bounds memory
@@ -68,7 +69,7 @@ def ranks_in_lists(ranked: np.ndarray, positives: np.ndarray, negatives: np.ndar
     listed = is_positive.any(axis=1)
     n_items = max(int(ranked.max(initial=0)), int(negatives.max(initial=0))) + 1
     row = np.arange(len(ranked))[:, None] * n_items
-    drawn = np.isin(row + ranked, row + negatives) & (ranked != PADDING)
+    drawn = is_in(row + ranked, row + negatives) & (ranked != PADDING)
     end = np.where(listed, is_positive.argmax(axis=1), ranked.shape[1])
     before = (drawn & (np.arange(ranked.shape[1]) < end[:, None])).sum(axis=1)
     is_open = ~listed & (before < k)

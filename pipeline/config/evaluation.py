@@ -38,6 +38,13 @@ class Evaluation(Settings):
         le=10_000_000,
         description="The maximum number of test queries; a larger set is sampled at random.",
     )
+    max_ranking_queries: int = Field(
+        2000,
+        ge=1,
+        le=10_000_000,
+        description="The maximum number of test queries whose candidates RankingEvaluator evaluates with TFMA; of more "
+        "queries, a random sample.",
+    )
     min_queries: int = Field(
         30,
         ge=1,

@@ -94,7 +94,7 @@ def candidate_generator(config: Config) -> GeneratorSettings:
         else ImpressionSettings(drop_unknown=impressions.on_unknown == "drop", max_dropped=impressions.max_dropped),
         queries=queries(config),
         max_queries=config.ranking.max_queries,
-        max_test_queries=config.evaluation.max_queries,
+        max_test_queries=min(config.evaluation.max_queries, config.evaluation.max_ranking_queries),
         windows=windows(config),
         seed=config.seed,
     )

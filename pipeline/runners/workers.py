@@ -1,8 +1,9 @@
 """Worker processes that run the executors of nodes side by side.
 
 The processes are forked after the imports of TensorFlow and TFX, so that none of them imports anything again, and
-before this process runs anything in TensorFlow, whose threads do not survive a fork. This process keeps the access to
-ML Metadata: drivers and publishers run here, and only executors run in workers.
+before this process runs anything in TensorFlow, whose threads do not survive a fork. A worker forks a process for each
+executor, so that its memory is free after its end, and each executor can configure TensorFlow. This process keeps the
+access to ML Metadata: drivers and publishers run here, and only executors run in workers.
 """
 
 import contextlib
@@ -63,12 +64,12 @@ class Workers:
         sys.stderr.flush()
         for _ in range(count):
             ours, theirs = (Connection(end.detach()) for end in socket.socketpair())
-            pid = os.fork()
+            first, pid = os.getpid(), os.fork()
             if not pid:
                 for other in (ours, *self._pids):
                     other.close()
                 tempfile.tempdir = os.environ["TMPDIR"] = self._temporary.name
-                _serve(theirs)
+                _serve(theirs, first)
             theirs.close()
             self._pids[ours] = pid
             self._idle.put(ours)
@@ -146,13 +147,13 @@ def forked(count: int) -> Iterator[Workers | None]:
         pool.close()
 
 
-def _serve(connection: Connection) -> NoReturn:
-    """Run the executors that arrive on a connection, until it is closed; then end this process."""
+def _serve(connection: Connection, parent: int) -> NoReturn:
+    """Run the executors that arrive on a connection, each in a process, until it is closed; then end this process."""
     code = 0
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the first one ends its workers
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _end_with_parent()
+        _end_with_parent(parent)
         sys.argv = sys.argv[:1]  # the Beam executors of TFX would parse the arguments as flags of absl
         lock = threading.Lock()  # several threads of an executor may report
 
@@ -160,9 +161,17 @@ def _serve(connection: Connection) -> NoReturn:
             with lock:
                 connection.send_bytes(message)
 
-        with progress.listening(lambda text: send(_REPORT + text.encode())):
-            while True:
-                send(_answer(*(connection.recv_bytes() for _ in range(3))))
+        while True:
+            request = [connection.recv_bytes() for _ in range(3)]
+            worker, pid = os.getpid(), os.fork()
+            if not pid:
+                _end_with_parent(worker)
+                with progress.listening(lambda text: send(_REPORT + text.encode())):
+                    send(_answer(*request))
+                break
+            if os.waitpid(pid, 0)[1]:
+                code = 1
+                break
     except (EOFError, OSError):
         pass
     except BaseException:
@@ -173,10 +182,12 @@ def _serve(connection: Connection) -> NoReturn:
         os._exit(code)
 
 
-def _end_with_parent() -> None:
-    """Let Linux end this process with the first one, whose lock on the run folder this process shares."""
+def _end_with_parent(parent: int) -> None:
+    """Let Linux end this process with its parent; the lock on the run folder is shared by all of them."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # the parent ended in the meantime
+        os._exit(1)
 
 
 def _answer(name: bytes, spec: bytes, invocation: bytes) -> bytes:

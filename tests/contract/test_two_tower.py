@@ -93,7 +93,8 @@ def test_hard_negatives_are_the_closest_without_an_event_of_the_user(world):
     assert with_hard > model.loss(batch).numpy()
 
 
-def test_the_log_of_sums_and_its_gradients_are_those_of_the_masked_logits():
+@pytest.mark.parametrize("blocks", [1, 3, 5])
+def test_the_log_of_sums_and_its_gradients_are_those_of_the_masked_logits(blocks):
     random = np.random.default_rng(SEED)
     queries, candidates = (tf.constant(random.normal(size=(n, 3)).astype(np.float32) * 5) for n in (4, 7))
     excluded = tf.constant([[0, 1], [0, 1], [2, 6], [3, 0]])
@@ -110,7 +111,7 @@ def test_the_log_of_sums_and_its_gradients_are_those_of_the_masked_logits():
             value = function(queries, candidates, *arguments)
         return [value, *tape.gradient(value, [queries, candidates], upstream)]
 
-    found = value_and_gradients(training.log_sum_exp, log_expected, excluded)
+    found = value_and_gradients(training.log_sum_exp, log_expected, excluded, blocks)
     for one, other in zip(found, value_and_gradients(expected), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
@@ -119,7 +120,7 @@ def test_a_query_without_negatives_has_no_gradient():
     queries, candidates = tf.ones([1, 2]), tf.ones([1, 2])
     with tf.GradientTape() as tape:
         tape.watch([queries, candidates])
-        total = training.log_sum_exp(queries, candidates, tf.zeros([1]), tf.constant([[0, 0]]))
+        total = training.log_sum_exp(queries, candidates, tf.zeros([1]), tf.constant([[0, 0]]), 1)
     assert total[0] < -60
     for gradient in tape.gradient(total, [queries, candidates]):
         np.testing.assert_array_equal(gradient, np.zeros([1, 2]))

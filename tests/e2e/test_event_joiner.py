@@ -18,6 +18,7 @@ from components.event_joiner import executor, shards
 from components.event_joiner.settings import JoinerSettings, Split
 from core import examples, names
 from core.arrow import STRINGS, event_types, read_arrow
+from core.events import read_events
 from core.files import read_json
 from transform.features import Features
 
@@ -142,3 +143,14 @@ def test_no_event_is_written_with_a_history(tmp_path):
         found = examples.read_examples(str(tmp_path / "joined"), split, {names.HISTORY: STRINGS})
         assert len(found)
         assert pc.sum(pc.list_value_length(found[names.HISTORY])).as_py() == 0
+
+
+def test_the_arrow_files_have_the_events_of_the_examples(tmp_path):
+    run(tmp_path)
+    item_columns = {"tags"}
+    types = {name: type_ for name, type_ in TYPES.items() if name not in item_columns}
+    for split in (names.TRAIN, names.EVAL, names.TEST):
+        uri = str(tmp_path / "joined")
+        assert len(found := read_events(uri, split, types))
+        assert found.combine_chunks().equals(examples.read_examples(uri, split, types).combine_chunks())
+    assert read_events(uri, names.TEST, {"no": pa.float32()})["no"].null_count == len(found)

@@ -64,6 +64,7 @@ def test_built_twice_it_is_the_same(compiled):
     ("key", "setting", "nodes"),
     [
         ("evaluation", "max_queries", {"CandidateGenerator", "RetrievalEvaluator", "TwoStepEvaluator"}),
+        ("evaluation", "max_ranking_queries", {"CandidateGenerator"}),
         ("retrieval", "validation_queries", {"RetrievalTrainer"}),
         ("ranking", "max_queries", {"CandidateGenerator"}),
     ],

@@ -10,6 +10,7 @@ import pytest
 
 from core import locks, names
 from core.arrow import write_arrow
+from core.events import write_events
 from core.examples import shard_path, write_examples
 from transform import analysis
 from transform.features import Features
@@ -31,6 +32,7 @@ def transformed(
         if not done.exists():
             for name, part in parts.items():
                 write_examples(part, shard_path(str(uri), name, 0, 1))
+                write_events(part, uri, name, "all")
             write_arrow(items, uri / names.CATALOGUE_FILE)
             events = pa.concat_tables([parts[names.TRAIN], parts[names.EVAL]])
             known = (

@@ -10,6 +10,7 @@ import functools
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
+from trainer.layers import Dropout
 from trainer.ranking import training
 from trainer.ranking.contract import RankingData
 from trainer.ranking.inputs import CandidateInputs
@@ -24,7 +25,7 @@ class DCN(training.Network):
         super().__init__()
         self.inputs_layer, self.signal_weights = CandidateInputs(settings, data), training.SignalWeights(data)
         self.cross = [tfrs.layers.dcn.Cross() for _ in range(settings.cross_layers)]
-        self.dropout, self.deep = tf.keras.layers.Dropout(settings.dropout), Deep(settings)
+        self.dropout, self.deep = Dropout(settings.dropout), Deep(settings)
         self.out = tf.keras.layers.Dense(1, kernel_initializer="zeros")
 
     def call(self, columns, training=False):

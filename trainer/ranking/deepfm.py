@@ -9,6 +9,7 @@ import functools
 
 import tensorflow as tf
 
+from trainer.layers import Dropout
 from trainer.ranking import training
 from trainer.ranking.contract import RankingData
 from trainer.ranking.inputs import CandidateInputs, NetworkInputs
@@ -53,7 +54,7 @@ class DeepFM(training.Network):
         super().__init__()
         self.inputs_layer, self.signal_weights = CandidateInputs(settings, data), training.SignalWeights(data)
         self.first, self.pairs = FirstOrder(data), Pairs(settings.dim)
-        self.dropout, self.deep = tf.keras.layers.Dropout(settings.dropout), Deep(settings)
+        self.dropout, self.deep = Dropout(settings.dropout), Deep(settings)
         # The paper sums the first-order terms, the pairs and the output of the hidden layers. Here each has a weight
         # that starts at zero, so that training starts from the retriever's order.
         self.out = tf.keras.layers.Dense(1, kernel_initializer="zeros")

@@ -9,6 +9,7 @@ import functools
 
 import tensorflow as tf
 
+from trainer.layers import Dropout
 from trainer.ranking import training
 from trainer.ranking.contract import RankingData
 from trainer.ranking.inputs import CandidateInputs
@@ -21,7 +22,7 @@ class Deep(tf.keras.layers.Layer):
     def __init__(self, settings: NetworkSettings):
         super().__init__()
         self.layers = [tf.keras.layers.Dense(size, "relu") for size in settings.hidden]
-        self.dropout = tf.keras.layers.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
 
     def call(self, values, training=False):
         for layer in self.layers:
@@ -35,7 +36,7 @@ class MLP(training.Network):
     def __init__(self, settings: MLPSettings, data: RankingData):
         super().__init__()
         self.inputs_layer, self.signal_weights = CandidateInputs(settings, data), training.SignalWeights(data)
-        self.dropout, self.deep = tf.keras.layers.Dropout(settings.dropout), Deep(settings)
+        self.dropout, self.deep = Dropout(settings.dropout), Deep(settings)
         self.out = tf.keras.layers.Dense(1, kernel_initializer="zeros")
 
     def call(self, columns, training=False):

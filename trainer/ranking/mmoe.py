@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from core import names, progress
+from trainer.layers import Dropout
 from trainer.ranking import training
 from trainer.ranking.contract import RankingData
 from trainer.ranking.inputs import CandidateInputs
@@ -41,7 +42,7 @@ class MMoE(training.Network):
         super().__init__()
         self.settings = settings
         self.inputs_layer, self.signal_weights = CandidateInputs(settings, data), training.SignalWeights(data)
-        self.dropout = tf.keras.layers.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.experts = [Deep(settings) for _ in range(settings.experts)]
         self.relevance, self.rating = (Task(settings.experts, settings.hidden[-1:]) for _ in range(2))
         ratings = _ratings(data)

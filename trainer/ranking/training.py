@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from core import names, progress
-from trainer.layers import seed_everything, shuffled_batches, traced_once
+from trainer.layers import seed_everything, shuffled_rows, traced_once
 from trainer.ranking import calibration
 from trainer.ranking.contract import RankingData, RankingModel, list_ndcg, ndcg_by_list, one_standard_error_rule
 from trainer.ranking.losses import LOSSES, Loss
@@ -63,16 +63,22 @@ def fit(
     seed_everything(seed)
     model, loss, rate = make(settings, data), LOSSES[settings.loss], settings.learning_rate
     scores_of = tf.function(lambda **columns: model(columns), reduce_retracing=True, autograph=False)
-    batches = shuffled_batches(data.train, settings.batch_size, seed)
+    train, random = {name: tf.constant(values) for name, values in data.train.items()}, np.random.default_rng(seed)
     labels_and_weights = data.validation[names.LABEL], data.validation[names.WEIGHT]
     first = scores = in_parts(scores_of, data.validation)  # this call creates the weights, before the steps are traced
-    step = traced_once(lambda batch: model.loss(batch, loss), model, tf.keras.optimizers.legacy.Adam(rate))
+
+    def loss_of(rows: tf.Tensor) -> tf.Tensor:
+        """Return the loss of the lists with the given row numbers."""
+        return model.loss({name: tf.gather(column, rows) for name, column in train.items()}, loss)
+
+    step = traced_once(loss_of, model, tf.keras.optimizers.legacy.Adam(rate))
     best, unchanged = (list_ndcg(scores, *labels_and_weights, 10), 0), model.get_weights()
     weights = unchanged
     curve: list[dict[str, float]] = [{"epoch": 0, "ndcg@10": best[0]}]
     progress.report(f"NDCG@10 of the lists in the retriever's order {best[0]:.4f}")
     for epoch in range(1, settings.epochs + 1):
-        mean = float(np.mean([step(batch).numpy() for batch in batches]))
+        batches = shuffled_rows(len(data.train[names.LABEL]), settings.batch_size, random)
+        mean = float(np.mean([step(tf.constant(rows)).numpy() for rows in batches]))
         latest = in_parts(scores_of, data.validation)
         value = list_ndcg(latest, *labels_and_weights, 10)
         curve.append({"epoch": epoch, "loss": mean, "ndcg@10": value})

@@ -134,7 +134,7 @@ class Batches:
         return batch
 
     def _excluded(self, events: np.ndarray, chosen: np.ndarray, negatives: np.ndarray) -> np.ndarray:
-        """Return the pairs [P, 2] of an event and a negative that is no negative of it.
+        """Return the pairs [P, 2] of an event and a negative that is no negative of it, sorted by event.
 
         A batch has many events of a user. If their items were negatives of each other, users would have more of their
         own items among the negatives than of any other items.
@@ -145,10 +145,11 @@ class Batches:
           negatives: [K] the item rows of all negatives.
         """
         if self.sampling.exclude_positives:
-            return self.sequences.positives(events, negatives)
+            return self.sequences.positives(events, negatives).astype(np.int32)
         user = self.sequences.user[events]
         pairs = matches(self.items[events], negatives), matches(user, user[chosen])
-        return np.concatenate([np.stack(pair, axis=1) for pair in pairs])
+        every = np.concatenate([np.stack(pair, axis=1) for pair in pairs]).astype(np.int32)
+        return every[np.argsort(every[:, 0], kind="stable")]
 
     def _candidates(self, rows: np.ndarray) -> Columns:
         """Return the candidate tower's columns of the items at `rows`, with a share of the ids dropped."""

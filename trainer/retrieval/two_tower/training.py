@@ -19,6 +19,7 @@ from trainer.retrieval.two_tower.towers import CandidateTower, IdEmbedding, Quer
 
 POOL = 4096  # the number of items that the hard negatives of a batch are chosen from
 EXCLUDED = -1e9  # the logit of an item of the pool that is no negative
+ROWS_OF_BLOCK = 128  # the queries whose logits are computed at once: 512 KB for 1,024 negatives
 LEAST = 1e-30  # the sum of exponentials of a query without negatives
 
 
@@ -65,6 +66,7 @@ class TwoTower(tf.keras.Model):
         )
         self.query, self.candidate = QueryTower(settings, data, users, items), CandidateTower(settings, data, items)
         self.temperature, self.hard, self.n_items = settings.temperature, settings.hard_negatives, data.n_items
+        self.blocks = max(1, settings.batch_size // ROWS_OF_BLOCK)
 
     def loss(self, batch):
         """Return the mean over events of the cross-entropy of their items among the negatives of the batch (eq. 3).
@@ -81,7 +83,7 @@ class TwoTower(tf.keras.Model):
         events = tf.shape(queries)[0]
         positive = tf.reduce_sum(queries * candidates[:events], axis=1) - log_expected[:events]
         negatives = tf.gather(candidates, negative), tf.gather(log_expected, negative)
-        total = log_sum_exp(queries, *negatives, batch["excluded"])
+        total = log_sum_exp(queries, *negatives, batch["excluded"], self.blocks)
         if self.hard:
             total = tf.reduce_logsumexp(tf.concat([total[:, tf.newaxis], self._hard(queries, batch)], axis=1), axis=1)
         return tf.reduce_mean(tf.nn.softplus(total - positive))
@@ -107,29 +109,48 @@ def _logits(queries, candidates, log_expected):
     return tf.matmul(tf.concat([queries, ones], axis=1), candidates, transpose_b=True)
 
 
-@tf.custom_gradient
-def log_sum_exp(queries, candidates, log_expected, excluded):
+def log_sum_exp(queries, candidates, log_expected, excluded, blocks):
     """Return log Σ exp of the logits [B, C] of all candidates of each query that are not excluded: [B].
 
-    The gradient uses the exponentials of the forward pass, and scales the queries instead of the exponentials, since
-    each pass over [B, C] numbers takes as long as a product.
+    The logits are computed in blocks of queries that fit into a core's cache. The gradient uses the exponentials of the
+    forward pass, and scales the queries instead of the exponentials, since each pass over [B, C] numbers takes as long
+    as a product.
 
     Args:
       queries, candidates, log_expected: see `_logits`; `log_expected` has no gradient.
-      excluded: [P, 2] pairs of a query and a candidate.
+      excluded: [P, 2] int32 pairs of a query and a candidate, sorted by query.
+      blocks: the number of blocks.
     """
-    logits = _logits(queries, candidates, log_expected)
-    highest = tf.reduce_max(logits, axis=1, keepdims=True)
-    exponentials = tf.exp(logits - highest)
-    exponentials = tf.tensor_scatter_nd_update(exponentials, excluded, tf.zeros([tf.shape(excluded)[0]]))
-    total = tf.maximum(tf.reduce_sum(exponentials, axis=1, keepdims=True), LEAST)
 
-    def gradient(upstream):
-        scale = upstream[:, tf.newaxis] / total
-        to_queries = scale * tf.matmul(exponentials, candidates)
-        return to_queries, tf.matmul(exponentials, scale * queries, transpose_a=True), None, None
+    @tf.custom_gradient
+    def of_blocks(queries, candidates):
+        count = tf.shape(queries)[0]
+        starts = tf.minimum(tf.range(blocks + 1) * -(-count // blocks), count)
+        pairs = tf.searchsorted(excluded[:, 0], starts)
+        exponentials, totals, results = [], [], []
+        for block in range(blocks):
+            start, end, first, last = starts[block], starts[block + 1], pairs[block], pairs[block + 1]
+            logits = _logits(queries[start:end], candidates, log_expected)
+            highest = tf.reduce_max(logits, axis=1, keepdims=True)
+            places = excluded[first:last] - tf.stack([start, 0])
+            of_block = tf.tensor_scatter_nd_update(tf.exp(logits - highest), places, tf.zeros([last - first]))
+            total = tf.maximum(tf.reduce_sum(of_block, axis=1, keepdims=True), LEAST)
+            exponentials.append(of_block)
+            totals.append(total)
+            results.append((tf.math.log(total) + highest)[:, 0])
 
-    return (tf.math.log(total) + highest)[:, 0], gradient
+        def gradient(upstream):
+            scales = upstream[:, tf.newaxis] / tf.concat(totals, axis=0)
+            scaled = tf.split(scales * queries, starts[1:] - starts[:-1], num=blocks)
+            to_queries = tf.concat([tf.matmul(of_block, candidates) for of_block in exponentials], axis=0)
+            to_candidates = [
+                tf.matmul(of_block, part, transpose_a=True) for of_block, part in zip(exponentials, scaled, strict=True)
+            ]
+            return scales * to_queries, tf.add_n(to_candidates)
+
+        return tf.concat(results, axis=0), gradient
+
+    return of_blocks(queries, candidates)
 
 
 def steps(model: TwoTower, learning_rate: float, seed: int):
