@@ -3,6 +3,8 @@
 The candidate generator retrieves candidates for these queries, and the evaluators measure models on them.
 """
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -114,7 +116,7 @@ def build(
         targets of its user.
     """
     rated = names.RATING in past.column_names and names.RATING in target.column_names
-    columns = [*user_columns, names.ITEM_ID, names.TIMESTAMP, *([names.RATING] if rated else [])]
+    columns = [names.USER_ID, names.ITEM_ID, names.TIMESTAMP, *([names.RATING] if rated else [])]
     in_no_split = _until_first_target(left_out, target)
     events = pa.concat_tables(
         [past.select(columns), in_no_split, target.select(columns)], promote_options="default"
@@ -122,7 +124,8 @@ def build(
     item = catalogue_rows(catalogue, events[names.ITEM_ID])
     user = pc.dictionary_encode(events[names.USER_ID].combine_chunks()).indices.to_numpy()
     row = np.arange(len(events))
-    is_target = row >= past.num_rows + in_no_split.num_rows
+    first_target = past.num_rows + in_no_split.num_rows
+    is_target = row >= first_target
     of_split = is_target | (row < past.num_rows)
     time = events[names.TIMESTAMP].to_numpy()
     order = np.lexsort((time, is_target, user))  # by user: past events by time, then target events by time
@@ -146,18 +149,18 @@ def build(
         sample = np.sort(np.random.default_rng(seed).choice(len(query), max_queries, replace=False))
         query, known_end, relevant_end = query[sample], known_end[sample], relevant_end[sample]
 
-    items = events[names.ITEM_ID].combine_chunks().take(pa.array(order))
     history_end = known_end
     if in_time and len(query):
         last = np.maximum(known_end - 1, 0)
         same_second = (known_end > start[query]) & (time[last] == time[query])
         history_end = np.where(same_second, first_of_run(user, time)[last], known_end)
     oldest = history_end - np.minimum(history_end - start[query], history_length)
-    history = _lists(items, oldest, history_end)
-    history_time = _lists(pa.array(time), oldest, history_end)
-    seen = _lists(items, start[query], known_end if exclude_seen else start[query])
+    ids = functools.partial(_lists, lambda members: catalogue.take(pa.array(item[members])))
+    history = ids(oldest, history_end)
+    history_time = _lists(lambda members: pa.array(time[members]), oldest, history_end)
+    seen = ids(start[query], known_end if exclude_seen else start[query])
     offsets, members = _relevant(item, query, relevant_end, start[query], known_end, exclude_seen, len(catalogue))
-    users = events.select(user_columns).take(pa.array(order[query]))
+    users = target.select(user_columns).take(pa.array(order[query] - first_target))
     ratings = None
     if rated:
         of_events = events[names.RATING].to_numpy()[order].astype(np.float32)
@@ -273,11 +276,11 @@ def _ratings(ratings, item, first, relevant_end, offsets, members, n_items) -> n
     return ratings[event[order]][np.searchsorted(keys[order], relevant, side="right") - 1]
 
 
-def _lists(items: pa.Array, starts: np.ndarray, ends: np.ndarray) -> pa.ListArray:
-    """Return one list per range [start, end), of the items in that range."""
+def _lists(values: Callable[[np.ndarray], pa.Array], starts: np.ndarray, ends: np.ndarray) -> pa.ListArray:
+    """Return one list per range [start, end) of events; `values` returns the values of events by their numbers."""
     _, members = ranges(starts, ends)
     offsets = np.r_[0, np.cumsum(ends - starts)].astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), items.take(pa.array(members)))
+    return pa.ListArray.from_arrays(pa.array(offsets), values(members))
 
 
 def first_of_run(*keys: np.ndarray) -> np.ndarray:

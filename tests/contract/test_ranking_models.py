@@ -5,10 +5,13 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 import dataclasses
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import tensorflow as tf
 
 from core import names
+from core.examples import shard_path, write_examples
+from trainer.ranking import run_fn
 from trainer.ranking.contract import PER_CANDIDATE, RankingData, list_ndcg, one_standard_error_rule
 from trainer.ranking.deepfm import Pairs
 from trainer.ranking.inputs import Attention, Mean, NetworkInputs, Signals
@@ -299,3 +302,21 @@ def test_the_simplest_of_those_that_are_as_good_but_for_chance_is_kept():
     unknown = np.where(np.arange(200) < 20, np.nan, clearly)  # lists without a relevant item
     assert one_standard_error_rule(np.stack([np.where(np.isnan(unknown), np.nan, base), unknown])) == 1
     assert one_standard_error_rule(np.array([[0.1], [0.2]])) == 1
+
+
+# ---- the lists in several files ----
+
+
+def test_lists_in_several_files_are_those_of_one(world, tmp_path):
+    table, lists = world.lists
+    short = table[names.HISTORY].combine_chunks().value_lengths().to_numpy() < 3  # one file has short histories only
+    assert 0 < short.sum() < len(short)
+    for shard, chosen in enumerate((short, ~short)):
+        write_examples(table.filter(pa.array(chosen)), shard_path(str(tmp_path), names.TRAIN, shard, 2))
+    transform = world.events.transform
+    found = run_fn.read_transformed(str(tmp_path), names.TRAIN, world.features, transform)
+    order = np.r_[np.flatnonzero(short), np.flatnonzero(~short)]
+    expected = run_fn.transformed_lists(lists, world.features, transform)
+    assert set(found) == set(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values[order], rtol=1e-5, err_msg=name)

@@ -53,19 +53,14 @@ class Signals(tf.keras.layers.Layer):
         super().__init__()
         self.names = data.signals
         filled = data.train[names.WEIGHT] > 0
-        known = np.stack([data.train[name][filled] for name in self.names], axis=-1).astype(np.float64)
-        self.least, self.most = (
-            np.array(
-                [_bound(known[:, i], name in data.retrieval_signals, bound) for i, name in enumerate(self.names)],
-                np.float32,
-            )
-            for bound in (np.min, np.max)
-        )
-        known = np.concatenate([known, np.sign(known) * np.log1p(np.abs(known))], axis=-1)
-        present = ~np.isnan(known)
-        count = np.maximum(present.sum(axis=0), 1)
-        mean = np.where(present, known, 0).sum(axis=0) / count
-        deviation = np.sqrt(np.where(present, (known - mean) ** 2, 0).sum(axis=0) / count)
+        bounds, moments = [], []
+        for name in self.names:  # one signal at a time, since all in float64 take several times the memory of the lists
+            known = data.train[name][filled].astype(np.float64)
+            known = known[~np.isnan(known)]
+            bounds.append([_bound(known, name in data.retrieval_signals, bound) for bound in (np.min, np.max)])
+            moments.append([_moments(known), _moments(np.sign(known) * np.log1p(np.abs(known)))])
+        self.least, self.most = np.array(bounds, np.float32).T
+        mean, deviation = np.array(moments).transpose(2, 1, 0).reshape(2, -1)  # as the signals are concatenated
         self.mean = mean.astype(np.float32)
         self.scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6).astype(np.float32)
 
@@ -76,12 +71,16 @@ class Signals(tf.keras.layers.Layer):
         return tf.where(tf.math.is_nan(both), 0.0, (both - self.mean) * self.scale)
 
 
+def _moments(values: np.ndarray) -> tuple[float, float]:
+    """Return the mean and the standard deviation of values; zeros for none."""
+    return (float(values.mean()), float(values.std())) if len(values) else (0.0, 0.0)
+
+
 def _bound(values: np.ndarray, unbounded: bool, bound) -> float:
-    """Return the bound that a signal is clipped to: `bound` (np.min or np.max) of its known values in train.
+    """Return the bound that a signal is clipped to: `bound` (np.min or np.max) of its known values [K] in train.
 
     A signal of the retriever (`unbounded`) is not clipped, since clipping would make different scores equal.
     """
-    values = values[~np.isnan(values)]
     if unbounded or not len(values):
         return float("inf") if bound is np.max else float("-inf")
     return float(bound(values))

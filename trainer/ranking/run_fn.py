@@ -3,6 +3,7 @@
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,7 @@ import tensorflow_transform as tft
 
 from core import names, progress
 from core.arrow import STRINGS
-from core.examples import read_examples
+from core.examples import files, read_files
 from core.files import write_json
 from trainer.data import examples_uri, transform_sizes
 from trainer.ranking.contract import PER_CANDIDATE, RankingData, lists_of, transform_lists
@@ -21,6 +22,7 @@ from transform.arrow_types import feature_types
 from transform.features import Features, raw_columns
 
 LISTS_AT_ONCE = 256
+Apply = Callable[..., dict[str, tf.Tensor]]
 
 
 def run_fn(fn_args) -> None:
@@ -53,27 +55,44 @@ def inputs(fn_args, step: RankingStepSettings) -> RankingData:
     transform = output.transform_features_layer()
     uri = examples_uri(fn_args.train_files)
     retrieval_signals = (*PER_CANDIDATE, *step.signals)
-    lists = {split: read_lists(uri, split, features, retrieval_signals) for split in (names.TRAIN, names.EVAL)}
+    train, validation = (
+        read_transformed(uri, split, features, transform, retrieval_signals) for split in (names.TRAIN, names.EVAL)
+    )
     return RankingData(
         features=features,
         transform=transform,
         sizes=transform_sizes(output, features),
-        train=transformed_lists(lists[names.TRAIN], features, transform, retrieval_signals),
-        validation=transformed_lists(lists[names.EVAL], features, transform, retrieval_signals),
+        train=train,
+        validation=validation,
         retrieval_signals=retrieval_signals,
     )
+
+
+def read_transformed(
+    uri: str,
+    split: str,
+    features: Features,
+    transform: tf.Module,
+    retrieval_signals: tuple[str, ...] = PER_CANDIDATE,
+) -> dict[str, np.ndarray]:
+    """Return the transformed columns of the candidate lists of a split, and label, weight and rating unchanged.
+
+    Files are read one after the other, since the strings of all raw lists take several times the memory of the columns.
+    """
+    apply = _graph(features, transform, retrieval_signals)
+    types = _types(features, retrieval_signals)
+    parts = [
+        _transformed(lists_of(read_files([file], types), features, retrieval_signals), apply)
+        for file in files(uri, split)
+    ]
+    return {name: _concatenated([part.pop(name) for part in parts]) for name in list(parts[0])}
 
 
 def read_lists(
     uri: str, split: str, features: Features, retrieval_signals: tuple[str, ...] = PER_CANDIDATE
 ) -> dict[str, np.ndarray]:
     """Return the raw columns of the candidate lists of a split; see `trainer.ranking.contract.lists_of`."""
-    users = feature_types(features.user)
-    items = {name: pa.list_(column.value_type()) for name, column in raw_columns(features.item).items()}
-    times = {names.QUERY_TIME: pa.int64(), names.HISTORY_TIME: pa.list_(pa.int64())}
-    types = {names.USER_ID: pa.string(), names.HISTORY: STRINGS, names.ITEM_ID: STRINGS, **times, **users, **items}
-    types |= {name: pa.list_(pa.float32()) for name in (*retrieval_signals, names.LABEL, names.WEIGHT, names.RATING)}
-    return lists_of(read_examples(uri, split, types), features, retrieval_signals)
+    return lists_of(read_files(files(uri, split), _types(features, retrieval_signals)), features, retrieval_signals)
 
 
 def transformed_lists(
@@ -83,15 +102,46 @@ def transformed_lists(
     retrieval_signals: tuple[str, ...] = PER_CANDIDATE,
 ) -> dict[str, np.ndarray]:
     """Return the transformed columns of raw lists, and label, weight and rating unchanged."""
-    unchanged = {name: lists[name] for name in (names.LABEL, names.WEIGHT, names.RATING)}
-    raw_names = [name for name in lists if name not in unchanged]
-    apply = tf.function(
+    return _transformed(lists, _graph(features, transform, retrieval_signals))
+
+
+def _types(features: Features, retrieval_signals: tuple[str, ...]) -> dict[str, pa.DataType]:
+    """Return column → type of the Examples of candidate lists."""
+    users = feature_types(features.user)
+    items = {name: pa.list_(column.value_type()) for name, column in raw_columns(features.item).items()}
+    times = {names.QUERY_TIME: pa.int64(), names.HISTORY_TIME: pa.list_(pa.int64())}
+    types = {names.USER_ID: pa.string(), names.HISTORY: STRINGS, names.ITEM_ID: STRINGS, **times, **users, **items}
+    return types | {
+        name: pa.list_(pa.float32()) for name in (*retrieval_signals, names.LABEL, names.WEIGHT, names.RATING)
+    }
+
+
+def _graph(features: Features, transform: tf.Module, retrieval_signals: tuple[str, ...]) -> Apply:
+    """Return a function from raw columns to transformed columns; see `trainer.ranking.contract.transform_lists`."""
+    return tf.function(
         lambda **query: transform_lists(query, features, transform, retrieval_signals),
         reduce_retracing=True,
         autograph=False,
     )
+
+
+def _transformed(lists: dict[str, np.ndarray], apply: Apply) -> dict[str, np.ndarray]:
+    """Return the columns that `apply` computes of raw lists, and label, weight and rating unchanged."""
+    unchanged = {name: lists[name] for name in (names.LABEL, names.WEIGHT, names.RATING)}
+    raw_names = [name for name in lists if name not in unchanged]
     parts = []
     for start in range(0, len(lists[names.LABEL]), LISTS_AT_ONCE):
         part = {name: tf.constant(lists[name][start : start + LISTS_AT_ONCE]) for name in raw_names}
         parts.append({name: value.numpy() for name, value in apply(**part).items()})
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} | unchanged
+
+
+def _concatenated(parts: list[np.ndarray]) -> np.ndarray:
+    """Return arrays [Q, …] one after the other, padded with 0, the index of a missing value, to the widest of them."""
+    shape = np.max([part.shape[1:] for part in parts], axis=0).astype(int)
+    whole = np.zeros((sum(map(len, parts)), *shape), parts[0].dtype)
+    start = 0
+    for part in parts:
+        whole[(slice(start, start + len(part)), *map(slice, part.shape[1:]))] = part
+        start += len(part)
+    return whole
