@@ -1,6 +1,7 @@
 """The whole pipeline beside one of stock TFX components, node by node, on the same synthetic events.
 
-    python benchmarks/dag.py [--events N …] [--only ours|stock] [--work FOLDER] [--output FILE]
+    python benchmarks/dag.py [--events N …] [--items N] [--only ours|stock] [--until NODE] [--work FOLDER]
+        [--output FILE]
 
 For each number of events, the tables of `synthetic.py` run through `stock_tfx.py` and then through `twostep run`, each
 in a process of its own and with nothing cached. Seconds and output bytes come from ML Metadata and the output folders.
@@ -30,6 +31,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 BATCH, EPOCHS, DIM = 4096, 5, 32
+EXACT = 100_000  # the largest number of items with exact search
 # Nodes of both pipelines that do the same work; the first name is that of the row.
 GROUPS = {
     "ExampleGen": ("CsvExampleGen", "InteractionGen", "UserGen", "ItemGen"),
@@ -69,8 +71,8 @@ class Run:
     nodes: list[Node]
 
 
-def configuration() -> dict:
-    """Return the configuration of our pipeline for the synthetic tables in the folder `tables`."""
+def configuration(n_items: int) -> dict:
+    """Return the configuration of our pipeline for the tables of `synthetic.py` in the folder `tables`."""
     return {
         "name": "ours",
         "data": {
@@ -89,6 +91,7 @@ def configuration() -> dict:
             "model": "two_tower",
             "params": {"dim": DIM, "batch_size": BATCH, "epochs": EPOCHS},
             "candidates": 100,
+            "index": {"kind": "exact" if n_items <= EXACT else "hnsw"},
         },
         "ranking": {"model": "mlp"},
         "evaluation": {"rules": []},  # so that every run ends with a release
@@ -181,7 +184,7 @@ def stock(folder: Path, tables: dict) -> Run:
     return measured(command, folder, folder / "metadata.sqlite", folder / "pipeline")
 
 
-def ours(folder: Path, tables: dict, workers: int | None = None, code: Path = ROOT) -> Run:
+def ours(folder: Path, tables: dict, workers: int | None = None, code: Path = ROOT, until: str | None = None) -> Run:
     """Run our pipeline over the three tables.
 
     Args:
@@ -189,12 +192,14 @@ def ours(folder: Path, tables: dict, workers: int | None = None, code: Path = RO
       tables: the tables of `synthetic.tables`.
       workers: the number of workers; None for as many as the machine allows.
       code: the checkout whose pipeline runs.
+      until: the last node; None for all nodes.
     """
     for name, table in tables.items():
         synthetic.write(folder / "tables" / f"{name}.csv", table)
-    (folder / "ours.yaml").write_text(yaml.safe_dump(configuration()))
+    (folder / "ours.yaml").write_text(yaml.safe_dump(configuration(len(tables["items"]))))
     command = [str(Path(sys.executable).with_name("twostep")), "run", "ours.yaml"]
     command += [] if workers is None else ["--workers", str(workers)]
+    command += [] if until is None else ["--until", until]
     root = folder / "runs" / "ours"
     return measured(command, folder, root / "metadata.sqlite", root / "pipeline", code)
 
@@ -256,6 +261,8 @@ def main() -> None:
     """Run both pipelines for each number of events, and print a table for each."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--events", type=int, nargs="+", default=[1_000_209], help="default: 1,000,209")
+    parser.add_argument("--items", type=int, help="the number of items (default: 3,706)")
+    parser.add_argument("--until", help="the last node of our pipeline (default: all nodes run)")
     parser.add_argument("--only", choices=["stock", "ours"], help="run one of the pipelines")
     parser.add_argument("--work", type=Path, help="a folder for the runs, which is kept (default: a temporary one)")
     parser.add_argument("--output", type=Path, help="a JSON file for the figures")
@@ -263,14 +270,15 @@ def main() -> None:
     work = given.work or Path(tempfile.mkdtemp(prefix="twostep-dag-"))
     figures = []
     for events in given.events:
-        tables = synthetic.tables(events, *synthetic.sizes(events))
+        users, items = synthetic.sizes(events)
+        tables = synthetic.tables(events, users, given.items or items)
         runs = {}
-        for name, start in (("stock", stock), ("ours", ours)):
+        for name in ("stock", "ours"):
             if given.only in (None, name):
                 folder = work / f"{name}-{events}"
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir(parents=True)
-                runs[name] = start(folder, tables)
+                runs[name] = stock(folder, tables) if name == "stock" else ours(folder, tables, until=given.until)
         print(f"{events:,} events, {len(os.sched_getaffinity(0))} cores\n\n{table(runs, events)}\n", flush=True)
         figures.append({"events": events} | {name: asdict(run) for name, run in runs.items()})
     if given.output:

@@ -1,4 +1,4 @@
-"""The Arrow types of the columns of interactions, and Arrow files."""
+"""The Arrow types of the columns of interactions, and Arrow files and streams."""
 
 from pathlib import Path
 
@@ -26,3 +26,16 @@ def write_arrow(table: pa.Table, path: str | Path, compression: str | None = Non
     options = pa.ipc.IpcWriteOptions(compression=compression)
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema, options=options) as writer:
         writer.write_table(table)
+
+
+def pack(table: pa.Table) -> bytes:
+    """Return a table as a compressed Arrow stream, which Beam holds in a third of the memory of the table."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def unpack(stream: bytes) -> pa.Table:
+    """Return the table that `pack` packed."""
+    return pa.ipc.open_stream(stream).read_all()

@@ -19,7 +19,7 @@ from components.event_joiner.anomalies import read_anomalies, refuse_anomalies
 from components.event_joiner.settings import JoinerSettings
 from components.table_example_gen.spec import check_dropped, dropped_text
 from core import examples, names, progress
-from core.arrow import event_types, read_arrow, write_arrow
+from core.arrow import event_types, pack, read_arrow, unpack, write_arrow
 from core.events import write_events
 from core.files import read_json, write_json
 from transform.arrow_types import feature_types
@@ -107,7 +107,7 @@ class _JoinShard(beam.DoFn):
         tables = {}
         for table in (names.INTERACTIONS, names.USERS):
             blocks = sorted((order, data) for name, order, data in parts if name == table)
-            streams = [pa.ipc.open_stream(data).read_all() for _, data in blocks]
+            streams = [unpack(data) for _, data in blocks]
             tables[table] = pa.concat_tables([pa.schema(self.types[table].items()).empty_table(), *streams])
         users = shards.compact(_distinct(tables[names.USERS]))
         joined = join.join(tables[names.INTERACTIONS], users, self.items, self.spec)
@@ -138,14 +138,11 @@ def _distinct(users):
 
 
 def _by_user_shard(source, types, count):
-    """Yield (shard, (table, (file, block), Arrow stream)) for each block of a file and each shard in it."""
+    """Yield (shard, (table, (file, block), packed rows)) for each block of a file and each shard in it."""
     table, path = source
     for number, block in enumerate(shards.blocks(examples.read_batches([path], types[table]))):
         for shard, rows in shards.by_shard(block, count):
-            sink = pa.BufferOutputStream()
-            with pa.ipc.new_stream(sink, rows.schema) as writer:
-                writer.write_batch(rows)
-            yield shard, (table, (path, number), sink.getvalue().to_pybytes())
+            yield shard, (table, (path, number), pack(pa.Table.from_batches([rows])))
 
 
 def _begins(spec, files):

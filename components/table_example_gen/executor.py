@@ -29,6 +29,7 @@ from components.table_example_gen.sources import TableSource, fingerprint
 from components.table_example_gen.spec import Problem, TableSpec, as_error, dropped_text
 from components.table_example_gen.table import FileCheck, Plan, check_file, clean_tables, make_plan
 from core import names, progress
+from core.arrow import pack, unpack
 from core.examples import shard_path, split_folder, write_examples
 
 SPEC, CODE, SPANS, SPAN = "spec", "code", "spans", "span"  # keys of the custom configuration
@@ -98,7 +99,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             repeats = (
                 checked[_Check.KEYS]
                 | "ByShard" >> beam.GroupByKey()
-                | "Repeats" >> beam.MapTuple(lambda _, parts: find(parts))
+                | "Repeats" >> beam.MapTuple(lambda _, parts: find(map(unpack, parts)))
                 | "GatherRepeats" >> beam.combiners.ToList()
                 | "Merge" >> beam.Map(keys.merged)
             )
@@ -132,7 +133,7 @@ class _Check(beam.DoFn):
                 return stop.value
             if self.spec.on_duplicate != "keep":
                 for shard, part in keys.by_shard(batch, self.spec, self.shards):
-                    yield beam.pvalue.TaggedOutput(self.KEYS, (shard, part))
+                    yield beam.pvalue.TaggedOutput(self.KEYS, (shard, pack(part)))
 
 
 def _report_rows(report: dict[str, Any]) -> None:

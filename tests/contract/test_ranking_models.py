@@ -314,7 +314,8 @@ def test_lists_in_several_files_are_those_of_one(world, tmp_path):
     for shard, chosen in enumerate((short, ~short)):
         write_examples(table.filter(pa.array(chosen)), shard_path(str(tmp_path), names.TRAIN, shard, 2))
     transform = world.events.transform
-    found = run_fn.read_transformed(str(tmp_path), names.TRAIN, world.features, transform)
+    apply = run_fn.transformer(world.features, transform)
+    found = run_fn.read_transformed(str(tmp_path), names.TRAIN, world.features, apply)
     order = np.r_[np.flatnonzero(short), np.flatnonzero(~short)]
     expected = run_fn.transformed_lists(lists, world.features, transform)
     assert set(found) == set(expected)

@@ -55,8 +55,9 @@ def inputs(fn_args, step: RankingStepSettings) -> RankingData:
     transform = output.transform_features_layer()
     uri = examples_uri(fn_args.train_files)
     retrieval_signals = (*PER_CANDIDATE, *step.signals)
+    apply = transformer(features, transform, retrieval_signals)
     train, validation = (
-        read_transformed(uri, split, features, transform, retrieval_signals) for split in (names.TRAIN, names.EVAL)
+        read_transformed(uri, split, features, apply, retrieval_signals) for split in (names.TRAIN, names.EVAL)
     )
     return RankingData(
         features=features,
@@ -72,14 +73,13 @@ def read_transformed(
     uri: str,
     split: str,
     features: Features,
-    transform: tf.Module,
+    apply: Apply,
     retrieval_signals: tuple[str, ...] = PER_CANDIDATE,
 ) -> dict[str, np.ndarray]:
-    """Return the transformed columns of the candidate lists of a split, and label, weight and rating unchanged.
+    """Return the columns that `apply` computes of the lists of a split, and label, weight and rating unchanged.
 
     Files are read one after the other, since the strings of all raw lists take several times the memory of the columns.
     """
-    apply = _graph(features, transform, retrieval_signals)
     types = _types(features, retrieval_signals)
     parts = [
         _transformed(lists_of(read_files([file], types), features, retrieval_signals), apply)
@@ -102,7 +102,7 @@ def transformed_lists(
     retrieval_signals: tuple[str, ...] = PER_CANDIDATE,
 ) -> dict[str, np.ndarray]:
     """Return the transformed columns of raw lists, and label, weight and rating unchanged."""
-    return _transformed(lists, _graph(features, transform, retrieval_signals))
+    return _transformed(lists, transformer(features, transform, retrieval_signals))
 
 
 def _types(features: Features, retrieval_signals: tuple[str, ...]) -> dict[str, pa.DataType]:
@@ -116,7 +116,7 @@ def _types(features: Features, retrieval_signals: tuple[str, ...]) -> dict[str, 
     }
 
 
-def _graph(features: Features, transform: tf.Module, retrieval_signals: tuple[str, ...]) -> Apply:
+def transformer(features: Features, transform: tf.Module, retrieval_signals: tuple[str, ...] = PER_CANDIDATE) -> Apply:
     """Return a function from raw columns to transformed columns; see `trainer.ranking.contract.transform_lists`."""
     return tf.function(
         lambda **query: transform_lists(query, features, transform, retrieval_signals),
