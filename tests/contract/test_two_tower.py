@@ -129,9 +129,7 @@ def test_a_query_without_negatives_has_no_gradient():
 # ---- the optimiser ----
 
 
-@pytest.mark.parametrize("small", [0, training.SMALL_TABLE])
-def test_rows_out_of_a_batch_stay_and_the_others_move_as_adam_moves_them(small, monkeypatch):
-    monkeypatch.setattr(training, "SMALL_TABLE", small)
+def test_rows_out_of_a_batch_stay_and_the_others_move_as_adam_moves_them():
     start = np.random.default_rng(SEED).normal(size=(5, 3)).astype(np.float32)
     lazy, stock = tf.Variable(start), tf.Variable(start)
     ours, theirs = LazyAdam(0.1), tf.keras.optimizers.legacy.Adam(0.1)

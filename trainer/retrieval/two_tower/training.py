@@ -20,7 +20,6 @@ from trainer.retrieval.two_tower.towers import CandidateTower, IdEmbedding, Quer
 POOL = 4096  # the number of items that the hard negatives of a batch are chosen from
 EXCLUDED = -1e9  # the logit of an item of the pool that is no negative
 ROWS_OF_BLOCK = 128  # the queries whose logits are computed at once: 512 KB for 1,024 negatives
-SMALL_TABLE = 8192  # the rows of an embedding table that LazyAdam updates as a whole
 LEAST = 1e-30  # the sum of exponentials of a query without negatives
 
 
@@ -30,40 +29,19 @@ class LazyAdam(tf.keras.optimizers.legacy.Adam):
     Keras' own Adam updates every row of every embedding table in each step, which takes most of the time.
     """
 
-    def _resource_apply_sparse_duplicate_indices(self, grad, handle, indices, apply_state=None):
-        """Update a small table as a whole, which takes less time than to find the different indices of a batch."""
-        rows = handle.shape[0]
-        if rows > SMALL_TABLE:
-            return super()._resource_apply_sparse_duplicate_indices(grad, handle, indices, apply_state=apply_state)
-        occurs = tf.math.unsorted_segment_sum(tf.ones_like(indices), indices, rows) > 0
-        occurs = tf.reshape(occurs, [rows, *(1 for _ in handle.shape[1:])])
-        first, second = self.get_slot(handle, "m"), self.get_slot(handle, "v")
-        total = tf.math.unsorted_segment_sum(grad, indices, rows)
-        mean, square, step = self._moments_and_step(handle, first, second, total, apply_state)
-        return tf.group(
-            first.assign(tf.where(occurs, mean, first)),
-            second.assign(tf.where(occurs, square, second)),
-            handle.assign_sub(tf.where(occurs, step, 0.0)),
-        )
-
     def _resource_apply_sparse(self, grad, var, indices, apply_state=None):
+        rate = (apply_state or {}).get((var.device, var.dtype.base_dtype)) or self._fallback_apply_state(
+            var.device, var.dtype.base_dtype
+        )
         first, second = self.get_slot(var, "m"), self.get_slot(var, "v")
-        before = tf.gather(first, indices), tf.gather(second, indices)
-        mean, square, step = self._moments_and_step(var, *before, grad, apply_state)
+        mean = rate["beta_1_t"] * tf.gather(first, indices) + rate["one_minus_beta_1_t"] * grad
+        square = rate["beta_2_t"] * tf.gather(second, indices) + rate["one_minus_beta_2_t"] * tf.square(grad)
+        step = rate["lr"] * mean / (tf.sqrt(square) + rate["epsilon"])
         return tf.group(
             self._resource_scatter_update(first, indices, mean),
             self._resource_scatter_update(second, indices, square),
             self._resource_scatter_add(var, indices, -step),
         )
-
-    def _moments_and_step(self, var, first, second, grad, apply_state):
-        """Return the new moments and the step that a gradient gives with the moments before it."""
-        rate = (apply_state or {}).get((var.device, var.dtype.base_dtype)) or self._fallback_apply_state(
-            var.device, var.dtype.base_dtype
-        )
-        mean = rate["beta_1_t"] * first + rate["one_minus_beta_1_t"] * grad
-        square = rate["beta_2_t"] * second + rate["one_minus_beta_2_t"] * tf.square(grad)
-        return mean, square, rate["lr"] * mean / (tf.sqrt(square) + rate["epsilon"])
 
     @staticmethod
     def _resource_scatter_update(var, indices, values):
