@@ -36,6 +36,12 @@ setup(
         "ydf-tf==2.21.0.post1",
         "threadpoolctl",
         "cryptography",
+        "obstore==0.12.1",
+        "google-cloud-storage",
+        "kfp==2.16.1",
+        "google-cloud-aiplatform",
+        "apscheduler==3.11.*",
+        "sqlalchemy>=2,<3",
         "pip",
     ],
     extras_require={
