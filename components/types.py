@@ -32,6 +32,12 @@ class DriftReport(Artifact):
     TYPE_ANNOTATION = system_artifacts.Metrics
 
 
+class BaselineRelease(Artifact):
+    """The release that a run is compared with: its `version` as a custom property, "" if there is none."""
+
+    TYPE_NAME = "components.BaselineRelease"
+
+
 class Release(Artifact):
     """A release, or the reason why there is none.
 

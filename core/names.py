@@ -53,6 +53,7 @@ CATALOGUE = "catalogue"  # every item once, with its features
 REPORT_FILE = "report.json"  # the counts and measurements of a component
 EVALUATION_FILE = "evaluation.json"
 STATISTICS_FILE = "FeatureStats.pb"  # written by StatisticsGen
+BASELINE_FILE = "baseline.json"  # written by ReleaseInForce: the version of the release to compare with
 DRIFT_FILE = "drift.json"  # written by DriftDetector: every measure with its bound
 SAMPLES_FILE = "samples.json"  # written by TwoStepEvaluator: lists of some test users, and the density of events
 TRAINING_FILE = "training.json"  # in a Trainer's model run: settings and learning curve

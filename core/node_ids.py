@@ -13,7 +13,7 @@ RANKING_EVALUATOR = "RankingEvaluator"
 TWO_STEP_EVALUATOR = "TwoStepEvaluator"
 RELEASE_PUSHER = "ReleasePusher"
 DRIFT_DETECTOR = "DriftDetector"
-# Resolvers of the release in force: for the retriever's evaluator, for that of both steps and for DriftDetector.
+# ReleaseInForce: for the retriever's evaluator, for that of both steps and for DriftDetector.
 RETRIEVAL_IN_FORCE = "RetrievalInForce"
 PAIR_IN_FORCE = "PairInForce"
 DELIVERY_IN_FORCE = "DeliveryInForce"

@@ -10,7 +10,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from components.drift_detector.executor import Executor
 from components.drift_detector.settings import DetectorSettings
-from components.types import DriftReport, Release
+from components.types import BaselineRelease, DriftReport
 from core import names
 
 
@@ -22,7 +22,7 @@ class DriftDetectorSpec(ComponentSpec):
         "code_digest": ExecutionParameter(type=str),
     }
     INPUTS = {  # noqa: RUF012
-        "baseline_release": ChannelParameter(type=Release, optional=True),
+        "baseline_release": ChannelParameter(type=BaselineRelease),
         **{
             key: ChannelParameter(type=standard_artifacts.ExampleStatistics, optional=True)
             for key in names.STATISTICS_INPUTS.values()
@@ -37,7 +37,7 @@ class DriftDetector(base_component.BaseComponent):
 
     Args:
       statistics: table → its statistics in this delivery.
-      baseline_release: the release to compare with; without one nothing is compared.
+      baseline_release: output of ReleaseInForce; without a release nothing is compared.
       settings: the settings of this component.
       code_digest: the digest of this component's code, part of the cache key.
     Outputs:

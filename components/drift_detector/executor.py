@@ -39,10 +39,9 @@ class Executor(base_executor.BaseExecutor):
         release: str | None = None
         findings: list[drift.Finding] = []
         not_compared: str | None = "there is no earlier release of another delivery to compare with"
-        if input_dict.get("baseline_release"):
-            # The release is found by its version, since the URI is outdated if the folder of releases was moved.
-            baseline = artifact_utils.get_single_instance(input_dict["baseline_release"])
-            release = baseline.get_string_custom_property("version")
+        baseline = artifact_utils.get_single_instance(input_dict["baseline_release"])
+        if version := baseline.get_string_custom_property("version"):
+            release = version
             try:
                 findings, lacking = _compare(release, input_dict, settings)
             except ReleaseError as error:

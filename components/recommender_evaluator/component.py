@@ -9,7 +9,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 
 from components.recommender_evaluator.executor import Executor
 from components.recommender_evaluator.settings import EvaluatorSettings
-from components.types import CandidateIndex, RecommenderEvaluation, Release
+from components.types import BaselineRelease, CandidateIndex, RecommenderEvaluation
 
 
 class RecommenderEvaluatorSpec(ComponentSpec):
@@ -22,7 +22,7 @@ class RecommenderEvaluatorSpec(ComponentSpec):
         "candidate_index": ChannelParameter(type=CandidateIndex),
         "ranking_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
         "retrieval_evaluation": ChannelParameter(type=RecommenderEvaluation, optional=True),
-        "baseline_release": ChannelParameter(type=Release, optional=True),
+        "baseline_release": ChannelParameter(type=BaselineRelease),
     }
     OUTPUTS = {  # noqa: RUF012
         "evaluation": ChannelParameter(type=RecommenderEvaluation),
@@ -42,9 +42,9 @@ class RecommenderEvaluator(base_component.BaseComponent):
       candidate_index: output of CandidateIndex.
       settings: the settings of this component; `two_step` is set if and only if there is a ranking model.
       code_digest: the digest of this component's code, part of the cache key.
+      baseline_release: output of ReleaseInForce.
       ranking_model: output of RankingTrainer.
       retrieval_evaluation: output of the evaluator of retrieval alone, whose lists are reused.
-      baseline_release: the release in force.
     Outputs:
       evaluation: `evaluation.json` and the lists of all models.
       blessing: the blessing of both models; only with a ranking model.
@@ -60,9 +60,9 @@ class RecommenderEvaluator(base_component.BaseComponent):
         candidate_index: types.BaseChannel,
         settings: EvaluatorSettings,
         code_digest: str,
+        baseline_release: types.BaseChannel,
         ranking_model: types.BaseChannel | None = None,
         retrieval_evaluation: types.BaseChannel | None = None,
-        baseline_release: types.BaseChannel | None = None,
     ):
         if (settings.two_step is None) != (ranking_model is None):
             raise ValueError("`two_step` of the settings should be set if and only if there is a ranking model")

@@ -133,12 +133,10 @@ class Test:
         retrieve, n_items = fitted.signatures()["retrieve"], len(self.catalogue)
         return inference.retrieve(retrieve, self.queries, self.features.user, n_items, self.longest).rows
 
-    def release_in_force(self, artifact: Any) -> Any:
-        """Return a context with the engine of the release in force. Raises: NotComparableError."""
+    def release(self, version: str) -> Any:
+        """Return a context with the engine of a release. Raises: NotComparableError."""
         trusted = [Path(file) for file in self.settings.trusted_keys]
-        # The release is found by its version, since the URI is outdated if the folder of releases was moved.
-        folder = Path(self.settings.releases, artifact.get_string_custom_property("version"))
-        return baseline_release.opened(folder, self.split, self.features, trusted)
+        return baseline_release.opened(Path(self.settings.releases, version), self.split, self.features, trusted)
 
     def _slices(self, features: dict[str, Any]) -> list[str]:
         """Return the names in `settings.slices` that are keys of `features`."""
@@ -271,10 +269,12 @@ def _evaluate_two_step(
 
 def _add_release_in_force(test, inputs, ranked, answer) -> dict[str, str]:
     """Add the lists of the release in force to `ranked`. Return `in_force` → why it is not comparable, else empty."""
-    if not inputs.get("baseline_release"):
+    baseline = artifact_utils.get_single_instance(inputs["baseline_release"])
+    version = baseline.get_string_custom_property("version")
+    if not version:
         return {}
     try:
-        with test.release_in_force(artifact_utils.get_single_instance(inputs["baseline_release"])) as engine:
+        with test.release(version) as engine:
             # If the release uses longer histories, its queries have such histories; a model cuts those that are longer.
             longer = engine.settings.features.history_length > test.features.history_length
             test_queries = test.build_queries(engine.settings.features.history_length) if longer else test.queries

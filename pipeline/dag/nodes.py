@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from tfx import v1 as tfx
-from tfx.dsl.components.common.resolver import Resolver
 from tfx.types import Channel
 
 from components.candidate_generator.component import CandidateGenerator
 from components.candidate_index.component import CandidateIndex
 from components.event_joiner.component import EventJoiner
 from components.recommender_evaluator.component import RecommenderEvaluator
-from components.recommender_evaluator.in_force import ReleaseInForce
+from components.release_in_force.component import ReleaseInForce
 from components.release_pusher.component import ReleasePusher
 from components.table_example_gen.sources import TableSource
 from components.transform.component import Transform
-from components.types import Release
 from core import names, node_ids
 from core.code import code_digest
 from pipeline.config import Config, paths
@@ -150,13 +148,11 @@ def _trainer(step: str, step_settings: StepSettings, examples: Channel, transfor
 
 
 def _evaluators(config: Config, places: Places, events: Channel, retrieved: Retrieved, ranking: Any) -> dict[str, Any]:
-    """Return the evaluators, and the resolvers of the release that they compare with, by node id."""
-    # The releases of earlier runs: ReleasePusher comes after these nodes.
-    earlier_releases = Channel(type=Release, producer_component_id=node_ids.RELEASE_PUSHER, output_key="release")
+    """Return the evaluators, and the nodes that find the release to compare with, by node id."""
     retrieval_model, ranking_model = retrieved.trainer.outputs["model"], ranking.outputs["model"]
-    in_force = {"strategy_class": ReleaseInForce, "config": {"folder": places.releases}, "release": earlier_releases}
-    last_retrieval = Resolver(**in_force, retrieval_model=retrieval_model).with_id(node_ids.RETRIEVAL_IN_FORCE)
-    last_pair = Resolver(**in_force, retrieval_model=retrieval_model, ranking_model=ranking_model)
+    in_force = {"releases": places.releases, "code_digest": code_digest("components.release_in_force.executor")}
+    last_retrieval = ReleaseInForce(**in_force, retrieval_model=retrieval_model).with_id(node_ids.RETRIEVAL_IN_FORCE)
+    last_pair = ReleaseInForce(**in_force, retrieval_model=retrieval_model, ranking_model=ranking_model)
     last_pair = last_pair.with_id(node_ids.PAIR_IN_FORCE)
     common = {
         "examples": events,

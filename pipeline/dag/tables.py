@@ -7,15 +7,13 @@ from typing import Any
 
 import tensorflow_data_validation as tfdv
 from tfx import v1 as tfx
-from tfx.dsl.components.common.resolver import Resolver
 from tfx.types import Channel
 
 from components.drift_detector.component import DriftDetector
-from components.recommender_evaluator.in_force import ReleaseInForce
+from components.release_in_force.component import ReleaseInForce
 from components.statistics_gen.component import StatisticsGen
 from components.table_example_gen.component import TableExampleGen
 from components.table_example_gen.sources import TableSource
-from components.types import Release
 from core import names, node_ids
 from core.code import code_digest
 from pipeline.config import Config
@@ -73,7 +71,7 @@ def _rows_of_batch(config: Config, table: str) -> int:
 def drift_nodes(
     config: Config, releases: str, trusted_keys: tuple[str, ...], statistics: dict[str, Channel]
 ) -> list[Any]:
-    """Return the resolver of the release in force and DriftDetector, which compares the delivery with this release.
+    """Return ReleaseInForce and DriftDetector, which compares the delivery with this release.
 
     Args:
       config: the configuration of the recommender.
@@ -82,10 +80,8 @@ def drift_nodes(
       statistics: table → its statistics.
     """
     inputs = {names.STATISTICS_INPUTS[table]: channel for table, channel in statistics.items()}
-    made_before = Channel(type=Release, producer_component_id=node_ids.RELEASE_PUSHER, output_key="release")
-    in_force = Resolver(
-        strategy_class=ReleaseInForce, config={"folder": releases}, release=made_before, **inputs
-    ).with_id(node_ids.DELIVERY_IN_FORCE)
+    code = code_digest("components.release_in_force.executor")
+    in_force = ReleaseInForce(releases, code, **inputs).with_id(node_ids.DELIVERY_IN_FORCE)
     detector = DriftDetector(
         statistics=statistics,
         baseline_release=in_force.outputs["release"],

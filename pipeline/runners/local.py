@@ -25,8 +25,6 @@ from pipeline.runners.failures import explained
 from pipeline.runners.progress import NodeResult, Progress, State
 from pipeline.runners.workers import Workers
 
-_RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
-
 
 def new_run_id() -> str:
     """Return the time in UTC as an id that sorts by time and is valid in a file name."""
@@ -207,8 +205,6 @@ def _run_node(
             ).launch()
             execution_id = info.execution_id if info is not None else None
             state, outputs = _outcome(store, node_id, execution_id)
-            if state == "done" and node.node_info.type.name == _RESOLVER:
-                state = "resolved"
     except Exception as error:
         logging.exception("%s failed", node_id)
         raise_if_stopped()  # Beam and C++ code that calls Python replace the exception of a stop

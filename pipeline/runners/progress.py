@@ -15,11 +15,10 @@ from rich.text import Text
 
 from core.printable import printable
 
-State = Literal["done", "cached", "resolved", "skipped", "failed"]
+State = Literal["done", "cached", "skipped", "failed"]
 _MARKS: dict[State, tuple[str, str]] = {
     "done": ("✓", "green"),
     "cached": ("=", "cyan"),
-    "resolved": ("·", "cyan"),
     "skipped": ("-", "dim"),
     "failed": ("✗", "red"),
 }
@@ -32,8 +31,8 @@ class NodeResult:
 
     Args:
       node: the id of the node.
-      state: `done`; `cached`: its outputs come from the cache; `resolved`: the node is a resolver, which reads ML
-        Metadata only; `skipped`: the condition of the node was false; `failed`.
+      state: `done`; `cached`: its outputs come from the cache; `skipped`: the condition of the node was false;
+        `failed`.
       seconds: the wall time of the node.
       outputs: the number of output artifacts.
       execution_id: the id of the execution in ML Metadata; None if nothing was recorded.
@@ -128,7 +127,7 @@ class Progress:
         """Record the result of a node and print its line."""
         self.results.append(result)
         mark, style = _MARKS[result.state]
-        states: dict[State, str] = {"cached": "from cache", "resolved": "resolved", "skipped": "skipped"}
+        states: dict[State, str] = {"cached": "from cache", "skipped": "skipped"}
         text = states.get(result.state) or duration(result.seconds)
         line = Text.assemble((mark, style), f" {result.node:<{self._width}}  {text:>12}")
         if result.state == "failed":

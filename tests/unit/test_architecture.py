@@ -30,7 +30,6 @@ PURE_NAMES = (
 )
 # Modules of components that are not pure logic, besides component.py and executor.py.
 ASKS_MODELS = "components/candidate_index/index.py"
-READS_METADATA = "components/recommender_evaluator/in_force.py"
 ASKS_A_RELEASE = "components/recommender_evaluator/baseline_release.py"
 CALL_MODELS = ("serving/candidate_source.py", "serving/models.py", "serving/saved_model.py")
 
@@ -49,7 +48,7 @@ def pure() -> list[str]:
         source
         for source in sources("components")
         if Path(source).name not in ("component.py", "executor.py")
-        and source not in (ASKS_MODELS, READS_METADATA, ASKS_A_RELEASE, "components/types.py")
+        and source not in (ASKS_MODELS, ASKS_A_RELEASE, "components/types.py")
     ]
     parts += [source for source in sources("trainer", "transform") if Path(source).name in PURE_NAMES]
     parts += [source for source in sources("serving") if source not in CALL_MODELS]
