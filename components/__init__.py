@@ -1,1 +1,12 @@
 """The pipeline's own TFX components: one folder each, with the spec, the executor and the logic that imports no TFX."""
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    """Return an artifact type, since a task of a compiled pipeline imports it by its TYPE_NAME, `components.<Class>`."""
+    if name[:1].isupper():
+        from components import types
+
+        return getattr(types, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from core import garbage, locks, names, node_ids
 from core.errors import TwostepError, UsageError
 from core.printable import printable
+from pipeline.commands import run_compiled
 from pipeline.commands.arguments import add_config
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--json", action="store_true", help="print one JSON object to stdout at the end, and the progress to stderr"
     )
+    run_compiled.add_arguments(parser)
     parser.set_defaults(func=run)
 
 
@@ -82,6 +84,7 @@ def _checked_run(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
 
     if arguments.workers is not None and not 1 <= arguments.workers <= MAX_WORKERS:
         raise UsageError(f"--workers should be from 1 to {MAX_WORKERS}; found {arguments.workers}")
+    run_compiled.check(arguments)
     loaded = config.load(arguments.config)
     files = paths.table_files(loaded, arguments.config)
     list_lengths.check_files(loaded, files[names.ITEMS])
@@ -101,7 +104,8 @@ def _checked_run(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
         console.print(printable(f"{loaded.name}: log in {log_file}"), soft_wrap=True, highlight=False, markup=False)
         try:
             with terminable() as raise_if_stopped:
-                _run(loaded, arguments, run_id, console, raise_if_stopped, answer)
+                run_ = _run if arguments.compiled is None else run_compiled.run
+                run_(loaded, arguments, run_id, console, raise_if_stopped, answer)
         except KeyboardInterrupt:
             console.print("stopped; run the same command again to resume")
             raise
@@ -116,8 +120,9 @@ def _run(
     answer: dict[str, Any],
 ) -> None:
     """Run the pipeline, print its summary, and add the results to `answer`, the object that `--json` prints."""
+    from core.release import reader
     from pipeline.config import list_lengths, paths
-    from pipeline.lineage import records
+    from pipeline.lineage import records, views
     from pipeline.runners import local, retention, workers
     from pipeline.runners.progress import Progress
 
@@ -125,13 +130,13 @@ def _run(
     with progress.running("loading TensorFlow and TFX"), garbage.postponed():
         from pipeline.dag import wiring
         from pipeline.report import summary
-        from pipeline.runners.outcome import Outcome
+        from pipeline.runners.outcome import RecordedOutcome
 
         pipeline = wiring.build(config, arguments.config)
 
     def check(results: list["NodeResult"]) -> None:
         if results[-1].node == node_ids.EVENT_JOINER:
-            outcome = Outcome(paths.metadata_file(config), results)
+            outcome = RecordedOutcome(paths.metadata_file(config), results)
             list_lengths.check_joined(config, outcome.folder(node_ids.EVENT_JOINER, "examples"))
 
     try:
@@ -139,8 +144,14 @@ def _run(
             local.run(pipeline, progress, run_id, raise_if_stopped, arguments.until, check, pool)
         store = records.open_store(paths.metadata_file(config))
         retention.collect(store, paths.pipeline_root(config), config.keep_runs)
-        answer |= summary.facts(config, progress.results)
-        summary.show(config, arguments.config, progress.results, console)
+        outcome = RecordedOutcome(paths.metadata_file(config), progress.results)
+        answer |= summary.facts(outcome, progress.results)
+        in_force = reader.current(paths.releases_folder(config))
+
+        def drawing(version: str) -> str:
+            return views.as_svg(records.trace(store, records.release_artifact(store, version), "back"))
+
+        summary.show(config, arguments.config, outcome, progress.results, console, in_force, drawing)
     finally:
         answer["nodes"] = [
             {"node": each.node, "state": each.state, "seconds": round(each.seconds, 3)} for each in progress.results

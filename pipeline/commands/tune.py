@@ -150,16 +150,16 @@ def _search(
     progress = tuning_summary.TrialLines(console)
     with progress.running("loading TensorFlow and TFX"), garbage.postponed():
         from pipeline.dag import tuning
-        from pipeline.runners.outcome import Outcome
+        from pipeline.runners.outcome import RecordedOutcome
 
         trials = arguments.trials or (DEFAULT_TRIALS if arguments.minutes is None else MAX_TRIALS)
         search = tuning.search_for(config, arguments.step, space, trials, arguments.minutes)
         pipeline = tuning.build(config, arguments.config, search)
     try:
         local.run(pipeline, progress, run_id, raise_if_stopped)
-        finished = tuning.finished(Outcome(paths.metadata_file(config), progress.results), search)
+        finished = tuning.finished(RecordedOutcome(paths.metadata_file(config), progress.results), search)
     except (KeyboardInterrupt, TwostepError):
-        finished = tuning.kept(config, Outcome(paths.metadata_file(config), progress.results), search)
+        finished = tuning.kept(config, RecordedOutcome(paths.metadata_file(config), progress.results), search)
         if finished:
             _write(config, arguments.config, search, finished, output, console)
         raise

@@ -15,6 +15,7 @@ from core import mistakes
 from core.errors import UsageError
 from core.settings import Settings
 from pipeline.config import column_names, yaml_file
+from pipeline.config.cluster import Cluster
 from pipeline.config.data import Data
 from pipeline.config.evaluation import Evaluation
 from serving.rerank import settings as rerank_settings
@@ -142,6 +143,9 @@ class Config(Settings):
         default=Drift(), description="The bounds of the drift from the delivery of the release in force."
     )
     release: Release = Field(default=Release(), description="The folder, retention and signatures of releases.")
+    cluster: Cluster = Field(
+        default=Cluster(), description="The image and the places of a compiled pipeline, for `twostep compile`."
+    )
     keep_runs: int = Field(
         5,
         ge=1,

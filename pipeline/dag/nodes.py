@@ -3,7 +3,6 @@
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from tfx import v1 as tfx
@@ -33,8 +32,8 @@ class Places:
 
     Args:
       tables: table → its files.
-      releases: folder of the releases.
-      serving: folder of the pushed models, as TensorFlow Serving expects them.
+      releases: folder or URI of the releases.
+      serving: folder or URI of the pushed models, as TensorFlow Serving expects them.
       schemas: table → a frozen schema to import.
       signing_key: file of the private key that signs releases; "" for none.
       trusted_keys: files of the public keys of trusted releases; empty for none.
@@ -190,7 +189,7 @@ def _pushers(
     """Return the Pushers of both models and ReleasePusher."""
     pushers = {}
     for step, trainer in ((RETRIEVAL, retrieved.trainer), (RANKING, ranking)):
-        folder = tfx.proto.PushDestination.Filesystem(base_directory=str(Path(places.serving) / step))
+        folder = tfx.proto.PushDestination.Filesystem(base_directory=f"{places.serving}/{step}")
         pushers[step] = tfx.components.Pusher(
             model=trainer.outputs["model"],
             model_blessing=evaluator.outputs["blessing"],

@@ -1,7 +1,7 @@
 """The summary of a run in the terminal: metrics, rules, the release, and the files of the report and lineage."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,8 @@ from rich.table import Table
 from core import files, names, node_ids
 from core.errors import HeldBackError
 from core.printable import as_text, printable
-from core.release import reader
 from pipeline import report
 from pipeline.config import Config, paths
-from pipeline.lineage import records, views
 from pipeline.report.data_lines import data_lines
 from pipeline.report.short import shown_metrics
 from pipeline.runners.outcome import Outcome
@@ -38,14 +36,28 @@ _HEADING = 15  # the maximum width of a line of a heading, in columns of the ter
 _NOT_BLESSED = "the evaluator did not bless the models"
 
 
-def show(config: Config, config_file: str | Path, results: Sequence[NodeResult], console: Console) -> None:
+def show(
+    config: Config,
+    config_file: str | Path,
+    outcome: Outcome,
+    results: Sequence[NodeResult],
+    console: Console,
+    in_force: str | None,
+    drawing: Callable[[str], str] | None = None,
+) -> None:
     """Print the summary of a run and, if it reached the last node, write its report and lineage.
 
+    Args:
+      config, config_file: the configuration and its file.
+      outcome: the output artifacts of the run.
+      results: the results of its nodes.
+      console: where the summary is printed.
+      in_force: the version of the release in force after the run.
+      drawing: a function that draws the lineage of a release as SVG; None if there is no drawing.
     Raises:
       HeldBackError: a rule held back the release; the message names the rule, the value and the bound.
     """
     nodes = [result.node for result in results]
-    outcome = Outcome(paths.metadata_file(config), results)
     if node_ids.TWO_STEP_EVALUATOR in nodes:
         evaluation = _evaluation(outcome)
         console.print(metrics_table(evaluation))
@@ -57,19 +69,23 @@ def show(config: Config, config_file: str | Path, results: Sequence[NodeResult],
     release = outcome.properties(node_ids.RELEASE_PUSHER, "release")
     version = release.get("version")
     if version is not None:
-        _print_line(console, f"released    {version}{_note(config, version)}")
-        _draw_lineage(config, version)
-    facts = _write_report(config, outcome, release, results)
+        _print_line(console, f"released    {version}{_note(version, in_force)}")
+    lineage = drawing(version) if drawing is not None and version is not None else None
+    if lineage is not None:
+        with files.replacing(paths.lineage_file(config)) as partial:
+            partial.write_text(lineage, encoding="utf-8")
+    facts = _write_report(config, outcome, release, results, lineage)
     for line in data_lines(facts):
         _print_line(console, line)
     _print_line(console, f"report      {_shortest(paths.report_file(config))}")
     if version is None:
         raise HeldBackError(f"no release: {release.get('reason', _NOT_BLESSED)}")
-    _print_line(console, f"lineage     {_shortest(paths.lineage_file(config))}")
-    _print_line(console, f"            (or: twostep lineage {printable(config_file)})")
+    if lineage is not None:
+        _print_line(console, f"lineage     {_shortest(paths.lineage_file(config))}")
+        _print_line(console, f"            (or: twostep lineage {printable(config_file)})")
 
 
-def facts(config: Config, results: Sequence[NodeResult]) -> dict[str, Any]:
+def facts(outcome: Outcome, results: Sequence[NodeResult]) -> dict[str, Any]:
     """Return the result of a run for `twostep run --json`.
 
     The keys are `metrics`, step → metric → estimate; `rules`, each with `rule`, `passed`, `value` and `bound`;
@@ -77,7 +93,6 @@ def facts(config: Config, results: Sequence[NodeResult]) -> dict[str, Any]:
     not reach the node that makes it.
     """
     nodes = [result.node for result in results]
-    outcome = Outcome(paths.metadata_file(config), results)
     values: dict[str, Any] = {"metrics": {}, "rules": [], "release": None, "reason": None}
     if node_ids.TWO_STEP_EVALUATOR in nodes:
         evaluation = _evaluation(outcome)
@@ -193,9 +208,8 @@ def _shortest(path: Path) -> str:
     return printable(below)
 
 
-def _note(config: Config, version: str) -> str:
+def _note(version: str, current: str | None) -> str:
     """Return a note that says whether a release is in force and, if not, which one is."""
-    current = reader.current(paths.releases_folder(config))
     if current == version:
         return "   (in force)"
     return (
@@ -204,10 +218,9 @@ def _note(config: Config, version: str) -> str:
 
 
 def _write_report(
-    config: Config, outcome: Outcome, release: dict[str, Any], results: Sequence[NodeResult]
+    config: Config, outcome: Outcome, release: dict[str, Any], results: Sequence[NodeResult], lineage: str | None
 ) -> report.ReportFacts:
     """Write the report and return its content."""
-    drawing = paths.lineage_file(config) if "version" in release else None
     tables = {node_ids.example_gen(table): "examples" for table in config.data.tables}
     tables |= {node_ids.statistics_gen(table): "statistics" for table in config.data.tables}
     facts = report.facts_of_run(
@@ -219,15 +232,7 @@ def _write_report(
         release=release.get("version"),
         held_back=release.get("reason"),
         nodes=[(result.node, result.state, result.seconds) for result in results],
-        lineage_svg=drawing.read_text(encoding="utf-8") if drawing else None,
+        lineage_svg=lineage,
     )
     report.write(paths.report_file(config), facts)
     return facts
-
-
-def _draw_lineage(config: Config, version: str) -> None:
-    """Write the drawing of the lineage of a release."""
-    store = records.open_store(paths.metadata_file(config))
-    drawing = views.as_svg(records.trace(store, records.release_artifact(store, version), "back"))
-    with files.replacing(paths.lineage_file(config)) as partial:
-        partial.write_text(drawing, encoding="utf-8")

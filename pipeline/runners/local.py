@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from core.errors import TwostepError
 from pipeline.dag.plan import needed_by
 from pipeline.lineage import records
 from pipeline.runners.failures import explained
+from pipeline.runners.ordering import side_by_side
 from pipeline.runners.progress import NodeResult, Progress, State
 from pipeline.runners.workers import Workers
 
@@ -150,22 +150,11 @@ def _in_order(
             raise_if_stopped()
             yield run_node(node)
         return
-    waiting, running = {node.node_info.id: node for node in nodes}, dict[Future[NodeResult], str]()
-    with ThreadPoolExecutor(workers.count, "node") as threads:
-        try:
-            while waiting or running:
-                raise_if_stopped()
-                unfinished = {*waiting, *running.values()}
-                ready = [node for node in waiting.values() if not unfinished.intersection(node.upstream_nodes)]
-                for node in ready[: workers.count - len(running)]:
-                    running[threads.submit(run_node, node)] = node.node_info.id
-                    del waiting[node.node_info.id]
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    del running[future]
-                    yield future.result()
-        except BaseException:
-            workers.stop()  # the threads of the other nodes then end, and with them the block
-            raise
+    by_id = {node.node_info.id: node for node in nodes}
+    upstream = {node_id: set(node.upstream_nodes) for node_id, node in by_id.items()}
+    yield from side_by_side(
+        upstream, lambda node_id: run_node(by_id[node_id]), workers.count, raise_if_stopped, workers.stop
+    )
 
 
 def _run_node(

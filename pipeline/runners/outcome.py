@@ -1,14 +1,24 @@
-"""The output artifacts of a run in ML Metadata, made by this run or taken from the cache."""
+"""The output artifacts of a run: those in ML Metadata, made by this run or taken from the cache, or in a bucket."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.runners.progress import NodeResult
 
 
-class Outcome:
-    """The output artifacts of a run.
+class Outcome(Protocol):
+    """The output artifacts of a run."""
+
+    def folder(self, node: str, output: str) -> Path:
+        """Return the folder of an output of a node. Raises: KeyError if the run has no such output."""
+
+    def properties(self, node: str, output: str) -> dict[str, Any]:
+        """Return the custom properties of an output of a node. Raises: KeyError if the run has no such output."""
+
+
+class RecordedOutcome(Outcome):
+    """The output artifacts of a run in ML Metadata.
 
     Args:
       metadata_file: the SQLite file of ML Metadata.
@@ -31,10 +41,10 @@ class Outcome:
                 self._artifacts[nodes[event.execution_id], key] = artifacts[event.artifact_id]
 
     def folder(self, node: str, output: str) -> Path:
-        """Return the folder of an output of a node. Raises: KeyError if the run has no such output."""
+        """Return the folder of an output; see `Outcome`."""
         return Path(self._artifacts[node, output].uri)
 
     def properties(self, node: str, output: str) -> dict[str, Any]:
-        """Return the custom properties of an output of a node. Raises: KeyError if the run has no such output."""
+        """Return the custom properties of an output; see `Outcome`."""
         values = self._artifacts[node, output].custom_properties.items()
         return {name: getattr(value, value.WhichOneof("value")) for name, value in values}

@@ -1,0 +1,154 @@
+"""The execution of a compiled specification on this machine, task by task, as on Kubeflow Pipelines or Vertex AI."""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from core.errors import TwostepError, UsageError
+from core.printable import one_line
+from pipeline.runners.compiled import launcher, rules
+from pipeline.runners.compiled.launcher import Artifact, Bucket, Processes, Task
+from pipeline.runners.ordering import side_by_side
+from pipeline.runners.progress import NodeResult, Progress
+
+RUN_ON = {"kubeflow": launcher.run_on_kubeflow, "vertex": launcher.run_on_vertex}
+_TARGET = "--target"  # the argument of a task's command that says where it runs
+
+
+def read(file: Path) -> dict[str, Any]:
+    """Return a specification from a file, after a check.
+
+    Raises:
+      UsageError: the file cannot be read as YAML.
+      SpecificationError: it is no specification that this version can run.
+    """
+    import importlib.metadata
+
+    try:
+        spec = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{file}: should be a compiled specification: {one_line(str(error))}") from None
+    if not isinstance(spec, dict) or "root" not in spec:
+        raise UsageError(f"{file}: should be a compiled specification; `twostep compile` writes one")
+    rules.check(spec)
+    expected = f"tfx-{importlib.metadata.version('tfx')}"
+    if spec.get("sdkVersion") != expected:
+        raise rules.SpecificationError(
+            f"{file}: sdkVersion should be {expected}; found {spec.get('sdkVersion')!r}. Compile it again"
+        )
+    return spec
+
+
+def target_of(spec: Mapping[str, Any]) -> str:
+    """Return the platform that a specification was compiled for, `kubeflow` or `vertex`."""
+    executor = next(iter(spec["deploymentSpec"]["executors"].values()))
+    command = executor["container"]["command"]
+    target: str = command[command.index(_TARGET) + 1]
+    return target
+
+
+def parameter_values(spec: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the value of each runtime parameter: the given one or the default.
+
+    Args:
+      spec: the specification.
+      given: name → value; a text for a number is converted.
+    Raises:
+      UsageError: a name is no parameter, or a value is of the wrong type.
+    """
+    declared = spec["root"]["inputDefinitions"]["parameters"]
+    values = {name: each["defaultValue"] for name, each in declared.items()}
+    for name, value in given.items():
+        if name not in declared:
+            raise UsageError(f"--parameter: {one_line(name)} is no parameter. There are {', '.join(sorted(declared))}")
+        kind = declared[name]["parameterType"]
+        try:
+            values[name] = (
+                int(value) if kind == "NUMBER_INTEGER" else float(value) if kind == "NUMBER_DOUBLE" else value
+            )
+        except ValueError:
+            raise UsageError(f"--parameter: {name} should be a number; found {one_line(str(value))}") from None
+    return values
+
+
+def run(
+    spec: Mapping[str, Any],
+    values: Mapping[str, Any],
+    bucket: Bucket,
+    target: str,
+    folder: Path,
+    reporter: Progress,
+    count: int,
+    raise_if_stopped: Callable[[], None] = lambda: None,
+) -> dict[str, dict[str, Artifact]]:
+    """Run all tasks of a specification; return task → key → output artifact.
+
+    Args:
+      spec: the specification.
+      values: the value of each runtime parameter.
+      bucket: where the artifacts are.
+      target: `kubeflow` or `vertex`, which of them to behave as.
+      folder: a new folder for the logs of this run; its name is the id of the run.
+      reporter: shows the progress of each task.
+      count: the maximum number of tasks that run side by side.
+      raise_if_stopped: see `ordering.side_by_side`.
+    Raises:
+      TwostepError: a task failed; the message names it and its log.
+    """
+    tasks, made, processes = spec["root"]["dag"]["tasks"], dict[str, dict[str, Artifact]](), Processes()
+    reporter.set_nodes(list(tasks))
+    root = f"{bucket.uri}/pipeline/{spec['pipelineInfo']['name']}/{folder.name}"
+    began = time.monotonic()
+
+    def run_task(name: str) -> NodeResult:
+        since = time.monotonic()
+        task = _task(spec, name, values, made, f"{root}/{name}", folder / name, target)
+        try:
+            with reporter.running(name):
+                made[name] = RUN_ON[target](task, bucket, processes)
+        except TwostepError:
+            reporter.node_finished(NodeResult(name, "failed", time.monotonic() - since))
+            raise
+        result = NodeResult(name, "done", time.monotonic() - since, len(made[name]))
+        reporter.node_finished(result)
+        return result
+
+    upstream = {name: set(task.get("dependentTasks", ())) for name, task in tasks.items()}
+    results = list(side_by_side(upstream, run_task, count, raise_if_stopped, processes.stop))
+    reporter.run_finished(results, time.monotonic() - began)
+    return made
+
+
+def _task(
+    spec: Mapping[str, Any],
+    name: str,
+    values: Mapping[str, Any],
+    made: Mapping[str, Mapping[str, Artifact]],
+    root: str,
+    folder: Path,
+    target: str,
+) -> Task:
+    """Return a task whose upstream tasks have ended."""
+    folder.mkdir(parents=True)
+    described = spec["root"]["dag"]["tasks"][name]
+    component = spec["components"][described["componentRef"]["name"]]
+    executor = json.loads(json.dumps(spec["deploymentSpec"]["executors"][component["executorLabel"]]))
+    command = executor["container"]["command"]
+    if _TARGET in command:
+        command[command.index(_TARGET) + 1] = target
+    inputs = described.get("inputs", {})
+    parameters = {
+        key: values[source["componentInputParameter"]]
+        if "componentInputParameter" in source
+        else source["runtimeValue"]["constant"]
+        for key, source in inputs.get("parameters", {}).items()
+    }
+    artifacts = {
+        key: made[source["taskOutputArtifact"]["producerTask"]][source["taskOutputArtifact"]["outputArtifactKey"]]
+        for key, source in inputs.get("artifacts", {}).items()
+    }
+    return Task(name, component, executor, parameters, artifacts, root, folder)

@@ -1,0 +1,161 @@
+"""The DAG as a specification of Kubeflow Pipelines, version 2.1: YAML that Kubeflow Pipelines and Vertex AI run.
+
+The specification holds no resolver and no hook of a driver: its nodes are those of a run on one machine, the release in
+force is found by a node, and spans are chosen in the tasks. TFX writes the specification; here it gets its runtime
+parameters, resources and caching, and is checked.
+"""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from tfx import v1 as tfx
+from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
+
+from components.table_example_gen.sources import TableSource
+from core import node_ids
+from core.errors import UsageError
+from pipeline.config import Config, paths
+from pipeline.config.data import is_dated
+from pipeline.dag.nodes import Places, nodes
+from pipeline.dag.wiring import BEAM_ARGS
+from pipeline.runners.compiled import rules
+from pipeline.runners.compiled.parameters import (
+    DATA,
+    IMAGE,
+    PREFIX,
+    RELEASES,
+    SCHEMA,
+    SEED,
+    SERVING,
+    SPANS,
+    TABLES,
+    needed,
+)
+
+Target = Literal["kubeflow", "vertex"]
+TASK_MODULE = "pipeline.runners.compiled.task"
+_INPUT_BASE, _SCHEMA_FILE = "input_base", "schema_file"
+
+
+def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any]:
+    """Return the specification of the pipeline as a dictionary.
+
+    Raises:
+      UsageError: the configuration names no place for the files of a compiled pipeline.
+      SpecificationError: Kubeflow Pipelines would refuse the specification.
+    """
+    root = config.cluster.root
+    if root is None:
+        raise UsageError(
+            "cluster.root: a compiled pipeline keeps its files in a bucket; set it to a URI such as s3://bucket/"
+            + config.name
+        )
+    schemas = paths.schema_files(config, config_file)
+    defaults: dict[str, Any] = {
+        SEED: config.seed,
+        DATA: config.cluster.data or f"{root}/data",
+        IMAGE: config.cluster.image,
+        RELEASES: f"{root}/releases",
+        SERVING: f"{root}/serving",
+    }
+    if any(map(is_dated, config.data.paths.values())):
+        defaults[SPANS] = config.data.spans.canonical_json()
+    places = Places(
+        tables={table: TableSource(defaults[DATA], (path,)) for table, path in config.data.paths.items()},
+        releases=defaults[RELEASES],
+        serving=defaults[SERVING],
+        schemas={table: file.name for table, file in schemas.items()},
+    )
+    pipeline = tfx.dsl.Pipeline(
+        pipeline_name=config.name,
+        pipeline_root=f"{root}/pipeline",
+        components=nodes(config, places),
+        enable_cache=True,
+        beam_pipeline_args=list(BEAM_ARGS),
+    )
+    runner = KubeflowV2DagRunner(
+        KubeflowV2DagRunnerConfig(
+            default_image=f"{{{{$.inputs.parameters['{PREFIX}{IMAGE}']}}}}",
+            default_commands=["python", "-m", TASK_MODULE, "--target", target],
+            use_pipeline_spec_2_1=True,
+        )
+    )
+    spec = runner.run(pipeline, write_out=False)["pipelineSpec"]
+    spec["defaultPipelineRoot"] = f"{root}/pipeline"
+    _add_tables(spec, config)
+    _add_schemas(spec, schemas)
+    _remove_hooks(spec)
+    _set_caching(spec)
+    _add_runtime_parameters(spec, defaults)
+    rules.check(spec)
+    return spec
+
+
+def _add_tables(spec: dict[str, Any], config: Config) -> None:
+    """Give each node that reads a table the paths of all tables, from which its task chooses the files."""
+    for table in config.data.tables:
+        _add_constant(spec, node_ids.example_gen(table), TABLES, json.dumps({table: config.data.paths}))
+
+
+def _add_schemas(spec: dict[str, Any], schemas: dict[str, Path]) -> None:
+    """Give each node that imports a schema its content, since the cluster does not have the file."""
+    for table, file in schemas.items():
+        _add_constant(spec, node_ids.schema_gen(table), SCHEMA, file.read_text(encoding="utf-8"))
+
+
+def _remove_hooks(spec: dict[str, Any]) -> None:
+    """Remove the driver that TFX would run before the cache check: the tasks choose their files themselves."""
+    for executor in spec["deploymentSpec"]["executors"].values():
+        executor["container"].pop("lifecycle", None)
+
+
+def _set_caching(spec: dict[str, Any]) -> None:
+    """Cache no node that reads or writes a place that is no artifact, since a cache key does not see its content."""
+    for task in spec["root"]["dag"]["tasks"].values():
+        given = task.get("inputs", {}).get("parameters", {})
+        constants = {name: source["runtimeValue"]["constant"] for name, source in given.items()}
+        if _INPUT_BASE in constants or {RELEASES, SERVING} & ({*constants} | needed(constants)):
+            task["cachingOptions"] = {}
+
+
+def _add_runtime_parameters(spec: dict[str, Any], defaults: dict[str, Any]) -> None:
+    """Declare the runtime parameters with their defaults, and give each task those that it needs."""
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        given = task.setdefault("inputs", {}).setdefault("parameters", {})
+        constants = {each: source["runtimeValue"]["constant"] for each, source in given.items()}
+        if _INPUT_BASE in given:
+            given[_INPUT_BASE] = {"componentInputParameter": DATA}
+            wanted = {SPANS} & defaults.keys()
+        else:
+            wanted = needed(constants)
+        if RELEASES in given:
+            given[RELEASES] = {"componentInputParameter": RELEASES}
+        for parameter in sorted({IMAGE, *wanted}):
+            kind = "NUMBER_INTEGER" if parameter == SEED else "STRING"
+            _declare(spec, name, PREFIX + parameter, kind)
+            given[PREFIX + parameter] = {"componentInputParameter": parameter}
+    spec["root"]["inputDefinitions"] = {
+        "parameters": {
+            name: {"parameterType": "NUMBER_INTEGER" if name == SEED else "STRING", "defaultValue": value}
+            for name, value in defaults.items()
+        }
+    }
+
+
+def _add_constant(spec: dict[str, Any], task: str, name: str, value: str) -> None:
+    """Give a task one more constant, with the prefix of runtime parameters."""
+    _declare(spec, task, PREFIX + name, "STRING")
+    spec["root"]["dag"]["tasks"][task]["inputs"]["parameters"][PREFIX + name] = {"runtimeValue": {"constant": value}}
+
+
+def _declare(spec: dict[str, Any], task: str, name: str, kind: str) -> None:
+    """Declare one more parameter of the component of a task, and in the arguments of its container."""
+    component = spec["components"][spec["root"]["dag"]["tasks"][task]["componentRef"]["name"]]
+    definitions = component.setdefault("inputDefinitions", {})
+    definitions.setdefault("parameters", {})[name] = {"parameterType": kind}
+    container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
+    place = container["args"].index("--json_serialized_inputs_spec_args") + 1
+    container["args"][place] = json.dumps(definitions, sort_keys=True)

@@ -1,0 +1,137 @@
+"""The local folders of a task: what it reads is staged to them, and what it writes is published from them whole."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from components.table_example_gen.sources import TableSource, matching
+from core import files
+from core.storage import errors, uris
+from core.storage.storage import Expected, open_storage
+from pipeline.config import spans
+from pipeline.config.data import Spans
+from pipeline.runners.compiled.executor_input import mounted
+from pipeline.runners.compiled.parameters import SCHEMA, SPANS, TABLES
+
+
+class Staging:
+    """The folders of one task.
+
+    Args:
+      temporary: a folder that is deleted after the task.
+      mounts: the parent of the folders that Kubeflow's launcher copies artifacts to and from; None where the task has
+        to do so itself.
+    """
+
+    def __init__(self, temporary: Path, mounts: Path | None):
+        self._temporary, self._mounts = temporary, mounts
+        self._uris: dict[str, str] = {}  # folder -> the place that it stands for
+        self._written: dict[str, Path] = {}  # place -> the folder that is published to it, beside artifacts
+
+    def folder(self, place: str) -> Path:
+        """Return the folder that stands for an artifact's URI; with a launcher a path stands for itself."""
+        if self._mounts is not None:
+            folder = mounted(place, self._mounts) or Path(place)
+        else:
+            folder = self._temporary / "artifacts" / hashlib.sha256(place.encode()).hexdigest()[:16]
+        self._uris[str(folder)] = place
+        return folder
+
+    def fetch(self, place: str) -> None:
+        """Download an input, unless a launcher did. Raises: StorageError."""
+        if self._mounts is None:
+            try:
+                open_storage(place).download("", self.folder(place))
+            except errors.ObjectMissingError:  # an output without files, such as that of a Pusher that did not push
+                self.folder(place).mkdir(parents=True)
+
+    def remote(self, text: str) -> str:
+        """Return a text with the places in which the task's folders stand."""
+        for folder in sorted(self._uris, key=len, reverse=True):
+            text = text.replace(folder, self._uris[folder])
+        return text
+
+    def stage_parameters(self, parameters: dict[str, Any], run: dict[str, Any]) -> None:
+        """Replace the places in the parameters of a node by local files and folders.
+
+        Args:
+          parameters: the parameters of the node; changed in place.
+          run: the runtime parameters and further constants of the task.
+        Raises:
+          UsageError: no span is selected, or tables have different spans.
+          StorageError: the tables cannot be read.
+        """
+        if TABLES in run:
+            self._stage_table(parameters, run)
+        if SCHEMA in run:
+            file = self._temporary / "schema" / "schema.pbtxt"
+            file.parent.mkdir()
+            file.write_text(run[SCHEMA], encoding="utf-8")
+            parameters["schema_file"] = str(file)
+        if "push_destination" in parameters:
+            self._stage_push(parameters)
+
+    def _stage_table(self, parameters: dict[str, Any], run: dict[str, Any]) -> None:
+        """Choose the files of the table of a node, download them, and name them in its parameters."""
+        [(table, paths)] = json.loads(run[TABLES]).items()
+        base = parameters["input_base"]
+        selected = Spans.model_validate_json(run[SPANS]) if SPANS in run else Spans()
+        if uris.is_uri(base):
+            folder = self._temporary / "tables"
+            self._uris[str(folder)] = base
+            listed = {each.key: Expected(each.size) for each in open_storage(base).entries()}
+            for name in listed:  # empty files, from whose names the files of the table are chosen
+                file = uris.confined(folder, name)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.touch()
+            folder.mkdir(exist_ok=True)
+            source = spans.choose(paths, selected, str(folder), matching)[table]
+            names = {str(Path(file).relative_to(folder)) for file in source.files()}
+            open_storage(base).download("", folder, {name: listed[name] for name in sorted(names)})
+        else:
+            source = spans.choose(paths, selected, base, matching)[table]
+        _name_source(parameters, source)
+
+    def _stage_push(self, parameters: dict[str, Any]) -> None:
+        """Let a Pusher push to a local folder, which is published."""
+        destination = json.loads(parameters["push_destination"])
+        place = destination["filesystem"]["base_directory"]
+        if uris.is_uri(place):
+            folder = self._temporary / "pushed"
+            folder.mkdir()
+            self._uris[str(folder)] = place
+            self._written[place] = folder
+            destination["filesystem"]["base_directory"] = str(folder)
+            parameters["push_destination"] = json.dumps(destination)
+
+    def publish(self, places: Iterable[str]) -> None:
+        """Upload what the task has written, unless a launcher does. Raises: StorageError."""
+        if self._mounts is None:
+            for place in places:
+                open_storage(place).upload(self.folder(place), "")
+        for place, folder in self._written.items():
+            open_storage(place).upload(folder, "")
+
+    def write(self, text: str, place: str) -> None:
+        """Write a file to a path or a URI as a whole. Raises: StorageError."""
+        if uris.is_uri(place):
+            file = self._temporary / "written"
+            file.write_text(text, encoding="utf-8")
+            folder, _, name = place.rpartition("/")
+            open_storage(folder).upload(file, name)
+        else:
+            with files.replacing(place) as partial:
+                partial.write_text(text, encoding="utf-8")
+
+
+def _name_source(parameters: dict[str, Any], source: TableSource) -> None:
+    """Set the files of a table in the parameters of TableExampleGen, as its constructor does."""
+    config = json.loads(parameters["input_config"])
+    config["splits"][0]["pattern"] = "\n".join(source.patterns)
+    parameters |= {"input_base": source.base, "input_config": json.dumps(config)}
+    if source.spans:
+        custom = json.loads(parameters["custom_config"])
+        custom["custom_config"]["value"] |= {"spans": list(source.spans), "span": source.span}
+        parameters["custom_config"] = json.dumps(custom)
