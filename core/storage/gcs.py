@@ -103,7 +103,9 @@ class Gcs:
             from google.cloud import storage
 
             endpoint = os.environ.get("STORAGE_EMULATOR_HOST")
-            project = None if endpoint else os.environ.get("GOOGLE_CLOUD_PROJECT") or "none"  # needed by no request here
+            project = (
+                None if endpoint else os.environ.get("GOOGLE_CLOUD_PROJECT") or "none"
+            )  # needed by no request here
             self._clients[os.getpid()] = storage.Client(project=project)
         return self._clients[os.getpid()]
 
@@ -130,8 +132,8 @@ class Gcs:
         if isinstance(error, auth.TransportError | requests.RequestException | exceptions.RetryError):
             endpoint = os.environ.get("STORAGE_EMULATOR_HOST") or "storage.googleapis.com"
             raise errors.UnreachableError(
-                f"{place}: {endpoint} does not answer: {str(error)[:200]}. Check STORAGE_EMULATOR_HOST, the network and "
-                "the proxy"
+                f"{place}: {endpoint} does not answer: {str(error)[:200]}. Check STORAGE_EMULATOR_HOST, the network "
+                "and the proxy"
             ) from None
         if not isinstance(error, exceptions.GoogleAPICallError):
             raise error

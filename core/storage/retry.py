@@ -18,7 +18,7 @@ def within(seconds: float, attempt: Callable[[], Result]) -> Result:
     clients do not return at the same time.
 
     Raises:
-      StorageError: the error of the last attempt, with the number of attempts; or the first error that is not transient.
+      StorageError: the first error that is not transient; or the error of the last attempt, with their number.
     """
     begin, pause, attempts = time.monotonic(), _FIRST, 0
     while True:

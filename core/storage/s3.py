@@ -123,7 +123,7 @@ class S3:
             endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
             self._stores[patient] = S3Store(
                 self.bucket,
-                **({"endpoint": endpoint} if endpoint else {}),
+                config={"endpoint": endpoint} if endpoint else None,
                 client_options={"allow_http": endpoint.startswith("http://"), "timeout": "1h", "read_timeout": "60s"},
                 retry_config={
                     "max_retries": 5 if patient else 0,

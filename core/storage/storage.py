@@ -1,9 +1,10 @@
 """A place that holds objects: reading, conditional writing, listing, and transfers of folders."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -34,8 +35,8 @@ class Expected(NamedTuple):
 class Storage:
     """The objects below a place. All keys are relative to it.
 
-    Every operation is repeated for `seconds` after errors that pass (a busy store, a dropped connection), and raises one
-    of `core.storage.errors`.
+    Every operation is repeated for `seconds` after errors that pass (a busy store, a dropped connection), and raises
+    one of `core.storage.errors`.
 
     Args:
       place: the place, for messages.
@@ -111,7 +112,7 @@ class Storage:
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; missing ones are ignored."""
-        self._in_parallel([lambda key=key: self._driver.delete(self._full(key)) for key in keys])  # type: ignore[misc]
+        self._in_parallel([partial(self._driver.delete, self._full(key)) for key in keys])
 
     def upload(self, source: Path, key: str) -> None:
         """Upload a file, or all files of a folder, in parallel; existing objects are replaced.
@@ -130,15 +131,12 @@ class Storage:
             if not durable.is_plain(path):
                 raise StorageError(f"{path}: should be a regular file; found a link or a device. Replace it")
         sizes = {name: path.stat().st_size for name, path in local.items()}
-        work = [
-            lambda path=path, name=name: self._driver.send(path, self._full(name))  # type: ignore[misc]
-            for name, path in local.items()
-        ]
+        work = [partial(self._driver.send, path, self._full(name)) for name, path in local.items()]
         self._in_parallel(work, list(sizes.values()), f"upload to {self.place}")
         self.check(sizes, key)
 
     def check(self, sizes: Mapping[str, int], prefix: str = "") -> None:
-        """Check that objects exist with these sizes in bytes. Raises: IncompleteUploadError for the first that differs."""
+        """Check that objects exist with these sizes in bytes. Raises: IncompleteUploadError, which names the first."""
         found = {each.key: each.size for each in self.entries(prefix)}
         if prefix in sizes and prefix not in found:  # a single object is not below itself
             found[prefix] = self.stat(prefix).size
@@ -171,8 +169,8 @@ class Storage:
                 )
             expected = {each.key[start:]: Expected(each.size) for each in listed}
             tags = {each.key[start:]: each.tag for each in listed}
-        with files.replacing_folder(folder) as partial:
-            targets = {name: uris.confined(partial, name) for name in expected}
+        with files.replacing_folder(folder) as temporary:
+            targets = {name: uris.confined(temporary, name) for name in expected}
             for target in targets.values():
                 target.parent.mkdir(parents=True, exist_ok=True)
 
@@ -181,7 +179,7 @@ class Storage:
                 self._driver.fetch(self._full(key), targets[name], tags.get(name))
                 self._check_download(uris.joined(self.place, key), targets[name], expected)
 
-            work = [lambda name=name, each=each: fetch(name, each) for name, each in expected.items()]  # type: ignore[misc]
+            work = [partial(fetch, name, each) for name, each in expected.items()]
             self._in_parallel(work, [each.size for each in expected.values()], f"download of {self.place}")
 
     def _check_download(self, place: str, file: Path, expected: Expected) -> None:
@@ -195,7 +193,7 @@ class Storage:
                 f"{place}: is damaged, or was replaced while it was read: {problem}. Read it again, or write it again"
             )
 
-    def _in_parallel(self, work: list[Callable[[], None]], sizes: list[int] | None = None, what: str = "") -> None:
+    def _in_parallel(self, work: Sequence[Callable[[], None]], sizes: list[int] | None = None, what: str = "") -> None:
         """Do all of the work, each part with repetition; report the progress of long transfers; stop at an error."""
         sizes = sizes or [0] * len(work)
         begin = reported = time.monotonic()
