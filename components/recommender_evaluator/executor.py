@@ -137,8 +137,8 @@ class Test:
         """Return a context with the engine of the release in force. Raises: NotComparableError."""
         trusted = [Path(file) for file in self.settings.trusted_keys]
         # The release is found by its version, since the URI is outdated if the folder of releases was moved.
-        folder = Path(self.settings.releases, artifact.get_string_custom_property("version"))
-        return baseline_release.opened(folder, self.split, self.features, trusted)
+        version = artifact.get_string_custom_property("version")
+        return baseline_release.opened(self.settings.releases, version, self.split, self.features, trusted)
 
     def _slices(self, features: dict[str, Any]) -> list[str]:
         """Return the names in `settings.slices` that are keys of `features`."""

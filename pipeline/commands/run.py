@@ -153,7 +153,7 @@ def _dry_run(
     """Print what a run would do. Raises: UsageError if there is no node `--until`."""
     import tempfile
 
-    from core.release import reader
+    from core.release.store import open_store
     from pipeline.config import paths
     from pipeline.dag import plan
     from pipeline.runners import logs
@@ -170,7 +170,7 @@ def _dry_run(
         table: plan.Deliveries(config.data.paths[table], len(matched), sources[table].spans)
         for table, matched in files.items()
     }
-    release = reader.current(paths.releases_folder(config))
+    release = open_store(paths.releases_folder(config)).current()
     answer |= {
         "dry_run": True,
         "nodes": nodes,

@@ -13,7 +13,7 @@ from rich.table import Table
 from core import files, names, node_ids
 from core.errors import HeldBackError
 from core.printable import as_text, printable
-from core.release import reader
+from core.release.store import open_store
 from pipeline import report
 from pipeline.config import Config, paths
 from pipeline.lineage import records, views
@@ -195,7 +195,7 @@ def _shortest(path: Path) -> str:
 
 def _note(config: Config, version: str) -> str:
     """Return a note that says whether a release is in force and, if not, which one is."""
-    current = reader.current(paths.releases_folder(config))
+    current = open_store(paths.releases_folder(config)).current()
     if current == version:
         return "   (in force)"
     return (
