@@ -4,7 +4,7 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """Return an artifact type, since a task of a compiled pipeline imports it by its TYPE_NAME, `components.<Class>`."""
+    """Return an artifact type, which a task of a compiled pipeline imports by its TYPE_NAME, `components.<Class>`."""
     if name[:1].isupper():
         from components import types
 

@@ -39,6 +39,16 @@ class ReleaseError(TwostepError):
     """A release that is missing, damaged or cannot be published."""
 
 
+class StorageError(TwostepError):
+    """A place that could not be read or written; `core.storage.errors` has a class for each cause.
+
+    Attributes:
+      transient: whether the same request may succeed a little later.
+    """
+
+    transient = False
+
+
 class HeldBackError(TwostepError):
     """Models that were not released because a rule was not met; the message names the rule, the value and the bound."""
 

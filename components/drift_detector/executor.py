@@ -17,6 +17,7 @@ from core import names, progress
 from core.errors import DataError, ReleaseError
 from core.files import write_json
 from core.release import reader
+from core.release.store import open_store
 
 _MOST_SHOWN = 3  # the maximum number of findings in the line of progress
 
@@ -73,10 +74,11 @@ def _compare(
 
     Raises:
       ReleaseError: the release is missing or damaged, or not signed as it should be.
+      StorageError: the store could not be read.
     """
     findings, lacking = [], []
     trusted = [Path(file) for file in settings.trusted_keys]
-    with reader.reading(Path(settings.releases), version, trusted) as release:
+    with open_store(settings.releases).reading(version, trusted) as release:
         for table, columns in settings.columns.items():
             before = release / reader.STATISTICS / table / names.STATISTICS_FILE
             if not before.is_file():  # a release of an earlier version of twostep, or without this table

@@ -55,7 +55,7 @@ class DetectorSettings(Settings):
         description="Table -> column -> `values`: compare the values and the share of missing ones; `missing`: "
         "compare only the share of missing ones, as for keys, text and timestamps."
     )
-    releases: str = Field(description="The folder of the releases.")
+    releases: str = Field(description="The folder or URI of the releases.")
     trusted_keys: tuple[str, ...] = Field(
         (), description="Files of public keys, one of which must have signed a release; empty to accept unsigned ones."
     )

@@ -12,6 +12,7 @@ import numpy as np
 from core.errors import ReleaseError
 from core.queries import Queries
 from core.release import facts, reader
+from core.release.store import open_store
 from serving import models
 from serving.catalogue import Catalogue
 from serving.engine import TwoStep
@@ -23,32 +24,36 @@ class NotComparableError(Exception):
 
 
 @contextlib.contextmanager
-def opened(folder: Path, split: dict[str, Any], features: Features, trusted: Sequence[Path]) -> Iterator[TwoStep]:
+def opened(
+    releases: str | Path, version: str, split: dict[str, Any], features: Features, trusted: Sequence[Path]
+) -> Iterator[TwoStep]:
     """Yield the engine of a release, and protect the release from deletion until the block ends.
 
     Args:
-      folder: folder of the release.
+      releases: the folder or URI of the releases.
+      version: the version of the release.
       split: the settings of the present test split.
       features: the present features, which the queries hold.
       trusted: as for `core.release.reader.manifest`.
     Raises:
       NotComparableError: the release was evaluated under another split, so it may have been fitted on these test
-        events; it needs user features that the queries lack; or it cannot be read.
+        events; it needs user features that the queries lack; or it is damaged or not signed as it should be.
+      StorageError: the store could not be read.
     """
     try:
         modules = own_modules(features)
-        with reader.reading(folder.parent, folder.name, trusted) as path:
-            _check_split(folder.name, facts.of_manifest(reader.manifest_of(path, trusted)).split, split)
+        with open_store(releases).reading(version, trusted) as path:
+            _check_split(version, facts.of_manifest(reader.manifest_of(path, trusted)).split, split)
             settings = models.settings_of(path, modules, trusted)
             lacking = _lacking(settings.features, features)
             if lacking:
                 raise NotComparableError(
-                    f"release {folder.name} needs the user features {', '.join(lacking)}, which no longer exist or are "
+                    f"release {version} needs the user features {', '.join(lacking)}, which no longer exist or are "
                     "of another kind"
                 )
             yield models.of_release(path, modules, trusted)
     except ReleaseError as error:
-        raise NotComparableError(f"release {folder.name} cannot be read: {error}") from error
+        raise NotComparableError(f"release {version} cannot be read: {error}") from error
 
 
 def _check_split(version: str, before: Any, now: dict[str, Any]) -> None:

@@ -136,7 +136,7 @@ class Test:
     def release(self, version: str) -> Any:
         """Return a context with the engine of a release. Raises: NotComparableError."""
         trusted = [Path(file) for file in self.settings.trusted_keys]
-        return baseline_release.opened(Path(self.settings.releases, version), self.split, self.features, trusted)
+        return baseline_release.opened(self.settings.releases, version, self.split, self.features, trusted)
 
     def _slices(self, features: dict[str, Any]) -> list[str]:
         """Return the names in `settings.slices` that are keys of `features`."""

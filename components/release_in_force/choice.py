@@ -6,24 +6,23 @@ compared by the digests of their files, so the choice needs no ML Metadata.
 
 import logging
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 from core.errors import ReleaseError
-from core.release import reader
+from core.release.store import ReleaseStore
 
 
-def chosen(releases: Path, own: Mapping[str, Mapping[str, str]]) -> str | None:
+def chosen(releases: ReleaseStore, own: Mapping[str, Mapping[str, str]]) -> str | None:
     """Return the version of the release to compare with, None if there is none.
 
     A later run of the same artifacts gets the same answer, so its evaluators come from the cache.
 
     Args:
-      releases: the folder of the releases.
+      releases: the releases.
       own: a part of a release → path below it → SHA-256, of the artifacts of this run; not empty.
     """
     for version in _in_force(releases):
         try:
-            files = reader.manifest(releases, version)["files"]
+            files = releases.manifest(version)["files"]
         except ReleaseError as error:
             logging.warning("the release in force cannot be read: %s", error)
             return version  # the component that compares with it reports the error
@@ -32,16 +31,16 @@ def chosen(releases: Path, own: Mapping[str, Mapping[str, str]]) -> str | None:
     return None
 
 
-def _in_force(releases: Path) -> Iterator[str]:
+def _in_force(releases: ReleaseStore) -> Iterator[str]:
     """Yield the version in force, then older versions that were in force before it, latest first.
 
     Newer versions are left out, since they were rolled back.
     """
     try:
-        now = reader.current(releases)
+        now = releases.current()
         if now is not None:
             yield now
-            yield from (version for version in reader.earlier(releases) if version < now)
+            yield from (version for version in releases.earlier() if version < now)
     except ReleaseError as error:
         logging.warning("there is no release to compare with: %s", error)
 

@@ -37,7 +37,7 @@ class ReleaseInForce(base_component.BaseComponent):
     """A node that finds the release in force or, if that holds the artifacts of this run, the one in force before.
 
     Args:
-      releases: the folder of the releases.
+      releases: the folder or URI of the releases.
       code_digest: the digest of this component's code, part of the cache key.
       artifacts: the artifacts of this run that a release may hold, under the names of ReleasePusher's inputs: models,
         or the statistics of the tables.

@@ -15,6 +15,7 @@ from tfx.utils import path_utils
 from components.release_in_force.choice import chosen
 from core import files, names, progress
 from core.release import reader
+from core.release.store import open_store
 
 CHOSEN = "chosen"  # the parameter in which the driver hands the version to the executor
 _MODELS = {"retrieval_model": reader.RETRIEVAL, "ranking_model": reader.RANKING}
@@ -55,7 +56,7 @@ class Executor(base_executor.BaseExecutor):
 
 def _choice(inputs: dict[str, list[Artifact]], exec_properties: dict[str, Any]) -> str:
     """Return the version of the release to compare with, "" for none."""
-    return chosen(Path(exec_properties["releases"]), _own(inputs)) or ""
+    return chosen(open_store(exec_properties["releases"]), _own(inputs)) or ""
 
 
 def _own(inputs: dict[str, list[Artifact]]) -> dict[str, dict[str, str]]:

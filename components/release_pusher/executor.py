@@ -16,10 +16,12 @@ from tfx.utils import path_utils
 
 from components.release_pusher.settings import PusherSettings
 from core import names, progress
-from core.errors import ReleaseError
+from core.errors import ReleaseError, StorageError
 from core.files import read_json
-from core.release import reader, writer
+from core.release import reader
 from core.release.facts import Facts
+from core.release.store import ReleaseStore, open_store
+from core.storage import uris
 
 _REASON = "blessing_message"  # the property with the reason, named as that of TFX's Evaluator
 
@@ -36,7 +38,7 @@ class Executor(base_executor.BaseExecutor):
         """Publish the release and describe it in the output artifact; without a release, describe the reason there.
 
         Raises:
-          ReleaseError: the release could not be written, or `releases` is no folder of a mounted file system.
+          ReleaseError, StorageError: the release could not be written.
         """
         inputs = {
             key: artifact_utils.get_single_instance(artifacts) for key, artifacts in input_dict.items() if artifacts
@@ -50,21 +52,22 @@ class Executor(base_executor.BaseExecutor):
             release.set_string_custom_property("reason", reason)
             return
         settings = PusherSettings.model_validate_json(exec_properties["settings"])
-        folder, served, facts = _folder(settings.releases), _served(inputs), _facts(inputs, settings)
+        store, served, facts = open_store(settings.releases), _served(inputs), _facts(inputs, settings)
         signing_key = None if settings.signing_key is None else Path(settings.signing_key)
         with tempfile.TemporaryDirectory() as temporary:
             parts = _parts(inputs) | {reader.STATISTICS: _statistics(inputs, Path(temporary))}
-            version = writer.publish(folder, parts, facts.model_dump(mode="json"), served, signing_key=signing_key)
-        content_digest = reader.manifest(folder, version)["content_digest"]
+            version = store.publish(parts, facts.model_dump(mode="json"), served, signing_key=signing_key)
+        content_digest = store.manifest(version)["content_digest"]
         progress.report(f"release {version}")
-        _collect(folder, settings.keep, served)
+        _collect(store, settings.keep, served)
         # TFX's cache reuses an output while its URI exists. The URI is therefore that of the release, which may be
-        # deleted, instead of the artifact's own folder, which stays.
-        release.uri = str(folder / version)
+        # deleted, instead of the artifact's own folder, which stays. TFX cannot look for objects of a bucket.
+        if not uris.is_uri(settings.releases):
+            release.uri = store.address(version)
         release.set_int_custom_property("released", 1)
         release.set_string_custom_property("version", version)
         release.set_string_custom_property("content_digest", content_digest)
-        release.set_string_custom_property("path", release.uri)
+        release.set_string_custom_property("path", store.address(version))
 
 
 def _held_back(inputs: dict[str, Artifact]) -> str | None:
@@ -78,31 +81,21 @@ def _held_back(inputs: dict[str, Artifact]) -> str | None:
     return None
 
 
-def _folder(path: str) -> Path:
-    """Return the folder of the releases. Raises: ReleaseError for a URI."""
-    if "://" in path:
-        raise ReleaseError(
-            f"releases: should be a folder of a mounted file system with atomic rename; found {path!r}. "
-            "Mount the bucket or a volume and name the folder there."
-        )
-    return Path(path).absolute()
-
-
-def _collect(folder: Path, keep: int, served: dict[str, Path]) -> None:
+def _collect(store: ReleaseStore, keep: int, served: dict[str, Path]) -> None:
     """Delete old releases; log an error instead of raising it.
 
     Args:
-      folder: the folder of the releases.
+      store: the store of the releases.
       keep: the number of releases that are kept.
       served: step → the folder of its pushed model.
     """
     serving = next((path.parent.parent for path in served.values()), None)
     try:
-        deleted = writer.collect(folder, keep, serving)
-    except ReleaseError as error:  # the new release is complete; the next run deletes the old ones
+        deleted = store.collect(keep, serving)
+    except (ReleaseError, StorageError) as error:  # the new release is complete; the next run deletes the old ones
         logging.warning("old releases were not deleted: %s", error)
         return
-    logging.info("deleted old releases: %s", ", ".join(map(str, deleted)) or "none")
+    logging.info("deleted old releases: %s", ", ".join(deleted) or "none")
 
 
 def _served(inputs: dict[str, Artifact]) -> dict[str, Path]:

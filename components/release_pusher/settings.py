@@ -12,7 +12,7 @@ class PusherSettings(Settings):
     name: str = Field(description="The name of the recommender.")
     seed: int = Field(description="The seed of the run.")
     keep: int = Field(ge=1, description="The number of latest releases that are kept; older ones are deleted.")
-    releases: str = Field(description="The folder of the releases.")
+    releases: str = Field(description="The folder or URI of the releases.")
     signing_key: str | None = Field(
         None, description="The file of the private key that signs the release; null for no signature."
     )

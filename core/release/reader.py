@@ -106,10 +106,19 @@ def manifest_of(folder: Path, trusted: Sequence[Path] = (), todo: str = "Copy it
     """
     path = Path(folder) / names.MANIFEST_FILE
     try:
-        value = files.read_json(path)
+        content = path.read_bytes()
     except FileNotFoundError:
         raise ReleaseError(f"release {folder.name}: {path} is missing. {todo}") from None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        raise ReleaseError(f"{path}: cannot be read as a manifest in JSON: {error}. {todo}") from error
+    return parsed_manifest(content, path, trusted, todo)
+
+
+def parsed_manifest(content: bytes, path: str | Path, trusted: Sequence[Path] = (), todo: str = "") -> dict[str, Any]:
+    """Return the manifest that a file at `path` holds as `content`; see `manifest_of`. Raises: ReleaseError."""
+    try:
+        value = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ReleaseError(f"{path}: cannot be read as a manifest in JSON: {error}. {todo}") from error
     format_ = value.get("format") if isinstance(value, dict) else None
     if format_ != FORMAT:

@@ -44,28 +44,16 @@ def publish(
       ReleaseError: a part is missing or is not a regular file or folder, or writing failed. The release in force is
         unchanged.
     """
-    folder, created = Path(folder), (created or datetime.now(UTC)).astimezone(UTC)
-    _check_parts(parts)
+    folder = Path(folder)
+    check_parts(parts)
     with _writing(folder), _partial_folder(folder) as partial:
-        copied = _copy_parts(parts, partial)
-        content = reader.content_digest(copied)
-        version = f"{created:%Y%m%dT%H%M%SZ}-{content[:8]}"
-        manifest = {
-            "format": FORMAT,
-            "version": version,
-            "created": created.isoformat(timespec="seconds"),
-            "content_digest": content,
-            "files": copied,
-            "served": {step: pushed.relative_folder(folder, step, path) for step, path in (served or {}).items()},
-            "facts": facts,
-        }
-        manifest["seal"] = reader.seal(manifest)
-        if signing_key is not None:
-            manifest["signature"] = signing.sign(reader.sealed(manifest), signing_key)
-        durable.write_text(partial / names.MANIFEST_FILE, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+        copied = copy_parts(parts, partial)
+        relative = {step: pushed.relative_folder(folder, step, path) for step, path in (served or {}).items()}
+        manifest = write_manifest(partial, copied, facts, relative, created or datetime.now(UTC), signing_key)
+        version = manifest["version"]
         durable.sync_folders(partial)
         with locks.exclusive(folder / _LOCK):
-            _reveal(partial, folder, version, content)
+            _reveal(partial, folder, version, manifest["content_digest"])
             _put_in_force(folder, version)
     return version
 
@@ -221,7 +209,7 @@ def _hide(path: Path) -> bool:
 # ---- copying ----
 
 
-def _check_parts(parts: dict[str, Path]) -> None:
+def check_parts(parts: dict[str, Path]) -> None:
     """Check that all parts exist and are of the right kind. Raises: ReleaseError."""
     expected = {*FOLDERS, *FILES}
     if set(parts) != expected:
@@ -238,7 +226,7 @@ def _check_parts(parts: dict[str, Path]) -> None:
             raise ReleaseError(f"the part {name} of the release should be a SavedModel; {parts[name]} is empty")
 
 
-def _copy_parts(parts: dict[str, Path], target: Path) -> dict[str, dict[str, Any]]:
+def copy_parts(parts: dict[str, Path], target: Path) -> dict[str, dict[str, Any]]:
     """Copy all files; return path in the release → its sha256 and size."""
     separate = {Path(parts[name]).resolve() for name in FILES}
     sources = {name: Path(parts[name]) for name in FILES}
@@ -248,6 +236,41 @@ def _copy_parts(parts: dict[str, Path], target: Path) -> dict[str, dict[str, Any
             if source.resolve() not in separate:
                 sources[f"{part}/{name}"] = source
     return {name: _copy(source, target / name) for name, source in sorted(sources.items())}
+
+
+def write_manifest(
+    folder: Path,
+    copied: dict[str, dict[str, Any]],
+    facts: dict[str, Any],
+    served: dict[str, str],
+    created: datetime,
+    signing_key: Path | None,
+) -> dict[str, Any]:
+    """Write the manifest of a release into its folder, and return it.
+
+    Args:
+      folder: the folder with the files.
+      copied: path in the release → its sha256 and size, as `copy_parts` returns it.
+      facts, created, signing_key: as for `publish`.
+      served: step → the folder of its pushed model, relative to the folder of the releases.
+    Raises:
+      ReleaseError: the key cannot be read.
+    """
+    created, content = created.astimezone(UTC), reader.content_digest(copied)
+    manifest = {
+        "format": FORMAT,
+        "version": f"{created:%Y%m%dT%H%M%SZ}-{content[:8]}",
+        "created": created.isoformat(timespec="seconds"),
+        "content_digest": content,
+        "files": copied,
+        "served": served,
+        "facts": facts,
+    }
+    manifest["seal"] = reader.seal(manifest)
+    if signing_key is not None:
+        manifest["signature"] = signing.sign(reader.sealed(manifest), signing_key)
+    durable.write_text(folder / names.MANIFEST_FILE, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    return manifest
 
 
 def _copy(source: Path, target: Path) -> dict[str, Any]:

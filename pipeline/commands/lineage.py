@@ -55,7 +55,7 @@ def show(arguments: argparse.Namespace) -> int:
 
 def _trace(config: "Config", ref: str | None, forward: bool) -> "Lineage":
     """Return the lineage of `ref`, a release, an artifact or a file. Raises: UsageError if it is not recorded."""
-    from core.release import reader
+    from core.release.store import open_store
     from pipeline.config import paths
     from pipeline.lineage import records
 
@@ -67,7 +67,7 @@ def _trace(config: "Config", ref: str | None, forward: bool) -> "Lineage":
         return records.trace(store, int(number), "forward" if forward else "back")
     if ref is not None and (Path(ref).suffix or "/" in ref or Path(ref).is_file()):
         return records.trace(store, records.artifacts_of_file(store, ref), "forward")
-    version = ref if ref is not None else reader.current(paths.releases_folder(config))
+    version = ref if ref is not None else open_store(paths.releases_folder(config)).current()
     if version is None:
         raise UsageError(
             f"{paths.releases_folder(config)}: there is no release yet. Run the pipeline, or give artifact:ID"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UsageError
 from core.printable import printable
+from pipeline.commands.arguments import add_place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,9 +43,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     similar.add_argument("--item", metavar="ID", required=True, help="the id of an item")
     similar.set_defaults(func=_similar)
     for parser in (recommend, similar):
-        parser.add_argument(
-            "source", metavar="SOURCE", type=Path, help="the folder of a release or of releases, or a configuration"
-        )
+        add_place(parser, "source", "the folder or URI of a release or of releases, or a configuration")
         parser.add_argument("-k", type=int, default=10, help="the number of items (10)")
         parser.add_argument("--release", metavar="VERSION", help="the version; by default the release in force")
         parser.add_argument(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UsageError
 from core.printable import printable
-from pipeline.commands.arguments import add_config
+from pipeline.commands.arguments import add_place
 
 if TYPE_CHECKING:
+    from core.release.store import ReleaseStore
     from pipeline.commands.release_source import Source
 
 
@@ -31,7 +32,7 @@ def add_arguments(subparsers: Any) -> None:
         ("gc", _gc, None, "delete old releases and the pushed models that belong to no remaining release"),
     ):
         action = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
-        add_config(action, "the configuration, or the folder of the releases")
+        add_place(action, "config", "the configuration, or the folder or URI of the releases")
         if takes_version:
             action.add_argument("version", metavar="VERSION", nargs="?", help=takes_version)
         action.add_argument("--json", action="store_true", help="print JSON")
@@ -67,47 +68,43 @@ def _source(arguments: argparse.Namespace) -> "Source":
     return release_source.find(arguments.config)
 
 
-def _folder_of_releases(arguments: argparse.Namespace) -> Path:
-    """Return the folder of the releases. Raises: UsageError if the folder of one release was given."""
-    from core.release import reader
+def _store(source: "Source") -> "ReleaseStore":
+    """Return the store of a source. Raises: UsageError if the folder or URI of one release was given."""
+    from core.release import store
 
-    folder = _source(arguments).folder
-    if reader.is_release(folder):
-        raise UsageError(f"{folder} is the folder of one release. Give its parent, the folder of the releases")
-    return folder
+    if store.is_release(source.location):
+        raise UsageError(f"{source.location} is the folder of one release. Give its parent, the folder of the releases")
+    return store.open_store(source.location)
 
 
 def _list(arguments: argparse.Namespace) -> int:
     """Print the versions of the releases."""
-    from core.release import reader
-
-    folder = _folder_of_releases(arguments)
-    now, known = reader.current(folder), reader.versions(folder)
+    store = _store(_source(arguments))
+    now, known = store.current(), store.versions()
     if arguments.json:
         print(json.dumps({"current": now, "versions": known}, indent=2))
     elif known:
-        marks = {now: "  in force", next(iter(reader.earlier(folder)), None): "  in force before"}
+        marks = {now: "  in force", next(iter(store.earlier()), None): "  in force before"}
         print("\n".join(f"{version}{marks.get(version, '')}" for version in known))
     else:
-        print(f"{folder}: there is no release yet; `twostep run` makes one")
+        print(f"{store.location}: there is no release yet; `twostep run` makes one")
     return 0
 
 
 def _show(arguments: argparse.Namespace) -> int:
     """Print the content of the manifest of a release."""
-    from core.release import reader
-
     source = _source(arguments)
-    folder, manifest = source.folder, reader.manifest(source.folder, arguments.version, source.trusted)
+    store = _store(source)
+    manifest = store.manifest(arguments.version, source.trusted)
     if arguments.json:
         print(json.dumps(manifest, indent=2, sort_keys=True))
         return 0
-    in_force = manifest["version"] == reader.current(folder)
+    in_force = manifest["version"] == store.current()
     size = sum(file["size"] for file in manifest["files"].values())
     shown = {
         "version": manifest["version"] + (" (in force)" if in_force else ""),
         "created": manifest["created"],
-        "folder": str(folder / manifest["version"]),
+        "folder": store.address(manifest["version"]),
         "content digest": manifest["content_digest"],
         "files": f"{len(manifest['files']):,}, {size:,} bytes",
         "signed": "yes" if "signature" in manifest else "no",
@@ -119,11 +116,10 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _verify(arguments: argparse.Namespace) -> int:
     """Verify a release and print the result."""
-    from core.release import reader
-
     source = _source(arguments)
-    reader.verify(source.folder, arguments.version, source.trusted)
-    manifest = reader.manifest(source.folder, arguments.version, source.trusted)
+    store = _store(source)
+    store.verify(arguments.version, source.trusted)
+    manifest = store.manifest(arguments.version, source.trusted)
     if arguments.json:
         print(json.dumps({"version": manifest["version"], "files": len(manifest["files"]), "intact": True}, indent=2))
     else:
@@ -133,12 +129,10 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _rollback(arguments: argparse.Namespace) -> int:
     """Put another release in force and print it."""
-    from core.release import reader, writer
-
     source = _source(arguments)
-    folder = source.folder
-    before = reader.current(folder) if arguments.version is None else None
-    now = writer.rollback(folder, arguments.version, source.trusted)
+    store = _store(source)
+    before = store.current() if arguments.version is None else None
+    now = store.rollback(arguments.version, source.trusted)
     if arguments.json:
         print(json.dumps({"current": now}, indent=2))
     else:
@@ -148,21 +142,20 @@ def _rollback(arguments: argparse.Namespace) -> int:
 
 def _gc(arguments: argparse.Namespace) -> int:
     """Delete old releases and print them."""
-    from core.release import reader, writer
     from pipeline.config import paths
     from pipeline.config.model import Release
 
     source = _source(arguments)
-    folder, serving, keep = source.folder, None, Release().keep
+    store, serving, keep = _store(source), None, Release().keep
     if source.config is not None:
         serving, keep = paths.serving_folder(source.config), source.config.release.keep
     if arguments.keep is not None:
         keep = arguments.keep
-    known = reader.versions(folder)
-    deleted = writer.collect(folder, keep, serving, arguments.dry_run)
-    left = [version for version in known if folder / version not in deleted]
+    known = store.versions()
+    deleted = store.collect(keep, serving, arguments.dry_run)
+    left = [version for version in known if store.address(version) not in deleted]
     if arguments.json:
-        print(json.dumps({"deleted": list(map(str, deleted)), "left": left, "dry_run": arguments.dry_run}, indent=2))
+        print(json.dumps({"deleted": deleted, "left": left, "dry_run": arguments.dry_run}, indent=2))
         return 0
     verb, kept = ("would delete", "would be kept") if arguments.dry_run else ("deleted", "kept")
     print("\n".join([*(f"{verb} {path}" for path in deleted), f"{len(left):,} of {len(known):,} releases {kept}"]))

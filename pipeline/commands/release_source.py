@@ -14,32 +14,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """The folder that releases are read from, with the keys and modules that are trusted.
+    """The location that releases are read from, with the keys and modules that are trusted.
 
     Args:
-      folder: the folder of the releases, or of one release.
-      config: the configuration; None if a folder was given.
+      location: the folder or URI of the releases, or of one release.
+      config: the configuration; None if a folder or URI was given.
       trusted: files of public keys, with one of which a release must be signed; if empty, no signature is required.
       modules: the Python modules that may be imported for the feature kinds of a release.
     """
 
-    folder: Path
+    location: str | Path
     config: "Config | None" = None
     trusted: tuple[Path, ...] = ()
     modules: tuple[str, ...] = ()
 
 
-def find(path: Path, public_key: Path | None = None) -> Source:
-    """Return the source that a path names.
+def find(path: str | Path, public_key: Path | None = None) -> Source:
+    """Return the source that a path or URI names.
 
     Args:
-      path: a folder of releases, the folder of one release, or a configuration file.
+      path: a folder or URI of releases or of one release, or a configuration file.
       public_key: a file of a public key to trust beside those of the configuration.
     Raises:
       UsageError: the path does not exist, or the configuration has an error.
     """
     keys = () if public_key is None else (public_key,)
-    if path.is_dir():
+    if isinstance(path, str) or path.is_dir():
         return Source(path, trusted=keys)
     if not path.exists():
         raise UsageError(
@@ -56,7 +56,7 @@ def find(path: Path, public_key: Path | None = None) -> Source:
 
 @contextlib.contextmanager
 def reading(source: Source, version: str | None) -> Iterator[Path]:
-    """Yield the folder of a release after a check of its files, locked against deletion until the block ends.
+    """Yield the local folder of a release after a check of its files; nobody deletes it until the block ends.
 
     Args:
       source: the source, as returned by `find`.
@@ -64,16 +64,17 @@ def reading(source: Source, version: str | None) -> Iterator[Path]:
     Raises:
       UsageError: a version was given for the folder of one release.
       ReleaseError: there is no such release, or it is damaged or not signed with a trusted key.
+      StorageError: the URI could not be read.
     """
-    from core.release import reader
+    from core.release import store
 
-    if not reader.is_release(source.folder):
-        with reader.reading(source.folder, version, source.trusted) as folder:
+    if not store.is_release(source.location):
+        with store.open_store(source.location).reading(version, source.trusted) as folder:
             yield folder
         return
     if version is not None:
         raise UsageError(
-            f"--release: {source.folder} is the folder of one release. Omit the option, or give its parent"
+            f"--release: {source.location} is the folder of one release. Omit the option, or give its parent"
         )
-    with reader.reading_copy(source.folder, source.trusted) as folder:
+    with store.reading_copy(source.location, source.trusted) as folder:
         yield folder

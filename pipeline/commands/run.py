@@ -120,7 +120,7 @@ def _run(
     answer: dict[str, Any],
 ) -> None:
     """Run the pipeline, print its summary, and add the results to `answer`, the object that `--json` prints."""
-    from core.release import reader
+    from core.release.store import open_store
     from pipeline.config import list_lengths, paths
     from pipeline.lineage import records, views
     from pipeline.runners import local, retention, workers
@@ -146,7 +146,7 @@ def _run(
         retention.collect(store, paths.pipeline_root(config), config.keep_runs)
         outcome = RecordedOutcome(paths.metadata_file(config), progress.results)
         answer |= summary.facts(outcome, progress.results)
-        in_force = reader.current(paths.releases_folder(config))
+        in_force = open_store(paths.releases_folder(config)).current()
 
         def drawing(version: str) -> str:
             return views.as_svg(records.trace(store, records.release_artifact(store, version), "back"))
@@ -164,7 +164,7 @@ def _dry_run(
     """Print what a run would do. Raises: UsageError if there is no node `--until`."""
     import tempfile
 
-    from core.release import reader
+    from core.release.store import open_store
     from pipeline.config import paths
     from pipeline.dag import plan
     from pipeline.runners import logs
@@ -181,7 +181,7 @@ def _dry_run(
         table: plan.Deliveries(config.data.paths[table], len(matched), sources[table].spans)
         for table, matched in files.items()
     }
-    release = reader.current(paths.releases_folder(config))
+    release = open_store(paths.releases_folder(config)).current()
     answer |= {
         "dry_run": True,
         "nodes": nodes,

@@ -119,9 +119,9 @@ def run(
 
 def in_force(releases: str) -> str | None:
     """Return the version of the release in force in a folder or bucket."""
-    from core.release import reader
+    from core.release.store import open_store
 
-    return reader.current(Path(releases))
+    return open_store(releases).current()
 
 
 class BucketOutcome:

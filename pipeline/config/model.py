@@ -14,6 +14,7 @@ from components.event_joiner.settings import Split
 from core import mistakes
 from core.errors import UsageError
 from core.settings import Settings
+from core.storage import uris
 from pipeline.config import column_names, yaml_file
 from pipeline.config.cluster import Cluster
 from pipeline.config.data import Data
@@ -76,7 +77,11 @@ class Ranking(Settings):
 class Release(Settings):
     """The folder, retention and signatures of releases."""
 
-    folder: str = Field("releases", description="The folder of the releases, below `run_folder`.")
+    folder: str = Field(
+        "releases",
+        description="The folder of the releases, below `run_folder`; or a URI, `s3://BUCKET/PREFIX` or "
+        "`gs://BUCKET/PREFIX`.",
+    )
     keep: int = Field(
         5,
         ge=1,
@@ -97,8 +102,13 @@ class Release(Settings):
     @field_validator("folder")
     @classmethod
     def _one_name(cls, folder: str) -> str:
+        if uris.is_uri(folder):
+            try:
+                return str(uris.parse(folder))
+            except UsageError as error:
+                raise ValueError(str(error)) from None
         if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", folder):
-            raise ValueError("should be the name of a folder, of letters, digits and `_.-`")
+            raise ValueError("should be the name of a folder, of letters, digits and `_.-`, or a URI")
         return folder
 
     @model_validator(mode="after")

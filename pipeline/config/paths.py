@@ -7,6 +7,7 @@ from pathlib import Path
 from components.table_example_gen.sources import TableSource, folder_todo, matching
 from core import files, names
 from core.errors import UsageError
+from core.storage import uris
 from pipeline import datasets
 from pipeline.config import Config, spans
 
@@ -49,9 +50,9 @@ def log_folder(config: Config) -> Path:
     return run_folder(config) / "logs"
 
 
-def releases_folder(config: Config) -> Path:
-    """Return the folder of the releases."""
-    return run_folder(config) / config.release.folder
+def releases_folder(config: Config) -> str | Path:
+    """Return the folder of the releases; the URI, if one is configured."""
+    return config.release.folder if uris.is_uri(config.release.folder) else run_folder(config) / config.release.folder
 
 
 def report_file(config: Config) -> Path:

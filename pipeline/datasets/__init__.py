@@ -7,13 +7,13 @@ that the folder is complete.
 
 import difflib
 import importlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UsageError
+from core.files import cache_folder
 
 if TYPE_CHECKING:
     from pipeline.datasets.recipe import Recipe
@@ -31,13 +31,6 @@ class Description:
     columns: str
     terms: str
     is_cached: bool
-
-
-def cache_folder(name: str) -> Path:
-    """Return the folder of a dataset in `$TWOSTEP_CACHE`, else `$XDG_CACHE_HOME/twostep`, else `~/.cache/twostep`."""
-    if cache := os.environ.get("TWOSTEP_CACHE"):
-        return Path(cache) / name
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twostep" / name
 
 
 def find_recipe(name: str) -> "Recipe":

@@ -48,7 +48,7 @@ def release(world, tmp_path_factory):
 
 def test_it_answers_as_it_is_served(world, release):
     query_set = world.query_set([TRAIN], EVAL)
-    with baseline_release.opened(release, SPLIT, world.features, ()) as engine:
+    with baseline_release.opened(release.parent, release.name, SPLIT, world.features, ()) as engine:
         rows = baseline_release.recommend(engine, query_set, 10, world.catalogue)
         np.testing.assert_array_equal(rows, engine.recommend(query_set, 10)[0])
         first = baseline_release.retrieve(engine, query_set, 10, world.catalogue)
@@ -58,7 +58,7 @@ def test_it_answers_as_it_is_served(world, release):
 
 def test_over_a_later_catalogue_its_items_keep_their_identity_and_gone_ones_are_left_out(world, release):
     query_set = world.query_set([TRAIN], EVAL)
-    with baseline_release.opened(release, SPLIT, world.features, ()) as engine:
+    with baseline_release.opened(release.parent, release.name, SPLIT, world.features, ()) as engine:
         before = engine.recommend(query_set, 10)[0]
         gone = before[0, 0]
         order = np.array([row for row in reversed(range(len(world.ids))) if row != gone])
@@ -72,7 +72,10 @@ def test_over_a_later_catalogue_its_items_keep_their_identity_and_gone_ones_are_
 
 @pytest.mark.parametrize("split", [SPLIT | {"test": 0.2}, {"method": "leave_one_out"}])
 def test_another_split_is_refused_and_both_are_named(world, release, split):
-    with pytest.raises(NotComparableError) as caught, baseline_release.opened(release, split, world.features, ()):
+    with (
+        pytest.raises(NotComparableError) as caught,
+        baseline_release.opened(release.parent, release.name, split, world.features, ()),
+    ):
         pass
     for part in (release.name, "method temporal, test 0.1", f"method {split['method']}"):
         assert part in str(caught.value)
@@ -96,19 +99,19 @@ def test_a_user_feature_that_is_gone_or_of_another_kind_is_named(world, release,
     changed = {name: each.model_dump() for name, each in world.features.user.items() if name not in ("Age", "group")}
     changed |= {} if kind is None else {"Age": kind}
     features = Features.model_validate(world.features.model_dump() | {"user": changed})
-    opened = baseline_release.opened(release, SPLIT, features, ())
+    opened = baseline_release.opened(release.parent, release.name, SPLIT, features, ())
     with pytest.raises(NotComparableError, match="Age"), opened:
         pass
 
 
 def test_a_release_that_is_unsigned_or_damaged_is_not_comparable(world, release, tmp_path):
     _, public = signing.make_keys(tmp_path)
-    opened = baseline_release.opened(release, SPLIT, world.features, [public])
+    opened = baseline_release.opened(release.parent, release.name, SPLIT, world.features, [public])
     with pytest.raises(NotComparableError, match="signed"), opened:
         pass
     file = release / names.EVALUATION_FILE
     file.write_text(json.dumps({"changed": True}))
-    opened = baseline_release.opened(release, SPLIT, world.features, ())
+    opened = baseline_release.opened(release.parent, release.name, SPLIT, world.features, ())
     try:
         with pytest.raises(NotComparableError, match=r"evaluation\.json.*damaged"), opened:
             pass

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import release_parts
 
-from core import names
 from core.release import reader, writer
 
 NOON = datetime(2025, 1, 31, 12, tzinfo=UTC)
@@ -24,32 +24,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def make_parts() -> Callable[..., dict[str, Path]]:
     """Return a function that writes the files of a release; `text` is the content of the retrieval model."""
-
-    def make(folder: Path, text: str = "one") -> dict[str, Path]:
-        content = {
-            "model/saved_model.pb": text,
-            "model/variables/variables.index": "weights",
-            "ranker/saved_model.pb": "ranker",
-            "index/items.faiss": "vectors",
-            f"index/{names.CATALOGUE_FILE}": "catalogue",
-            "users/00000-of-00001.arrow": "users",
-            f"statistics/items/{names.STATISTICS_FILE}": "statistics",
-            names.EVALUATION_FILE: "{}",
-        }
-        for name, value in content.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_text(value)
-        return {
-            reader.RETRIEVAL: folder / "model",
-            reader.INDEX: folder / "index",
-            reader.RANKING: folder / "ranker",
-            names.USERS_FOLDER: folder / "users",
-            reader.STATISTICS: folder / "statistics",
-            names.CATALOGUE_FILE: folder / "index" / names.CATALOGUE_FILE,
-            names.EVALUATION_FILE: folder / names.EVALUATION_FILE,
-        }
-
-    return make
+    return release_parts.make_parts
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import pytest
 from components.release_in_force.choice import chosen
 from core import files, names
 from core.release import reader, writer
+from core.release.store import open_store
 
 
 class Releases:
@@ -37,7 +38,7 @@ class Releases:
             f"{reader.STATISTICS}/{table}": {names.STATISTICS_FILE: self._digest(content)}
             for table, content in deliveries.items()
         }
-        return chosen(self.folder, own)
+        return chosen(open_store(self.folder), own)
 
     def _digest(self, content):
         file = self.parts.parent / "content"
@@ -62,7 +63,7 @@ def test_the_models_of_this_run_are_not_compared_with_themselves(releases):
 def test_a_model_with_one_more_file_is_another_model(releases):
     version = releases.publish("r1", "k1")
     own = {reader.RETRIEVAL: {"model": releases._digest("r1"), "more": releases._digest("")}}
-    assert chosen(releases.folder, own) == version
+    assert chosen(open_store(releases.folder), own) == version
 
 
 def test_the_release_in_force_is_found_and_for_its_own_models_the_one_before(releases):

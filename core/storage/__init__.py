@@ -1,0 +1,1 @@
+"""Storage by URI: local folders, S3 and Google Cloud Storage behind one interface."""
