@@ -8,7 +8,7 @@ from tfx.dsl.components.base import base_component, executor_spec
 from tfx.types import standard_artifacts, system_executions
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.release_pusher.executor import Executor
+from components.release_pusher.executor import LINEAGE, Executor
 from components.release_pusher.settings import PusherSettings
 from components.types import CandidateIndex, RecommenderEvaluation, Release
 from core import names
@@ -20,6 +20,7 @@ class ReleasePusherSpec(ComponentSpec):
     PARAMETERS = {  # noqa: RUF012 - TFX's form
         "settings": ExecutionParameter(type=str),
         "code_digest": ExecutionParameter(type=str),
+        LINEAGE: ExecutionParameter(type=str, optional=True),  # set by what runs the node, after the cache check
     }
     INPUTS = {  # noqa: RUF012
         "retrieval_model": ChannelParameter(type=standard_artifacts.Model),

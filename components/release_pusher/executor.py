@@ -3,6 +3,7 @@
 import core.tf  # noqa: F401  before TFX, which imports TensorFlow
 
 # isort: split
+import json
 import logging
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ from core.release.facts import Facts
 from core.release.store import ReleaseStore, open_store
 from core.storage import uris
 
+LINEAGE = "lineage"  # the parameter with the lineage of the inputs, as JSON
 _REASON = "blessing_message"  # the property with the reason, named as that of TFX's Evaluator
 
 
@@ -52,7 +54,11 @@ class Executor(base_executor.BaseExecutor):
             release.set_string_custom_property("reason", reason)
             return
         settings = PusherSettings.model_validate_json(exec_properties["settings"])
-        store, served, facts = open_store(settings.releases), _served(inputs), _facts(inputs, settings)
+        store, served, facts = (
+            open_store(settings.releases),
+            _served(inputs),
+            _facts(inputs, settings, exec_properties.get(LINEAGE)),
+        )
         signing_key = None if settings.signing_key is None else Path(settings.signing_key)
         with tempfile.TemporaryDirectory() as temporary:
             parts = _parts(inputs) | {reader.STATISTICS: _statistics(inputs, Path(temporary))}
@@ -132,7 +138,7 @@ def _evaluation_file(inputs: dict[str, Artifact]) -> Path:
     return Path(inputs["evaluation"].uri) / names.EVALUATION_FILE
 
 
-def _facts(inputs: dict[str, Artifact], settings: PusherSettings) -> Facts:
+def _facts(inputs: dict[str, Artifact], settings: PusherSettings, lineage: str | None) -> Facts:
     """Return the facts about the release that its manifest records."""
     file = _evaluation_file(inputs)
     evaluation = read_json(file) if file.is_file() else {}  # `publish` raises if it is missing
@@ -143,4 +149,5 @@ def _facts(inputs: dict[str, Artifact], settings: PusherSettings) -> Facts:
         metrics=evaluation.get("headline", {}),
         split=evaluation.get("split"),
         ml_metadata={key: artifact.id for key, artifact in sorted(inputs.items())},
+        lineage=json.loads(lineage) if lineage else {},
     )

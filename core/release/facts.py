@@ -16,6 +16,9 @@ class Facts(Settings):
     metrics: dict[str, dict[str, float]] = Field(default_factory=dict, description="Step -> metric -> mean on test.")
     split: dict[str, Any] | None = Field(None, description="The settings that decided which events were test.")
     ml_metadata: dict[str, int] = Field(default_factory=dict, description="Input of ReleasePusher -> artifact id.")
+    lineage: dict[str, Any] = Field(
+        default_factory=dict, description="The executions and artifacts that the release was made from."
+    )
     serving: dict[str, Any] = Field(
         default_factory=dict, description="The serving settings, which `serving.settings.read` checks."
     )

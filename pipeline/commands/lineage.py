@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from core.errors import UsageError
 from core.printable import one_line
-from pipeline.commands.arguments import add_config
+from pipeline.commands.arguments import add_place
 
 if TYPE_CHECKING:
+    from pipeline.commands.release_source import Source
     from pipeline.config import Config
-    from pipeline.lineage.records import Lineage
+    from pipeline.lineage.graph import Lineage
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
@@ -23,7 +24,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         description="Print the artifacts, nodes and source files that a release or another artifact was made from. "
         "With --forward or a source file, print the artifacts and nodes that were made from it.",
     )
-    add_config(parser)
+    add_place(parser, "source", "a configuration, or the folder or URI of a release or of releases")
     parser.add_argument(
         "ref",
         metavar="REF",
@@ -40,10 +41,17 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
 def show(arguments: argparse.Namespace) -> int:
     """Trace and print the lineage."""
     from core.files import replacing
-    from pipeline import config
+    from core.release.store import open_store
+    from pipeline.commands import release_source
+    from pipeline.config import paths
     from pipeline.lineage import views
 
-    lineage = _trace(config.load(arguments.config), arguments.ref, arguments.forward)
+    source = release_source.find(arguments.source)
+    config, releases = source.config, open_store(source.location)
+    if config is not None and (paths.metadata_file(config).is_file() or not releases.versions()):
+        lineage = _recorded(config, arguments.ref, arguments.forward)
+    else:
+        lineage = _of_release(source, arguments.ref, arguments.forward)
     text = getattr(views, f"as_{arguments.format}")(lineage)
     if arguments.output is None:
         sys.stdout.write(text)
@@ -53,7 +61,28 @@ def show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _trace(config: "Config", ref: str | None, forward: bool) -> "Lineage":
+def _of_release(source: "Source", ref: str | None, forward: bool) -> "Lineage":
+    """Return the lineage in the manifest of a release, which needs no ML Metadata.
+
+    Raises:
+      UsageError: something else than a release is to be traced, or the manifest holds no lineage.
+      ReleaseError, StorageError: the release cannot be read.
+    """
+    from core.release import reader
+    from pipeline.commands import release_source
+    from pipeline.lineage import graph
+
+    if forward or (ref is not None and not reader.VERSION.fullmatch(ref)):
+        raise UsageError(
+            "only the lineage of a release can be told from its manifest. Give its version, or a configuration with a "
+            "run folder to trace artifacts and files"
+        )
+    with release_source.reading(source, ref) as folder:
+        manifest = reader.manifest_of(folder, source.trusted)
+    return graph.of_release(manifest, f"{source.location}/{manifest['version']}")
+
+
+def _recorded(config: "Config", ref: str | None, forward: bool) -> "Lineage":
     """Return the lineage of `ref`, a release, an artifact or a file. Raises: UsageError if it is not recorded."""
     from core.release.store import open_store
     from pipeline.config import paths

@@ -4,80 +4,16 @@ This module imports ML Metadata, but neither TensorFlow nor TFX.
 """
 
 import contextlib
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from core.errors import UsageError
 from core.names import RELEASE_TYPE
-
-Direction = Literal["back", "forward"]
-VERSION = "version"  # custom property of a release
-SOURCES = "sources"  # custom property of a table's Examples: JSON list of {file, sha256, rows}
-# Inputs with this prefix are baselines of a comparison: they are shown, but their own lineage is not traced.
-COMPARED_WITH = "baseline"
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file that a table was read from."""
-
-    file: str
-    sha256: str = ""
-    rows: int | None = None
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """An output of a node, with its custom properties and the source files that it was read from."""
-
-    id: int
-    type: str
-    uri: str
-    created: str
-    properties: dict[str, Any] = field(default_factory=dict)
-    sources: tuple[Source, ...] = ()
-
-
-@dataclass(frozen=True)
-class Execution:
-    """An execution of a node; cached executions are omitted."""
-
-    id: int
-    node: str
-    state: str
-    started: str
-    seconds: float
-    inputs: tuple[int, ...]
-    outputs: tuple[int, ...]
-    compared_with: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """The lineage of the root artifacts; the edges are the input and output ids of the executions."""
-
-    direction: Direction
-    roots: tuple[int, ...]
-    artifacts: dict[int, Artifact]
-    executions: dict[int, Execution]
-
-    def maker(self, artifact_id: int) -> Execution | None:
-        """Return the execution that produced an artifact."""
-        return next((each for each in self.executions.values() if artifact_id in each.outputs), None)
-
-    def next(self, artifact_id: int) -> list[int]:
-        """Return the ids of the artifacts that an artifact was made from; if forward, of those made from it."""
-        if self.direction == "back":
-            maker = self.maker(artifact_id)
-            ids: Iterable[int] = maker.inputs if maker else ()
-        else:
-            ids = (out for each in self.executions.values() if artifact_id in each.inputs for out in each.outputs)
-        return [each for each in dict.fromkeys(ids) if each in self.artifacts]
+from core.times import utc
+from pipeline.lineage.graph import COMPARED_WITH, SOURCES, VERSION, Artifact, Direction, Execution, Lineage, sources_of
 
 
 def open_store(file: Path) -> Any:
@@ -185,7 +121,7 @@ def artifacts_of_file(store: Any, file: str | Path) -> list[int]:
     path = Path(file).absolute()
     ids, known = [], set()
     for artifact in store.get_artifacts():
-        for source in _sources(_properties(artifact)):
+        for source in sources_of(_properties(artifact)):
             known.add(source.file)
             # The recorded path is relative to the folder of the tables, or absolute.
             if path == Path(source.file) or path.as_posix().endswith("/" + source.file.lstrip("/")):
@@ -258,7 +194,7 @@ def _execution(
         id=proto.id,
         node=_node(store, proto),
         state=mlmd.Execution.State.Name(proto.last_known_state),
-        started=_time(began),
+        started=utc(began / 1000),
         seconds=round(max(0, ended - began) / 1000, 3),
         inputs=tuple(sorted(inputs.get(proto.id, ()))),
         outputs=tuple(sorted(outputs.get(proto.id, ()))),
@@ -277,9 +213,9 @@ def _node(store: Any, execution: Any) -> str:
 def _artifact(proto: Any, type_name: str) -> Artifact:
     """Return an artifact of ML Metadata."""
     properties = _properties(proto)
-    sources = tuple(_sources(properties))
+    sources = tuple(sources_of(properties))
     shown = {name: value for name, value in properties.items() if name != SOURCES and value != ""}
-    return Artifact(proto.id, type_name, proto.uri, _time(proto.create_time_since_epoch), shown, sources)
+    return Artifact(proto.id, type_name, proto.uri, utc(proto.create_time_since_epoch / 1000), shown, sources)
 
 
 def _properties(artifact: Any) -> dict[str, Any]:
@@ -296,19 +232,6 @@ def _value(value: Any) -> Any:
     from google.protobuf.json_format import MessageToDict
 
     return MessageToDict(content)
-
-
-def _sources(properties: dict[str, Any]) -> list[Source]:
-    """Return the source files in custom properties."""
-    text = properties.get(SOURCES)
-    if not text:
-        return []
-    return [Source(each["file"], each.get("sha256", ""), each.get("rows")) for each in json.loads(text)]
-
-
-def _time(milliseconds: int) -> str:
-    """Format a timestamp in UTC."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
 
 
 def latest_output(store: Any, node: str, output: str) -> Path:

@@ -3,11 +3,11 @@
 import html
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from core.names import RELEASE_TYPE
 from core.printable import printable
-from pipeline.lineage.records import VERSION, Artifact, Lineage, Source
+from pipeline.lineage.graph import VERSION, Artifact, Lineage, Source, to_json
 
 # Sizes of the drawing in pixels.
 _LINE, _CHARACTER, _PADDING, _GAP_X, _GAP_Y = 16, 7.0, 10, 18, 36
@@ -17,13 +17,7 @@ _MAX_FILES = 4  # the number of source files that the box of a table names
 
 def as_json(lineage: Lineage) -> str:
     """Return the lineage as a JSON object with `direction`, `roots`, `artifacts` and `executions`."""
-    value = {
-        "direction": lineage.direction,
-        "roots": lineage.roots,
-        "artifacts": [asdict(each) for each in lineage.artifacts.values()],
-        "executions": [asdict(each) for each in lineage.executions.values()],
-    }
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(to_json(lineage), indent=2, ensure_ascii=False) + "\n"
 
 
 def as_text(lineage: Lineage) -> str:

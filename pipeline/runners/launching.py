@@ -9,8 +9,11 @@ from typing import Any
 from tfx.orchestration import metadata
 from tfx.orchestration.portable import data_types
 from tfx.orchestration.portable.base_executor_operator import BaseExecutorOperator
+from tfx.orchestration.portable.launcher import DEFAULT_EXECUTOR_OPERATORS
 from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2
 
+from components.release_pusher.executor import LINEAGE
+from core import node_ids
 from pipeline.runners.workers import Workers
 
 
@@ -41,8 +44,12 @@ class SharedStore(metadata.Metadata):
             self._lock.release()
 
 
-class WorkerOperator(BaseExecutorOperator):
-    """An operator of the launcher that runs an executor in a worker."""
+class Operator(BaseExecutorOperator):
+    """An operator of the launcher that runs an executor in a worker, or in this process.
+
+    It hands ReleasePusher the lineage of its inputs. That is no parameter of the node, since a parameter would be part
+    of the cache key.
+    """
 
     SUPPORTED_EXECUTOR_SPEC_TYPE = (
         executable_spec_pb2.PythonClassExecutableSpec,
@@ -55,24 +62,37 @@ class WorkerOperator(BaseExecutorOperator):
         executor_spec: Any,
         platform_config: Any = None,
         *,
-        workers: Workers,
+        workers: Workers | None,
         on_report: Callable[[str], None],
+        lineage: Callable[[list[int]], str],
     ):
         super().__init__(executor_spec, platform_config)
-        self._workers, self._on_report = workers, on_report
+        self._workers, self._on_report, self._lineage = workers, on_report, lineage
 
     def run_executor(self, execution_info: data_types.ExecutionInfo) -> execution_result_pb2.ExecutorOutput:
         """Run the executor. Raises: TwostepError if it fails, WorkerLostError if the worker ends."""
+        if execution_info.pipeline_node.node_info.id == node_ids.RELEASE_PUSHER:
+            ids = [artifact.id for artifacts in execution_info.input_dict.values() for artifact in artifacts]
+            execution_info.exec_properties[LINEAGE] = self._lineage(ids)
+        if self._workers is None:
+            operator = DEFAULT_EXECUTOR_OPERATORS[type(self._executor_spec)](self._executor_spec, self._platform_config)
+            return operator.run_executor(execution_info)
         output = self._workers.run(self._executor_spec, execution_info.to_proto(), self._on_report)
         return execution_result_pb2.ExecutorOutput.FromString(output)
 
 
-def operators(workers: Workers | None, on_report: Callable[[str], None]) -> dict[Any, Any] | None:
-    """Return the type of executor → a function that makes its operator; None for the operators of TFX."""
-    if workers is None:
-        return None
+def operators(
+    workers: Workers | None, on_report: Callable[[str], None], lineage: Callable[[list[int]], str]
+) -> dict[Any, Any]:
+    """Return the type of executor → a function that makes its operator.
 
-    def operator(**arguments: Any) -> WorkerOperator:
-        return WorkerOperator(**arguments, workers=workers, on_report=on_report)
+    Args:
+      workers: the workers; None to run executors in this process.
+      on_report: called with each progress report of a worker.
+      lineage: returns the lineage of artifacts, by their ids, as JSON.
+    """
 
-    return dict.fromkeys(WorkerOperator.SUPPORTED_EXECUTOR_SPEC_TYPE, operator)
+    def operator(**arguments: Any) -> Operator:
+        return Operator(**arguments, workers=workers, on_report=on_report, lineage=lineage)
+
+    return dict.fromkeys(Operator.SUPPORTED_EXECUTOR_SPEC_TYPE, operator)

@@ -7,6 +7,7 @@ import core.tf  # noqa: F401 - before TFX, which imports TensorFlow
 
 import contextlib
 import datetime
+import json
 import logging
 import shutil
 import sys
@@ -19,7 +20,7 @@ from typing import Any
 from core import progress
 from core.errors import TwostepError
 from pipeline.dag.plan import needed_by
-from pipeline.lineage import records
+from pipeline.lineage import graph, records
 from pipeline.runners.failures import explained
 from pipeline.runners.ordering import side_by_side
 from pipeline.runners.progress import NodeResult, Progress, State
@@ -178,6 +179,10 @@ def _run_node(
         raise_if_stopped()
         reporter.update(node_id, text)
 
+    def lineage(artifact_ids: list[int]) -> str:
+        with store as opened:
+            return json.dumps(graph.to_json(records.trace(opened.store, artifact_ids)))
+
     logging.info("---- %s ----", node_id)
     began = time.monotonic()
     try:
@@ -190,7 +195,7 @@ def _run_node(
                 pipeline_runtime_spec=ir.runtime_spec,
                 executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
                 custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-                custom_executor_operators=launching.operators(workers, on_report),
+                custom_executor_operators=launching.operators(workers, on_report, lineage),
             ).launch()
             execution_id = info.execution_id if info is not None else None
             state, outputs = _outcome(store, node_id, execution_id)

@@ -10,7 +10,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 
 from core.errors import UsageError
 from core.names import RELEASE_TYPE
-from pipeline.lineage import records, views
+from pipeline.lineage import graph, records, views
 
 
 class Recorder:
@@ -134,7 +134,7 @@ def test_the_text_shows_a_subtree_once(recorder, ids):
 
 def test_a_file_s_name_is_printed_as_text(recorder, ids, tmp_path):
     found = records.trace(recorder.store, records.artifacts_of_file(recorder.store, tmp_path / "users.parquet"))
-    users = replace(found.artifacts[ids["users"]], sources=(records.Source("[bold]x\x1b[2J.csv"),))
+    users = replace(found.artifacts[ids["users"]], sources=(graph.Source("[bold]x\x1b[2J.csv"),))
     text = views.as_text(replace(found, artifacts={**found.artifacts, ids["users"]: users}))
     assert "file [bold]x\\x1b[2J.csv" in text
     assert "\x1b" not in text

@@ -11,7 +11,8 @@ from typing import Any
 
 from pipeline.runners.compiled.parameters import PREFIX, applied
 
-_ADDED = ("display_name", "store_session_info")  # metadata that Kubeflow adds to artifacts
+# Metadata that TFX does not get: what Kubeflow adds to artifacts, and their lineage.
+_OTHER = ("display_name", "store_session_info", "lineage")
 _SCHEMES = ("gs", "s3", "minio")
 
 
@@ -49,7 +50,7 @@ def mend(executor_input: dict[str, Any], inputs_spec: Mapping[str, Any], local: 
         for _, artifact in artifacts(executor_input, side):
             artifact["uri"] = local(artifact["uri"])
             metadata = artifact.get("metadata", {})
-            artifact["metadata"] = {key: _plain(value) for key, value in metadata.items() if key not in _ADDED}
+            artifact["metadata"] = {key: _plain(value) for key, value in metadata.items() if key not in _OTHER}
     inputs = executor_input.setdefault("inputs", {})
     inputs["parameterValues"], run = applied(inputs.get("parameterValues", {}))
     return run

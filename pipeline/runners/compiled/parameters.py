@@ -12,7 +12,7 @@ from typing import Any
 PREFIX = "run-"
 SEED, DATA, SPANS, IMAGE, RELEASES, SERVING = "seed", "data", "spans", "image", "releases", "serving"
 # Constants that a task needs beside its node's own parameters.
-TABLES, SCHEMA = "tables", "schema"
+TABLES, SCHEMA, NODE = "tables", "schema", "node"
 
 _KEYS = {SEED: "seed", RELEASES: "releases", SERVING: "base_directory"}  # runtime parameter -> the setting that it sets
 

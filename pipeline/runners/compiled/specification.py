@@ -25,6 +25,7 @@ from pipeline.runners.compiled import rules
 from pipeline.runners.compiled.parameters import (
     DATA,
     IMAGE,
+    NODE,
     PREFIX,
     RELEASES,
     SCHEMA,
@@ -85,6 +86,8 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
     )
     spec = runner.run(pipeline, write_out=False)["pipelineSpec"]
     spec["defaultPipelineRoot"] = f"{root}/pipeline"
+    for name in spec["root"]["dag"]["tasks"]:
+        _add_constant(spec, name, NODE, name)
     _add_tables(spec, config)
     _add_schemas(spec, schemas)
     _remove_hooks(spec)
@@ -116,7 +119,7 @@ def _set_caching(spec: dict[str, Any]) -> None:
     """Cache no node that reads or writes a place that is no artifact, since a cache key does not see its content."""
     for task in spec["root"]["dag"]["tasks"].values():
         given = task.get("inputs", {}).get("parameters", {})
-        constants = {name: source["runtimeValue"]["constant"] for name, source in given.items()}
+        constants = _constants(given)
         if _INPUT_BASE in constants or {RELEASES, SERVING} & ({*constants} | needed(constants)):
             task["cachingOptions"] = {}
 
@@ -125,7 +128,7 @@ def _add_runtime_parameters(spec: dict[str, Any], defaults: dict[str, Any]) -> N
     """Declare the runtime parameters with their defaults, and give each task those that it needs."""
     for name, task in spec["root"]["dag"]["tasks"].items():
         given = task.setdefault("inputs", {}).setdefault("parameters", {})
-        constants = {each: source["runtimeValue"]["constant"] for each, source in given.items()}
+        constants = _constants(given)
         if _INPUT_BASE in given:
             given[_INPUT_BASE] = {"componentInputParameter": DATA}
             wanted = {SPANS} & defaults.keys()
@@ -145,10 +148,16 @@ def _add_runtime_parameters(spec: dict[str, Any], defaults: dict[str, Any]) -> N
     }
 
 
+def _constants(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the constants among the parameters of a task."""
+    return {name: source["runtimeValue"]["constant"] for name, source in given.items() if "runtimeValue" in source}
+
+
 def _add_constant(spec: dict[str, Any], task: str, name: str, value: str) -> None:
     """Give a task one more constant, with the prefix of runtime parameters."""
     _declare(spec, task, PREFIX + name, "STRING")
-    spec["root"]["dag"]["tasks"][task]["inputs"]["parameters"][PREFIX + name] = {"runtimeValue": {"constant": value}}
+    given = spec["root"]["dag"]["tasks"][task].setdefault("inputs", {}).setdefault("parameters", {})
+    given[PREFIX + name] = {"runtimeValue": {"constant": value}}
 
 
 def _declare(spec: dict[str, Any], task: str, name: str, kind: str) -> None:

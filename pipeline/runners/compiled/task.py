@@ -9,17 +9,22 @@ executor sees local folders in both cases.
 """
 
 import argparse
+import copy
 import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from core import node_ids
 from core.errors import TwostepError
 from core.printable import shown
-from pipeline.runners.compiled import executor_input
+from pipeline.lineage import graph
+from pipeline.runners.compiled import executor_input, task_lineage
+from pipeline.runners.compiled.parameters import NODE
 from pipeline.runners.compiled.staging import Staging
 
 MOUNTS = "TWOSTEP_MOUNTS"
@@ -51,6 +56,8 @@ def _run(arguments: argparse.Namespace, beam: list[str]) -> None:
     inputs_spec = json.loads(arguments.json_serialized_inputs_spec_args)
     uris = {key: artifact["uri"] for key, artifact in executor_input.artifacts(given, "outputs")}
     output_place = given["outputs"]["outputFile"]
+    began, lineage = time.time(), task_lineage.of_inputs(given)
+    before = copy.deepcopy(given)
     mounts = Path(os.environ.get(MOUNTS, "/")) if arguments.target == "kubeflow" else None
     with tempfile.TemporaryDirectory(prefix="twostep-") as temporary:
         staging = Staging(Path(temporary), mounts)
@@ -59,12 +66,16 @@ def _run(arguments: argparse.Namespace, beam: list[str]) -> None:
         for uri in uris.values():
             staging.folder(uri).mkdir(parents=True, exist_ok=True)
         run = executor_input.mend(given, inputs_spec, lambda uri: str(staging.folder(uri)))
-        staging.stage_parameters(given["inputs"]["parameterValues"], run)
+        parameters = given["inputs"]["parameterValues"]
+        staging.stage_parameters(parameters, run)
+        if run[NODE] == node_ids.RELEASE_PUSHER:
+            parameters[task_lineage.KEY] = json.dumps(graph.to_json(lineage))
         output_file = Path(temporary, "output", "executor_output.json")
         given["outputs"]["outputFile"] = str(output_file)
         _execute(arguments.executor_class_path, given, executor_input.own_spec(inputs_spec), beam)
         output = json.loads(output_file.read_text(encoding="utf-8"))
         mended = executor_input.mended_output(output, uris, staging.remote)
+        task_lineage.add(mended, before, lineage, run[NODE], began)
         staging.publish(uris.values())
         # The output file comes last: a task that is killed before has no output, and is run again.
         staging.write(json.dumps(mended), output_place)
