@@ -88,3 +88,22 @@ def test_text_and_drawing_show_the_release_and_its_files(lineage, finished, tmp_
         assert sum(file in line for line in text.splitlines()) == 1
         assert any(file in word for word in words)
     assert drawing.read_text() == (finished.runs / "lineage.svg").read_text()
+
+
+def test_the_manifest_of_the_release_holds_the_same_lineage(back, finished, twostep):
+    done = twostep.run("lineage", str(finished.releases), "--format", "json", folder=finished.folder)
+    assert (done.code, done.err) == (0, "")
+    held = json.loads(done.out)
+    assert {each["node"] for each in held["executions"]} == NODES
+
+    def content(artifact):  # without the release itself, whose record in ML Metadata has another id
+        return artifact["id"], artifact["type"], artifact["uri"], str(artifact["properties"]), str(artifact["sources"])
+
+    release = {"components.Release"}
+    recorded, in_manifest = (
+        sorted(content(each) for each in lineage["artifacts"] if each["type"] not in release)
+        for lineage in (back, held)
+    )
+    assert in_manifest == recorded
+    [root] = held["roots"]
+    assert next(each for each in held["artifacts"] if each["id"] == root)["properties"]["version"] == finished.current()
