@@ -46,7 +46,7 @@ def described(state: RunState) -> str:
     """Return the state of a run on one line: its phase, how many tasks have ended, and those that run."""
     ended = sum(phase in ENDED for phase in state.tasks.values())
     running = [name for name, phase in state.tasks.items() if phase == "running"]
-    parts = [state.phase]
+    parts: list[str] = [state.phase]
     if state.tasks:
         parts.append(f"{ended} of {len(state.tasks)} started tasks have ended")
     if running and state.phase not in ENDED:
