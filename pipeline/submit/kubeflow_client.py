@@ -53,6 +53,16 @@ class Client(api.ApiClient):
             keys["authorization"] = renewed
             return super().call_api(*arguments, **keywords)
 
+    def request(self, *arguments: Any, **keywords: Any) -> Any:
+        """Make one request. The caller decodes the body of an error as UTF-8, and fails if there is none."""
+        try:
+            return super().request(*arguments, **keywords)
+        except api.ApiException as error:
+            if error.body is None:  # a failure of TLS
+                raise exceptions.SSLError(error.reason) from None
+            error.body = error.body.decode(errors="replace").encode()
+            raise
+
 
 def check_version(client: Client, settings: Kubeflow) -> None:
     """Check that the host answers as Kubeflow Pipelines 2, and its kind of namespaces. Raises: SubmissionError."""
@@ -83,8 +93,8 @@ def translated(settings: Kubeflow) -> Iterator[None]:
         raise _explained(error, settings) from None
     except exceptions.SSLError as error:
         raise SubmissionError(
-            f"{settings.host}: its certificate is not trusted: {one_line(error, 200)}. Name the file of its authority "
-            "in `submit.kubeflow.ca_file`"
+            f"{settings.host}: TLS failed, perhaps because its certificate is not trusted: {one_line(error, 200)}. "
+            "Name the file of its authority in `submit.kubeflow.ca_file`"
         ) from None
     except (exceptions.HTTPError, OSError) as error:
         raise UnreachableError(
@@ -96,11 +106,6 @@ def translated(settings: Kubeflow) -> Iterator[None]:
 def _explained(error: api.ApiException, settings: Kubeflow) -> SubmissionError:
     """Return the error for an answer of the API."""
     status, said = error.status, _said(error)
-    if status == 0 and "SSL" in str(error.reason):
-        return SubmissionError(
-            f"{settings.host}: its certificate is not trusted: {one_line(error.reason, 200)}. Name the file of its "
-            "authority in `submit.kubeflow.ca_file`"
-        )
     place = f"{settings.host}: answered {status}: {said}."
     if status == 401:
         return SubmissionError(f"{place} {_TOKEN}")

@@ -1,6 +1,7 @@
 """Vertex AI Pipelines as a target, by Google's client of the API, over REST."""
 
 import re
+import secrets
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ class VertexTarget:
     def submit(self, job: Job) -> Run:
         """Check the bucket and start a run."""
         vertex_client.check_bucket(self._settings, self._credentials)
-        job_id = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{job.specification_digest[:8]}"
+        job_id = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
         job_id = f"{_resource_name(job.name)[: _JOB_ID_LENGTH - len(job_id) - 1]}-{job_id}"
         with translated(self._settings):
             created = self._jobs.create_pipeline_job(
@@ -128,7 +129,9 @@ class VertexTarget:
     def delete(self, schedule: Schedule) -> None:
         """Delete a schedule and wait until it is gone."""
         with translated(self._settings):
-            self._schedules.delete_schedule(name=schedule.id, **LIMITS).result(timeout=vertex_client.OPERATION_S)
+            self._schedules.delete_schedule(name=schedule.id, **LIMITS)
+            # Not the operation's own `result`, whose route over REST is not documented.
+            vertex_client.wait_until_gone(lambda: self._schedules.get_schedule(name=schedule.id, **LIMITS))
 
     def _content(self, job: Job) -> api.PipelineJob:
         runtime: dict[str, Any] = {

@@ -1,7 +1,8 @@
 """Google's clients of Vertex AI and Cloud Storage with time limits, credentials, and typed errors."""
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pipeline.submit import tokens
 from pipeline.submit.settings import Vertex
 
 LIMITS: dict[str, Any] = {"timeout": 60.0, "retry": None}  # of a request: seconds, and no repetition of a POST
-OPERATION_S = 120.0  # seconds that Vertex may take to delete a schedule
+DELETION_S, DELETION_PAUSE_S = 120.0, 0.5  # seconds that a deletion may take, and between two requests
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _LOG_IN = (
     "Run `gcloud auth application-default login`, set GOOGLE_APPLICATION_CREDENTIALS to a key file, or renew the token "
@@ -82,6 +83,18 @@ def check_bucket(settings: Vertex, credentials: Credentials) -> None:
             ) from None
         except exceptions.Forbidden:
             return  # the bucket exists; whether its tasks may write depends on the service account
+
+
+def wait_until_gone(get: Callable[[], object]) -> None:
+    """Call `get` until it raises NotFound. Raises: SubmissionError after DELETION_S seconds."""
+    end = time.monotonic() + DELETION_S
+    while time.monotonic() < end:
+        try:
+            get()
+        except exceptions.NotFound:
+            return
+        time.sleep(DELETION_PAUSE_S)
+    raise SubmissionError(f"the schedule still exists after {DELETION_S:g} s. Repeat the command later")
 
 
 @contextlib.contextmanager

@@ -220,7 +220,8 @@ def test_a_certificate_of_a_private_authority(specification_file, write_config, 
     with server as kubeflow:
         command = ["submit", str(specification_file), "--to", "kubeflow", *NEEDED, "--config"]
         assert cli.main([*command, str(write_config(kubeflow={"host": kubeflow.url}))]) == 1
-        assert lacking(capsys.readouterr().err, f"{kubeflow.url}: its certificate … submit.kubeflow.ca_file") == []
+        err = capsys.readouterr().err
+        assert lacking(err, f"{kubeflow.url}: TLS … self-signed … submit.kubeflow.ca_file") == []
         trusting = write_config(kubeflow={"host": kubeflow.url, "ca_file": "server.pem"})
         assert cli.main([*command, str(trusting)]) == 0
         assert len(kubeflow.runs) == 1

@@ -103,6 +103,7 @@ class JsonServer:
 def _handler(answer: Callable[[Request, str], tuple[int, Any, dict[str, str]]]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def _do(self) -> None:
             parts = urlsplit(self.path)
