@@ -2,6 +2,7 @@
 
 import re
 import secrets
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -111,9 +112,10 @@ class VertexTarget:
         )
         with translated(self._settings):
             created = self._schedule(self._schedules.create_schedule(parent=self._parent, schedule=wanted, **LIMITS))
-        if paused:
-            self.pause(created)
-        return created
+        if not paused:
+            return created
+        self.pause(created)
+        return replace(created, paused=True)
 
     def pause(self, schedule: Schedule) -> None:
         """Pause a schedule."""
