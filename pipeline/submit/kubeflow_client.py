@@ -106,7 +106,7 @@ def translated(settings: Kubeflow) -> Iterator[None]:
 def _explained(error: api.ApiException, settings: Kubeflow) -> SubmissionError:
     """Return the error for an answer of the API."""
     status, said = error.status, _said(error)
-    place = f"{settings.host}: answered {status}: {said}."
+    place = f"{settings.host}: answered {status}: {said.rstrip('.')}."
     if status == 401:
         return SubmissionError(f"{place} {_TOKEN}")
     if status in (301, 302, 303, 307, 308):

@@ -71,7 +71,7 @@ def check_bucket(settings: Vertex, credentials: Credentials) -> None:
     from google.cloud import storage
 
     bucket = settings.pipeline_root.removeprefix("gs://").partition("/")[0]
-    with translated(settings):
+    with translated(settings, "Cloud Storage"):
         client = storage.Client(project=settings.project, credentials=credentials)
         try:
             # Needs no permission, unlike reading the bucket's metadata.
@@ -98,18 +98,25 @@ def wait_until_gone(get: Callable[[], object]) -> None:
 
 
 @contextlib.contextmanager
-def translated(settings: Vertex) -> Iterator[None]:
-    """Raise the errors of Google's clients in the block as SubmissionError, with what to do."""
-    place = settings.endpoint or f"Vertex AI in {settings.location}"
+def translated(settings: Vertex, place: str | None = None) -> Iterator[None]:
+    """Raise the errors of Google's clients in the block as SubmissionError, with what to do.
+
+    Args:
+      settings: the settings that the messages name.
+      place: what is called, for the messages; by default the API of Vertex.
+    """
+    place = place or settings.endpoint or f"Vertex AI in {settings.location}"
     try:
         yield
     except exceptions.GoogleAPICallError as error:
         raise _explained(error, settings, place) from None
     except (auth_exceptions.DefaultCredentialsError, auth_exceptions.RefreshError) as error:
-        raise SubmissionError(f"Google Cloud: no valid credentials: {one_line(error, 300)}. {_LOG_IN}") from None
+        raise SubmissionError(
+            f"Google Cloud: no valid credentials: {one_line(error, 300).rstrip('.')}. {_LOG_IN}"
+        ) from None
     except (exceptions.RetryError, auth_exceptions.TransportError, requests.RequestException, OSError) as error:
         raise UnreachableError(
-            f"{place}: cannot be reached: {one_line(error, 300)}. Check `submit.vertex.location`, "
+            f"{place}: cannot be reached: {one_line(error, 300).rstrip('.')}. Check `submit.vertex.location`, "
             "`submit.vertex.endpoint`, the network and the proxy"
         ) from None
 
@@ -117,7 +124,7 @@ def translated(settings: Vertex) -> Iterator[None]:
 def _explained(error: exceptions.GoogleAPICallError, settings: Vertex, place: str) -> SubmissionError:
     """Return the error for an answer of the API."""
     code = int(error.code or 0)
-    said = f"{place}: answered {code or 'an error'}: {one_line(error.message or 'no reason', 300)}."
+    said = f"{place}: answered {code or 'an error'}: {one_line(error.message or 'no reason', 300).rstrip('.')}."
     if code == 401:
         return SubmissionError(f"{said} {_LOG_IN}")
     if code == 403:

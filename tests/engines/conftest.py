@@ -1,5 +1,7 @@
 """Fixtures of the tests of submission: a small specification by KFP's own compiler, and configurations."""
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,13 @@ def specification_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("specification") / "shop.yaml"
     compiler.Compiler().compile(shop, str(file))
     return file
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Return the URL of a server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @pytest.fixture

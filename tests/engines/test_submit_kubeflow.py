@@ -13,7 +13,7 @@ from json_server import Failure
 from kubeflow_api import KubeflowApi
 
 from pipeline import cli
-from pipeline.submit import waiting
+from pipeline.submit import kubeflow_client, waiting
 
 NEEDED = ("--parameter", "model=two_tower", "--parameter", "epochs=3")
 
@@ -210,6 +210,13 @@ def test_a_host_that_cannot_be_reached(submit, host):
     code, _, err = submit(*NEEDED, host=host)
     assert code == 1
     assert lacking(err, f"{host}: cannot be reached … submit.kubeflow.host") == []
+
+
+def test_a_host_that_does_not_answer(submit, silent, monkeypatch):
+    monkeypatch.setattr(kubeflow_client, "READ_S", 0.2)
+    code, _, err = submit(*NEEDED, host=silent)
+    assert code == 1
+    assert lacking(err, f"{silent}: cannot be reached … timed out … submit.kubeflow.host") == []
 
 
 def test_a_certificate_of_a_private_authority(specification_file, write_config, tmp_path, capsys):

@@ -206,6 +206,20 @@ def test_a_wrong_place_is_named(submit, vertex, settings, message):
     assert vertex.jobs == {}
 
 
+def test_an_endpoint_that_does_not_answer(submit, silent, monkeypatch):
+    monkeypatch.setitem(vertex_client.LIMITS, "timeout", 0.5)
+    code, _, err = submit(*NEEDED, endpoint=silent)
+    assert code == 1
+    assert lacking(err, f"{silent}: cannot be reached … timed out … submit.vertex.endpoint") == []
+
+
+def test_a_storage_that_cannot_be_reached(submit, monkeypatch):
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    code, _, err = submit(*NEEDED)
+    assert code == 1
+    assert lacking(err, "Cloud Storage: cannot be reached … the network") == []
+
+
 def test_a_bucket_that_may_not_be_seen_is_no_error(submit, vertex):
     vertex.failures = [Failure("testPermissions", 403)]
     assert submit(*NEEDED)[0] == 0
