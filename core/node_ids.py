@@ -51,8 +51,8 @@ def validator(table: str) -> str:
     return f"{names.NODE_NAMES[table]}Validator"
 
 
-def runnable(tables: Iterable[str]) -> list[str]:
-    """Return the ids of the nodes that run in a container when these tables are read; resolvers only read metadata."""
+def of_dag(tables: Iterable[str]) -> list[str]:
+    """Return the ids of the nodes of a run that reads these tables."""
     of_tables = [of(table) for table in tables for of in (example_gen, statistics_gen, schema_gen, validator)]
     of_steps = [of(step) for step in ("retrieval", "ranking") for of in (trainer, pusher)]
     return [
@@ -60,4 +60,5 @@ def runnable(tables: Iterable[str]) -> list[str]:
         *of_steps,
         *(EVENT_JOINER, TRANSFORM, CANDIDATE_INDEX, CANDIDATE_GENERATOR, DRIFT_DETECTOR, RELEASE_PUSHER),
         *(RETRIEVAL_EVALUATOR, RANKING_EVALUATOR, TWO_STEP_EVALUATOR),
+        *(RETRIEVAL_IN_FORCE, PAIR_IN_FORCE, DELIVERY_IN_FORCE),
     ]

@@ -41,13 +41,16 @@ def add_arguments(subparsers: Any) -> None:
     action.add_argument(
         "--schedule", metavar="CRON", help="run at these times instead: minute, hour, day, month, weekday"
     )
-    action.add_argument("--pause", action="store_true", help="pause the schedule")
-    action.add_argument("--resume", action="store_true", help="resume the schedule, without the runs that it missed")
-    action.add_argument("--delete", action="store_true", help="delete the schedule; its runs stay")
+    for change, text in (
+        ("pause", "pause the schedule"),
+        ("resume", "resume the schedule, without the runs that it missed"),
+        ("delete", "delete the schedule; its runs stay"),
+    ):
+        action.add_argument(f"--{change}", dest="change", action="store_const", const=change, help=text)
     parser.add_argument(
         "--timezone", metavar="ZONE", help="the time zone of the schedule on Vertex, such as Europe/Rome; default UTC"
     )
-    parser.set_defaults(func=submit)
+    parser.set_defaults(func=lambda arguments: submit(arguments) if arguments.change is None else _change(arguments))
 
 
 def submit(arguments: argparse.Namespace) -> int:
@@ -64,29 +67,16 @@ def submit(arguments: argparse.Namespace) -> int:
     if arguments.timezone is not None:
         expression = f"TZ={_zone(arguments)} {expression}"
     config, config_file, specification = _read(arguments)
-    changes = arguments.pause or arguments.resume or arguments.delete
-    if changes and arguments.parameter:
-        raise UsageError("--parameter: is for a run or --schedule; remove it")
     name = config.name if specification is None else specification["pipelineInfo"]["name"]
-    if changes:
-        target = _target(arguments.to, config)
-        act, done = (
-            (schedules.pause, "paused")
-            if arguments.pause
-            else (schedules.resume, "resumed")
-            if arguments.resume
-            else (schedules.delete, "deleted")
-        )
-        found = act(target, name)
-        print("\n".join(printable(f"{done} {each.link}") for each in found) or f"{name}: there is no schedule")
-        return 0
+    if specification is not None:  # a wrong value is found before the orchestrator is asked
+        job.parse_parameters(specification, arguments.parameter)
+    target = _target(arguments.to, config)  # before the pipeline is compiled, which takes longer
     if specification is None:
         from pipeline.runners.compiled.specification import compile_
 
         specification = compile_(config, config_file, arguments.to)
         job.check(specification, str(config_file))
     wanted = job.Job(name, specification, job.parse_parameters(specification, arguments.parameter))
-    target = _target(arguments.to, config)
     if expression is not None:
         schedule, outcome = schedules.put(target, wanted, expression)
         print(printable(f"{outcome}{' (paused)' if schedule.paused else ''} {schedule.link}"))
@@ -95,6 +85,25 @@ def submit(arguments: argparse.Namespace) -> int:
     print(printable(run.link), flush=True)
     if arguments.wait:
         waiting.follow(target, run, lambda line: print(line, flush=True))
+    return 0
+
+
+def _change(arguments: argparse.Namespace) -> int:
+    """Pause, resume or delete the schedule, and print its link; see `submit`."""
+    from pipeline.submit import schedules
+
+    for option, given in (("--parameter", arguments.parameter), ("--timezone", arguments.timezone)):
+        if given:
+            raise UsageError(f"{option}: has no meaning with --{arguments.change}; remove it")
+    act, done = {
+        "pause": (schedules.pause, "paused"),
+        "resume": (schedules.resume, "resumed"),
+        "delete": (schedules.delete, "deleted"),
+    }[arguments.change]
+    config, _, specification = _read(arguments)
+    name = config.name if specification is None else specification["pipelineInfo"]["name"]
+    found = act(_target(arguments.to, config), name)
+    print("\n".join(printable(f"{done} {each.link}") for each in found) or f"{name}: there is no schedule")
     return 0
 
 

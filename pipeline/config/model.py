@@ -240,7 +240,7 @@ class Config(Settings):
             )
 
     def _check_resources(self) -> None:
-        nodes = node_ids.runnable(self.data.tables)
+        nodes = node_ids.of_dag(self.data.tables)
         for node in self.resources:
             if node not in nodes:
                 close = difflib.get_close_matches(node, nodes, n=1)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,8 +89,12 @@ def check(specification: dict[str, Any], source: str) -> None:
     if not version.startswith(SCHEMA):
         raise UsageError(f"{source}: schemaVersion should be {SCHEMA}x; found {one_line(version)}. Compile it again")
     info = specification["pipelineInfo"]
-    if not isinstance(info, dict) or not isinstance(info.get("name"), str) or not info["name"]:
-        raise UsageError(f"{source}: pipelineInfo.name should be the name of the pipeline; found none")
+    name = info.get("name") if isinstance(info, dict) else None
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,127}", name):
+        raise UsageError(
+            f"{source}: pipelineInfo.name should be a name of lower-case letters, digits and dashes; found "
+            f"{one_line(name)}"
+        )
 
 
 def parse_parameters(specification: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any]:

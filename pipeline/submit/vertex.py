@@ -1,6 +1,5 @@
 """Vertex AI Pipelines as a target, by Google's client of the API, over REST."""
 
-import re
 import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -65,7 +64,8 @@ class VertexTarget:
         """Check the bucket and start a run."""
         vertex_client.check_bucket(self._settings, self._credentials)
         job_id = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
-        job_id = f"{_resource_name(job.name)[: _JOB_ID_LENGTH - len(job_id) - 1]}-{job_id}"
+        name = job.name if job.name[0].isalpha() else f"twostep-{job.name}"
+        job_id = f"{name[: _JOB_ID_LENGTH - len(job_id) - 1]}-{job_id}"
         with translated(self._settings):
             created = self._jobs.create_pipeline_job(
                 parent=self._parent, pipeline_job=self._content(job), pipeline_job_id=job_id, **LIMITS
@@ -155,12 +155,6 @@ class VertexTarget:
 
     def _link(self, kind: str, name: str) -> str:
         return f"{self._console}/{kind}/{name.rpartition('/')[2]}?project={self._settings.project}"
-
-
-def _resource_name(name: str) -> str:
-    """Return a name that begins with a letter and has lower-case letters, digits and dashes only."""
-    plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    return plain if plain[:1].isalpha() else f"twostep-{plain}"
 
 
 def _held_back(details: list[api.PipelineTaskDetail]) -> str:

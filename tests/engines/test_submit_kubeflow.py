@@ -3,6 +3,7 @@
 import ipaddress
 from datetime import UTC, datetime, timedelta
 
+import kfp
 import pytest
 import yaml
 from cryptography import x509
@@ -158,6 +159,21 @@ def test_what_an_interrupted_replacement_left_is_deleted_by_the_next(submit, kub
     assert len(kubeflow.recurring) == 2
     submit(*NEEDED, "--schedule", "0 3 * * *")
     assert only(kubeflow.recurring).trigger.cron_schedule.cron == "0 0 3 * * *"
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_the_client_of_kfp_reads_what_was_submitted(submit, kubeflow):
+    submit(*NEEDED)
+    submit(*NEEDED, "--schedule", "30 3 * * sun")
+    official = kfp.Client(host=kubeflow.url)
+    run = official.wait_for_run_completion(only(kubeflow.runs).run_id, timeout=60, sleep_duration=0.02)
+    assert run.state == "SUCCEEDED"
+    assert official.get_pipeline_id("shop") == only(kubeflow.pipelines).pipeline_id
+    (schedule,) = official.list_recurring_runs().recurring_runs
+    assert schedule.display_name == "shop"
+    official.disable_recurring_run(schedule.recurring_run_id)
+    assert submit("--resume")[0] == 0
+    assert only(kubeflow.recurring).status == "ENABLED"
 
 
 def test_all_pages_of_schedules_are_read(submit, kubeflow):

@@ -3,6 +3,8 @@
 import pytest
 import yaml
 from facts import lacking
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import aiplatform
 from google.cloud import aiplatform_v1 as api
 from json_server import Failure
 from vertex_api import VertexApi, detail
@@ -159,6 +161,25 @@ def test_a_schedule_is_created_left_replaced_paused_resumed_and_deleted(submit, 
     assert "replaced http" in submit("--parameter", "model=ease", *NEEDED[2:], "--schedule", "30 4 * * sun")[1]
     assert submit("--delete")[1].startswith("deleted http")
     assert submit("--delete")[:2] == (0, "shop: there is no schedule\n")
+
+
+def test_the_client_of_google_reads_what_was_submitted(submit, vertex):
+    submit(*NEEDED)
+    submit(*NEEDED, "--schedule", "30 3 * * sun")
+    vertex.tokens = None
+    aiplatform.init(
+        project=vertex.project,
+        location=vertex.location,
+        api_endpoint=vertex.url,
+        api_transport="rest",
+        credentials=AnonymousCredentials(),
+    )
+    job = aiplatform.PipelineJob.get(only(vertex.jobs).name)
+    assert (job.display_name, job.state) == ("shop", STATE.PIPELINE_STATE_RUNNING)
+    (schedule,) = aiplatform.PipelineJobSchedule.list(filter='display_name="shop"')
+    assert schedule.cron == "30 3 * * sun"
+    schedule.pause()
+    assert only(vertex.schedules).state == api.Schedule.State.PAUSED
 
 
 def test_all_pages_of_schedules_are_read_and_completed_ones_are_left_out(submit, vertex):

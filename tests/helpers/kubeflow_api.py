@@ -224,7 +224,7 @@ def _filtered(found: Any, request: Request) -> list[Any]:
     if "filter" not in request.query:
         return list(found)
     (predicate,) = json.loads(request.query["filter"])["predicates"]
-    if (predicate["operation"], predicate["key"]) != ("EQUALS", "display_name"):
+    if predicate["operation"] not in ("EQUALS", 1) or predicate["key"] != "display_name":
         raise RefusedError(400, f"the filter {predicate} is not supported")
     return [each for each in found if each.display_name == predicate["stringValue"]]
 

@@ -25,7 +25,6 @@ def test_resources_are_typed_and_one_accelerator_is_the_default(tmp_path):
     ("resources", "message"),
     [
         ("{RetrivalTrainer: {cpu: 1}}", "resources.RetrivalTrainer … `RetrievalTrainer` … CandidateIndex"),
-        ("{PairInForce: {cpu: 1}}", "resources.PairInForce"),
         ("{ImpressionGen: {cpu: 1}}", "resources.ImpressionGen"),
         ("{Transform: {cpu: 0}}", "resources.Transform.cpu … above 0"),
         ("{Transform: {memory: 1}}", "resources.Transform.memory … `memory_gb`"),
@@ -38,8 +37,7 @@ def test_wrong_resources_name_the_key(tmp_path, resources, message):
     check_refused(tmp_path, f"resources: {resources}", message)
 
 
-def test_the_nodes_are_those_of_the_dag_without_resolvers(root):
+def test_the_nodes_are_those_of_the_dag(root):
     recorded = (root / "tests/golden/dag.txt").read_text(encoding="utf-8")
-    nodes = dict(re.findall(r"^(\w+): (\S+)$", recorded, flags=re.MULTILINE))
-    runnable = {node for node, component in nodes.items() if not component.endswith(".Resolver")}
-    assert set(node_ids.runnable(("interactions", "users", "items"))) == runnable
+    nodes = re.findall(r"^(\w+): \S+$", recorded, flags=re.MULTILINE)
+    assert sorted(node_ids.of_dag(("interactions", "users", "items"))) == sorted(nodes)

@@ -100,14 +100,12 @@ def test_a_specification_of_a_platform_is_refused(tmp_path):
     ("change", "message"),
     [
         ({"schemaVersion": "2.0.0"}, "schemaVersion … 2.1. … 2.0.0"),
-        ({"pipelineInfo": {}}, "pipelineInfo.name"),
-        ({"components": None}, ""),
+        ({"pipelineInfo": {}}, "pipelineInfo.name … None"),
+        ({"pipelineInfo": {"name": 'a"b'}}, 'pipelineInfo.name … a"b'),
     ],
 )
 def test_a_specification_is_checked(change, message):
-    if not message:
-        check(SPECIFICATION | change, "x.yaml")
-        return
+    check(SPECIFICATION, "x.yaml")
     with pytest.raises(UsageError) as caught:
         check(SPECIFICATION | change, "x.yaml")
     assert lacking(str(caught.value), f"x.yaml … {message}") == []
@@ -148,13 +146,14 @@ def test_wrong_cron_expressions(expression):
         ),
         (["--to", "vertex", "--schedule", "0 1 * * *", "--timezone", "Mars"], "--timezone … Europe/Rome … Mars"),
         (["--to", "kubeflow", "--schedule", "daily"], "--schedule … '30 3 * * sun' … daily"),
-        (["--to", "kubeflow", "--pause", "--parameter", "model=x"], "--parameter … --schedule"),
+        (["--to", "kubeflow", "--pause", "--parameter", "model=x"], "--parameter … --pause"),
+        (["--to", "vertex", "--delete", "--timezone", "UTC"], "--timezone … --delete"),
         (["--to", "kubeflow", "--parameter", "epochs=x"], "epochs … an integer"),
     ],
 )
 def test_wrong_use_is_found_before_a_request(files, capsys, arguments, message):
     specification, config = files
-    needed = [] if "--parameter" in arguments or "--pause" in arguments else ["--parameter", "model=x"]
+    needed = [] if "--parameter" in arguments or {"--pause", "--delete"} & {*arguments} else ["--parameter", "model=x"]
     assert cli.main(["submit", specification, "--config", config, *arguments, *needed]) == 2
     assert lacking(capsys.readouterr().err, message) == []
 
