@@ -1,9 +1,11 @@
 """`twostep submit`: run the pipeline on Kubeflow Pipelines or Vertex AI, once or on a schedule."""
 
 import argparse
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core import garbage
 from core.errors import UsageError
 from core.printable import printable
 
@@ -72,10 +74,7 @@ def submit(arguments: argparse.Namespace) -> int:
         job.parse_parameters(specification, arguments.parameter)
     target = _target(arguments.to, config)  # before the pipeline is compiled, which takes longer
     if specification is None:
-        from pipeline.runners.compiled.specification import compile_
-
-        specification = compile_(config, config_file, arguments.to)
-        job.check(specification, str(config_file))
+        specification = _compiled(config, config_file, arguments)
     wanted = job.Job(name, specification, job.parse_parameters(specification, arguments.parameter))
     if expression is not None:
         schedule, outcome = schedules.put(target, wanted, expression)
@@ -86,6 +85,19 @@ def submit(arguments: argparse.Namespace) -> int:
     if arguments.wait:
         waiting.follow(target, run, lambda line: print(line, flush=True))
     return 0
+
+
+def _compiled(config: "Config", config_file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the specification of a configuration's pipeline; without `-v` the libraries print nothing."""
+    from pipeline.runners import logs
+    from pipeline.submit import job
+
+    with tempfile.TemporaryDirectory() as folder, logs.captured(Path(folder, "log"), arguments.verbose):
+        with garbage.postponed():
+            from pipeline.runners.compiled import specification
+        compiled = specification.compile_(config, config_file, arguments.to)
+    job.check(compiled, str(config_file))
+    return compiled
 
 
 def _change(arguments: argparse.Namespace) -> int:

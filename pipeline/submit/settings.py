@@ -71,7 +71,11 @@ class Vertex(Settings):
 
     project: _Project = Field(description="The id of the Google Cloud project.")
     location: _Location = Field(description="The region, such as europe-west4.")
-    pipeline_root: _GsUri = Field(description="The URI of the artifacts in an existing bucket, gs://bucket/folder.")
+    pipeline_root: _GsUri | None = Field(
+        None,
+        description="The URI of the artifacts in an existing bucket, gs://bucket/folder; by default that of the "
+        "specification.",
+    )
     service_account: _Account | None = Field(
         None, description="The service account that the tasks of a run use; by default that of Compute Engine."
     )

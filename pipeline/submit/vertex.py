@@ -9,6 +9,8 @@ from typing import Any
 from google.cloud import aiplatform_v1 as api
 
 from core import node_ids
+from core.errors import UsageError
+from core.printable import one_line
 from pipeline.submit import vertex_client
 from pipeline.submit.job import Job
 from pipeline.submit.settings import Vertex
@@ -62,13 +64,13 @@ class VertexTarget:
 
     def submit(self, job: Job) -> Run:
         """Check the bucket and start a run."""
-        vertex_client.check_bucket(self._settings, self._credentials)
+        content = self._content(job)
         job_id = f"{datetime.now(UTC):%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
         name = job.name if job.name[0].isalpha() else f"twostep-{job.name}"
         job_id = f"{name[: _JOB_ID_LENGTH - len(job_id) - 1]}-{job_id}"
         with translated(self._settings):
             created = self._jobs.create_pipeline_job(
-                parent=self._parent, pipeline_job=self._content(job), pipeline_job_id=job_id, **LIMITS
+                parent=self._parent, pipeline_job=content, pipeline_job_id=job_id, **LIMITS
             )
         return Run(created.name, self._link("runs", created.name))
 
@@ -101,7 +103,6 @@ class VertexTarget:
 
     def create_schedule(self, job: Job, cron: str, paused: bool) -> Schedule:
         """Check the bucket and create a schedule; Vertex creates it active, so it is paused in a second request."""
-        vertex_client.check_bucket(self._settings, self._credentials)
         content = self._content(job)
         content.labels = {_LABEL: self.digest(job, cron)}
         wanted = api.Schedule(
@@ -136,8 +137,16 @@ class VertexTarget:
             vertex_client.wait_until_gone(lambda: self._schedules.get_schedule(name=schedule.id, **LIMITS))
 
     def _content(self, job: Job) -> api.PipelineJob:
+        """Return what a run and the runs of a schedule share. Raises: UsageError without a root in Cloud Storage."""
+        root = self._settings.pipeline_root or str(job.specification.get("defaultPipelineRoot", ""))
+        if not root.startswith("gs://"):
+            raise UsageError(
+                "submit.vertex.pipeline_root: is not set, and the specification has no default that begins with gs://; "
+                f"found {one_line(root) or 'none'}. Set it to gs://bucket/folder"
+            )
+        vertex_client.check_bucket(root, self._settings, self._credentials)
         runtime: dict[str, Any] = {
-            "gcs_output_directory": self._settings.pipeline_root,
+            "gcs_output_directory": root,
             "parameter_values": job.parameters,
         }
         return api.PipelineJob(

@@ -62,15 +62,15 @@ def clients(settings: Vertex, credentials: Credentials) -> tuple[api.PipelineSer
     return api.PipelineServiceClient(**options), api.ScheduleServiceClient(**options)
 
 
-def check_bucket(settings: Vertex, credentials: Credentials) -> None:
-    """Check that the bucket of `pipeline_root` exists, which Vertex would find out only when the first task ends.
+def check_bucket(root: str, settings: Vertex, credentials: Credentials) -> None:
+    """Check that the bucket of a URI exists, which Vertex would find out only when the first task ends.
 
     Raises:
       SubmissionError: there is no such bucket, or Cloud Storage refuses the credentials or does not answer.
     """
     from google.cloud import storage
 
-    bucket = settings.pipeline_root.removeprefix("gs://").partition("/")[0]
+    bucket = root.removeprefix("gs://").partition("/")[0]
     with translated(settings, "Cloud Storage"):
         client = storage.Client(project=settings.project, credentials=credentials)
         try:

@@ -19,7 +19,17 @@ def follow(target: Target, run: Run, say: Callable[[str], None]) -> None:
     Raises:
       SubmissionError: the run failed or was cancelled, or its state cannot be read; the message has the link.
       HeldBackError: the run succeeded, and a rule held back its release.
+      KeyboardInterrupt: the user ended the wait.
     """
+    try:
+        _follow(target, run, say)
+    except KeyboardInterrupt:
+        say("the wait has ended; the run goes on")
+        raise
+
+
+def _follow(target: Target, run: Run, say: Callable[[str], None]) -> None:
+    """Wait for the end of a run; see `follow`."""
     pause, before, answered = FIRST_S, "", time.monotonic()
     while True:
         try:

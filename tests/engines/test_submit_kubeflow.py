@@ -1,6 +1,8 @@
 """`twostep submit --to kubeflow`, by the official client against a local server of its API."""
 
 import ipaddress
+import os
+import signal
 from datetime import UTC, datetime, timedelta
 
 import kfp
@@ -118,6 +120,28 @@ def test_waiting_survives_an_expired_token_and_answers_that_fail(submit, kubeflo
         "running; 0 of 1 started tasks have ended; running: train",
         "succeeded; 1 of 1 started tasks have ended",
     ]
+
+
+def test_a_host_that_stays_silent_ends_the_wait_with_the_link(submit, kubeflow, monkeypatch):
+    monkeypatch.setattr(waiting, "PATIENCE_S", 0.1)
+    kubeflow.failures = [Failure("GET .*/runs/", 503, times=99)]
+    code, _, err = submit(*NEEDED, "--wait")
+    assert code == 1
+    assert lacking(err, "answered 503 … The run may go on … /#/runs/details/") == []
+
+
+def test_an_interrupt_ends_the_wait_and_not_the_run(submit, kubeflow, monkeypatch):
+    def interrupt(request):
+        os.kill(os.getpid(), signal.SIGINT)
+        return get_run(request)
+
+    get_run = kubeflow.get_run
+    monkeypatch.setattr(kubeflow, "get_run", interrupt)
+    kubeflow.steps = [("RUNNING", {})]
+    code, out, err = submit(*NEEDED, "--wait")
+    assert (code, err.splitlines()[-1]) == (130, "twostep: interrupted")
+    assert out.endswith("the run goes on\n")
+    assert not any("terminate" in each for each in kubeflow.requests)
 
 
 def test_a_token_that_stays_expired_ends_the_wait_with_the_link(submit, kubeflow, tmp_path, monkeypatch):

@@ -227,6 +227,18 @@ def test_a_wrong_place_is_named(submit, vertex, settings, message):
     assert vertex.jobs == {}
 
 
+def test_the_root_of_the_specification_is_the_default(submit, vertex, specification_file, tmp_path):
+    code, _, err = submit(*NEEDED, pipeline_root=None)
+    assert code == 2
+    assert lacking(err, "submit.vertex.pipeline_root … gs://bucket/folder") == []
+    values = yaml.safe_load(specification_file.read_text()) | {"defaultPipelineRoot": "gs://artifacts/of-it"}
+    other = tmp_path / "with-root.yaml"
+    other.write_text(yaml.safe_dump(values))
+    config = tmp_path / "shop-config.yaml"
+    assert cli.main(["submit", str(other), "--config", str(config), "--to", "vertex", *NEEDED]) == 0
+    assert only(vertex.jobs).runtime_config.gcs_output_directory == "gs://artifacts/of-it"
+
+
 def test_an_endpoint_that_does_not_answer(submit, silent, monkeypatch):
     monkeypatch.setitem(vertex_client.LIMITS, "timeout", 0.5)
     code, _, err = submit(*NEEDED, endpoint=silent)
