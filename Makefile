@@ -3,9 +3,12 @@ PY := .venv/bin/python
 TWOSTEP := .venv/bin/twostep
 BOOT := $(shell command -v python3.11 || command -v python3)
 HOOK = $(shell git rev-parse --git-path hooks 2>/dev/null)/pre-commit
+ENGINE := $(shell command -v docker || command -v podman)
+IMAGE ?= twostep:latest
+KUSTOMIZE := sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
-.PHONY: help setup demo test lint lint-workflow lock wheel docs hooks clean bench-quick
+.PHONY: help setup demo test lint lint-workflow lint-deploy lock wheel image docs hooks clean bench-quick
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -37,12 +40,20 @@ lint-workflow:  ## check the CI workflow with actionlint (needs Go)
 	@command -v go >/dev/null || { echo "lint-workflow: needs Go to build actionlint, found none. Install Go." >&2; exit 1; }
 	@go run $(ACTIONLINT) .github/workflows/*.yml
 
+lint-deploy:  ## build the Kubernetes manifests of deploy/example with kustomize (needs Go), and print them
+	@command -v go >/dev/null || { echo "lint-deploy: needs Go to build kustomize, found none. Install Go." >&2; exit 1; }
+	@go run $(KUSTOMIZE) build deploy/example
+
 lock: setup  ## make requirements.lock, with hashes, from requirements.in
 	@.venv/tools/bin/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_39 \
 		--generate-hashes --no-emit-index-url --no-header requirements.in -o requirements.lock
 
 wheel: setup  ## build the source distribution and the wheel into dist/
 	@$(PY) -m build --no-isolation
+
+image:  ## build the container image with docker or podman; IMAGE=… names it
+	@test -n "$(ENGINE)" || { echo "image: needs docker or podman, found neither. Install one of them." >&2; exit 1; }
+	@$(ENGINE) build --tag $(IMAGE) .
 
 docs: setup  ## draw the packages in docs/architecture.md again, from the code
 	@$(PY) scripts/architecture.py

@@ -49,6 +49,14 @@ class StorageError(TwostepError):
     transient = False
 
 
+class SubmissionError(TwostepError):
+    """A request that an orchestrator (Kubeflow Pipelines, Vertex AI) refused, or a run that failed there."""
+
+
+class OrchestratorUnreachableError(SubmissionError):
+    """An orchestrator that does not answer now: no connection, a timeout, or an answer such as 503."""
+
+
 class HeldBackError(TwostepError):
     """Models that were not released because a rule was not met; the message names the rule, the value and the bound."""
 

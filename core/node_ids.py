@@ -1,5 +1,7 @@
 """The ids of the pipeline's nodes, under which ML Metadata records their executions and artifacts."""
 
+from collections.abc import Iterable
+
 from core import names
 
 EVENT_JOINER = "EventJoiner"
@@ -47,3 +49,16 @@ def schema_gen(table: str) -> str:
 def validator(table: str) -> str:
     """Return the id of the node that validates a table against its schema."""
     return f"{names.NODE_NAMES[table]}Validator"
+
+
+def of_dag(tables: Iterable[str]) -> list[str]:
+    """Return the ids of the nodes of a run that reads these tables."""
+    of_tables = [of(table) for table in tables for of in (example_gen, statistics_gen, schema_gen, validator)]
+    of_steps = [of(step) for step in ("retrieval", "ranking") for of in (trainer, pusher)]
+    return [
+        *of_tables,
+        *of_steps,
+        *(EVENT_JOINER, TRANSFORM, CANDIDATE_INDEX, CANDIDATE_GENERATOR, DRIFT_DETECTOR, RELEASE_PUSHER),
+        *(RETRIEVAL_EVALUATOR, RANKING_EVALUATOR, TWO_STEP_EVALUATOR),
+        *(RETRIEVAL_IN_FORCE, PAIR_IN_FORCE, DELIVERY_IN_FORCE),
+    ]

@@ -11,7 +11,19 @@ from typing import Any, NoReturn
 from core.errors import TwostepError, UsageError
 from core.printable import shown
 
-COMMANDS = ("run", "compile", "tune", "recommend", "lineage", "release", "data", "config", "bench", "completion")
+COMMANDS = (
+    "run",
+    "compile",
+    "submit",
+    "tune",
+    "recommend",
+    "lineage",
+    "release",
+    "data",
+    "config",
+    "bench",
+    "completion",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -20,7 +20,7 @@ from pipeline.config import Config
 from trainer.steps import REGISTRIES
 from transform.features import Feature
 
-ANY_KEY = "<column>"  # the placeholder for keys that the user chooses
+ANY_KEY = "<name>"  # the placeholder for keys that the user chooses
 _WIDTH = 100
 
 

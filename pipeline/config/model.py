@@ -1,5 +1,6 @@
 """The configuration of a recommender, read from a YAML file and checked without TensorFlow."""
 
+import difflib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,14 +12,17 @@ from components.candidate_generator.settings import Negatives
 from components.candidate_index.settings import Index
 from components.drift_detector.settings import Drift
 from components.event_joiner.settings import Split
-from core import mistakes
+from core import mistakes, node_ids
 from core.errors import UsageError
+from core.printable import one_line
 from core.settings import Settings
 from core.storage import uris
 from pipeline.config import column_names, yaml_file
 from pipeline.config.cluster import Cluster
 from pipeline.config.data import Data
 from pipeline.config.evaluation import Evaluation
+from pipeline.config.resources import Resources
+from pipeline.submit.settings import Submit
 from serving.rerank import settings as rerank_settings
 from trainer.ranking import registry as ranking_registry
 from trainer.ranking import signals
@@ -156,6 +160,12 @@ class Config(Settings):
     cluster: Cluster = Field(
         default=Cluster(), description="The image and the places of a compiled pipeline, for `twostep compile`."
     )
+    submit: Submit = Field(default=Submit(), description="The orchestrators of `twostep submit`.")
+    resources: dict[str, Resources] = Field(
+        default_factory=dict,
+        description="Node → the resources of its container on Kubeflow Pipelines and Vertex AI; "
+        "`twostep run --dry-run` lists the nodes.",
+    )
     keep_runs: int = Field(
         5,
         ge=1,
@@ -193,6 +203,7 @@ class Config(Settings):
                 "Add the table of users, or remove these features"
             )
         self._check_impressions()
+        self._check_resources()
         if self.ranking.earlier_windows and not self.split.in_time:
             raise ValueError(
                 f"ranking.earlier_windows: should be 0 with the split `{self.split.method}`: windows require a split "
@@ -241,6 +252,16 @@ class Config(Settings):
                 f"ranking.negatives.impressions: should be 0 with the split `{self.split.method}`: it is not ordered "
                 "in time, so an item that was shown and not chosen may be a relevant item of test"
             )
+
+    def _check_resources(self) -> None:
+        nodes = node_ids.of_dag(self.data.tables)
+        for node in self.resources:
+            if node not in nodes:
+                close = difflib.get_close_matches(node, nodes, n=1)
+                hint = f"Did you mean `{close[0]}`? " if close else ""
+                raise ValueError(
+                    f"resources.{one_line(node)}: should be a node. {hint}The nodes are {', '.join(sorted(nodes))}"
+                )
 
     def _check_title(self) -> None:
         title = self.data.title

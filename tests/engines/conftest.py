@@ -1,13 +1,16 @@
-"""Fixtures of the tests against real servers of objects: a place in each kind of store, and a proxy that breaks it."""
+"""Fixtures of the tests against servers: a place in each kind of object store, and what is submitted."""
 
+import socket
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import object_servers
 import pytest
+import yaml
 from fault_proxy import Proxy
 from object_servers import BUCKET, Server
 
@@ -90,3 +93,50 @@ def through(bucket: Place, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> dic
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return environment
+
+
+# ---- submission ----
+
+
+@pytest.fixture(scope="session")
+def specification_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of a specification with a parameter of each type, two of them without a default."""
+    from kfp import compiler, dsl
+
+    @dsl.container_component
+    def train(model: str, epochs: int, rate: float, quick: bool, sizes: list, options: dict):
+        return dsl.ContainerSpec(image="python:3.11", command=["echo"], args=[model])
+
+    @dsl.pipeline(name="shop")
+    def shop(
+        model: str,
+        epochs: int,
+        rate: float = 0.5,
+        quick: bool = False,
+        sizes: list = [1],  # noqa: B006 - a default in KFP's language
+        options: dict = {"a": 1},  # noqa: B006
+    ):
+        train(model=model, epochs=epochs, rate=rate, quick=quick, sizes=sizes, options=options)
+
+    file = tmp_path_factory.mktemp("specification") / "shop.yaml"
+    compiler.Compiler().compile(shop, str(file))
+    return file
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """Return the URL of a server that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.fixture
+def write_config(tmp_path: Path) -> Any:
+    """Return a function that writes a configuration with settings of `submit` and returns its file."""
+
+    def write(**submit: Any) -> Path:
+        file = tmp_path / "shop-config.yaml"
+        file.write_text(yaml.safe_dump({"name": "shop", "data": {"root": "."}, "submit": submit}))
+        return file
+
+    return write

@@ -23,14 +23,14 @@ def test_every_key_of_the_models_is_there_with_a_meaning():
     for path in (
         "name",
         "data.interactions.rating_range",
-        "features.item.<column>.buckets",
+        "features.item.<name>.buckets",
         "retrieval.index.min_recall",
         "evaluation.rules.not_below",
         "retrieval.params.temperature",
         "ranking.params.cross_layers",
     ):
         assert path in keys
-    assert [path for path, key in keys.items() if not key.meaning and path.rpartition(".")[2] != "<column>"] == []
+    assert [path for path, key in keys.items() if not key.meaning and path.rpartition(".")[2] != "<name>"] == []
 
 
 def test_the_text_is_a_configuration_of_the_defaults():
