@@ -24,7 +24,8 @@ SPEC = {
         },
         "Trainer": {
             "executorLabel": "Trainer_executor",
-            "inputDefinitions": {"parameters": {"run-image": {"parameterType": "STRING"}}, "artifacts": {"examples": {}}},
+            "inputDefinitions": {
+                "parameters": {"run-image": {"parameterType": "STRING"}}, "artifacts": {"examples": {}}},
         },
     },
     "deploymentSpec": {"executors": {"Gen_executor": container(), "Trainer_executor": container()}},

@@ -93,6 +93,8 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
     _remove_hooks(spec)
     _set_caching(spec)
     _add_runtime_parameters(spec, defaults)
+    _add_resources(spec, config)
+    _make_integers(spec)
     rules.check(spec)
     return spec
 
@@ -146,6 +148,51 @@ def _add_runtime_parameters(spec: dict[str, Any], defaults: dict[str, Any]) -> N
             for name, value in defaults.items()
         }
     }
+
+
+def _add_resources(spec: dict[str, Any], config: Config) -> None:
+    """Set the cores, memory and accelerators of the containers; cores and memory are runtime parameters."""
+    root = spec["root"]["inputDefinitions"]["parameters"]
+    for node, resources in config.resources.items():
+        task = spec["root"]["dag"]["tasks"].get(node)
+        if task is None:  # a node that this configuration does not have
+            continue
+        component = spec["components"][task["componentRef"]["name"]]
+        container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
+        limits: dict[str, Any] = {}
+        for name, number, text in (
+            ("cpu", resources.cpu, f"{resources.cpu:g}" if resources.cpu else ""),
+            ("memory", resources.memory_gb, f"{resources.memory_gb:g}G" if resources.memory_gb else ""),
+        ):
+            if number is None:
+                continue
+            parameter, title = f"{node}-{name}", name.title()
+            root[parameter] = {"parameterType": "STRING", "defaultValue": text}
+            _declare(spec, node, PREFIX + name, "STRING")
+            task["inputs"]["parameters"][PREFIX + name] = {"componentInputParameter": parameter}
+            placeholder = f"{{{{$.inputs.parameters['{PREFIX}{name}']}}}}"
+            limits |= {
+                f"{name}Limit": number,
+                f"resource{title}Limit": placeholder,
+                f"resource{title}Request": placeholder,
+            }
+        if resources.accelerator is not None:
+            count = resources.number_of_accelerators
+            limits["accelerator"] = {
+                "type": resources.accelerator, "count": str(count),
+                "resourceType": resources.accelerator, "resourceCount": str(count),
+            }  # fmt: skip
+        if limits:
+            container["resources"] = limits
+
+
+def _make_integers(spec: dict[str, Any]) -> None:
+    """Write whole constants as integers, since TFX writes all numbers as floating-point numbers."""
+    for task in spec["root"]["dag"]["tasks"].values():
+        kinds = spec["components"][task["componentRef"]["name"]]["inputDefinitions"]["parameters"]
+        for name, source in task["inputs"]["parameters"].items():
+            if kinds[name]["parameterType"] == "NUMBER_INTEGER" and "runtimeValue" in source:
+                source["runtimeValue"]["constant"] = int(source["runtimeValue"]["constant"])
 
 
 def _constants(given: dict[str, Any]) -> dict[str, Any]:
