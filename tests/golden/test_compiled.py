@@ -1,4 +1,4 @@
-"""The compiled specification of dag.yaml, compared with the recorded text compiled.yaml, and with KFP's own messages."""
+"""The compiled specification of dag.yaml, compared with compiled.yaml and with the messages of Kubeflow."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -75,7 +75,8 @@ def test_it_is_a_message_of_kubeflow_without_unknown_fields(compiled, target):
 def test_each_runtime_parameter_has_a_default_and_reaches_the_nodes_that_use_it(kubeflow):
     root = kubeflow["root"]["inputDefinitions"]["parameters"]
     assert {name: each["defaultValue"] for name, each in root.items()} == {
-        "seed": 42, "data": "s3://bucket/golden/data", "image": "example/twostep:1", "spans": root["spans"]["defaultValue"],
+        "seed": 42, "data": "s3://bucket/golden/data", "image": "example/twostep:1",
+        "spans": root["spans"]["defaultValue"],
         "releases": "s3://bucket/golden/releases", "serving": "s3://bucket/golden/serving",
         "RetrievalTrainer-cpu": "4", "RetrievalTrainer-memory": "16.5G", "ItemGen-cpu": "0.5",
     }  # fmt: skip
