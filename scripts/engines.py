@@ -1,6 +1,7 @@
 """Build the servers that tests/engines runs against, and print their folder: `python scripts/engines.py`.
 
-Each is built once from its Go module, at a pinned version, into `$XDG_CACHE_HOME/twostep/engines`. Standard library only.
+Each is built once from its Go module, at a pinned version, into `$XDG_CACHE_HOME/twostep/engines`. Only the standard
+library is used.
 """
 
 import os

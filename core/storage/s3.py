@@ -32,10 +32,11 @@ class S3:
 
     def __init__(self, bucket: str, seconds: float):
         self.bucket, self.seconds = bucket, seconds
+        self.endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
         self._stores: dict[bool, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"bucket": self.bucket, "seconds": self.seconds, "_stores": {}}
+        return self.__dict__ | {"_stores": {}}
 
     @fork.safe
     def get(self, key: str) -> tuple[bytes, str]:
@@ -120,11 +121,11 @@ class S3:
         if patient not in self._stores:
             from obstore.store import S3Store
 
-            endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+            allow_http = self.endpoint.startswith("http://")
             self._stores[patient] = S3Store(
                 self.bucket,
-                config={"endpoint": endpoint} if endpoint else None,
-                client_options={"allow_http": endpoint.startswith("http://"), "timeout": "1h", "read_timeout": "60s"},
+                config={"endpoint": self.endpoint} if self.endpoint else None,
+                client_options={"allow_http": allow_http, "timeout": "1h", "read_timeout": "60s"},
                 retry_config={
                     "max_retries": 5 if patient else 0,
                     "retry_timeout": timedelta(seconds=self.seconds),
