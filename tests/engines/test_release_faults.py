@@ -182,17 +182,15 @@ def test_an_upload_that_is_always_cut_in_half_publishes_nothing(bucket, store, d
 
 def test_a_file_that_arrives_shorter_than_it_was_sent_publishes_nothing(bucket, store, direct, parts, proxy):
     one = direct.publish(parts("one"), {}, created=NOON)
-    storage = open_storage(bucket.location)
+    storage = direct._storage
 
     def lists(request: Request) -> bool:
         return request.method == "GET" and "prefix=" in request.path
 
     def shorten() -> None:
-        key = next(each.key for each in direct_storage.entries() if each.key.endswith(MODEL) and one not in each.key)
-        replaced(direct_storage, key, "h")
+        key = next(each.key for each in storage.entries() if each.key.endswith(MODEL) and one not in each.key)
+        replaced(storage, key, "h")
 
-    direct_storage = direct._storage
-    assert storage is not direct_storage
     proxy.rule = once(lists, None, shorten)
     with pytest.raises(errors.IncompleteUploadError, match=facts(f"{MODEL} … 3 bytes … found 1")):
         store.publish(parts("two"), {})
