@@ -5,7 +5,7 @@ BOOT := $(shell command -v python3.11 || command -v python3)
 HOOK = $(shell git rev-parse --git-path hooks 2>/dev/null)/pre-commit
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
-.PHONY: help setup demo test lint lint-workflow lock wheel docs hooks clean bench-quick
+.PHONY: help setup demo test test-engines lint lint-workflow lock wheel docs hooks clean bench-quick
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -22,8 +22,12 @@ demo: setup  ## make a released two-step recommender of MovieLens-100K
 
 # Three workers: one for the tests that share fitted models, one for those that share a run of the DAG and mostly wait for
 # it, one for all others.
-test: setup  ## run all tests
-	@$(PY) -m pytest tests -n 3 --dist loadscope
+test: setup  ## run all tests but those of tests/engines
+	@$(PY) -m pytest tests/unit tests/contract tests/golden tests/e2e -n 3 --dist loadscope
+
+test-engines: setup  ## run the tests against real servers of objects; builds those that are missing, in minutes (needs Go)
+	@$(PY) scripts/engines.py
+	@$(PY) -m pytest tests/engines
 
 bench-quick: setup  ## check that no node became slower than at the commit before, or at BASE=…, in some four minutes
 	@$(PY) benchmarks/quick.py $(if $(BASE),--base $(BASE))
