@@ -19,6 +19,7 @@ _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
 _PART = 16 << 20  # bytes of a part of a large upload, of which S3 allows 10,000
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
+_OTHER_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound", "InvalidToken"}
 
 
@@ -159,6 +160,8 @@ def _explained(error: Exception, place: str, bucket: str, conditional: bool) -> 
             f"{place}: the bucket {bucket} does not exist at this endpoint. Create it, or correct the URI or "
             "AWS_ENDPOINT_URL"
         )
+    if code in _OTHER_REGION or status == 301:
+        return StorageError(f"{place}: the bucket is in another region ({answer}). Set AWS_REGION to its region")
     if code in _EXPIRED:
         return errors.ExpiredTokenError(
             f"{place}: the session token has expired ({answer}). Renew AWS_SESSION_TOKEN and its keys"
