@@ -8,7 +8,7 @@ IMAGE ?= twostep:latest
 KUSTOMIZE := sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
-.PHONY: help setup demo test lint lint-workflow lint-deploy lock wheel image docs hooks clean bench-quick
+.PHONY: help setup demo test test-engines lint lint-workflow lint-deploy lock wheel image docs hooks clean bench-quick
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -25,8 +25,12 @@ demo: setup  ## make a released two-step recommender of MovieLens-100K
 
 # Three workers: one for the tests that share fitted models, one for those that share a run of the DAG and mostly wait for
 # it, one for all others.
-test: setup  ## run all tests
-	@$(PY) -m pytest tests -n 3 --dist loadscope
+test: setup  ## run all tests but those of tests/engines
+	@$(PY) -m pytest tests/unit tests/contract tests/golden tests/e2e -n 3 --dist loadscope
+
+test-engines: setup  ## run the tests against real servers of objects; builds those that are missing, in minutes (needs Go)
+	@$(PY) scripts/engines.py
+	@$(PY) -m pytest tests/engines
 
 bench-quick: setup  ## check that no node became slower than at the commit before, or at BASE=…, in some four minutes
 	@$(PY) benchmarks/quick.py $(if $(BASE),--base $(BASE))

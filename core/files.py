@@ -45,13 +45,6 @@ def replacing_folder(path: str | os.PathLike) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def cache_folder(name: str) -> Path:
-    """Return the folder `name` in `$TWOSTEP_CACHE`, else `$XDG_CACHE_HOME/twostep`, else `~/.cache/twostep`."""
-    if cache := os.environ.get("TWOSTEP_CACHE"):
-        return Path(cache) / name
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "twostep" / name
-
-
 def write_json(path: str | os.PathLike, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
     with replacing(path) as partial:

@@ -1,6 +1,7 @@
 """Build the servers that tests/engines runs against, and print their folder: `python scripts/engines.py`.
 
-Each is built once from its Go module, at a pinned version, into `$XDG_CACHE_HOME/twostep/engines`.
+Each is built once from its Go module, at a pinned version, into `$XDG_CACHE_HOME/twostep/engines`. Only the standard
+library is used.
 """
 
 import os
@@ -39,7 +40,7 @@ def built(name: str) -> Path:
     go = shutil.which("go")
     if go is None:
         raise EngineError(
-            f"{name} is not built, and there is no Go to build it. Install Go 1.24 or newer (https://go.dev/dl), then: "
+            f"{name} is not built, and there is no Go to build it. Install Go 1.25 or newer (https://go.dev/dl), then: "
             "make test-engines"
         )
     print(f"engines: building {name} {version}; this takes minutes", file=sys.stderr, flush=True)

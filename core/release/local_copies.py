@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core import files, locks, names
+from core.caches import cache_folder
 from core.errors import ReleaseError
 from core.release import reader
 from core.storage.storage import Expected, Storage
@@ -33,7 +34,7 @@ def opened(digest: str, version: str, trusted: Sequence[Path], fetch: Callable[[
     Raises:
       ReleaseError: the release is damaged or not signed with a trusted key; or as `fetch` raises.
     """
-    root = files.cache_folder("releases")
+    root = cache_folder("releases")
     folder = root / digest / version
     with contextlib.ExitStack() as stack:
         if not _enter(stack, folder, digest, trusted):
@@ -80,11 +81,8 @@ def _enter(stack: contextlib.ExitStack, folder: Path, digest: str, trusted: Sequ
 
 def _delete_unused(root: Path, own: Path) -> None:
     """Delete all copies but those used last and those that a process reads."""
-    copies = sorted((path for path in root.iterdir() if path.is_dir()), key=lambda path: -path.stat().st_mtime_ns)
-    for copy in copies[KEPT:]:
-        for version in copy.iterdir() if copy != own else ():
-            with locks.try_exclusive(version) as locked:
-                if locked:
-                    shutil.rmtree(version, ignore_errors=True)
-        with contextlib.suppress(OSError):  # it is not empty
-            copy.rmdir()
+    used = {path: path.parent.stat().st_mtime_ns for path in root.glob("[0-9a-f]*/[0-9]*")}
+    for path in sorted(used, key=lambda path: -used[path])[KEPT:]:
+        with locks.try_exclusive(path) as locked:
+            if locked and path.parent != own:
+                shutil.rmtree(path, ignore_errors=True)

@@ -119,7 +119,7 @@ class Gcs:
         from google.auth import exceptions as auth
 
         place = f"gs://{self.bucket}/{key}"
-        if isinstance(error, auth.RefreshError):
+        if isinstance(error, auth.RefreshError | auth.InvalidOperation):
             raise errors.ExpiredTokenError(
                 f"{place}: the credentials have expired or were revoked: {error}. Renew them: gcloud auth "
                 "application-default login, or another key in GOOGLE_APPLICATION_CREDENTIALS"

@@ -53,8 +53,11 @@ class Local:
 
     def stat(self, key: str) -> Stored:
         """Return the facts about a file."""
+        path = confined(self.root, key)
         with self._explained(key):
-            return _stored(key, confined(self.root, key))
+            if path.is_dir():
+                raise IsADirectoryError(path)
+            return _stored(key, path)
 
     def entries(self, prefix: str) -> Iterator[Stored]:
         """Yield the files below a folder; none if it does not exist. Hidden locks and partial files are left out."""

@@ -12,7 +12,7 @@ _FIRST, _LONGEST = 0.1, 5.0  # seconds between two attempts
 
 
 def within(seconds: float, attempt: Callable[[], Result]) -> Result:
-    """Return the result of `attempt`, which is repeated after transient errors until `seconds` have passed.
+    """Return the result of `attempt`, which is repeated until `seconds` have passed since its first transient error.
 
     The pauses double from 0.1 s to 5 s and are drawn at random from the upper half of their length, so that several
     clients do not return at the same time.
@@ -20,15 +20,16 @@ def within(seconds: float, attempt: Callable[[], Result]) -> Result:
     Raises:
       StorageError: the first error that is not transient; or the error of the last attempt, with their number.
     """
-    begin, pause, attempts = time.monotonic(), _FIRST, 0
+    begin, pause, attempts = None, _FIRST, 0
     while True:
         attempts += 1
         try:
             return attempt()
         except StorageError as error:
-            passed = time.monotonic() - begin
             if not error.transient:
                 raise
+            begin = time.monotonic() if begin is None else begin  # a long transfer may fail late
+            passed = time.monotonic() - begin
             if passed + pause > seconds:
                 raise type(error)(f"{error} (tried {attempts} times in {passed:.0f} s)") from error
         time.sleep(random.uniform(pause / 2, pause))

@@ -19,6 +19,7 @@ _CODE = re.compile(r"<Code>(\w+)</Code>")
 _STATUS = re.compile(r"status code: (\d{3})")
 _PART = 16 << 20  # bytes of a part of a large upload, of which S3 allows 10,000
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired"}
+_OTHER_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 _DENIED = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound", "InvalidToken"}
 
 
@@ -32,10 +33,11 @@ class S3:
 
     def __init__(self, bucket: str, seconds: float):
         self.bucket, self.seconds = bucket, seconds
+        self.endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
         self._stores: dict[bool, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"bucket": self.bucket, "seconds": self.seconds, "_stores": {}}
+        return self.__dict__ | {"_stores": {}}
 
     @fork.safe
     def get(self, key: str) -> tuple[bytes, str]:
@@ -120,11 +122,11 @@ class S3:
         if patient not in self._stores:
             from obstore.store import S3Store
 
-            endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+            allow_http = self.endpoint.startswith("http://")
             self._stores[patient] = S3Store(
                 self.bucket,
-                config={"endpoint": endpoint} if endpoint else None,
-                client_options={"allow_http": endpoint.startswith("http://"), "timeout": "1h", "read_timeout": "60s"},
+                config={"endpoint": self.endpoint} if self.endpoint else None,
+                client_options={"allow_http": allow_http, "timeout": "1h", "read_timeout": "60s"},
                 retry_config={
                     "max_retries": 5 if patient else 0,
                     "retry_timeout": timedelta(seconds=self.seconds),
@@ -158,6 +160,8 @@ def _explained(error: Exception, place: str, bucket: str, conditional: bool) -> 
             f"{place}: the bucket {bucket} does not exist at this endpoint. Create it, or correct the URI or "
             "AWS_ENDPOINT_URL"
         )
+    if code in _OTHER_REGION or status == 301:
+        return StorageError(f"{place}: the bucket is in another region ({answer}). Set AWS_REGION to its region")
     if code in _EXPIRED:
         return errors.ExpiredTokenError(
             f"{place}: the session token has expired ({answer}). Renew AWS_SESSION_TOKEN and its keys"

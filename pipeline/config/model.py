@@ -105,7 +105,7 @@ class Release(Settings):
 
     @field_validator("folder")
     @classmethod
-    def _one_name(cls, folder: str) -> str:
+    def _name_or_uri(cls, folder: str) -> str:
         if uris.is_uri(folder):
             try:
                 return str(uris.parse(folder))

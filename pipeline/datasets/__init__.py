@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.caches import cache_folder
 from core.errors import UsageError
-from core.files import cache_folder
 
 if TYPE_CHECKING:
     from pipeline.datasets.recipe import Recipe

@@ -19,7 +19,7 @@ from components.release_pusher.executor import Executor
 from components.release_pusher.settings import PusherSettings
 from components.types import CandidateIndex, RecommenderEvaluation, Release
 from core import names
-from core.errors import ReleaseError
+from core.errors import ReleaseError, UsageError
 from core.files import write_json
 from core.release import pushed, reader, signing
 from serving.settings import ServingSettings
@@ -192,8 +192,8 @@ def test_a_release_is_out_even_if_what_is_old_cannot_be_deleted(artifacts, tmp_p
 
 
 def test_what_cannot_be_released_is_an_error(artifacts, tmp_path):
-    with pytest.raises(ReleaseError, match="'gs://bucket/releases'"):
-        do(artifacts, "gs://bucket/releases")
+    with pytest.raises(UsageError, match="ftp://bucket/releases"):
+        do(artifacts, "ftp://bucket/releases")
     (artifacts["evaluation"] / names.EVALUATION_FILE).unlink()
     with pytest.raises(ReleaseError, match=r"evaluation\.json"):
         do(artifacts, tmp_path / "releases")

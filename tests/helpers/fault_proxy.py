@@ -93,7 +93,7 @@ class Proxy:
         with self._lock:
             request = Request(len(self.requests) + 1, handler.command, unquote(handler.path))
             self.requests.append(request)
-            fault = self.rule(request)
+        fault = self.rule(request)
         if fault is not None and not fault.after:
             if fault.cut:
                 self._forward(handler, body[: len(body) // 2], len(body))

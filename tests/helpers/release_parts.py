@@ -7,7 +7,7 @@ from core.release import reader
 
 
 def make_parts(folder: Path, text: str = "one") -> dict[str, Path]:
-    """Write the files of a release into a folder; return its parts. `text` is the content of the retrieval model."""
+    """Write the files of a release, and return its parts; `text` is the content of the retrieval model."""
     content = {
         "model/saved_model.pb": text,
         "model/variables/variables.index": "weights",
