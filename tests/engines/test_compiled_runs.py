@@ -1,0 +1,158 @@
+"""A compiled pipeline, run as Kubeflow on S3 and as Vertex AI on GCS, equals a run on this machine.
+
+The tasks are processes that run the command of their container; the object servers are real.
+"""
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from object_servers import BUCKET
+
+from core.files import folder_digests, sha256
+from core.release.store import open_store
+from core.storage.storage import open_storage
+
+SECONDS = 900  # for a run of all tasks; each imports TensorFlow and TFX
+# The outputs of which every file is the same, byte for byte, after decompression.
+SAME = {
+    "EventJoiner": "examples", "CandidateIndex": "candidate_index", "CandidateGenerator": "candidates",
+    "RetrievalEvaluator": "evaluation", "TwoStepEvaluator": "evaluation",
+}  # fmt: skip
+# The outputs with a graph of TensorFlow, whose functions are numbered by process; the other files are the same.
+GRAPHS = {"Transform": "transform_graph", "RetrievalTrainer": "model", "RankingTrainer": "model"}
+OF_GRAPHS = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb")
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished run: the outputs that are compared, the releases, and the answer for a user."""
+
+    outputs: dict[str, dict[str, str]]
+    releases: str
+    answer: dict[str, Any]
+    json: dict[str, Any]
+
+
+def command(folder: Path, *words: str) -> str:
+    """Run a command of twostep in a folder; return what it printed."""
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "TWOSTEP_CACHE": str(folder / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli", *words], cwd=folder, env=environment, capture_output=True, text=True,
+        timeout=SECONDS,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """Return path → digest of the files below a folder, after decompression and without those of graphs."""
+    found = {}
+    for name, digest in folder_digests(folder).items():
+        if name.endswith(".gz"):
+            plain = folder / f"{name}.plain"
+            plain.write_bytes(gzip.decompress((folder / name).read_bytes()))
+            digest = sha256(plain)
+        if not name.endswith(OF_GRAPHS):
+            found[name] = digest
+    return found
+
+
+def recommended(folder: Path, releases: str) -> dict[str, Any]:
+    """Return the answer of `twostep recommend` for one user, without the version."""
+    answer = json.loads(command(folder, "recommend", releases, "--user", "c7", "--json"))
+    return {key: value for key, value in answer.items() if key not in ("release", "version")}
+
+
+@pytest.fixture(scope="module")
+def shop(root, tmp_path_factory):
+    """Return a folder with the tables and the configuration of the example `shop`, with a place in a bucket."""
+    folder = tmp_path_factory.mktemp("shop")
+    subprocess.run([sys.executable, str(root / "examples/shop/make_data.py"), str(folder / "data")], check=True)
+    values = yaml.safe_load((root / "examples/shop/shop.yaml").read_text())
+    cluster = {"root": f"s3://{BUCKET}/shop"}
+    (folder / "shop.yaml").write_text(yaml.safe_dump({**values, "run_folder": "local", "cluster": cluster}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def local(shop):
+    """Return the run on this machine."""
+    told = json.loads(command(shop, "run", "shop.yaml", "--json"))
+
+    def latest(node: str, key: str) -> Path:
+        return max((shop / "local" / "pipeline" / node / key).iterdir(), key=lambda path: int(path.name))
+
+    outputs = {node: digests(latest(node, key)) for node, key in (SAME | GRAPHS).items()}
+    releases = str(shop / "local" / "releases")
+    return Done(outputs, releases, recommended(shop, releases), told)
+
+
+@pytest.fixture(scope="module", params=["kubeflow", "vertex"])
+def compiled(request, shop, servers, tmp_path_factory):
+    """Return the run of the compiled specification; the tables are in the bucket too."""
+    scheme = {"kubeflow": "s3", "vertex": "gs"}[request.param]
+    store = f"{scheme}://{BUCKET}/shop"
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in servers[scheme].environment().items():
+            patch.setenv(name, value)
+        patch.setenv("TWOSTEP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        open_storage(f"{store}/data").upload(shop / "data", "")
+        command(shop, "compile", "shop.yaml", "--to", "kubeflow", "--output", "spec.yaml")
+        told = json.loads(
+            command(
+                shop, "run", "shop.yaml", "--compiled", "spec.yaml", "--as", request.param, "--store", store,
+                "--parameter", f"data={store}/data", "--json",
+            )
+        )  # fmt: skip
+        folder = tmp_path_factory.mktemp(request.param)
+        root = f"{store}/pipeline/shop/{told['run']}"
+        for node, key in (SAME | GRAPHS).items():
+            open_storage(f"{root}/{node}/{key}").download("", folder / node)
+        outputs = {node: digests(folder / node) for node in (SAME | GRAPHS)}
+        yield Done(outputs, f"{store}/releases", recommended(shop, f"{store}/releases"), told)
+
+
+def test_all_outputs_are_the_same_bit_for_bit(local, compiled):
+    for node in SAME | GRAPHS:
+        assert compiled.outputs[node] == local.outputs[node], node
+        assert compiled.outputs[node]
+
+
+def test_the_metrics_are_the_same(local, compiled):
+    assert compiled.json["metrics"] == local.json["metrics"]
+    assert compiled.json["rules"] == local.json["rules"]
+
+
+def test_the_release_answers_as_that_of_the_local_run_item_for_item(local, compiled):
+    assert compiled.json["release"] == open_store(compiled.releases).current()
+    assert compiled.answer == local.answer
+    assert compiled.answer["items"]
+
+
+def test_the_manifest_tells_the_lineage_to_the_files_in_the_bucket(shop, compiled):
+    lineage = json.loads(command(shop, "lineage", compiled.releases, "--format", "json"))
+    sources = {each["file"]: each["sha256"] for artifact in lineage["artifacts"] for each in artifact["sources"]}
+    folder = compiled.releases.removesuffix("/releases") + "/data"
+    names = ("customers.csv", "products.csv", "purchases.csv")
+    assert sources == {f"{folder}/{name}": sha256(shop / "data" / name) for name in names}
+    nodes = [each["node"] for each in lineage["executions"]]
+    assert len(nodes) == len(set(nodes))
+    assert {"InteractionGen", "EventJoiner", "RankingTrainer", "TwoStepEvaluator", "ReleasePusher"} <= set(nodes)
+
+
+def test_nothing_is_left_on_this_machine_but_logs(shop, compiled):
+    run = shop / "local" / "compiled" / "runs" / compiled.json["run"]
+    assert {path.name for path in run.glob("*/*") if path.name != "executor_output.json"} == {"log.txt"}
+    assert not (shop / "local" / "compiled" / "store").exists()
+
+
+def test_the_report_is_written(shop, compiled):
+    assert "two-step" in (shop / "local" / "report.html").read_text()
