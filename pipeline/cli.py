@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from core.errors import TwostepError, UsageError
 from core.printable import shown
 
-COMMANDS = ("run", "tune", "recommend", "lineage", "release", "data", "config", "bench", "completion")
+COMMANDS = ("run", "schedule", "tune", "recommend", "lineage", "release", "data", "config", "bench", "completion")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -15,8 +15,9 @@ from core import mistakes
 from core.errors import UsageError
 from core.settings import Settings
 from pipeline.config import column_names, yaml_file
-from pipeline.config.data import Data
+from pipeline.config.data import Data, is_dated
 from pipeline.config.evaluation import Evaluation
+from pipeline.schedule.settings import Schedule
 from serving.rerank import settings as rerank_settings
 from trainer.ranking import registry as ranking_registry
 from trainer.ranking import signals
@@ -142,6 +143,9 @@ class Config(Settings):
         default=Drift(), description="The bounds of the drift from the delivery of the release in force."
     )
     release: Release = Field(default=Release(), description="The folder, retention and signatures of releases.")
+    schedule: Schedule | None = Field(
+        None, description="When `twostep schedule` starts runs, and what it does when they fail."
+    )
     keep_runs: int = Field(
         5,
         ge=1,
@@ -179,6 +183,9 @@ class Config(Settings):
                 "Add the table of users, or remove these features"
             )
         self._check_impressions()
+        if self.schedule is not None:
+            dated = any(is_dated(path) for path in self.data.paths.values())
+            _checked("schedule.", self.schedule.check, dated, self.drift.action == "stop")
         if self.ranking.earlier_windows and not self.split.in_time:
             raise ValueError(
                 f"ranking.earlier_windows: should be 0 with the split `{self.split.method}`: windows require a split "
