@@ -23,8 +23,8 @@ CONFIG = {
     "split": {"method": "temporal", "eval": 0.2, "test": 0.2},
     "retrieval": {"model": "item_knn", "candidates": 20},
     "ranking": {"model": "logistic", "params": {"epochs": 2}},
-    "evaluation": {"at": [5], "resamples": 100, "rules": [{"metric": "ndcg@5", "at_least": 0.05}]},
-    "schedule": {"new_span": True, "retries": {"attempts": 2, "first_wait_seconds": 0}},
+    "evaluation": {"at": [5], "resamples": 100, "rules": [{"metric": "ndcg@5", "at_least": 0.3}]},
+    "schedule": {"new_span": True, "poll_seconds": 1, "retries": {"attempts": 2, "first_wait_seconds": 0}},
 }
 
 
