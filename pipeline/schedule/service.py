@@ -145,7 +145,7 @@ class Scheduler:
 
     def _run(self, run: Run) -> int:
         """Run a waiting run to its end, record the result, and return its exit code."""
-        before, in_force = self._selected(), reader.current(paths.releases_folder(self._config))
+        before, in_force = self._selected(), self._in_force()
         files = self._places.files(run.number)
         files.delete()
         run = self._records.update(run, state="running", started=time.time(), delivery=before, in_force=in_force)
@@ -203,6 +203,13 @@ class Scheduler:
                 "stopped": self._records.stopped(),
             }
         )
+
+    def _in_force(self) -> str | None:
+        """Return the release in force; None without one, and for a damaged file, which the run reports."""
+        try:
+            return reader.current(paths.releases_folder(self._config))
+        except TwostepError:
+            return None
 
     def _selected(self) -> Delivery:
         """Return the delivery that is selected now; an empty one if it cannot be selected, which the run reports."""
