@@ -79,6 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
         datefmt="%Y-%m-%dT%H:%M:%S%z",
         level=logging.INFO,
     )
+    logging.getLogger("absl").setLevel(logging.WARNING)  # ML Metadata, which logs each connection
     code = 0
     with Signals() as signals:
         with service.opened(arguments.config, signals) as scheduler:

@@ -144,7 +144,7 @@ class Config(Settings):
     )
     release: Release = Field(default=Release(), description="The folder, retention and signatures of releases.")
     schedule: Schedule | None = Field(
-        None, description="When `twostep schedule` starts runs, and what it does when they fail."
+        None, description="The triggers of the runs of `twostep schedule`, their repeats and reports."
     )
     keep_runs: int = Field(
         5,

@@ -30,9 +30,8 @@ class OnDrift(Settings):
     """The action on the drift of a delivery, which is measured before a run trains on it."""
 
     action: Literal["run", "stop"] = Field(
-        description="The action on a drift beyond `excess`. `run`: each new span is measured, and a run trains on it "
-        "only if it has drifted. `stop`: each delivery is measured before a run trains on it; if it has drifted, "
-        "scheduling stops until `twostep schedule CONFIG --resume`."
+        description="The action on a drift beyond `excess`: `run`, a run trains on a new span only if it has drifted; "
+        "or `stop`, no run trains on the delivery, and scheduling stops until `twostep schedule CONFIG --resume`."
     )
     excess: float = Field(
         1.0,
@@ -88,21 +87,21 @@ class Webhook(Settings):
 class Schedule(Settings):
     """When `twostep schedule` starts runs, and what it does when they fail."""
 
-    cron: Cron | None = Field(None, description="Starts a run at the times of a crontab expression.")
+    cron: Cron | None = Field(None, description="The times at which runs are started.")
     new_span: bool = Field(
         False,
         description="Whether a run is started when `data.spans` selects a span, or a version of one, that no run has "
         "read.",
     )
     drift: OnDrift | None = Field(
-        None, description="Measures the drift of a delivery first, and starts a run, or stops scheduling, by it."
+        None, description="The action on the drift of a delivery, which is measured before a run trains on it."
     )
     poll_seconds: float = Field(
         300.0, ge=0.1, le=86_400, description="The seconds between two searches for new spans and runs that are due."
     )
     missed: Literal["once", "skip"] = Field(
         "once",
-        description="What is done about times of `cron` at which no run could be started: `once`, one run as soon as "
+        description="The action on times of `cron` at which no run could be started: `once`, one run as soon as "
         "possible for all of them; or `skip`.",
     )
     grace_seconds: int = Field(
@@ -112,7 +111,9 @@ class Schedule(Settings):
         description="With `missed: skip`, the seconds after a time of `cron` in which its run may still be started.",
     )
     retries: Retries = Field(default=Retries(), description="Repeated runs after a failure.")
-    webhook: Webhook | None = Field(None, description="Reports runs without a release to an address.")
+    webhook: Webhook | None = Field(
+        None, description="The address to which runs that failed, or were held back, are reported."
+    )
 
     @property
     def polls(self) -> bool:
