@@ -85,12 +85,10 @@ def _number(day: str) -> int:
 def next_fire(stored: datetime, trigger: Any, now: datetime, has_fired: Callable[[datetime], bool]) -> datetime:
     """Return the next time of a trigger, given the time that is stored for it.
 
-    The stored time is kept while it lies in the past, as a missed time, and while no earlier time is due. If the clock
-    was wrong and is set back, the stored time may lie too far ahead: then it is the first time from now on that has not
-    fired yet, so that no time is used twice and none is lost.
+    The stored time is kept if it lies in the past, as a missed time, or is the next one. If the clock was wrong and is
+    set back, the stored time may lie too far ahead: then the first time from now on that has not fired yet is returned,
+    so that no time is used twice and none is lost.
     """
-    if stored <= now:
-        return stored
     fire = trigger.get_next_fire_time(None, now)
     for _ in range(_MOST_SKIPPED):
         if fire is None or fire >= stored:
