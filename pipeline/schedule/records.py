@@ -112,11 +112,11 @@ class Records:
         self._facts = sa.Table(
             "facts", columns, sa.Column("key", sa.Text, primary_key=True), sa.Column("value", sa.Text, nullable=False)
         )
-        with self._errors():
+        with self.errors():
             columns.create_all(self.engine)
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
         """Raise a TwostepError that names the file for an error of SQLite."""
         import sqlalchemy as sa
 
@@ -135,7 +135,7 @@ class Records:
         """Return all records, oldest first."""
         import sqlalchemy as sa
 
-        with self._errors(), self.engine.begin() as connection:
+        with self.errors(), self.engine.begin() as connection:
             rows = connection.execute(sa.select(self._runs).order_by(self._runs.c.number)).mappings().all()
         return [_run(dict(row)) for row in rows]
 
@@ -144,7 +144,7 @@ class Records:
         import sqlalchemy as sa
 
         try:
-            with self._errors(), self.engine.begin() as connection:
+            with self.errors(), self.engine.begin() as connection:
                 result = connection.execute(sa.insert(self._runs).values(**_row(run)))
         except sa.exc.IntegrityError:
             return None
@@ -155,7 +155,7 @@ class Records:
         import sqlalchemy as sa
 
         changed = replace(run, **changes)
-        with self._errors(), self.engine.begin() as connection:
+        with self.errors(), self.engine.begin() as connection:
             connection.execute(sa.update(self._runs).where(self._runs.c.number == run.number).values(**_row(changed)))
         return changed
 
@@ -164,7 +164,7 @@ class Records:
         import sqlalchemy as sa
 
         changed = replace(run, **changes)
-        with self._errors(), self.engine.begin() as connection:
+        with self.errors(), self.engine.begin() as connection:
             connection.execute(sa.update(self._runs).where(self._runs.c.number == run.number).values(**_row(changed)))
             if stop is not None:
                 connection.execute(sa.delete(self._facts).where(self._facts.c.key == STOPPED))
@@ -178,14 +178,14 @@ class Records:
         """Return the reason for which scheduling is stopped; None if it is not."""
         import sqlalchemy as sa
 
-        with self._errors(), self.engine.begin() as connection:
+        with self.errors(), self.engine.begin() as connection:
             return connection.execute(sa.select(self._facts.c.value).where(self._facts.c.key == STOPPED)).scalar()
 
     def resume(self, following: Run | None) -> None:
         """Delete the reason for which scheduling is stopped, and store a run that follows."""
         import sqlalchemy as sa
 
-        with self._errors(), self.engine.begin() as connection:
+        with self.errors(), self.engine.begin() as connection:
             connection.execute(sa.delete(self._facts).where(self._facts.c.key == STOPPED))
             if following is not None:
                 connection.execute(sa.insert(self._runs).values(**_row(following)))
@@ -194,7 +194,7 @@ class Records:
         """Return the id of each job of APScheduler → its next time in seconds since 1970-01-01 UTC."""
         import sqlalchemy as sa
 
-        with self._errors(), self.engine.begin() as connection:
+        with self.errors(), self.engine.begin() as connection:
             if not sa.inspect(connection).has_table("apscheduler_jobs"):
                 return {}
             rows = connection.execute(sa.text("SELECT id, next_run_time FROM apscheduler_jobs")).all()

@@ -5,18 +5,14 @@ from datetime import UTC, datetime
 
 from apscheduler.events import EVENT_JOB_EXECUTED, EVENT_JOB_MISSED, JobExecutionEvent
 from apscheduler.executors.debug import DebugExecutor
-from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
 from apscheduler.schedulers.base import BaseScheduler
 
 from pipeline.schedule import cron, decisions
+from pipeline.schedule.job_store import JsonJobStore, noted
 from pipeline.schedule.records import Records, Run
 from pipeline.schedule.settings import Schedule
 
 JOB = "cron"
-
-
-def noted() -> None:
-    """Do nothing: the job of APScheduler; the event of its execution has the time that it was meant for."""
 
 
 class Times(BaseScheduler):
@@ -24,7 +20,7 @@ class Times(BaseScheduler):
 
     def __init__(self, settings: Schedule, records: Records):
         super().__init__(
-            jobstores={"default": SQLAlchemyJobStore(engine=records.engine)},
+            jobstores={"default": JsonJobStore(engine=records.engine)},
             executors={"default": DebugExecutor()},
             timezone=UTC,
         )
@@ -33,8 +29,9 @@ class Times(BaseScheduler):
         self._added: list[Run] = []
         self._failure: Exception | None = None
         self.add_listener(self._on_fire, EVENT_JOB_EXECUTED | EVENT_JOB_MISSED)
-        self.start(paused=True)
-        self._set_job()
+        with records.errors():
+            self.start(paused=True)
+            self._set_job()
 
     def wakeup(self) -> None:
         """Do nothing, since `fire` is called anyway."""
@@ -50,10 +47,11 @@ class Times(BaseScheduler):
           TwostepError: a record could not be stored.
         """
         self._added, self._failure = [], None
-        self._set_back(datetime.fromtimestamp(now, UTC))
-        self.resume()
-        self._process_jobs()
-        self.pause()
+        with self._records.errors():
+            self._set_back(datetime.fromtimestamp(now, UTC))
+            self.resume()
+            self._process_jobs()
+            self.pause()
         if self._failure is not None:
             raise self._failure
         return self._added
@@ -73,22 +71,23 @@ class Times(BaseScheduler):
 
     def _set_job(self) -> None:
         """Add, change or remove the job so that it is as configured; a job with the same times keeps its next time."""
-        job = self.get_job(JOB)
+        # `get_jobs` removes a job that this version cannot read; `get_job` would fail.
+        job = next((each for each in self.get_jobs() if each.id == JOB), None)
         if self._settings.cron is None:
             if job is not None:
                 self.remove_job(JOB)
             return
-        trigger = cron.trigger(self._settings.cron.expression, self._settings.cron.timezone)
-        same = job is not None and (str(job.trigger), job.trigger.timezone) == (str(trigger), trigger.timezone)
-        grace = self._settings.grace_seconds if self._settings.missed == "skip" else None
+        times = (self._settings.cron.expression, self._settings.cron.timezone)
+        kept = {} if job is None or tuple(job.args) != times else {"next_run_time": job.next_run_time}
         self.add_job(
             noted,
-            trigger,
+            cron.trigger(*times),
+            times,
             id=JOB,
-            misfire_grace_time=grace,
+            misfire_grace_time=self._settings.grace_seconds if self._settings.missed == "skip" else None,
             coalesce=True,
             replace_existing=True,
-            **({"next_run_time": job.next_run_time} if same else {}),
+            **kept,
         )
 
     def _set_back(self, now: datetime) -> None:

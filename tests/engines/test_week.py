@@ -42,7 +42,7 @@ def test_a_week(week):
     in_force: dict[int, str | None] = {}
 
     def ended(before: int, *states: str) -> None:
-        """Wait for as many runs after the first `before` ones as there are states, and for their end in these states."""
+        """Wait until the runs after the first `before` ones have ended, and check that it was in these states."""
         wait_for(lambda: len(schedule.states) >= before + len(states) and not OPEN.intersection(schedule.states))
         assert schedule.states[before:] == list(states)
 
@@ -125,7 +125,7 @@ def check_story(schedule: Schedule, in_force: dict[int, str | None]) -> None:
 
 
 def test_a_run_only_on_drift(root, tmp_path):
-    """Spans are measured; the first has no release to compare with, the second is like it, and the third has drifted."""
+    """The first span has no release to compare with, the second is like the first, and the third has drifted."""
     deliveries.make(tmp_path, new_span=False, drift={"action": "run"})
     schedule = Schedule(root, tmp_path)
     for span, times, expected in (

@@ -1,8 +1,10 @@
 """The records of a schedule in SQLite, the times of `cron` in the job store, and the state for readers."""
 
 import logging
+import pickle
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from facts import facts
@@ -110,6 +112,29 @@ def test_the_next_time_is_corrected_if_the_clock_was_ahead(records):
     found.modify_job(JOB, next_run_time=datetime.now(UTC) + timedelta(days=400))
     found.fire(time.time())
     assert records.next_fires()[JOB] < time.time() + 3601
+
+
+class Touch:
+    """An object that creates a file when it is unpickled."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def test_a_job_that_is_not_json_is_made_again_and_never_unpickled(records, tmp_path):
+    times(records).shutdown()
+    with records.engine.begin() as connection:
+        state = pickle.dumps(Touch(tmp_path / "executed"))
+        connection.exec_driver_sql("UPDATE apscheduler_jobs SET job_state = ?", (state,))
+    logging.disable(logging.CRITICAL)
+    again = times(records)
+    logging.disable(logging.NOTSET)
+    assert again.fire(time.time()) == []
+    assert records.next_fires()[JOB] > time.time()
+    assert not (tmp_path / "executed").exists()
 
 
 def test_other_times_replace_the_job_and_none_remove_it(records):
