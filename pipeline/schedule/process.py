@@ -38,7 +38,9 @@ class Signals:
         self._reader, writer = os.pipe()
         os.set_blocking(writer, False)
         self._writer = writer
-        self._before = {each: signal.signal(each, self._receive) for each in _WAKES}
+        # A shell starts background processes with SIGINT ignored; SIGINT then stays ignored.
+        recorded = [each for each in _WAKES if signal.getsignal(each) is not signal.SIG_IGN]
+        self._before = {each: signal.signal(each, self._receive) for each in recorded}
         self._wakeup = signal.set_wakeup_fd(writer)
         return self
 
