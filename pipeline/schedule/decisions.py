@@ -107,6 +107,15 @@ def unread_files(runs: Iterable[Run], delivery: Delivery) -> list[str]:
     return [file for file in delivery.files if file not in read]
 
 
+def for_delivery(run: Run, delivery: Delivery, runs: Iterable[Run], settings: Schedule) -> Run:
+    """Return a run that is to start on a delivery: as it is, or as a measurement, if this delivery was not measured."""
+    on_drift = settings.drift is not None and (settings.drift.action == "stop" or run.trigger == "drift")
+    if not on_drift or run.kind == "measure" or run.delivery.signature == delivery.signature:
+        return replace(run, delivery=delivery)
+    attempts = [each.attempt for each in runs if (each.fire, each.kind) == (run.fire, "measure")]
+    return replace(run, kind="measure", attempt=max(attempts, default=0) + 1, delivery=delivery)
+
+
 def surely_read(before: Delivery, after: Delivery) -> Delivery:
     """Return what a run has read for sure: what was selected both before and after it."""
     files = tuple(file for file in before.files if file in after.files)

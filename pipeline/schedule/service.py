@@ -148,7 +148,8 @@ class Scheduler:
         before, in_force = self._selected(), self._in_force()
         files = self._places.files(run.number)
         files.delete()
-        run = self._records.update(run, state="running", started=time.time(), delivery=before, in_force=in_force)
+        run = decisions.for_delivery(run, before, self._records.runs(), self._settings)
+        run = self._records.update(run, state="running", started=time.time(), in_force=in_force)
         logging.info(
             "run %d: %s, attempt %d%s; progress in %s",
             *(run.number, "trains" if run.kind == "train" else "measures drift", run.attempt),

@@ -192,6 +192,19 @@ def test_a_measurement_that_fails_is_repeated_as_a_measurement():
     assert (follower.kind, follower.attempt) == ("measure", 2)
 
 
+def test_a_delivery_that_came_after_the_measurement_is_measured_too():
+    measured = run("measured", kind="measure", fire="f")
+    waiting = run("waiting", number=2, fire="f", signature="old")
+    for settings in (TO_STOP, TO_RUN):
+        on_drift = replace(waiting, trigger="drift")
+        assert decisions.for_delivery(on_drift, delivery("1", signature="old"), [measured], settings).kind == "train"
+        again = decisions.for_delivery(on_drift, delivery("2"), [measured], settings)
+        assert (again.kind, again.attempt, again.delivery) == ("measure", 2, delivery("2"))
+    for settings, trigger in ((SPANS, "new_span"), (Schedule(cron=CRON, drift={"action": "run"}), "cron")):
+        free = replace(waiting, trigger=trigger)
+        assert decisions.for_delivery(free, delivery("2"), [], settings) == replace(free, delivery=delivery("2"))
+
+
 def test_to_resume_accepts_the_delivery_that_stopped_and_no_other():
     drifted = run("drifted", kind="measure", signature="now", reason="drift 3")
     accepted = decisions.resumed([drifted], delivery("1"), NOW)
