@@ -15,6 +15,7 @@ COMMANDS = (
     "run",
     "compile",
     "submit",
+    "schedule",
     "tune",
     "recommend",
     "lineage",

@@ -21,6 +21,7 @@ APART = (
     "test_csv_example_gen.py",
     "test_statistics_gen.py",
     "test_bench.py",
+    "test_schedule.py",
 )  # files in these folders that a worker runs by themselves, since they share little or nothing with the others
 FIRST = (*SHARED, *APART, "test_releases_killed.py")  # the slowest folders and files; they start first
 

@@ -19,9 +19,10 @@ from core.settings import Settings
 from core.storage import uris
 from pipeline.config import column_names, yaml_file
 from pipeline.config.cluster import Cluster
-from pipeline.config.data import Data
+from pipeline.config.data import Data, is_dated
 from pipeline.config.evaluation import Evaluation
 from pipeline.config.resources import Resources
+from pipeline.schedule.settings import Schedule
 from pipeline.submit.settings import Submit
 from serving.rerank import settings as rerank_settings
 from trainer.ranking import registry as ranking_registry
@@ -166,6 +167,9 @@ class Config(Settings):
         description="Node → the resources of its container on Kubeflow Pipelines and Vertex AI; "
         "`twostep run --dry-run` lists the nodes.",
     )
+    schedule: Schedule | None = Field(
+        None, description="The triggers of the runs of `twostep schedule`, their repeats and reports."
+    )
     keep_runs: int = Field(
         5,
         ge=1,
@@ -204,6 +208,9 @@ class Config(Settings):
             )
         self._check_impressions()
         self._check_resources()
+        if self.schedule is not None:
+            dated = any(is_dated(path) for path in self.data.paths.values())
+            _checked("schedule.", self.schedule.check, dated, self.drift.action == "stop")
         if self.ranking.earlier_windows and not self.split.in_time:
             raise ValueError(
                 f"ranking.earlier_windows: should be 0 with the split `{self.split.method}`: windows require a split "
