@@ -9,7 +9,7 @@ from pathlib import Path
 
 from core import node_ids
 from core.errors import HeldBackError, TwostepError, UsageError
-from core.release import reader
+from core.release.store import open_store
 from pipeline import config
 from pipeline.config import Config, paths
 from pipeline.schedule import decisions, deliveries, drift, process, status
@@ -208,7 +208,7 @@ class Scheduler:
     def _in_force(self) -> str | None:
         """Return the release in force; None without one, and for a damaged file, which the run reports."""
         try:
-            return reader.current(paths.releases_folder(self._config))
+            return open_store(paths.releases_folder(self._config)).current()
         except TwostepError:
             return None
 

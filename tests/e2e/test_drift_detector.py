@@ -15,7 +15,7 @@ from tfx.types import standard_artifacts
 
 from components.drift_detector.executor import Executor
 from components.drift_detector.settings import DetectorSettings, Drift
-from components.types import DriftReport, Release
+from components.types import BaselineRelease, DriftReport
 from core import names
 from core.errors import DataError
 from core.release import reader, writer
@@ -62,15 +62,13 @@ def publish(folder: Path, counted: Path | None) -> Path:
 
 def detect(folder: Path, release: Path | None, bounds: Drift | None = None, **changes: float) -> dict:
     """Run the executor and return the report that it wrote."""
-    statistics, output, baseline = standard_artifacts.ExampleStatistics(), DriftReport(), Release()
+    statistics, output, baseline = standard_artifacts.ExampleStatistics(), DriftReport(), BaselineRelease()
     statistics.uri = str(write_statistics(folder / "now", **changes))
     output.uri = str(folder / "drift")
     Path(output.uri).mkdir()
-    inputs = {"items_statistics": [statistics]}
-    if release is not None:
-        baseline.uri = str(folder / "moved")  # the recorded path of a release may be outdated
-        baseline.set_string_custom_property("version", release.name)
-        inputs["baseline_release"] = [baseline]
+    baseline.uri = str(folder / "baseline")
+    baseline.set_string_custom_property("version", "" if release is None else release.name)
+    inputs = {"items_statistics": [statistics], "baseline_release": [baseline]}
     releases_now = folder if release is None else release.parent
     settings = DetectorSettings(bounds=bounds or Drift(), columns=COLUMNS, releases=str(releases_now))
     try:

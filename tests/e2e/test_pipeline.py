@@ -90,7 +90,7 @@ def test_the_same_again_comes_from_cache(second, finished):
 def test_another_ranker_runs_what_depends_on_it_and_nothing_else(changed, finished):
     before, done = changed
     assert done.code == 0, done.out + done.err
-    assert done.named("done") == {"RankingTrainer", "RankingEvaluator", "TwoStepEvaluator", *PUBLISHING}
+    assert done.named("done") == {"RankingTrainer", "RankingEvaluator", "PairInForce", "TwoStepEvaluator", *PUBLISHING}
     assert done.named("cached") == set(NODES) - done.named("done")
     assert finished.current() != before
     assert f"released    {finished.current()}   (in force)" in done.out

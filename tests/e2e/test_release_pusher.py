@@ -113,6 +113,7 @@ def test_a_blessed_release_is_published(artifacts, tmp_path):
         "serving": SERVING.model_dump(mode="json"),
         "metrics": {"two_step": {"ndcg@10": 0.25}},
         "split": {"method": "temporal", "test": 0.1},
+        "lineage": {},
         "ml_metadata": {key: number for number, key in enumerate(INPUTS, start=1)},
     }
     assert {path.name for path in (folder / "index").iterdir()} == {"items.faiss"}

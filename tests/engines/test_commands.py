@@ -15,7 +15,7 @@ from components.drift_detector.executor import Executor as DriftDetector
 from components.drift_detector.settings import DetectorSettings, Drift
 from components.release_pusher.executor import Executor as ReleasePusher
 from components.release_pusher.settings import PusherSettings
-from components.types import CandidateIndex, DriftReport, RecommenderEvaluation, Release
+from components.types import BaselineRelease, CandidateIndex, DriftReport, RecommenderEvaluation, Release
 from core import names
 from core.release.store import open_store
 from pipeline import config
@@ -129,7 +129,7 @@ def test_components_publish_to_a_bucket_and_compare_with_it(bucket, tmp_path):
     output = artifact(DriftReport, tmp_path / "drift")
     Path(output.uri).mkdir()
     detector = DetectorSettings(bounds=Drift(), columns={"items": {}}, releases=bucket.location)
-    baseline = artifact(Release, tmp_path, version=made[-1])
+    baseline = artifact(BaselineRelease, tmp_path, version=made[-1])
     DriftDetector().Do(
         {"items_statistics": [inputs["items_statistics"]], "baseline_release": [baseline]},
         {"drift": [output]},
