@@ -97,13 +97,8 @@ def test_the_manifest_of_the_release_holds_the_same_lineage(back, finished, twos
     assert {each["node"] for each in held["executions"]} == NODES
 
     def content(artifact):  # without the release itself, whose record in ML Metadata has another id
-        return (
-            artifact["id"],
-            artifact["type"],
-            artifact["uri"],
-            str(sorted(artifact["properties"].items())),
-            str(artifact["sources"]),
-        )
+        properties = str(sorted(artifact["properties"].items()))
+        return artifact["id"], artifact["type"], artifact["uri"], properties, str(artifact["sources"])
 
     release = {"components.Release"}
     recorded, in_manifest = (
