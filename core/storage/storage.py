@@ -55,8 +55,8 @@ class Storage:
     def write(self, key: str, data: bytes, replaces: str | None = None) -> str:
         """Write an object on a condition, and return its new tag.
 
-        A write whose answer was lost is not repeated blindly: the object is read, and the write succeeded if it holds
-        `data`. So `data` should differ from what any other writer writes.
+        A write whose answer was lost is repeated on the same condition. If that does not hold any more, the object is
+        read: the lost write succeeded if it holds `data`. So `data` should differ from what any other writer writes.
 
         Args:
           key: the key.
@@ -69,14 +69,10 @@ class Storage:
 
         def attempt() -> str:
             nonlocal lost
-            if lost:
-                found = self._read_or_none(key)
-                if found is not None and found[0] == data:
-                    return found[1]
             try:
                 return self._driver.put(self._full(key), data, replaces)
             except errors.ConflictError:
-                found = self._read_or_none(key) if lost else None  # an earlier attempt may have arrived late
+                found = self._read_or_none(key) if lost else None
                 if found is not None and found[0] == data:
                     return found[1]
                 raise

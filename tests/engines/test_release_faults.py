@@ -1,5 +1,6 @@
 """The store of releases on a bucket whose server, network or neighbours fail in the middle of its work."""
 
+import json
 import time
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +15,7 @@ from store_processes import NOON
 from core import names
 from core.errors import ReleaseError, StorageError
 from core.release import bucket as bucket_module
+from core.release import reader
 from core.release.store import ReleaseStore, open_store
 from core.storage import errors
 from core.storage.storage import open_storage
@@ -246,6 +248,32 @@ def test_a_damaged_local_copy_is_fetched_again(direct, parts, cache):
             (folder / MODEL).write_text(damage)
         with direct.reading() as folder:
             assert (folder / MODEL).read_text() == "one"
+
+
+def resealed(manifest: bytes, name: str) -> bytes:
+    """Return a manifest with another name of the recommender and a fitting seal, which anyone can compute."""
+    value = json.loads(manifest)
+    value["facts"]["name"] = name
+    return json.dumps(value | {"seal": reader.seal(value)}).encode()
+
+
+def test_a_local_copy_of_other_content_is_fetched_again(direct, parts):
+    direct.publish(parts("one"), {"name": "films"})
+    with direct.reading() as folder:
+        file = folder / names.MANIFEST_FILE
+    content = file.read_bytes()
+    file.write_bytes(resealed(content, "other"))
+    with direct.reading():
+        assert file.read_bytes() == content
+
+
+def test_a_manifest_that_is_not_the_published_one_is_refused(direct, parts):
+    one = direct.publish(parts("one"), {"name": "films"})
+    key = f"{one}/{names.MANIFEST_FILE}"
+    replaced(direct._storage, key, resealed(direct._storage.read(key)[0], "other").decode())
+    for call in (direct.manifest, direct.verify, lambda: direct.reading().__enter__()):
+        with pytest.raises(ReleaseError, match=facts(f"{key} … was changed")):
+            call()
 
 
 def test_a_local_copy_is_read_without_fetching_it_again(store, direct, parts, proxy):

@@ -235,6 +235,7 @@ def test_two_who_push_the_same_at_once_do_not_mix(place, store, tmp_path):
     work = [Work("push", (str(tmp_path / name), "one", 10, 0, 0)) for name in ("a", "b")]
     at_once(place.location, place.environment, *work)
     found = store.versions()
+    assert len(found) == len(set(found))
     assert 10 <= len(found) <= 20
     for version in found:
         store.verify(version)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -212,7 +213,13 @@ def test_a_forked_process_uses_the_store_that_its_parent_has_used(store, folder,
             print(repr(error), file=sys.stderr)
         finally:
             os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
+    until = time.monotonic() + 30
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0) and time.monotonic() < until:
+        time.sleep(0.05)
+    if ended == (0, 0):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert ended == (child, 0)
     assert folder_digests(tmp_path / "target") == folder_digests(folder)
     assert store.read("pointer")[0] == b"2"
 
