@@ -145,7 +145,7 @@ def test_values_of_parameters_have_their_types_and_unknown_ones_are_refused():
     spec = specification()
     assert execution.parameter_values(spec, {}) == {"count": 1}
     assert execution.parameter_values(spec, {"count": "7"}) == {"count": 7}
-    with pytest.raises(UsageError, match="--parameter: seed is no parameter. There are count"):
+    with pytest.raises(UsageError, match=r"--parameter: seed is no parameter\. There are count"):
         execution.parameter_values(spec, {"seed": "7"})
     with pytest.raises(UsageError, match="count should be a number; found many"):
         execution.parameter_values(spec, {"count": "many"})
