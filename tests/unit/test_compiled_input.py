@@ -4,6 +4,9 @@ import copy
 import json
 from pathlib import Path
 
+import pytest
+
+from core.errors import UsageError
 from pipeline.lineage import graph
 from pipeline.runners.compiled import task_lineage
 from pipeline.runners.compiled.executor_input import mend, mended_output, mounted, own_spec
@@ -91,7 +94,7 @@ def test_the_lineage_of_an_output_is_that_of_the_inputs_and_the_task():
     output = {"artifacts": {"model": {"artifacts": [{"uri": "s3://bucket/run/Trainer/model", "metadata": {}}]}}}
     inputs = task_lineage.of_inputs(second)
     task_lineage.add(output, second, inputs, "Trainer", 1.0)
-    lineage = graph.from_json(json.loads(output["artifacts"]["model"]["artifacts"][0]["metadata"]["lineage"]))
+    lineage = task_lineage.unpacked(output["artifacts"]["model"]["artifacts"][0]["metadata"]["lineage"])
     assert [each.node for each in lineage.executions.values()] == ["Gen", "Trainer"]
     [model] = lineage.roots
     [examples] = lineage.next(model)
@@ -111,6 +114,14 @@ def test_a_baseline_is_named_and_not_traced():
     assert inputs.roots == ()
     output = {"artifacts": {"model": {"artifacts": [{"uri": "s3://bucket/m", "metadata": {}}]}}}
     task_lineage.add(output, given, inputs, "Evaluator", 1.0)
-    lineage = graph.from_json(json.loads(output["artifacts"]["model"]["artifacts"][0]["metadata"]["lineage"]))
+    lineage = task_lineage.unpacked(output["artifacts"]["model"]["artifacts"][0]["metadata"]["lineage"])
     [execution] = lineage.executions.values()
     assert (execution.inputs, len(execution.compared_with)) == ((), 1)
+
+
+def test_a_damaged_lineage_is_an_error_that_says_what_to_do():
+    given = copy.deepcopy(GIVEN)
+    for text in ("nonsense", "~~", task_lineage.packed(graph.Lineage("back", (), {}, {}))[:-4]):
+        given["inputs"]["artifacts"]["examples"]["artifacts"][0]["metadata"]["lineage"] = text
+        with pytest.raises(UsageError, match="Run the earlier task again"):
+            task_lineage.of_inputs(given)

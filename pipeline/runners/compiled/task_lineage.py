@@ -1,19 +1,37 @@
 """The lineage of a task's outputs, which travels in the metadata of artifacts, since a task reads no ML Metadata."""
 
+import base64
 import hashlib
 import json
 import re
 import time
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from core.errors import UsageError
 from core.times import utc
 from pipeline.lineage import graph
 from pipeline.lineage.graph import COMPARED_WITH, SOURCES, Artifact, Execution, Lineage
 from pipeline.runners.compiled.executor_input import artifacts
 
-KEY = "lineage"  # the key of the metadata with the lineage of an artifact, as JSON
+KEY = "lineage"  # the key of the metadata with the lineage of an artifact
+
+
+def packed(lineage: Lineage) -> str:
+    """Return a lineage as text of a few KB: a task gets those of all its inputs in one argument of at most 128 KB."""
+    text = json.dumps(graph.to_json(lineage), separators=(",", ":"))
+    return base64.b85encode(zlib.compress(text.encode(), 9)).decode()
+
+
+def unpacked(text: str) -> Lineage:
+    """Return the lineage that `packed` has written. Raises: UsageError if it is something else."""
+    try:
+        value = json.loads(zlib.decompress(base64.b85decode(text)))
+    except (ValueError, zlib.error) as error:
+        raise UsageError(f"the lineage of an artifact cannot be read: {error}. Run the earlier task again") from None
+    return graph.from_json(value)
 
 
 def of_inputs(executor_input: Mapping[str, Any]) -> Lineage:
@@ -26,7 +44,7 @@ def of_inputs(executor_input: Mapping[str, Any]) -> Lineage:
     for key, artifact in artifacts(executor_input, "inputs"):
         text = artifact.get("metadata", {}).get(KEY)
         if text:
-            lineage = graph.from_json(json.loads(text))
+            lineage = unpacked(text)
             found |= lineage.artifacts
             executions |= lineage.executions
         if not key.startswith(COMPARED_WITH):
@@ -63,9 +81,7 @@ def add(output: dict[str, Any], executor_input: Mapping[str, Any], inputs: Linea
         executions={**inputs.executions, execution.id: execution},
     )
     for each, (_, artifact) in zip(made, _listed(output), strict=True):
-        artifact["metadata"] = {
-            **artifact["metadata"], KEY: json.dumps(graph.to_json(replace(lineage, roots=(each.id,))))
-        }  # fmt: skip
+        artifact["metadata"] = {**artifact["metadata"], KEY: packed(replace(lineage, roots=(each.id,)))}
 
 
 def _title(kind: Mapping[str, str]) -> str:
