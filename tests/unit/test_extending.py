@@ -263,8 +263,8 @@ def add_command(copied: Copy) -> None:
     )
     registry = copied.folder / "pipeline/cli.py"
     text = registry.read_text()
-    assert text.count('"completion")') == 1
-    registry.write_text(text.replace('"completion")', '"completion", "greet")'))
+    assert text.count('    "completion",\n') == 1
+    registry.write_text(text.replace('    "completion",\n', '    "completion",\n    "greet",\n'))
 
 
 def test_a_command_is_its_file_and_its_name_in_the_list(copied):
