@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from core.storage.errors import UnreachableError
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _first: int | None = None  # the process that made the first request, and in which obstore's threads live
@@ -50,9 +52,14 @@ def _ask(*request: Any) -> Any:
         pipe = _helper[1]
         if pipe.stdin is None or pipe.stdout is None:
             raise RuntimeError("the helper has no pipes")
-        pickle.dump(request, pipe.stdin)
-        pipe.stdin.flush()
-        succeeded, value = pickle.load(pipe.stdout)
+        try:
+            pickle.dump(request, pipe.stdin)
+            pipe.stdin.flush()
+            succeeded, value = pickle.load(pipe.stdout)
+        except (EOFError, BrokenPipeError):
+            pipe.kill()
+            pipe.wait()
+            raise UnreachableError("the helper process that makes the requests to S3 ended; see its output") from None
     if not succeeded:
         raise value
     return value

@@ -142,15 +142,15 @@ class Gcs:
         raise _explained(error, place, self.bucket, conditional) from None
 
     def _is_there(self) -> bool:
-        """Return whether the bucket exists, with the permission to list objects and no other."""
+        """Return whether the bucket exists, with the permission to list objects and no other. Raises: StorageError."""
         from google.api_core import exceptions
 
         try:
             list(self._client().list_blobs(self.bucket, max_results=1, timeout=_TIMEOUT, retry=None))
         except exceptions.NotFound:
             return False
-        except exceptions.GoogleAPICallError:
-            return True
+        except Exception as error:
+            self._fail(error, "")
         return True
 
 
