@@ -40,7 +40,9 @@ def _in_force(releases: ReleaseStore) -> Iterator[str]:
         now = releases.current()
         if now is not None:
             yield now
-            yield from (version for version in releases.earlier() if version < now)
+            newest_first = releases.versions()
+            older = newest_first[newest_first.index(now) + 1 :] if now in newest_first else []
+            yield from (version for version in releases.earlier() if version in older)
     except ReleaseError as error:
         logging.warning("there is no release to compare with: %s", error)
 
