@@ -30,7 +30,7 @@ test: setup  ## run all tests but those of tests/engines
 
 test-engines: setup  ## run the tests against real servers of objects; builds those that are missing, in minutes (needs Go)
 	@$(PY) scripts/engines.py
-	@$(PY) -m pytest tests/engines
+	@$(PY) -m pytest tests/engines -n 2 --dist loadscope
 
 bench-quick: setup  ## check that no node became slower than at the commit before, or at BASE=…, in some four minutes
 	@$(PY) benchmarks/quick.py $(if $(BASE),--base $(BASE))
