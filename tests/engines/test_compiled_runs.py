@@ -8,25 +8,22 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 import gzip
 import hashlib
 import json
-import os
 import struct
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import shops
 from object_servers import BUCKET
+from shops import command
 from tensorflow.core.example import example_pb2
 
 from core.files import folder_digests, sha256
 from core.release.store import open_store
 from core.storage.storage import open_storage
 
-SECONDS = 900  # for a run of all tasks; each imports TensorFlow and TFX
 # The outputs of which every file has the same content.
 SAME = {
     "EventJoiner": "examples", "CandidateIndex": "candidate_index", "CandidateGenerator": "candidates",
@@ -45,17 +42,6 @@ class Done:
     releases: str
     answer: dict[str, Any]
     json: dict[str, Any]
-
-
-def command(folder: Path, *words: str) -> str:
-    """Run a command of twostep in a folder; return what it printed."""
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "TWOSTEP_CACHE": str(folder / "cache")}
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", *words], cwd=folder, env=environment, capture_output=True, text=True,
-        timeout=SECONDS,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def examples(records: bytes) -> Iterator[bytes]:
@@ -86,13 +72,10 @@ def recommended(folder: Path, releases: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def shop(root, tmp_path_factory):
+def shop(tmp_path_factory):
     """Return a folder with the tables and the configuration of the example `shop`, with a place in a bucket."""
     folder = tmp_path_factory.mktemp("shop")
-    subprocess.run([sys.executable, str(root / "examples/shop/make_data.py"), str(folder / "data")], check=True)
-    values = yaml.safe_load((root / "examples/shop/shop.yaml").read_text())
-    cluster = {"root": f"s3://{BUCKET}/shop"}
-    (folder / "shop.yaml").write_text(yaml.safe_dump({**values, "run_folder": "local", "cluster": cluster}))
+    shops.make(folder, cluster={"root": f"s3://{BUCKET}/shop"})
     return folder
 
 
