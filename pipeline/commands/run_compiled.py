@@ -110,11 +110,20 @@ def run(
         outcome = BucketOutcome(made, bucket, folder / "read")
         answer |= summary.facts(outcome, progress.results)
         summary.show(config, arguments.config, outcome, progress.results, console, in_force(values["releases"]))
+        for kept in (folder / "runs", stand_in / "pipeline" / config.name):
+            collect(kept, config.keep_runs)
     finally:
         shutil.rmtree(folder / "read", ignore_errors=True)
         answer["nodes"] = [
             {"node": each.node, "state": each.state, "seconds": round(each.seconds, 3)} for each in progress.results
         ]
+
+
+def collect(folder: Path, keep: int) -> None:
+    """Delete the folders of all runs but the latest `keep`, whose names sort by time."""
+    runs = sorted(path for path in folder.glob("*") if path.is_dir())
+    for path in runs[:-keep]:
+        shutil.rmtree(path)
 
 
 def in_force(releases: str) -> str | None:

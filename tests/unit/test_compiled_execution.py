@@ -11,6 +11,8 @@ import yaml
 from rich.console import Console
 
 from core.errors import TwostepError, UsageError
+from pipeline import cli
+from pipeline.commands import run_compiled
 from pipeline.runners.compiled import execution
 from pipeline.runners.compiled.launcher import Bucket
 from pipeline.runners.compiled.rules import SpecificationError
@@ -168,3 +170,30 @@ def test_a_file_that_is_no_specification_is_refused(tmp_path, text):
     (tmp_path / "spec.yaml").write_text(text)
     with pytest.raises(UsageError, match="should be a compiled specification"):
         execution.read(tmp_path / "spec.yaml")
+
+
+def test_the_folders_of_older_runs_are_deleted(tmp_path):
+    for name in ("2026-01-02", "2026-01-03", "2025-12-31"):
+        (tmp_path / name / "First").mkdir(parents=True)
+    run_compiled.collect(tmp_path, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["2026-01-02", "2026-01-03"]
+    run_compiled.collect(tmp_path / "missing", 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--store", "s3://bucket"], "--store, --as and --parameter need --compiled"),
+        (["--compiled", "spec.yaml", "--until", "Transform"], "--compiled runs all tasks"),
+        (["--compiled", "spec.yaml", "--dry-run"], "--compiled runs all tasks"),
+    ],
+)
+def test_options_that_do_not_fit_together_are_refused(words, message, capsys):
+    assert cli.main(["run", "shop.yaml", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_parameter_is_a_name_and_a_value():
+    assert run_compiled.parsed(["seed=7", "data=s3://bucket/a=b"]) == {"seed": "7", "data": "s3://bucket/a=b"}
+    with pytest.raises(UsageError, match="NAME=VALUE; found seed"):
+        run_compiled.parsed(["seed"])
