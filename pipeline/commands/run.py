@@ -16,6 +16,7 @@ from core.errors import TwostepError, UsageError
 from core.printable import printable
 from pipeline.commands import run_compiled
 from pipeline.commands.arguments import add_config
+from pipeline.runners import processes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         # os._exit, because a normal exit would wait for the worker threads of Beam, which the signal does not stop.
         sys.stdout.flush()
+        processes.end_descendants(os.getpid())
         os._exit(_exit_code(stop))
     return 0
 
@@ -126,6 +128,7 @@ def _run(
     from pipeline.runners import local, retention, workers
     from pipeline.runners.progress import Progress
 
+    beam = paths.beam_arguments(config)
     progress = Progress(console)
     with progress.running("loading TensorFlow and TFX"), garbage.postponed():
         from pipeline.dag import wiring
@@ -141,7 +144,7 @@ def _run(
 
     try:
         with workers.forked(arguments.workers or workers.number()) as pool:
-            local.run(pipeline, progress, run_id, raise_if_stopped, arguments.until, check, pool)
+            local.run(pipeline, progress, run_id, raise_if_stopped, arguments.until, check, pool, beam)
         store = records.open_store(paths.metadata_file(config))
         retention.collect(store, paths.pipeline_root(config), config.keep_runs)
         outcome = RecordedOutcome(paths.metadata_file(config), progress.results)

@@ -18,6 +18,7 @@ from core.printable import one_line
 from core.settings import Settings
 from core.storage import uris
 from pipeline.config import column_names, yaml_file
+from pipeline.config.beam import Beam
 from pipeline.config.cluster import Cluster
 from pipeline.config.data import Data
 from pipeline.config.evaluation import Evaluation
@@ -160,6 +161,7 @@ class Config(Settings):
     cluster: Cluster = Field(
         default=Cluster(), description="The image and the places of a compiled pipeline, for `twostep compile`."
     )
+    beam: Beam = Field(default=Beam(), description="The engine of the nodes that use Beam.")
     submit: Submit = Field(default=Submit(), description="The orchestrators of `twostep submit`.")
     resources: dict[str, Resources] = Field(
         default_factory=dict,

@@ -55,6 +55,13 @@ def releases_folder(config: Config) -> str | Path:
     return config.release.folder if uris.is_uri(config.release.folder) else run_folder(config) / config.release.folder
 
 
+def beam_arguments(config: Config) -> list[str]:
+    """Return the arguments with which Beam runs a node. Raises: UsageError if the engine is not there."""
+    folder = config.folder or Path()
+    config.beam.check(folder)
+    return config.beam.arguments(folder)
+
+
 def report_file(config: Config) -> Path:
     """Return the file of the report of the latest run."""
     return run_folder(config) / "report.html"

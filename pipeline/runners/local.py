@@ -40,6 +40,7 @@ def run(
     until: str | None = None,
     check: Callable[[list[NodeResult]], None] = lambda results: None,
     workers: Workers | None = None,
+    beam: Sequence[str] | None = None,
 ) -> list[NodeResult]:
     """Run a `tfx.dsl.Pipeline`; take nodes whose inputs and settings did not change from the cache.
 
@@ -56,6 +57,7 @@ def run(
       check: called with the results so far after each node; an exception that it raises ends the run.
       workers: the processes that run the executors of nodes which do not depend on each other; None to run one node
         after the other in this process. If a node fails, the other workers are ended.
+      beam: the arguments with which Beam runs a node, in place of those of the pipeline; None for those.
 
     Returns:
       One result per node, in the order in which they ended.
@@ -96,7 +98,7 @@ def run(
     with telemetry_utils.scoped_labels({telemetry_utils.LABEL_TFX_RUNNER: "local"}), _no_arguments():
         finished = _in_order(
             nodes,
-            lambda node: _run_node(node, ir, deployment, new_store(), reporter, raise_if_stopped, workers),
+            lambda node: _run_node(node, ir, deployment, new_store(), reporter, raise_if_stopped, workers, beam),
             raise_if_stopped,
             workers,
         )
@@ -166,6 +168,7 @@ def _run_node(
     reporter: Progress,
     raise_if_stopped: Callable[[], None],
     workers: Workers | None,
+    beam: Sequence[str] | None,
 ) -> NodeResult:
     """Run one node and report its result. Raises: TwostepError if it fails."""
     from tfx.orchestration.local import runner_utils
@@ -195,7 +198,7 @@ def _run_node(
                 pipeline_runtime_spec=ir.runtime_spec,
                 executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
                 custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-                custom_executor_operators=launching.operators(workers, on_report, lineage),
+                custom_executor_operators=launching.operators(workers, on_report, lineage, beam),
             ).launch()
             execution_id = info.execution_id if info is not None else None
             state, outputs = _outcome(store, node_id, execution_id)

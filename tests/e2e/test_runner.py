@@ -32,7 +32,7 @@ from tfx import v1 as tfx
 
 from core import progress
 from core.errors import DataError
-from pipeline.dag.wiring import BEAM_ARGS
+from pipeline.config.beam import LOCAL
 
 InputArtifact, OutputArtifact = tfx.dsl.components.InputArtifact, tfx.dsl.components.OutputArtifact
 Examples = tfx.types.standard_artifacts.Examples
@@ -93,7 +93,7 @@ def build(folder, count=3, workers=0):
         ),
         components=[numbers, sums, report],
         enable_cache=True,
-        beam_pipeline_args=[*BEAM_ARGS, *several],
+        beam_pipeline_args=[*LOCAL, *several],
     )
 """
 
