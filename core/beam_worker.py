@@ -1,4 +1,4 @@
-"""What a process that runs steps of Beam needs first: Keras 2, and the ops of ranking models, which TFMA loads there."""
+"""What a process that runs steps of Beam needs first: Keras 2, and the ops of the ranking models that TFMA loads."""
 
 import core.tf
 

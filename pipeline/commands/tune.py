@@ -149,7 +149,8 @@ def _search(
     from pipeline.report import tuning_summary
     from pipeline.runners import local
 
-    beam = paths.beam_arguments(config)
+    beam, database = paths.beam_arguments(config), paths.metadata_database(config)
+    database.check()
     progress = tuning_summary.TrialLines(console)
     with progress.running("loading TensorFlow and TFX"), garbage.postponed():
         from pipeline.dag import tuning
@@ -160,9 +161,9 @@ def _search(
         pipeline = tuning.build(config, arguments.config, search)
     try:
         local.run(pipeline, progress, run_id, raise_if_stopped, beam=beam)
-        finished = tuning.finished(RecordedOutcome(paths.metadata_file(config), progress.results), search)
+        finished = tuning.finished(RecordedOutcome(database, progress.results), search)
     except (KeyboardInterrupt, TwostepError):
-        finished = tuning.kept(config, RecordedOutcome(paths.metadata_file(config), progress.results), search)
+        finished = tuning.kept(config, RecordedOutcome(database, progress.results), search)
         if finished:
             _write(config, arguments.config, search, finished, output, console)
         raise

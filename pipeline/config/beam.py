@@ -5,6 +5,7 @@ import json
 import os
 import re
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,7 +21,7 @@ Runner = Literal["local", "prism", "flink", "spark", "dataflow"]
 LOCAL = ("--runner=FnApiRunner", "--sdk_container_image=none")
 _SECONDS = 10  # for a server to accept a connection
 # What a process that runs steps of Beam imports first, when Beam's own entry point starts it.
-_WORKER_MODULE = "core.beam_worker"
+WORKER_MODULE = "core.beam_worker"
 
 
 def _pattern(pattern: str, what: str) -> AfterValidator:
@@ -116,7 +117,7 @@ class _Portable(Settings):
         }[self.environment]
         found += [f"--environment_config={value}"] if value else []
         found += [f"--job_endpoint={self.job_server}"] if self.job_server else []
-        return [*found, f"--beam_plugin={_WORKER_MODULE}"]
+        return [*found, f"--beam_plugin={WORKER_MODULE}"]
 
 
 class Flink(_Portable):
@@ -152,9 +153,10 @@ class Flink(_Portable):
 class Spark(_Portable):
     """A cluster of Apache Spark."""
 
-    master: Annotated[
-        str, _pattern(r"spark://\S+:\d+|local\[(\d+|\*)\]|yarn", "spark://HOST:PORT, yarn or local[N]")
-    ] | None = Field(None, description="The master, spark://HOST:PORT; null for a job server that knows it.")
+    master: (
+        Annotated[str, _pattern(r"spark://\S+:\d+|local\[(\d+|\*)\]|yarn", "spark://HOST:PORT, yarn or local[N]")]
+        | None
+    ) = Field(None, description="The master, spark://HOST:PORT; null for a job server that knows it.")
 
     @model_validator(mode="after")
     def _is_somewhere(self) -> "Spark":
@@ -214,7 +216,7 @@ class Dataflow(Settings):
             "subnetwork": self.subnetwork,
         }
         without = [] if self.public_ips else ["--no_use_public_ips"]
-        return ["--runner=DataflowRunner", *_options(options), *without, f"--beam_plugin={_WORKER_MODULE}"]
+        return ["--runner=DataflowRunner", *_options(options), *without, f"--beam_plugin={WORKER_MODULE}"]
 
 
 class Beam(Settings):
@@ -251,7 +253,7 @@ class Beam(Settings):
         if self.processes == 1:
             return list(LOCAL)
         several = ("--direct_running_mode=multi_processing", f"--direct_num_workers={self.processes}")
-        return [*LOCAL, *several, f"--beam_plugin={_WORKER_MODULE}"]
+        return [*LOCAL, *several, f"--beam_plugin={WORKER_MODULE}"]
 
     def check(self, folder: Path) -> None:
         """Check what the engine needs before the first node runs, since Beam would wait for it without an end.
@@ -263,8 +265,8 @@ class Beam(Settings):
         """
         if self.runner == "dataflow":
             raise UsageError(
-                "beam.runner: should be another one than dataflow: a run on this machine reads and writes local folders, "
-                "which the machines of Dataflow do not see. Use `local` with several `processes`"
+                "beam.runner: should be another one than dataflow: a run on this machine reads and writes local "
+                "folders, which the machines of Dataflow do not see. Use `local` with several `processes`"
             )
         if self.runner == "prism" and self.prism is not None:
             program = folder / Path(self.prism.location).expanduser()
@@ -290,6 +292,6 @@ def _check_answers(key: str, address: str, what: str) -> None:
         raise UsageError(f"{key}: {address} does not answer ({error}). Start {what}, or correct the address") from None
 
 
-def _options(values: dict[str, str | int | None]) -> list[str]:
+def _options(values: Mapping[str, str | int | None]) -> list[str]:
     """Return `--name=value` for each value that is set."""
     return [f"--{name}={value}" for name, value in values.items() if value is not None]

@@ -22,6 +22,7 @@ from pipeline.config.beam import Beam
 from pipeline.config.cluster import Cluster
 from pipeline.config.data import Data
 from pipeline.config.evaluation import Evaluation
+from pipeline.config.metadata import Metadata
 from pipeline.config.resources import Resources
 from pipeline.submit.settings import Submit
 from serving.rerank import settings as rerank_settings
@@ -161,6 +162,7 @@ class Config(Settings):
     cluster: Cluster = Field(
         default=Cluster(), description="The image and the places of a compiled pipeline, for `twostep compile`."
     )
+    metadata: Metadata = Field(default=Metadata(), description="The database of ML Metadata.")
     beam: Beam = Field(default=Beam(), description="The engine of the nodes that use Beam.")
     submit: Submit = Field(default=Submit(), description="The orchestrators of `twostep submit`.")
     resources: dict[str, Resources] = Field(

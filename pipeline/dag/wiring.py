@@ -51,8 +51,6 @@ def local_pipeline(config: Config, components: list[Any]) -> tfx.dsl.Pipeline:
         pipeline_root=str(paths.pipeline_root(config)),
         components=components,
         enable_cache=True,
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-            str(paths.metadata_file(config))
-        ),
+        metadata_connection_config=paths.metadata_database(config).message(),
         beam_pipeline_args=list(LOCAL),  # a run replaces them by those of the configured engine
     )

@@ -6,9 +6,10 @@ Beam's own pool starts a bare `python` of the PATH, which may be another install
 ranking models.
 """
 
-import core.beam_worker  # noqa: F401 - Keras 2, before TensorFlow
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import argparse
+import importlib
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import grpc
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.worker import sdk_worker, worker_pool_main
 
+from pipeline.config.beam import WORKER_MODULE
 from pipeline.runners import processes
 
 
@@ -63,6 +65,7 @@ def main() -> int:
 
 def _work(control: str, worker: str) -> NoReturn:
     """Run a worker until its runner closes the connection; then end this process with all threads of Beam."""
+    importlib.import_module(WORKER_MODULE)
     try:
         sdk_worker.SdkHarness(control, worker_id=worker).run()
     except grpc.RpcError:

@@ -48,8 +48,8 @@ class Operator(BaseExecutorOperator):
     """An operator of the launcher that runs an executor in a worker, or in this process.
 
     It gives Beam the arguments of the configured engine. They are none of the pipeline, since they would be part of the
-    cache keys, and all engines make the same outputs. It hands ReleasePusher the lineage of its inputs. That is no parameter of the node, since a parameter would be part
-    of the cache key.
+    cache keys, and all engines make the same outputs. It hands ReleasePusher the lineage of its inputs, which is no
+    parameter of the node for the same reason.
     """
 
     SUPPORTED_EXECUTOR_SPEC_TYPE = (

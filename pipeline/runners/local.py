@@ -21,6 +21,7 @@ from core import progress
 from core.errors import TwostepError
 from pipeline.dag.plan import needed_by
 from pipeline.lineage import graph, records
+from pipeline.lineage.database import SQLite
 from pipeline.runners.failures import explained
 from pipeline.runners.ordering import side_by_side
 from pipeline.runners.progress import NodeResult, Progress, State
@@ -84,14 +85,14 @@ def run(
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = deployment.metadata_connection_config
     if connection.database_connection_config.HasField("sqlite"):
-        records.check_store(Path(connection.database_connection_config.sqlite.filename_uri), deep=True)
+        SQLite(Path(connection.database_connection_config.sqlite.filename_uri)).check(deep=True)
     lock = threading.RLock()
 
     def new_store() -> metadata.Metadata:
         return launching.SharedStore(getattr(connection, connection.WhichOneof("connection_config")), lock)
 
     store = new_store()
-    _remove_leftovers(store, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
+    _remove_leftovers(store, ir.pipeline_info.id, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
     reporter.set_nodes([node.node_info.id for node in nodes])
     results: list[NodeResult] = []
     began = time.monotonic()
@@ -120,7 +121,7 @@ def _no_arguments() -> Iterator[None]:
         sys.argv = before
 
 
-def _remove_leftovers(store: Any, root: Path) -> None:
+def _remove_leftovers(store: Any, pipeline: str, root: Path) -> None:
     """Delete the folders of executions that did not succeed, which TFX does after an error but not after a kill.
 
     Their records in ML Metadata are kept: TFX takes only complete executions from the cache.
@@ -128,7 +129,8 @@ def _remove_leftovers(store: Any, root: Path) -> None:
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
     with store as opened:
-        executions = opened.store.get_executions()
+        context = records.context_of(opened.store, pipeline)
+        executions = [] if context is None else opened.store.get_executions_by_context(context)
     succeeded = (mlmd.Execution.COMPLETE, mlmd.Execution.CACHED)
     failed = {str(execution.id) for execution in executions if execution.last_known_state not in succeeded}
     for folder in [*root.glob("*/*/*"), *root.glob("*/.system/executor_execution/*")]:

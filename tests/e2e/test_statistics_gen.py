@@ -43,9 +43,7 @@ def test_the_statistics_are_those_of_tfx(tmp_path):
     for executor in (Executor, stock.Executor):
         output = standard_artifacts.ExampleStatistics()
         output.uri = str(tmp_path / executor.__module__)
-        context = executor.Context(
-            tmp_dir=str(tmp_path), unique_id=executor.__module__, beam_pipeline_args=list(LOCAL)
-        )
+        context = executor.Context(tmp_dir=str(tmp_path), unique_id=executor.__module__, beam_pipeline_args=list(LOCAL))
         properties = {"stats_options_json": tfdv.StatsOptions(desired_batch_size=ROWS).to_json()}
         executor(context).Do({"examples": [table]}, {"statistics": [output]}, properties)
         assert (output.split_names, output.span) == (json.dumps([names.ALL]), 3)

@@ -19,8 +19,8 @@ from core.errors import DataError
 from core.examples import read_examples
 from core.files import read_json, sha256
 from pipeline.config import spans
-from pipeline.config.data import Spans
 from pipeline.config.beam import LOCAL
+from pipeline.config.data import Spans
 
 EVENTS = TableSpec(table="interactions", rating_range=(1, 5))
 USERS = TableSpec(table="users", features={"age": {"kind": "numeric"}}, on_duplicate="drop", max_dropped=0.5)

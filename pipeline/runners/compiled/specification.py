@@ -55,8 +55,8 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
         )
     if config.beam.runner != "local":
         raise UsageError(
-            f"beam.runner: should be local; found {config.beam.runner}. A task of a compiled pipeline works on folders of "
-            "its container, which other machines do not see. Use `local` with several `processes`"
+            f"beam.runner: should be local; found {config.beam.runner}. A task of a compiled pipeline works on "
+            "folders of its container, which other machines do not see. Use `local` with several `processes`"
         )
     schemas = paths.schema_files(config, config_file)
     defaults: dict[str, Any] = {
