@@ -20,8 +20,8 @@ Runner = Literal["local", "prism", "flink", "spark", "dataflow"]
 # and leaves 42 MB in the temporary folder each time.
 LOCAL = ("--runner=FnApiRunner", "--sdk_container_image=none")
 _SECONDS = 10  # for a server to accept a connection
-# What a process that runs steps of Beam imports first, when Beam's own entry point starts it.
-WORKER_MODULE = "core.beam_worker"
+# What Beam's entry point of a worker imports first: it selects Keras 2.
+_FIRST_IMPORT = "core.tf"
 
 
 def _pattern(pattern: str, what: str) -> AfterValidator:
@@ -117,7 +117,7 @@ class _Portable(Settings):
         }[self.environment]
         found += [f"--environment_config={value}"] if value else []
         found += [f"--job_endpoint={self.job_server}"] if self.job_server else []
-        return [*found, f"--beam_plugin={WORKER_MODULE}"]
+        return [*found, f"--beam_plugin={_FIRST_IMPORT}"]
 
 
 class Flink(_Portable):
@@ -216,7 +216,7 @@ class Dataflow(Settings):
             "subnetwork": self.subnetwork,
         }
         without = [] if self.public_ips else ["--no_use_public_ips"]
-        return ["--runner=DataflowRunner", *_options(options), *without, f"--beam_plugin={WORKER_MODULE}"]
+        return ["--runner=DataflowRunner", *_options(options), *without, f"--beam_plugin={_FIRST_IMPORT}"]
 
 
 class Beam(Settings):
@@ -253,7 +253,7 @@ class Beam(Settings):
         if self.processes == 1:
             return list(LOCAL)
         several = ("--direct_running_mode=multi_processing", f"--direct_num_workers={self.processes}")
-        return [*LOCAL, *several, f"--beam_plugin={WORKER_MODULE}"]
+        return [*LOCAL, *several]
 
     def check(self, folder: Path) -> None:
         """Check what the engine needs before the first node runs, since Beam would wait for it without an end.

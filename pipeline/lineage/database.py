@@ -5,6 +5,7 @@ This module imports ML Metadata when a database is opened, but neither TensorFlo
 
 import contextlib
 import hashlib
+import itertools
 import os
 import random
 import socket
@@ -18,7 +19,7 @@ from core.errors import UsageError
 from pipeline.config.metadata import PASSWORD, MySQL, PostgreSQL
 
 _SECONDS = 10  # for a server to accept a connection
-_TRIES = 20  # to open a database in which another process creates the tables
+_TRIES = 20  # to open a database that another process creates or locks
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,6 @@ class Server:
 
     def open(self) -> Any:
         """Return the `ml_metadata.MetadataStore`. Raises: UsageError, see `check`."""
-        import ml_metadata
-
         message = self.message()
         try:
             socket.create_connection((self.settings.host, self.settings.port), _SECONDS).close()
@@ -162,19 +161,14 @@ class Server:
                 f"metadata.{self._kind}: {self.settings.host}:{self.settings.port} does not answer ({error}). Start "
                 "the server, or correct `host` and `port`"
             ) from None
-        for attempt in range(_TRIES):
-            try:
-                return ml_metadata.MetadataStore(message)
-            except RuntimeError as error:
-                # Two processes that create the same tables at once disturb each other, which a new attempt mends.
-                if attempt == _TRIES - 1 or not any(word in str(error) for word in ("already exists", "concurrent")):
-                    raise UsageError(
-                        f"metadata.{self._kind}: {self} refuses the connection. Check `user`, `database` and the "
-                        f"password, in `password_file` or {PASSWORD}; a missing database is created only by a user who "
-                        f"may do so. ML Metadata says: {' '.join(str(error).split())[:300]}"
-                    ) from None
-                time.sleep(random.uniform(0.1, 0.5))
-        raise AssertionError  # pragma: no cover
+        try:
+            return store_of(message)
+        except RuntimeError as error:
+            raise UsageError(
+                f"metadata.{self._kind}: {self} refuses the connection. Check `user`, `database` and the password, in "
+                f"`password_file` or {PASSWORD}; a missing database is created only by a user who may do so. ML "
+                f"Metadata says: {' '.join(str(error).split())[:300]}"
+            ) from None
 
     def _password(self) -> str:
         """Return the password; empty for none. Raises: UsageError."""
@@ -202,6 +196,24 @@ class Server:
 
 
 Database = SQLite | Server
+
+
+def store_of(message: Any) -> Any:
+    """Return the `ml_metadata.MetadataStore` of a ConnectionConfig. Raises: RuntimeError if it cannot be opened."""
+    import ml_metadata
+
+    from pipeline.lineage.postgresql import Store
+
+    kind = Store if message.HasField("postgresql") else ml_metadata.MetadataStore
+    for attempt in itertools.count(1):
+        try:
+            return kind(message)
+        except RuntimeError as error:
+            # Another process creates the tables or writes at this moment, which a new attempt mends.
+            if attempt == _TRIES or not any(word in str(error) for word in ("already exists", "concurrent", "locked")):
+                raise
+            time.sleep(random.uniform(0.1, 1))
+    return None
 
 
 def _quoted(value: str) -> str:

@@ -2,14 +2,12 @@
 
     python -m pipeline.runners.beam_workers --port 50000
 
-Beam's own pool starts a bare `python` of the PATH, which may be another installation, without Keras 2 and the ops of
-ranking models.
+Beam's own pool starts a bare `python` of the PATH, which may be another installation, without Keras 2.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import argparse
-import importlib
 import os
 import signal
 import subprocess
@@ -21,7 +19,6 @@ import grpc
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.worker import sdk_worker, worker_pool_main
 
-from pipeline.config.beam import WORKER_MODULE
 from pipeline.runners import processes
 
 
@@ -65,7 +62,6 @@ def main() -> int:
 
 def _work(control: str, worker: str) -> NoReturn:
     """Run a worker until its runner closes the connection; then end this process with all threads of Beam."""
-    importlib.import_module(WORKER_MODULE)
     try:
         sdk_worker.SdkHarness(control, worker_id=worker).run()
     except grpc.RpcError:

@@ -14,6 +14,7 @@ from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2, p
 
 from components.release_pusher.executor import LINEAGE
 from core import node_ids
+from pipeline.lineage.database import store_of
 from pipeline.runners.workers import Workers
 
 
@@ -32,10 +33,13 @@ class SharedStore(metadata.Metadata):
     def __enter__(self):
         self._lock.acquire()
         try:
-            return super().__enter__()
+            if not self._users:
+                self._store = store_of(self._connection_config)
+            self._users += 1
         except BaseException:
             self._lock.release()
             raise
+        return self
 
     def __exit__(self, *details):
         try:
