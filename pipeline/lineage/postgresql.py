@@ -1,67 +1,54 @@
-"""A store of ML Metadata in PostgreSQL that accepts backslashes.
+"""A store of ML Metadata in PostgreSQL for texts that ML Metadata 1.21 cannot write there.
 
-ML Metadata 1.21 puts the literal of libpq between quotes of its own. That of a text with a backslash begins with ` E'`, so
-the statement is wrong, and JSON within JSON, which TFX records as parameters of nodes, always has backslashes. Texts are
-therefore written with another character, of Unicode's private use, in place of each backslash.
+It puts the literal of libpq between quotes of its own, but the literal of a text with a backslash begins with ` E'`, so the
+statement is wrong; and it has an index over texts, which takes some 2,700 bytes at most. The parameters of nodes that TFX
+records hold JSON within JSON, so they have backslashes and may be long. Such texts are stored as messages of the type
+StringValue, whose column has neither limit.
 """
 
-import re
 from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import ml_metadata
 from google.protobuf.message import Message
+from google.protobuf.wrappers_pb2 import StringValue
 
-_BACKSLASH, _ESCAPE = "\ue05c", "\ue05d"  # what stands for a backslash; what stands before either of the two in a text
+_MOST_BYTES = 2000  # of a text in the index
+_PROPERTIES = "custom_properties"
 
 
 class Store(ml_metadata.MetadataStore):  # type: ignore[misc]
-    """A MetadataStore that encodes what it writes and decodes what it reads."""
+    """A MetadataStore that accepts any text as the value of a custom property."""
 
     def _call_method(self, method_name: str, request: Any, response: Any) -> None:
         """Call a method of ML Metadata; see the overridden method."""
-        encoded = type(request)()
-        encoded.CopyFrom(request)
-        _change(encoded, encode)
-        super()._call_method(method_name, encoded, response)
-        _change(response, decode)
+        written = type(request)()
+        written.CopyFrom(request)
+        _change(written, wrap)
+        super()._call_method(method_name, written, response)
+        _change(response, unwrap)
 
 
-def encode(text: str) -> str:
-    """Return a text without backslashes, from which `decode` makes the text again."""
-    return re.sub(f"[{_BACKSLASH}{_ESCAPE}]", lambda found: _ESCAPE + found[0], text).replace("\\", _BACKSLASH)
+def wrap(value: Any) -> None:
+    """Turn the text in a Value, if PostgreSQL would refuse it, into a message."""
+    text = value.string_value
+    if "\\" in text or len(text.encode()) > _MOST_BYTES:
+        value.proto_value.Pack(StringValue(value=text))
 
 
-def decode(text: str) -> str:
-    """Return the text that was encoded."""
-    return re.sub(f"{_ESCAPE}(.)|{_BACKSLASH}", lambda found: found[1] or "\\", text, flags=re.DOTALL)
+def unwrap(value: Any) -> None:
+    """Turn the message in a Value into the text that `wrap` has put into it."""
+    message = StringValue()
+    if value.HasField("proto_value") and value.proto_value.Unpack(message):
+        value.string_value = message.value
 
 
-def _change(message: Message, change: Callable[[str], str]) -> None:
-    """Replace all texts in a message, those in maps and in nested messages too."""
-    for field, value in message.ListFields():
-        if isinstance(value, str):
-            setattr(message, field.name, change(value))
-        elif isinstance(value, Message):
-            _change(value, change)
-        elif isinstance(value, MutableMapping):
-            _change_map(value, change)
-        elif field.cpp_type == field.CPPTYPE_STRING and field.type == field.TYPE_STRING:
-            value[:] = [change(each) for each in value]
-        elif field.cpp_type == field.CPPTYPE_MESSAGE:
-            for each in value:
-                _change(each, change)
-
-
-def _change_map(values: Any, change: Callable[[str], str]) -> None:
-    """Replace all texts in a map of a message: its keys, and its values, which are texts, messages or numbers."""
-    for key in list(values):
-        name = change(key) if isinstance(key, str) else key
-        if isinstance(values[key], Message):
-            _change(values[key], change)
-            if name != key:
-                values[name].CopyFrom(values[key])
-        else:
-            values[name] = change(values[key]) if isinstance(values[key], str) else values[key]
-        if name != key:
-            del values[key]
+def _change(message: Message, change: Callable[[Any], None]) -> None:
+    """Apply a function to all values of custom properties in a message and in those nested in it."""
+    for field, content in message.ListFields():
+        if field.name == _PROPERTIES:
+            for value in content.values():
+                change(value)
+        elif field.cpp_type == field.CPPTYPE_MESSAGE and not isinstance(content, MutableMapping):
+            for nested in [content] if isinstance(content, Message) else content:
+                _change(nested, change)
