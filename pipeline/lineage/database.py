@@ -8,14 +8,19 @@ import hashlib
 import itertools
 import os
 import random
+import re
 import socket
 import sqlite3
+import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from core.errors import UsageError
+from core.printable import one_line
 from pipeline.config.metadata import PASSWORD, MySQL, PostgreSQL
 
 _SECONDS = 10  # for a server to accept a connection
@@ -161,14 +166,16 @@ class Server:
                 f"metadata.{self._kind}: {self.settings.host}:{self.settings.port} does not answer ({error}). Start "
                 "the server, or correct `host` and `port`"
             ) from None
-        try:
-            return store_of(message)
-        except RuntimeError as error:
-            raise UsageError(
-                f"metadata.{self._kind}: {self} refuses the connection. Check `user`, `database` and the password, in "
-                f"`password_file` or {PASSWORD}; a missing database is created only by a user who may do so. ML "
-                f"Metadata says: {' '.join(str(error).split())[:300]}"
-            ) from None
+        with _captured() as output:
+            try:
+                return store_of(message)
+            except RuntimeError as error:
+                output.seek(0)
+                reasons = re.findall(r"(?:FATAL|ERROR): +(.+)", output.read().decode(errors="replace")) or [str(error)]
+        raise UsageError(
+            f"metadata.{self._kind}: {self} cannot be opened: {one_line(reasons[-1], 300)}. Check `user`, `database` and "
+            f"the password, in `password_file` or {PASSWORD}; the user must be allowed to create a missing database"
+        )
 
     def _password(self) -> str:
         """Return the password; empty for none. Raises: UsageError."""
@@ -196,6 +203,20 @@ class Server:
 
 
 Database = SQLite | Server
+
+
+@contextlib.contextmanager
+def _captured() -> Iterator[IO[bytes]]:
+    """Yield a file with what this process writes to stderr in the block: ML Metadata's lines on each connection."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    with tempfile.TemporaryFile() as output:
+        os.dup2(output.fileno(), 2)
+        try:
+            yield output
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
 
 
 def store_of(message: Any) -> Any:

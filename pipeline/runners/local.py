@@ -73,7 +73,7 @@ def run(
     from tfx.orchestration.portable import runtime_parameter_utils
     from tfx.utils import telemetry_utils
 
-    from pipeline.runners import launching
+    from pipeline.runners import launching, shared_types
 
     ir = compiler.Compiler().compile(pipeline)
     nodes = [node.pipeline_node for node in ir.nodes if not node.pipeline_node.execution_options.HasField("skip")]
@@ -92,6 +92,9 @@ def run(
         return launching.SharedStore(getattr(connection, connection.WhichOneof("connection_config")), lock)
 
     store = new_store()
+    if not connection.database_connection_config.HasField("sqlite"):
+        with store as opened:
+            shared_types.register(opened.store, [node.pipeline_node for node in ir.nodes])
     _remove_leftovers(store, ir.pipeline_info.id, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
     reporter.set_nodes([node.node_info.id for node in nodes])
     results: list[NodeResult] = []
