@@ -210,7 +210,7 @@ class Dataflow(Settings):
             "staging_location": self.staging_location,
             "sdk_container_image": self.image,
             "service_account_email": self.service_account,
-            "worker_machine_type": self.machine_type,
+            "machine_type": self.machine_type,
             "num_workers": self.workers,
             "max_num_workers": self.max_workers,
             "subnetwork": self.subnetwork,

@@ -173,8 +173,8 @@ class Server:
                 output.seek(0)
                 reasons = re.findall(r"(?:FATAL|ERROR): +(.+)", output.read().decode(errors="replace")) or [str(error)]
         raise UsageError(
-            f"metadata.{self._kind}: {self} cannot be opened: {one_line(reasons[-1], 300)}. Check `user`, `database` and "
-            f"the password, in `password_file` or {PASSWORD}; the user must be allowed to create a missing database"
+            f"metadata.{self._kind}: {self} cannot be opened: {one_line(reasons[-1], 300)}. Check `user`, `database` "
+            f"and the password, in `password_file` or {PASSWORD}; the user must be allowed to create a missing database"
         )
 
     def _password(self) -> str:
