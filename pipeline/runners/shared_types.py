@@ -5,6 +5,8 @@ not found by the other. So all types of a pipeline are created before anything i
 create one waits until others, which may have created it at the same moment, see it.
 """
 
+import core.tf  # noqa: F401 - before TFX, which imports TensorFlow
+
 import time
 from typing import Any
 

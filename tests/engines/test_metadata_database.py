@@ -53,9 +53,8 @@ def both(server: Server, folder: Path) -> dict[str, Path]:
 def test_two_pipelines_at_once_use_the_same_types(server, both):
     twice = "SELECT name FROM type GROUP BY name, type_kind HAVING count(*) > 1"
     assert server.ask(twice, "shared") == []
-    assert sorted(
-        server.ask("SELECT c.name FROM context c JOIN type t ON t.id = c.type_id WHERE t.name = 'pipeline'", "shared")
-    ) == ["one", "other"]
+    names = "SELECT c.name FROM context c JOIN type t ON t.id = c.type_id WHERE t.name = 'pipeline' ORDER BY c.name"
+    assert server.ask(names, "shared") == ["one", "other"]
 
 
 def test_each_pipeline_takes_its_own_outputs_from_the_cache(both):
@@ -84,7 +83,7 @@ def test_retention_deletes_what_is_outdated_and_of_this_pipeline_only(both):
     loaded = config.load(both["one"])
     database, root = paths.metadata_database(loaded), paths.pipeline_root(loaded)
     other_root = paths.pipeline_root(config.load(both["other"]))
-    before = {path for path in other_root.rglob("*")}
+    before = set(other_root.rglob("*"))
     models = {path.name for path in (root / "RankingTrainer" / "model").iterdir()}
     values = both["one"].read_text()
     try:
@@ -95,7 +94,7 @@ def test_retention_deletes_what_is_outdated_and_of_this_pipeline_only(both):
     now = {path.name for path in (root / "RankingTrainer" / "model").iterdir()}
     assert len(now) == 1
     assert not now & models
-    assert {path for path in other_root.rglob("*")} == before
+    assert set(other_root.rglob("*")) == before
     assert retention.collect(database.open(), root, 1, database.pipeline) == []
 
 
@@ -115,9 +114,8 @@ def test_any_text_is_recorded_and_read_again(server, folder):
         artifact.custom_properties["text"].string_value = text
         artifacts.append(artifact)
     ids = store.put_artifacts(artifacts)
-    store.put_artifacts(
-        [mlmd.Artifact(id=ids[0], type_id=type_id, uri="/changed", custom_properties=artifacts[0].custom_properties)]
-    )
+    artifacts[0].id, artifacts[0].uri = ids[0], "/changed"  # PostgreSQL returns a changed row after the others
+    store.put_artifacts(artifacts[:1])
     found = store.get_artifacts_by_id(list(reversed(ids)))
     assert [artifact.id for artifact in found] == ids
     assert [artifact.custom_properties["text"].string_value for artifact in found] == texts
@@ -135,15 +133,12 @@ def test_the_password_from_the_environment(server, folder, monkeypatch):
 
 def test_a_run_names_what_is_wrong_with_the_server_before_any_node(server, folder):
     (folder / "wrong").write_text("wrong\n")
-    with_wrong = shop.config(folder, "bad", metadata=postgresql(server, "texts", password_file="wrong"))
-    for file, message in (
-        (with_wrong, "metadata.postgresql: … password authentication failed"),
-        (shop.config(folder, "bad2", metadata=postgresql(server, "texts", port=9)), "127.0.0.1:9 does not answer"),
-        (
-            shop.config(folder, "bad3", metadata=postgresql(server, "texts", password_file="none")),
-            "password_file: … none",
-        ),
+    for changes, message in (
+        ({"password_file": "wrong"}, "metadata.postgresql: … password authentication failed"),
+        ({"port": 9}, "metadata.postgresql: … 127.0.0.1:9 does not answer"),
+        ({"password_file": "none"}, "metadata.postgresql.password_file: … none"),
     ):
+        file = shop.config(folder, "bad", metadata=postgresql(server, "texts", **changes))
         output = shop.call("run", file, code=2)
         assert re.search(facts(message), output, re.DOTALL), output
         assert "✓" not in output
