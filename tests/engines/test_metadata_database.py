@@ -20,8 +20,8 @@ NODES = 28
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("database") / "server") as server:
+def server() -> Iterator[Server]:
+    with running() as server:
         yield server
 
 

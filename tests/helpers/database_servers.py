@@ -6,6 +6,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,17 +39,22 @@ class Server:
 def binaries() -> Path:
     """Return the folder of the programs of PostgreSQL. Raises: RuntimeError if it is not installed."""
     found = shutil.which("initdb")
-    folders = [Path(found).parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     if not folders:
         raise RuntimeError("initdb: not found. Install PostgreSQL, for example with `apt-get install postgresql`")
     return folders[-1]
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[Server]:
-    """Run a server in the block. `folder` is for its files; it should not exist."""
+def running() -> Iterator[Server]:
+    """Run a server in the block, in a temporary folder."""
+    # Not in a folder of pytest, into which no other account may go.
+    with tempfile.TemporaryDirectory(prefix="twostep-postgresql-") as temporary:
+        yield from _running(Path(temporary))
+
+
+def _running(folder: Path) -> Iterator[Server]:
     programs, user = binaries(), _account()
-    folder.mkdir()
     password = folder / "password"
     password.write_text(PASSWORD + "\n")
     with socket.socket() as probe:
@@ -57,9 +63,6 @@ def running(folder: Path) -> Iterator[Server]:
     if user is not None:  # the server refuses to run as root
         for place in (folder, password):
             os.chown(place, user.pw_uid, user.pw_gid)
-        for parent in folder.parents:
-            if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
     data = folder / "data"
     identity = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     options = f"-p {port} -k {folder} -h 127.0.0.1"
