@@ -140,18 +140,21 @@ def check_same(one: Path, other: Path) -> None:
 
 
 def outputs(folder: Path) -> dict[str, tuple[Path, str]]:
-    """Return the name of each output file, without the id of its execution → its path and digest."""
+    """Return the name of each output file → its path and digest.
+
+    The name is without the id of the execution, and of TFMA without the number of its files, which the engine chooses.
+    """
     return {
-        re.sub(r"/\d+/", "/", name): (folder / name, digest)
+        re.sub(r"/\d+/|(?<=^RankingEvaluator).*", "/", name): (folder / name, digest)
         for name, digest in folder_digests(folder).items()
         if "/.system/" not in name and not name.startswith(".")
     }
 
 
-def rows(file: Path) -> list[dict[str, object]]:
-    """Return the rows of a file of Examples, whose features have no order."""
+def rows(file: Path) -> list[str]:
+    """Return the rows of a file of Examples as text, in which NaN is equal to NaN; their features have no order."""
     batches = examples.read_encoded([str(file)], 1000)
-    return [dict(sorted(row.items())) for batch in batches for row in pa.Table.from_batches([batch]).to_pylist()]
+    return [repr(sorted(row.items())) for batch in batches for row in pa.Table.from_batches([batch]).to_pylist()]
 
 
 def columns(file: Path) -> dict[str, bytes]:
