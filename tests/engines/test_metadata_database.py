@@ -66,14 +66,14 @@ def test_each_pipeline_takes_its_own_outputs_from_the_cache(both):
         assert folders
 
 
-def test_lineage_is_of_the_own_release_and_names_the_files(both):
+def test_lineage_is_of_the_own_release_and_names_the_files(both, folder):
     releases = {}
     for name, file in both.items():
         output = shop.call("lineage", file)
         releases[name] = re.search(r"^Release (\S+) ", output)[1]
         assert "purchases.csv" in output
         assert "postgresql_metadata_source" not in output
-        assert releases[name] in shop.call("lineage", file, "data/purchases.csv")
+        assert releases[name] in shop.call("lineage", file, folder / "data" / "purchases.csv")
     assert releases["one"] != releases["other"]
     foreign = shop.call("lineage", both["one"], releases["other"], code=2)
     assert releases["one"] in foreign
