@@ -29,7 +29,7 @@ from core import metrics, names
 from core.arrow import event_types
 from core.events import read_events
 from pipeline.config.model import load
-from pipeline.config.paths import metadata_file, pipeline_root
+from pipeline.config.paths import pipeline_root, run_folder
 from pipeline.dag import settings
 from transform.arrow_types import feature_types
 
@@ -106,7 +106,7 @@ def main() -> None:
     config = load(given.config)
     root = Path(pipeline_root(config))
     test = Test(str(newest(root, "EventJoiner", "examples")), settings.evaluator(config, "", (), both_steps=True))
-    nodes = [node for node in dag.windows(metadata_file(config)) if node[0] in OURS]
+    nodes = [node for node in dag.windows(run_folder(config) / "metadata.sqlite") if node[0] in OURS]
     seconds = sum(end - start for _, start, end in nodes)
     with np.load(newest(root, "TwoStepEvaluator", "evaluation") / RANKINGS_FILE, allow_pickle=False) as kept:
         print("| | NDCG@10 | Recall@100 | s | GB |\n|---|---|---|---|---|")

@@ -15,6 +15,7 @@ from pathlib import Path
 ENGINES = {
     "versitygw": ("github.com/versity/versitygw/cmd/versitygw", "v1.8.0"),
     "fake-gcs-server": ("github.com/fsouza/fake-gcs-server", "v1.56.1"),
+    "prism": ("github.com/apache/beam/sdks/v2/go/cmd/prism", "v2.77.0"),
 }
 
 

@@ -125,17 +125,21 @@ def freeze(args: argparse.Namespace) -> int:
     if not 0 <= args.tolerance < 1:
         raise UsageError(f"--tolerance should be a share from 0 to below 1; found {args.tolerance:g}")
     loaded = config.load(args.config)
-    store = records.open_store(paths.metadata_file(loaded))
+    database = paths.metadata_database(loaded)
+    store = database.open()
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 
     from pipeline.dag import frozen
 
+    def output(node: str, key: str) -> Path:
+        return records.latest_output(store, node, key, database.pipeline)
+
     name = loaded.data.schema_folder or "schema"
     folder = args.config.absolute().parent / name
     for table in loaded.data.tables:
-        inferred = records.latest_output(store, node_ids.schema_gen(table), "schema") / "schema.pbtxt"
-        statistics_folder = records.latest_output(store, node_ids.statistics_gen(table), "statistics")
+        inferred = output(node_ids.schema_gen(table), "schema") / "schema.pbtxt"
+        statistics_folder = output(node_ids.statistics_gen(table), "statistics")
         statistics = statistics_pb2.DatasetFeatureStatisticsList.FromString(
             (statistics_folder / f"Split-{names.ALL}" / names.STATISTICS_FILE).read_bytes()
         )

@@ -48,7 +48,7 @@ def show(arguments: argparse.Namespace) -> int:
 
     source = release_source.find(arguments.source)
     config, releases = source.config, open_store(source.location)
-    if config is not None and (paths.metadata_file(config).is_file() or not releases.versions()):
+    if config is not None and (paths.metadata_database(config).exists() or not releases.versions()):
         lineage = _recorded(config, arguments.ref, arguments.forward)
     else:
         lineage = _of_release(source, arguments.ref, arguments.forward)
@@ -88,17 +88,19 @@ def _recorded(config: "Config", ref: str | None, forward: bool) -> "Lineage":
     from pipeline.config import paths
     from pipeline.lineage import records
 
-    store = records.open_store(paths.metadata_file(config))
+    database = paths.metadata_database(config)
+    store = database.open()
     if ref is not None and ref.startswith("artifact:"):
         number = ref.removeprefix("artifact:")
         if not re.fullmatch("[0-9]{1,18}", number):
             raise UsageError(f"{one_line(ref)}: should be `artifact:` and a number, such as artifact:12")
         return records.trace(store, int(number), "forward" if forward else "back")
     if ref is not None and (Path(ref).suffix or "/" in ref or Path(ref).is_file()):
-        return records.trace(store, records.artifacts_of_file(store, ref), "forward")
+        return records.trace(store, records.artifacts_of_file(store, ref, database.pipeline), "forward")
     version = ref if ref is not None else open_store(paths.releases_folder(config)).current()
     if version is None:
         raise UsageError(
             f"{paths.releases_folder(config)}: there is no release yet. Run the pipeline, or give artifact:ID"
         )
-    return records.trace(store, records.release_artifact(store, version), "forward" if forward else "back")
+    artifact = records.release_artifact(store, version, database.pipeline)
+    return records.trace(store, artifact, "forward" if forward else "back")

@@ -16,6 +16,7 @@ from core.errors import TwostepError, UsageError
 from core.printable import printable
 from pipeline.commands import run_compiled
 from pipeline.commands.arguments import add_config
+from pipeline.runners import processes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise
         # os._exit, because a normal exit would wait for the worker threads of Beam, which the signal does not stop.
         sys.stdout.flush()
+        processes.end_descendants(os.getpid())
         os._exit(_exit_code(stop))
     return 0
 
@@ -126,6 +128,8 @@ def _run(
     from pipeline.runners import local, retention, workers
     from pipeline.runners.progress import Progress
 
+    beam, database = paths.beam_arguments(config), paths.metadata_database(config)
+    database.check()
     progress = Progress(console)
     with progress.running("loading TensorFlow and TFX"), garbage.postponed():
         from pipeline.dag import wiring
@@ -136,20 +140,21 @@ def _run(
 
     def check(results: list["NodeResult"]) -> None:
         if results[-1].node == node_ids.EVENT_JOINER:
-            outcome = RecordedOutcome(paths.metadata_file(config), results)
+            outcome = RecordedOutcome(database, results)
             list_lengths.check_joined(config, outcome.folder(node_ids.EVENT_JOINER, "examples"))
 
     try:
         with workers.forked(arguments.workers or workers.number()) as pool:
-            local.run(pipeline, progress, run_id, raise_if_stopped, arguments.until, check, pool)
-        store = records.open_store(paths.metadata_file(config))
-        retention.collect(store, paths.pipeline_root(config), config.keep_runs)
-        outcome = RecordedOutcome(paths.metadata_file(config), progress.results)
+            local.run(pipeline, progress, run_id, raise_if_stopped, arguments.until, check, pool, beam)
+        store = database.open()
+        retention.collect(store, paths.pipeline_root(config), config.keep_runs, database.pipeline)
+        outcome = RecordedOutcome(database, progress.results)
         answer |= summary.facts(outcome, progress.results)
         in_force = open_store(paths.releases_folder(config)).current()
 
         def drawing(version: str) -> str:
-            return views.as_svg(records.trace(store, records.release_artifact(store, version), "back"))
+            artifact = records.release_artifact(store, version, database.pipeline)
+            return views.as_svg(records.trace(store, artifact, "back"))
 
         summary.show(config, arguments.config, outcome, progress.results, console, in_force, drawing)
     finally:

@@ -12,6 +12,7 @@ from core import garbage, names
 from core.errors import TwostepError, UsageError
 from core.printable import one_line, printable
 from pipeline.commands.arguments import add_config
+from pipeline.runners import processes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -87,6 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         except KeyboardInterrupt as stop:
             _print_line(console, "stopped; run the same command again to resume after the finished trials")
             # os._exit, because a normal exit would wait for the worker threads of Beam, which the signal does not stop.
+            processes.end_descendants(os.getpid())
             os._exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
     return 0
 
@@ -147,6 +149,8 @@ def _search(
     from pipeline.report import tuning_summary
     from pipeline.runners import local
 
+    beam, database = paths.beam_arguments(config), paths.metadata_database(config)
+    database.check()
     progress = tuning_summary.TrialLines(console)
     with progress.running("loading TensorFlow and TFX"), garbage.postponed():
         from pipeline.dag import tuning
@@ -156,10 +160,10 @@ def _search(
         search = tuning.search_for(config, arguments.step, space, trials, arguments.minutes)
         pipeline = tuning.build(config, arguments.config, search)
     try:
-        local.run(pipeline, progress, run_id, raise_if_stopped)
-        finished = tuning.finished(RecordedOutcome(paths.metadata_file(config), progress.results), search)
+        local.run(pipeline, progress, run_id, raise_if_stopped, beam=beam)
+        finished = tuning.finished(RecordedOutcome(database, progress.results), search)
     except (KeyboardInterrupt, TwostepError):
-        finished = tuning.kept(config, RecordedOutcome(paths.metadata_file(config), progress.results), search)
+        finished = tuning.kept(config, RecordedOutcome(database, progress.results), search)
         if finished:
             _write(config, arguments.config, search, finished, output, console)
         raise

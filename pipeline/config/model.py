@@ -18,9 +18,11 @@ from core.printable import one_line
 from core.settings import Settings
 from core.storage import uris
 from pipeline.config import column_names, yaml_file
+from pipeline.config.beam import Beam
 from pipeline.config.cluster import Cluster
 from pipeline.config.data import Data, is_dated
 from pipeline.config.evaluation import Evaluation
+from pipeline.config.metadata import Metadata
 from pipeline.config.resources import Resources
 from pipeline.schedule.settings import Schedule
 from pipeline.submit.settings import Submit
@@ -161,6 +163,8 @@ class Config(Settings):
     cluster: Cluster = Field(
         default=Cluster(), description="The image and the places of a compiled pipeline, for `twostep compile`."
     )
+    metadata: Metadata = Field(default=Metadata(), description="The database of ML Metadata.")
+    beam: Beam = Field(default=Beam(), description="The engine of the nodes that use Beam.")
     submit: Submit = Field(default=Submit(), description="The orchestrators of `twostep submit`.")
     resources: dict[str, Resources] = Field(
         default_factory=dict,

@@ -10,6 +10,7 @@ from core.errors import UsageError
 from core.storage import uris
 from pipeline import datasets
 from pipeline.config import Config, spans
+from pipeline.lineage.database import Database, Server, SQLite
 
 
 def run_folder(config: Config) -> Path:
@@ -35,14 +36,23 @@ def folder_of_runs(run_folder: str | None, name: str, config_folder: Path) -> Pa
     return config_folder / "runs" / name
 
 
-def metadata_file(config: Config) -> Path:
-    """Return the SQLite file of ML Metadata."""
-    return run_folder(config) / "metadata.sqlite"
+def metadata_database(config: Config) -> Database:
+    """Return the database of ML Metadata: the configured server, or a file in the run folder."""
+    server = config.metadata.postgresql or config.metadata.mysql
+    if server is not None:
+        return Server(server, config.folder or Path(), config.name)
+    return SQLite(run_folder(config) / "metadata.sqlite")
 
 
 def pipeline_root(config: Config) -> Path:
-    """Return the folder of the artifacts, with one folder per node."""
-    return run_folder(config) / "pipeline"
+    """Return the folder of the artifacts, with one folder per node.
+
+    A folder in it is named by the id of an execution, which is unique in one database only. So the artifacts that a
+    server records have another folder than those of the file in the run folder, or of another server.
+    """
+    database = metadata_database(config)
+    name = "pipeline" if isinstance(database, SQLite) else f"pipeline-{database.digest}"
+    return run_folder(config) / name
 
 
 def log_folder(config: Config) -> Path:
@@ -53,6 +63,13 @@ def log_folder(config: Config) -> Path:
 def releases_folder(config: Config) -> str | Path:
     """Return the folder of the releases; the URI, if one is configured."""
     return config.release.folder if uris.is_uri(config.release.folder) else run_folder(config) / config.release.folder
+
+
+def beam_arguments(config: Config) -> list[str]:
+    """Return the arguments with which Beam runs a node. Raises: UsageError if the engine is not there."""
+    folder = config.folder or Path()
+    config.beam.check(folder)
+    return config.beam.arguments(folder)
 
 
 def report_file(config: Config) -> Path:

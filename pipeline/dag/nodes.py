@@ -172,6 +172,7 @@ def _evaluators(config: Config, places: Places, events: Channel, retrieved: Retr
         model=ranking_model,
         example_splits=[names.TEST],
         eval_config=tfma.eval_config(config),
+        module_path=tfma.__name__,
     ).with_id(node_ids.RANKING_EVALUATOR)
     both = RecommenderEvaluator(
         **common,

@@ -2,13 +2,14 @@
 
 import core.tf  # Keras 2, before TensorFlow
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow_model_analysis as tfma
 
 from core import names
 from pipeline.config import Config
-
-# In a local run TFMA loads the ranking model in this process, which needs the model's ops.
-core.tf.register_ops()
 
 
 def eval_config(config: Config) -> tfma.EvalConfig:
@@ -23,3 +24,20 @@ def eval_config(config: Config) -> tfma.EvalConfig:
         slicing_specs=[tfma.SlicingSpec(), *(tfma.SlicingSpec(feature_keys=[key]) for key in slices)],
         metrics_specs=[tfma.MetricsSpec(metrics=metrics)],
     )
+
+
+def custom_eval_shared_model(**arguments: Any) -> Any:
+    """Return TFMA's shared model, which any process of Beam can load: TFX's Evaluator calls this function by its name.
+
+    A process of a worker has not imported the ops of the ranking model, and the model is loaded there.
+    """
+    model = tfma.default_eval_shared_model(**arguments)
+    loader = model.model_loader
+    construct = functools.partial(_with_ops, loader.construct_fn)
+    return model._replace(model_loader=tfma.types.ModelLoader(construct, loader.tags))
+
+
+def _with_ops(construct: Callable[[], Any]) -> Any:
+    """Return the model that `construct` loads, after the registration of its ops."""
+    core.tf.register_ops()
+    return construct()

@@ -8,12 +8,8 @@ from typing import Any
 from tfx import v1 as tfx
 
 from pipeline.config import Config, paths
+from pipeline.config.beam import LOCAL
 from pipeline.dag.nodes import Places, nodes
-
-# FnApiRunner, because the default DirectRunner first tries to download the binary of another runner. A container image
-# is named, although no local run starts it, because without one TFX packs its own source for every node that uses Beam
-# and leaves 42 MB in the temporary folder each time.
-BEAM_ARGS = ("--runner=FnApiRunner", "--sdk_container_image=none")
 
 
 def build(config: Config, config_file: str | Path) -> tfx.dsl.Pipeline:
@@ -55,8 +51,6 @@ def local_pipeline(config: Config, components: list[Any]) -> tfx.dsl.Pipeline:
         pipeline_root=str(paths.pipeline_root(config)),
         components=components,
         enable_cache=True,
-        metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(
-            str(paths.metadata_file(config))
-        ),
-        beam_pipeline_args=list(BEAM_ARGS),
+        metadata_connection_config=paths.metadata_database(config).message(),
+        beam_pipeline_args=list(LOCAL),  # a run replaces them by those of the configured engine
     )

@@ -3,8 +3,6 @@
 This module imports ML Metadata, but neither TensorFlow nor TFX.
 """
 
-import contextlib
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,61 +12,6 @@ from core.errors import UsageError
 from core.names import RELEASE_TYPE
 from core.times import utc
 from pipeline.lineage.graph import COMPARED_WITH, SOURCES, VERSION, Artifact, Direction, Execution, Lineage, sources_of
-
-
-def open_store(file: Path) -> Any:
-    """Open the `ml_metadata.MetadataStore` in a SQLite file.
-
-    Raises:
-      UsageError: the file does not exist, is damaged, or was written by another program.
-    """
-    if not file.is_file():
-        raise UsageError(f"{file}: no such file, so no run is recorded. Run the pipeline first: twostep run CONFIG")
-    check_store(file)
-    import ml_metadata
-    from ml_metadata.proto import metadata_store_pb2 as mlmd
-
-    connection = mlmd.ConnectionConfig()
-    connection.sqlite.filename_uri = str(file)
-    connection.sqlite.connection_mode = mlmd.SqliteMetadataSourceConfig.READWRITE
-    return ml_metadata.MetadataStore(connection)
-
-
-def check_store(file: Path, deep: bool = False) -> None:
-    """Check that a file, if it exists, is an SQLite store of ML Metadata.
-
-    ML Metadata reports such a file too, but its errors do not name the file.
-
-    Args:
-      file: the file.
-      deep: whether to check every page of the file.
-
-    Raises:
-      UsageError: the file is damaged or was written by another program.
-    """
-    if not file.exists() or (file.is_file() and file.stat().st_size == 0):
-        return
-    damage = _damage(file, deep) if file.is_file() else "is not a file"
-    if damage:
-        raise UsageError(
-            f"{file}: {damage}; it should be the SQLite file of ML Metadata. Restore a copy of it, or move it away: "
-            "the next run then starts without cache and lineage; releases are kept"
-        )
-
-
-def _damage(file: Path, deep: bool) -> str:
-    """Return a description of the damage of an SQLite file; empty for an intact file."""
-    try:
-        # Open for writing, so that SQLite rolls back unfinished writes of a killed run.
-        with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)) as database:
-            tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if tables and not {"MLMDEnv", "Artifact", "Execution"} <= tables:
-                return f"is an SQLite file of another program, with the tables {', '.join(sorted(tables)[:3])}"
-            [(state,)] = database.execute("PRAGMA quick_check(1)").fetchall() if deep else [("ok",)]
-    except sqlite3.Error as error:
-        # A run in progress locks the file at times, which is not damage.
-        return "" if "locked" in str(error) else f"is damaged ({error})"
-    return "" if state == "ok" else f"is damaged ({state.splitlines()[-1]})"
 
 
 def trace(store: Any, roots: int | Sequence[int], direction: Direction = "back") -> Lineage:
@@ -104,11 +47,18 @@ def trace(store: Any, roots: int | Sequence[int], direction: Direction = "back")
     return Lineage(direction, roots, artifacts, kept)
 
 
-def release_artifact(store: Any, version: str) -> int:
-    """Return the id of the artifact of a release. Raises: UsageError, with the recorded versions."""
+def release_artifact(store: Any, version: str, pipeline: str | None = None) -> int:
+    """Return the id of the artifact of a release. Raises: UsageError, with the recorded versions.
+
+    Args:
+      store: an `ml_metadata.MetadataStore`.
+      version: the version of the release.
+      pipeline: the name of the pipeline that made it; None for any.
+    """
     known: dict[str, int] = {}
-    if any(each.name == RELEASE_TYPE for each in store.get_artifact_types()):
-        for artifact in sorted(store.get_artifacts_by_type(RELEASE_TYPE), key=lambda each: each.id):
+    types = {each.id for each in store.get_artifact_types() if each.name == RELEASE_TYPE}
+    for artifact in sorted(_artifacts(store, pipeline) if types else (), key=lambda each: each.id):
+        if artifact.type_id in types:
             known[str(_properties(artifact).get(VERSION, ""))] = artifact.id
     if version not in known:
         versions = f"Recorded releases: {', '.join(filter(None, known))}" if any(known) else "There is no release yet"
@@ -116,11 +66,17 @@ def release_artifact(store: Any, version: str) -> int:
     return known[version]
 
 
-def artifacts_of_file(store: Any, file: str | Path) -> list[int]:
-    """Return the ids of the artifacts read from a source file. Raises: UsageError, with the recorded files."""
+def artifacts_of_file(store: Any, file: str | Path, pipeline: str | None = None) -> list[int]:
+    """Return the ids of the artifacts read from a source file. Raises: UsageError, with the recorded files.
+
+    Args:
+      store: an `ml_metadata.MetadataStore`.
+      file: the file.
+      pipeline: the name of the pipeline that read it; None for any.
+    """
     path = Path(file).absolute()
     ids, known = [], set()
-    for artifact in store.get_artifacts():
+    for artifact in _artifacts(store, pipeline):
         for source in sources_of(_properties(artifact)):
             known.add(source.file)
             # The recorded path is relative to the folder of the tables, or absolute.
@@ -130,6 +86,20 @@ def artifacts_of_file(store: Any, file: str | Path) -> list[int]:
         files = f"Recorded files: {', '.join(sorted(known))}" if known else "No file is recorded yet"
         raise UsageError(f"{file}: no recorded artifact was read from this file. {files}")
     return list(dict.fromkeys(ids))
+
+
+def context_of(store: Any, pipeline: str) -> int | None:
+    """Return the id of the context of a pipeline, by its name; None if it has not run yet."""
+    context = store.get_context_by_type_and_name("pipeline", pipeline)
+    return None if context is None else context.id
+
+
+def _artifacts(store: Any, pipeline: str | None) -> list[Any]:
+    """Return all artifacts, or those of one pipeline."""
+    if pipeline is None:
+        return list(store.get_artifacts())
+    context = context_of(store, pipeline)
+    return [] if context is None else list(store.get_artifacts_by_context(context))
 
 
 def _within(execution: Execution, artifacts: dict[int, Artifact]) -> Execution:
@@ -234,15 +204,24 @@ def _value(value: Any) -> Any:
     return MessageToDict(content)
 
 
-def latest_output(store: Any, node: str, output: str) -> Path:
+def latest_output(store: Any, node: str, output: str, pipeline: str | None = None) -> Path:
     """Return the folder of the latest artifact of an output of a node.
+
+    Args:
+      store: an `ml_metadata.MetadataStore`.
+      node, output: the id of the node and the key of its output.
+      pipeline: the name of the pipeline; None for any.
 
     Raises:
       UsageError: the node has not produced this output yet.
     """
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
-    contexts = [each for each in store.get_contexts_by_type("node") if each.name.endswith(f".{node}")]
+    contexts = [
+        each
+        for each in store.get_contexts_by_type("node")
+        if (each.name.endswith(f".{node}") if pipeline is None else each.name == f"{pipeline}.{node}")
+    ]
     executions = {each.id for context in contexts for each in store.get_executions_by_context(context.id)}
     events = store.get_events_by_execution_ids(sorted(executions)) if executions else []
     made = [

@@ -3,17 +3,18 @@
 import core.tf  # noqa: F401 - before TFX, which imports TensorFlow
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfx.orchestration import metadata
 from tfx.orchestration.portable import data_types
 from tfx.orchestration.portable.base_executor_operator import BaseExecutorOperator
 from tfx.orchestration.portable.launcher import DEFAULT_EXECUTOR_OPERATORS
-from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2
+from tfx.proto.orchestration import executable_spec_pb2, execution_result_pb2, placeholder_pb2
 
 from components.release_pusher.executor import LINEAGE
 from core import node_ids
+from pipeline.lineage.database import store_of
 from pipeline.runners.workers import Workers
 
 
@@ -32,10 +33,13 @@ class SharedStore(metadata.Metadata):
     def __enter__(self):
         self._lock.acquire()
         try:
-            return super().__enter__()
+            if not self._users:
+                self._store = store_of(self._connection_config)
+            self._users += 1
         except BaseException:
             self._lock.release()
             raise
+        return self
 
     def __exit__(self, *details):
         try:
@@ -47,8 +51,9 @@ class SharedStore(metadata.Metadata):
 class Operator(BaseExecutorOperator):
     """An operator of the launcher that runs an executor in a worker, or in this process.
 
-    It hands ReleasePusher the lineage of its inputs. That is no parameter of the node, since a parameter would be part
-    of the cache key.
+    It gives Beam the arguments of the configured engine. They are none of the pipeline, since they would be part of the
+    cache keys, and all engines make the same outputs. It hands ReleasePusher the lineage of its inputs, which is no
+    parameter of the node for the same reason.
     """
 
     SUPPORTED_EXECUTOR_SPEC_TYPE = (
@@ -65,8 +70,9 @@ class Operator(BaseExecutorOperator):
         workers: Workers | None,
         on_report: Callable[[str], None],
         lineage: Callable[[list[int]], str],
+        beam: Sequence[str] | None,
     ):
-        super().__init__(executor_spec, platform_config)
+        super().__init__(_with_beam(executor_spec, beam), platform_config)
         self._workers, self._on_report, self._lineage = workers, on_report, lineage
 
     def run_executor(self, execution_info: data_types.ExecutionInfo) -> execution_result_pb2.ExecutorOutput:
@@ -81,8 +87,24 @@ class Operator(BaseExecutorOperator):
         return execution_result_pb2.ExecutorOutput.FromString(output)
 
 
+def _with_beam(executor_spec: Any, beam: Sequence[str] | None) -> Any:
+    """Return the specification of an executor with these arguments of Beam, if it uses Beam."""
+    if beam is None or not isinstance(executor_spec, executable_spec_pb2.BeamExecutableSpec):
+        return executor_spec
+    changed = executable_spec_pb2.BeamExecutableSpec(python_executor_spec=executor_spec.python_executor_spec)
+    changed.beam_pipeline_args.extend(beam)
+    for argument in beam:
+        expression = placeholder_pb2.PlaceholderExpression()
+        expression.value.string_value = argument
+        changed.beam_pipeline_args_placeholders.append(expression)
+    return changed
+
+
 def operators(
-    workers: Workers | None, on_report: Callable[[str], None], lineage: Callable[[list[int]], str]
+    workers: Workers | None,
+    on_report: Callable[[str], None],
+    lineage: Callable[[list[int]], str],
+    beam: Sequence[str] | None,
 ) -> dict[Any, Any]:
     """Return the type of executor → a function that makes its operator.
 
@@ -90,9 +112,10 @@ def operators(
       workers: the workers; None to run executors in this process.
       on_report: called with each progress report of a worker.
       lineage: returns the lineage of artifacts, by their ids, as JSON.
+      beam: the arguments of Beam, in place of those of the pipeline; None for those.
     """
 
     def operator(**arguments: Any) -> Operator:
-        return Operator(**arguments, workers=workers, on_report=on_report, lineage=lineage)
+        return Operator(**arguments, workers=workers, on_report=on_report, lineage=lineage, beam=beam)
 
     return dict.fromkeys(Operator.SUPPORTED_EXECUTOR_SPEC_TYPE, operator)

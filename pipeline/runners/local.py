@@ -21,6 +21,7 @@ from core import progress
 from core.errors import TwostepError
 from pipeline.dag.plan import needed_by
 from pipeline.lineage import graph, records
+from pipeline.lineage.database import SQLite
 from pipeline.runners.failures import explained
 from pipeline.runners.ordering import side_by_side
 from pipeline.runners.progress import NodeResult, Progress, State
@@ -40,6 +41,7 @@ def run(
     until: str | None = None,
     check: Callable[[list[NodeResult]], None] = lambda results: None,
     workers: Workers | None = None,
+    beam: Sequence[str] | None = None,
 ) -> list[NodeResult]:
     """Run a `tfx.dsl.Pipeline`; take nodes whose inputs and settings did not change from the cache.
 
@@ -56,6 +58,7 @@ def run(
       check: called with the results so far after each node; an exception that it raises ends the run.
       workers: the processes that run the executors of nodes which do not depend on each other; None to run one node
         after the other in this process. If a node fails, the other workers are ended.
+      beam: the arguments with which Beam runs a node, in place of those of the pipeline; None for those.
 
     Returns:
       One result per node, in the order in which they ended.
@@ -70,7 +73,7 @@ def run(
     from tfx.orchestration.portable import runtime_parameter_utils
     from tfx.utils import telemetry_utils
 
-    from pipeline.runners import launching
+    from pipeline.runners import launching, shared_types
 
     ir = compiler.Compiler().compile(pipeline)
     nodes = [node.pipeline_node for node in ir.nodes if not node.pipeline_node.execution_options.HasField("skip")]
@@ -82,21 +85,24 @@ def run(
     deployment = runner_utils.extract_local_deployment_config(ir)
     connection = deployment.metadata_connection_config
     if connection.database_connection_config.HasField("sqlite"):
-        records.check_store(Path(connection.database_connection_config.sqlite.filename_uri), deep=True)
+        SQLite(Path(connection.database_connection_config.sqlite.filename_uri)).check(deep=True)
     lock = threading.RLock()
 
     def new_store() -> metadata.Metadata:
         return launching.SharedStore(getattr(connection, connection.WhichOneof("connection_config")), lock)
 
     store = new_store()
-    _remove_leftovers(store, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
+    if not connection.database_connection_config.HasField("sqlite"):
+        with store as opened:
+            shared_types.register(opened.store, [node.pipeline_node for node in ir.nodes])
+    _remove_leftovers(store, ir.pipeline_info.id, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
     reporter.set_nodes([node.node_info.id for node in nodes])
     results: list[NodeResult] = []
     began = time.monotonic()
     with telemetry_utils.scoped_labels({telemetry_utils.LABEL_TFX_RUNNER: "local"}), _no_arguments():
         finished = _in_order(
             nodes,
-            lambda node: _run_node(node, ir, deployment, new_store(), reporter, raise_if_stopped, workers),
+            lambda node: _run_node(node, ir, deployment, new_store(), reporter, raise_if_stopped, workers, beam),
             raise_if_stopped,
             workers,
         )
@@ -118,7 +124,7 @@ def _no_arguments() -> Iterator[None]:
         sys.argv = before
 
 
-def _remove_leftovers(store: Any, root: Path) -> None:
+def _remove_leftovers(store: Any, pipeline: str, root: Path) -> None:
     """Delete the folders of executions that did not succeed, which TFX does after an error but not after a kill.
 
     Their records in ML Metadata are kept: TFX takes only complete executions from the cache.
@@ -126,7 +132,8 @@ def _remove_leftovers(store: Any, root: Path) -> None:
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
     with store as opened:
-        executions = opened.store.get_executions()
+        context = records.context_of(opened.store, pipeline)
+        executions = [] if context is None else opened.store.get_executions_by_context(context)
     succeeded = (mlmd.Execution.COMPLETE, mlmd.Execution.CACHED)
     failed = {str(execution.id) for execution in executions if execution.last_known_state not in succeeded}
     for folder in [*root.glob("*/*/*"), *root.glob("*/.system/executor_execution/*")]:
@@ -166,6 +173,7 @@ def _run_node(
     reporter: Progress,
     raise_if_stopped: Callable[[], None],
     workers: Workers | None,
+    beam: Sequence[str] | None,
 ) -> NodeResult:
     """Run one node and report its result. Raises: TwostepError if it fails."""
     from tfx.orchestration.local import runner_utils
@@ -195,7 +203,7 @@ def _run_node(
                 pipeline_runtime_spec=ir.runtime_spec,
                 executor_spec=runner_utils.extract_executor_spec(deployment, node_id),
                 custom_driver_spec=runner_utils.extract_custom_driver_spec(deployment, node_id),
-                custom_executor_operators=launching.operators(workers, on_report, lineage),
+                custom_executor_operators=launching.operators(workers, on_report, lineage, beam),
             ).launch()
             execution_id = info.execution_id if info is not None else None
             state, outputs = _outcome(store, node_id, execution_id)

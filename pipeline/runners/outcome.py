@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from pipeline.lineage.database import Database
 from pipeline.runners.progress import NodeResult
 
 
@@ -21,14 +22,12 @@ class RecordedOutcome(Outcome):
     """The output artifacts of a run in ML Metadata.
 
     Args:
-      metadata_file: the SQLite file of ML Metadata.
+      database: the database of ML Metadata.
       results: the results of the nodes, as the runner returned them.
     """
 
-    def __init__(self, metadata_file: Path, results: Sequence[NodeResult]):
-        from pipeline.lineage.records import open_store
-
-        store = open_store(metadata_file)
+    def __init__(self, database: Database, results: Sequence[NodeResult]):
+        store = database.open()
         nodes = {result.execution_id: result.node for result in results if result.execution_id is not None}
         self._artifacts: dict[tuple[str, str], Any] = {}
         events = store.get_events_by_execution_ids(list(nodes))

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from core import node_ids
+from pipeline.lineage import records
 
 
-def collect(store: Any, root: Path, keep: int) -> list[Path]:
+def collect(store: Any, root: Path, keep: int, pipeline: str | None = None) -> list[Path]:
     """Delete the artifacts that are not outputs of the latest complete runs, and return their folders.
 
     A run is complete if its last node succeeded. Artifacts of all runs that are newer than the oldest kept run are kept
@@ -21,8 +22,9 @@ def collect(store: Any, root: Path, keep: int) -> list[Path]:
       store: an `ml_metadata.MetadataStore`.
       root: the folder of the pipeline's artifacts; no run is in progress in it.
       keep: the number of latest complete runs whose artifacts are kept.
+      pipeline: the name of the pipeline whose runs count; None for all.
     """
-    runs = _latest_complete(store, keep)
+    runs = _latest_complete(store, keep, pipeline)
     if not runs:
         return []
     executions = {each.id for run in runs for each in run}
@@ -39,15 +41,19 @@ def collect(store: Any, root: Path, keep: int) -> list[Path]:
     return outdated
 
 
-def _latest_complete(store: Any, keep: int) -> list[list[Any]]:
+def _latest_complete(store: Any, keep: int, pipeline: str | None) -> list[list[Any]]:
     """Return the executions of each run from the newest to the `keep`-th latest complete run; empty if fewer exist."""
     from ml_metadata.proto import metadata_store_pb2 as mlmd
 
     succeeded = (mlmd.Execution.COMPLETE, mlmd.Execution.CACHED)
     last = {each.id for each in store.get_execution_types() if each.name.rpartition(".")[2] == node_ids.RELEASE_PUSHER}
+    own: set[int] | None = None
+    if pipeline is not None:
+        context = records.context_of(store, pipeline)
+        own = set() if context is None else {each.id for each in store.get_executions_by_context(context)}
     kept, complete = [], 0
     for run in sorted(store.get_contexts_by_type("pipeline_run"), key=lambda run: run.id, reverse=True):
-        executions = store.get_executions_by_context(run.id)
+        executions = [each for each in store.get_executions_by_context(run.id) if own is None or each.id in own]
         kept.append(executions)
         complete += any(each.type_id in last and each.last_known_state in succeeded for each in executions)
         if complete == keep:

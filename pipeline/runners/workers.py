@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from core import progress
 from core.errors import TwostepError
-from pipeline.runners import failures, memory
+from pipeline.runners import failures, memory, processes
 
 MOST = 3  # workers; no more nodes of the DAG take long side by side
 WORKER_BYTES = 1_000_000_000  # the memory that a worker uses beside that of the models and tables
@@ -114,8 +114,7 @@ class Workers:
         """End a worker, whatever it does."""
         pid = self._pids.pop(connection, None)
         if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            _kill(pid)
             os.waitpid(pid, 0)
             connection.close()
 
@@ -123,8 +122,7 @@ class Workers:
         """End all workers, whatever they do; each `run` in progress raises WorkerLostError."""
         self.stopped = True
         for pid in list(self._pids.values()):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            _kill(pid)
 
     def close(self) -> None:
         """End all workers and wait for their ends."""
@@ -167,7 +165,9 @@ def _serve(connection: Connection, parent: int) -> NoReturn:
             if not pid:
                 _end_with_parent(worker)
                 with progress.listening(lambda text: send(_REPORT + text.encode())):
-                    send(_answer(*request))
+                    answer = _answer(*request)
+                processes.end_descendants(os.getpid())
+                send(answer)
                 break
             if os.waitpid(pid, 0)[1]:
                 code = 1
@@ -180,6 +180,13 @@ def _serve(connection: Connection, parent: int) -> NoReturn:
     finally:
         # Without os._exit, handlers of the first process would run here.
         os._exit(code)
+
+
+def _kill(pid: int) -> None:
+    """End a worker with all processes that it has started."""
+    processes.end_descendants(pid)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _end_with_parent(parent: int) -> None:

@@ -230,7 +230,7 @@ def folders(loaded: Any) -> Callable[[str, str], str]:
     from pipeline.config import paths
     from pipeline.lineage import records
 
-    store = records.open_store(paths.metadata_file(loaded))
+    store = paths.metadata_database(loaded).open()
     return lambda node, output: str(records.latest_output(store, node, output))
 
 

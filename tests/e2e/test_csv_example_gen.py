@@ -11,7 +11,7 @@ import tensorflow as tf
 from components.table_example_gen.spec import TableSpec
 from core import names
 from core.examples import files
-from pipeline.dag.wiring import BEAM_ARGS
+from pipeline.config.beam import LOCAL
 
 ROWS = 500
 EVENTS = TableSpec(table="interactions", on_duplicate="keep")
@@ -41,7 +41,7 @@ def run(components: list, root: Path) -> list[str]:
         pipeline_root=str(root / "run"),
         components=components,
         metadata_connection_config=tfx.orchestration.metadata.sqlite_metadata_connection_config(str(root / "metadata")),
-        beam_pipeline_args=list(BEAM_ARGS),
+        beam_pipeline_args=list(LOCAL),
     )
     tfx.orchestration.LocalDagRunner().run(pipeline)
     return [str(uri) for each in components for uri in (root / "run" / each.id / "examples").iterdir()]

@@ -20,7 +20,7 @@ from core import examples, names
 from core.arrow import STRINGS, event_types, read_arrow
 from core.events import read_events
 from core.files import read_json
-from pipeline.dag.wiring import BEAM_ARGS
+from pipeline.config.beam import LOCAL
 from transform.features import Features
 
 USERS, ITEMS, EVENTS = 60, 20, 900
@@ -81,7 +81,7 @@ def run(root: Path) -> tuple[dict[str, pa.Table], list[pa.Table], dict]:
         drop_unknown=False,
         max_dropped=0.05,
     )
-    context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=list(BEAM_ARGS))
+    context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=list(LOCAL))
     executor.Executor(context).Do(inputs, outputs, {"settings": settings.model_dump_json()})
     uri = root / "joined"
     found = {split: examples.read_examples(str(uri), split, TYPES) for split in (names.TRAIN, names.EVAL, names.TEST)}

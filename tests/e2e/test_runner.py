@@ -15,6 +15,7 @@ from core.errors import DataError, TwostepError, UsageError
 from pipeline import cli
 from pipeline.commands.run import terminable
 from pipeline.lineage import records
+from pipeline.lineage.database import SQLite
 from pipeline.runners import failures, local
 from pipeline.runners.progress import Progress
 
@@ -32,7 +33,7 @@ from tfx import v1 as tfx
 
 from core import progress
 from core.errors import DataError
-from pipeline.dag.wiring import BEAM_ARGS
+from pipeline.config.beam import LOCAL
 
 InputArtifact, OutputArtifact = tfx.dsl.components.InputArtifact, tfx.dsl.components.OutputArtifact
 Examples = tfx.types.standard_artifacts.Examples
@@ -93,7 +94,7 @@ def build(folder, count=3, workers=0):
         ),
         components=[numbers, sums, report],
         enable_cache=True,
-        beam_pipeline_args=[*BEAM_ARGS, *several],
+        beam_pipeline_args=[*LOCAL, *several],
     )
 """
 
@@ -253,7 +254,7 @@ def test_progress_of_an_executor_is_reported(little, tmp_path):
 def test_lineage_of_what_the_runner_recorded(little, tmp_path):
     results, _ = run(little.build(tmp_path))
     run(little.build(tmp_path))
-    store = records.open_store(tmp_path / "metadata.sqlite")
+    store = SQLite(tmp_path / "metadata.sqlite").open()
     [report] = store.get_events_by_execution_ids([results[-1].execution_id])[-1:]
     found = records.trace(store, report.artifact_id)
     assert [execution.node for execution in found.executions.values()] == ["Numbers", "Sums", "Report"]

@@ -12,7 +12,7 @@ from tfx.types import standard_artifacts
 
 from components.statistics_gen.executor import Executor
 from core import examples, names
-from pipeline.dag.wiring import BEAM_ARGS
+from pipeline.config.beam import LOCAL
 
 ROWS = 700
 
@@ -43,9 +43,7 @@ def test_the_statistics_are_those_of_tfx(tmp_path):
     for executor in (Executor, stock.Executor):
         output = standard_artifacts.ExampleStatistics()
         output.uri = str(tmp_path / executor.__module__)
-        context = executor.Context(
-            tmp_dir=str(tmp_path), unique_id=executor.__module__, beam_pipeline_args=list(BEAM_ARGS)
-        )
+        context = executor.Context(tmp_dir=str(tmp_path), unique_id=executor.__module__, beam_pipeline_args=list(LOCAL))
         properties = {"stats_options_json": tfdv.StatsOptions(desired_batch_size=ROWS).to_json()}
         executor(context).Do({"examples": [table]}, {"statistics": [output]}, properties)
         assert (output.split_names, output.span) == (json.dumps([names.ALL]), 3)

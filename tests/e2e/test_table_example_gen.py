@@ -19,8 +19,8 @@ from core.errors import DataError
 from core.examples import read_examples
 from core.files import read_json, sha256
 from pipeline.config import spans
+from pipeline.config.beam import LOCAL
 from pipeline.config.data import Spans
-from pipeline.dag.wiring import BEAM_ARGS
 
 EVENTS = TableSpec(table="interactions", rating_range=(1, 5))
 USERS = TableSpec(table="users", features={"age": {"kind": "numeric"}}, on_duplicate="drop", max_dropped=0.5)
@@ -50,7 +50,7 @@ def run(root: Path, spec: TableSpec, pattern: str, code_digest: str = "1", newes
         components=[TableExampleGen(spec, source, code_digest)],
         enable_cache=True,
         metadata_connection_config=connection,
-        beam_pipeline_args=list(BEAM_ARGS),
+        beam_pipeline_args=list(LOCAL),
     )
     tfx.orchestration.LocalDagRunner().run(pipeline)
     with metadata.Metadata(connection) as handle:
@@ -156,7 +156,7 @@ def test_statistics_of_the_examples(tmp_path):
     factory = tfxio_utils.get_tfxio_factory_from_artifact([artifact], telemetry_descriptors=["test"])
     pattern = str(Path(artifact.uri) / "Split-all" / "*")
     out = tmp_path / "rows"
-    with beam.Pipeline(argv=list(BEAM_ARGS)) as pipeline:
+    with beam.Pipeline(argv=list(LOCAL)) as pipeline:
         batches = pipeline | factory([pattern]).BeamSource()
         batches | beam.Map(lambda batch: str(batch.num_rows)) | beam.io.WriteToText(str(out), shard_name_template="")
     assert sum(int(line) for line in out.read_text().split()) == 2

@@ -43,7 +43,7 @@ def joined(tmp_path):
         loaded = config.load(file)
         made = nodes.joined_nodes(loaded, wiring.local_places(loaded, file)).nodes[:-1]
         tfx.orchestration.LocalDagRunner().run(wiring.local_pipeline(loaded, made))
-        connection = tfx.orchestration.metadata.sqlite_metadata_connection_config(str(paths.metadata_file(loaded)))
+        connection = paths.metadata_database(loaded).message()
         with metadata.Metadata(connection) as handle:
             newest = max(handle.store.get_artifacts_by_type("Examples"), key=lambda artifact: artifact.id)
         return newest.uri, [node.id for node in made]

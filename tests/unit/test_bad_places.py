@@ -13,7 +13,7 @@ from facts import facts, lacking
 from core.errors import UsageError
 from pipeline import cli, config
 from pipeline.config import paths
-from pipeline.lineage import records
+from pipeline.lineage.database import SQLite
 
 BASE = {"name": "shop", "data": {"root": "."}}
 
@@ -72,22 +72,22 @@ def test_a_run_folder_that_may_not_be_written_to(tmp_path, monkeypatch):
 
 def test_a_metadata_file_that_is_damaged_or_of_another_program(tmp_path):
     file = tmp_path / "metadata.sqlite"
-    records.check_store(file)  # the file does not exist yet
+    SQLite(file).check()  # the file does not exist yet
     file.touch()
-    records.check_store(file)  # an empty file, as SQLite makes it
+    SQLite(file).check()  # an empty file, as SQLite makes it
     file.write_bytes(b"no database" * 500)
     with pytest.raises(UsageError, match=facts(f"{file}: … damaged … not a database")):
-        records.check_store(file)
+        SQLite(file).check()
     with pytest.raises(UsageError, match=facts(f"{file}: … damaged")):
-        records.open_store(file)
+        SQLite(file).open()
     file.unlink()
     with sqlite3.connect(file) as other:
         other.execute("CREATE TABLE invoices (number INTEGER)")
     with pytest.raises(UsageError, match=facts(f"{file}: … tables invoices")):
-        records.check_store(file)
+        SQLite(file).check()
     (tmp_path / "folder").mkdir()
     with pytest.raises(UsageError, match=facts(f"{tmp_path}/folder: … not a file")):
-        records.check_store(tmp_path / "folder")
+        SQLite(tmp_path / "folder").check()
 
 
 def test_a_metadata_file_with_a_damaged_page(tmp_path):
@@ -96,12 +96,12 @@ def test_a_metadata_file_with_a_damaged_page(tmp_path):
         for table in ("MLMDEnv", "Artifact", "Execution"):
             store.execute(f"CREATE TABLE {table} (id INTEGER PRIMARY KEY, text TEXT)")
         store.executemany("INSERT INTO Artifact (text) VALUES (?)", [("x" * 500,)] * 100)
-    records.check_store(file, deep=True)
+    SQLite(file).check(deep=True)
     content = bytearray(file.read_bytes())
     content[-4096 * 2 :] = b"\xee" * (4096 * 2)
     file.write_bytes(content)
     with pytest.raises(UsageError, match=facts(f"{file}: … damaged")):
-        records.check_store(file, deep=True)
+        SQLite(file).check(deep=True)
 
 
 def test_a_metadata_file_that_is_in_use_is_not_damaged(tmp_path, monkeypatch):
@@ -113,7 +113,7 @@ def test_a_metadata_file_that_is_in_use_is_not_damaged(tmp_path, monkeypatch):
     store.execute("BEGIN EXCLUSIVE")
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *arguments, **keywords: connect(*arguments, timeout=0, **keywords))
-    records.check_store(file, deep=True)
+    SQLite(file).check(deep=True)
 
 
 def test_what_a_killed_run_left_half_written_is_undone(tmp_path):
@@ -127,7 +127,7 @@ def test_what_a_killed_run_left_half_written_is_undone(tmp_path):
     write += "s.execute('UPDATE Artifact SET text = ' + chr(39) + 'y' * 900 + chr(39)); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", write, str(file)], check=False)
     assert (tmp_path / "metadata.sqlite-journal").stat().st_size > 0
-    records.check_store(file, deep=True)
+    SQLite(file).check(deep=True)
     with sqlite3.connect(file) as store:
         assert store.execute("SELECT DISTINCT substr(text, 1, 1) FROM Artifact").fetchall() == [("x",)]
 

@@ -14,6 +14,7 @@ from core.errors import DataError, HeldBackError, UsageError
 from pipeline import cli, config
 from pipeline.commands import config as config_command
 from pipeline.config import paths
+from pipeline.lineage.database import SQLite
 from pipeline.runners import logs
 
 ROOT = Path(cli.__file__).resolve().parents[1]
@@ -165,7 +166,7 @@ def test_a_run_stays_out_of_a_folder_where_one_is_under_way(recommender, capsys)
 def test_paths_of_a_recommender(recommender, monkeypatch):
     loaded = config.load(recommender)
     runs = recommender.parent / "runs"
-    assert paths.metadata_file(loaded) == runs / "metadata.sqlite"
+    assert paths.metadata_database(loaded) == SQLite(runs / "metadata.sqlite")
     assert paths.releases_folder(loaded) == runs / "releases"
     monkeypatch.chdir(recommender.parent)
     named = loaded.model_copy(update={"run_folder": None})

@@ -11,6 +11,7 @@ from ml_metadata.proto import metadata_store_pb2 as mlmd
 from core.errors import UsageError
 from core.names import RELEASE_TYPE
 from pipeline.lineage import graph, records, views
+from pipeline.lineage.database import SQLite
 
 
 class Recorder:
@@ -197,4 +198,4 @@ def test_no_release_yet(recorder):
 
 def test_no_runs_yet(tmp_path):
     with pytest.raises(UsageError, match=r"metadata\.sqlite: no such file"):
-        records.open_store(tmp_path / "metadata.sqlite")
+        SQLite(tmp_path / "metadata.sqlite").open()

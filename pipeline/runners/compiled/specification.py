@@ -20,7 +20,6 @@ from core.errors import UsageError
 from pipeline.config import Config, paths
 from pipeline.config.data import is_dated
 from pipeline.dag.nodes import Places, nodes
-from pipeline.dag.wiring import BEAM_ARGS
 from pipeline.runners.compiled import rules
 from pipeline.runners.compiled.parameters import (
     DATA,
@@ -54,6 +53,11 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
             "cluster.root: a compiled pipeline keeps its files in a bucket; set it to a URI such as s3://bucket/"
             + config.name
         )
+    if config.beam.runner != "local":
+        raise UsageError(
+            f"beam.runner: should be local; found {config.beam.runner}. A task of a compiled pipeline works on "
+            "folders of its container, which other machines do not see. Use `local` with several `processes`"
+        )
     schemas = paths.schema_files(config, config_file)
     defaults: dict[str, Any] = {
         SEED: config.seed,
@@ -75,7 +79,7 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
         pipeline_root=f"{root}/pipeline",
         components=nodes(config, places),
         enable_cache=True,
-        beam_pipeline_args=list(BEAM_ARGS),
+        beam_pipeline_args=config.beam.arguments(config_file.absolute().parent),
     )
     runner = KubeflowV2DagRunner(
         KubeflowV2DagRunnerConfig(
