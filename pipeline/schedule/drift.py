@@ -27,9 +27,7 @@ def largest(findings: list[dict[str, Any]]) -> float:
 
 
 def _report(config: Config, run_id: str) -> Any:
-    from pipeline.lineage import records
-
-    store = records.open_store(paths.metadata_file(config))
+    store = paths.metadata_database(config).open()
     context = store.get_context_by_type_and_name("pipeline_run", run_id)
     executions = [] if context is None else store.get_executions_by_context(context.id)
     events = store.get_events_by_execution_ids([each.id for each in executions]) if executions else []

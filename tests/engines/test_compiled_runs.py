@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import shops
+import shop as example
 from object_servers import BUCKET
-from shops import command
 from tensorflow.core.example import example_pb2
 
 from core.files import folder_digests, sha256
@@ -65,9 +64,9 @@ def digests(folder: Path) -> dict[str, str]:
     return found
 
 
-def recommended(folder: Path, releases: str) -> dict[str, Any]:
+def recommended(releases: str) -> dict[str, Any]:
     """Return the answer of `twostep recommend` for one user, without the version."""
-    answer = json.loads(command(folder, "recommend", releases, "--user", "c7", "--json"))
+    answer = json.loads(example.printed("recommend", releases, "--user", "c7", "--json"))
     return {key: value for key, value in answer.items() if key not in ("release", "version")}
 
 
@@ -75,21 +74,24 @@ def recommended(folder: Path, releases: str) -> dict[str, Any]:
 def shop(tmp_path_factory):
     """Return a folder with the tables and the configuration of the example `shop`, with a place in a bucket."""
     folder = tmp_path_factory.mktemp("shop")
-    shops.make(folder, cluster={"root": f"s3://{BUCKET}/shop"})
+    example.make(folder)
+    # The two-tower, since its weights show whether the same numbers were computed; other models are faster.
+    models = {"retrieval": {"candidates": 50}, "ranking": {"model": "dcn"}}
+    example.config(folder, "shop", run_folder="local", cluster={"root": f"s3://{BUCKET}/shop"}, **models)
     return folder
 
 
 @pytest.fixture(scope="module")
 def local(shop):
     """Return the run on this machine."""
-    told = json.loads(command(shop, "run", "shop.yaml", "--json"))
+    told = json.loads(example.printed("run", shop / "shop.yaml", "--json"))
 
     def latest(node: str, key: str) -> Path:
         return max((shop / "local" / "pipeline" / node / key).iterdir(), key=lambda path: int(path.name))
 
     outputs = {node: digests(latest(node, key)) for node, key in (SAME | GRAPHS).items()}
     releases = str(shop / "local" / "releases")
-    return Done(outputs, releases, recommended(shop, releases), told)
+    return Done(outputs, releases, recommended(releases), told)
 
 
 @pytest.fixture(scope="module", params=["kubeflow", "vertex"])
@@ -102,10 +104,10 @@ def compiled(request, shop, servers, tmp_path_factory):
             patch.setenv(name, value)
         patch.setenv("TWOSTEP_CACHE", str(tmp_path_factory.mktemp("cache")))
         open_storage(f"{store}/data").upload(shop / "data", "")
-        command(shop, "compile", "shop.yaml", "--to", "kubeflow", "--output", "spec.yaml")
+        example.printed("compile", shop / "shop.yaml", "--to", "kubeflow", "--output", shop / "spec.yaml")
         told = json.loads(
-            command(
-                shop, "run", "shop.yaml", "--compiled", "spec.yaml", "--as", request.param, "--store", store,
+            example.printed(
+                "run", shop / "shop.yaml", "--compiled", shop / "spec.yaml", "--as", request.param, "--store", store,
                 "--parameter", f"data={store}/data", "--json",
             )
         )  # fmt: skip
@@ -114,7 +116,7 @@ def compiled(request, shop, servers, tmp_path_factory):
         for node, key in (SAME | GRAPHS).items():
             open_storage(f"{root}/{node}/{key}").download("", folder / node)
         outputs = {node: digests(folder / node) for node in (SAME | GRAPHS)}
-        yield Done(outputs, f"{store}/releases", recommended(shop, f"{store}/releases"), told)
+        yield Done(outputs, f"{store}/releases", recommended(f"{store}/releases"), told)
 
 
 def test_all_outputs_are_the_same_bit_for_bit(local, compiled):
@@ -135,7 +137,7 @@ def test_the_release_answers_as_that_of_the_local_run_item_for_item(local, compi
 
 
 def test_the_manifest_tells_the_lineage_to_the_files_in_the_bucket(shop, compiled):
-    lineage = json.loads(command(shop, "lineage", compiled.releases, "--format", "json"))
+    lineage = json.loads(example.printed("lineage", compiled.releases, "--format", "json"))
     sources = {each["file"]: each["sha256"] for artifact in lineage["artifacts"] for each in artifact["sources"]}
     folder = compiled.releases.removesuffix("/releases") + "/data"
     names = ("customers.csv", "products.csv", "purchases.csv")

@@ -3,10 +3,9 @@
 import json
 
 import pytest
-import shops
+import shop as example
 import yaml
 from object_servers import BUCKET
-from shops import command
 
 from core.release.store import open_store
 
@@ -21,24 +20,25 @@ def shop(servers, tmp_path_factory):
         for name, value in servers["s3"].environment().items():
             patch.setenv(name, value)
         patch.setenv("TWOSTEP_CACHE", str(folder / "cache"))
-        shops.make(folder, release={"folder": LOCATION})
+        example.make(folder)
+        example.config(folder, "shop", run_folder="local", release={"folder": LOCATION})
         yield folder
 
 
 @pytest.fixture(scope="module")
 def runs(shop):
     """Return what three runs told: the first, one without a change, and one with another ranker."""
-    told = [json.loads(command(shop, "run", "shop.yaml", "--json")) for _ in range(2)]
+    told = [json.loads(example.printed("run", shop / "shop.yaml", "--json")) for _ in range(2)]
     values = yaml.safe_load((shop / "shop.yaml").read_text())
     values["ranking"] = {"model": "logistic"}
     (shop / "shop.yaml").write_text(yaml.safe_dump(values))
-    return [*told, json.loads(command(shop, "run", "shop.yaml", "--json"))]
+    return [*told, json.loads(example.printed("run", shop / "shop.yaml", "--json"))]
 
 
 def test_the_release_is_in_the_bucket_and_answers(shop, runs):
     store = open_store(LOCATION)
     assert store.versions() == [runs[2]["release"], runs[0]["release"]]
-    answer = json.loads(command(shop, "recommend", LOCATION, "--user", "c7", "--json"))
+    answer = json.loads(example.printed("recommend", LOCATION, "--user", "c7", "--json"))
     assert answer["release"] == store.current() == runs[2]["release"]
     assert not (shop / "local" / "releases").exists()
 
@@ -56,13 +56,13 @@ def test_another_ranker_is_compared_with_the_release_in_force(shop, runs):
     with store.reading() as folder:
         evaluation = json.loads((folder / "evaluation.json").read_text())
     assert "in_force" in evaluation["steps"]["two_step"]["models"]
-    command(shop, "release", "rollback", "shop.yaml")
+    example.printed("release", "rollback", shop / "shop.yaml")
     assert store.current() == runs[0]["release"]
 
 
 def test_the_lineage_is_told_by_the_configuration_and_by_the_bucket(shop, runs):
     recorded, held = (
-        json.loads(command(shop, "lineage", source, runs[0]["release"], "--format", "json"))
-        for source in ("shop.yaml", LOCATION)
+        json.loads(example.printed("lineage", source, runs[0]["release"], "--format", "json"))
+        for source in (shop / "shop.yaml", LOCATION)
     )
     assert {each["node"] for each in recorded["executions"]} == {each["node"] for each in held["executions"]}

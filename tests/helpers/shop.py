@@ -49,3 +49,12 @@ def wait(process: subprocess.Popen[str], code: int = 0) -> str:
 def call(*argv: object, code: int = 0, **variables: str) -> str:
     """Run a command; see `wait`."""
     return wait(start(*argv, **variables), code)
+
+
+def printed(*argv: object) -> str:
+    """Run a command that should succeed, and return what it printed to stdout."""
+    command = [sys.executable, "-m", "pipeline.cli", *map(str, argv)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=3 * SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
