@@ -21,6 +21,9 @@ VARIABLES = "variables"  # TensorFlow's folder for the weights of a SavedModel, 
 class Base:
     """The weights that a fit of a model, or of a member of a fusion, begins with.
 
+    The reader is not made for several threads at once: members that are fitted side by side call `start` and `value` in
+    a block of `trainer.layers.seeded`.
+
     Args:
       reader: the reader of the weights.
       vocabularies: transformed index column → its vocabularies.
