@@ -6,7 +6,7 @@ import pytest
 
 from core.files import read_json
 
-RETRIEVAL = {"warm_start": True, "candidates": 20, "params": {"dim": 8, "epochs": 2}}
+RETRIEVAL = {"warm_start": True, "candidates": 300, "params": {"dim": 8, "epochs": 2}}
 RANKING = {"model": "logistic", "params": {"epochs": 1}, "negatives": None, "earlier_windows": 0}
 EVALUATION = {"baselines": ["popularity"], "rules": [{"metric": "ndcg@10", "at_least": 0}], "resamples": 100}
 
