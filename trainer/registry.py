@@ -38,6 +38,7 @@ class Entry:
         or the name of a setting, if this is the case only when that setting is not null.
       personalised: whether the order of items depends on the history of the user.
       threads: whether the model may be fitted in a thread beside other fits: its fit has no global state.
+      warm_start: whether a fit can begin with the weights of an earlier fit of the same model.
       members: for a model that combines other models, the name of the setting that holds these members' params.
     """
 
@@ -50,6 +51,7 @@ class Entry:
     scores_by_features: bool | str = False
     personalised: bool = True
     threads: bool = False
+    warm_start: bool = False
     members: str | None = None
 
     @property
@@ -124,6 +126,11 @@ class Registry:
         if isinstance(declared, str):
             return getattr(settings, declared) is not None
         return declared or any(self.scores_by_features(*member) for member in self.members(name, settings).values())
+
+    def warm_start(self, name: str, params: dict[str, Any]) -> bool:
+        """Return whether a fit of model `name`, or of a member, can begin with the weights of an earlier fit."""
+        members = self.members(name, self.check(name, params)).values()
+        return self[name].warm_start or any(self.warm_start(*member) for member in members)
 
     def signals(self, name: str, params: dict[str, Any]) -> tuple[str, ...]:
         """Return the names of the signals of model `name`: the score and the rank of each member; empty for none."""

@@ -8,7 +8,7 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import functools
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +24,23 @@ from transform.preprocessing import preprocessing_fn, transform_id, transform_ta
 from transform.statistics_store import Computed, used
 
 
-def write_graph(features: Features, users: pa.Table, items: pa.Table, folder: Path) -> None:
+def write_graph(
+    features: Features,
+    users: pa.Table,
+    items: pa.Table,
+    folder: Path,
+    earlier: Mapping[str, Sequence[bytes]] | None = None,
+) -> None:
     """Analyse the tables and write the transform graph as TensorFlow Transform does.
 
     Args:
       features: the feature configuration.
       users, items: the id, the raw columns of the features, and `event_count`; rows without events are ignored.
       folder: the folder to write to: `transform_fn`, a SavedModel with the vocabularies, and `transformed_metadata`.
+      earlier: name of a vocabulary → the values of an earlier one, which keep their indices; see `statistics.grown`.
     """
     with tempfile.TemporaryDirectory() as analysis:
-        analyse(features, users, items, Path(analysis))
+        analyse(features, users, items, Path(analysis), earlier)
         config = {"features": features.canonical_json(), "analysis": analysis}
         specs = {
             name: tf.SparseTensorSpec([None, None], tf.string) for name in (names.USER_ID, names.ITEM_ID, names.HISTORY)
@@ -57,9 +64,15 @@ def with_event_counts(table: pa.Table, key: str, ids: pa.ChunkedArray) -> pa.Tab
     return table.append_column(names.EVENT_COUNT, pa.array(np.bincount(rows, minlength=len(table))))
 
 
-def analyse(features: Features, users: pa.Table, items: pa.Table, folder: Path) -> None:
+def analyse(
+    features: Features,
+    users: pa.Table,
+    items: pa.Table,
+    folder: Path,
+    earlier: Mapping[str, Sequence[bytes]] | None = None,
+) -> None:
     """Write the statistics of the columns to a folder that exists; see `write_graph`."""
-    computed = Computed(folder)
+    computed = Computed(folder, earlier)
     with used(computed):
         for key, table, members in ((names.USER_ID, users, features.user), (names.ITEM_ID, items, features.item)):
             _analyse_table(computed, key, table.filter(pc.greater(table[names.EVENT_COUNT], 0)), members, features)

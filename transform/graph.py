@@ -72,7 +72,7 @@ def tf_idf(column: tf.SparseTensor, name: str, min_count: int, most: int) -> tup
     known = tf.sparse.retain(found, found.values >= 0)
     rows = known.indices[:, 0]
     documents = current().numbers(
-        lambda weights: statistics.document_counts(rows.numpy(), known.values.numpy(), weights)
+        lambda weights: statistics.document_counts(rows.numpy(), known.values.numpy(), weights, int(table.size()))
     )
     inverse = 1 + np.log((1 + documents[-1]) / (1 + documents[:-1]))
     # Each pair of a row and a word once, sorted, with its count in the row.

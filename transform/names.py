@@ -81,8 +81,13 @@ def index_sizes(features: Features, vocabulary_sizes: dict[str, int]) -> dict[st
       features: the feature configuration.
       vocabulary_sizes: name of a vocabulary → its size, without out-of-vocabulary buckets.
     """
+    return {each.column: each.size(vocabulary_sizes) for each in index_outputs(features)}
+
+
+def index_outputs(features: Features) -> list[Indices]:
+    """Return the outputs of the transform graph that are indices: those of ids, then those of features."""
     ids = [Indices(key, features.id_oov_buckets, vocabulary_name(key)) for key in (names.USER_ID, names.ITEM_ID)]
-    return {each.column: each.size(vocabulary_sizes) for each in (*ids, *_indices(features))}
+    return [*ids, *_indices(features)]
 
 
 def _indices(features: Features) -> list[Indices]:

@@ -1,5 +1,7 @@
 """Statistics of columns from values and their weights, the numbers of events. NumPy and Arrow only."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,6 +27,12 @@ def vocabulary(values: np.ndarray, weights: np.ndarray, min_count: int, most: in
     counts = counts.filter(pc.and_(pc.invert(lines), pc.greater_equal(counts["count_sum"], min_count)))
     order = pc.sort_indices(counts, [("count_sum", "descending"), ("value", "descending")])
     return counts["value"].take(order[:most] if most is not None else order).to_pylist()
+
+
+def grown(found: list[bytes], earlier: Sequence[bytes]) -> list[bytes]:
+    """Return an earlier vocabulary, then the values of a new one that it lacks, so that each value keeps its index."""
+    known = {NO_VALUE, *earlier}
+    return [*(value for value in earlier if value != NO_VALUE), *(value for value in found if value not in known)]
 
 
 def moments(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -56,14 +64,14 @@ def quantiles(values: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray
     return values[order][np.searchsorted(reached, wanted, side="right")].astype(np.float64)
 
 
-def document_counts(rows: np.ndarray, indices: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def document_counts(rows: np.ndarray, indices: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
     """Return [W + 1] float64: the number of documents with each word, and the number of all documents.
 
     Args:
       rows, indices: [V] the row of each word, and its index in the vocabulary.
       weights: [R] the number of documents of each row.
+      size: W, the number of words in the vocabulary.
     """
-    size = int(indices.max(initial=-1)) + 1
     pairs = np.unique(rows * max(size, 1) + indices)
     counts = np.bincount(pairs % max(size, 1), weights[pairs // max(size, 1)], size)
     return np.append(counts, weights.sum())

@@ -6,7 +6,7 @@ functions run eagerly on the columns of users or items; later it is a `Stored`, 
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,16 +53,19 @@ class Computed(Stored):
 
     Args:
       folder: the folder; it exists.
+      earlier: name of a vocabulary → the values of an earlier one, which the new one begins with.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, earlier: Mapping[str, Sequence[bytes]] | None = None):
         write_json(folder / _NUMBERS_FILE, {})
         super().__init__(folder)
+        self.earlier = earlier or {}
         self.weights = np.zeros(0, np.int64)  # the number of events of each row of the columns
 
     def vocabulary(self, name, column, min_count, most):
         weights = self.weights[column.indices[:, 0].numpy()]
         found = statistics.vocabulary(column.values.numpy(), weights, min_count, most)
+        found = statistics.grown(found, self.earlier.get(name, ()))
         lines = found or [statistics.NO_VALUE]  # TensorFlow has no empty lookup tables
         (self.folder / name).write_bytes(b"".join(line + b"\n" for line in lines))
         return self.folder / name

@@ -3,6 +3,9 @@
 import core.tf  # noqa: F401  before TFX, which imports TensorFlow
 
 # isort: split
+import json
+import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,12 @@ from tfx.utils import path_utils
 
 from components.release_in_force.choice import chosen
 from core import files, names, progress
+from core.errors import ReleaseError
 from core.release import reader
 from core.release.store import open_store
 
+MODEL = "model"  # the output with the retrieval model of the release
+TRUSTED_KEYS = "trusted_keys"  # the parameter with the files of the keys that the release must be signed with, as JSON
 CHOSEN = "chosen"  # the parameter in which the driver hands the version to the executor
 _MODELS = {"retrieval_model": reader.RETRIEVAL, "ranking_model": reader.RANKING}
 
@@ -44,14 +50,33 @@ class Executor(base_executor.BaseExecutor):
         output_dict: dict[str, list[Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Write the version of the release to the output artifact; "" if there is no release to compare with."""
+        """Write the version of the release to the output artifact; "" if there is no release to compare with.
+
+        Raises:
+          StorageError: the model is an output, and the store could not be read.
+        """
         version = exec_properties.get(CHOSEN)
         if version is None:
             version = _choice(input_dict, exec_properties)
         release = artifact_utils.get_single_instance(output_dict["release"])
         release.set_string_custom_property("version", version)
         files.write_json(Path(release.uri) / names.BASELINE_FILE, {"version": version or None})
+        if MODEL in output_dict:
+            model = Path(artifact_utils.get_single_uri(output_dict[MODEL]))
+            files.write_json(model / names.BASELINE_FILE, {"version": version or None})
+            if version:
+                trusted = [Path(file) for file in json.loads(exec_properties[TRUSTED_KEYS])]
+                _copy_model(exec_properties["releases"], version, trusted, model)
         progress.report(f"release {version}" if version else "there is no release to compare with")
+
+
+def _copy_model(releases: str, version: str, trusted: list[Path], target: Path) -> None:
+    """Copy the retrieval model of a release to an artifact; only log it if the release is damaged or not trusted."""
+    try:
+        with open_store(releases).reading(version, trusted) as folder:
+            shutil.copytree(folder / reader.RETRIEVAL, path_utils.serving_model_dir(str(target)))
+    except ReleaseError as error:  # a new release replaces a damaged one, so this must not prevent it
+        logging.warning("the retriever is not fitted from the release in force: %s", error)
 
 
 def _choice(inputs: dict[str, list[Artifact]], exec_properties: dict[str, Any]) -> str:

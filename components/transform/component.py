@@ -15,7 +15,10 @@ class TransformSpec(ComponentSpec):
     """Inputs, outputs and parameters of Transform."""
 
     PARAMETERS = {"settings": ExecutionParameter(type=str), "code_digest": ExecutionParameter(type=str)}  # noqa: RUF012
-    INPUTS = {"examples": ChannelParameter(type=standard_artifacts.Examples)}  # noqa: RUF012 - TFX's form
+    INPUTS = {  # noqa: RUF012 - TFX's form
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "base_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
+    }
     OUTPUTS = {"transform_graph": ChannelParameter(type=standard_artifacts.TransformGraph)}  # noqa: RUF012
 
 
@@ -26,6 +29,7 @@ class Transform(base_component.BaseComponent):
       examples: the output of EventJoiner: the users and the catalogue with their numbers of events in train and eval.
       settings: the settings of this component.
       code_digest: the digest of this component's code, part of the cache key.
+      base_model: the retrieval model whose vocabularies the new ones begin with; None for new vocabularies.
     Outputs:
       transform_graph: the transform graph, in the layout of TensorFlow Transform.
     """
@@ -33,10 +37,17 @@ class Transform(base_component.BaseComponent):
     SPEC_CLASS = TransformSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(Executor)
 
-    def __init__(self, examples: types.BaseChannel, settings: TransformSettings, code_digest: str):
+    def __init__(
+        self,
+        examples: types.BaseChannel,
+        settings: TransformSettings,
+        code_digest: str,
+        base_model: types.BaseChannel | None = None,
+    ):
         super().__init__(
             spec=TransformSpec(
                 examples=examples,
+                base_model=base_model,
                 settings=settings.canonical_json(),
                 code_digest=code_digest,
                 transform_graph=types.Channel(type=standard_artifacts.TransformGraph),

@@ -7,11 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 from tfx.dsl.components.base import base_executor
 from tfx.types import artifact_utils
+from tfx.utils import path_utils
 
 from components.transform.settings import TransformSettings
 from core import names, progress
 from core.arrow import read_arrow
-from transform import analysis
+from transform import analysis, vocabularies
 from transform.features import raw_columns
 
 
@@ -27,5 +28,9 @@ class Executor(base_executor.BaseExecutor):
         users = pa.concat_tables([read_arrow(path).select(columns) for path in files])
         items = read_arrow(events / names.CATALOGUE_FILE)
         output = artifact_utils.get_single_uri(output_dict["transform_graph"])
-        analysis.write_graph(features, users, items, Path(output))
+        earlier = {}
+        if input_dict.get("base_model"):
+            model = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["base_model"]))
+            earlier = vocabularies.read(Path(model), features)
+        analysis.write_graph(features, users, items, Path(output), earlier)
         progress.report(f"{users.num_rows:,} users and {items.num_rows:,} items analysed")

@@ -53,6 +53,11 @@ class Retrieval(Settings):
         description="The maximum number of eval queries on which the number of epochs, or the weights of a fusion, are "
         "chosen; a larger set is sampled at random.",
     )
+    warm_start: bool = Field(
+        False,
+        description="Whether a fit begins with the weights and vocabularies of the release in force; false for random "
+        "weights. Possible for two_tower, and for a fusion with such members.",
+    )
 
 
 class Ranking(Settings):
@@ -196,6 +201,11 @@ class Config(Settings):
             *(("evaluation.baselines", name, {}) for name in self.evaluation.baselines),
         ):
             _checked(f"{key}: ", needs.check, name, params, self.features, self.data.exclude_seen, rated)
+        if self.retrieval.warm_start:
+            step, windows = self.retrieval, self.ranking.earlier_windows
+            _checked(
+                "retrieval.warm_start: ", needs.check_warm_start, step.model, step.params, self.split.in_time, windows
+            )
         _checked("retrieval.index.kind: ", needs.check_index, self.retrieval.model, self.retrieval.index.kind)
         ranking_registry.check(self.ranking.model, self.ranking.params)
         _checked("ranking.model: ", ranking_registry.check_needs, self.ranking.model, rated)

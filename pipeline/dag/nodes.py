@@ -13,6 +13,7 @@ from components.candidate_index.component import CandidateIndex
 from components.event_joiner.component import EventJoiner
 from components.recommender_evaluator.component import RecommenderEvaluator
 from components.release_in_force.component import ReleaseInForce
+from components.release_in_force.executor import MODEL
 from components.release_pusher.component import ReleasePusher
 from components.table_example_gen.sources import TableSource
 from components.transform.component import Transform
@@ -56,6 +57,7 @@ class Joined:
       joiner, transform: EventJoiner and Transform.
       impressions: the inputs that CandidateGenerator reads from the table of impressions; empty without this table.
       statistics: table → its statistics.
+      base_model: the retrieval model with whose vocabularies and weights this run begins; None without a warm start.
     """
 
     nodes: list[Any]
@@ -63,6 +65,7 @@ class Joined:
     transform: Any
     impressions: dict[str, Channel]
     statistics: dict[str, Channel]
+    base_model: Channel | None
 
 
 @dataclass(frozen=True)
@@ -98,22 +101,24 @@ def joined_nodes(config: Config, places: Places) -> Joined:
     joiner = EventJoiner(tables=joined, settings=settings.joiner(config)).with_id(node_ids.EVENT_JOINER)
     # DriftDetector runs before EventJoiner but is not an input, so that another release in force changes no cache key.
     joiner.add_upstream_node(drift[-1])
+    base_model = drift[0].outputs[MODEL] if config.retrieval.warm_start else None
     transform = Transform(
         examples=joiner.outputs["examples"],
         settings=settings.transform(config),
         code_digest=code_digest("components.transform.executor", *own_modules(config.features)),
+        base_model=base_model,
     ).with_id(node_ids.TRANSFORM)
     impressions = {}
     if names.IMPRESSIONS in tables:
         examples, _, anomalies = tables[names.IMPRESSIONS]
         impressions = {names.IMPRESSIONS: examples, f"{names.IMPRESSIONS}_anomalies": anomalies}
-    return Joined([*made, *drift, joiner, transform], joiner, transform, impressions, statistics)
+    return Joined([*made, *drift, joiner, transform], joiner, transform, impressions, statistics, base_model)
 
 
 def retrieval_nodes(config: Config, joined: Joined) -> Retrieved:
     """Return the nodes from the joined events to the candidate lists."""
     events = joined.joiner.outputs["examples"]
-    trainer = _trainer(RETRIEVAL, settings.retrieval_step(config), events, joined.transform)
+    trainer = _trainer(RETRIEVAL, settings.retrieval_step(config), events, joined.transform, joined.base_model)
     model = trainer.outputs["model"]
     index = CandidateIndex(
         model=model,
@@ -133,13 +138,16 @@ def retrieval_nodes(config: Config, joined: Joined) -> Retrieved:
     return Retrieved(trainer, index, generator)
 
 
-def _trainer(step: str, step_settings: StepSettings, examples: Channel, transform: Any) -> Any:
-    """Return the Trainer of a step."""
+def _trainer(
+    step: str, step_settings: StepSettings, examples: Channel, transform: Any, base_model: Channel | None = None
+) -> Any:
+    """Return the Trainer of a step; a fit begins with the weights of `base_model`, if there is one."""
     modules = REGISTRIES[step].modules(step_settings.model, step_settings.params)
     return tfx.components.Trainer(
         run_fn=f"trainer.{step}.run_fn.run_fn",
         examples=examples,
         transform_graph=transform.outputs["transform_graph"],
+        base_model=base_model,
         train_args=tfx.proto.TrainArgs(splits=[names.TRAIN]),
         eval_args=tfx.proto.EvalArgs(splits=[names.EVAL]),
         custom_config=custom_config(step_settings, code_digest(f"trainer.{step}.run_fn", *modules)),
@@ -149,9 +157,9 @@ def _trainer(step: str, step_settings: StepSettings, examples: Channel, transfor
 def _evaluators(config: Config, places: Places, events: Channel, retrieved: Retrieved, ranking: Any) -> dict[str, Any]:
     """Return the evaluators, and the nodes that find the release to compare with, by node id."""
     retrieval_model, ranking_model = retrieved.trainer.outputs["model"], ranking.outputs["model"]
-    in_force = {"releases": places.releases, "code_digest": code_digest("components.release_in_force.executor")}
-    last_retrieval = ReleaseInForce(**in_force, retrieval_model=retrieval_model).with_id(node_ids.RETRIEVAL_IN_FORCE)
-    last_pair = ReleaseInForce(**in_force, retrieval_model=retrieval_model, ranking_model=ranking_model)
+    in_force = places.releases, code_digest("components.release_in_force.executor")
+    last_retrieval = ReleaseInForce(*in_force, retrieval_model=retrieval_model).with_id(node_ids.RETRIEVAL_IN_FORCE)
+    last_pair = ReleaseInForce(*in_force, retrieval_model=retrieval_model, ranking_model=ranking_model)
     last_pair = last_pair.with_id(node_ids.PAIR_IN_FORCE)
     common = {
         "examples": events,

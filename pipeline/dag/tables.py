@@ -81,7 +81,8 @@ def drift_nodes(
     """
     inputs = {names.STATISTICS_INPUTS[table]: channel for table, channel in statistics.items()}
     code = code_digest("components.release_in_force.executor")
-    in_force = ReleaseInForce(releases, code, **inputs).with_id(node_ids.DELIVERY_IN_FORCE)
+    warm_start = config.retrieval.warm_start
+    in_force = ReleaseInForce(releases, code, trusted_keys, warm_start, **inputs).with_id(node_ids.DELIVERY_IN_FORCE)
     detector = DriftDetector(
         statistics=statistics,
         baseline_release=in_force.outputs["release"],

@@ -108,6 +108,15 @@ def test_nodes_that_read_or_write_beside_their_artifacts_are_not_cached(kubeflow
     assert {"EventJoiner", "RetrievalTrainer", "RankingTrainer", "CandidateGenerator", "UserSchemaGen"} <= cached
 
 
+def test_a_warm_start_compiles_for_a_cluster(root, compiled):
+    retrieval = yaml.safe_load((root / "tests" / "golden" / "dag.yaml").read_text())["retrieval"]
+    tasks = compiled("kubeflow", retrieval={**retrieval, "warm_start": True})["root"]["dag"]["tasks"]
+    for node in ("Transform", "RetrievalTrainer"):
+        source = tasks[node]["inputs"]["artifacts"]["base_model"]["taskOutputArtifact"]
+        assert source == {"producerTask": "DeliveryInForce", "outputArtifactKey": "model"}
+    assert not tasks["DeliveryInForce"]["cachingOptions"].get("enableCache")
+
+
 def test_a_frozen_schema_travels_in_the_specification(root, compiled, tmp_path):
     for table in ("interactions", "users", "items"):
         (tmp_path / f"{table}.pbtxt").write_text(f'feature {{ name: "{table}" type: BYTES }}')

@@ -100,6 +100,23 @@ def test_impressions_have_nodes_of_their_own_and_reach_the_candidate_generator_a
     }
 
 
+def test_a_warm_start_gives_the_model_of_the_release_in_force_to_two_nodes(compiled):
+    before, after = _by_node(compiled()), _by_node(compiled(retrieval={"warm_start": True}))
+    assert set(before) == set(after)
+    added = {node: set(after[node]) - set(before[node]) for node in before if after[node] != before[node]}
+    base = "  in base_model: Model model of DeliveryInForce, this run"
+    assert added == {
+        "DeliveryInForce": {
+            "  out model: Model",
+            "  parameter trusted_keys = []",
+            "  before RetrievalTrainer",
+            "  before Transform",
+        },
+        "Transform": {"  after DeliveryInForce", base},
+        "RetrievalTrainer": {"  after DeliveryInForce", base},
+    }
+
+
 def _by_node(ir: Any) -> dict[str, list[str]]:
     parts = [part.split("\n") for part in "\n".join(_lines(ir)).split("\n\n")[1:]]
     return {lines[0].partition(":")[0]: lines for lines in parts}

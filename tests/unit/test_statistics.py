@@ -63,5 +63,8 @@ def test_documents_are_counted_once_for_each_word_they_have(random):
         sum(int(weights[row]) for row in range(7) if ((rows == row) & (indices == word)).any())
         for word in range(int(indices.max()) + 1)
     ]
-    assert statistics.document_counts(rows, indices, weights).tolist() == [*expected, weights.sum()]
-    assert statistics.document_counts(rows[:0], indices[:0], weights).tolist() == [weights.sum()]
+    assert statistics.document_counts(rows, indices, weights, int(indices.max()) + 1).tolist() == [
+        *expected,
+        weights.sum(),
+    ]
+    assert statistics.document_counts(rows[:0], indices[:0], weights, 0).tolist() == [weights.sum()]

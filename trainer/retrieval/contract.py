@@ -29,6 +29,7 @@ from core.queries import Queries
 from core.settings import Settings
 from trainer import saving
 from trainer.retrieval.choices import Choices
+from trainer.retrieval.warm_start.base import Base
 from transform import raw
 from transform.features import Features
 
@@ -60,6 +61,7 @@ class RetrievalData:
         already fix these choices.
       choices: with validation queries, where the fit's choices go; without, the choices that the fit follows. None if
         no other fit follows, or this fit follows none.
+      base: the weights that a fit begins with; None for a cold start. Models without warm start ignore them.
     """
 
     features: Features
@@ -73,6 +75,7 @@ class RetrievalData:
     sizes: dict[str, int] = field(default_factory=dict)
     validation: Queries | None = None
     choices: Choices | None = None
+    base: Base | None = None
 
     @property
     def follows(self) -> Choices | None:
@@ -102,6 +105,7 @@ class RetrievalData:
             user_columns=user_columns,
             validation=None,
             choices=None,
+            base=None,
         )
 
     def check_transformed(self) -> None:

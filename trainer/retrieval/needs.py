@@ -57,6 +57,34 @@ def check(name: str, params: dict[str, Any], features: Features, exclude_seen: b
         check(member, member_params, features, exclude_seen, ratings)
 
 
+def check_warm_start(name: str, params: dict[str, Any], in_time: bool, earlier_windows: int) -> None:
+    """Check that fits of model `name` can begin with the weights of the release in force.
+
+    Args:
+      name, params: the name and the params of the model.
+      in_time: whether each user's events in train precede those in eval and test.
+      earlier_windows: the number of earlier windows of train, for each of which the model is fitted once more.
+    Raises:
+      ValueError: the model cannot, or a fit would know events that it is evaluated on.
+    """
+    if not MODELS.warm_start(name, params):
+        having = ", ".join(other for other, entry in MODELS.entries.items() if entry.warm_start)
+        raise ValueError(
+            f"should be false for {name}, which is fitted anew each time. Set it to false, or use one of these models "
+            f"or a fusion with one: {having}"
+        )
+    if not in_time:
+        raise ValueError(
+            "requires a split ordered in time: with another one, the release in force was fitted on events of eval and "
+            "test. Set it to false, or use the split `temporal`"
+        )
+    if earlier_windows:
+        raise ValueError(
+            f"should be false with `ranking.earlier_windows`, found {earlier_windows}: the release in force was fitted "
+            "on the events of the windows. Set one of them to 0 or false"
+        )
+
+
 def check_index(name: str, kind: str) -> None:
     """Check that an index of `kind` can be built for model `name`. Raises: ValueError."""
     if kind != "exact" and not MODELS[name].embeddings:

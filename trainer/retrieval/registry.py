@@ -61,6 +61,7 @@ MODELS = Registry(
         embeddings=True,
         scores_by_features=True,
         threads=True,
+        warm_start=True,
     ),
     Entry("fusion", "trainer.retrieval.fusion.model:fit", FusionSettings, {EVENTS}, members="models"),
 )

@@ -9,7 +9,11 @@ that validation on eval chose. The last model is fitted on train and eval togeth
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
+import pyarrow as pa
 import tensorflow_transform as tft
 
 from core import names, progress, queries
@@ -19,8 +23,11 @@ from trainer import data as training
 from trainer.retrieval import fitting
 from trainer.retrieval.contract import RetrievalModel
 from trainer.retrieval.registry import MODELS
+from trainer.retrieval.warm_start import files
+from trainer.retrieval.warm_start.known import last_events
 from trainer.step_settings import RetrievalStepSettings, settings_json
 from transform.features import raw_columns
+from transform.names import vocabularies
 
 
 def early_model(window: int = 0) -> str:
@@ -40,6 +47,12 @@ def run_fn(fn_args) -> None:
     events, validation = inputs(fn_args, step)
     windows = earlier_windows(events.read(names.TRAIN), events.read(names.EVAL), **step.windows.model_dump())
     train, both = events.data([names.TRAIN], validation), events.data([names.TRAIN, names.EVAL], None)
+    given = {files.EARLY: last_events(events.read(names.TRAIN))}
+    given[files.RELEASED] = last_events(given[files.EARLY], events.read(names.EVAL))
+    start = _start(fn_args, step, given)
+    train, both = (
+        replace(data, base=start.bases.get(fit)) for data, fit in ((train, files.EARLY), (both, files.RELEASED))
+    )
     progress.report(f"fitting {step.model} on {len(train.items):,} events of train, then on {len(both.items):,}")
     log = {"model": step.model, "settings": settings.model_dump()}
 
@@ -55,7 +68,22 @@ def run_fn(fn_args) -> None:
 
     final = fitting.fit_both(step.model, settings, train, both, step.seed, after_early)
     final.save(fn_args.serving_model_dir)
+    if fn_args.base_model:
+        early = Path(fn_args.model_run_dir) / early_model()
+        files.write(Path(fn_args.serving_model_dir), early, start, given)
+        log["warm_start"] = start.reason or "warm"
     write_json(os.path.join(fn_args.model_run_dir, names.TRAINING_FILE), log)
+
+
+def _start(fn_args, step: RetrievalStepSettings, given: Mapping[str, pa.Table]) -> files.Start:
+    """Return the beginning of both fits, and report why it is cold if it could be warm."""
+    if not fn_args.base_model:
+        return files.Start({}, {})
+    transformed = tft.TFTransformOutput(fn_args.transform_graph_path)
+    now = {name: transformed.vocabulary_by_name(name) for name in vocabularies(step.features)}
+    start = files.read(Path(fn_args.base_model), step.features, now, given, step.windows.of_each_user)
+    progress.report(f"cold start: {start.reason}" if start.reason else "warm start")
+    return start
 
 
 def inputs(fn_args, step: RetrievalStepSettings) -> tuple[training.Events, queries.Queries]:

@@ -126,7 +126,8 @@ def _fitted(
 
     def fit_member(label: str) -> RetrievalModel:
         model, params = members[label]
-        own = data if data.choices is None else replace(data, choices=data.choices.member(label))
+        choices = None if data.choices is None else data.choices.member(label)
+        own = replace(data, choices=choices, base=None if data.base is None else data.base.member(label))
         with progress.labelled(label):
             progress.report("fitting a member of the fusion")
             return fitting.fit(model, MODELS.check(model, params), own, seed)

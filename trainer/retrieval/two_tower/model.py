@@ -58,7 +58,7 @@ def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerM
     with seeded(seed):
         towers = TwoTower(settings, data, {key: np.unique(ids) for key, ids in trained.items()})
     batches = Batches(users, items, data.items, sequences(settings, data), data.sizes, sampling(settings, data), seed)
-    step = training.steps(towers, settings.learning_rate, seed)
+    step = training.steps(towers, settings.learning_rate, seed, data.base)
     kept = epochs.keeping(settings, data, towers, lambda: embedded(towers, items), seed)
     for epoch in range(1, settings.epochs + 1):
         loss = training.epoch(step, batches)

@@ -60,7 +60,8 @@ class TwoTowerSettings(Settings):
         3,
         ge=1,
         le=10_000,
-        description="The number of passes without improvement of NDCG@10 on eval after which training stops.",
+        description="The number of passes without improvement of NDCG@10 on eval after which training stops; 1 with a "
+        "warm start.",
     )
     batch_size: int = Field(
         1024,

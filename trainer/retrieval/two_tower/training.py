@@ -10,16 +10,19 @@ import numpy as np
 import tensorflow as tf
 
 from core import names
+from trainer import saving
 from trainer.layers import seeded, traced_once
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.two_tower.batches import Batches
 from trainer.retrieval.two_tower.sequence import HistoryRanges
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.towers import CandidateTower, IdEmbedding, QueryTower
+from trainer.retrieval.warm_start.base import Base
 
 POOL = 4096  # the number of items that the hard negatives of a batch are chosen from
 EXCLUDED = -1e9  # the logit of an item of the pool that is no negative
 ROWS_OF_BLOCK = 128  # the queries whose logits are computed at once: 512 KB for 1,024 negatives
+PATH = "towers:"  # the path of the towers in a fitted model
 LEAST = 1e-30  # the sum of exponentials of a query without negatives
 
 
@@ -153,8 +156,11 @@ def log_sum_exp(queries, candidates, log_expected, excluded, blocks):
     return of_blocks(queries, candidates)
 
 
-def steps(model: TwoTower, learning_rate: float, seed: int):
-    """Return a function that makes one training step with a batch and returns the loss of the batch."""
+def steps(model: TwoTower, learning_rate: float, seed: int, base: Base | None = None):
+    """Return a function that makes one training step with a batch and returns the loss of the batch.
+
+    The first call creates the weights and, with a base, replaces them by its weights.
+    """
     traced = None
 
     def step(batch):
@@ -162,11 +168,33 @@ def steps(model: TwoTower, learning_rate: float, seed: int):
         if traced is None:
             with seeded(seed):
                 model.loss(batch)  # creates the weights
+                if base is not None:
+                    begin(model, base)
                 traced = traced_once(model.loss, model, LazyAdam(learning_rate), _any_size(batch))
                 traced.get_concrete_function(batch)
         return traced(batch)
 
     return step
+
+
+def begin(model: TwoTower, base: Base) -> None:
+    """Replace the weights by those of a base where these fit; see `trainer.retrieval.warm_start.base.Base.start`."""
+    ids = {names.USER_ID: model.query.users, names.ITEM_ID: model.query.items}
+    tables = {layer.table.embeddings.ref(): column for column, layer in ids.items()}
+    for content in (model.query.content, model.candidate.content):
+        tables |= {table.embeddings.ref(): column for column, table in content.tables.items()}
+    base.start(model, PATH, tables)
+    # An id that the base was trained on keeps its own vector, even if it has no events now.
+    paths = {id(each): path for path, each in saving.by_path(model).items()}
+    for column, layer in ids.items():
+        before = base.value(PATH + paths[id(layer.index)])
+        if before is None:
+            continue
+        rows_before, rows_now = base.vocabularies[column].rows(len(before), layer.index.shape[0])
+        trained = rows_now[before[rows_before] == rows_before]
+        index = layer.index.numpy()
+        index[trained] = trained
+        layer.index.assign(index)
 
 
 def _any_size(batch):
