@@ -81,13 +81,13 @@ def _job(client: Any, source: BigQuery, text: str, dry_run: bool = False) -> Any
     """Return the job of a query, started."""
     from google.cloud import bigquery
 
-    settings = bigquery.QueryJobConfig(
-        dry_run=dry_run,
-        use_query_cache=not dry_run,
-        query_parameters=[
+    settings = bigquery.QueryJobConfig()
+    if dry_run:
+        settings.dry_run, settings.use_query_cache = True, False
+    if source.parameters:
+        settings.query_parameters = [
             bigquery.ScalarQueryParameter(name, _TYPES[type(value)], value) for name, value in source.parameters.items()
-        ],
-    )
+        ]
     if source.max_bytes_billed is not None:
         settings.maximum_bytes_billed = source.max_bytes_billed
     return client.query(text, job_config=settings, retry=_retry(), timeout=google.SECONDS)
@@ -100,7 +100,8 @@ def _client(source: BigQuery) -> Any:
     if os.environ.get("BIGQUERY_EMULATOR_HOST"):
         from google.auth.credentials import AnonymousCredentials
 
-        return bigquery.Client(project or "local", AnonymousCredentials(), location=source.location)
+        project = project or os.environ.get("GOOGLE_CLOUD_PROJECT", "local")
+        return bigquery.Client(project, AnonymousCredentials(), location=source.location)
     return bigquery.Client(project, location=source.location)
 
 

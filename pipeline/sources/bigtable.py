@@ -4,6 +4,8 @@ The credentials are Google's application default credentials; BIGTABLE_EMULATOR_
 """
 
 import itertools
+import logging
+import os
 import queue
 import re
 import threading
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PARALLEL = 4  # ranges that are read side by side
+_MOST_RANGES = 64  # each is a request
 _ROWS = 10_000  # rows of a batch
 _WAITING = 4  # batches of a range that wait until the ranges before it are written; with _ROWS the bound of the memory
 _ROLE = "the role Bigtable Reader"
@@ -50,7 +53,7 @@ def _batches(source: Bigtable) -> "Iterator[pa.RecordBatch]":
             valued |= {name for name in batch.schema.names if batch[name].null_count < batch.num_rows}
             yield batch
     lacking = [f"{name}: {cell}" for name, cell in source.columns.items() if name not in valued]
-    if rows and lacking:
+    if lacking:
         raise UsageError(
             f"{source.uri}: should have the cells of all columns; found none of {', '.join(lacking)}. Correct `columns`"
         )
@@ -59,9 +62,10 @@ def _batches(source: Bigtable) -> "Iterator[pa.RecordBatch]":
 
 
 def _ranges(samples: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
-    """Return the ranges between the sampled keys, from the first key to the last; an empty key has no bound."""
-    keys = [b"", *dict.fromkeys(key for key in samples if key), b""]
-    return list(itertools.pairwise(keys))
+    """Return at most some 64 ranges between sampled keys, from the first key to the last; an empty key has no bound."""
+    keys = list(dict.fromkeys(key for key in samples if key))
+    step = max(1, -(-len(keys) // _MOST_RANGES))
+    return list(itertools.pairwise([b"", *keys[step - 1 :: step], b""]))
 
 
 class _Range:
@@ -100,27 +104,22 @@ class _Range:
     def _query(self) -> Any:
         from google.cloud.bigtable.data import ReadRowsQuery, RowRange, row_filters
 
-        newest = row_filters.CellsColumnLimitFilter(1)
-        wanted = [
-            row_filters.RowFilterChain(filters=[_cell_filter(*cell.split(":", 1)), newest])
-            for cell in dict.fromkeys(self._source.columns.values())
-        ]
+        cells = [cell.split(":", 1) for cell in self._source.columns.values()]
+        filters = []
+        if cells:  # of some families and some qualifiers, so perhaps more cells than those of the columns
+            families = "|".join(sorted({re.escape(family) for family, _ in cells}))
+            qualifiers = b"|".join(sorted({re.escape(qualifier.encode()) for _, qualifier in cells}))
+            parts = [
+                row_filters.FamilyNameRegexFilter(families),
+                row_filters.ColumnQualifierRegexFilter(qualifiers),
+                row_filters.CellsColumnLimitFilter(1),
+            ]
+            filters.append(row_filters.RowFilterChain(filters=parts))
         if self._source.row_key is not None:  # of a row without these cells the first cell, without its value
             first = [row_filters.CellsRowLimitFilter(1), row_filters.StripValueTransformerFilter(True)]
-            wanted.append(row_filters.RowFilterChain(filters=first))
-        either = wanted[0] if len(wanted) == 1 else row_filters.RowFilterUnion(filters=wanted)
+            filters.append(row_filters.RowFilterChain(filters=first))
+        either = filters[0] if len(filters) == 1 else row_filters.RowFilterUnion(filters=filters)
         return ReadRowsQuery(row_ranges=[RowRange(self._first, self._end)], row_filter=either)
-
-
-def _cell_filter(family: str, qualifier: str) -> Any:
-    from google.cloud.bigtable.data import row_filters
-
-    return row_filters.RowFilterChain(
-        filters=[
-            row_filters.FamilyNameRegexFilter(re.escape(family)),
-            row_filters.ColumnQualifierRegexFilter(re.escape(qualifier.encode())),
-        ]
-    )
 
 
 def _in_order(ranges: Sequence[_Range]) -> "Iterator[pa.RecordBatch]":
@@ -162,12 +161,11 @@ def as_batch(rows: Sequence[Any], source: Bigtable) -> "pa.RecordBatch":
 
 
 def _client(source: Bigtable) -> Any:
-    import os
-
     from google.cloud.bigtable.data import BigtableDataClient
 
-    emulated = bool(os.environ.get("BIGTABLE_EMULATOR_HOST"))
+    logging.getLogger("google.cloud.bigtable").setLevel(logging.CRITICAL)  # its metrics warn after each failed request
+    project = source.project or os.environ.get("GOOGLE_CLOUD_PROJECT")
     try:
-        return BigtableDataClient(project=source.project or ("local" if emulated else None))
+        return BigtableDataClient(project=project)
     except OSError as error:  # no project in the credentials
         raise errors.NoCredentialsError(f"{source.uri}: no project: {error}. Set `project`") from None

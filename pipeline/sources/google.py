@@ -48,6 +48,11 @@ def _explained(error: Exception, place: str, role: str) -> TwostepError | None:
         return errors.UnreachableError(f"{place}: does not answer: {text}. Check the network and the proxy")
     if not isinstance(error, exceptions.GoogleAPICallError):
         return None
+    if "bytes billed" in text:
+        return UsageError(
+            f"{place}: the query should be billed at most `max_bytes_billed`: {text}. Select fewer columns or "
+            "partitions, or raise the limit"
+        )
     if isinstance(error, exceptions.NotFound):
         return errors.ObjectMissingError(f"{place}: does not exist: {text}. Correct its name in the configuration")
     if isinstance(error, exceptions.Forbidden):

@@ -5,7 +5,7 @@ Clients of Google Cloud start threads of gRPC, which do not survive the fork by 
 
 import importlib
 import multiprocessing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -55,18 +55,24 @@ def reader(source: SourceSettings) -> Reader:
     return cast(Reader, importlib.import_module(source.MODULE))
 
 
-def fetch(source: SourceSettings, root: Path | None = None) -> TableSource:
-    """Return a source as a Parquet file in the cache; it is read unless its version is in the cache.
+def fetch(sources: Mapping[str, SourceSettings], root: Path | None = None) -> dict[str, TableSource]:
+    """Return table → its source as a Parquet file in the cache; one is read unless its version is in the cache.
 
     Args:
-      source: the source.
+      sources: table → its source.
       root: the folder of the cache; that of the user by default.
     Raises:
-      TwostepError: the source cannot be read.
+      TwostepError: a source cannot be read.
     """
+    if not sources:
+        return {}
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return {table: _fetch(source, root, pool) for table, source in sources.items()}
+
+
+def _fetch(source: SourceSettings, root: Path | None, pool: ProcessPoolExecutor) -> TableSource:
     cache = _cache(source, root)
-    spawn = multiprocessing.get_context("spawn")
-    with cache.partial() as folder, ProcessPoolExecutor(1, mp_context=spawn) as pool:
+    with cache.partial() as folder:
         file = folder / FILE
         waiting = pool.submit(read, source, root, file)
         while True:
@@ -74,9 +80,11 @@ def fetch(source: SourceSettings, root: Path | None = None) -> TableSource:
                 return cache.source({waiting.result(_POLL): source.uri})
             except TimeoutError:
                 size = file.stat().st_size >> 20 if file.exists() else 0
-                progress.report(f"{source.uri}: {size:,} MiB")
+                progress.report(f"reading {source.uri}: {size:,} MiB")
             except BrokenProcessPool:
-                raise StorageError(f"{source.uri}: the process that read it was killed. Check the memory") from None
+                raise StorageError(
+                    f"{source.uri}: the process that read it was killed. Check the memory of this machine"
+                ) from None
 
 
 def read(source: SourceSettings, root: Path | None, file: Path) -> Path:

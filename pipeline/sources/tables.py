@@ -79,7 +79,7 @@ def fetched(
         found = {table: objects.fetch(each, cache) for table, each in chosen.items() if table in wanted}
     else:
         found = spans.choose(paths, selected, str(root), matching)
-    for table, other in locations.items():
-        if not isinstance(other, str) and table in wanted:
-            found[table] = reading.fetch(other, cache)
+    found |= reading.fetch(
+        {table: each for table, each in locations.items() if not isinstance(each, str) and table in wanted}, cache
+    )
     return {table: found[table] for table in locations if table in wanted}
