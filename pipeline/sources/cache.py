@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from components.table_example_gen.sources import TableSource
-from core import caches, files
+from core import caches, files, locks
 from core.storage import uris
 from core.times import DAY
 
@@ -69,13 +69,17 @@ class Cache:
 
     @contextlib.contextmanager
     def partial(self) -> Iterator[Path]:
-        """Yield a temporary folder on the same file system, which is deleted after the block."""
+        """Yield a temporary folder on the same file system; it is deleted after the block, or by a later call."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".", suffix=".partial", dir=self.folder))
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.ExitStack() as held:
+            with locks.exclusive(self.folder / "lock"):  # so that no new folder seems abandoned before it is locked
+                locks.delete_abandoned(self.folder)
+                folder = Path(tempfile.mkdtemp(prefix=".", suffix=".partial", dir=self.folder))
+                held.enter_context(locks.exclusive_folder(folder))
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def source(self, kept: Mapping[Path, str], spans: tuple[str, ...] = (), span: int = 0) -> TableSource:
         """Return kept files as the source of a table.

@@ -3,18 +3,19 @@
 Clients of Google Cloud start threads of gRPC, which do not survive the fork by which nodes get their processes.
 """
 
+import contextlib
 import importlib
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from components.table_example_gen.sources import TableSource
 from core import progress
-from core.errors import StorageError
+from core.errors import StorageError, TwostepError
 from pipeline.sources.cache import Cache
 from pipeline.sources.settings import SourceSettings
 
@@ -66,25 +67,55 @@ def fetch(sources: Mapping[str, SourceSettings], root: Path | None = None) -> di
     """
     if not sources:
         return {}
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return {table: _fetch(source, root, pool) for table, source in sources.items()}
-
-
-def _fetch(source: SourceSettings, root: Path | None, pool: ProcessPoolExecutor) -> TableSource:
-    cache = _cache(source, root)
-    with cache.partial() as folder:
-        file = folder / FILE
-        waiting = pool.submit(read, source, root, file)
-        while True:
-            try:
-                return cache.source({waiting.result(_POLL): source.uri})
-            except TimeoutError:
-                size = file.stat().st_size >> 20 if file.exists() else 0
+    found = {}
+    with contextlib.ExitStack() as stack:
+        caches = {table: _cache(source, root) for table, source in sources.items()}
+        files = {table: stack.enter_context(cache.partial()) / FILE for table, cache in caches.items()}
+        receiver = stack.enter_context(_reading([(each, root, files[table]) for table, each in sources.items()]))
+        for table, source in sources.items():
+            while not receiver.poll(_POLL):
+                size = files[table].stat().st_size >> 20 if files[table].exists() else 0
                 progress.report(f"reading {source.uri}: {size:,} MiB")
-            except BrokenProcessPool:
+            try:
+                answer = receiver.recv()
+            except EOFError:
                 raise StorageError(
                     f"{source.uri}: the process that read it was killed. Check the memory of this machine"
                 ) from None
+            if isinstance(answer, Exception):
+                raise answer
+            found[table] = caches[table].source({answer: source.uri})
+    return found
+
+
+@contextlib.contextmanager
+def _reading(work: Sequence[tuple[SourceSettings, Path | None, Path]]) -> Iterator[Connection]:
+    """Read sources one after the other in a process, which ends with the block; yield the pipe of its answers."""
+    spawn = multiprocessing.get_context("spawn")
+    receiver, sender = spawn.Pipe(duplex=False)
+    process = spawn.Process(target=_read_all, args=(sender, work), daemon=True)
+    with receiver:
+        process.start()
+        sender.close()  # so that the end of the process ends the pipe
+        try:
+            yield receiver
+        finally:
+            process.kill()
+            process.join()
+
+
+def _read_all(sender: Connection, work: Sequence[tuple[SourceSettings, Path | None, Path]]) -> None:
+    """Send the file in the cache of each source, or the first error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller ends this process
+    for source, root, file in work:
+        try:
+            sender.send(read(source, root, file))
+        except TwostepError as error:
+            sender.send(error)
+            return
+        except Exception as error:
+            sender.send(StorageError(f"{source.uri}: could not be read: {type(error).__name__}: {error}"))
+            return
 
 
 def read(source: SourceSettings, root: Path | None, file: Path) -> Path:
@@ -103,7 +134,7 @@ def read(source: SourceSettings, root: Path | None, file: Path) -> Path:
 
 
 def write_parquet(batches: "Iterator[pa.RecordBatch]", file: Path) -> None:
-    """Write batches to a Parquet file in row groups of at most `ROWS` rows; small batches are gathered."""
+    """Write batches to a Parquet file in row groups; batches are gathered until they have `ROWS` rows or 64 MiB."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -113,10 +144,10 @@ def write_parquet(batches: "Iterator[pa.RecordBatch]", file: Path) -> None:
         for batch in batches:
             waiting.append(batch)
             if sum(each.num_rows for each in waiting) >= ROWS or sum(each.nbytes for each in waiting) >= _BYTES:
-                writer.write_table(pa.Table.from_batches(waiting), ROWS)
+                writer.write_table(pa.Table.from_batches(waiting))
                 waiting = []
         if waiting:
-            writer.write_table(pa.Table.from_batches(waiting), ROWS)
+            writer.write_table(pa.Table.from_batches(waiting))
 
 
 def _cache(source: SourceSettings, root: Path | None) -> Cache:

@@ -57,7 +57,8 @@ def batches(results: Any, source: Spanner) -> "Iterator[pa.RecordBatch]":
         if kind is None or not field.name or field.name in names:
             raise UsageError(
                 f"{source.uri}: columns should have names, each once, and types such as INT64 or ARRAY<STRING>; found "
-                f"{field.name or 'a column without a name'} of type {TypeCode(field.type_.code).name}. Select it with AS or CAST"
+                f"{field.name or 'a column without a name'} of type {TypeCode(field.type_.code).name}. Select it with "
+                "AS or CAST"
             )
         names.append(field.name)
         kinds.append(kind)

@@ -122,6 +122,13 @@ def test_a_version_that_was_not_used_for_a_week_is_deleted(tmp_path):
     assert cache.find("a.csv", "t1") is None
 
 
+def test_a_folder_of_a_process_that_was_killed_is_deleted(tmp_path):
+    cache = Cache("s3://a/b", tmp_path)
+    (cache.folder / ".x.partial").mkdir(parents=True)
+    with cache.partial() as used, cache.partial() as other:
+        assert sorted(cache.folder.glob(".*")) == sorted([used, other])
+
+
 def test_small_batches_make_large_row_groups(tmp_path):
     file = tmp_path / "a.parquet"
     batches = [pa.record_batch({"a": list(range(n, n + 1000))}) for n in range(0, 300_000, 1000)]
@@ -158,7 +165,7 @@ class BigQueryApi(JsonServer):
         return {
             "configuration": self.job,
             "jobReference": {"projectId": request.parts[0], "jobId": "j", "location": "EU"},
-            "statistics": {"totalBytesProcessed": "5000"},
+            "statistics": {"totalBytesProcessed": "5000", "query": {"totalBytesProcessed": "5000"}},
             "status": {"state": "DONE"},
         }
 
@@ -195,7 +202,7 @@ def test_a_query_is_checked_without_a_bill_with_its_parameters_and_limit(api):
     [
         (403, "Access Denied: Table t", errors.DeniedError, "bigquery:// … Access Denied … BigQuery Data Viewer"),
         (404, "Not found: Table t", errors.ObjectMissingError, "bigquery:// … does not exist … Correct its name"),
-        (401, "Invalid Credentials", errors.ExpiredTokenError, "not accepted … GOOGLE_APPLICATION_CREDENTIALS"),
+        (401, "Invalid Credentials", errors.NoCredentialsError, "no credentials … GOOGLE_APPLICATION_CREDENTIALS"),
         (400, "Unrecognized name: a", UsageError, "the request is wrong … Unrecognized name: a … Correct it"),
         (500, "Query exceeded limit for bytes billed: 10", UsageError, "at most `max_bytes_billed` … raise the limit"),
     ],
@@ -221,9 +228,9 @@ def results(fields: list[Any], *parts: list[list[Any]]) -> Any:
     metadata = ResultSetMetadata(row_type=StructType(fields=fields))
     messages = []
     for part in parts:
-        message = PartialResultSet(metadata=metadata)
-        PartialResultSet.pb(message).values.extend([_make_value_pb(value) for row in part for value in row])
-        messages.append(PartialResultSet.pb(message))
+        message = PartialResultSet.pb()(metadata=ResultSetMetadata.pb(metadata))
+        message.values.extend([_make_value_pb(value) for row in part for value in row])
+        messages.append(PartialResultSet.wrap(message))
     return StreamedResultSet(iter(messages))
 
 
