@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from core import garbage
 from core.errors import TwostepError, UsageError
 from core.printable import one_line, printable
+from core.storage import uris
 from pipeline.commands.arguments import add_config
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ def _output(arguments: argparse.Namespace, config: "Config") -> Path:
         raise UsageError(f"{output} is the configuration itself. Give another --output")
     if output.exists() and not arguments.force:
         raise UsageError(f"{output} exists already. Give another --output, or --force to overwrite it")
-    relative = [f"data.{key}" for key in ("root", "schema_folder") if getattr(config.data, key) is not None]
+    places = {key: getattr(config.data, key) for key in ("root", "schema_folder")}
+    relative = [f"data.{key}" for key, place in places.items() if place is not None and not uris.is_uri(place)]
     if config.run_folder is not None and not Path(config.run_folder).is_absolute():
         relative.append("run_folder")
     if relative and output.absolute().parent != source.absolute().parent:

@@ -29,6 +29,7 @@ from pipeline.cli import main
 from pipeline.config import paths
 from pipeline.config.data import Spans
 from pipeline.lineage import records
+from pipeline.runners.compiled.staging import Staging
 from pipeline.sources import objects, reading
 from pipeline.sources.settings import BigQuery, Bigtable, SourceSettings
 
@@ -270,6 +271,21 @@ def test_problems_name_the_uri_and_not_the_file_in_the_cache(bucket, write, cach
     missing = write({"root": bucket.location, **tables, "items": {"path": "none/*.csv"}})
     assert main(["config", "check", str(missing)]) == 2
     assert lacking(capsys.readouterr().err, f"no file matches … data.items: {bucket.location}/none/*.csv") == []
+
+
+@pytest.mark.parametrize("kind", ["s3", "bigquery"])
+def test_a_compiled_task_reads_the_same_source(kind, sources, cache, tmp_path):
+    locations = {"users": "users.parquet"} if kind == "s3" else sources[kind]
+    parameters = {
+        "input_base": f"s3://{BUCKET}/tables",
+        "input_config": json.dumps({"splits": [{"name": "all", "pattern": "users"}]}),
+        "custom_config": json.dumps({"custom_config": {"@type": "x", "value": {}}}),
+    }
+    Staging(tmp_path / "task", None).stage_parameters(parameters, {"tables": json.dumps({"users": locations})})
+    [pattern] = [each["pattern"] for each in json.loads(parameters["input_config"])["splits"]]
+    assert pq.read_table(Path(parameters["input_base"]) / pattern) == tables_of_test()["users"]
+    assert Path(parameters["input_base"]).is_relative_to(tmp_path / "task")
+    assert json.loads(parameters["custom_config"])["custom_config"]["value"] == {"origins": [origin(kind, "users")]}
 
 
 # ---- BigQuery and Bigtable ----

@@ -14,8 +14,9 @@ import pytest
 import yaml
 from facts import facts
 from json_server import JsonServer, RefusedError, Request
+from odd_sources import Odd
 
-from core.errors import UsageError
+from core.errors import StorageError, UsageError
 from core.storage import errors
 from pipeline import config
 from pipeline.config.data import as_location, location_json
@@ -135,6 +136,16 @@ def test_small_batches_make_large_row_groups(tmp_path):
     reading.write_parquet(iter(batches), file)
     assert pq.read_table(file)["a"].to_pylist() == list(range(300_000))
     assert pq.read_metadata(file).num_row_groups == 3
+
+
+@pytest.mark.parametrize(
+    ("killed", "message"),
+    [(True, "odd://source: … killed. Check the memory"), (False, "odd://source: … ZeroDivisionError: of a library")],
+)
+def test_a_reading_that_fails_unexpectedly_names_the_source_and_leaves_nothing(tmp_path, killed, message):
+    with pytest.raises(StorageError, match=facts(message)):
+        reading.fetch({"users": Odd(killed=killed)}, tmp_path)
+    assert [path.name for path in tmp_path.glob("*/*")] == ["lock"]
 
 
 # ---- BigQuery: what no emulator answers ----
