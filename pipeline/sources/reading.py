@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FILE = "table.parquet"
-ROWS = 1 << 17  # rows of a row group, and with _BYTES the bound of the memory
-_BYTES = 1 << 26
+ROWS = 1 << 16  # rows of a row group, and so the bound of the memory
 _POLL = 2.0  # seconds between two reports of progress
 
 
@@ -134,20 +133,24 @@ def read(source: SourceSettings, root: Path | None, file: Path) -> Path:
 
 
 def write_parquet(batches: "Iterator[pa.RecordBatch]", file: Path) -> None:
-    """Write batches to a Parquet file in row groups; batches are gathered until they have `ROWS` rows or 64 MiB."""
+    """Write batches to a Parquet file in row groups of `ROWS` rows, so that the same rows always make the same bytes.
+
+    Args:
+      batches: the rows in batches of any size; at least one batch.
+      file: the new file.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     first = next(batches)
+    waiting = pa.Table.from_batches([first])
     with pq.ParquetWriter(file, first.schema) as writer:
-        waiting = [first]
         for batch in batches:
-            waiting.append(batch)
-            if sum(each.num_rows for each in waiting) >= ROWS or sum(each.nbytes for each in waiting) >= _BYTES:
-                writer.write_table(pa.Table.from_batches(waiting))
-                waiting = []
-        if waiting:
-            writer.write_table(pa.Table.from_batches(waiting))
+            waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
+            while waiting.num_rows >= ROWS:
+                writer.write_table(waiting.slice(0, ROWS).combine_chunks(), ROWS)
+                waiting = waiting.slice(ROWS)
+        writer.write_table(waiting.combine_chunks(), ROWS)
 
 
 def _cache(source: SourceSettings, root: Path | None) -> Cache:

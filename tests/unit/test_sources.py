@@ -17,6 +17,7 @@ from json_server import JsonServer, RefusedError, Request
 from odd_sources import Odd
 
 from core.errors import StorageError, UsageError
+from core.files import sha256
 from core.storage import errors
 from pipeline import config
 from pipeline.config.data import as_location, location_json
@@ -130,12 +131,16 @@ def test_a_folder_of_a_process_that_was_killed_is_deleted(tmp_path):
         assert sorted(cache.folder.glob(".*")) == sorted([used, other])
 
 
-def test_small_batches_make_large_row_groups(tmp_path):
-    file = tmp_path / "a.parquet"
-    batches = [pa.record_batch({"a": list(range(n, n + 1000))}) for n in range(0, 300_000, 1000)]
-    reading.write_parquet(iter(batches), file)
-    assert pq.read_table(file)["a"].to_pylist() == list(range(300_000))
-    assert pq.read_metadata(file).num_row_groups == 3
+def test_the_same_rows_make_the_same_bytes_in_batches_of_any_size(tmp_path):
+    rows = pa.record_batch({"n": list(range(200_000)), "t": [f"t{n % 1000}" for n in range(200_000)]})
+    digests = set()
+    for size in (1_000, 9_999, 200_000):
+        file = tmp_path / f"{size}.parquet"
+        reading.write_parquet(iter([rows.slice(at, size) for at in range(0, 200_000, size)]), file)
+        assert pq.read_table(file) == pa.Table.from_batches([rows])
+        assert pq.read_metadata(file).num_row_groups == 4
+        digests.add(sha256(file))
+    assert len(digests) == 1
 
 
 @pytest.mark.parametrize(
