@@ -10,10 +10,12 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import object_servers
 import pyarrow as pa
 import pyarrow.parquet as pq
+import yaml
 
 PROJECT, DATASET, INSTANCE = "test-project", "shop", "test-instance"
 FAMILY = "f"
@@ -90,3 +92,11 @@ def load_bigtable(file: Path) -> str:
                 ]
             )
     return file.stem
+
+
+def write_config(folder: Path, data: dict[str, Any]) -> Path:
+    """Write a configuration with a section `data`; return its file."""
+    features = {"user": {"region": "categorical"}, "item": {"price": "numeric"}}
+    file = folder / "shop.yaml"
+    file.write_text(yaml.safe_dump({"name": "shop", "run_folder": "run", "data": data, "features": features}))
+    return file
