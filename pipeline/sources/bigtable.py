@@ -27,7 +27,7 @@ _MOST_RANGES = 64  # each is a request
 _ROWS = 10_000  # rows of a batch
 _WAITING = 4  # batches of a range that wait until the ranges before it are written; with _ROWS the bound of the memory
 _ROLE = "the role Bigtable Reader"
-_HOURS = 24 * 3600.0  # a range is read as fast as it can be written, so its time is not limited sooner
+_RANGE_SECONDS = 3600.0  # for a range with its repeats, which may have to wait until the ranges before it are written
 
 
 def check(source: Bigtable) -> None:
@@ -85,7 +85,7 @@ class _Range:
         """Read the rows until the end, or until `stop` is set."""
         last: Exception | None = None
         try:
-            for rows in _chunks(iter(self._table.read_rows_stream(self._query(), operation_timeout=_HOURS))):
+            for rows in _chunks(iter(self._table.read_rows_stream(self._query(), operation_timeout=_RANGE_SECONDS))):
                 if not self._put(as_batch(rows, self._source), stop):
                     return
         except Exception as error:
