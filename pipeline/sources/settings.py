@@ -63,7 +63,10 @@ class BigQuery(SourceSettings):
         None, pattern=r"^[A-Za-z0-9-]+$", description="The location of the data, such as `EU`, if it is not detected."
     )
     max_bytes_billed: int | None = Field(
-        None, ge=1, description="The maximum bytes that a query may be billed for; one that needs more is not run."
+        None,
+        ge=1,
+        le=10**18,
+        description="The maximum bytes that a query may be billed for; one that needs more is not run.",
     )
 
     @field_validator("table")
