@@ -10,7 +10,7 @@ from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.dsl.components.base import executor_spec
 from tfx.proto import example_gen_pb2
 
-from components.table_example_gen.executor import CODE, SPAN, SPANS, SPEC, Driver, Executor
+from components.table_example_gen.executor import CODE, ORIGINS, SPAN, SPANS, SPEC, Driver, Executor
 from components.table_example_gen.sources import TableSource
 from components.table_example_gen.spec import TableSpec
 from core import names
@@ -34,6 +34,8 @@ class TableExampleGen(FileBasedExampleGen):
         settings.update({SPEC: spec.canonical_json(), CODE: code_digest})
         if source.spans:
             settings.update({SPANS: list(source.spans), SPAN: source.span})
+        if source.origins:
+            settings.update({ORIGINS: list(source.origins)})
         custom_config = example_gen_pb2.CustomConfig()
         custom_config.custom_config.Pack(settings)
         one_split = example_gen_pb2.SplitConfig.Split(name=names.ALL, hash_buckets=1)

@@ -32,7 +32,8 @@ from core import names, progress
 from core.arrow import pack, unpack
 from core.examples import shard_path, split_folder, write_examples
 
-SPEC, CODE, SPANS, SPAN = "spec", "code", "spans", "span"  # keys of the custom configuration
+# Keys of the custom configuration.
+SPEC, CODE, SPANS, SPAN, ORIGINS = "spec", "code", "spans", "span", "origins"
 SOURCES = "sources"  # the artifact's property with the name, digest and number of rows of each source file
 
 
@@ -70,7 +71,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         source, spec = source_of(exec_properties), _spec(exec_properties)
         report_path = os.path.join(examples.uri, names.REPORT_FILE)
-        self._run(source.files(), spec, source.spans, examples.uri, report_path)
+        self._run(source, spec, examples.uri, report_path)
         with fileio.open(report_path) as file:
             report = json.loads(file.read())
         if report["problems"]:
@@ -85,8 +86,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             examples.set_string_custom_property(SPANS, ", ".join(source.spans))
         _report_rows(report)
 
-    def _run(self, paths: list[str], spec: TableSpec, spans: tuple[str, ...], uri: str, report_path: str) -> None:
+    def _run(self, source: TableSource, spec: TableSpec, uri: str, report_path: str) -> None:
         """Run one Beam pipeline: check each file and the keys of each shard, plan the table, write each file."""
+        paths = source.files()
         fileio.makedirs(split_folder(uri, names.ALL))
         now = int(time.time())
         shards = {path: shard_path(uri, names.ALL, shard, len(paths)) for shard, path in enumerate(paths)}
@@ -108,7 +110,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "Gather" >> beam.combiners.ToList()
                 | "Plan" >> beam.Map(make_plan, beam.pvalue.AsSingleton(repeats), spec).with_output_types(Plan)
             )
-            plan | "Report" >> beam.Map(_write_report, report_path, spans)
+            plan | "Report" >> beam.Map(_write_report, report_path, source)
             files | "Write" >> beam.Map(_write_shard, beam.pvalue.AsSingleton(plan), spec, now, shards)
 
 
@@ -145,8 +147,12 @@ def _report_rows(report: dict[str, Any]) -> None:
     progress.report(text)
 
 
-def _write_report(plan: Plan, path: str, spans: tuple[str, ...]) -> None:
-    report = plan.report | {"spans": list(spans), "problems": plan.problems}
+def _write_report(plan: Plan, path: str, source: TableSource) -> None:
+    report = plan.report | {
+        "files": [each | {"file": source.named(each["file"])} for each in plan.report["files"]],
+        "spans": list(source.spans),
+        "problems": [[source.named(part) for part in problem] for problem in plan.problems],
+    }
     with fileio.open(path, "w") as file:
         file.write(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
 
@@ -166,6 +172,7 @@ def source_of(exec_properties: dict[str, Any]) -> TableSource:
         tuple(config.splits[0].pattern.split("\n")),
         tuple(settings[SPANS]) if SPANS in settings else (),
         int(settings[SPAN]) if SPAN in settings else 0,
+        tuple(settings[ORIGINS]) if ORIGINS in settings else (),
     )
 
 

@@ -39,12 +39,22 @@ class TableSource:
       patterns: globs below `base`, one per selected span; a single one if the path marks no span.
       spans: the selected spans as in the file names, oldest first.
       span: the number of the newest span, as TFX counts spans; 0 if the path marks none.
+      origins: where the file of each pattern was copied from, such as a URI; empty if the files are no copies. Each
+        pattern is then one file.
     """
 
     base: str
     patterns: tuple[str, ...]
     spans: tuple[str, ...] = ()
     span: int = 0
+    origins: tuple[str, ...] = ()
+
+    def named(self, text: str) -> str:
+        """Return a text with the origins of the files in place of their paths."""
+        for pattern, origin in zip(self.patterns, self.origins, strict=bool(self.origins)):
+            for path in matching(self.base, pattern):
+                text = text.replace(path, origin)
+        return text
 
     def files(self) -> list[str]:
         """Return the files of all patterns, sorted.

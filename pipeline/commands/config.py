@@ -1,6 +1,7 @@
 """`twostep config check|explain`: check a configuration, or explain its keys."""
 
 import argparse
+from pathlib import Path
 
 from pipeline.commands.arguments import add_config
 
@@ -27,13 +28,15 @@ def check(arguments: argparse.Namespace) -> int:
     from pipeline.config import list_lengths, paths
 
     loaded = config.load(arguments.config)
-    files = paths.table_files(loaded, arguments.config)
-    list_lengths.check_files(loaded, files[names.ITEMS])
+    tables = paths.table_listings(loaded, arguments.config)
+    if paths.are_files_here(loaded, arguments.config):
+        list_lengths.check_files(loaded, [Path(file) for file in tables[names.ITEMS].files])
     paths.check_keys(loaded, arguments.config)
     lines = [f"{arguments.config}: ok", f"  data      {paths.data_root(loaded, arguments.config)}"]
-    for table, matched in files.items():
-        pattern = getattr(loaded.data, table).path
-        lines.append(f"    {table:<14}{pattern}: {len(matched)} {'file' if len(matched) == 1 else 'files'}")
+    for table, found in tables.items():
+        count = f"{len(found.files)} {'file' if len(found.files) == 1 else 'files'}"
+        is_path = isinstance(loaded.data.locations[table], str)
+        lines.append(f"    {table:<14}{loaded.data.paths[table]}{f': {count}' if is_path else ''}")
     lines += [f"  runs      {paths.run_folder(loaded)}", f"  releases  {paths.releases_folder(loaded)}"]
     print("\n".join(map(printable, lines)))
     return 0

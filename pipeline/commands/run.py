@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import garbage, locks, names, node_ids
+from core import garbage, locks, names, node_ids, progress
 from core.errors import TwostepError, UsageError
 from core.printable import printable
 from pipeline.commands import run_compiled
@@ -21,8 +22,10 @@ from pipeline.runners import processes
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from components.table_example_gen.sources import TableSource
     from pipeline.config import Config
     from pipeline.runners.progress import NodeResult
+    from pipeline.sources.tables import Listing
 
 MAX_WORKERS = 64
 
@@ -88,12 +91,16 @@ def _checked_run(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
         raise UsageError(f"--workers should be from 1 to {MAX_WORKERS}; found {arguments.workers}")
     run_compiled.check(arguments)
     loaded = config.load(arguments.config)
-    files = paths.table_files(loaded, arguments.config)
-    list_lengths.check_files(loaded, files[names.ITEMS])
+    if arguments.dry_run or arguments.compiled is not None:
+        listed, sources = paths.table_listings(loaded, arguments.config), {}
+        if paths.are_files_here(loaded, arguments.config):
+            list_lengths.check_files(loaded, [Path(file) for file in listed[names.ITEMS].files])
+    else:
+        sources = tables_of_run(loaded, arguments.config)
     paths.check_keys(loaded, arguments.config)
     answer |= {"name": loaded.name, "run_folder": str(paths.run_folder(loaded))}
     if arguments.dry_run:
-        _dry_run(loaded, arguments, files, answer)
+        _dry_run(loaded, arguments, listed, answer)
         return
     run_id = local.new_run_id()
     log_file = paths.log_folder(loaded) / f"{run_id}.log"
@@ -106,14 +113,30 @@ def _checked_run(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
         console.print(printable(f"{loaded.name}: log in {log_file}"), soft_wrap=True, highlight=False, markup=False)
         try:
             with terminable() as raise_if_stopped:
-                run_ = _run if arguments.compiled is None else run_compiled.run
+                run_ = functools.partial(_run, sources) if arguments.compiled is None else run_compiled.run
                 run_(loaded, arguments, run_id, console, raise_if_stopped, answer)
         except KeyboardInterrupt:
             console.print("stopped; run the same command again to resume")
             raise
 
 
+def tables_of_run(config: "Config", config_file: Path) -> "dict[str, TableSource]":
+    """Return table → its files, after a check; those that are not on this machine are fetched, with progress on stderr.
+
+    Raises:
+      UsageError: a table has no file, or a list is longer than the catalogue.
+      TwostepError: a table cannot be read.
+    """
+    from pipeline.config import list_lengths, paths
+
+    with progress.listening(lambda text: print(printable(text), file=sys.stderr, flush=True)):
+        sources = paths.table_sources(config, config_file)
+    list_lengths.check_files(config, paths.table_files(config, config_file, sources)[names.ITEMS])
+    return sources
+
+
 def _run(
+    sources: "dict[str, TableSource]",
     config: "Config",
     arguments: argparse.Namespace,
     run_id: str,
@@ -130,13 +153,13 @@ def _run(
 
     beam, database = paths.beam_arguments(config), paths.metadata_database(config)
     database.check()
-    progress = Progress(console)
-    with progress.running("loading TensorFlow and TFX"), garbage.postponed():
+    shown = Progress(console)
+    with shown.running("loading TensorFlow and TFX"), garbage.postponed():
         from pipeline.dag import wiring
         from pipeline.report import summary
         from pipeline.runners.outcome import RecordedOutcome
 
-        pipeline = wiring.build(config, arguments.config)
+        pipeline = wiring.build(config, arguments.config, sources)
 
     def check(results: list["NodeResult"]) -> None:
         if results[-1].node == node_ids.EVENT_JOINER:
@@ -145,26 +168,26 @@ def _run(
 
     try:
         with workers.forked(arguments.workers or workers.number()) as pool:
-            local.run(pipeline, progress, run_id, raise_if_stopped, arguments.until, check, pool, beam)
+            local.run(pipeline, shown, run_id, raise_if_stopped, arguments.until, check, pool, beam)
         store = database.open()
         retention.collect(store, paths.pipeline_root(config), config.keep_runs, database.pipeline)
-        outcome = RecordedOutcome(database, progress.results)
-        answer |= summary.facts(outcome, progress.results)
+        outcome = RecordedOutcome(database, shown.results)
+        answer |= summary.facts(outcome, shown.results)
         in_force = open_store(paths.releases_folder(config)).current()
 
         def drawing(version: str) -> str:
             artifact = records.release_artifact(store, version, database.pipeline)
             return views.as_svg(records.trace(store, artifact, "back"))
 
-        summary.show(config, arguments.config, outcome, progress.results, console, in_force, drawing)
+        summary.show(config, arguments.config, outcome, shown.results, console, in_force, drawing)
     finally:
         answer["nodes"] = [
-            {"node": each.node, "state": each.state, "seconds": round(each.seconds, 3)} for each in progress.results
+            {"node": each.node, "state": each.state, "seconds": round(each.seconds, 3)} for each in shown.results
         ]
 
 
 def _dry_run(
-    config: "Config", arguments: argparse.Namespace, files: dict[str, list[Path]], answer: dict[str, Any]
+    config: "Config", arguments: argparse.Namespace, listed: "dict[str, Listing]", answer: dict[str, Any]
 ) -> None:
     """Print what a run would do. Raises: UsageError if there is no node `--until`."""
     import tempfile
@@ -181,10 +204,9 @@ def _dry_run(
         upstream = wiring.upstream(config, arguments.config)
     needed = upstream if arguments.until is None else plan.needed_by(arguments.until, upstream)
     nodes = [node for node in upstream if node in needed]
-    sources = paths.table_sources(config, arguments.config)
     tables = {
-        table: plan.Deliveries(config.data.paths[table], len(matched), sources[table].spans)
-        for table, matched in files.items()
+        table: plan.Deliveries(config.data.paths[table], len(found.files), found.spans)
+        for table, found in listed.items()
     }
     release = open_store(paths.releases_folder(config)).current()
     answer |= {

@@ -8,15 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core import garbage, names
+from core import garbage
 from core.errors import TwostepError, UsageError
 from core.printable import one_line, printable
+from core.storage import uris
 from pipeline.commands.arguments import add_config
 from pipeline.runners import processes
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from components.table_example_gen.sources import TableSource
     from pipeline.config import Config
     from pipeline.dag.tuning import Search
 
@@ -64,12 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
     from rich.console import Console
 
     from pipeline import config
-    from pipeline.commands.run import exclusive_run_folder, terminable
-    from pipeline.config import list_lengths, paths
+    from pipeline.commands.run import exclusive_run_folder, tables_of_run, terminable
+    from pipeline.config import paths
     from pipeline.runners import local, logs
 
     loaded = config.load(arguments.config)
-    list_lengths.check_files(loaded, paths.table_files(loaded, arguments.config)[names.ITEMS])
+    sources = tables_of_run(loaded, arguments.config)
     output = _output(arguments, loaded)
     space = _space(arguments, loaded)
     run_id = local.new_run_id()
@@ -84,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
         _print_line(console, "search space: " + ", ".join(f"{name} {each}" for name, each in space.items()))
         try:
             with terminable() as raise_if_stopped:
-                _search(arguments, loaded, space, output, run_id, console, raise_if_stopped)
+                _search(arguments, loaded, sources, space, output, run_id, console, raise_if_stopped)
         except KeyboardInterrupt as stop:
             _print_line(console, "stopped; run the same command again to resume after the finished trials")
             # os._exit, because a normal exit would wait for the worker threads of Beam, which the signal does not stop.
@@ -101,7 +103,8 @@ def _output(arguments: argparse.Namespace, config: "Config") -> Path:
         raise UsageError(f"{output} is the configuration itself. Give another --output")
     if output.exists() and not arguments.force:
         raise UsageError(f"{output} exists already. Give another --output, or --force to overwrite it")
-    relative = [f"data.{key}" for key in ("root", "schema_folder") if getattr(config.data, key) is not None]
+    places = {key: getattr(config.data, key) for key in ("root", "schema_folder")}
+    relative = [f"data.{key}" for key, place in places.items() if place is not None and not uris.is_uri(place)]
     if config.run_folder is not None and not Path(config.run_folder).is_absolute():
         relative.append("run_folder")
     if relative and output.absolute().parent != source.absolute().parent:
@@ -138,6 +141,7 @@ def _space(arguments: argparse.Namespace, config: "Config") -> dict[str, Any]:
 def _search(
     arguments: argparse.Namespace,
     config: "Config",
+    sources: "dict[str, TableSource]",
     space: dict[str, Any],
     output: Path,
     run_id: str,
@@ -158,7 +162,7 @@ def _search(
 
         trials = arguments.trials or (DEFAULT_TRIALS if arguments.minutes is None else MAX_TRIALS)
         search = tuning.search_for(config, arguments.step, space, trials, arguments.minutes)
-        pipeline = tuning.build(config, arguments.config, search)
+        pipeline = tuning.build(config, arguments.config, search, sources)
     try:
         local.run(pipeline, progress, run_id, raise_if_stopped, beam=beam)
         finished = tuning.finished(RecordedOutcome(database, progress.results), search)

@@ -4,16 +4,19 @@ import datetime
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from core import names
+from core.errors import UsageError
 from core.settings import Settings
+from core.storage import uris
 from pipeline import datasets
+from pipeline.sources.settings import SOURCES, BigQuery, Bigtable, SourceSettings, Spanner
 
 Policy = Literal["error", "drop"]
-
+Location = str | SourceSettings  # of a table: the path of its files, or another source
 
 _MARK = re.compile(r"\{([^{}]*)\}")
 _DATE = ("YYYY", "MM", "DD")
@@ -43,12 +46,16 @@ def _check_marks(path: str) -> None:
 
 
 class Table(Settings):
-    """The files of a table and how to read them."""
+    """The files of a table, or another source, and how to read them."""
 
-    path: str = Field(
+    path: str | None = Field(
+        None,
         description="A file or glob below `data.root`. `{SPAN}` (and `{VERSION}`), or `{YYYY}`, `{MM}` and `{DD}` mark "
-        "dated deliveries; `data.spans` selects those that are read."
+        "dated deliveries; `data.spans` selects those that are read.",
     )
+    bigquery: BigQuery | None = Field(None, description="A table or query of BigQuery, in place of `path`.")
+    bigtable: Bigtable | None = Field(None, description="A table of Bigtable, in place of `path`.")
+    spanner: Spanner | None = Field(None, description="A table or query of Spanner, in place of `path`.")
     columns: dict[str, str] = Field(
         default_factory=dict,
         description="The columns with another name in the file: canonical or feature column -> name in the file.",
@@ -73,7 +80,9 @@ class Table(Settings):
 
     @field_validator("path")
     @classmethod
-    def _below_root(cls, path: str) -> str:
+    def _below_root(cls, path: str | None) -> str | None:
+        if path is None:
+            return None
         if Path(path).is_absolute() or ".." in Path(path).parts:
             raise ValueError("should be a path below data.root, without '..'")
         if not re.search(r"\.(csv|tsv|txt|parquet)$", path):
@@ -87,6 +96,36 @@ class Table(Settings):
         if separator in '"\r\n\0':
             raise ValueError("should not be a quote, the end of a line or NUL")
         return separator
+
+    @model_validator(mode="after")
+    def _one_location(self) -> "Table":
+        given = [name for name in ("path", *SOURCES) if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = ", ".join(given) or "none of them"
+            raise ValueError(f"should have exactly one of path, {', '.join(SOURCES)}; found {found}")
+        return self
+
+    @property
+    def location(self) -> Location:
+        """Return the path of the files, or the settings of another source."""
+        [given] = [each for name in ("path", *SOURCES) if (each := getattr(self, name)) is not None]
+        return given
+
+
+def location_json(location: Location) -> Any:
+    """Return a location as JSON values: a path, or the kind of a source with its settings."""
+    if isinstance(location, str):
+        return location
+    [kind] = [name for name, settings in SOURCES.items() if isinstance(location, settings)]
+    return {kind: location.model_dump(mode="json")}
+
+
+def as_location(value: Any) -> Location:
+    """Return the location that `location_json` wrote."""
+    if isinstance(value, str):
+        return value
+    [(kind, settings)] = value.items()
+    return SOURCES[kind].model_validate(settings)
 
 
 class Events(Table):
@@ -149,7 +188,11 @@ class Data(Settings):
     RENAMED: ClassVar[Mapping[str, str]] = {"exposures": "impressions"}
 
     dataset: str | None = Field(None, description="A dataset fetched by `twostep data get`, instead of `root`.")
-    root: str | None = Field(None, description="The folder of the tables, relative to the folder of this file.")
+    root: str | None = Field(
+        None,
+        description="The folder of the tables, relative to the folder of this file; or a URI, `s3://BUCKET/PREFIX` or "
+        "`gs://BUCKET/PREFIX`. Needed by tables with a `path`.",
+    )
     spans: Spans = Field(
         default=Spans(),
         description="The deliveries that are read, for all tables whose path contains `{SPAN}` or a date such as "
@@ -179,9 +222,25 @@ class Data(Settings):
         "infer them.",
     )
 
+    @field_validator("root")
+    @classmethod
+    def _folder_or_uri(cls, root: str | None) -> str | None:
+        if root is None or not uris.is_uri(root):
+            return root
+        try:
+            return str(uris.parse(root))
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+
     @model_validator(mode="after")
     def _one_place(self) -> "Data":
-        if (self.dataset is None) == (self.root is None):
+        if self.dataset is not None and self.root is not None:
+            raise ValueError("should have either `dataset` or `root`")
+        if (
+            self.dataset is None
+            and self.root is None
+            and any(isinstance(each, str) for each in self.locations.values())
+        ):
             raise ValueError("should have either `dataset` or `root`")
         if self.dataset is not None and self.dataset not in datasets.NAMES:
             raise ValueError(f"dataset should be one of {', '.join(datasets.NAMES)}; found {self.dataset!r}")
@@ -204,8 +263,15 @@ class Data(Settings):
 
     @property
     def paths(self) -> dict[str, str]:
-        """Return table → its path."""
-        return {table: getattr(self, table).path for table in self.tables}
+        """Return table → its path, or the URI of another source."""
+        return {
+            table: location if isinstance(location, str) else location.uri for table, location in self.locations.items()
+        }
+
+    @property
+    def locations(self) -> dict[str, Location]:
+        """Return table → where it comes from."""
+        return {table: getattr(self, table).location for table in self.tables}
 
     @property
     def tables(self) -> tuple[str, ...]:

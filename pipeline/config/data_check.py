@@ -72,6 +72,10 @@ def check(config: Config, config_file: str | Path) -> list[TableCheck]:
         if table in read:
             drop = getattr(config.data, table).on_unknown == "drop"
             _check_known(read[table], read.get(names.USERS, read[names.INTERACTIONS]), read[names.ITEMS], drop)
+    for table, each in read.items():
+        each.check.problems = [
+            Problem(*(sources[table].named(part) for part in problem)) for problem in each.check.problems
+        ]
     return [each.check for each in read.values()]
 
 

@@ -1,16 +1,20 @@
 """The files and folders of a recommender: runs, metadata, releases and tables."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from components.table_example_gen.sources import TableSource, folder_todo, matching
 from core import files, names
 from core.errors import UsageError
 from core.storage import uris
 from pipeline import datasets
-from pipeline.config import Config, spans
+from pipeline.config import Config
 from pipeline.lineage.database import Database, Server, SQLite
+
+if TYPE_CHECKING:
+    from pipeline.sources.tables import Listing
 
 
 def run_folder(config: Config) -> Path:
@@ -92,36 +96,77 @@ def lineage_file(config: Config) -> Path:
     return run_folder(config) / "lineage.svg"
 
 
-def data_root(config: Config, config_file: str | Path) -> Path:
-    """Return the folder that the paths of the tables are relative to."""
+def data_root(config: Config, config_file: str | Path) -> str | Path:
+    """Return the folder or URI that the paths of the tables are relative to."""
     if config.data.dataset is not None:
         return Path(datasets.cache_folder(config.data.dataset)).absolute()
-    return (Path(config_file).absolute().parent / (config.data.root or "")).resolve()
+    root = config.data.root or ""
+    return root if uris.is_uri(root) else (Path(config_file).absolute().parent / root).resolve()
 
 
 def table_sources(config: Config, config_file: str | Path) -> dict[str, TableSource]:
-    """Return table → its files, with the selected spans; the folder is searched only if paths mark spans.
+    """Return table → its files, with the selected spans; tables that are not on this machine are read into the cache.
 
     Raises:
       UsageError: no span is selected or the tables have different spans; see `pipeline.config.spans.choose`.
+      TwostepError: a table cannot be read; see `pipeline.sources.tables.fetched`.
     """
-    root = str(data_root(config, config_file))
-    return spans.choose(config.data.paths, config.data.spans, root, matching)
+    from pipeline.sources import tables
+
+    return tables.fetched(config.data.locations, config.data.spans, data_root(config, config_file))
 
 
-def table_files(config: Config, config_file: str | Path) -> dict[str, list[Path]]:
+def table_files(
+    config: Config, config_file: str | Path, sources: Mapping[str, TableSource] | None = None
+) -> dict[str, list[Path]]:
     """Return table → its files, sorted; for dated tables the files of the selected spans.
 
+    Args:
+      config, config_file: the configuration and its file.
+      sources: the result of `table_sources`, if it is known.
     Raises:
       UsageError: a table has no file, or a folder in place of a file; the message gives the remedy.
+      TwostepError: as `table_sources`.
     """
-    root = data_root(config, config_file)
-    sources = table_sources(config, config_file)
+    sources = table_sources(config, config_file) if sources is None else sources
     matched = {
-        table: [Path(file) for pattern in source.patterns for file in matching(root, pattern)]
+        table: [Path(file) for pattern in source.patterns for file in matching(source.base, pattern)]
         for table, source in sources.items()
     }
-    missing = [f"  data.{table}: {root / config.data.paths[table]}" for table, found in matched.items() if not found]
+    _check_found(config, config_file, matched)
+    for table, found in matched.items():
+        folder = next((path for path in found if path.is_dir()), None)
+        if folder is not None:
+            raise UsageError(f"data.{table}: {folder} is a folder. {folder_todo(str(folder))}.")
+    return matched
+
+
+def table_listings(config: Config, config_file: str | Path) -> "dict[str, Listing]":
+    """Return table → the names of its files, without reading any.
+
+    Raises:
+      UsageError: as `table_files`.
+      TwostepError: a table does not exist or may not be read; see `pipeline.sources.tables.listed`.
+    """
+    from pipeline.sources import tables
+
+    found = tables.listed(config.data.locations, config.data.spans, data_root(config, config_file))
+    _check_found(config, config_file, {table: each.files for table, each in found.items()})
+    if are_files_here(config, config_file):
+        table_files(config, config_file)
+    return found
+
+
+def are_files_here(config: Config, config_file: str | Path) -> bool:
+    """Return whether all tables are files on this machine."""
+    remote = uris.is_uri(data_root(config, config_file))
+    return not remote and all(isinstance(each, str) for each in config.data.locations.values())
+
+
+def _check_found(config: Config, config_file: str | Path, matched: Mapping[str, Sequence[object]]) -> None:
+    """Raise UsageError if a table has no file."""
+    root = data_root(config, config_file)
+    missing = [f"  data.{table}: {root}/{config.data.paths[table]}" for table, found in matched.items() if not found]
     if missing:
         if config.data.dataset is not None:
             todo = f"Fetch the dataset first: twostep data get {config.data.dataset}"
@@ -130,11 +175,6 @@ def table_files(config: Config, config_file: str | Path) -> dict[str, list[Path]
             if not matched.get(names.USERS, True):
                 todo += " Where there is no table of users, set `data.users: null`."
         raise UsageError("no file matches:\n" + "\n".join(missing) + f"\n{todo}")
-    for table, found in matched.items():
-        folder = next((path for path in found if path.is_dir()), None)
-        if folder is not None:
-            raise UsageError(f"data.{table}: {folder} is a folder. {folder_todo(str(folder))}.")
-    return matched
 
 
 def signing_key(config: Config, config_file: str | Path) -> Path | None:

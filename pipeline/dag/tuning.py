@@ -8,6 +8,7 @@ from typing import Any
 
 from tfx import v1 as tfx
 
+from components.table_example_gen.sources import TableSource
 from core import names, node_ids
 from core.code import code_digest
 from core.files import read_json
@@ -59,9 +60,16 @@ def search_for(config: Config, step: str, space: Space, trials: int, minutes: fl
     return Search(step, space, settings, trials, minutes)
 
 
-def build(config: Config, config_file: str | Path, search: Search) -> tfx.dsl.Pipeline:
-    """Return the local pipeline of a search; the nodes before the Tuner share the cache with `twostep run`."""
-    places = wiring.local_places(config, config_file)
+def build(
+    config: Config, config_file: str | Path, search: Search, tables: dict[str, TableSource] | None = None
+) -> tfx.dsl.Pipeline:
+    """Return the local pipeline of a search; the nodes before the Tuner share the cache with `twostep run`.
+
+    Args:
+      config, config_file, tables: as for `wiring.local_places`.
+      search: the search.
+    """
+    places = wiring.local_places(config, config_file, tables)
     return wiring.local_pipeline(config, nodes(config, places, search, str(paths.tuning_folder(config))))
 
 

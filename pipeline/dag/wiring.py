@@ -7,20 +7,22 @@ from typing import Any
 
 from tfx import v1 as tfx
 
+from components.table_example_gen.sources import TableSource
 from pipeline.config import Config, paths
 from pipeline.config.beam import LOCAL
 from pipeline.dag.nodes import Places, nodes
 
 
-def build(config: Config, config_file: str | Path) -> tfx.dsl.Pipeline:
-    """Return the pipeline of a run on this machine."""
-    return local_pipeline(config, nodes(config, local_places(config, config_file)))
+def build(config: Config, config_file: str | Path, tables: dict[str, TableSource] | None = None) -> tfx.dsl.Pipeline:
+    """Return the pipeline of a run on this machine; see `local_places`."""
+    return local_pipeline(config, nodes(config, local_places(config, config_file, tables)))
 
 
 def upstream(config: Config, config_file: str | Path) -> dict[str, list[str]]:
-    """Return node id → the ids of its upstream nodes, in the order of execution, without writing any file."""
+    """Return node id → the ids of its upstream nodes, in the order of execution, without reading or writing a table."""
+    root = str(paths.data_root(config, config_file))
     places = Places(
-        tables=paths.table_sources(config, config_file),
+        tables={table: TableSource(root, (path,)) for table, path in config.data.paths.items()},
         releases=str(paths.releases_folder(config)),
         serving=str(paths.serving_folder(config)),
         schemas={table: str(file) for table, file in paths.schema_files(config, config_file).items()},
@@ -31,10 +33,15 @@ def upstream(config: Config, config_file: str | Path) -> dict[str, list[str]]:
     return {node.id: sorted(each.id for each in node.upstream_nodes) for node in pipeline.components}
 
 
-def local_places(config: Config, config_file: str | Path) -> Places:
-    """Return the files and folders of the pipeline of this machine."""
+def local_places(config: Config, config_file: str | Path, tables: dict[str, TableSource] | None = None) -> Places:
+    """Return the files and folders of the pipeline of this machine.
+
+    Args:
+      config, config_file: the configuration and its file.
+      tables: the result of `paths.table_sources`, if it is known.
+    """
     return Places(
-        tables=paths.table_sources(config, config_file),
+        tables=paths.table_sources(config, config_file) if tables is None else tables,
         releases=str(paths.releases_folder(config)),
         serving=str(paths.serving_folder(config)),
         schemas=paths.frozen_schemas(config, config_file),

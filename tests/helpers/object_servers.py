@@ -61,7 +61,7 @@ def engines() -> ModuleType:
 @contextlib.contextmanager
 def running(scheme: str, folder: Path) -> Iterator[Server]:
     """Run the server of a scheme in the block, with one empty bucket. `folder` is for its files."""
-    port = _free_port()
+    port = free_port()
     if scheme == "s3":
         buckets = folder / "buckets"
         (buckets / BUCKET).mkdir(parents=True)
@@ -71,20 +71,28 @@ def running(scheme: str, folder: Path) -> Iterator[Server]:
         buckets, program, host = folder, engines().built("fake-gcs-server"), f"127.0.0.1:{port}"
         flags = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-public-host", host]
         flags += ["-external-url", f"http://{host}", "-backend", "memory"]
-    log = folder / "server.log"
-    with open(log, "wb") as output:
-        process = subprocess.Popen([program, *flags], stdout=output, stderr=subprocess.STDOUT, cwd=folder)
-    try:
-        _wait(process, port, log)
+    with served([str(program), *flags], port, folder, dict(os.environ)):
         if scheme == "gs":
             _create_bucket(port)
         yield Server(scheme, port, buckets)
+
+
+@contextlib.contextmanager
+def served(command: list[str], port: int, folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    """Run a server in the block, which begins when it answers on its port. `folder` is for its log."""
+    log = folder / "server.log"
+    with open(log, "wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=folder, env=environment)
+    try:
+        _wait(process, port, log)
+        yield
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that no process listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

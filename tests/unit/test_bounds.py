@@ -19,6 +19,7 @@ UNBOUNDED = {
     "Rule.at_most",
     "Rule.change_at_least",
     "Rule.relative_change_at_least",
+    "BigQuery.parameters",
     "Interactions.rating_range",
     "Spans.first",
     "Spans.last",

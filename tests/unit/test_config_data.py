@@ -21,7 +21,10 @@ from pipeline.config import paths
         ("data: {root: ., users: {path: users.xls}}", "  data.users.path: … .csv … users.xls"),
         ("data: {root: ., items: {path: a.csv, on_duplicate: keep}}", "on_duplicate … items"),
         ("data: {root: ., interactions: {path: a.csv, rating_range: [1]}}", "  data.interactions.rating_range"),
-        ("data: {root: ., impressions: {separator: ;}}", "  data.impressions.path: … required"),
+        (
+            "data: {root: ., impressions: {separator: ;}}",
+            "  data.impressions: … exactly one of path, bigquery, bigtable, spanner … none of them",
+        ),
         ("data: {root: ., impressions: {path: shown.xls}}", "  data.impressions.path: … .csv … shown.xls"),
         (
             "data: {root: ., impressions: {path: e.csv, rating_range: [1, 5]}}",

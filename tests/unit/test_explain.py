@@ -158,7 +158,10 @@ def test_an_unknown_key_gets_a_hint(key, hint):
         ("seed: abc", "seed: … integer … found 'abc'"),
         ("split: {eval: 1.5}", "split.eval: … 1 … found 1.5"),
         ("data: here", "data: … mapping … found 'here'"),
-        ("data: {root: ., users: {separator: ;}}", "data.users.path: … required"),
+        (
+            "data: {root: ., users: {separator: ;}}",
+            "data.users: … exactly one of path, bigquery, bigtable, spanner … none of them",
+        ),
         ("retrieval: {model: tow_tower}", "retrieval … popularity, … found 'tow_tower'"),
     ],
 )

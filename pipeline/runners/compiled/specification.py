@@ -18,7 +18,7 @@ from components.table_example_gen.sources import TableSource
 from core import node_ids
 from core.errors import UsageError
 from pipeline.config import Config, paths
-from pipeline.config.data import is_dated
+from pipeline.config.data import is_dated, location_json
 from pipeline.dag.nodes import Places, nodes
 from pipeline.runners.compiled import rules
 from pipeline.runners.compiled.parameters import (
@@ -104,9 +104,10 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
 
 
 def _add_tables(spec: dict[str, Any], config: Config) -> None:
-    """Give each node that reads a table the paths of all tables, from which its task chooses the files."""
+    """Give each node that reads a table the locations of all tables, from which its task chooses the files."""
+    locations = {table: location_json(each) for table, each in config.data.locations.items()}
     for table in config.data.tables:
-        _add_constant(spec, node_ids.example_gen(table), TABLES, json.dumps({table: config.data.paths}))
+        _add_constant(spec, node_ids.example_gen(table), TABLES, json.dumps({table: locations}))
 
 
 def _add_schemas(spec: dict[str, Any], schemas: dict[str, Path]) -> None:

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from components.table_example_gen.sources import TableSource, matching
+from components.table_example_gen.sources import TableSource
 from core import files
 from core.storage import errors, uris
-from core.storage.storage import Expected, open_storage
-from pipeline.config import spans
-from pipeline.config.data import Spans
+from core.storage.storage import open_storage
+from pipeline.config.data import Spans, as_location
 from pipeline.runners.compiled.executor_input import mounted
 from pipeline.runners.compiled.parameters import SCHEMA, SPANS, TABLES
+from pipeline.sources import tables
 
 
 class Staging:
@@ -74,25 +74,12 @@ class Staging:
             self._stage_push(parameters)
 
     def _stage_table(self, parameters: dict[str, Any], run: dict[str, Any]) -> None:
-        """Choose the files of the table of a node, download them, and name them in its parameters."""
-        [(table, paths)] = json.loads(run[TABLES]).items()
-        base = parameters["input_base"]
+        """Choose the files of the table of a node, fetch those that are not here, and name them in its parameters."""
+        [(table, locations)] = json.loads(run[TABLES]).items()
         selected = Spans.model_validate_json(run[SPANS]) if SPANS in run else Spans()
-        if uris.is_uri(base):
-            folder = self._temporary / "tables"
-            self._uris[str(folder)] = base
-            listed = {each.key: Expected(each.size) for each in open_storage(base).entries()}
-            for name in listed:  # empty files, from whose names the files of the table are chosen
-                file = uris.confined(folder, name)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.touch()
-            folder.mkdir(exist_ok=True)
-            source = spans.choose(paths, selected, str(folder), matching)[table]
-            names = {str(Path(file).relative_to(folder)) for file in source.files()}
-            open_storage(base).download("", folder, {name: listed[name] for name in sorted(names)})
-        else:
-            source = spans.choose(paths, selected, base, matching)[table]
-        _name_source(parameters, source)
+        cache = self._temporary / "tables"
+        parsed = {name: as_location(each) for name, each in locations.items()}
+        _name_source(parameters, tables.fetched(parsed, selected, parameters["input_base"], [table], cache)[table])
 
     def _stage_push(self, parameters: dict[str, Any]) -> None:
         """Let a Pusher push to a local folder, which is published."""
@@ -131,7 +118,9 @@ def _name_source(parameters: dict[str, Any], source: TableSource) -> None:
     config = json.loads(parameters["input_config"])
     config["splits"][0]["pattern"] = "\n".join(source.patterns)
     parameters |= {"input_base": source.base, "input_config": json.dumps(config)}
+    custom = json.loads(parameters["custom_config"])
     if source.spans:
-        custom = json.loads(parameters["custom_config"])
         custom["custom_config"]["value"] |= {"spans": list(source.spans), "span": source.span}
-        parameters["custom_config"] = json.dumps(custom)
+    if source.origins:
+        custom["custom_config"]["value"] |= {"origins": list(source.origins)}
+    parameters["custom_config"] = json.dumps(custom)

@@ -1,0 +1,85 @@
+"""All tables of a configuration, wherever they come from: a listing without content, and the files of their content.
+
+A location is the path of files below the folder or URI of the tables, or the settings of another source.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.table_example_gen.sources import TableSource, matching
+from core.storage import uris
+from pipeline.config import spans
+from pipeline.config.data import Location, Spans
+from pipeline.sources import objects, reading
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a table would be read from.
+
+    Args:
+      files: the paths or URIs of its files; the URI of another source.
+      spans: the selected spans, oldest first.
+    """
+
+    files: tuple[str, ...]
+    spans: tuple[str, ...] = ()
+
+
+def listed(locations: Mapping[str, Location], selected: Spans, root: str | Path) -> dict[str, Listing]:
+    """Return table → what it would be read from; no content is read, but other sources are checked.
+
+    Args:
+      locations: table → where it comes from.
+      selected: the configured spans.
+      root: the folder or URI that paths are relative to.
+    Raises:
+      UsageError: as `pipeline.config.spans.choose`.
+      TwostepError: a bucket or another source does not exist or may not be read.
+    """
+    paths = {table: each for table, each in locations.items() if isinstance(each, str)}
+    found: dict[str, Listing] = {}
+    if uris.is_uri(root) and paths:
+        for table, each in objects.choose(str(root), paths, selected).items():
+            found[table] = Listing(tuple(f"{each.place}/{stored.key}" for stored in each.objects), each.spans)
+    else:
+        for table, source in spans.choose(paths, selected, str(root), matching).items():
+            files = [file for pattern in source.patterns for file in matching(source.base, pattern)]
+            found[table] = Listing(tuple(files), source.spans)
+    for table, other in locations.items():
+        if not isinstance(other, str):
+            reading.reader(other).check(other)
+            found[table] = Listing((other.uri,))
+    return {table: found[table] for table in locations}
+
+
+def fetched(
+    locations: Mapping[str, Location],
+    selected: Spans,
+    root: str | Path,
+    wanted: Collection[str] | None = None,
+    cache: Path | None = None,
+) -> dict[str, TableSource]:
+    """Return table → its files; those that are not on this machine are read into the cache.
+
+    Args:
+      locations, selected, root: as for `listed`.
+      wanted: the tables that are returned; all by default. The spans are those of all tables.
+      cache: the folder of the cache; that of the user by default.
+    Raises:
+      UsageError: as `pipeline.config.spans.choose`.
+      TwostepError: a file or another source cannot be read.
+    """
+    paths = {table: each for table, each in locations.items() if isinstance(each, str)}
+    wanted = locations.keys() if wanted is None else wanted
+    found: dict[str, TableSource] = {}
+    if uris.is_uri(root) and paths:
+        chosen = objects.choose(str(root), paths, selected)
+        found = {table: objects.fetch(each, cache) for table, each in chosen.items() if table in wanted}
+    else:
+        found = spans.choose(paths, selected, str(root), matching)
+    found |= reading.fetch(
+        {table: each for table, each in locations.items() if not isinstance(each, str) and table in wanted}, cache
+    )
+    return {table: found[table] for table in locations if table in wanted}
