@@ -80,7 +80,11 @@ def artifacts_of_file(store: Any, file: str | Path, pipeline: str | None = None)
         for source in sources_of(_properties(artifact)):
             known.add(source.file)
             # The recorded path is relative to the folder of the tables, or absolute.
-            if path == Path(source.file) or path.as_posix().endswith("/" + source.file.lstrip("/")):
+            if (
+                str(file) == source.file
+                or path == Path(source.file)
+                or path.as_posix().endswith("/" + source.file.lstrip("/"))
+            ):
                 ids.append(artifact.id)
     if not ids:
         files = f"Recorded files: {', '.join(sorted(known))}" if known else "No file is recorded yet"
