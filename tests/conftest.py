@@ -21,9 +21,16 @@ APART = (
     "test_csv_example_gen.py",
     "test_statistics_gen.py",
     "test_bench.py",
-    "test_schedule.py",
+    "test_warm_start.py",
 )  # files in these folders that a worker runs by themselves, since they share little or nothing with the others
-FIRST = (*SHARED, *APART, "test_releases_killed.py")  # the slowest folders and files; they start first
+ENGINES = (
+    "test_beam_runners.py",
+    "test_sources.py",
+    "test_metadata_database.py",
+    "test_compiled_runs.py",
+    "test_week.py",
+)  # the slowest files of tests/engines
+FIRST = (*SHARED, *APART, *ENGINES, "test_releases_killed.py")  # the slowest folders and files; they start first
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

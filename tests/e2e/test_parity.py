@@ -25,6 +25,7 @@ from pipeline.dag import settings as dag_settings
 from serving import models
 from serving.rerank.reranker import Reranker
 from serving.rerank.settings import MMR, Reranking
+from trainer import saving
 from trainer.data import transform_sizes
 from trainer.ranking import calibration
 from trainer.ranking.contract import RankingData
@@ -114,14 +115,9 @@ def test_trainer_evaluator_and_server_score_alike(loaded, folders, release, engi
     for number, variable in enumerate(network.trainable_variables):
         variable.assign(tf.random.stateless_normal(variable.shape, (number, 1)))
     scrambled = ranker.scores(columns).numpy()
-    released, here = (
-        [each for each in parts if isinstance(each, tf.Variable)]
-        for parts in (saved.read, tf.train.TrackableView(ranker).descendants())
-    )
-    for variable in here:  # variables of one shape have the same order in both
-        same = next(each for each in released if each.shape == variable.shape)
-        released = [each for each in released if each is not same]
-        variable.assign(same)
+    for path, variable in saving.by_path(ranker).items():
+        if isinstance(variable, tf.Variable):
+            variable.assign(saved.read[path])
     np.testing.assert_allclose(ranker.scores(columns).numpy(), served, atol=1e-5)
     assert np.abs(scrambled - served).max() > 1e-3
 
@@ -292,6 +288,7 @@ def test_an_earlier_retriever_knows_nothing_of_its_window_or_after(folders, join
         transform_graph_path=folders("Transform", "transform_graph"),
         model_run_dir=str(tmp_path),
         serving_model_dir=str(tmp_path / "final"),
+        base_model=None,
     )
     run_fn.run_fn(arguments)
     train = joined[names.TRAIN]
