@@ -26,7 +26,6 @@ from core.storage.storage import open_storage
 from pipeline import config
 from pipeline.cli import main
 from pipeline.config import paths
-from pipeline.lineage import records
 from pipeline.runners.compiled.staging import Staging
 from pipeline.sources import reading
 from pipeline.sources.settings import BigQuery, Bigtable, SourceSettings
@@ -136,7 +135,7 @@ def comparable(run: Path) -> dict[str, Any]:
 
 def recorded(file: Path) -> dict[str, dict[str, Any]]:
     """Return the name of each source in the metadata of the run → its record."""
-    store = records.open_store(paths.metadata_file(config.load(file)))
+    store = paths.metadata_database(config.load(file)).open()
     texts = [each.custom_properties["sources"].string_value for each in store.get_artifacts_by_type("Examples")]
     return {source["file"]: source for text in texts if text for source in json.loads(text)}
 

@@ -14,6 +14,7 @@ from scheduling import TIMEOUT_S, Schedule, wait_for
 
 from core.release import reader
 from pipeline.lineage import records
+from pipeline.lineage.database import SQLite
 
 CORRUPT = deliveries.events(3).replace(",17", ",not a time ", 1)
 OPEN = {"waiting", "running"}
@@ -107,7 +108,7 @@ def check_story(schedule: Schedule, in_force: dict[int, str | None]) -> None:
     assert "ndcg@5" in reasons["held_back"]
     assert "drift 2 times its bound" in reasons["drifted"]  # four times as many rows, and the bound is twice as many
 
-    store = records.open_store(schedule.places.run_folder / "metadata.sqlite")
+    store = SQLite(schedule.places.run_folder / "metadata.sqlite").open()
     for span in range(1, 8):
         file = schedule.folder / "data" / f"events-{span:03}.csv"
         if span == 3:  # read by no run that came to its end
