@@ -1,4 +1,4 @@
-"""The folder for what can be fetched again: public datasets, and local copies of releases."""
+"""The folder for what can be fetched again: public datasets, tables, and local copies of releases."""
 
 import os
 from pathlib import Path

@@ -41,3 +41,9 @@ def _escaped(match: re.Match[str]) -> str:
     """Return the escape sequence of the matched character."""
     code = ord(match.group())
     return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+
+
+def as_error(message: str) -> str:
+    """Return the message of an error as the command line prints it: each line without control characters."""
+    first, *rest = map(shown, message.split("\n"))
+    return "\n".join([f"twostep: {first}", *rest])

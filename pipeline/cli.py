@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from core.errors import TwostepError, UsageError
-from core.printable import shown
+from core.printable import as_error, shown
 
 COMMANDS = (
     "run",
@@ -111,11 +111,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _print_error(message: str, with_traceback: bool = False) -> None:
-    """Print a message to stderr, each line without control characters."""
+    """Print the message of an error to stderr."""
     if with_traceback:
         traceback.print_exc()
-    first, *rest = map(shown, message.split("\n"))
-    print("\n".join([f"twostep: {first}", *rest]), file=sys.stderr)
+    print(as_error(message), file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,15 @@
 import contextlib
 import json
 import os
-import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from core.errors import UsageError
+from core.patterns import Account, GsUri, Project, matching
 from core.settings import Settings
 
 Runner = Literal["local", "prism", "flink", "spark", "dataflow"]
@@ -24,25 +24,11 @@ _SECONDS = 10  # for a server to accept a connection
 _FIRST_IMPORT = "core.tf"
 
 
-def _pattern(pattern: str, what: str) -> AfterValidator:
-    """Return a validator that requires a whole match and says in words what is expected."""
-
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"should be {what}")
-        return value
-
-    return AfterValidator(check)
-
-
 _HOST = r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)"
-_Address = Annotated[str, _pattern(rf"{_HOST}:\d{{1,5}}", "HOST:PORT, such as localhost:50000")]
-_Image = Annotated[str, _pattern(r"[a-z0-9][\w.:/@-]*", "an image, such as registry.example.com/twostep-beam:1")]
-_GsUri = Annotated[str, _pattern(r"gs://[a-z0-9][a-z0-9._-]*(/\S*)?", "a URI such as gs://bucket/folder")]
-_Account = Annotated[str, _pattern(r"[^@\s]+@[^@\s]+", "the e-mail address of a service account")]
-_Project = Annotated[str, _pattern(r"[a-z0-9.:-]{1,100}", "the id of a Google Cloud project, such as my-project")]
-_Region = Annotated[str, _pattern(r"[a-z]+-[a-z]+\d+", "a region, such as europe-west4")]
-_Name = Annotated[str, _pattern(r"[a-z0-9][a-z0-9-]*", "a name of lower-case letters, digits and dashes")]
+_Address = Annotated[str, matching(rf"{_HOST}:\d{{1,5}}", "HOST:PORT, such as localhost:50000")]
+_Image = Annotated[str, matching(r"[a-z0-9][\w.:/@-]*", "an image, such as registry.example.com/twostep-beam:1")]
+_Region = Annotated[str, matching(r"[a-z]+-[a-z]+\d+", "a region, such as europe-west4")]
+_Name = Annotated[str, matching(r"[a-z0-9][a-z0-9-]*", "a name of lower-case letters, digits and dashes")]
 
 
 class Prism(Settings):
@@ -154,7 +140,7 @@ class Spark(_Portable):
     """A cluster of Apache Spark."""
 
     master: (
-        Annotated[str, _pattern(r"spark://\S+:\d+|local\[(\d+|\*)\]|yarn", "spark://HOST:PORT, yarn or local[N]")]
+        Annotated[str, matching(r"spark://\S+:\d+|local\[(\d+|\*)\]|yarn", "spark://HOST:PORT, yarn or local[N]")]
         | None
     ) = Field(None, description="The master, spark://HOST:PORT; null for a job server that knows it.")
 
@@ -173,14 +159,14 @@ class Spark(_Portable):
 class Dataflow(Settings):
     """Google Cloud Dataflow."""
 
-    project: _Project = Field(description="The id of the Google Cloud project.")
+    project: Project = Field(description="The id of the Google Cloud project.")
     region: _Region = Field(description="The region, such as europe-west4.")
-    temp_location: _GsUri = Field(description="The URI of temporary files, gs://bucket/folder.")
-    staging_location: _GsUri | None = Field(
+    temp_location: GsUri = Field(description="The URI of temporary files, gs://bucket/folder.")
+    staging_location: GsUri | None = Field(
         None, description="The URI of the packages of a job; `temp_location` by default."
     )
     image: _Image = Field(description="The container image of the workers.")
-    service_account: _Account | None = Field(
+    service_account: Account | None = Field(
         None, description="The service account of the workers; by default that of Compute Engine."
     )
     machine_type: _Name | None = Field(None, description="The type of machine; by default Dataflow's choice.")

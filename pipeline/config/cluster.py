@@ -22,7 +22,8 @@ class Cluster(Settings):
     )
     data: str | None = Field(
         None,
-        description="The URI of the folder that the paths of the tables are relative to; `<root>/data` by default.",
+        description="The URI of the folder that the paths of the tables are relative to. Default: `data.root` if that "
+        "is a URI, else `<root>/data`.",
     )
 
     @field_validator("root", "data")

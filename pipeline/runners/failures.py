@@ -15,8 +15,14 @@ DATA_FIELDS = ("file", "place", "found", "todo")  # the arguments of a DataError
 _DISK_FULL = re.compile(f"{os.strerror(errno.ENOSPC)}|database or disk is full")
 
 
-def explained(node_id: str, error: BaseException) -> TwostepError:
-    """Return the TwostepError that caused the failure of a node, or else a new one with the node and the error."""
+def explained(node_id: str, error: BaseException, todo: str = "Run again with -v for the log") -> TwostepError:
+    """Return the TwostepError that caused the failure of a node, or else a new one with the node and the error.
+
+    Args:
+      node_id: the id of the node.
+      error: the error.
+      todo: the last line of a new error: where the user finds more.
+    """
     chain = list(_chain(error))
     for link in chain:
         if isinstance(link, TwostepError):
@@ -31,9 +37,7 @@ def explained(node_id: str, error: BaseException) -> TwostepError:
             f"{node_id} could not write: the disk is full ({os.strerror(errno.ENOSPC)}). Free some space in the run "
             "folder and the temporary folder, and run again; earlier nodes are in the cache"
         )
-    return TwostepError(
-        f"{node_id} failed with {type(error).__name__}: {_shortened(text)}\nRun again with -v for the log"
-    )
+    return TwostepError(f"{node_id} failed with {type(error).__name__}: {_shortened(text)}\n{todo}")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

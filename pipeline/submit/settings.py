@@ -1,11 +1,11 @@
 """The settings of `twostep submit`: where Kubeflow Pipelines and Vertex AI are, and the files that hold tokens."""
 
-import re
 from typing import Annotated
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from core.patterns import Account, GsUri, Project, matching
 from core.settings import Settings
 
 
@@ -19,23 +19,9 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _pattern(pattern: str, what: str) -> AfterValidator:
-    """Return a validator that requires a whole match and says in words what is expected."""
-
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(f"should be {what}")
-        return value
-
-    return AfterValidator(check)
-
-
 _Url = Annotated[str, AfterValidator(_url)]
-_Namespace = Annotated[str, _pattern(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "the name of a Kubernetes namespace")]
-_Project = Annotated[str, _pattern(r"[a-z0-9.:-]{1,100}", "the id of a Google Cloud project, such as my-project")]
-_Location = Annotated[str, _pattern(r"[a-z]+(-[a-z]+\d+)?", "a region, such as europe-west4")]
-_GsUri = Annotated[str, _pattern(r"gs://[a-z0-9][a-z0-9._-]*(/\S*)?", "a URI such as gs://bucket/folder")]
-_Account = Annotated[str, _pattern(r"[^@\s]+@[^@\s]+", "the e-mail address of a service account")]
+_Namespace = Annotated[str, matching(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", "the name of a Kubernetes namespace")]
+_Location = Annotated[str, matching(r"[a-z]+(-[a-z]+\d+)?", "a region, such as europe-west4")]
 
 
 class Kubeflow(Settings):
@@ -69,14 +55,14 @@ class Kubeflow(Settings):
 class Vertex(Settings):
     """The pipelines of Vertex AI."""
 
-    project: _Project = Field(description="The id of the Google Cloud project.")
+    project: Project = Field(description="The id of the Google Cloud project.")
     location: _Location = Field(description="The region, such as europe-west4.")
-    pipeline_root: _GsUri | None = Field(
+    pipeline_root: GsUri | None = Field(
         None,
         description="The URI of the artifacts in an existing bucket, gs://bucket/folder; by default that of the "
         "specification.",
     )
-    service_account: _Account | None = Field(
+    service_account: Account | None = Field(
         None, description="The service account that the tasks of a run use; by default that of Compute Engine."
     )
     network: str | None = Field(

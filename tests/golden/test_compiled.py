@@ -17,6 +17,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from core.errors import UsageError
 from pipeline import config
 from pipeline.runners.compiled import specification
+from pipeline.runners.compiled.task import main
 
 UPDATE = "TWOSTEP_UPDATE_GOLDEN"
 CLUSTER = {
@@ -130,3 +131,34 @@ def test_a_frozen_schema_travels_in_the_specification(root, compiled, tmp_path):
 def test_without_a_place_it_says_what_to_set(compiled):
     with pytest.raises(UsageError, match=r"cluster\.root: .* such as s3://bucket/golden"):
         compiled("kubeflow", cluster={})
+
+
+def test_places_that_are_uris_already_are_kept(root, compiled):
+    data = yaml.safe_load((root / "tests" / "golden" / "dag.yaml").read_text())["data"]
+    spec = compiled("kubeflow", data={**data, "root": "gs://tables/shop"}, release={"folder": "gs://other/releases"})
+    found = spec["root"]["inputDefinitions"]["parameters"]
+    assert found["data"]["defaultValue"] == "gs://tables/shop"
+    assert found["releases"]["defaultValue"] == "gs://other/releases"
+    assert found["serving"]["defaultValue"] == "s3://bucket/golden/serving"
+
+
+def test_a_pipeline_that_should_sign_its_releases_is_refused(compiled):
+    with pytest.raises(UsageError, match=r"release\.signing_key: .* cannot sign releases"):
+        compiled("kubeflow", release={"signing_key": "key.pem"})
+
+
+def test_a_task_that_fails_names_its_node_and_leaves_the_traceback_in_its_log(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("sys.argv", ["task"])
+    given = {
+        "inputs": {"parameterValues": {"run-node": "PairInForce"}},
+        "outputs": {"outputFile": str(tmp_path / "output.json")},
+    }
+    words = ["--target", "kubeflow", "--executor_class_path", "components.release_in_force.executor.Executor"]
+    words += ["--json_serialized_invocation_args", json.dumps(given), "--json_serialized_inputs_spec_args", "{}"]
+    assert main(words) == 1
+    log = capfd.readouterr().err
+    assert "Traceback (most recent call last)" in log
+    assert log.splitlines()[-2:] == [
+        "twostep: PairInForce failed with KeyError: 'releases'", "The traceback is in the log of the task",
+    ]  # fmt: skip
+    assert not (tmp_path / "output.json").exists()

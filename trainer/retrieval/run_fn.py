@@ -47,8 +47,10 @@ def run_fn(fn_args) -> None:
     events, validation = inputs(fn_args, step)
     windows = earlier_windows(events.read(names.TRAIN), events.read(names.EVAL), **step.windows.model_dump())
     train, both = events.data([names.TRAIN], validation), events.data([names.TRAIN, names.EVAL], None)
-    given = {files.EARLY: last_events(events.read(names.TRAIN))}
-    given[files.RELEASED] = last_events(given[files.EARLY], events.read(names.EVAL))
+    given: dict[str, pa.Table] = {}
+    if fn_args.base_model:
+        given[files.EARLY] = last_events(events.read(names.TRAIN))
+        given[files.RELEASED] = last_events(given[files.EARLY], events.read(names.EVAL))
     start = _start(fn_args, step, given)
     train, both = (
         replace(data, base=start.bases.get(fit)) for data, fit in ((train, files.EARLY), (both, files.RELEASED))

@@ -17,6 +17,7 @@ from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRu
 from components.table_example_gen.sources import TableSource
 from core import node_ids
 from core.errors import UsageError
+from core.storage import uris
 from pipeline.config import Config, paths
 from pipeline.config.data import is_dated, location_json
 from pipeline.dag.nodes import Places, nodes
@@ -37,14 +38,15 @@ from pipeline.runners.compiled.parameters import (
 
 Target = Literal["kubeflow", "vertex"]
 TASK_MODULE = "pipeline.runners.compiled.task"
-_INPUT_BASE, _SCHEMA_FILE = "input_base", "schema_file"
+_INPUT_BASE = "input_base"
 
 
 def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any]:
     """Return the specification of the pipeline as a dictionary.
 
     Raises:
-      UsageError: the configuration names no place for the files of a compiled pipeline.
+      UsageError: the configuration names no place for the files of a compiled pipeline, or a setting that such a
+        pipeline cannot follow.
       SpecificationError: Kubeflow Pipelines would refuse the specification.
     """
     root = config.cluster.root
@@ -58,12 +60,17 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
             f"beam.runner: should be local; found {config.beam.runner}. A task of a compiled pipeline works on "
             "folders of its container, which other machines do not see. Use `local` with several `processes`"
         )
+    if config.release.signing_key is not None:
+        raise UsageError(
+            "release.signing_key: a compiled pipeline cannot sign releases, since its containers do not have the file "
+            "of the key. Remove `signing_key` and `trusted_keys`, or run on one machine: twostep run CONFIG"
+        )
     schemas = paths.schema_files(config, config_file)
     defaults: dict[str, Any] = {
         SEED: config.seed,
-        DATA: config.cluster.data or f"{root}/data",
+        DATA: config.cluster.data or _uri(config.data.root) or f"{root}/data",
         IMAGE: config.cluster.image,
-        RELEASES: f"{root}/releases",
+        RELEASES: _uri(config.release.folder) or f"{root}/releases",
         SERVING: f"{root}/serving",
     }
     if any(map(is_dated, config.data.paths.values())):
@@ -101,6 +108,11 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
     _make_integers(spec)
     rules.check(spec)
     return spec
+
+
+def _uri(place: str | None) -> str | None:
+    """Return a place if it is a URI, which a task can reach; else None."""
+    return place if place is not None and uris.is_uri(place) else None
 
 
 def _add_tables(spec: dict[str, Any], config: Config) -> None:

@@ -15,13 +15,14 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from core import node_ids
 from core.errors import TwostepError
-from core.printable import shown
+from core.printable import as_error
 from pipeline.lineage import graph
 from pipeline.runners.compiled import executor_input, task_lineage
 from pipeline.runners.compiled.parameters import NODE
@@ -36,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _run(arguments, beam)
     except TwostepError as error:
-        print(f"twostep: {shown(str(error))}", file=sys.stderr)
+        print(as_error(str(error)), file=sys.stderr)
         return error.exit_code
     return 0
 
@@ -72,7 +73,7 @@ def _run(arguments: argparse.Namespace, beam: list[str]) -> None:
             parameters[task_lineage.KEY] = json.dumps(graph.to_json(lineage))
         output_file = Path(temporary, "output", "executor_output.json")
         given["outputs"]["outputFile"] = str(output_file)
-        _execute(arguments.executor_class_path, given, executor_input.own_spec(inputs_spec), beam)
+        _execute(run[NODE], arguments.executor_class_path, given, executor_input.own_spec(inputs_spec), beam)
         output = json.loads(output_file.read_text(encoding="utf-8"))
         mended = executor_input.mended_output(output, uris, staging.remote)
         task_lineage.add(mended, before, lineage, run[NODE], began)
@@ -81,8 +82,8 @@ def _run(arguments: argparse.Namespace, beam: list[str]) -> None:
         staging.write(json.dumps(mended), output_place)
 
 
-def _execute(class_path: str, given: dict[str, Any], inputs_spec: dict[str, Any], beam: list[str]) -> None:
-    """Run the executor by TFX's entry point. Raises: TwostepError, with the name of the class of other errors."""
+def _execute(node: str, class_path: str, given: dict[str, Any], inputs_spec: dict[str, Any], beam: list[str]) -> None:
+    """Run the executor by TFX's entry point. Raises: TwostepError, which names the node in place of another error."""
     import core.tf  # noqa: F401 - Keras 2, before TFX imports TensorFlow
 
     from core import garbage
@@ -101,7 +102,8 @@ def _execute(class_path: str, given: dict[str, Any], inputs_spec: dict[str, Any]
     try:
         entry_point._run_executor(arguments, beam)
     except Exception as error:
-        raise explained(class_path, error) from error
+        traceback.print_exc()  # the log of the container is all that remains of a task
+        raise explained(node, error, "The traceback is in the log of the task") from error
 
 
 if __name__ == "__main__":
