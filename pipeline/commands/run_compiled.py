@@ -58,14 +58,6 @@ def check(arguments: argparse.Namespace) -> None:
         raise UsageError("--compiled runs all tasks; omit --until and --dry-run")
 
 
-def parsed(words: list[str]) -> dict[str, str]:
-    """Return name → value of words of the form `NAME=VALUE`. Raises: UsageError."""
-    wrong = next((word for word in words if "=" not in word), None)
-    if wrong is not None:
-        raise UsageError(f"--parameter should be NAME=VALUE; found {wrong}")
-    return {name: value for name, _, value in (word.partition("=") for word in words)}
-
-
 def run(
     config: "Config",
     arguments: argparse.Namespace,
@@ -85,6 +77,7 @@ def run(
     from pipeline.report import summary
     from pipeline.runners.compiled import execution
     from pipeline.runners.compiled.launcher import Bucket
+    from pipeline.runners.compiled.specification_file import parse_parameters
     from pipeline.runners.progress import Progress
 
     spec = execution.read(arguments.compiled)
@@ -96,13 +89,12 @@ def run(
     else:
         bucket = Bucket(_STAND_IN if target == "kubeflow" else str(stand_in), str(stand_in))
     root = arguments.store.rstrip("/") if arguments.store is not None else str(folder)
-    given = {
+    values = execution.default_values(spec) | {
         "data": str(paths.data_root(config, arguments.config)),
         "releases": f"{root}/releases",
         "serving": f"{root}/serving",
-        **parsed(arguments.parameter),
+        **parse_parameters(spec, arguments.parameter),
     }
-    values = execution.parameter_values(spec, given)
     progress = Progress(console)
     count = arguments.workers or min(COUNT, len(os.sched_getaffinity(0)))
     try:

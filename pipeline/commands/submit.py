@@ -63,6 +63,7 @@ def submit(arguments: argparse.Namespace) -> int:
       SubmissionError: the orchestrator refused, cannot be reached, or the run failed.
       HeldBackError: a rule held back the release.
     """
+    from pipeline.runners.compiled import specification_file
     from pipeline.submit import cron, job, schedules, waiting
 
     expression = None if arguments.schedule is None else cron.check(arguments.schedule)
@@ -71,11 +72,11 @@ def submit(arguments: argparse.Namespace) -> int:
     config, config_file, specification = _read(arguments)
     name = config.name if specification is None else specification["pipelineInfo"]["name"]
     if specification is not None:  # a wrong value is found before the orchestrator is asked
-        job.parse_parameters(specification, arguments.parameter)
+        specification_file.parse_parameters(specification, arguments.parameter)
     target = _target(arguments.to, config)  # before the pipeline is compiled, which takes longer
     if specification is None:
         specification = _compiled(config, config_file, arguments)
-    wanted = job.Job(name, specification, job.parse_parameters(specification, arguments.parameter))
+    wanted = job.Job(name, specification, specification_file.parse_parameters(specification, arguments.parameter))
     if expression is not None:
         schedule, outcome = schedules.put(target, wanted, expression)
         print(printable(f"{outcome}{' (paused)' if schedule.paused else ''} {schedule.link}"))
@@ -90,14 +91,11 @@ def submit(arguments: argparse.Namespace) -> int:
 def _compiled(config: "Config", config_file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the specification of a configuration's pipeline; without `-v` the libraries print nothing."""
     from pipeline.runners import logs
-    from pipeline.submit import job
 
     with tempfile.TemporaryDirectory() as folder, logs.captured(Path(folder, "log"), arguments.verbose):
         with garbage.postponed():
             from pipeline.runners.compiled import specification
-        compiled = specification.compile_(config, config_file, arguments.to)
-    job.check(compiled, str(config_file))
-    return compiled
+        return specification.compile_(config, config_file, arguments.to)
 
 
 def _change(arguments: argparse.Namespace) -> int:
@@ -136,14 +134,14 @@ def _zone(arguments: argparse.Namespace) -> str:
 def _read(arguments: argparse.Namespace) -> tuple["Config", Path, dict[str, Any] | None]:
     """Return the configuration, its file, and the specification if one was given. Raises: UsageError."""
     from pipeline import config
-    from pipeline.submit import job
+    from pipeline.runners.compiled import specification_file
 
-    specification = job.read_specification(arguments.source)
+    specification = specification_file.read_specification(arguments.source)
     if specification is None:
         if arguments.config is not None:
             raise UsageError(f"--config: {arguments.source} is no compiled specification. Give one configuration only")
         return config.load(arguments.source), arguments.source, None
-    job.check(specification, str(arguments.source))
+    specification_file.check(specification, str(arguments.source))
     if arguments.config is None:
         raise UsageError(
             f"{arguments.source}: is a specification, which has no settings of an orchestrator. Add `--config CONFIG`, "

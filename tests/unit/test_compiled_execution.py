@@ -143,14 +143,8 @@ def _wait(file):
         time.sleep(0.01)
 
 
-def test_values_of_parameters_have_their_types_and_unknown_ones_are_refused():
-    spec = specification()
-    assert execution.parameter_values(spec, {}) == {"count": 1}
-    assert execution.parameter_values(spec, {"count": "7"}) == {"count": 7}
-    with pytest.raises(UsageError, match=r"--parameter: seed is no parameter\. There are count"):
-        execution.parameter_values(spec, {"seed": "7"})
-    with pytest.raises(UsageError, match="count should be a number; found many"):
-        execution.parameter_values(spec, {"count": "many"})
+def test_parameters_have_their_defaults():
+    assert execution.default_values(specification()) == {"count": 1}
 
 
 def test_a_specification_of_another_version_is_refused(tmp_path):
@@ -163,6 +157,14 @@ def test_a_specification_of_another_version_is_refused(tmp_path):
     file.write_text(yaml.safe_dump(specification() | {"schemaVersion": "2.0.0"}))
     with pytest.raises(SpecificationError, match=r"schemaVersion: should be 2\.1\.0"):
         execution.read(file)
+
+
+def test_a_specification_of_another_program_is_refused(tmp_path):
+    spec = specification()
+    spec["deploymentSpec"]["executors"]["Second"]["container"]["command"] = ["echo"]
+    (tmp_path / "spec.yaml").write_text(yaml.safe_dump(spec))
+    with pytest.raises(SpecificationError, match="Second: its command should be that of a task of twostep"):
+        execution.read(tmp_path / "spec.yaml")
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1", "name: shop", "\x00"])
@@ -191,9 +193,3 @@ def test_the_folders_of_older_runs_are_deleted(tmp_path):
 def test_options_that_do_not_fit_together_are_refused(words, message, capsys):
     assert cli.main(["run", "shop.yaml", *words]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_a_parameter_is_a_name_and_a_value():
-    assert run_compiled.parsed(["seed=7", "data=s3://bucket/a=b"]) == {"seed": "7", "data": "s3://bucket/a=b"}
-    with pytest.raises(UsageError, match="NAME=VALUE; found seed"):
-        run_compiled.parsed(["seed"])

@@ -8,8 +8,9 @@ from facts import lacking
 
 from core.errors import UsageError
 from pipeline import cli
+from pipeline.runners.compiled.specification_file import check, parse_parameters, read_specification
 from pipeline.submit import cron
-from pipeline.submit.job import Job, check, parse_parameters, read_specification
+from pipeline.submit.job import Job
 
 PARAMETERS = {
     "model": {"parameterType": "STRING"},

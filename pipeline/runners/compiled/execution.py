@@ -1,17 +1,16 @@
 """The execution of a compiled specification on this machine, task by task, as on Kubeflow Pipelines or Vertex AI."""
 
+import importlib.metadata
 import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from core.errors import TwostepError, UsageError
-from core.printable import one_line
 from pipeline.runners.compiled import launcher, rules
 from pipeline.runners.compiled.launcher import Artifact, Bucket, Processes, Task
+from pipeline.runners.compiled.specification_file import read_specification
 from pipeline.runners.ordering import side_by_side
 from pipeline.runners.progress import NodeResult, Progress
 
@@ -23,16 +22,11 @@ def read(file: Path) -> dict[str, Any]:
     """Return a specification from a file, after a check.
 
     Raises:
-      UsageError: the file cannot be read as YAML.
+      UsageError: the file holds no specification.
       SpecificationError: it is no specification that this version can run.
     """
-    import importlib.metadata
-
-    try:
-        spec = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"{file}: should be a compiled specification: {one_line(str(error))}") from None
-    if not isinstance(spec, dict) or "root" not in spec:
+    spec = read_specification(file)
+    if spec is None:
         raise UsageError(f"{file}: should be a compiled specification; `twostep compile` writes one")
     rules.check(spec)
     expected = f"tfx-{importlib.metadata.version('tfx')}"
@@ -40,6 +34,12 @@ def read(file: Path) -> dict[str, Any]:
         raise rules.SpecificationError(
             f"{file}: sdkVersion should be {expected}; found {spec.get('sdkVersion')!r}. Compile it again"
         )
+    for name, executor in spec["deploymentSpec"]["executors"].items():
+        if _TARGET not in executor.get("container", {}).get("command", ()):
+            raise rules.SpecificationError(
+                f"{file}: {name}: its command should be that of a task of twostep; a specification of another program "
+                "runs on a cluster only"
+            )
     return spec
 
 
@@ -51,28 +51,9 @@ def target_of(spec: Mapping[str, Any]) -> str:
     return target
 
 
-def parameter_values(spec: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the value of each runtime parameter: the given one or the default.
-
-    Args:
-      spec: the specification.
-      given: name → value; a text for a number is converted.
-    Raises:
-      UsageError: a name is no parameter, or a value is of the wrong type.
-    """
-    declared = spec["root"]["inputDefinitions"]["parameters"]
-    values = {name: each["defaultValue"] for name, each in declared.items()}
-    for name, value in given.items():
-        if name not in declared:
-            raise UsageError(f"--parameter: {one_line(name)} is no parameter. There are {', '.join(sorted(declared))}")
-        kind = declared[name]["parameterType"]
-        try:
-            values[name] = (
-                int(value) if kind == "NUMBER_INTEGER" else float(value) if kind == "NUMBER_DOUBLE" else value
-            )
-        except ValueError:
-            raise UsageError(f"--parameter: {name} should be a number; found {one_line(str(value))}") from None
-    return values
+def default_values(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the default of each runtime parameter."""
+    return {name: each["defaultValue"] for name, each in spec["root"]["inputDefinitions"]["parameters"].items()}
 
 
 def run(
@@ -138,8 +119,7 @@ def _task(
     component = spec["components"][described["componentRef"]["name"]]
     executor = json.loads(json.dumps(spec["deploymentSpec"]["executors"][component["executorLabel"]]))
     command = executor["container"]["command"]
-    if _TARGET in command:
-        command[command.index(_TARGET) + 1] = target
+    command[command.index(_TARGET) + 1] = target
     inputs = described.get("inputs", {})
     parameters = {
         key: values[source["componentInputParameter"]]
