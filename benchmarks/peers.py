@@ -105,7 +105,7 @@ def main() -> None:
     given = parser.parse_args()
     config = load(given.config)
     root = Path(pipeline_root(config))
-    test = Test(str(newest(root, "EventJoiner", "examples")), settings.evaluator(config, "", (), both_steps=True))
+    test = Test(str(newest(root, "EventJoiner", "examples")), settings.evaluator(config, "", both_steps=True))
     nodes = [node for node in dag.windows(run_folder(config) / "metadata.sqlite") if node[0] in OURS]
     seconds = sum(end - start for _, start, end in nodes)
     with np.load(newest(root, "TwoStepEvaluator", "evaluation") / RANKINGS_FILE, allow_pickle=False) as kept:

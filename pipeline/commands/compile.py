@@ -32,8 +32,6 @@ def run(arguments: argparse.Namespace) -> int:
       UsageError: the configuration is wrong.
       SpecificationError: Kubeflow Pipelines would refuse the specification.
     """
-    import yaml
-
     from pipeline import config
     from pipeline.runners import logs
 
@@ -41,11 +39,11 @@ def run(arguments: argparse.Namespace) -> int:
     output = arguments.output or Path(f"{loaded.name}-{arguments.to}.yaml")
     with tempfile.TemporaryDirectory() as folder, logs.captured(Path(folder, "log"), arguments.verbose):
         with garbage.postponed():
-            from pipeline.runners.compiled import specification
+            from pipeline.runners.compiled import keys, specification, specification_file
 
         spec = specification.compile_(loaded, arguments.config, arguments.to)
     with files.replacing(output) as partial:
-        partial.write_text(yaml.safe_dump(spec, sort_keys=True), encoding="utf-8")
+        partial.write_text(specification_file.write(spec, keys.platform(loaded, spec)), encoding="utf-8")
     tasks, parameters = spec["root"]["dag"]["tasks"], spec["root"]["inputDefinitions"]["parameters"]
     print(f"{printable(output)}: {len(tasks)} tasks; parameters {', '.join(sorted(parameters))}")
     return 0

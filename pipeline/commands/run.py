@@ -97,7 +97,8 @@ def _checked_run(arguments: argparse.Namespace, answer: dict[str, Any]) -> None:
             list_lengths.check_files(loaded, [Path(file) for file in listed[names.ITEMS].files])
     else:
         sources = tables_of_run(loaded, arguments.config)
-    paths.check_keys(loaded, arguments.config)
+    if arguments.compiled is None:  # the tasks of a specification check the keys that they get
+        paths.check_keys(loaded, arguments.config)
     answer |= {"name": loaded.name, "run_folder": str(paths.run_folder(loaded))}
     if arguments.dry_run:
         _dry_run(loaded, arguments, listed, answer)

@@ -93,6 +93,7 @@ def run(
         "data": str(paths.data_root(config, arguments.config)),
         "releases": f"{root}/releases",
         "serving": f"{root}/serving",
+        **_keys(config, arguments.config),
         **parse_parameters(spec, arguments.parameter),
     }
     progress = Progress(console)
@@ -109,6 +110,13 @@ def run(
         answer["nodes"] = [
             {"node": each.node, "state": each.state, "seconds": round(each.seconds, 3)} for each in progress.results
         ]
+
+
+def _keys(config: "Config", config_file: Path) -> dict[str, str]:
+    """Return the folder of the key that signs releases as the parameter `keys`, if this machine has the key."""
+    key = config.release.signing_key
+    file = None if key is None else config_file.absolute().parent / key
+    return {} if file is None or not file.is_file() else {"keys": str(file.parent)}
 
 
 def collect(folder: Path, keep: int) -> None:

@@ -69,14 +69,15 @@ def submit(arguments: argparse.Namespace) -> int:
     expression = None if arguments.schedule is None else cron.check(arguments.schedule)
     if arguments.timezone is not None:
         expression = f"TZ={_zone(arguments)} {expression}"
-    config, config_file, specification = _read(arguments)
+    config, config_file, specification, platform = _read(arguments)
     name = config.name if specification is None else specification["pipelineInfo"]["name"]
     if specification is not None:  # a wrong value is found before the orchestrator is asked
         specification_file.parse_parameters(specification, arguments.parameter)
     target = _target(arguments.to, config)  # before the pipeline is compiled, which takes longer
     if specification is None:
-        specification = _compiled(config, config_file, arguments)
-    wanted = job.Job(name, specification, specification_file.parse_parameters(specification, arguments.parameter))
+        specification, platform = _compiled(config, config_file, arguments)
+    values = specification_file.parse_parameters(specification, arguments.parameter)
+    wanted = job.Job(name, specification, values, platform)
     if expression is not None:
         schedule, outcome = schedules.put(target, wanted, expression)
         print(printable(f"{outcome}{' (paused)' if schedule.paused else ''} {schedule.link}"))
@@ -88,14 +89,20 @@ def submit(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _compiled(config: "Config", config_file: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the specification of a configuration's pipeline; without `-v` the libraries print nothing."""
+def _compiled(
+    config: "Config", config_file: Path, arguments: argparse.Namespace
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return the specification of a configuration's pipeline, and that of the platform if there is one.
+
+    Without `-v` the libraries print nothing.
+    """
     from pipeline.runners import logs
 
     with tempfile.TemporaryDirectory() as folder, logs.captured(Path(folder, "log"), arguments.verbose):
         with garbage.postponed():
-            from pipeline.runners.compiled import specification
-        return specification.compile_(config, config_file, arguments.to)
+            from pipeline.runners.compiled import keys, specification
+        spec = specification.compile_(config, config_file, arguments.to)
+        return spec, keys.platform(config, spec)
 
 
 def _change(arguments: argparse.Namespace) -> int:
@@ -110,7 +117,7 @@ def _change(arguments: argparse.Namespace) -> int:
         "resume": (schedules.resume, "resumed"),
         "delete": (schedules.delete, "deleted"),
     }[arguments.change]
-    config, _, specification = _read(arguments)
+    config, _, specification, _ = _read(arguments)
     name = config.name if specification is None else specification["pipelineInfo"]["name"]
     found = act(_target(arguments.to, config), name)
     print("\n".join(printable(f"{done} {each.link}") for each in found) or f"{name}: there is no schedule")
@@ -131,23 +138,26 @@ def _zone(arguments: argparse.Namespace) -> str:
     return cron.check_zone(arguments.timezone)
 
 
-def _read(arguments: argparse.Namespace) -> tuple["Config", Path, dict[str, Any] | None]:
-    """Return the configuration, its file, and the specification if one was given. Raises: UsageError."""
+def _read(
+    arguments: argparse.Namespace,
+) -> tuple["Config", Path, dict[str, Any] | None, dict[str, Any] | None]:
+    """Return the configuration, its file, and the specifications if they were given. Raises: UsageError."""
     from pipeline import config
     from pipeline.runners.compiled import specification_file
 
-    specification = specification_file.read_specification(arguments.source)
-    if specification is None:
+    found = specification_file.read(arguments.source)
+    if found is None:
         if arguments.config is not None:
             raise UsageError(f"--config: {arguments.source} is no compiled specification. Give one configuration only")
-        return config.load(arguments.source), arguments.source, None
+        return config.load(arguments.source), arguments.source, None, None
+    specification, platform = found
     specification_file.check(specification, str(arguments.source))
     if arguments.config is None:
         raise UsageError(
             f"{arguments.source}: is a specification, which has no settings of an orchestrator. Add `--config CONFIG`, "
             "the configuration with the key `submit`"
         )
-    return config.load(arguments.config), arguments.config, specification
+    return config.load(arguments.config), arguments.config, specification, platform
 
 
 def _target(name: str, config: "Config") -> "Target":

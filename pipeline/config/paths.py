@@ -184,9 +184,9 @@ def signing_key(config: Config, config_file: str | Path) -> Path | None:
     return _key_file(config.release.signing_key, config_file, "release.signing_key")
 
 
-def key_digests(key_files: Iterable[str]) -> list[str]:
-    """Return the SHA-256 of each key file, which changes if a file's key is replaced; empty names are skipped."""
-    return [files.sha256(file) for file in key_files if file]
+def key_digests(key_files: Iterable[str]) -> dict[str, str]:
+    """Return file → SHA-256 of each key file, which changes if its key is replaced; empty names are skipped."""
+    return {file: files.sha256(file) for file in key_files if file}
 
 
 def check_keys(config: Config, config_file: str | Path) -> None:

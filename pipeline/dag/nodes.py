@@ -2,7 +2,8 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from tfx import v1 as tfx
@@ -19,7 +20,7 @@ from components.table_example_gen.sources import TableSource
 from components.transform.component import Transform
 from core import names, node_ids
 from core.code import code_digest
-from pipeline.config import Config, paths
+from pipeline.config import Config
 from pipeline.dag import settings, tfma
 from pipeline.dag.tables import drift_nodes, table_nodes
 from trainer.step_settings import StepSettings, custom_config
@@ -38,6 +39,7 @@ class Places:
       schemas: table → a frozen schema to import.
       signing_key: file of the private key that signs releases; "" for none.
       trusted_keys: files of the public keys of trusted releases; empty for none.
+      key_digests: file of a key → its digest, a part of cache keys, so that a replaced key is not ignored.
     """
 
     tables: dict[str, TableSource]
@@ -46,6 +48,12 @@ class Places:
     schemas: dict[str, str]
     signing_key: str = ""
     trusted_keys: tuple[str, ...] = ()
+    key_digests: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def trusted_digests(self) -> tuple[str, ...]:
+        """Return the known digests of the trusted keys."""
+        return tuple(self.key_digests[file] for file in self.trusted_keys if file in self.key_digests)
 
 
 @dataclass(frozen=True)
@@ -172,7 +180,7 @@ def _evaluators(config: Config, places: Places, events: Channel, retrieved: Retr
     }
     first = RecommenderEvaluator(
         **common,
-        settings=settings.evaluator(config, places.releases, places.trusted_keys),
+        settings=settings.evaluator(config, places.releases, places.trusted_keys, places.trusted_digests),
         baseline_release=last_retrieval.outputs["release"],
     ).with_id(node_ids.RETRIEVAL_EVALUATOR)
     ranking_evaluator = tfx.components.Evaluator(
@@ -184,7 +192,9 @@ def _evaluators(config: Config, places: Places, events: Channel, retrieved: Retr
     ).with_id(node_ids.RANKING_EVALUATOR)
     both = RecommenderEvaluator(
         **common,
-        settings=settings.evaluator(config, places.releases, places.trusted_keys, both_steps=True),
+        settings=settings.evaluator(
+            config, places.releases, places.trusted_keys, places.trusted_digests, both_steps=True
+        ),
         ranking_model=ranking_model,
         retrieval_evaluation=first.outputs["evaluation"],
         baseline_release=last_pair.outputs["release"],
@@ -215,9 +225,11 @@ def _pushers(
         examples=joined.joiner.outputs["examples"],
         statistics=joined.statistics,
         settings=settings.release_pusher(config, places.releases, places.signing_key or None),
-        # With the digest of the key file, so that a replaced key makes a new release in place of the cached one.
         code_digest=" ".join(
-            [code_digest("components.release_pusher.executor"), *paths.key_digests([places.signing_key])]
+            filter(
+                None,
+                [code_digest("components.release_pusher.executor"), places.key_digests.get(places.signing_key)],
+            )
         ),
     ).with_id(node_ids.RELEASE_PUSHER)
     return [*pushers.values(), release]

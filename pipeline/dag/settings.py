@@ -8,7 +8,7 @@ from components.recommender_evaluator.settings import EvaluatorSettings, TwoStep
 from components.release_pusher.settings import PusherSettings
 from components.transform.settings import TransformSettings
 from core.query_settings import QuerySettings, WindowSettings
-from pipeline.config import Config, paths
+from pipeline.config import Config
 from pipeline.config.table_spec import compared_columns
 from serving.settings import ServingSettings
 from trainer.retrieval import registry as retrieval_registry
@@ -101,7 +101,11 @@ def candidate_generator(config: Config) -> GeneratorSettings:
 
 
 def evaluator(
-    config: Config, releases: str, trusted_keys: tuple[str, ...], both_steps: bool = False
+    config: Config,
+    releases: str,
+    trusted_keys: tuple[str, ...] = (),
+    trusted_digests: tuple[str, ...] = (),
+    both_steps: bool = False,
 ) -> EvaluatorSettings:
     """Return the settings of an evaluator of retrieval, or of both steps.
 
@@ -116,7 +120,7 @@ def evaluator(
         split=config.split.of_test(config.seed),
         releases=releases,
         trusted_keys=trusted_keys,
-        trusted_digests=tuple(paths.key_digests(trusted_keys)),
+        trusted_digests=trusted_digests,
         seed=config.seed,
         rules=tuple(rule for rule in evaluation.conditions if rule.step in steps),
         at=evaluation.at,

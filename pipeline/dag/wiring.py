@@ -40,13 +40,16 @@ def local_places(config: Config, config_file: str | Path, tables: dict[str, Tabl
       config, config_file: the configuration and its file.
       tables: the result of `paths.table_sources`, if it is known.
     """
+    signing_key = str(paths.signing_key(config, config_file) or "")
+    trusted_keys = tuple(map(str, paths.trusted_keys(config, config_file)))
     return Places(
         tables=paths.table_sources(config, config_file) if tables is None else tables,
         releases=str(paths.releases_folder(config)),
         serving=str(paths.serving_folder(config)),
         schemas=paths.frozen_schemas(config, config_file),
-        signing_key=str(paths.signing_key(config, config_file) or ""),
-        trusted_keys=tuple(map(str, paths.trusted_keys(config, config_file))),
+        signing_key=signing_key,
+        trusted_keys=trusted_keys,
+        key_digests=paths.key_digests([signing_key, *trusted_keys]),
     )
 
 

@@ -160,7 +160,7 @@ class KubeflowTarget:
             ).pipeline_id
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "pipeline.yaml")
-            file.write_text(json.dumps(job.specification), encoding="utf-8")  # JSON is YAML
+            file.write_text("\n---\n".join(map(json.dumps, job.documents)), encoding="utf-8")  # JSON is YAML
             version = uploads.upload_pipeline_version(str(file), name=digest, pipelineid=pipeline)
         return pipeline, version.pipeline_version_id
 

@@ -137,7 +137,16 @@ class VertexTarget:
             vertex_client.wait_until_gone(lambda: self._schedules.get_schedule(name=schedule.id, **LIMITS))
 
     def _content(self, job: Job) -> api.PipelineJob:
-        """Return what a run and the runs of a schedule share. Raises: UsageError without a root in Cloud Storage."""
+        """Return what a run and the runs of a schedule share.
+
+        Raises:
+          UsageError: there is no root in Cloud Storage, or the specification mounts Secrets of Kubernetes.
+        """
+        if job.platform is not None:
+            raise UsageError(
+                "the specification mounts Secrets of Kubernetes, which Vertex AI does not have. Compile it with `--to "
+                "vertex`"
+            )
         root = self._settings.pipeline_root or str(job.specification.get("defaultPipelineRoot", ""))
         if not root.startswith("gs://"):
             raise UsageError(

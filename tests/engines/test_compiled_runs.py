@@ -20,6 +20,8 @@ from object_servers import BUCKET
 from tensorflow.core.example import example_pb2
 
 from core.files import folder_digests, sha256
+from core.errors import ReleaseError
+from core.release import signing
 from core.release.store import open_store
 from core.storage.storage import open_storage
 
@@ -76,8 +78,14 @@ def shop(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shop")
     example.make(folder)
     # The two-tower, since its weights show whether the same numbers were computed; other models are faster.
-    models = {"retrieval": {"candidates": 50}, "ranking": {"model": "dcn"}}
-    example.config(folder, "shop", run_folder="local", cluster={"root": f"s3://{BUCKET}/shop"}, **models)
+    changes = {"retrieval": {"candidates": 50}, "ranking": {"model": "dcn"}}
+    private, public = signing.make_keys(folder / "keys")
+    (folder / "secret").mkdir()
+    private.rename(folder / "secret" / private.name)  # the folder that stands for a mounted Secret
+    private.symlink_to(folder / "secret" / private.name)
+    changes["release"] = {"signing_key": f"keys/{private.name}", "trusted_keys": [f"keys/{public.name}"]}
+    changes["cluster"] = {"root": f"s3://{BUCKET}/shop", "keys": {"secret": "shop-keys"}}
+    example.config(folder, "shop", run_folder="local", **changes)
     return folder
 
 
@@ -95,8 +103,8 @@ def local(shop):
 
 
 @pytest.fixture(scope="module", params=["kubeflow", "vertex"])
-def compiled(request, shop, servers, tmp_path_factory):
-    """Return the run of the compiled specification; the tables are in the bucket too."""
+def compiled(request, shop, local, servers, tmp_path_factory):
+    """Return the run of the compiled specification, after that on this machine; the tables are in the bucket too."""
     scheme = {"kubeflow": "s3", "vertex": "gs"}[request.param]
     store = f"{scheme}://{BUCKET}/shop"
     with pytest.MonkeyPatch.context() as patch:
@@ -105,10 +113,11 @@ def compiled(request, shop, servers, tmp_path_factory):
         patch.setenv("TWOSTEP_CACHE", str(tmp_path_factory.mktemp("cache")))
         open_storage(f"{store}/data").upload(shop / "data", "")
         example.printed("compile", shop / "shop.yaml", "--to", "kubeflow", "--output", shop / "spec.yaml")
+        (shop / "keys" / signing.PRIVATE_FILE).unlink(missing_ok=True)  # not on the machine that submits
         told = json.loads(
             example.printed(
                 "run", shop / "shop.yaml", "--compiled", shop / "spec.yaml", "--as", request.param, "--store", store,
-                "--parameter", f"data={store}/data", "--json",
+                "--parameter", f"data={store}/data", "--parameter", f"keys={shop / 'secret'}", "--json",
             )
         )  # fmt: skip
         folder = tmp_path_factory.mktemp(request.param)
@@ -134,6 +143,17 @@ def test_the_release_answers_as_that_of_the_local_run_item_for_item(local, compi
     assert compiled.json["release"] == open_store(compiled.releases).current()
     assert compiled.answer == local.answer
     assert compiled.answer["items"]
+
+
+def test_the_release_is_signed_with_the_key_of_the_container(shop, compiled, tmp_path):
+    example.config(shop, "verified", release={
+        "folder": compiled.releases, "signing_key": "keys/none.pem", "trusted_keys": ["keys/release-key.pub.pem"],
+    })  # fmt: skip
+    assert "is intact" in example.printed("release", "verify", shop / "verified.yaml")
+    _, other = signing.make_keys(tmp_path)
+    with pytest.raises(ReleaseError, match="trusted keys"):
+        open_store(compiled.releases).verify(None, [other])
+    assert "PRIVATE KEY" not in (shop / "spec.yaml").read_text()
 
 
 def test_the_manifest_tells_the_lineage_to_the_files_in_the_bucket(shop, compiled):

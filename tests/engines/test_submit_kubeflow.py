@@ -80,6 +80,17 @@ def test_the_same_specification_is_uploaded_once(submit, kubeflow, specification
     assert only(kubeflow.versions).pipeline_spec == yaml.safe_load(specification_file.read_text())
 
 
+def test_a_specification_of_the_platform_is_uploaded_beside(submit, kubeflow, specification_file, tmp_path):
+    before, platform = specification_file.read_text(), {"platforms": {"kubernetes": {"deploymentSpec": {}}}}
+    try:
+        specification_file.write_text(before + "---\n" + yaml.safe_dump(platform))
+        assert submit(*NEEDED)[0] == 0
+    finally:
+        specification_file.write_text(before)
+    assert submit(*NEEDED)[0] == 0
+    assert [*kubeflow.platforms.values()] == [[platform], []]
+
+
 def test_waiting_follows_the_run_to_its_end(submit, kubeflow):
     code, out, err = submit(*NEEDED, "--wait")
     assert (code, err) == (0, "")

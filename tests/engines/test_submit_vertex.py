@@ -89,6 +89,18 @@ def test_a_run_with_parameters_of_every_type(submit, vertex, specification_file)
     assert (job.service_account, job.network) == ("trainer@my-project.iam.gserviceaccount.com", network)
 
 
+def test_a_specification_that_mounts_secrets_of_kubernetes_is_refused(submit, vertex, specification_file):
+    before = specification_file.read_text()
+    try:
+        specification_file.write_text(before + "---\n" + yaml.safe_dump({"platforms": {"kubernetes": {}}}))
+        code, _, err = submit(*NEEDED)
+    finally:
+        specification_file.write_text(before)
+    assert code == 2
+    assert "mounts Secrets of Kubernetes" in err
+    assert not vertex.jobs
+
+
 def test_waiting_follows_the_run_to_its_end(submit):
     code, out, err = submit(*NEEDED, "--wait")
     assert (code, err) == (0, "")

@@ -15,8 +15,9 @@ from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from core.errors import UsageError
+from core.release import signing
 from pipeline import config
-from pipeline.runners.compiled import specification
+from pipeline.runners.compiled import keys, specification
 from pipeline.runners.compiled.task import main
 
 UPDATE = "TWOSTEP_UPDATE_GOLDEN"
@@ -142,9 +143,81 @@ def test_places_that_are_uris_already_are_kept(root, compiled):
     assert found["serving"]["defaultValue"] == "s3://bucket/golden/serving"
 
 
-def test_a_pipeline_that_should_sign_its_releases_is_refused(compiled):
-    with pytest.raises(UsageError, match=r"release\.signing_key: .* cannot sign releases"):
-        compiled("kubeflow", release={"signing_key": "key.pem"})
+@pytest.fixture(scope="module")
+def public_key(tmp_path_factory):
+    """Return the file of a public key; that of the private key is not on this machine."""
+    private, public = signing.make_keys(tmp_path_factory.mktemp("keys"))
+    private.unlink()
+    return public
+
+
+def signed(public_key, **keys):
+    """Return the changes to the configuration for signed releases."""
+    release = {"signing_key": "secret/release-key.pem", "trusted_keys": [str(public_key)]}
+    return {"release": release, "cluster": {**CLUSTER["cluster"], "keys": keys}}
+
+
+def test_a_specification_names_the_key_and_mounts_the_secret_where_it_is_read(root, compiled, public_key):
+    changes = signed(public_key, secret="shop-keys", folder="/keys")
+    spec = compiled("kubeflow", **changes)
+    assert str(public_key.parent) not in json.dumps(spec)
+    assert spec["root"]["inputDefinitions"]["parameters"]["keys"]["defaultValue"] == "/keys"
+    tasks = spec["root"]["dag"]["tasks"]
+    given = {name: task["inputs"]["parameters"] for name, task in tasks.items()}
+    assert {name for name, each in given.items() if "run-keys" in each} == {"DeliveryInForce", "ReleasePusher"}
+    settings = json.loads(given["ReleasePusher"]["settings"]["runtimeValue"]["constant"])
+    assert settings["signing_key"] == "/keys/release-key.pem"
+    trusted = {name for name, each in given.items() if "run-trusted-keys" in each}
+    evaluators = {"RetrievalEvaluator", "TwoStepEvaluator"}
+    assert trusted == {*evaluators, "DriftDetector", "DeliveryInForce", "ReleasePusher"}
+    texts = json.loads(given["DriftDetector"]["run-trusted-keys"]["runtimeValue"]["constant"])
+    assert [*texts.values()] == [public_key.read_text()]
+    loaded = config.Config.model_validate({**yaml.safe_load((root / "tests/golden/dag.yaml").read_text()), **changes})
+    volume = {"secretName": "shop-keys", "mountPath": "/keys", "optional": True}
+    executors = {f"{name}_executor": {"secretAsVolume": [volume]} for name in ("DeliveryInForce", "ReleasePusher")}
+    assert keys.platform(loaded, spec) == {"platforms": {"kubernetes": {"deploymentSpec": {"executors": executors}}}}
+
+
+def test_on_vertex_a_folder_of_the_containers_has_the_key(compiled, public_key):
+    spec = compiled("vertex", **signed(public_key, folder="/gcs/private/shop"))
+    assert spec["root"]["inputDefinitions"]["parameters"]["keys"]["defaultValue"] == "/gcs/private/shop"
+
+
+@pytest.mark.parametrize(
+    ("target", "keys", "message"),
+    [
+        ("kubeflow", None, r"cluster\.keys: .* set `cluster\.keys\.secret`"),
+        ("vertex", {"secret": "shop-keys"}, r"cluster\.keys\.secret: Vertex AI mounts no Secrets"),
+    ],
+)
+def test_a_pipeline_that_signs_needs_a_place_of_the_key(compiled, public_key, target, keys, message):
+    changes = signed(public_key, **(keys or {}))
+    if keys is None:
+        changes["cluster"].pop("keys")
+    with pytest.raises(UsageError, match=message):
+        compiled(target, **changes)
+
+
+def words_of_task(given):
+    """Return the arguments of the task PairInForce or DeliveryInForce, with the message ExecutorInput."""
+    words = ["--target", "kubeflow", "--executor_class_path", "components.release_in_force.executor.Executor"]
+    return [*words, "--json_serialized_invocation_args", json.dumps(given), "--json_serialized_inputs_spec_args", "{}"]
+
+
+@pytest.mark.parametrize("wrong", [False, True], ids=["missing", "wrong"])
+def test_a_task_before_the_training_names_a_key_that_is_missing_or_wrong(tmp_path, public_key, capfd, wrong):
+    if wrong:
+        signing.make_keys(tmp_path / "keys")
+    parameters = {
+        "run-node": "DeliveryInForce",
+        "run-keys": str(tmp_path / "keys"),
+        "run-signing-key": signing.PRIVATE_FILE,
+        "run-trusted-keys": json.dumps({"trusted-key-0.pem": public_key.read_text()}),
+    }
+    given = {"inputs": {"parameterValues": parameters}, "outputs": {"outputFile": str(tmp_path / "output.json")}}
+    assert main(words_of_task(given)) == 1
+    problem = "is not the private key of one of" if wrong else "is not in the container. Create the Secret"
+    assert re.search(rf"twostep: {tmp_path}/keys/release-key.pem: .*{problem}", capfd.readouterr().err)
 
 
 def test_a_task_that_fails_names_its_node_and_leaves_the_traceback_in_its_log(tmp_path, monkeypatch, capfd):
@@ -153,9 +226,7 @@ def test_a_task_that_fails_names_its_node_and_leaves_the_traceback_in_its_log(tm
         "inputs": {"parameterValues": {"run-node": "PairInForce"}},
         "outputs": {"outputFile": str(tmp_path / "output.json")},
     }
-    words = ["--target", "kubeflow", "--executor_class_path", "components.release_in_force.executor.Executor"]
-    words += ["--json_serialized_invocation_args", json.dumps(given), "--json_serialized_inputs_spec_args", "{}"]
-    assert main(words) == 1
+    assert main(words_of_task(given)) == 1
     log = capfd.readouterr().err
     assert "Traceback (most recent call last)" in log
     assert log.splitlines()[-2:] == [

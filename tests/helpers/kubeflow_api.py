@@ -42,7 +42,8 @@ class KubeflowApi(JsonServer):
       multi_user: whether requests need a namespace.
       steps: the states that a run has, one at each request for it: its state, and task → state.
       runs, recurring: id → message.
-      version: the text of each uploaded version, by id.
+      versions: the uploaded versions, by id.
+      platforms: the further documents of each uploaded version, by its id.
     """
 
     ROUTES = (
@@ -74,6 +75,7 @@ class KubeflowApi(JsonServer):
         self.experiments: dict[str, api.V2beta1Experiment] = {}
         self.pipelines: dict[str, api.V2beta1Pipeline] = {}
         self.versions: dict[str, api.V2beta1PipelineVersion] = {}
+        self.platforms: dict[str, list[Any]] = {}
         self.runs: dict[str, api.V2beta1Run] = {}
         self.recurring: dict[str, api.V2beta1RecurringRun] = {}
         self.page = 2  # the largest page, small so that a test has several
@@ -111,7 +113,7 @@ class KubeflowApi(JsonServer):
         return dumped(wanted)
 
     def upload_version(self, request: Request) -> Any:
-        specification = yaml.safe_load(_uploaded(request.body))
+        specification, *platform = yaml.safe_load_all(_uploaded(request.body))
         try:
             json_format.ParseDict(specification, pipeline_spec_pb2.PipelineSpec())
         except json_format.ParseError as error:
@@ -126,6 +128,7 @@ class KubeflowApi(JsonServer):
             pipeline_spec=specification,
         )
         self.versions[version.pipeline_version_id] = version
+        self.platforms[version.pipeline_version_id] = platform
         return dumped(version)
 
     def list_versions(self, request: Request) -> Any:

@@ -8,7 +8,7 @@ from facts import lacking
 
 from core.errors import UsageError
 from pipeline import cli
-from pipeline.runners.compiled.specification_file import check, parse_parameters, read_specification
+from pipeline.runners.compiled.specification_file import check, parse_parameters, read, write
 from pipeline.submit import cron
 from pipeline.submit.job import Job
 
@@ -85,16 +85,20 @@ def test_a_wrong_value_names_the_parameter(assignments, message):
 def test_a_file_that_is_no_specification_is_left_to_the_reader_of_configurations(tmp_path):
     for name, text in (("a", "name: x\n"), ("b", "- 1\n"), ("c", "a: [\n"), ("d", "")):
         (tmp_path / name).write_text(text)
-        assert read_specification(tmp_path / name) is None
-    assert read_specification(tmp_path / "missing") is None
-    assert read_specification(tmp_path) is None
+        assert read(tmp_path / name) is None
+    assert read(tmp_path / "missing") is None
+    assert read(tmp_path) is None
 
 
-def test_a_specification_of_a_platform_is_refused(tmp_path):
-    file = tmp_path / "two.yaml"
-    file.write_text(yaml.safe_dump_all([SPECIFICATION, {"platforms": {}}]))
-    with pytest.raises(UsageError, match="one document"):
-        read_specification(file)
+def test_a_specification_of_a_platform_is_the_second_document(tmp_path):
+    file, platform = tmp_path / "two.yaml", {"platforms": {"kubernetes": {}}}
+    for given in (None, platform):
+        file.write_text(write(SPECIFICATION, given))
+        assert read(file) == (SPECIFICATION, given)
+    for more in ([SPECIFICATION], [platform, platform], [1]):
+        file.write_text(yaml.safe_dump_all([SPECIFICATION, *more]))
+        with pytest.raises(UsageError, match="one more document at most"):
+            read(file)
 
 
 @pytest.mark.parametrize(
@@ -121,8 +125,10 @@ def test_a_digest_depends_on_all_that_a_schedule_does_and_not_on_the_order_of_ke
         job.schedule_digest("0 1 * * *", '{"host": ""}'),
         Job("shop", SPECIFICATION, {"model": "b"}).schedule_digest("0 1 * * *", "{}"),
         Job("shop", SPECIFICATION | {"sdkVersion": "x"}, {"model": "a"}).schedule_digest("0 1 * * *", "{}"),
+        Job("shop", SPECIFICATION, {"model": "a"}, {"platforms": {}}).schedule_digest("0 1 * * *", "{}"),
     }
-    assert len(others | {job.schedule_digest("0 1 * * *", "{}")}) == 5
+    assert len(others | {job.schedule_digest("0 1 * * *", "{}")}) == 6
+    assert job.specification_digest != Job("shop", SPECIFICATION, {}, {"platforms": {}}).specification_digest
 
 
 @pytest.mark.parametrize("expression", ["30 3 * * sun", "*/15 0-6 1,15 * mon-fri", "  0 0   * * 0 "])

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import TwostepError, UsageError
-from pipeline.runners.compiled import launcher, rules
+from pipeline.runners.compiled import launcher, rules, specification_file
 from pipeline.runners.compiled.launcher import Artifact, Bucket, Processes, Task
-from pipeline.runners.compiled.specification_file import read_specification
 from pipeline.runners.ordering import side_by_side
 from pipeline.runners.progress import NodeResult, Progress
 
@@ -25,9 +24,10 @@ def read(file: Path) -> dict[str, Any]:
       UsageError: the file holds no specification.
       SpecificationError: it is no specification that this version can run.
     """
-    spec = read_specification(file)
-    if spec is None:
+    found = specification_file.read(file)
+    if found is None:
         raise UsageError(f"{file}: should be a compiled specification; `twostep compile` writes one")
+    spec, _ = found  # no cluster, so nothing to mount
     rules.check(spec)
     expected = f"tfx-{importlib.metadata.version('tfx')}"
     if spec.get("sdkVersion") != expected:

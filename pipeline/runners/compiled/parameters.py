@@ -11,10 +11,12 @@ from typing import Any
 
 PREFIX = "run-"
 SEED, DATA, SPANS, IMAGE, RELEASES, SERVING = "seed", "data", "spans", "image", "releases", "serving"
+KEYS = "keys"
 # Constants that a task needs beside its node's own parameters.
-TABLES, SCHEMA, NODE = "tables", "schema", "node"
+TABLES, SCHEMA, NODE, SIGNING_KEY, TRUSTED_KEYS = "tables", "schema", "node", "signing-key", "trusted-keys"
 
-_KEYS = {SEED: "seed", RELEASES: "releases", SERVING: "base_directory"}  # runtime parameter -> the setting that it sets
+# runtime parameter -> the setting that it sets
+_KEYS = {SEED: "seed", RELEASES: "releases", SERVING: "base_directory", KEYS: "signing_key"}
 
 
 def needed(parameters: Mapping[str, Any]) -> set[str]:
@@ -39,8 +41,21 @@ def applied(parameters: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, An
 
 
 def _value(name: str, new: Any, old: Any) -> Any:
-    """Return the new value of a setting; the folder of a pushed model keeps its last part, the name of the step."""
-    return f"{new}/{old.rpartition('/')[2]}" if name == SERVING else new
+    """Return the new value of a setting; the folder of a pushed model and the file of a key keep their last part."""
+    return f"{new}/{old.rpartition('/')[2]}" if name in (SERVING, KEYS) else new
+
+
+def with_texts(value: Any, new: Mapping[str, str]) -> Any:
+    """Return a value with each string that is a key of `new` replaced, also inside strings of JSON."""
+    if isinstance(value, str):
+        if value in new:
+            return new[value]
+        parsed = _parsed(value)
+        after = with_texts(parsed, new)
+        return value if after == parsed else json.dumps(after, sort_keys=True)
+    if isinstance(value, dict):
+        return {name: with_texts(each, new) for name, each in value.items()}
+    return [with_texts(each, new) for each in value] if isinstance(value, list) else value
 
 
 def _holds(value: Any, key: str) -> bool:
@@ -57,11 +72,8 @@ def _holds(value: Any, key: str) -> bool:
 
 def _with_setting(value: Any, key: str, change: Callable[[Any], Any]) -> Any:
     """Return a value with each setting `key` changed that is not null, also inside strings of JSON."""
-    if isinstance(value, str) and value[:1] in ("{", "["):
-        try:
-            before = json.loads(value)
-        except ValueError:
-            return value
+    if isinstance(value, str):
+        before = _parsed(value)
         after = _with_setting(before, key, change)
         return value if after == before else json.dumps(after, sort_keys=True)
     if isinstance(value, dict):
@@ -73,3 +85,11 @@ def _with_setting(value: Any, key: str, change: Callable[[Any], Any]) -> Any:
     if isinstance(value, list):
         return [_with_setting(each, key, change) for each in value]
     return value
+
+
+def _parsed(text: str) -> Any:
+    """Return the object or list in a string of JSON; None for another string."""
+    try:
+        return json.loads(text) if text[:1] in ("{", "[") else None
+    except ValueError:
+        return None

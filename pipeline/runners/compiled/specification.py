@@ -21,19 +21,23 @@ from core.storage import uris
 from pipeline.config import Config, paths
 from pipeline.config.data import is_dated, location_json
 from pipeline.dag.nodes import Places, nodes
-from pipeline.runners.compiled import rules
+from pipeline.runners.compiled import keys, rules
 from pipeline.runners.compiled.parameters import (
     DATA,
     IMAGE,
+    KEYS,
     NODE,
     PREFIX,
     RELEASES,
     SCHEMA,
     SEED,
     SERVING,
+    SIGNING_KEY,
     SPANS,
     TABLES,
+    TRUSTED_KEYS,
     needed,
+    with_texts,
 )
 
 Target = Literal["kubeflow", "vertex"]
@@ -60,11 +64,8 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
             f"beam.runner: should be local; found {config.beam.runner}. A task of a compiled pipeline works on "
             "folders of its container, which other machines do not see. Use `local` with several `processes`"
         )
-    if config.release.signing_key is not None:
-        raise UsageError(
-            "release.signing_key: a compiled pipeline cannot sign releases, since its containers do not have the file "
-            "of the key. Remove `signing_key` and `trusted_keys`, or run on one machine: twostep run CONFIG"
-        )
+    signing_key = keys.key_file(config, target)
+    trusted = {f"trusted-key-{number}.pem": file for number, file in enumerate(paths.trusted_keys(config, config_file))}
     schemas = paths.schema_files(config, config_file)
     defaults: dict[str, Any] = {
         SEED: config.seed,
@@ -73,6 +74,8 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
         RELEASES: _uri(config.release.folder) or f"{root}/releases",
         SERVING: f"{root}/serving",
     }
+    if signing_key:
+        defaults[KEYS] = signing_key.rpartition("/")[0]
     if any(map(is_dated, config.data.paths.values())):
         defaults[SPANS] = config.data.spans.canonical_json()
     places = Places(
@@ -80,6 +83,8 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
         releases=defaults[RELEASES],
         serving=defaults[SERVING],
         schemas={table: file.name for table, file in schemas.items()},
+        signing_key=signing_key,
+        trusted_keys=tuple(trusted),
     )
     pipeline = tfx.dsl.Pipeline(
         pipeline_name=config.name,
@@ -101,6 +106,7 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
         _add_constant(spec, name, NODE, name)
     _add_tables(spec, config)
     _add_schemas(spec, schemas)
+    _add_keys(spec, signing_key, trusted)
     _remove_hooks(spec)
     _set_caching(spec)
     _add_runtime_parameters(spec, defaults)
@@ -128,6 +134,18 @@ def _add_schemas(spec: dict[str, Any], schemas: dict[str, Path]) -> None:
         _add_constant(spec, node_ids.schema_gen(table), SCHEMA, file.read_text(encoding="utf-8"))
 
 
+def _add_keys(spec: dict[str, Any], signing_key: str, trusted: dict[str, Path]) -> None:
+    """Give tasks the name of the private key, and the content of the public keys that their settings name."""
+    if signing_key:
+        for name in keys.TASKS:
+            _add_constant(spec, name, SIGNING_KEY, signing_key.rpartition("/")[2])
+    texts = {name: file.read_text(encoding="utf-8") for name, file in trusted.items()}
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        constants = _constants(task["inputs"]["parameters"])
+        if texts and (name in keys.TASKS or with_texts(constants, texts) != constants):
+            _add_constant(spec, name, TRUSTED_KEYS, json.dumps(texts))
+
+
 def _remove_hooks(spec: dict[str, Any]) -> None:
     """Remove the driver that TFX would run before the cache check: the tasks choose their files themselves."""
     for executor in spec["deploymentSpec"]["executors"].values():
@@ -152,7 +170,7 @@ def _add_runtime_parameters(spec: dict[str, Any], defaults: dict[str, Any]) -> N
             given[_INPUT_BASE] = {"componentInputParameter": DATA}
             wanted = {SPANS} & defaults.keys()
         else:
-            wanted = needed(constants)
+            wanted = needed(constants) | ({KEYS} if PREFIX + SIGNING_KEY in constants else set())
         if RELEASES in given:
             given[RELEASES] = {"componentInputParameter": RELEASES}
         for parameter in sorted({IMAGE, *wanted}):

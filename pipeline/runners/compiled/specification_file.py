@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,15 @@ _TYPES: dict[str, tuple[str, tuple[type, ...]]] = {
 }
 
 
-def read_specification(path: Path) -> dict[str, Any] | None:
-    """Return the specification in a YAML or JSON file; None if the file holds something else or cannot be read.
+def write(spec: Mapping[str, Any], platform: Mapping[str, Any] | None) -> str:
+    """Return the text of a file with a specification and, as a second document, that of the platform."""
+    return yaml.safe_dump_all([spec] if platform is None else [spec, platform], sort_keys=True)
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, Any] | None] | None:
+    """Return the specification in a YAML or JSON file, and that of the platform Kubernetes if there is one.
+
+    The result is None if the file holds something else or cannot be read.
 
     Raises:
       UsageError: the file is a specification that cannot be submitted.
@@ -37,12 +44,13 @@ def read_specification(path: Path) -> dict[str, Any] | None:
         return None
     if not documents or not isinstance(documents[0], dict) or not {"pipelineInfo", "root"} <= documents[0].keys():
         return None
-    if len(documents) > 1:
+    [spec, *more] = documents
+    if len(more) > 1 or any(not isinstance(each, dict) or each.keys() != {"platforms"} for each in more):
         raise UsageError(
-            f"{path}: should be one document, a PipelineSpec; found {len(documents)}. A specification of the "
-            "platform, such as volumes of Kubernetes, cannot be submitted"
+            f"{path}: should be a PipelineSpec, and one more document at most, with the key `platforms`; found "
+            f"{len(documents)} documents. Compile it again"
         )
-    return documents[0]
+    return spec, (more[0] if more else None)
 
 
 def check(specification: dict[str, Any], source: str) -> None:

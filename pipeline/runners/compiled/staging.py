@@ -11,8 +11,9 @@ from core import files
 from core.storage import errors, uris
 from core.storage.storage import open_storage
 from pipeline.config.data import Spans, as_location
+from pipeline.runners.compiled import keys
 from pipeline.runners.compiled.executor_input import mounted
-from pipeline.runners.compiled.parameters import SCHEMA, SPANS, TABLES
+from pipeline.runners.compiled.parameters import KEYS, SCHEMA, SIGNING_KEY, SPANS, TABLES, TRUSTED_KEYS, with_texts
 from pipeline.sources import tables
 
 
@@ -62,7 +63,11 @@ class Staging:
         Raises:
           UsageError: no span is selected, or tables have different spans.
           StorageError: the tables cannot be read.
+          ReleaseError: the key that signs releases is missing or wrong.
         """
+        trusted = self._stage_trusted_keys(parameters, run)
+        if SIGNING_KEY in run:
+            keys.check(Path(run[KEYS], run[SIGNING_KEY]), trusted)
         if TABLES in run:
             self._stage_table(parameters, run)
         if SCHEMA in run:
@@ -72,6 +77,16 @@ class Staging:
             parameters["schema_file"] = str(file)
         if "push_destination" in parameters:
             self._stage_push(parameters)
+
+    def _stage_trusted_keys(self, parameters: dict[str, Any], run: dict[str, Any]) -> list[Path]:
+        """Write the public keys to files, name these in the parameters of a node, and return them."""
+        texts: dict[str, str] = json.loads(run.get(TRUSTED_KEYS, "{}"))
+        placed = {name: self._temporary / "keys" / name for name in texts}
+        for name, file in placed.items():
+            file.parent.mkdir(exist_ok=True)
+            file.write_text(texts[name], encoding="utf-8")
+        parameters |= with_texts(parameters, {name: str(file) for name, file in placed.items()})
+        return list(placed.values())
 
     def _stage_table(self, parameters: dict[str, Any], run: dict[str, Any]) -> None:
         """Choose the files of the table of a node, fetch those that are not here, and name them in its parameters."""
