@@ -1,6 +1,7 @@
 """`twostep submit`: run the pipeline on Kubeflow Pipelines or Vertex AI, once or on a schedule."""
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ def submit(arguments: argparse.Namespace) -> int:
       HeldBackError: a rule held back the release.
     """
     from pipeline.runners.compiled import specification_file
-    from pipeline.submit import cron, job, schedules, waiting
+    from pipeline.submit import cron, fingerprints, job, schedules, waiting
 
     expression = None if arguments.schedule is None else cron.check(arguments.schedule)
     if arguments.timezone is not None:
@@ -77,6 +78,10 @@ def submit(arguments: argparse.Namespace) -> int:
     if specification is None:
         specification, platform = _compiled(config, config_file, arguments)
     values = specification_file.parse_parameters(specification, arguments.parameter)
+    if expression is None:
+        specification, values = fingerprints.added(
+            specification, values, lambda text: print(printable(f"twostep: {text}"), file=sys.stderr)
+        )
     wanted = job.Job(name, specification, values, platform)
     if expression is not None:
         schedule, outcome = schedules.put(target, wanted, expression)

@@ -1,5 +1,6 @@
 """Tables as files in a bucket: chosen from a listing, downloaded to the cache by their tags."""
 
+import hashlib
 import itertools
 import re
 import tempfile
@@ -35,6 +36,12 @@ class Chosen:
     objects: tuple[Stored, ...]
     spans: tuple[str, ...] = ()
     span: int = 0
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a digest of the keys and tags of the objects."""
+        lines = "".join(f"{each.key}\0{each.size}\0{each.tag}\n" for each in self.objects)
+        return hashlib.sha256(f"{self.place}\n{lines}".encode()).hexdigest()
 
 
 def choose(place: str, paths: Mapping[str, str], selected: Spans) -> dict[str, Chosen]:

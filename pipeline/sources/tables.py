@@ -54,6 +54,23 @@ def listed(locations: Mapping[str, Location], selected: Spans, root: str | Path)
     return {table: found[table] for table in locations}
 
 
+def fingerprints(locations: Mapping[str, Location], selected: Spans, root: str | Path) -> dict[str, str]:
+    """Return table → a digest of the names and tags of its files, which changes if one of them does.
+
+    No content is read. Only tables that are files in a bucket have a fingerprint.
+
+    Args:
+      locations, selected, root: as for `listed`.
+    Raises:
+      UsageError: as `pipeline.config.spans.choose`.
+      TwostepError: a bucket does not exist or may not be read.
+    """
+    paths = {table: each for table, each in locations.items() if isinstance(each, str)}
+    if not uris.is_uri(root) or not paths:
+        return {}
+    return {table: each.fingerprint for table, each in objects.choose(str(root), paths, selected).items()}
+
+
 def fetched(
     locations: Mapping[str, Location],
     selected: Spans,

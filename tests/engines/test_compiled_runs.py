@@ -19,8 +19,8 @@ import shop as example
 from object_servers import BUCKET
 from tensorflow.core.example import example_pb2
 
-from core.files import folder_digests, sha256
 from core.errors import ReleaseError
+from core.files import folder_digests, sha256
 from core.release import signing
 from core.release.store import open_store
 from core.storage.storage import open_storage

@@ -80,6 +80,7 @@ def test_each_runtime_parameter_has_a_default_and_reaches_the_nodes_that_use_it(
         "seed": 42, "data": "s3://bucket/golden/data", "image": "example/twostep:1",
         "spans": root["spans"]["defaultValue"],
         "releases": "s3://bucket/golden/releases", "serving": "s3://bucket/golden/serving",
+        **{f"{node}-fingerprint": "unknown" for node in ("InteractionGen", "ItemGen", "UserGen")},
         "RetrievalTrainer-cpu": "4", "RetrievalTrainer-memory": "16.5G", "ItemGen-cpu": "0.5",
     }  # fmt: skip
     users: dict[str, set[str]] = {}

@@ -11,7 +11,8 @@ from typing import Any
 
 PREFIX = "run-"
 SEED, DATA, SPANS, IMAGE, RELEASES, SERVING = "seed", "data", "spans", "image", "releases", "serving"
-KEYS = "keys"
+KEYS, FINGERPRINT = "keys", "fingerprint"
+UNKNOWN = "unknown"  # the fingerprint of a table that nobody looked at before the run
 # Constants that a task needs beside its node's own parameters.
 TABLES, SCHEMA, NODE, SIGNING_KEY, TRUSTED_KEYS = "tables", "schema", "node", "signing-key", "trusted-keys"
 

@@ -24,6 +24,7 @@ from pipeline.dag.nodes import Places, nodes
 from pipeline.runners.compiled import keys, rules
 from pipeline.runners.compiled.parameters import (
     DATA,
+    FINGERPRINT,
     IMAGE,
     KEYS,
     NODE,
@@ -36,6 +37,7 @@ from pipeline.runners.compiled.parameters import (
     SPANS,
     TABLES,
     TRUSTED_KEYS,
+    UNKNOWN,
     needed,
     with_texts,
 )
@@ -104,7 +106,7 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
     spec["defaultPipelineRoot"] = f"{root}/pipeline"
     for name in spec["root"]["dag"]["tasks"]:
         _add_constant(spec, name, NODE, name)
-    _add_tables(spec, config)
+    defaults |= _add_tables(spec, config)
     _add_schemas(spec, schemas)
     _add_keys(spec, signing_key, trusted)
     _remove_hooks(spec)
@@ -121,11 +123,22 @@ def _uri(place: str | None) -> str | None:
     return place if place is not None and uris.is_uri(place) else None
 
 
-def _add_tables(spec: dict[str, Any], config: Config) -> None:
-    """Give each node that reads a table the locations of all tables, from which its task chooses the files."""
+def _add_tables(spec: dict[str, Any], config: Config) -> dict[str, str]:
+    """Give each node that reads a table the locations of all tables, from which its task chooses the files.
+
+    Returns:
+      The runtime parameters with the fingerprints of the tables, and their defaults.
+    """
     locations = {table: location_json(each) for table, each in config.data.locations.items()}
+    defaults = {}
     for table in config.data.tables:
-        _add_constant(spec, node_ids.example_gen(table), TABLES, json.dumps({table: locations}))
+        node = node_ids.example_gen(table)
+        _add_constant(spec, node, TABLES, json.dumps({table: locations}))
+        _declare(spec, node, PREFIX + FINGERPRINT, "STRING")
+        source = {"componentInputParameter": f"{node}-{FINGERPRINT}"}
+        spec["root"]["dag"]["tasks"][node]["inputs"]["parameters"][PREFIX + FINGERPRINT] = source
+        defaults[f"{node}-{FINGERPRINT}"] = UNKNOWN
+    return defaults
 
 
 def _add_schemas(spec: dict[str, Any], schemas: dict[str, Path]) -> None:
@@ -153,7 +166,10 @@ def _remove_hooks(spec: dict[str, Any]) -> None:
 
 
 def _set_caching(spec: dict[str, Any]) -> None:
-    """Cache no node that reads or writes a place that is no artifact, since a cache key does not see its content."""
+    """Cache no node that reads or writes a place that is no artifact, since a cache key does not see its content.
+
+    `pipeline.submit.fingerprints` lets tables be cached.
+    """
     for task in spec["root"]["dag"]["tasks"].values():
         given = task.get("inputs", {}).get("parameters", {})
         constants = _constants(given)

@@ -8,12 +8,23 @@ from typing import Any
 
 from components.table_example_gen.sources import TableSource
 from core import files
+from core.errors import StorageError
 from core.storage import errors, uris
 from core.storage.storage import open_storage
 from pipeline.config.data import Spans, as_location
 from pipeline.runners.compiled import keys
 from pipeline.runners.compiled.executor_input import mounted
-from pipeline.runners.compiled.parameters import KEYS, SCHEMA, SIGNING_KEY, SPANS, TABLES, TRUSTED_KEYS, with_texts
+from pipeline.runners.compiled.parameters import (
+    FINGERPRINT,
+    KEYS,
+    SCHEMA,
+    SIGNING_KEY,
+    SPANS,
+    TABLES,
+    TRUSTED_KEYS,
+    UNKNOWN,
+    with_texts,
+)
 from pipeline.sources import tables
 
 
@@ -62,7 +73,7 @@ class Staging:
           run: the runtime parameters and further constants of the task.
         Raises:
           UsageError: no span is selected, or tables have different spans.
-          StorageError: the tables cannot be read.
+          StorageError: the tables cannot be read, or were replaced since the run was submitted.
           ReleaseError: the key that signs releases is missing or wrong.
         """
         trusted = self._stage_trusted_keys(parameters, run)
@@ -94,7 +105,13 @@ class Staging:
         selected = Spans.model_validate_json(run[SPANS]) if SPANS in run else Spans()
         cache = self._temporary / "tables"
         parsed = {name: as_location(each) for name, each in locations.items()}
-        _name_source(parameters, tables.fetched(parsed, selected, parameters["input_base"], [table], cache)[table])
+        base = parameters["input_base"]
+        source = tables.fetched(parsed, selected, base, [table], cache)[table]
+        expected = run.get(FINGERPRINT, UNKNOWN)
+        if expected != UNKNOWN and tables.fingerprints(parsed, selected, base).get(table) != expected:
+            # The cache would return this output for the files of the submission.
+            raise StorageError(f"{base}: the files of {table} were replaced after the run was submitted. Submit again")
+        _name_source(parameters, source)
 
     def _stage_push(self, parameters: dict[str, Any]) -> None:
         """Let a Pusher push to a local folder, which is published."""
