@@ -67,7 +67,8 @@ class Executor(base_executor.BaseExecutor):
         progress.report(f"release {version}")
         _collect(store, settings.keep, served)
         # TFX's cache reuses an output while its URI exists. The URI is therefore that of the release, which may be
-        # deleted, instead of the artifact's own folder, which stays. TFX cannot look for objects of a bucket.
+        # deleted, instead of the artifact's own folder, which stays. TFX cannot look for objects of a bucket; there
+        # `pipeline.runners.retention.forget_deleted` deletes the artifact's folder.
         if not uris.is_uri(settings.releases):
             release.uri = store.address(version)
         release.set_int_custom_property("released", 1)

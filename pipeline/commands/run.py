@@ -154,6 +154,7 @@ def _run(
 
     beam, database = paths.beam_arguments(config), paths.metadata_database(config)
     database.check()
+    releases = open_store(paths.releases_folder(config))
     shown = Progress(console)
     with shown.running("loading TensorFlow and TFX"), garbage.postponed():
         from pipeline.dag import wiring
@@ -168,13 +169,14 @@ def _run(
             list_lengths.check_joined(config, outcome.folder(node_ids.EVENT_JOINER, "examples"))
 
     try:
+        retention.forget_deleted(database, releases)
         with workers.forked(arguments.workers or workers.number()) as pool:
             local.run(pipeline, shown, run_id, raise_if_stopped, arguments.until, check, pool, beam)
         store = database.open()
         retention.collect(store, paths.pipeline_root(config), config.keep_runs, database.pipeline)
         outcome = RecordedOutcome(database, shown.results)
         answer |= summary.facts(outcome, shown.results)
-        in_force = open_store(paths.releases_folder(config)).current()
+        in_force = releases.current()
 
         def drawing(version: str) -> str:
             artifact = records.release_artifact(store, version, database.pipeline)

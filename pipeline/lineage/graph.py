@@ -11,6 +11,7 @@ from core.names import RELEASE_TYPE
 
 Direction = Literal["back", "forward"]
 VERSION = "version"  # custom property of a release
+ADDRESS = "path"  # custom property with the folder or URI of a release
 SOURCES = "sources"  # custom property of a table's Examples: JSON list of {file, sha256, rows}
 # Inputs with this prefix are baselines of a comparison: they are shown, but their own lineage is not traced.
 COMPARED_WITH = "baseline"

@@ -11,7 +11,17 @@ from typing import Any
 from core.errors import UsageError
 from core.names import RELEASE_TYPE
 from core.times import utc
-from pipeline.lineage.graph import COMPARED_WITH, SOURCES, VERSION, Artifact, Direction, Execution, Lineage, sources_of
+from pipeline.lineage.graph import (
+    ADDRESS,
+    COMPARED_WITH,
+    SOURCES,
+    VERSION,
+    Artifact,
+    Direction,
+    Execution,
+    Lineage,
+    sources_of,
+)
 
 
 def trace(store: Any, roots: int | Sequence[int], direction: Direction = "back") -> Lineage:
@@ -64,6 +74,22 @@ def release_artifact(store: Any, version: str, pipeline: str | None = None) -> i
         versions = f"Recorded releases: {', '.join(filter(None, known))}" if any(known) else "There is no release yet"
         raise UsageError(f"{version}: is not a recorded release. {versions}")
     return known[version]
+
+
+def release_folders(store: Any, pipeline: str | None = None) -> dict[str, list[Path]]:
+    """Return the address of each recorded release → the folders of its artifacts.
+
+    Args:
+      store: an `ml_metadata.MetadataStore`.
+      pipeline: the name of the pipeline that made it; None for any.
+    """
+    types = {each.id for each in store.get_artifact_types() if each.name == RELEASE_TYPE}
+    folders: dict[str, list[Path]] = {}
+    for artifact in _artifacts(store, pipeline) if types else ():
+        address = _properties(artifact).get(ADDRESS)
+        if artifact.type_id in types and address:
+            folders.setdefault(str(address), []).append(Path(artifact.uri))
+    return folders
 
 
 def artifacts_of_file(store: Any, file: str | Path, pipeline: str | None = None) -> list[int]:

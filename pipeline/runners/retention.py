@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from core import node_ids
+from core.release.store import ReleaseStore
+from core.storage import uris
 from pipeline.lineage import records
+from pipeline.lineage.database import Database
 
 
 def collect(store: Any, root: Path, keep: int, pipeline: str | None = None) -> list[Path]:
@@ -39,6 +42,34 @@ def collect(store: Any, root: Path, keep: int, pipeline: str | None = None) -> l
         logging.info("deleting %s: not an output of the latest %d complete runs", folder, keep)
         shutil.rmtree(folder, ignore_errors=True)
     return outdated
+
+
+def forget_deleted(database: Database, releases: ReleaseStore) -> list[str]:
+    """Delete ReleasePusher's outputs whose releases were deleted from a bucket; return the addresses of these releases.
+
+    TFX takes an output from the cache only if its folder exists, and sees no bucket. Now ReleasePusher publishes again,
+    as it does where a release was deleted from a folder.
+
+    Args:
+      database: the database of ML Metadata.
+      releases: the store of the releases of the run that follows.
+    Raises:
+      StorageError: the bucket cannot be read.
+    """
+    if not uris.is_uri(releases.location) or not database.exists():
+        return []
+    folders = {
+        address: [folder for folder in made if folder.is_dir()]
+        for address, made in records.release_folders(database.open(), database.pipeline).items()
+        if address.startswith(f"{releases.location}/")
+    }
+    present = {releases.address(version) for version in releases.versions()} if any(folders.values()) else set()
+    gone = [address for address, made in folders.items() if made and address not in present]
+    for address in gone:
+        logging.info("%s was deleted; ReleasePusher does not come from the cache", address)
+        for folder in folders[address]:
+            shutil.rmtree(folder)
+    return gone
 
 
 def _latest_complete(store: Any, keep: int, pipeline: str | None) -> list[list[Any]]:

@@ -60,6 +60,21 @@ def test_another_ranker_is_compared_with_the_release_in_force(shop, runs):
     assert store.current() == runs[0]["release"]
 
 
+def test_a_release_that_was_deleted_is_published_again(shop, runs):
+    store = open_store(LOCATION)
+    gone = runs[2]["release"]
+    store._change(lambda now: now.without([gone]))
+    store._storage.delete([each.key for each in store._storage.entries(gone)])
+    told = json.loads(example.printed("run", shop / "shop.yaml", "--json"))
+    states = {each["node"]: each["state"] for each in told["nodes"]}
+    assert {node for node, state in states.items() if state != "cached"} == {"ReleasePusher"}
+    assert told["release"] == store.current() != gone
+    store.verify()
+    again = json.loads(example.printed("run", shop / "shop.yaml", "--json"))
+    assert again["release"] == told["release"]
+    assert {each["state"] for each in again["nodes"]} == {"cached"}
+
+
 def test_the_lineage_is_told_by_the_configuration_and_by_the_bucket(shop, runs):
     recorded, held = (
         json.loads(example.printed("lineage", source, runs[0]["release"], "--format", "json"))
