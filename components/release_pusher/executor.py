@@ -88,15 +88,15 @@ def _held_back(inputs: dict[str, Artifact]) -> str | None:
     return None
 
 
-def _collect(store: ReleaseStore, keep: int, served: dict[str, Path]) -> None:
+def _collect(store: ReleaseStore, keep: int, served: dict[str, str]) -> None:
     """Delete old releases; log an error instead of raising it.
 
     Args:
       store: the store of the releases.
       keep: the number of releases that are kept.
-      served: step → the folder of its pushed model.
+      served: step → the folder or URI of its pushed model.
     """
-    serving = next((path.parent.parent for path in served.values()), None)
+    serving = next((place.rsplit("/", 2)[0] for place in served.values()), None)
     try:
         deleted = store.collect(keep, serving)
     except (ReleaseError, StorageError) as error:  # the new release is complete; the next run deletes the old ones
@@ -105,11 +105,11 @@ def _collect(store: ReleaseStore, keep: int, served: dict[str, Path]) -> None:
     logging.info("deleted old releases: %s", ", ".join(deleted) or "none")
 
 
-def _served(inputs: dict[str, Artifact]) -> dict[str, Path]:
-    """Return step → the folder of the model that its Pusher made for TensorFlow Serving; without steps not pushed."""
+def _served(inputs: dict[str, Artifact]) -> dict[str, str]:
+    """Return step → the folder or URI of the model that its Pusher made for TensorFlow Serving, for steps pushed."""
     steps = (reader.RETRIEVAL, reader.RANKING)
-    folders = {step: Path(inputs[f"{step}_pushed"].get_string_custom_property("pushed_destination")) for step in steps}
-    return {step: folder for step, folder in folders.items() if folder.name.isdecimal()}
+    places = {step: inputs[f"{step}_pushed"].get_string_custom_property("pushed_destination") for step in steps}
+    return {step: place for step, place in places.items() if place.rpartition("/")[2].isdecimal()}
 
 
 def _parts(inputs: dict[str, Artifact]) -> dict[str, Path]:

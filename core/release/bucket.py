@@ -17,18 +17,18 @@ import random
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from core import names
 from core.errors import ReleaseError, UsageError
-from core.release import local_copies, pointer, reader, writer
+from core.release import local_copies, pointer, pushed, reader, writer
 from core.release.pointer import Pointer
 from core.storage import errors, uris
 from core.storage.driver import Stored
-from core.storage.storage import Storage
+from core.storage.storage import Storage, open_storage
 
 POINTER, CLAIM = "current.json", ".publisher"
 DAY = timedelta(days=1)
@@ -118,24 +118,24 @@ class BucketStore:
         self,
         parts: dict[str, Path],
         facts: dict[str, Any],
-        served: dict[str, Path] | None = None,
+        served: Mapping[str, str | Path] | None = None,
         created: datetime | None = None,
         signing_key: Path | None = None,
     ) -> str:
         """Upload `parts` as a new version, put it in force and return its name.
 
-        The version is that of a later second if another publisher has claimed it. `served` is not recorded, since the
-        pushed models are not in the bucket.
+        The version is that of a later second if another publisher has claimed it.
         """
         writer.check_parts(parts)
         created = created or datetime.now(UTC)
+        models = {step: pushed.name(step, str(place)) for step, place in (served or {}).items()}
         with tempfile.TemporaryDirectory() as temporary:
             content, manifest_folder = Path(temporary) / "content", Path(temporary) / "manifest"
             for folder in (content, manifest_folder):
                 folder.mkdir()
             copied = writer.copy_parts(parts, content)
             while True:
-                manifest = writer.write_manifest(manifest_folder, copied, facts, {}, created, signing_key)
+                manifest = writer.write_manifest(manifest_folder, copied, facts, models, created, signing_key)
                 version, state = manifest["version"], self._pointer()[0]
                 if version in state.names and self._holds(state, version, manifest["content_digest"]):
                     return self._put_in_force(version)
@@ -173,17 +173,18 @@ class BucketStore:
         self.verify(name, trusted)
         return self._put_in_force(name)
 
-    def collect(self, keep: int, serving: Path | None = None, dry_run: bool = False) -> list[str]:
-        """Delete the versions that are not kept, and what publishers that were killed left; return the addresses.
+    def collect(self, keep: int, serving: str | Path | None = None, dry_run: bool = False) -> list[str]:
+        """Delete the versions that are not kept, and the pushed models of no version; return the addresses.
 
-        `serving` is not changed, since the releases of a bucket do not name pushed models.
+        What publishers that were killed left is deleted too.
         """
         if keep < 1:
             raise UsageError(f"the number of releases to keep should be at least 1; found {keep}")
         state, _ = self._pointer()
         self._check_listed(state, self._chosen(state, None))
         if dry_run:
-            return [self.address(version) for version in state.outdated(keep)]
+            old = state.outdated(keep)
+            return [self.address(version) for version in old] + self._collect_pushed(state.without(old), serving, True)
         outdated: list[str] = []
 
         def remove(now: Pointer) -> Pointer:
@@ -198,11 +199,26 @@ class BucketStore:
             if rest and reader.VERSION.fullmatch(version):
                 found.setdefault(version, []).append(each)
         last = {version: max(each.modified for each in objects) for version, objects in found.items()}
-        old = [version for version in found if now - last[version] > self._abandoned_after]
-        after = self._change(lambda now: now.without(set(old) - set(now.names)))
+        abandoned = {version for version in found if now - last[version] > self._abandoned_after}
+        after = self._change(lambda now: now.without(abandoned - set(now.names)))
         gone = [version for version in found if version in after.deleted]
         self._storage.delete(each.key for version in gone for each in found[version])
-        return [self.address(version) for version in outdated]
+        return [self.address(version) for version in outdated] + self._collect_pushed(after, serving, False)
+
+    def _collect_pushed(self, state: Pointer, serving: str | Path | None, dry_run: bool) -> list[str]:
+        """Delete the pushed models that belong to no published version; none if a manifest cannot be read."""
+        if serving is None:
+            return []
+        try:
+            served = [self._manifest(state, version)[1]["served"] for version in state.names]
+            if uris.is_uri(serving):
+                before = self._storage.stat(POINTER).modified - self._abandoned_after
+                return pushed.collect_objects(served, open_storage(serving), before, dry_run)
+            return [str(path) for path in pushed.collect(served, Path(serving), dry_run)]
+        except (ReleaseError, errors.ObjectMissingError):
+            return []
+        except OSError as error:
+            raise ReleaseError(f"{serving}: cannot be changed: {error}. Correct the permissions") from None
 
     # ---- the pointer ----
 

@@ -11,11 +11,16 @@ reads it changes both models or none. Every change is made under the lock of `co
 import os
 import re
 import shutil
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 
 from core import files
 from core.errors import ReleaseError
 from core.release import reader
+from core.storage import uris
+from core.storage.driver import Stored
+from core.storage.storage import Storage
 
 CONFIG_FILE = "models.config"
 STEPS = (reader.RETRIEVAL, reader.RANKING)
@@ -46,31 +51,92 @@ def configuration(folder: Path, version: str) -> list[str] | None:
     return [*lines, "}"]
 
 
-def collect(folder: Path, versions: list[str], serving: Path, dry_run: bool) -> list[Path]:
-    """Delete the models below `serving` that belong to none of the releases `versions`; return their folders.
+def collect(served: Iterable[Mapping[str, str]], serving: Path, dry_run: bool) -> list[Path]:
+    """Delete the models in a folder that belong to no release; return their folders.
 
-    Models newer than those of every release are kept, since their release may not be published yet. All models are kept
-    if the manifest of a release does not name its models.
+    Models newer than the newest one here of a release are kept, since their release may not be published yet. All
+    models are kept if the manifest of a release does not name its models.
+
+    Args:
+      served: the value `served` of the manifest of each release.
+      serving: the folder that the Pushers write to.
+      dry_run: whether to delete nothing.
     """
-    try:
-        pairs = [_pair(folder, version) for version in versions]
-    except ReleaseError:
-        return []
-    if not all(set(pair) == set(STEPS) for pair in pairs):
-        return []
     gone = []
-    for step in STEPS:
-        base, kept = serving / step, {int(pair[step].name) for pair in pairs}
+    for step, kept in _numbers(served).items():
+        base = serving / step
         if not base.is_dir():
             continue
-        numbered = sorted(path for path in base.iterdir() if path.name.isdecimal() and not path.is_symlink())
-        gone += (old := [path for path in numbered if int(path.name) not in kept and int(path.name) < max(kept)])
+        found = {int(path.name): path for path in base.iterdir() if path.name.isdecimal() and not path.is_symlink()}
+        gone += (old := [found[number] for number in _outdated(found, kept)])
         if not dry_run:
             for path in old:  # hidden first, so that a server does not load a model that is being deleted
                 os.rename(path, path.with_name(f".{path.name}.partial"))
             for hidden in base.glob(".*.partial"):
                 shutil.rmtree(hidden)
     return gone
+
+
+def collect_objects(
+    served: Iterable[Mapping[str, str]], serving: Storage, before: datetime, dry_run: bool
+) -> list[str]:
+    """Delete the models in a bucket that belong to no release; return their URIs.
+
+    The models that are kept are those of `collect`, and those with an object that was changed at `before` or later:
+    another run may be about to publish them.
+
+    Args:
+      served, dry_run: as for `collect`.
+      serving: the place that the Pushers write to.
+      before: a time, by the clock of the store.
+    Raises:
+      StorageError: the bucket cannot be listed or changed.
+    """
+    gone = []
+    for step, kept in _numbers(served).items():
+        found: dict[int, list[Stored]] = {}
+        for each in serving.entries(step):
+            folder = each.key.split("/")[1]
+            if folder.isdecimal():
+                found.setdefault(int(folder), []).append(each)
+        for number in _outdated(found, kept):
+            if max(each.modified for each in found[number]) < before:
+                gone.append(uris.joined(serving.place, "/".join(found[number][0].key.split("/")[:2])))
+                if not dry_run:
+                    serving.delete(each.key for each in found[number])
+    return gone
+
+
+def _numbers(served: Iterable[Mapping[str, str]]) -> dict[str, set[int]]:
+    """Return step → the numbers of the models of the releases; empty if a release does not name both models."""
+    numbers: dict[str, set[int]] = {step: set() for step in STEPS}
+    for pair in served:
+        if set(pair) != set(STEPS) or not all(_RELATIVE_FOLDER.fullmatch(path) for path in pair.values()):
+            return {}
+        for step, path in pair.items():
+            numbers[step].add(int(path.rpartition("/")[2]))
+    return numbers
+
+
+def _outdated(found: Collection[int], kept: set[int]) -> list[int]:
+    """Return the numbers of models that belong to no release and are older than one that does, ascending."""
+    newest = max(kept & set(found), default=-1)
+    return sorted(number for number in found if number not in kept and number < newest)
+
+
+def name(step: str, place: str) -> str:
+    """Return the name of a pushed model in the manifest of a release on a bucket, as if it were beside the releases.
+
+    Args:
+      step: the step of the model.
+      place: the folder or URI of the pushed model, `…/<any name>/<step>/<number>`.
+    Raises:
+      ReleaseError: `place` has another form.
+    """
+    found = "/".join(["..", *place.split("/")[-3:]])
+    if not _RELATIVE_FOLDER.fullmatch(found) or found.split("/")[2] != step:
+        raise ReleaseError(f"{place}: the place of a pushed model of {step} should end in `<name>/{step}/<number>`")
+    return found
 
 
 def relative_folder(folder: Path, step: str, path: Path) -> str:

@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -52,7 +52,7 @@ class ReleaseStore(Protocol):
         self,
         parts: dict[str, Path],
         facts: dict[str, Any],
-        served: dict[str, Path] | None = None,
+        served: Mapping[str, str | Path] | None = None,
         created: datetime | None = None,
         signing_key: Path | None = None,
     ) -> str:
@@ -61,8 +61,11 @@ class ReleaseStore(Protocol):
     def rollback(self, to: str | None = None, trusted: Sequence[Path] = ()) -> str:
         """Put a version in force, by default the one that was in force before, and return it."""
 
-    def collect(self, keep: int, serving: Path | None = None, dry_run: bool = False) -> list[str]:
-        """Delete old versions and return their addresses; see `core.release.writer.collect`."""
+    def collect(self, keep: int, serving: str | Path | None = None, dry_run: bool = False) -> list[str]:
+        """Delete old versions, and models below `serving` of no version; return their addresses.
+
+        See `core.release.writer.collect`. With releases on a bucket `serving` may be a URI.
+        """
 
 
 class DiskStore:
@@ -111,7 +114,7 @@ class DiskStore:
         self,
         parts: dict[str, Path],
         facts: dict[str, Any],
-        served: dict[str, Path] | None = None,
+        served: Mapping[str, str | Path] | None = None,
         created: datetime | None = None,
         signing_key: Path | None = None,
     ) -> str:
@@ -122,9 +125,10 @@ class DiskStore:
         """Put a version in force, and return it."""
         return writer.rollback(self._folder, to, trusted)
 
-    def collect(self, keep: int, serving: Path | None = None, dry_run: bool = False) -> list[str]:
+    def collect(self, keep: int, serving: str | Path | None = None, dry_run: bool = False) -> list[str]:
         """Delete old versions and pushed models that belong to none, and return their folders."""
-        return [str(path) for path in writer.collect(self._folder, keep, serving, dry_run)]
+        models = None if serving is None else Path(serving)
+        return [str(path) for path in writer.collect(self._folder, keep, models, dry_run)]
 
 
 def open_store(location: str | Path, seconds: float = SECONDS) -> ReleaseStore:

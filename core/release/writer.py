@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def publish(
     folder: Path,
     parts: dict[str, Path],
     facts: dict[str, Any],
-    served: dict[str, Path] | None = None,
+    served: Mapping[str, str | Path] | None = None,
     created: datetime | None = None,
     signing_key: Path | None = None,
 ) -> str:
@@ -48,7 +48,7 @@ def publish(
     check_parts(parts)
     with _writing(folder), _partial_folder(folder) as partial:
         copied = copy_parts(parts, partial)
-        relative = {step: pushed.relative_folder(folder, step, path) for step, path in (served or {}).items()}
+        relative = {step: pushed.relative_folder(folder, step, Path(path)) for step, path in (served or {}).items()}
         manifest = write_manifest(partial, copied, facts, relative, created or datetime.now(UTC), signing_key)
         version = manifest["version"]
         durable.sync_folders(partial)
@@ -111,7 +111,16 @@ def collect(folder: Path, keep: int, serving: Path | None = None, dry_run: bool 
         left = [version for version in reader.versions(folder) if folder / version not in outdated]
         if not dry_run and (history := reader.history(folder)) != (known := [x for x in history if x in left]):
             _replace_lines(folder / reader.HISTORY, known)
-        return outdated + (pushed.collect(folder, left, serving, dry_run) if serving is not None else [])
+        return outdated + (_collect_pushed(folder, left, serving, dry_run) if serving is not None else [])
+
+
+def _collect_pushed(folder: Path, versions: list[str], serving: Path, dry_run: bool) -> list[Path]:
+    """Delete the pushed models that belong to none of the versions; none if a manifest cannot be read."""
+    try:
+        served = [reader.manifest(folder, version)["served"] for version in versions]
+    except ReleaseError:
+        return []
+    return pushed.collect(served, serving, dry_run)
 
 
 # ---- publishing and hiding ----

@@ -123,7 +123,7 @@ def test_components_publish_to_a_bucket_and_compare_with_it(bucket, tmp_path):
         assert release.get_string_custom_property("path") == f"{bucket.location}/{made[-1]}"
     store = open_store(bucket.location)
     assert store.versions() == made[:1:-1]
-    assert store.manifest()["served"] == {}
+    assert store.manifest()["served"] == {step: f"../serving/{step}/10" for step in ("retrieval", "ranking")}
     with store.reading() as folder:
         assert (folder / "retrieval/saved_model.pb").read_text() == "model 3"
     output = artifact(DriftReport, tmp_path / "drift")

@@ -12,6 +12,7 @@ from store_processes import NOON, Work, at_once
 from core import names
 from core.errors import ReleaseError, UsageError
 from core.release import signing
+from core.release.bucket import BucketStore
 from core.release.store import ReleaseStore, open_store
 from core.storage.storage import open_storage
 from pipeline.commands import release_source
@@ -140,6 +141,73 @@ def test_the_newest_and_what_was_in_force_last_stay(place, store, publish):
             store.manifest(address.rpartition("/")[2])
     with pytest.raises(UsageError, match="at least 1"):
         store.collect(0)
+
+
+def pushed_models(serving: str | Path) -> list[str]:
+    """Return the models below a folder or URI."""
+    return sorted({each.key.rpartition("/")[0] for each in open_storage(serving).entries()})
+
+
+def publish_with_models(store: ReleaseStore, folder: Path, serving: str | Path) -> list[str]:
+    """Publish five releases with the models 10 to 50, and push the models 15 and 60 without a release."""
+    versions = []
+    for number in (10, 15, 20, 30, 40, 50, 60):
+        served = {step: f"{serving}/{step}/{number}" for step in ("retrieval", "ranking")}
+        for step in served:
+            open_storage(serving).write(f"{step}/{number}/saved_model.pb", b"model")
+        if number not in (15, 60):
+            parts = release_parts.make_parts(folder / f"source-{number}", str(number))
+            created = NOON + timedelta(minutes=number)
+            versions.append(store.publish(parts, {}, served, created=created))
+    return versions
+
+
+def of_both(*numbers: int) -> list[str]:
+    return [f"{step}/{number}" for step in ("ranking", "retrieval") for number in numbers]
+
+
+def test_pushed_models_of_no_release_are_deleted(store, tmp_path):
+    serving = tmp_path / "serving"  # beside the releases on disk, and on the machine that publishes to a bucket
+    versions = publish_with_models(store, tmp_path, serving)
+    assert store.manifest(versions[0])["served"] == {
+        "retrieval": "../serving/retrieval/10",
+        "ranking": "../serving/ranking/10",
+    }
+    store.rollback(versions[0])
+    gone = [str(serving / step / str(number)) for step in ("retrieval", "ranking") for number in (15, 20, 30)]
+    addresses = [store.address(version) for version in versions[1:3]]
+    assert store.collect(2, serving, dry_run=True) == addresses + gone
+    assert pushed_models(serving) == of_both(10, 15, 20, 30, 40, 50, 60)
+    assert store.collect(2, serving) == addresses + gone
+    assert pushed_models(serving) == of_both(10, 40, 50, 60)
+
+
+def test_models_that_this_machine_pushed_stay_while_only_others_are_newer(store, tmp_path):
+    publish_with_models(store, tmp_path, tmp_path / "serving")
+    other = tmp_path / "other" / "serving"
+    for step in ("retrieval", "ranking"):
+        open_storage(other).write(f"{step}/45/saved_model.pb", b"not yet released")
+    store.collect(1, other)
+    assert pushed_models(other) == of_both(45)
+
+
+def test_all_pushed_models_stay_if_a_release_does_not_name_its_own(store, publish, tmp_path):
+    publish_with_models(store, tmp_path, tmp_path / "serving")
+    publish("without", 100)
+    store.collect(2, tmp_path / "serving")
+    assert pushed_models(tmp_path / "serving") == of_both(10, 15, 20, 30, 40, 50, 60)
+
+
+def test_pushed_models_in_a_bucket_are_deleted_when_they_are_old(bucket, tmp_path):
+    serving = bucket.location.rpartition("/")[0] + "/serving"
+    store = open_store(bucket.location)
+    publish_with_models(store, tmp_path, serving)
+    store.collect(2, serving)
+    assert pushed_models(serving) == of_both(10, 15, 20, 30, 40, 50, 60)  # another run may be about to release them
+    later = BucketStore(open_storage(bucket.location), abandoned_after=timedelta(seconds=-10))
+    expected = [f"{serving}/{step}/{number}" for step in ("retrieval", "ranking") for number in (10, 15, 20, 30)]
+    assert later.collect(2, serving, dry_run=True) == later.collect(2, serving) == expected
+    assert pushed_models(serving) == of_both(40, 50, 60)
 
 
 @pytest.mark.parametrize("text", [None, "shorter"])
