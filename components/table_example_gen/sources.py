@@ -41,6 +41,7 @@ class TableSource:
       span: the number of the newest span, as TFX counts spans; 0 if the path marks none.
       origins: where the file of each pattern was copied from, such as a URI; empty if the files are no copies. Each
         pattern is then one file.
+      origin_patterns: the globs that selected the origins, one per selected span; empty if the files are no copies.
     """
 
     base: str
@@ -48,6 +49,12 @@ class TableSource:
     spans: tuple[str, ...] = ()
     span: int = 0
     origins: tuple[str, ...] = ()
+    origin_patterns: tuple[str, ...] = ()
+
+    @property
+    def delivered(self) -> tuple[str, ...]:
+        """Return the globs of the selected spans where the table was delivered, which do not depend on content."""
+        return self.origin_patterns or self.patterns
 
     def named(self, text: str) -> str:
         """Return a text with the origins of the files in place of their paths."""

@@ -12,7 +12,9 @@ from pipeline.schedule.records import Delivery
 def selected(config: Config, config_file: Path) -> Delivery:
     """Return the files that the configuration selects now.
 
-    A file counts as changed if its size or its time of change differs; the time is compared for equality only.
+    A span is known by the name of its files, wherever they are, so a replaced file is no new delivery. It changes the
+    signature: a file counts as changed if its size or its time of change differs, or in a bucket its content. The time
+    is compared for equality only.
 
     Raises:
       UsageError: a table has no file, or lacks a span that another table has.
@@ -25,5 +27,5 @@ def selected(config: Config, config_file: Path) -> Delivery:
             status = os.stat(file)
             digest.update(f"{table}\0{file}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     spans = sources[dated[0]].spans if dated else ()
-    patterns = sorted({f"{table}: {pattern}" for table in dated for pattern in sources[table].patterns})
+    patterns = sorted({f"{table}: {pattern}" for table in dated for pattern in sources[table].delivered})
     return Delivery(spans, tuple(patterns), digest.hexdigest())

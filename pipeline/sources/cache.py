@@ -81,15 +81,18 @@ class Cache:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def source(self, kept: Mapping[Path, str], spans: tuple[str, ...] = (), span: int = 0) -> TableSource:
+    def source(
+        self, kept: Mapping[Path, str], spans: tuple[str, ...] = (), span: int = 0, selected: tuple[str, ...] = ()
+    ) -> TableSource:
         """Return kept files as the source of a table.
 
         Args:
           kept: file → the text that names it in messages and in the lineage.
           spans, span: as in `TableSource`.
+          selected: `origin_patterns` of `TableSource`.
         """
         patterns = tuple(glob.escape(file.relative_to(self.base).as_posix()) for file in kept)
-        return TableSource(str(self.base), patterns, spans, span, tuple(kept.values()))
+        return TableSource(str(self.base), patterns, spans, span, tuple(kept.values()), selected)
 
     def _path(self, key: str, digest: str) -> Path:
         return uris.confined(self.base, key) / f"{digest[:16]}{Path(key).suffix}"

@@ -29,6 +29,7 @@ class Chosen:
       path: the configured path of the table.
       objects: the objects, sorted by key; empty if none matches.
       spans, span: as in `TableSource`.
+      patterns: the globs of the objects, one per selected span.
     """
 
     place: str
@@ -36,6 +37,7 @@ class Chosen:
     objects: tuple[Stored, ...]
     spans: tuple[str, ...] = ()
     span: int = 0
+    patterns: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -77,7 +79,9 @@ def choose(place: str, paths: Mapping[str, str], selected: Spans) -> dict[str, C
             for table, source in sources.items()
         }  # fmt: skip
     return {
-        table: Chosen(place, paths[table], tuple(stored[key] for key in found[table]), source.spans, source.span)
+        table: Chosen(
+            place, paths[table], tuple(stored[key] for key in found[table]), source.spans, source.span, source.patterns
+        )
         for table, source in sources.items()
     }
 
@@ -116,7 +120,7 @@ def fetch(chosen: Chosen, root: Path | None = None) -> TableSource:
                 raise StorageError(f"{cache.folder}: a file was deleted from this cache meanwhile. Run again")
             kept[each.key] = file
     names = {kept[each.key]: uris.joined(chosen.place, each.key) for each in chosen.objects}
-    return cache.source(names, chosen.spans, chosen.span)
+    return cache.source(names, chosen.spans, chosen.span, chosen.patterns)
 
 
 def _listed(storage: Storage, path: str) -> list[Stored]:

@@ -88,6 +88,24 @@ def test_a_schedule_sees_a_new_delivery_in_a_bucket(bucket, write, cache):
     upload(storage, {"i-2.csv": "x\n2\n"})
     second = deliveries.selected(config.load(file), file)
     assert (second.spans, second.signature == first.signature) == (("2",), False)
+    assert second.files == ("interactions: i-2.csv",)
+
+
+@pytest.mark.parametrize("local", [False, True], ids=["bucket", "folder"])
+def test_a_replaced_file_is_no_new_delivery_and_a_new_version_is_one(bucket, write, tmp_path, local):
+    place = str(tmp_path / "delivered") if local else bucket.location
+    storage = open_storage(place)
+    files = {"i-1-1.csv": "x\n1\n", "users.csv": "x\n", "items.csv": "x\n"}
+    upload(storage, files)
+    paths = {"interactions": "i-{SPAN}-{VERSION}.csv", "users": "users.csv", "items": "items.csv"}
+    file = write({"root": place, **{table: {"path": path} for table, path in paths.items()}})
+    first = deliveries.selected(config.load(file), file)
+    upload(storage, {"i-1-1.csv": "x\n1\n2\n"})
+    second = deliveries.selected(config.load(file), file)
+    assert second.files == first.files == ("interactions: i-1-1.csv",)
+    assert second.signature != first.signature
+    upload(storage, {"i-1-2.csv": "x\n1\n2\n"})
+    assert deliveries.selected(config.load(file), file).files == ("interactions: i-1-2.csv",)
 
 
 def test_problems_name_the_uri_and_not_the_file_in_the_cache(bucket, write, cache, capsys):
