@@ -42,6 +42,7 @@ setup(
         "google-cloud-aiplatform",
         "apscheduler==3.11.*",
         "sqlalchemy>=2,<3",
+        "pg8000>=1.31,<2",
         "pip",
     ],
     extras_require={

@@ -94,7 +94,9 @@ def run(
     store = new_store()
     if not connection.database_connection_config.HasField("sqlite"):
         with store as opened:
-            shared_types.register(opened.store, [node.pipeline_node for node in ir.nodes])
+            shared_types.register(
+                opened.store, [node.pipeline_node for node in ir.nodes], connection.database_connection_config
+            )
     _remove_leftovers(store, ir.pipeline_info.id, Path(ir.runtime_spec.pipeline_root.field_value.string_value))
     reporter.set_nodes([node.node_info.id for node in nodes])
     results: list[NodeResult] = []

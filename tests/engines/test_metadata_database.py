@@ -1,19 +1,23 @@
 """ML Metadata in a real server of PostgreSQL: runs, cache, lineage, retention, and two pipelines at once."""
 
+import multiprocessing
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import shop
 from database_servers import PASSWORD, USER, Server, running
 from facts import facts
 from ml_metadata.proto import metadata_store_pb2 as mlmd
+from tfx.proto.orchestration import pipeline_pb2
 
 from core.errors import UsageError
 from pipeline import config
 from pipeline.config import paths
 from pipeline.config.metadata import PASSWORD as VARIABLE
+from pipeline.lineage.database import Database, store_of
 from pipeline.runners import retention
 
 NODES = 28
@@ -101,6 +105,54 @@ def test_retention_deletes_what_is_outdated_and_of_this_pipeline_only(both):
 def test_the_password_is_in_no_file(both, folder):
     found = [path for path in (folder / "runs").rglob("*") if path.is_file() and PASSWORD.encode() in path.read_bytes()]
     assert found == []
+
+
+ROUNDS = 20
+
+
+def nodes_with_types() -> list[pipeline_pb2.PipelineNode]:
+    """Return nodes with twelve types of artifacts and of executions, and one of contexts."""
+    nodes = []
+    for number in range(12):
+        node = pipeline_pb2.PipelineNode()
+        node.node_info.type.name = f"Node{number}"
+        node.outputs.outputs["made"].artifact_spec.type.name = f"Artifact{number}"
+        node.contexts.contexts.add().type.name = "pipeline"
+        nodes.append(node)
+    return nodes
+
+
+def register_types(messages: list[bytes], barrier: Any) -> None:
+    """Create the same types in each database, each time at the same moment as another process."""
+    from pipeline.runners import shared_types
+
+    for message in messages:
+        connection = mlmd.ConnectionConfig.FromString(message)
+        store = store_of(connection)
+        barrier.wait(60)
+        shared_types.register(store, nodes_with_types(), connection)
+
+
+def test_two_processes_at_once_create_each_type_once(server, folder):
+    def database_of(name: str) -> Database:
+        return paths.metadata_database(config.load(shop.config(folder, name, metadata=postgresql(server, name))))
+
+    database_of("empty").open()
+    names = [f"round{number}" for number in range(ROUNDS)]
+    for name in names:
+        server.ask(f"CREATE DATABASE {name} TEMPLATE empty")
+    messages = [database_of(name).message().SerializeToString() for name in names]
+    spawn = multiprocessing.get_context("spawn")
+    barrier = spawn.Barrier(2)
+    processes = [spawn.Process(target=register_types, args=(messages, barrier)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(300)
+        assert process.exitcode == 0
+    for name in names:
+        assert server.ask("SELECT name FROM type GROUP BY name, type_kind HAVING count(*) > 1", name) == []
+        assert len(server.ask("SELECT name FROM type WHERE name ~ '^(Node|Artifact)[0-9]'", name)) == 24
 
 
 def test_any_text_is_recorded_and_read_again(server, folder):
