@@ -40,7 +40,7 @@ class Follower:
             file, call = found
             self._id = call.id
             print(f"training for the step {call.step}", flush=True)
-            command = [sys.executable, "-m", "trainer.distribution.member", str(file), str(self._machine)]
+            command = [sys.executable, "-m", "trainer.distribution.machine", str(file), str(self._machine)]
             self._process = subprocess.Popen(command, start_new_session=True)
         if found is not None:
             self._ends_at = time.monotonic() + END_S

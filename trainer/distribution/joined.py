@@ -4,13 +4,14 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import tensorflow as tf
 
 from core import progress
 from core.errors import ModelError
-from trainer.distribution import machines
+from trainer.distribution import connections, machines
 from trainer.distribution.distribution import Distribution, choose_gpus, of_machines, on_this_machine
 from trainer.distribution.settings import Training
 
@@ -34,16 +35,21 @@ def devices(step: Literal["retrieval", "ranking"], fn_args: Any, training: Train
         yield on_this_machine(training.gpus)
         return
     choose_gpus(training.gpus)
-    machine = fn_args.machine if isinstance(fn_args, machines.Arguments) else 0
-    call = None if machine else machines.call(step, fn_args, training)
+    file: Path | None = None
+    if isinstance(fn_args, machines.Arguments):
+        machine, call = fn_args.machine, fn_args.call
+    else:
+        machine = 0
+        file, call = machines.call(step, fn_args, training)
     try:
         progress.report(f"machine {machine} of {len(training.machines)} is connecting")
+        connections.check(machine, training.machines, call, 60 * training.wait_minutes)
         yield of_machines(machine, training.machines)
     except LOST as error:
         raise ModelError(
-            f"training.machines: one of {', '.join(training.machines)} ended or cannot be reached: "
-            f"{str(error).splitlines()[0]}. See the output of `twostep train` there, and run again"
+            f"training.machines: one of {', '.join(training.machines)} ended or cannot be reached "
+            f"({type(error).__name__}). See the output of `twostep train` there, and run again"
         ) from error
     finally:
-        if call is not None:
-            call.unlink(missing_ok=True)
+        if file is not None:
+            file.unlink(missing_ok=True)

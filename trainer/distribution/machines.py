@@ -26,6 +26,7 @@ class Arguments(Settings):
 
     Args:
       machine: the number of the machine that calls the function.
+      call: the id of the call that the machine answers.
     """
 
     train_files: list[str]
@@ -35,6 +36,7 @@ class Arguments(Settings):
     serving_model_dir: str = ""
     model_run_dir: str = ""
     machine: int = 0
+    call: str = ""
 
 
 class Call(Settings):
@@ -72,8 +74,8 @@ def answer(call_file: Path, machine: int, call: Call, error: str | None = None) 
     write_json(_answer_file(call_file, machine), Answer(id=call.id, error=error).model_dump())
 
 
-def call(step: Literal["retrieval", "ranking"], fn_args: Any, training: Training) -> Path:
-    """Call the other machines, wait for their answers, and return the file of the call, which the caller deletes.
+def call(step: Literal["retrieval", "ranking"], fn_args: Any, training: Training) -> tuple[Path, str]:
+    """Call the other machines, wait for their answers; return the file of the call, to be deleted, and its id.
 
     Raises:
       ModelError: a machine does not answer in time, or cannot train.
@@ -88,7 +90,7 @@ def call(step: Literal["retrieval", "ranking"], fn_args: Any, training: Training
     except BaseException:
         file.unlink(missing_ok=True)
         raise
-    return file
+    return file, made.id
 
 
 def _wait(file: Path, made: Call, training: Training) -> None:

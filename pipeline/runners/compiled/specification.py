@@ -65,6 +65,13 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
             "release.signing_key: a compiled pipeline cannot sign releases, since its containers do not have the file "
             "of the key. Remove `signing_key` and `trusted_keys`, or run on one machine: twostep run CONFIG"
         )
+    if config.training.machines:
+        raise UsageError(
+            "training.machines: a compiled pipeline has one container for each trainer, and they share no folder with "
+            "other machines. Remove it, and give the trainers GPUs: `training.gpus`, and `resources.RetrievalTrainer` "
+            "and `resources.RankingTrainer` with as many `accelerators`"
+        )
+    _check_gpus(config)
     schemas = paths.schema_files(config, config_file)
     defaults: dict[str, Any] = {
         SEED: config.seed,
@@ -108,6 +115,17 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
     _make_integers(spec)
     rules.check(spec)
     return spec
+
+
+def _check_gpus(config: Config) -> None:
+    """Check that the trainers' containers get the GPUs that they train on. Raises: UsageError."""
+    for node in map(node_ids.trainer, ("retrieval", "ranking")):
+        given = config.resources[node].number_of_accelerators if node in config.resources else 0
+        if given < config.training.gpus:
+            raise UsageError(
+                f"resources.{node}: should have at least {config.training.gpus} `accelerators`, as `training.gpus` "
+                f"says; found {given}"
+            )
 
 
 def _uri(place: str | None) -> str | None:

@@ -1,4 +1,4 @@
-"""A process that trains as one of several machines: `python -m trainer.distribution.member CALL MACHINE`.
+"""A process that trains as one of several machines: `python -m trainer.distribution.machine CALL MACHINE`.
 
 It makes the same fits as the trainer that called, and writes its models to a temporary folder, which is deleted: those
 of the trainer are kept.
@@ -32,7 +32,7 @@ def main(call_file: str, machine: int) -> int:
         with tempfile.TemporaryDirectory(prefix="twostep-") as folder, progress.listening(_print):
             outputs = {"serving_model_dir": f"{folder}/model", "model_run_dir": f"{folder}/run"}
             Path(outputs["model_run_dir"]).mkdir()
-            arguments = call.arguments.model_copy(update={**outputs, "machine": machine})
+            arguments = call.arguments.model_copy(update={**outputs, "machine": machine, "call": call.id})
             importlib.import_module(f"trainer.{call.step}.run_fn").run_fn(arguments)
     except TwostepError as error:
         answer(Path(call_file), machine, call, str(error))
