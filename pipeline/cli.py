@@ -16,6 +16,7 @@ COMMANDS = (
     "compile",
     "submit",
     "schedule",
+    "train",
     "tune",
     "recommend",
     "lineage",

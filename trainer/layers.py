@@ -74,20 +74,29 @@ class Dropout(tf.keras.layers.Layer):
     The generator of Keras' own layer starts again whenever a fit in another thread sets the global seed. The seed of
     this layer is drawn from Python's generator when the layer is made. A mask takes 8 random bits for each number
     instead of 32, since random bits take a third of the time of a small network's training step. So the rate is
-    rounded to a multiple of 1/256.
+    rounded to a multiple of 1/256. Replicas of a network that is trained on several devices have different masks.
     """
 
     def __init__(self, rate: float):
         super().__init__()
         self.seed = random.getrandbits(31)
         self.dropped = 0 if not rate else min(max(round(rate * 256), 1), 255)  # of 256
-        self.calls = tf.Variable(0, trainable=False, dtype=tf.int32)
+        # Each replica counts its own calls, so that counting needs no communication.
+        self.calls = tf.Variable(
+            0,
+            trainable=False,
+            dtype=tf.int32,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
 
     def call(self, inputs, training=False):
         if not training or not self.dropped:
             return inputs
         count = tf.size(inputs)
-        seed = [self.seed, self.calls.assign_add(1)]
+        context = tf.distribute.get_replica_context()
+        replica = 0 if context is None else context.replica_id_in_sync_group
+        seed = [self.seed ^ replica, self.calls.assign_add(1)]
         bits = tf.random.stateless_uniform([(count + 3) // 4], seed, minval=None, maxval=None, dtype=tf.int32)
         numbers = tf.reshape(tf.reshape(tf.bitcast(bits, tf.uint8), [-1])[:count], tf.shape(inputs))
         kept = numbers >= tf.constant(self.dropped, tf.uint8)
@@ -116,22 +125,13 @@ def shuffled_rows(rows: int, batch_size: int, random: np.random.Generator) -> It
         yield order[start : start + size]
 
 
-def traced_once(
-    loss: Callable[[Any], tf.Tensor],
-    model: tf.keras.Model,
-    optimizer: tf.keras.optimizers.legacy.Optimizer,
-    signature: Any = None,
-) -> tf.types.experimental.PolymorphicFunction:
-    """Return a function that makes one training step with a batch and returns the loss of the batch.
+def training_step(
+    loss: Callable[[Any], tf.Tensor], model: tf.keras.Model, optimizer: tf.keras.optimizers.legacy.Optimizer
+) -> Callable[[Any], tf.Tensor]:
+    """Return a function, to be traced, that makes one training step with a batch and returns the loss of the batch.
 
     A function that creates variables when it is traced is traced a second time. So the variables of the optimizer are
-    created here.
-
-    Args:
-      loss: the loss of a batch.
-      model: the model; its weights exist.
-      optimizer: the optimizer.
-      signature: the specification of batches of any size; None for one graph for each size.
+    created here; the weights of the model must exist.
     """
     optimizer._create_all_weights(model.trainable_variables)
 
@@ -143,4 +143,4 @@ def traced_once(
         optimizer.apply_gradients([(gradient, weight) for gradient, weight in pairs if gradient is not None])
         return value
 
-    return tf.function(step, input_signature=None if signature is None else [signature], autograph=False)
+    return step

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from core.query_settings import QuerySettings, WindowSettings
 from core.settings import Settings
+from trainer.distribution.settings import Training
 from transform.features import Features
 
 SETTINGS, CODE = "settings", "code"  # the keys of a `custom_config`: the settings as JSON, the digest of the code
@@ -19,6 +20,7 @@ class StepSettings(Settings):
     params: dict[str, Any] = Field(description="The settings of the model.")
     features: Features = Field(description="The feature configuration.")
     seed: int = Field(description="The seed of the model.")
+    training: Training = Field(default=Training(), description="The devices on which networks are trained.")
 
 
 class RetrievalStepSettings(StepSettings):
@@ -66,7 +68,10 @@ class TunerSettings(Settings):
 
     def conditions(self) -> dict[str, Any]:
         """Return the settings that determine the score of a trial, in addition to its params, the data and the code."""
-        return {"step": self.step, **self.of_step.model_dump(mode="json", exclude={"params", "windows", "signals"})}
+        return {
+            "step": self.step,
+            **self.of_step.model_dump(mode="json", exclude={"params", "windows", "signals", "training"}),
+        }
 
 
 def custom_config(settings: Settings, code: str) -> dict[str, str]:

@@ -27,6 +27,7 @@ from pipeline.config.resources import Resources
 from pipeline.schedule.settings import Schedule
 from pipeline.submit.settings import Submit
 from serving.rerank import settings as rerank_settings
+from trainer.distribution.settings import Training
 from trainer.ranking import registry as ranking_registry
 from trainer.ranking import signals
 from trainer.retrieval import needs
@@ -170,6 +171,7 @@ class Config(Settings):
     )
     metadata: Metadata = Field(default=Metadata(), description="The database of ML Metadata.")
     beam: Beam = Field(default=Beam(), description="The engine of the nodes that use Beam.")
+    training: Training = Field(default=Training(), description="The devices on which networks are trained.")
     submit: Submit = Field(default=Submit(), description="The orchestrators of `twostep submit`.")
     resources: dict[str, Resources] = Field(
         default_factory=dict,

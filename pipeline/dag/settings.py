@@ -63,6 +63,7 @@ def retrieval_step(config: Config) -> RetrievalStepSettings:
         queries=queries(config),
         max_queries=config.retrieval.validation_queries,
         windows=windows(config),
+        training=config.training,
     )
 
 
@@ -74,6 +75,7 @@ def ranking_step(config: Config) -> RankingStepSettings:
         features=config.features,
         seed=config.seed,
         signals=retrieval_registry.MODELS.signals(config.retrieval.model, config.retrieval.params),
+        training=config.training,
     )
 
 

@@ -234,3 +234,18 @@ def test_a_task_that_fails_names_its_node_and_leaves_the_traceback_in_its_log(tm
         "twostep: PairInForce failed with KeyError: 'releases'", "The traceback is in the log of the task",
     ]  # fmt: skip
     assert not (tmp_path / "output.json").exists()
+
+
+def test_machines_that_train_together_are_refused(compiled):
+    with pytest.raises(UsageError, match=r"training\.machines: .* one container"):
+        compiled("kubeflow", training={"machines": ["a:1", "b:1"]})
+
+
+def test_trainers_need_the_gpus_that_they_train_on(compiled):
+    gpus = {"training": {"gpus": 2}}
+    resources = {
+        node: {"accelerator": "nvidia.com/gpu", "accelerators": 2} for node in ("RetrievalTrainer", "RankingTrainer")
+    }
+    with pytest.raises(UsageError, match=r"resources\.RankingTrainer: should have at least 2 `accelerators`.*found 0"):
+        compiled("kubeflow", resources=dict(list(resources.items())[:1]), **gpus)
+    compiled("kubeflow", resources=resources, **gpus)

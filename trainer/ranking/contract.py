@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from core import metrics, names
 from trainer import saving
+from trainer.distribution.distribution import ONE, Distribution
 from trainer.ranking import context
 from trainer.ranking.signals import computed_signals
 from transform import raw
@@ -47,6 +48,7 @@ class RankingData:
         rating.
       retrieval_signals: the names of the retriever's signals, retrieval_score and retrieval_rank among them; their
         columns are float [Q, C], NaN where unknown.
+      distribution: the devices on which networks are trained.
     """
 
     features: Features
@@ -55,6 +57,7 @@ class RankingData:
     train: dict[str, np.ndarray]
     validation: dict[str, np.ndarray]
     retrieval_signals: tuple[str, ...] = PER_CANDIDATE
+    distribution: Distribution = ONE
 
     @property
     def signals(self) -> tuple[str, ...]:

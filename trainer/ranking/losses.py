@@ -1,7 +1,8 @@
 """The loss functions of ranking networks, by name in `LOSSES`.
 
 Each function takes the scores, labels and weights of candidate lists, [B, C] each, and returns a scalar. A candidate
-with weight 0 is padding and is ignored; the loss or gain of any other candidate is multiplied by its weight.
+with weight 0 is padding and is ignored; the loss or gain of any other candidate is multiplied by its weight. In a
+replica, which has a part of a batch, the scalar is what this part contributes to the loss of the batch.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -9,6 +10,8 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 from collections.abc import Callable
 
 import tensorflow as tf
+
+from trainer.distribution.distribution import mean, over_replicas
 
 Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
@@ -19,7 +22,7 @@ MU = 10.0  # μ in `lambda_loss`: the weight of NDCG-Loss2 (δ) relative to Lamb
 def pointwise(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
     """Return the weighted mean over candidates of the binary cross entropy."""
     losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, scores)
-    return tf.reduce_sum(losses * weights) / tf.reduce_sum(weights)
+    return tf.reduce_sum(losses * weights) / over_replicas(tf.reduce_sum(weights))
 
 
 def pairwise(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -30,7 +33,7 @@ def pairwise(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Ten
     pair_weights = _pair_weights(labels, weights)
     losses = pair_weights * tf.nn.softplus(-_differences(scores))
     pairs = tf.reduce_sum(pair_weights, axis=[1, 2])
-    return tf.reduce_mean(tf.math.divide_no_nan(tf.reduce_sum(losses, axis=[1, 2]), pairs))
+    return mean(tf.math.divide_no_nan(tf.reduce_sum(losses, axis=[1, 2]), pairs))
 
 
 def softmax(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -43,7 +46,7 @@ def softmax(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tens
     """
     log_shares = tf.nn.log_softmax(tf.where(weights > 0, scores, scores.dtype.min), axis=1)
     targets = tf.math.divide_no_nan(labels * weights, tf.reduce_sum(labels * weights, axis=1, keepdims=True))
-    return tf.reduce_mean(-tf.reduce_sum(tf.where(weights > 0, targets * log_shares, 0.0), axis=1))
+    return mean(-tf.reduce_sum(tf.where(weights > 0, targets * log_shares, 0.0), axis=1))
 
 
 def lambda_loss(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -62,7 +65,7 @@ def lambda_loss(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.
     delta = tf.where(distance > 0, _discounts(tf.maximum(distance, 1.0)) - _discounts(distance + 1.0), 0.0)
     gain_weights = (rho + MU * delta) * tf.abs(gains[:, :, tf.newaxis] - gains[:, tf.newaxis])
     losses = _pair_weights(labels, weights) * gain_weights * tf.nn.softplus(-_differences(scores)) / tf.math.log(2.0)
-    return tf.reduce_mean(tf.reduce_sum(losses, axis=[1, 2]))
+    return mean(tf.reduce_sum(losses, axis=[1, 2]))
 
 
 def approx_ndcg(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -76,7 +79,7 @@ def approx_ndcg(scores: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor) -> tf.
     others = tf.cast(weights > 0, tf.float32)[:, tf.newaxis] * (1.0 - tf.linalg.eye(tf.shape(scores)[1]))
     ahead = tf.sigmoid(-_differences(scores) / TEMPERATURE) * others
     ranks = 1.0 + tf.reduce_sum(ahead, axis=2)
-    return 1.0 - tf.reduce_mean(tf.reduce_sum(_gains(labels, weights) * _discounts(ranks), axis=1))
+    return mean(1.0 - tf.reduce_sum(_gains(labels, weights) * _discounts(ranks), axis=1))
 
 
 LOSSES: dict[str, Loss] = {

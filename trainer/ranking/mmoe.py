@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from core import names, progress
+from trainer.distribution.distribution import over_replicas
 from trainer.layers import Dropout
 from trainer.ranking import training
 from trainer.ranking.contract import RankingData
@@ -69,7 +70,8 @@ class MMoE(training.Network):
             return total
         known = ~tf.math.is_nan(columns[names.RATING])
         errors = tf.where(known, (columns[names.RATING] - self.mean) / self.deviation - rating, 0.0)
-        squares = tf.reduce_sum(tf.square(errors)) / tf.maximum(tf.reduce_sum(tf.cast(known, tf.float32)), 1.0)
+        count = over_replicas(tf.reduce_sum(tf.cast(known, tf.float32)))
+        squares = tf.reduce_sum(tf.square(errors)) / tf.maximum(count, 1.0)
         return total + self.settings.rating_loss_weight * squares
 
 

@@ -4,6 +4,7 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,7 @@ from core.arrow import STRINGS
 from core.examples import files, read_files
 from core.files import write_json
 from trainer.data import examples_uri, transform_sizes
+from trainer.distribution.joined import devices
 from trainer.ranking.contract import PER_CANDIDATE, RankingData, lists_of, transform_lists
 from trainer.ranking.registry import MODELS
 from trainer.step_settings import RankingStepSettings, settings_json
@@ -32,10 +34,11 @@ def run_fn(fn_args) -> None:
       fn_args: TFX's arguments; `custom_config` holds `trainer.step_settings.RankingStepSettings` as JSON.
     """
     step = RankingStepSettings.model_validate_json(settings_json(fn_args.custom_config))
-    data = inputs(fn_args, step)
-    progress.report(f"fitting {step.model} on {len(data.train[names.LABEL]):,} lists")
     settings = MODELS.check(step.model, step.params)
-    ranker, log = MODELS[step.model].load()(settings, data, step.seed)
+    with devices("ranking", fn_args, step.training) as distribution:
+        data = replace(inputs(fn_args, step), distribution=distribution)
+        progress.report(f"fitting {step.model} on {len(data.train[names.LABEL]):,} lists")
+        ranker, log = MODELS[step.model].load()(settings, data, step.seed)
     ranker.save(fn_args.serving_model_dir)
     write_json(
         os.path.join(fn_args.model_run_dir, names.TRAINING_FILE),

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from core import names, progress
-from trainer.layers import seed_everything, shuffled_rows, traced_once
+from trainer.distribution.parts import slices
+from trainer.layers import seed_everything, shuffled_rows
 from trainer.ranking import calibration
 from trainer.ranking.contract import RankingData, RankingModel, list_ndcg, ndcg_by_list, one_standard_error_rule
 from trainer.ranking.losses import LOSSES, Loss
@@ -61,26 +62,23 @@ def fit(
     kept, which give the retriever's order; see `one_standard_error_rule`.
     """
     seed_everything(seed)
-    model, loss, rate = make(settings, data), LOSSES[settings.loss], settings.learning_rate
-    scores_of = tf.function(lambda **columns: model(columns), reduce_retracing=True, autograph=False)
-    train, random = {name: tf.constant(values) for name, values in data.train.items()}, np.random.default_rng(seed)
+    random, distribution = np.random.default_rng(seed), data.distribution
     labels_and_weights = data.validation[names.LABEL], data.validation[names.WEIGHT]
-    first = scores = in_parts(scores_of, data.validation)  # this call creates the weights, before the steps are traced
-
-    def loss_of(rows: tf.Tensor) -> tf.Tensor:
-        """Return the loss of the lists with the given row numbers."""
-        return model.loss({name: tf.gather(column, rows) for name, column in train.items()}, loss)
-
-    step = traced_once(loss_of, model, tf.keras.optimizers.legacy.Adam(rate))
+    with distribution.scope():
+        model = make(settings, data)
+        scores_of = scoring(model)
+        # This call creates the weights, before the steps are traced.
+        first = scores = in_parts(scores_of, data.validation)
+        step = _steps(model, settings, data)
     best, unchanged = (list_ndcg(scores, *labels_and_weights, 10), 0), model.get_weights()
     weights = unchanged
     curve: list[dict[str, float]] = [{"epoch": 0, "ndcg@10": best[0]}]
     progress.report(f"NDCG@10 of the lists in the retriever's order {best[0]:.4f}")
     for epoch in range(1, settings.epochs + 1):
         batches = shuffled_rows(len(data.train[names.LABEL]), settings.batch_size, random)
-        mean = float(np.mean([step(tf.constant(rows)).numpy() for rows in batches]))
+        mean = float(np.mean([step(rows).numpy() for rows in batches]))
         latest = in_parts(scores_of, data.validation)
-        value = list_ndcg(latest, *labels_and_weights, 10)
+        value = distribution.agreed(list_ndcg(latest, *labels_and_weights, 10))
         curve.append({"epoch": epoch, "loss": mean, "ndcg@10": value})
         progress.report(f"epoch {epoch}/{settings.epochs}, loss {mean:.3f}, NDCG@10 of the lists {value:.4f}")
         if value > best[0]:
@@ -96,10 +94,38 @@ def fit(
         progress.report(
             "no epoch was better than the retriever's order by more than one standard error; the order is kept"
         )
+    if distribution.several:
+        model = make(settings, data)  # with variables on one device, as a server reads them
+        in_parts(scoring(model), {name: column[:1] for name, column in data.validation.items()})
     model.set_weights(weights)
     probability, errors = calibration.fit(settings.calibration, scores, *labels_and_weights)
     log = {"epoch": epoch, "kept_retrievers_order": not epoch, "curve": curve, "probabilities": errors}
     return NetworkModel(data, model, probability), log
+
+
+def scoring(model: Network) -> tf.types.experimental.PolymorphicFunction:
+    """Return the function from transformed columns to scores, to be traced."""
+    return tf.function(lambda **columns: model(columns), reduce_retracing=True, autograph=False)
+
+
+def _steps(model: Network, settings: TrainedSettings, data: RankingData) -> Callable[[np.ndarray], tf.Tensor]:
+    """Return a function that makes a training step with the lists of some rows, and returns its loss."""
+    loss, optimizer = LOSSES[settings.loss], tf.keras.optimizers.legacy.Adam(settings.learning_rate)
+    if data.distribution.several:
+
+        def divided(rows: np.ndarray, parts: int) -> list[dict[str, np.ndarray]]:
+            return [
+                {name: column[rows[part]] for name, column in data.train.items()} for part in slices(len(rows), parts)
+            ]
+
+        return data.distribution.steps(lambda columns: model.loss(columns, loss), model, optimizer, divided)
+    # On one device the lists are gathered in the step.
+    train = {name: tf.constant(values) for name, values in data.train.items()}
+
+    def loss_of(rows: tf.Tensor) -> tf.Tensor:
+        return model.loss({name: tf.gather(column, rows) for name, column in train.items()}, loss)
+
+    return data.distribution.steps(loss_of, model, optimizer, lambda rows, parts: [rows])
 
 
 def in_parts(scores_of: Callable[..., tf.Tensor], columns: dict[str, np.ndarray]) -> np.ndarray:

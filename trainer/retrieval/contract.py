@@ -28,6 +28,7 @@ from core.errors import ModelError
 from core.queries import Queries
 from core.settings import Settings
 from trainer import saving
+from trainer.distribution.distribution import ONE, Distribution
 from trainer.retrieval.choices import Choices
 from trainer.retrieval.warm_start.base import Base
 from transform import raw
@@ -62,6 +63,7 @@ class RetrievalData:
       choices: with validation queries, where the fit's choices go; without, the choices that the fit follows. None if
         no other fit follows, or this fit follows none.
       base: the weights that a fit begins with; None for a cold start. Models without warm start ignore them.
+      distribution: the devices on which networks are trained; models without networks ignore them.
     """
 
     features: Features
@@ -76,6 +78,7 @@ class RetrievalData:
     validation: Queries | None = None
     choices: Choices | None = None
     base: Base | None = None
+    distribution: Distribution = ONE
 
     @property
     def follows(self) -> Choices | None:

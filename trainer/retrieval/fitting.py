@@ -71,21 +71,22 @@ def fit_both(
 ) -> RetrievalModel:
     """Fit a model to `first`, which has validation queries, and with the settings that it chose to `later`.
 
-    On one core the fits are made one after the other.
+    On one core, or with several replicas, whose fits share communication, the fits are made one after the other.
 
     Args:
       done: a function that is called with the first model as soon as it is fitted.
     Returns:
       The later model.
     """
-    choices = Choices(ahead=core_is_free(model, settings))
+    together = len(os.sched_getaffinity(0)) > 1 and not first.distribution.several
+    choices = Choices(ahead=together and core_is_free(model, settings))
 
     def fit_later() -> RetrievalModel:
         with progress.labelled("train and eval"):
             return fit(model, settings, replace(later, choices=choices), seed)
 
     with ThreadPoolExecutor(1, "later") as thread:
-        beside = thread.submit(fit_later) if len(os.sched_getaffinity(0)) > 1 else None
+        beside = thread.submit(fit_later) if together else None
         try:
             early = fit(model, settings, replace(first, choices=choices), seed)
         except BaseException as error:

@@ -18,8 +18,11 @@ import tensorflow_transform as tft
 
 from core import names, progress, queries
 from core.files import write_json
+from core.settings import Settings
 from core.windows import earlier_windows
 from trainer import data as training
+from trainer.distribution.distribution import Distribution
+from trainer.distribution.joined import devices
 from trainer.retrieval import fitting
 from trainer.retrieval.contract import RetrievalModel
 from trainer.retrieval.registry import MODELS
@@ -43,7 +46,14 @@ def run_fn(fn_args) -> None:
     """
     step = RetrievalStepSettings.model_validate_json(settings_json(fn_args.custom_config))
     settings = MODELS.check(step.model, step.params)
-    fitting.share_cores(step.model, settings)
+    with devices("retrieval", fn_args, step.training) as distribution:
+        if not distribution.several:
+            fitting.share_cores(step.model, settings)
+        _fit(fn_args, step, settings, distribution)
+
+
+def _fit(fn_args, step: RetrievalStepSettings, settings: Settings, distribution: Distribution) -> None:
+    """Fit and save all models on the given devices."""
     events, validation = inputs(fn_args, step)
     windows = earlier_windows(events.read(names.TRAIN), events.read(names.EVAL), **step.windows.model_dump())
     train, both = events.data([names.TRAIN], validation), events.data([names.TRAIN, names.EVAL], None)
@@ -53,7 +63,8 @@ def run_fn(fn_args) -> None:
         given[files.RELEASED] = last_events(given[files.EARLY], events.read(names.EVAL))
     start = _start(fn_args, step, given)
     train, both = (
-        replace(data, base=start.bases.get(fit)) for data, fit in ((train, files.EARLY), (both, files.RELEASED))
+        replace(data, base=start.bases.get(fit), distribution=distribution)
+        for data, fit in ((train, files.EARLY), (both, files.RELEASED))
     )
     progress.report(f"fitting {step.model} on {len(train.items):,} events of train, then on {len(both.items):,}")
     log = {"model": step.model, "settings": settings.model_dump()}

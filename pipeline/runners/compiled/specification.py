@@ -66,6 +66,13 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
             f"beam.runner: should be local; found {config.beam.runner}. A task of a compiled pipeline works on "
             "folders of its container, which other machines do not see. Use `local` with several `processes`"
         )
+    if config.training.machines:
+        raise UsageError(
+            "training.machines: a compiled pipeline has one container for each trainer, and they share no folder with "
+            "other machines. Remove it, and give the trainers GPUs: `training.gpus`, and `resources.RetrievalTrainer` "
+            "and `resources.RankingTrainer` with as many `accelerators`"
+        )
+    _check_gpus(config)
     signing_key = keys.key_file(config, target)
     trusted = {f"trusted-key-{number}.pem": file for number, file in enumerate(paths.trusted_keys(config, config_file))}
     schemas = paths.schema_files(config, config_file)
@@ -116,6 +123,17 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
     _make_integers(spec)
     rules.check(spec)
     return spec
+
+
+def _check_gpus(config: Config) -> None:
+    """Check that the trainers' containers get the GPUs that they train on. Raises: UsageError."""
+    for node in map(node_ids.trainer, ("retrieval", "ranking")):
+        given = config.resources[node].number_of_accelerators if node in config.resources else 0
+        if given < config.training.gpus:
+            raise UsageError(
+                f"resources.{node}: should have at least {config.training.gpus} `accelerators`, as `training.gpus` "
+                f"says; found {given}"
+            )
 
 
 def _uri(place: str | None) -> str | None:

@@ -122,7 +122,10 @@ def fit(settings: FusionSettings, data: RetrievalData, seed: int) -> FusionModel
 def _fitted(
     members: Mapping[str, tuple[str, dict[str, Any]]], data: RetrievalData, seed: int
 ) -> dict[str, RetrievalModel]:
-    """Return label → fitted member; members whose fits may run in threads are fitted beside the others."""
+    """Return label → fitted member; members whose fits may run in threads are fitted beside the others.
+
+    With several replicas, whose fits share communication, all members are fitted one after the other.
+    """
 
     def fit_member(label: str) -> RetrievalModel:
         model, params = members[label]
@@ -133,7 +136,8 @@ def _fitted(
             return fitting.fit(model, MODELS.check(model, params), own, seed)
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "member") as threads:
-        in_threads = [label for label, (model, _) in members.items() if MODELS[model].threads]
+        several = data.distribution.several
+        in_threads = [label for label, (model, _) in members.items() if MODELS[model].threads and not several]
         fits = {label: threads.submit(copy_context().run, fit_member, label) for label in in_threads}
         fitted = {label: fit_member(label) for label in members if label not in fits}
         return {label: fits[label].result() if label in fits else fitted[label] for label in members}

@@ -8,9 +8,43 @@ from typing import Any
 import numpy as np
 
 from core import names
+from trainer.distribution.parts import slices
 from trainer.retrieval.two_tower.chunks import Sequences, matches
 
 Columns = dict[str, np.ndarray]
+
+
+def divided(batch: dict[str, Any], parts: int) -> list[dict[str, Any]]:
+    """Return consecutive parts of a batch; see `Batches.__iter__`.
+
+    A part has the histories and items of its events, and all negatives of the batch, so that the losses of its events
+    are those of the whole batch.
+    """
+    events, negative, row = len(batch["row"]), batch["negative"], batch["row"]
+    result = []
+    for part in slices(events, parts):
+        rows = slice(int(row[part.start]), int(row[part.stop - 1]) + 1) if part.start < part.stop else slice(0, 0)
+        query = {name: column[part] for name, column in batch["query"].items() if name != names.HISTORY}
+        chosen = np.r_[np.arange(part.start, part.stop), negative]
+        of_part = {
+            "query": query | {names.HISTORY: batch["query"][names.HISTORY][rows]},
+            "row": row[part] - np.int32(rows.start),
+            "candidate": {name: column[chosen] for name, column in batch["candidate"].items()},
+            "log_expected": batch["log_expected"][chosen],
+            "negative": part.stop - part.start + np.arange(len(negative)),
+            "excluded": _of_events(batch["excluded"], part),
+        }
+        of_part |= {name: batch[name][part] for name in ("first", "last", "own") if name in batch}
+        if "pool" in batch:
+            of_part |= {"pool": batch["pool"], "pool_excluded": _of_events(batch["pool_excluded"], part)}
+        result.append(of_part)
+    return result
+
+
+def _of_events(pairs: np.ndarray, part: slice) -> np.ndarray:
+    """Return the pairs [P, 2] of an event of the part and a candidate, sorted by event, with events from 0."""
+    first, last = np.searchsorted(pairs[:, 0], [part.start, part.stop])
+    return pairs[first:last] - np.array([part.start, 0], pairs.dtype)
 
 
 def log_expected(counts: np.ndarray, of_batch: int, uniform: int) -> np.ndarray:

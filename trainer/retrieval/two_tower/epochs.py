@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from trainer.distribution.distribution import Distribution
 from trainer.retrieval.choices import Choices
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
@@ -47,6 +48,7 @@ class BestEpoch(LastEpoch):
 
     Args:
       embeddings: a function that returns the embeddings of the catalogue's items by the towers: [N, D].
+      distribution: the devices on which the towers are trained.
     """
 
     def __init__(
@@ -55,13 +57,15 @@ class BestEpoch(LastEpoch):
         patience: int,
         validation: Validation,
         embeddings: Callable[[], tf.Tensor],
+        distribution: Distribution,
     ):
         super().__init__(towers)
         self.patience, self.validation, self.embeddings = patience, validation, embeddings
+        self.distribution = distribution
         self.value, self.weights = -1.0, list[np.ndarray]()
 
     def update(self, epoch, loss):
-        value = self.validation.ndcg(self.towers.query, self.embeddings())
+        value = self.distribution.agreed(self.validation.ndcg(self.towers.query, self.embeddings()))
         self.curve.append({"epoch": epoch, "loss": loss, "ndcg@10": value})
         if value > self.value:
             self.value, self.epoch, self.weights = value, epoch, self.towers.get_weights()
@@ -117,5 +121,5 @@ def keeping(
         return ChosenEpoch(towers, settings.epochs, data.follows)
     if data.validation is not None:
         patience = settings.patience if data.base is None else WARM_PATIENCE
-        return BestEpoch(towers, patience, Validation(data, seed), embeddings)
+        return BestEpoch(towers, patience, Validation(data, seed), embeddings, data.distribution)
     return LastEpoch(towers)

@@ -2,6 +2,8 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+from typing import Any
+
 import numpy as np
 import pyarrow.compute as pc
 import tensorflow as tf
@@ -55,10 +57,14 @@ def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerM
         settings = data.follows.settings()
     items, users = item_columns(data), data.user_columns()
     trained = {names.USER_ID: users[names.USER_ID], names.ITEM_ID: items[names.ITEM_ID][data.items]}
-    with seeded(seed):
-        towers = TwoTower(settings, data, {key: np.unique(ids) for key, ids in trained.items()})
+
+    def towers_of(settings: TwoTowerSettings) -> TwoTower:
+        return TwoTower(settings, data, {key: np.unique(ids) for key, ids in trained.items()})
+
+    with seeded(seed), data.distribution.scope():
+        towers = towers_of(settings)
     batches = Batches(users, items, data.items, sequences(settings, data), data.sizes, sampling(settings, data), seed)
-    step = training.steps(towers, settings.learning_rate, seed, data.base)
+    step = training.steps(towers, settings.learning_rate, seed, data.base, data.distribution)
     kept = epochs.keeping(settings, data, towers, lambda: embedded(towers, items), seed)
     for epoch in range(1, settings.epochs + 1):
         loss = training.epoch(step, batches)
@@ -67,9 +73,18 @@ def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerM
         if kept.is_past(epoch):
             break
     kept.restore()
+    if data.distribution.several:
+        towers = with_weights(towers_of(settings), towers, next(iter(batches)))
     model = TwoTowerModel(data, settings.model_copy(update={"epochs": kept.epoch}), towers, items)
     model.log = {"epoch": kept.epoch, "curve": kept.curve}
     return model
+
+
+def with_weights(towers: TwoTower, trained: TwoTower, batch: dict[str, Any]) -> TwoTower:
+    """Give new towers, whose variables are on one device, the weights of trained ones, and return them."""
+    towers.loss(batch)  # creates the weights
+    towers.set_weights(trained.get_weights())
+    return towers
 
 
 def item_columns(data: RetrievalData) -> Columns:

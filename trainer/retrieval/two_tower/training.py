@@ -11,9 +11,10 @@ import tensorflow as tf
 
 from core import names
 from trainer import saving
-from trainer.layers import seeded, traced_once
+from trainer.distribution.distribution import ONE, Distribution, mean
+from trainer.layers import seeded
 from trainer.retrieval.contract import RetrievalData
-from trainer.retrieval.two_tower.batches import Batches
+from trainer.retrieval.two_tower.batches import Batches, divided
 from trainer.retrieval.two_tower.sequence import HistoryRanges
 from trainer.retrieval.two_tower.settings import TwoTowerSettings
 from trainer.retrieval.two_tower.towers import CandidateTower, IdEmbedding, QueryTower
@@ -89,7 +90,7 @@ class TwoTower(tf.keras.Model):
         total = log_sum_exp(queries, *negatives, batch["excluded"], self.blocks)
         if self.hard:
             total = tf.reduce_logsumexp(tf.concat([total[:, tf.newaxis], self._hard(queries, batch)], axis=1), axis=1)
-        return tf.reduce_mean(tf.nn.softplus(total - positive))
+        return mean(tf.nn.softplus(total - positive))
 
     def _hard(self, queries, batch):
         """Return the highest logits [B, M] of each query in the pool, without the positives of its user."""
@@ -156,7 +157,7 @@ def log_sum_exp(queries, candidates, log_expected, excluded, blocks):
     return of_blocks(queries, candidates)
 
 
-def steps(model: TwoTower, learning_rate: float, seed: int, base: Base | None = None):
+def steps(model: TwoTower, learning_rate: float, seed: int, base: Base | None = None, distribution: Distribution = ONE):
     """Return a function that makes one training step with a batch and returns the loss of the batch.
 
     The first call creates the weights and, with a base, replaces them by its weights.
@@ -166,12 +167,12 @@ def steps(model: TwoTower, learning_rate: float, seed: int, base: Base | None = 
     def step(batch):
         nonlocal traced
         if traced is None:
-            with seeded(seed):
+            with seeded(seed), distribution.scope():
                 model.loss(batch)  # creates the weights
                 if base is not None:
                     begin(model, base)
-                traced = traced_once(model.loss, model, LazyAdam(learning_rate), _any_size(batch))
-                traced.get_concrete_function(batch)
+                traced = distribution.steps(model.loss, model, LazyAdam(learning_rate), divided, _any_size(batch))
+                return traced(batch)
         return traced(batch)
 
     return step

@@ -1,0 +1,1 @@
+"""The division of training steps among GPUs and machines."""
