@@ -1,17 +1,19 @@
 """The items' vectors of iALS, fitted by Spark's ALS in a process of its own. No TensorFlow here.
 
-With n_u the number of items that user u has events with, n_i the number of users with events with item i, and c, p, x, y
-as in `trainer.retrieval.factors.ials`, Spark minimises
+With n_u the number of items that user u has events with, n_i the number of users with events with item i, and c, p, x
+and y as in `trainer.retrieval.factors.ials`, Spark minimises
 
     Σ_{u,i} c_ui (p_ui − x_u · y_i)² + μ (Σ n_u ‖x_u‖² + Σ n_i ‖y_i‖²)
 
 The weights n_u and n_i are those of Zhou et al., "Large-scale parallel collaborative filtering for the Netflix Prize",
-AAIM 2008 (ALS-WR); Spark cannot leave them out, and `implicit` has none. With R events of P pairs of a user and an item,
-μ = regularization · R / P makes the mean of the penalties μ n_u of the users equal to the λ of `implicit`. The vectors
-are larger for items with few events and smaller for items with many. The vector of a query has the penalty λ with both.
+AAIM 2008 (ALS-WR); Spark cannot leave them out, and `implicit` has none. With R events of P pairs of a user and an
+item, μ = regularization · R / P makes the mean of the penalties μ n_u of the users equal to the λ of `implicit`. The
+vector of a query has the penalty λ in both cases.
 
 Another process runs the driver, so that Spark's virtual machine shares nothing with the process that fits other models,
-and ends with it however it ends. The pairs and the vectors pass through Parquet files.
+and ends with it however it ends. The pairs and the vectors pass through Parquet files. Fits of the same pairs with the
+same seed and number of blocks differ by no more than the rounding of sums: Spark adds up blocks in the order in which
+they are ready.
 """
 
 import importlib.metadata
@@ -65,8 +67,8 @@ def check(settings: IALSSettings) -> None:
     _check_java()
     if spark.folder is not None and not (Path(spark.folder).is_dir() and os.access(spark.folder, os.W_OK | os.X_OK)):
         raise UsageError(
-            f"ials: spark.folder: {spark.folder} should be a folder that can be written to and that the cluster shares; "
-            "found none. Create or mount it, or correct the path"
+            f"ials: spark.folder: {spark.folder} should be a folder that can be written to and that the cluster "
+            "shares; found none. Create or mount it, or correct the path"
         )
     if spark.master.startswith("spark://"):
         _check_answers(spark.master)
@@ -104,7 +106,8 @@ def _check_java() -> None:
         raise UsageError(f"ials: `spark` needs Java {_JAVA} or newer; found {found} in {place}. {todo}")
     if _MODULE not in _started(java, "--list-modules"):
         raise UsageError(
-            f"ials: `spark` needs a Java with the module {_MODULE}; found Java {number[1]} without it in {place}. {todo}"
+            f"ials: `spark` needs a Java with the module {_MODULE}; found Java {number[1]} without it in {place}. "
+            + todo
         )
 
 
@@ -128,8 +131,8 @@ def _check_answers(master: str) -> None:
         except (OSError, OverflowError) as error:
             faults.append(str(error))
     raise UsageError(
-        f"ials: spark.master: {master} does not answer ({'; '.join(faults)}). Start the master of Spark, or correct the "
-        "address"
+        f"ials: spark.master: {master} does not answer ({'; '.join(faults)}). Start the master of Spark, or correct "
+        "the address"
     )
 
 

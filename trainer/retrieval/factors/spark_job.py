@@ -1,7 +1,7 @@
 """The driver of a fit by Spark, in a process of its own: `python -m trainer.retrieval.factors.spark_job`.
 
 It reads one line of JSON from stdin, fits, and leaves the items' vectors as Parquet, or the error as text. It ends when
-stdin is closed, so when its caller has ended. Its virtual machine ends when this process has ended, for the same reason.
+stdin is closed, so when its caller has ended. Spark's virtual machine ends with this process for the same reason.
 """
 
 import json
