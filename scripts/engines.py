@@ -98,7 +98,7 @@ def _install(name: str, target: Path) -> None:
 
 
 def java() -> Path:
-    """Return the home of a Java for Spark: that of JAVA_HOME or the PATH, or one that is fetched. Raises: EngineError."""
+    """Return the home of a Java for Spark: of JAVA_HOME, of the PATH, or one that is fetched. Raises: EngineError."""
     found = shutil.which("java")
     for home in (os.environ.get("JAVA_HOME"), found and Path(found).resolve().parents[1]):
         if home and _runs_spark(Path(home)):
@@ -106,7 +106,7 @@ def java() -> Path:
     target = folder() / JAVA_PACKAGE
     if not target.is_dir():
         _unpack_java(target)
-    home = next(target.glob("usr/lib/jvm/*/bin/java"), target / "java").parents[1]
+    home = next((file.parents[1] for file in target.glob("usr/lib/jvm/*/bin/java")), target)
     if not _runs_spark(home):
         raise EngineError(f"java: {home} does not run. Delete {target}, install Java {JAVA} or newer, then: {_AGAIN}")
     return home

@@ -1,4 +1,4 @@
-"""The settings of iALS on Spark, what is checked before a fit, and what is passed to Spark; tests/engines runs Spark."""
+"""The settings of iALS on Spark, the checks before a fit, and what is passed to Spark; tests/engines runs Spark."""
 
 import os
 import socket
@@ -82,7 +82,9 @@ def test_a_wrong_setting_is_explained(values, message):
 
 def test_explain_has_the_settings_and_the_tuner_does_not_search_them():
     text = explain("retrieval.params.ials")
-    assert all(f"{name}:" in text for name in ("spark", "master", "memory", "blocks", "folder", "start_seconds", "conf"))
+    assert all(
+        f"{name}:" in text for name in ("spark", "master", "memory", "blocks", "folder", "start_seconds", "conf")
+    )
     assert set(space.resolve(LOCAL, {})) == {"factors", "regularization", "alpha", "iterations"}
 
 
