@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,10 +24,14 @@ def main() -> int:
     threading.Thread(target=_end_with_caller, daemon=True).start()
     try:
         fit(Path(request["folder"]), request["als"], request["spark"], request["local"])
+        return 0
     except Exception as error:
+        # Before the end of the virtual machine, which holds the message.
         Path(request["folder"], FAILURE).write_text(described(error), encoding="utf-8")
-        raise
-    return 0
+        traceback.print_exc()
+        return 1
+    finally:
+        _end_machine()
 
 
 def fit(folder: Path, als: dict[str, Any], spark: dict[str, Any], local: bool) -> None:
@@ -37,39 +42,32 @@ def fit(folder: Path, als: dict[str, Any], spark: dict[str, Any], local: bool) -
       spark: `trainer.retrieval.factors.settings.Spark` as JSON.
       local: whether the master is this machine.
     """
-    from pyspark import SparkConf, SparkContext
+    from pyspark import SparkConf
     from pyspark.ml.recommendation import ALS
     from pyspark.sql import SparkSession
 
     blocks = spark["blocks"]
     conf = SparkConf().setAll(list(properties(folder, spark, local).items()))
+    session = SparkSession.builder.config(conf=conf).getOrCreate()
     try:
-        session = SparkSession.builder.config(conf=conf).getOrCreate()
-        try:
-            context = session.sparkContext
-            context.setLogLevel("WARN")
-            context.setCheckpointDir(folder.joinpath("checkpoints").as_uri())  # or the plan grows with each iteration
-            if not local:
-                _wait_for_executor(context, spark)
-            estimator = ALS(
-                implicitPrefs=True,
-                userCol=USER,
-                itemCol=ITEM,
-                ratingCol=COUNT,
-                numUserBlocks=blocks,
-                numItemBlocks=blocks,
-                **als,
-            )
-            fitted = estimator.fit(session.read.parquet(folder.joinpath(PAIRS).as_uri()))
-            fitted.itemFactors.write.parquet(folder.joinpath(FACTORS).as_uri())
-        finally:
-            session.stop()
+        context = session.sparkContext
+        context.setLogLevel("WARN")
+        context.setCheckpointDir(folder.joinpath("checkpoints").as_uri())  # or the plan grows with each iteration
+        if not local:
+            _wait_for_executor(context, spark)
+        estimator = ALS(
+            implicitPrefs=True,
+            userCol=USER,
+            itemCol=ITEM,
+            ratingCol=COUNT,
+            numUserBlocks=blocks,
+            numItemBlocks=blocks,
+            **als,
+        )
+        fitted = estimator.fit(session.read.parquet(folder.joinpath(PAIRS).as_uri()))
+        fitted.itemFactors.write.parquet(folder.joinpath(FACTORS).as_uri())
     finally:
-        gateway = SparkContext._gateway
-        if gateway is not None:
-            gateway.shutdown()
-            gateway.proc.stdin.close()
-            gateway.proc.wait()
+        session.stop()
 
 
 def properties(folder: Path, spark: dict[str, Any], local: bool) -> dict[str, str]:
@@ -116,6 +114,17 @@ def described(error: BaseException) -> str:
         text = java.toString()
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("at ")]
     return " ".join(lines)[:_MOST_CHARACTERS].rstrip(". ")
+
+
+def _end_machine() -> None:
+    """End Spark's virtual machine, and wait for its end."""
+    from pyspark import SparkContext
+
+    gateway = SparkContext._gateway
+    if gateway is not None:
+        gateway.shutdown()
+        gateway.proc.stdin.close()
+        gateway.proc.wait()
 
 
 def _end_with_caller() -> NoReturn:
