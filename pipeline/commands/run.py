@@ -152,6 +152,7 @@ def _run(
     from pipeline.runners import local, retention, workers
     from pipeline.runners.progress import Progress
 
+    paths.check_machine(config)
     beam, database = paths.beam_arguments(config), paths.metadata_database(config)
     database.check()
     releases = open_store(paths.releases_folder(config))

@@ -153,6 +153,7 @@ def _search(
     from pipeline.report import tuning_summary
     from pipeline.runners import local
 
+    paths.check_machine(config)
     beam, database = paths.beam_arguments(config), paths.metadata_database(config)
     database.check()
     progress = tuning_summary.TrialLines(console)

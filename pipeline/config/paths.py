@@ -12,6 +12,7 @@ from core.storage import uris
 from pipeline import datasets
 from pipeline.config import Config
 from pipeline.lineage.database import Database, Server, SQLite
+from trainer.steps import REGISTRIES
 
 if TYPE_CHECKING:
     from pipeline.sources.tables import Listing
@@ -67,6 +68,13 @@ def log_folder(config: Config) -> Path:
 def releases_folder(config: Config) -> str | Path:
     """Return the folder of the releases; the URI, if one is configured."""
     return config.release.folder if uris.is_uri(config.release.folder) else run_folder(config) / config.release.folder
+
+
+def check_machine(config: Config) -> None:
+    """Check that this machine has the programs and servers that fits of the models start. Raises: UsageError."""
+    for step, registry in REGISTRIES.items():
+        chosen = getattr(config, step)
+        registry.check_machine(chosen.model, chosen.params)
 
 
 def beam_arguments(config: Config) -> list[str]:

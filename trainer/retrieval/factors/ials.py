@@ -1,9 +1,11 @@
-"""Implicit matrix factorisation by alternating least squares, fitted by `implicit`.
+"""Implicit matrix factorisation by alternating least squares, fitted by `implicit` or by Spark.
 
 Source: Hu, Koren & Volinsky, "Collaborative filtering for implicit feedback datasets", ICDM 2008. With r_ui the number
 of events of user u with item i, p_ui = 1 where r_ui > 0 and c_ui = 1 + α r_ui, the fit minimises (eq. 3)
 
     Σ_{u,i} c_ui (p_ui − x_u · y_i)² + λ (Σ ‖x_u‖² + Σ ‖y_i‖²)
+
+Spark's ALS weights the penalty (`trainer.retrieval.factors.spark`), so the items' vectors of both differ.
 
 The vector of a query minimises this loss for the history of the query, with the items' vectors fixed (eq. 4). So users
 without events in the data have a vector too, and a new event changes the vector as soon as it is in the history.
@@ -17,6 +19,7 @@ import tensorflow as tf
 
 from core import progress
 from trainer.retrieval.contract import RetrievalData
+from trainer.retrieval.factors import spark
 from trainer.retrieval.factors.model import FactorModel
 from trainer.retrieval.factors.settings import IALSSettings
 from trainer.retrieval.interactions import user_item_counts
@@ -79,7 +82,10 @@ def fit(settings: IALSSettings, data: RetrievalData, seed: int) -> IALSModel:
     """Fit the factors in single precision; the result does not depend on the number of threads."""
     counts = user_item_counts(data.users, data.items, data.n_items)
     penalty = settings.regularization * len(data.items) / counts.shape[0]
-    factors = item_factors(confidence(counts, settings.alpha), settings, penalty, seed)
+    if settings.spark is None:
+        factors = item_factors(confidence(counts, settings.alpha), settings, penalty, seed)
+    else:
+        factors = spark.item_factors(counts, settings, settings.spark, seed)
     return IALSModel(data, settings, factors, data.counts(), settings.alpha, penalty)
 
 
