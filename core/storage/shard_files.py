@@ -1,7 +1,7 @@
 """Single files at a place, for steps that run on another machine: read and written as local files.
 
-A file at a local path is used itself. One at `s3://…` or `gs://…` is downloaded before it is read and uploaded after it was
-written, with the credentials and the endpoint in the environment of the process.
+A file at a local path is used itself. One at `s3://…` or `gs://…` is downloaded before it is read, and uploaded when it
+is complete, with the credentials and the endpoint in the environment of the process.
 """
 
 import contextlib

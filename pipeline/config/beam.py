@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -241,18 +241,19 @@ class Beam(Settings):
         several = ("--direct_running_mode=multi_processing", f"--direct_num_workers={self.processes}")
         return [*LOCAL, *several]
 
-    def check(self, folder: Path) -> None:
+    def check(self, folder: Path, run_folder: Path) -> None:
         """Check what the engine needs before the first node runs, since Beam would wait for it without an end.
 
         Args:
           folder: the folder of the configuration file.
+          run_folder: the local folder that the nodes of a run on this machine read and write.
         Raises:
           UsageError: Prism is no program, a server does not answer, or the workers could not reach the run folder.
         """
         if self.runner == "dataflow":
             raise UsageError(
-                "beam.runner: should be another one than dataflow: a run on this machine reads and writes local "
-                "folders, which the machines of Dataflow do not see. Use `local` with several `processes`"
+                f"beam.runner: should not be dataflow here: its workers cannot read the local folder {run_folder}. "
+                "Compile the pipeline, `twostep compile CONFIG --to vertex`, or use `local` with several `processes`"
             )
         if self.runner == "prism" and self.prism is not None:
             program = folder / Path(self.prism.location).expanduser()
@@ -266,6 +267,11 @@ class Beam(Settings):
             address = getattr(options, key, None)
             if address is not None:
                 _check_answers(f"beam.{self.runner}.{key}", address, what)
+
+
+def is_distributed(arguments: Sequence[str]) -> bool:
+    """Return whether arguments of Beam name an engine whose workers may be on other machines; not without any."""
+    return bool(arguments) and LOCAL[0] not in arguments
 
 
 def _check_answers(key: str, address: str, what: str) -> None:

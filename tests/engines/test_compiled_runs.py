@@ -5,11 +5,7 @@ The tasks are processes that run the command of their container; the object serv
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
-import gzip
-import hashlib
 import json
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +13,9 @@ from typing import Any
 import pytest
 import shop as example
 from object_servers import BUCKET
-from tensorflow.core.example import example_pb2
+from same_outputs import digests
 
-from core.files import folder_digests, sha256
+from core.files import sha256
 from core.release.store import open_store
 from core.storage.storage import open_storage
 
@@ -30,7 +26,6 @@ SAME = {
 }  # fmt: skip
 # The outputs with a graph of TensorFlow, whose functions are numbered by process; the other files are the same.
 GRAPHS = {"Transform": "transform_graph", "RetrievalTrainer": "model", "RankingTrainer": "model"}
-OF_GRAPHS = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb")
 
 
 @dataclass(frozen=True)
@@ -41,27 +36,6 @@ class Done:
     releases: str
     answer: dict[str, Any]
     json: dict[str, Any]
-
-
-def examples(records: bytes) -> Iterator[bytes]:
-    """Yield the Examples of a TFRecord file with their features in order: in the file, their order is not defined."""
-    place = 0
-    while place < len(records):
-        [length] = struct.unpack_from("<Q", records, place)
-        record = records[place + 12 : place + 12 + length]
-        yield example_pb2.Example.FromString(record).SerializeToString(deterministic=True)
-        place += 12 + length + 4
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """Return path → digest of the content of the files below a folder, without those of graphs."""
-    found = {}
-    for name, digest in folder_digests(folder).items():
-        if name.endswith(".gz"):
-            digest = hashlib.sha256(b"".join(examples(gzip.decompress((folder / name).read_bytes())))).hexdigest()
-        if not name.endswith(OF_GRAPHS):
-            found[name] = digest
-    return found
 
 
 def recommended(releases: str) -> dict[str, Any]:
