@@ -128,6 +128,36 @@ def test_a_frozen_schema_travels_in_the_specification(root, compiled, tmp_path):
     assert str(tmp_path) not in json.dumps(spec)
 
 
+DATAFLOW = {"project": "p", "region": "europe-west4", "temp_location": "gs://b/tmp", "image": "eu.gcr.io/p/beam:1"}
+
+
+@pytest.mark.parametrize(
+    ("runner", "options", "argument"),
+    [
+        ("prism", {"location": "/usr/local/bin/prism", "workers": "pool:50000"}, "--environment_config=pool:50000"),
+        ("flink", {"master": "flink:8081", "image": "i"}, "--flink_master=flink:8081"),
+        ("spark", {"job_server": "spark:8099", "image": "i"}, "--job_endpoint=spark:8099"),
+        ("dataflow", DATAFLOW, "--temp_location=gs://b/tmp"),
+    ],
+)
+def test_the_nodes_that_read_and_join_tables_run_on_the_engine_and_all_others_in_their_container(
+    compiled, runner, options, argument
+):
+    spec = compiled("vertex", beam={"runner": runner, runner: options})
+    tables = ("Interaction", "User", "Item")
+    on_engine = {"EventJoiner", *(f"{table}{kind}" for table in tables for kind in ("Gen", "StatisticsGen"))}
+    local = ["--runner=FnApiRunner", "--sdk_container_image=none"]
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        label = spec["components"][task["componentRef"]["name"]]["executorLabel"]
+        words = spec["deploymentSpec"]["executors"][label]["container"]["args"]
+        beam = words[words.index("--json_serialized_inputs_spec_args") + 2 :]
+        if name in on_engine:
+            assert beam[0] == f"--runner={runner.title()}Runner", name
+            assert argument in beam
+        else:
+            assert beam == local, name
+
+
 def test_without_a_place_it_says_what_to_set(compiled):
     with pytest.raises(UsageError, match=r"cluster\.root: .* such as s3://bucket/golden"):
         compiled("kubeflow", cluster={})

@@ -23,7 +23,7 @@ from typing import Any
 from core import node_ids
 from core.errors import TwostepError
 from core.printable import as_error
-from pipeline.config.beam import is_distributed
+from pipeline.config.beam import check_arguments, is_distributed
 from pipeline.lineage import graph
 from pipeline.runners.compiled import executor_input, task_lineage
 from pipeline.runners.compiled.parameters import NODE
@@ -68,6 +68,7 @@ def _run(arguments: argparse.Namespace, beam: list[str]) -> None:
         staging.begin()
         run = executor_input.mend(given, inputs_spec, staging.local)
         parameters = given["inputs"]["parameterValues"]
+        check_arguments(beam)
         output_file = Path(temporary, "output", "executor_output.json")
         given["outputs"]["outputFile"] = str(output_file)
         try:
