@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 import yaml
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
 from core.errors import UsageError
 from pipeline import config
 from pipeline.runners.compiled import specification
+from pipeline.runners.compiled import task as task_module
 from pipeline.runners.compiled.task import main
 
 UPDATE = "TWOSTEP_UPDATE_GOLDEN"
@@ -149,10 +151,10 @@ def test_the_nodes_that_read_and_join_tables_run_on_the_engine_and_all_others_in
     local = ["--runner=FnApiRunner", "--sdk_container_image=none"]
     for name, task in spec["root"]["dag"]["tasks"].items():
         label = spec["components"][task["componentRef"]["name"]]["executorLabel"]
-        words = spec["deploymentSpec"]["executors"][label]["container"]["args"]
-        beam = words[words.index("--json_serialized_inputs_spec_args") + 2 :]
+        container = spec["deploymentSpec"]["executors"][label]["container"]
+        _, beam = task_module._parser().parse_known_args([*container["command"][3:], *container["args"]])
         if name in on_engine:
-            assert beam[0] == f"--runner={runner.title()}Runner", name
+            assert PipelineOptions(beam).view_as(StandardOptions).runner == f"{runner.title()}Runner", name
             assert argument in beam
         else:
             assert beam == local, name
