@@ -1,6 +1,7 @@
 """A compiled pipeline, run as Kubeflow on S3 and as Vertex AI on GCS, equals a run on this machine.
 
-The tasks are processes that run the command of their container; the object servers are real.
+The tasks are processes that run the command of their container; the object servers are real. On S3 the steps of Beam
+run on Prism, and read and write the bucket.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 import shop as example
-from object_servers import BUCKET
+from object_servers import BUCKET, engines
 from same_outputs import digests
 
 from core.files import sha256
@@ -46,12 +47,15 @@ def recommended(releases: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """Return a folder with the tables and the configuration of the example `shop`, with a place in a bucket."""
+    """Return a folder with the tables and the configurations of the example `shop`, with a place in a bucket."""
     folder = tmp_path_factory.mktemp("shop")
     example.make(folder)
     # The two-tower, since its weights show whether the same numbers were computed; other models are faster.
     models = {"retrieval": {"candidates": 50}, "ranking": {"model": "dcn"}}
-    example.config(folder, "shop", run_folder="local", cluster={"root": f"s3://{BUCKET}/shop"}, **models)
+    common = {"name": "shop", "run_folder": "local", "cluster": {"root": f"s3://{BUCKET}/shop"}, **models}
+    example.config(folder, "shop", **common)
+    prism = {"location": str(engines().built("prism"))}
+    example.config(folder, "prism", beam={"runner": "prism", "prism": prism}, **common)
     return folder
 
 
@@ -78,10 +82,12 @@ def compiled(request, shop, servers, tmp_path_factory):
             patch.setenv(name, value)
         patch.setenv("TWOSTEP_CACHE", str(tmp_path_factory.mktemp("cache")))
         open_storage(f"{store}/data").upload(shop / "data", "")
-        example.printed("compile", shop / "shop.yaml", "--to", "kubeflow", "--output", shop / "spec.yaml")
+        file = shop / {"kubeflow": "prism.yaml", "vertex": "shop.yaml"}[request.param]
+        printed = example.printed("compile", file, "--to", "kubeflow", "--output", shop / "spec.yaml")
+        assert ("beam.runner prism: InteractionGen, InteractionStatisticsGen, " in printed) == (scheme == "s3")
         told = json.loads(
             example.printed(
-                "run", shop / "shop.yaml", "--compiled", shop / "spec.yaml", "--as", request.param, "--store", store,
+                "run", file, "--compiled", shop / "spec.yaml", "--as", request.param, "--store", store,
                 "--parameter", f"data={store}/data", "--json",
             )
         )  # fmt: skip
