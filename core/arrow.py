@@ -5,6 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from core import names
+from core.storage import shard_files
 
 STRINGS = pa.list_(pa.string())
 
@@ -16,15 +17,19 @@ def event_types(has_rating: bool) -> dict[str, pa.DataType]:
 
 
 def read_arrow(path: str | Path) -> pa.Table:
-    """Return the table of an Arrow file, mapped into memory."""
-    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    """Return the table of an Arrow file at a path or a URI, mapped into memory."""
+    with shard_files.reading(path) as file:
+        return pa.ipc.open_file(pa.memory_map(str(file))).read_all()
 
 
 def write_arrow(table: pa.Table, path: str | Path, compression: str | None = None) -> None:
-    """Write a table to an Arrow file and create its folder. A file without compression is read without a copy."""
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    """Write a table to an Arrow file at a path or a URI. A file without compression is read without a copy."""
     options = pa.ipc.IpcWriteOptions(compression=compression)
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema, options=options) as writer:
+    with (
+        shard_files.writing(path) as partial,
+        pa.OSFile(str(partial), "wb") as file,
+        pa.ipc.new_file(file, table.schema, options=options) as writer,
+    ):
         writer.write_table(table)
 
 

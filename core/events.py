@@ -11,6 +11,7 @@ import pyarrow as pa
 from core import names
 from core.arrow import read_arrow, write_arrow
 from core.errors import DataError
+from core.storage import shard_files, uris
 
 
 def write_events(events: pa.Table, uri: str | Path, split: str, part: str) -> None:
@@ -26,7 +27,8 @@ def write_events(events: pa.Table, uri: str | Path, split: str, part: str) -> No
         column.dictionary_encode() if column.type == pa.string() else column
         for column in events.combine_chunks().itercolumns()
     ]
-    write_arrow(pa.table(columns, names=events.column_names), _folder(uri, split) / f"{part}.arrow", "lz4")
+    file = uris.joined(_folder(uri, split), f"{part}.arrow")
+    write_arrow(pa.table(columns, names=events.column_names), file, "lz4")
 
 
 def read_events(uri: str | Path, split: str, types: dict[str, pa.DataType]) -> pa.Table:
@@ -39,9 +41,9 @@ def read_events(uri: str | Path, split: str, types: dict[str, pa.DataType]) -> p
     Raises:
       DataError: the split has no files.
     """
-    files = sorted(_folder(uri, split).glob("*.arrow"))
+    files = shard_files.listed(_folder(uri, split), "*.arrow")
     if not files:
-        raise DataError(str(_folder(uri, split)), "the folder", "has no files of events", "Run EventJoiner again")
+        raise DataError(_folder(uri, split), "the folder", "has no files of events", "Run EventJoiner again")
     tables = []
     for table in map(read_arrow, files):
         columns = [
@@ -52,6 +54,6 @@ def read_events(uri: str | Path, split: str, types: dict[str, pa.DataType]) -> p
     return pa.concat_tables(tables)
 
 
-def _folder(uri: str | Path, split: str) -> Path:
+def _folder(uri: str | Path, split: str) -> str:
     """Return the folder of the files of a split."""
-    return Path(uri) / names.EVENTS_FOLDER / split
+    return uris.joined(uri, names.EVENTS_FOLDER, split)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from core.errors import DataError
+from core.storage import shard_files
 
 _SLICE = 1 << 14  # rows encoded at once, which bounds memory
 _GZIP_LEVEL = 1  # half the time of the default level, for a quarter more bytes
@@ -29,16 +30,11 @@ def files(uri: str, split: str) -> list[str]:
     Raises:
       DataError: there are none.
     """
-    import core.tf  # noqa: F401
-
-    import tensorflow as tf
-
     folder = split_folder(uri, split)
-    every = tf.io.gfile.glob(os.path.join(folder, "*"))
-    visible = [file for file in every if not os.path.basename(file).startswith(".")]
-    if not visible:
+    found = shard_files.listed(folder)
+    if not found:
         raise DataError(folder, "the folder", "has no files of Examples", "Run the component that writes them again")
-    return sorted(visible)
+    return found
 
 
 def write_examples(table: pa.Table | Iterable[pa.Table], path: str | os.PathLike) -> int:
@@ -48,7 +44,7 @@ def write_examples(table: pa.Table | Iterable[pa.Table], path: str | os.PathLike
 
     Args:
       table: columns of strings, bytes, integers or floats, or of lists of these.
-      path: the file; its folder is created.
+      path: the path or URI of the file; its folder is created.
 
     Returns:
       The number of rows.
@@ -61,22 +57,13 @@ def write_examples(table: pa.Table | Iterable[pa.Table], path: str | os.PathLike
     import tensorflow as tf
     from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
 
-    path = os.fspath(path)
-    folder, name = os.path.split(path)
-    tf.io.gfile.makedirs(folder)
-    partial = os.path.join(folder, f".{name}.{os.getpid()}.partial")
     options = tf.io.TFRecordOptions(compression_type="GZIP", compression_level=_GZIP_LEVEL)
     encoder, rows = RecordBatchToExamplesEncoder(), 0
-    try:
-        with tf.io.TFRecordWriter(partial, options) as writer:
-            for batch in _slices([table] if isinstance(table, pa.Table) else table):
-                for record in encoder.encode(batch):
-                    writer.write(record)
-                rows += batch.num_rows
-        tf.io.gfile.rename(partial, path, overwrite=True)
-    finally:
-        if tf.io.gfile.exists(partial):
-            tf.io.gfile.remove(partial)
+    with shard_files.writing(os.fspath(path)) as partial, tf.io.TFRecordWriter(str(partial), options) as writer:
+        for batch in _slices([table] if isinstance(table, pa.Table) else table):
+            for record in encoder.encode(batch):
+                writer.write(record)
+            rows += batch.num_rows
     return rows
 
 
@@ -115,7 +102,7 @@ def read_encoded(paths: list[str], rows: int, types: dict[str, pa.DataType] | No
     """Yield batches of `rows` rows of some files, each column a list of int64, float32 or binary.
 
     Args:
-      paths: files of Examples.
+      paths: the paths or URIs of files of Examples.
       rows: the number of rows of a batch.
       types: the columns to read, as in `read_examples`; None for those that a batch has.
 
@@ -132,19 +119,20 @@ def read_encoded(paths: list[str], rows: int, types: dict[str, pa.DataType] | No
     features = [schema_pb2.Feature(name=name, type=kinds[_kind(type_)]) for name, type_ in (types or {}).items()]
     schema = None if types is None else schema_pb2.Schema(feature=features).SerializeToString()
     decoder = ExamplesToRecordBatchDecoder(schema)
-    records = tf.data.TFRecordDataset(paths, compression_type="GZIP", buffer_size=1 << 20).batch(rows).prefetch(2)
-    serialized = records.as_numpy_iterator()
-    while True:
-        try:
-            encoded = next(serialized, None)
-            if encoded is None:
-                return
-            decoded = decoder.DecodeBatch(encoded.tolist())
-        except (RuntimeError, tf.errors.OpError) as error:
-            folder = os.path.dirname(paths[0])
-            todo = "Check the requested types" if types else "Run the component that writes them again"
-            raise DataError(folder, "its Examples", f"cannot be decoded: {error}", todo) from error
-        yield decoded
+    with shard_files.reading_all(paths) as local:
+        records = tf.data.TFRecordDataset(local, compression_type="GZIP", buffer_size=1 << 20).batch(rows).prefetch(2)
+        serialized = records.as_numpy_iterator()
+        while True:
+            try:
+                encoded = next(serialized, None)
+                if encoded is None:
+                    return
+                decoded = decoder.DecodeBatch(encoded.tolist())
+            except (RuntimeError, tf.errors.OpError) as error:
+                folder = os.path.dirname(paths[0])
+                todo = "Check the requested types" if types else "Run the component that writes them again"
+                raise DataError(folder, "its Examples", f"cannot be decoded: {error}", todo) from error
+            yield decoded
 
 
 def _kind(type_: pa.DataType) -> str:

@@ -1,16 +1,16 @@
 """The check of the anomalies of a table, which stop a run."""
 
-from pathlib import Path
-
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from core import names
 from core.errors import DataError
+from core.storage import shard_files, uris
 
 
 def read_anomalies(uri: str) -> anomalies_pb2.Anomalies:
     """Return the anomalies that ExampleValidator found in a table."""
-    return anomalies_pb2.Anomalies.FromString((Path(uri) / f"Split-{names.ALL}" / "SchemaDiff.pb").read_bytes())
+    with shard_files.reading(uris.joined(uri, f"Split-{names.ALL}", "SchemaDiff.pb")) as file:
+        return anomalies_pb2.Anomalies.FromString(file.read_bytes())
 
 
 def refuse_anomalies(table: str, anomalies: anomalies_pb2.Anomalies) -> None:

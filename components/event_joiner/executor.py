@@ -3,11 +3,9 @@
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import json
-from pathlib import Path
 
 import apache_beam as beam
 import pyarrow as pa
-import tensorflow as tf
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.util import examples_utils
@@ -21,7 +19,8 @@ from components.table_example_gen.spec import check_dropped, dropped_text
 from core import examples, names, progress
 from core.arrow import event_types, pack, read_arrow, unpack, write_arrow
 from core.events import write_events
-from core.files import read_json, write_json
+from core.storage import shard_files
+from core.storage.uris import joined as place_of
 from transform.arrow_types import feature_types
 from transform.features import Features
 
@@ -40,8 +39,10 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         for table in tables:
             uri = artifact_utils.get_single_uri(input_dict[f"{table}_anomalies"])
             refuse_anomalies(table, read_anomalies(uri))
-        path = Path(artifact_utils.get_single_uri(input_dict[f"{names.INTERACTIONS}_schema"])) / SCHEMA_FILE
-        schema = text_format.Parse(path.read_text(), schema_pb2.Schema())
+        with shard_files.reading(
+            place_of(artifact_utils.get_single_uri(input_dict[f"{names.INTERACTIONS}_schema"]), SCHEMA_FILE)
+        ) as file:
+            schema = text_format.Parse(file.read_text(), schema_pb2.Schema())
         types = table_types(settings, has_rating=any(each.name == names.RATING for each in schema.feature))
 
         output = artifact_utils.get_single_instance(output_dict["examples"])
@@ -51,17 +52,17 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         )
         files = {table: examples.files(uris[table], names.ALL) for table in (names.INTERACTIONS, names.USERS)}
         spec = _spec(settings, files[names.INTERACTIONS], types)
-        size = sum(tf.io.gfile.stat(path).length for paths in files.values() for path in paths)
+        size = sum(shard_files.size(path) for paths in files.values() for path in paths)
         count = shards.shards_of(rows, COMPRESSION * size)
-        self._join(spec, settings.history_length, files, uris[names.ITEMS], types, count, Path(output.uri))
+        self._join(spec, settings.history_length, files, uris[names.ITEMS], types, count, output.uri)
 
-        report = _merge_reports(Path(output.uri)) | {"begins": _begins(spec, files[names.INTERACTIONS])}
+        report = _merge_reports(output.uri) | {"begins": _begins(spec, files[names.INTERACTIONS])}
         dropped = report["dropped"]
         joined_rows = sum(sum(report[group].values()) for group in ("rows", "dropped", "left_out"))
         check_dropped(names.INTERACTIONS, dropped, joined_rows, settings.max_dropped)
         splits.check_none_empty(report["rows"], spec.method)
-        _write_catalogue(uris[names.ITEMS], types[names.ITEMS], Path(output.uri))
-        write_json(Path(output.uri) / names.REPORT_FILE, report)
+        _write_catalogue(uris[names.ITEMS], types[names.ITEMS], output.uri)
+        shard_files.write_json(place_of(output.uri, names.REPORT_FILE), report)
         line = ", ".join(f"{split} {count:,}" for split, count in report["rows"].items()) + " events"
         progress.report(f"{line}, dropped {dropped_text(dropped, joined_rows)}" if dropped else line)
         output.split_names = artifact_utils.encode_split_names([*splits.SPLITS, names.CATALOGUE])
@@ -76,7 +77,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "Spread" >> beam.Reshuffle()
                 | "ByUserShard" >> beam.FlatMap(_by_user_shard, types=types, count=count)
                 | "Together" >> beam.GroupByKey()
-                | "Join" >> beam.ParDo(_JoinShard(spec, history_length, items_uri, types, count, str(output)))
+                | "Join" >> beam.ParDo(_JoinShard(spec, history_length, items_uri, types, count, output))
             )
 
 
@@ -111,22 +112,22 @@ class _JoinShard(beam.DoFn):
             tables[table] = pa.concat_tables([pa.schema(self.types[table].items()).empty_table(), *streams])
         users = shards.compact(_distinct(tables[names.USERS]))
         joined = join.join(tables[names.INTERACTIONS], users, self.items, self.spec)
-        output, part = Path(self.output), f"{shard:05d}-of-{self.count:05d}"
+        output, part = self.output, f"{shard:05d}-of-{self.count:05d}"
         of_events = [names.TIMESTAMP, names.RATING, *self.types[names.USERS]]
         for index, name in enumerate(splits.SPLITS):
-            path = examples.shard_path(self.output, name, shard, self.count)
+            path = examples.shard_path(output, name, shard, self.count)
             examples.write_examples(joined.tables(joined.split == index), path)
             write_events(joined.table(joined.split == index, of_events), output, name, part)
         states = join.user_states(joined, self.history_length)
-        write_arrow(states, output / names.USERS_FOLDER / f"{part}.arrow")
-        write_arrow(join.event_counts(joined, joined.known), output / f"counts-{part}.arrow")
+        write_arrow(states, place_of(output, names.USERS_FOLDER, f"{part}.arrow"))
+        write_arrow(join.event_counts(joined, joined.known), place_of(output, f"counts-{part}.arrow"))
         rows = {name: int((joined.split == index).sum()) for index, name in enumerate(splits.SPLITS)}
         left_out = int((joined.split == splits.LEFT_OUT).sum())
         if left_out:
             events = joined.table(joined.split == splits.LEFT_OUT, [names.TIMESTAMP])
-            write_arrow(events, output / names.LEFT_OUT_FOLDER / f"{part}.arrow")
+            write_arrow(events, place_of(output, names.LEFT_OUT_FOLDER, f"{part}.arrow"))
         report = {"rows": rows, "dropped": joined.dropped, "left_out": {"same_second": left_out} if left_out else {}}
-        write_json(output / f"shard-{part}.json", report)
+        shard_files.write_json(place_of(output, f"shard-{part}.json"), report)
         yield shard
 
 
@@ -194,20 +195,20 @@ def _write_catalogue(uri, types, output):
     These numbers are summed over the files `counts-*.arrow` of the shards, which are then deleted.
     """
     items = examples.read_examples(uri, names.ALL, types)
-    examples.write_examples(items, examples.shard_path(str(output), names.CATALOGUE, 0, 1))
-    parts = sorted(output.glob("counts-*.arrow"))
+    examples.write_examples(items, examples.shard_path(output, names.CATALOGUE, 0, 1))
+    parts = shard_files.listed(output, "counts-*.arrow")
     counts = join.counts_of(items[names.ITEM_ID], pa.concat_tables([read_arrow(part) for part in parts]))
-    write_arrow(items.append_column(names.EVENT_COUNT, counts), output / names.CATALOGUE_FILE)
-    for part in parts:
-        part.unlink()
+    write_arrow(items.append_column(names.EVENT_COUNT, counts), place_of(output, names.CATALOGUE_FILE))
+    shard_files.delete(parts)
 
 
 def _merge_reports(output):
     """Return the sum of the reports of all shards, and delete the files of these reports."""
     report: dict[str, dict[str, int]] = {"rows": {}, "dropped": {}, "left_out": {}}
-    for path in sorted(output.glob("shard-*.json")):
-        for group, counts in read_json(path).items():
+    parts = shard_files.listed(output, "shard-*.json")
+    for path in parts:
+        for group, counts in shard_files.read_json(path).items():
             for key, count in counts.items():
                 report[group][key] = report[group].get(key, 0) + count
-        path.unlink()
+    shard_files.delete(parts)
     return report

@@ -11,6 +11,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 
 from core import examples, names
+from core.storage import shard_files
 
 
 class Executor(base_beam_executor.BaseBeamExecutor):
@@ -29,10 +30,16 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "Spread" >> beam.Reshuffle()
                 | "Read" >> beam.FlatMap(_batches, rows=options.desired_batch_size)
                 | "Statistics" >> tfdv.GenerateStatistics(options)
-                | "Write" >> tfdv.WriteStatisticsToBinaryFile(file)
+                | "Write" >> beam.Map(_write, file)
             )
 
 
 def _batches(path, rows):
     """Yield the rows of a file as record batches, each feature a list."""
     return examples.read_encoded([path], rows)
+
+
+def _write(statistics, file):
+    """Write statistics as TFDV does, whose writer needs a file system of Beam for the URI."""
+    with shard_files.writing(file) as partial:
+        partial.write_bytes(statistics.SerializePartialToString())

@@ -8,7 +8,6 @@ import core.tf  # noqa: F401
 
 import functools
 import json
-import os
 import time
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -19,7 +18,6 @@ from tfx import types
 from tfx.components.example_gen import driver, utils, write_split
 from tfx.components.util import examples_utils
 from tfx.dsl.components.base import base_beam_executor
-from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
@@ -30,7 +28,8 @@ from components.table_example_gen.spec import Problem, TableSpec, as_error, drop
 from components.table_example_gen.table import FileCheck, Plan, check_file, clean_tables, make_plan
 from core import names, progress
 from core.arrow import pack, unpack
-from core.examples import shard_path, split_folder, write_examples
+from core.examples import shard_path, write_examples
+from core.storage import shard_files, uris
 
 # Keys of the custom configuration.
 SPEC, CODE, SPANS, SPAN, ORIGINS = "spec", "code", "spans", "span", "origins"
@@ -70,10 +69,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         self._log_startup(input_dict, output_dict, exec_properties)
         examples = artifact_utils.get_single_instance(output_dict[standard_component_specs.EXAMPLES_KEY])
         source, spec = source_of(exec_properties), _spec(exec_properties)
-        report_path = os.path.join(examples.uri, names.REPORT_FILE)
+        report_path = uris.joined(examples.uri, names.REPORT_FILE)
         self._run(source, spec, examples.uri, report_path)
-        with fileio.open(report_path) as file:
-            report = json.loads(file.read())
+        report = shard_files.read_json(report_path)
         if report["problems"]:
             raise as_error([Problem(*problem) for problem in report["problems"]])
         examples.split_names = artifact_utils.encode_split_names([names.ALL])
@@ -89,7 +87,6 @@ class Executor(base_beam_executor.BaseBeamExecutor):
     def _run(self, source: TableSource, spec: TableSpec, uri: str, report_path: str) -> None:
         """Run one Beam pipeline: check each file and the keys of each shard, plan the table, write each file."""
         paths = source.files()
-        fileio.makedirs(split_folder(uri, names.ALL))
         now = int(time.time())
         shards = {path: shard_path(uri, names.ALL, shard, len(paths)) for shard, path in enumerate(paths)}
         find = functools.partial(keys.repeats_of, spec=spec)
@@ -153,8 +150,8 @@ def _write_report(plan: Plan, path: str, source: TableSource) -> None:
         "spans": list(source.spans),
         "problems": [[source.named(part) for part in problem] for problem in plan.problems],
     }
-    with fileio.open(path, "w") as file:
-        file.write(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    with shard_files.writing(path) as file:
+        file.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _write_shard(path: str, plan: Plan, spec: TableSpec, now: int, shards: dict[str, str]) -> None:

@@ -14,6 +14,7 @@ import pyarrow.parquet
 
 from components.table_example_gen.sources import looks_like, require_file
 from core.errors import DataError
+from core.storage import shard_files
 
 _BLOCK = 1 << 23  # bytes of CSV parsed at once, and so the maximum length of a record
 _ROWS = 1 << 16  # rows of Parquet read at once
@@ -23,10 +24,14 @@ class TableFile(ABC):
     """One file of a table.
 
     Rows are numbered from 0, including rows that cannot be read.
+
+    Args:
+      path: the path or URI, which names the file in errors.
+      local: the file to read.
     """
 
-    def __init__(self, path: str):
-        self.path = path
+    def __init__(self, path: str, local: Path):
+        self.path, self.local = path, local
         self.columns: list[str] = []
 
     @abstractmethod
@@ -49,18 +54,26 @@ class TableFile(ABC):
         return DataError(self.path, place, found, todo)
 
 
-def open_file(path: str, separator: str) -> TableFile:
-    """Open a file in the format of its extension.
+@contextlib.contextmanager
+def opened(path: str, separator: str) -> Iterator[TableFile]:
+    """Yield a file at a path or a URI, in the format of its extension.
 
     Raises:
       DataError: the file is missing, empty, damaged, or has an unknown extension.
+      StorageError: the object of a URI cannot be read.
     """
+    with shard_files.reading(path) as local:
+        yield _open(path, local, separator)
+
+
+def _open(path: str, local: Path, separator: str) -> TableFile:
+    """Return the file `local`, which errors name `path`. Raises: DataError."""
     kind = {".csv": CsvFile, ".tsv": CsvFile, ".txt": CsvFile, ".parquet": ParquetFile}.get(Path(path).suffix)
     if kind is None:
         known = ".csv, .tsv, .txt or .parquet"
         raise DataError(path, "its name", f"ends in {Path(path).suffix!r}", f"Use a file that ends in {known}")
-    require_file(path)
-    found = looks_like(path)
+    require_file(local, path)
+    found = looks_like(local)
     if kind is ParquetFile and found not in ("Parquet", None):
         found = "text, such as CSV" if found == "text" else found
         raise DataError(
@@ -69,7 +82,7 @@ def open_file(path: str, separator: str) -> TableFile:
     if kind is CsvFile and found not in ("text", None):
         todo = f"Unpack it or give it the matching extension, or {_EXPORT}"
         raise DataError(path, "the file", f"looks like {found}, not CSV", todo)
-    return CsvFile(path, separator) if kind is CsvFile else ParquetFile(path)
+    return CsvFile(path, local, separator) if kind is CsvFile else ParquetFile(path, local)
 
 
 _EXPORT = "export the table again"
@@ -78,10 +91,10 @@ _EXPORT = "export the table again"
 class ParquetFile(TableFile):
     """A Parquet file, read row group by row group."""
 
-    def __init__(self, path: str):
-        super().__init__(path)
+    def __init__(self, path: str, local: Path):
+        super().__init__(path, local)
         with self._explained():
-            self._file = pa.parquet.ParquetFile(path)
+            self._file = pa.parquet.ParquetFile(local)
         self.columns = list(self._file.schema_arrow.names)
 
     def batches(self, columns: list[str]) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
@@ -113,8 +126,8 @@ class ParquetFile(TableFile):
 class CsvFile(TableFile):
     """A CSV file, read in blocks. Fields are read as bytes, since an invalid value would otherwise stop the reading."""
 
-    def __init__(self, path: str, separator: str):
-        super().__init__(path)
+    def __init__(self, path: str, local: Path, separator: str):
+        super().__init__(path, local)
         self.separator = separator
         self.first_line = ""
         self._malformed: dict[int, int] = {}  # row -> its number of fields
@@ -147,7 +160,7 @@ class CsvFile(TableFile):
 
         try:
             return pa.csv.open_csv(
-                self.path,
+                self.local,
                 pa.csv.ReadOptions(use_threads=False, block_size=_BLOCK),
                 pa.csv.ParseOptions(delimiter=self.separator, newlines_in_values=True, invalid_row_handler=skip),
                 pa.csv.ConvertOptions(
@@ -188,7 +201,7 @@ class CsvFile(TableFile):
     def _check_whole(self) -> None:
         """Raise DataError for UTF-16, and for an unclosed quote, which makes the rest of the file a single field."""
         quotes = 0
-        with open(self.path, "rb") as file:
+        with open(self.local, "rb") as file:
             head = file.read(4)
             if head.startswith((b"\xff\xfe", b"\xfe\xff")):
                 raise self.error("the file", "is UTF-16 text", "Save it as UTF-8")
@@ -216,7 +229,7 @@ class CsvFile(TableFile):
         Args:
           end: a last line that is appended to the file, so that an unclosed quote can be recognised; empty for none.
         """
-        with open(self.path, encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
+        with open(self.local, encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
             lines = _Lines(itertools.chain(file, ["\n", end] if end else []))
             reader = csv.reader(lines, delimiter=self.separator)
             begin = 1

@@ -1,6 +1,5 @@
 """The search for duplicate keys in the files of a table, shard by shard, so that memory holds one shard at a time."""
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -9,15 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from components.table_example_gen.files import open_file
+from components.table_example_gen.files import opened
 from components.table_example_gen.sources import require_file
 from components.table_example_gen.spec import Problem, TableSpec, shortened
 from core import names
 from core.errors import DataError
+from core.storage import shard_files, uris
 
 ROW, FILE = "row", "file"  # the columns with the position of a key
 KEYS_A_SHARD = 4_000_000
-_BYTES_A_ROW = 8  # the assumed minimum size of a CSV row, which bounds the number of rows before they are counted
+_BYTES_A_ROW = 8  # the assumed minimum size of a row, which bounds the number of rows before they are counted
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def problems(repeats: Repeats, spec: TableSpec) -> list[Problem]:
 
 
 def _problem(file: str, repeat: Repeat, count: int, spec: TableSpec) -> Problem:
-    [place] = open_file(file, spec.separator).places([repeat.row])
-    [first] = open_file(repeat.first_file, spec.separator).places([repeat.first_row])
+    place = _place(file, repeat.row, spec)
+    first = _place(repeat.first_file, repeat.first_row, spec)
     first = first if repeat.first_file == file else f"{first} of {repeat.first_file}"
     key = ", ".join(f"{name} {shortened(value)}" for name, value in repeat.key.items())
     more = f" ({count:,} such rows)" if count > 1 else ""
@@ -133,6 +133,13 @@ def _problem(file: str, repeat: Repeat, count: int, spec: TableSpec) -> Problem:
     return Problem(
         file, place, f"{key} already occurs in {first}{more}", f"Keep one row per key, or set `{policy}: drop`"
     )
+
+
+def _place(path: str, row: int, spec: TableSpec) -> str:
+    """Return the position of a row of a file as text."""
+    with opened(path, spec.separator) as file:
+        [place] = file.places([row])
+    return place
 
 
 def _repeat(keys: pa.Table, at: int, spec: TableSpec) -> Repeat:
@@ -150,9 +157,14 @@ def _file(keys: pa.Table, at: int) -> str:
 
 
 def _most_rows(path: str) -> int:
-    """Return an upper bound of the number of rows of a file; 0 for one that cannot be read: `check_file` reports it."""
+    """Return an upper bound of the number of rows of a file; 0 for one that cannot be read: `check_file` reports it.
+
+    An object is not downloaded for it: its number of rows is estimated from its size in every format.
+    """
+    if uris.is_uri(path):
+        return shard_files.size(path) // _BYTES_A_ROW
     try:
         require_file(path)
-        return pq.read_metadata(path).num_rows if path.endswith(".parquet") else os.path.getsize(path) // _BYTES_A_ROW
+        return pq.read_metadata(path).num_rows if path.endswith(".parquet") else shard_files.size(path) // _BYTES_A_ROW
     except (DataError, pa.ArrowException, OSError):
         return 0

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from core import files
 from core.errors import DataError
+from core.storage import uris
+from core.storage.storage import open_storage
 
 # The first bytes of other formats. Each has a byte that is not a letter, since a CSV file may begin with any letters.
 _MAGIC = {
@@ -35,8 +37,8 @@ class TableSource:
     """The files of a table.
 
     Args:
-      base: the folder that the patterns are relative to.
-      patterns: globs below `base`, one per selected span; a single one if the path marks no span.
+      base: the folder or URI that the patterns are relative to.
+      patterns: globs below `base`, one per selected span; a single one if the path marks no span. Below a URI, keys.
       spans: the selected spans as in the file names, oldest first.
       span: the number of the newest span, as TFX counts spans; 0 if the path marks none.
       origins: where the file of each pattern was copied from, such as a URI; empty if the files are no copies. Each
@@ -59,7 +61,7 @@ class TableSource:
     def named(self, text: str) -> str:
         """Return a text with the origins of the files in place of their paths."""
         for pattern, origin in zip(self.patterns, self.origins, strict=bool(self.origins)):
-            for path in matching(self.base, pattern):
+            for path in self._matching(pattern):
                 text = text.replace(path, origin)
         return text
 
@@ -71,12 +73,15 @@ class TableSource:
         """
         matched = []
         for pattern in self.patterns:
-            paths = matching(self.base, pattern)
-            if not paths:
+            paths = self._matching(pattern)
+            if not paths or (uris.is_uri(self.base) and not open_storage(self.base).exists(pattern)):
                 todo = "Put the table there, or correct its `path` or `data.root` in the configuration"
                 raise DataError(self.base, "the folder", f"no file matches {pattern!r}", todo)
             matched += paths
         return sorted(set(matched))
+
+    def _matching(self, pattern: str) -> list[str]:
+        return [uris.joined(self.base, pattern)] if uris.is_uri(self.base) else matching(self.base, pattern)
 
 
 def matching(base: str | Path, pattern: str) -> list[str]:
@@ -94,14 +99,18 @@ def matching(base: str | Path, pattern: str) -> list[str]:
     )
 
 
-def require_file(path: str) -> None:
-    """Check that `path` is a regular file with content. It is opened only then, since opening a FIFO would block.
+def require_file(file: str | Path, path: str | None = None) -> None:
+    """Check that `file` is a regular file with content. It is opened only then, since opening a FIFO would block.
 
+    Args:
+      file: the file.
+      path: the path or URI that names it in errors; that of the file by default.
     Raises:
       DataError: it is not a regular file with content.
     """
+    path = path or str(file)
     try:
-        status = os.stat(path)
+        status = os.stat(file)
     except OSError as error:
         todo = "Check the path and its permissions"
         raise DataError(path, "the file", f"cannot be opened: {error.strerror}", todo) from None
@@ -113,7 +122,7 @@ def require_file(path: str) -> None:
     if status.st_size == 0:
         raise DataError(path, "the file", "is empty (0 bytes)", "Deliver it again, or remove it")
     try:
-        with open(path, "rb"):
+        with open(file, "rb"):
             pass
     except OSError as error:
         todo = "Check its permissions"
@@ -135,7 +144,7 @@ def folder_todo(path: str) -> str:
     return f"If it holds the part files of the table, as Spark writes them, let the table's `path` end in `{pattern}`"
 
 
-def looks_like(path: str) -> str | None:
+def looks_like(path: str | Path) -> str | None:
     """Return the format of a file by its first bytes; `text` for text, None for an unknown format."""
     with open(path, "rb") as file:
         head = file.read(512)

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.table_example_gen import conversion, keys
-from components.table_example_gen.files import TableFile, open_file
+from components.table_example_gen.files import TableFile, opened
 from components.table_example_gen.header import find_columns, unknown_columns
 from components.table_example_gen.spec import Problem, TableSpec, dropped_problem, shortened
 from core import files, names
@@ -81,21 +81,19 @@ def check_file(path: str, spec: TableSpec, now: int) -> Generator[pa.Table, None
     """
     valued: set[str] = set()
     try:
-        file = open_file(path, spec.separator)
-        present, ignored, problems = find_columns(file, spec)
-        if problems:
-            return FileCheck(path, problems, ignored=ignored)
-        tally = _Tally(file, spec)
-        for rows, table, faults in _scan(file, spec, present, now):
-            good = pa.array(~tally.add(rows, faults))
-            table = table.filter(good)
-            valued |= {name for name in present if table[name].null_count < table.num_rows}
-            yield keys.key_table(table, rows[good.to_numpy(zero_copy_only=False)], path, spec)
-        tally.add_malformed()
-        problems = tally.problems()
-        return FileCheck(
-            path, problems, files.sha256(path), file.rows(), tally.dropped, ignored, present, sorted(valued)
-        )
+        with opened(path, spec.separator) as file:
+            present, ignored, problems = find_columns(file, spec)
+            if problems:
+                return FileCheck(path, problems, ignored=ignored)
+            tally = _Tally(file, spec)
+            for rows, table, faults in _scan(file, spec, present, now):
+                good = pa.array(~tally.add(rows, faults))
+                table = table.filter(good)
+                valued |= {name for name in present if table[name].null_count < table.num_rows}
+                yield keys.key_table(table, rows[good.to_numpy(zero_copy_only=False)], path, spec)
+            tally.add_malformed()
+            problems, digest = tally.problems(), files.sha256(file.local)
+            return FileCheck(path, problems, digest, file.rows(), tally.dropped, ignored, present, sorted(valued))
     except DataError as error:
         return FileCheck(path, [Problem(error.file, error.place, error.found, error.todo)])
 
@@ -145,13 +143,13 @@ def clean_tables(path: str, spec: TableSpec, now: int, repeats: np.ndarray) -> I
       now: as for `check_file`.
       repeats: the duplicate rows of the file, which are left out.
     """
-    file = open_file(path, spec.separator)
-    present, _, _ = find_columns(file, spec)
-    for rows, table, faults in _scan(file, spec, present, now):
-        good = ~is_in(rows, repeats)
-        for _, fault, _ in faults:
-            good &= ~fault.bad
-        yield table.filter(pa.array(good))
+    with opened(path, spec.separator) as file:
+        present, _, _ = find_columns(file, spec)
+        for rows, table, faults in _scan(file, spec, present, now):
+            good = ~is_in(rows, repeats)
+            for _, fault, _ in faults:
+                good &= ~fault.bad
+            yield table.filter(pa.array(good))
 
 
 def _report(checks: list[FileCheck], repeats: dict[str, np.ndarray], spec: TableSpec) -> dict[str, Any]:

@@ -45,5 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     with files.replacing(output) as partial:
         partial.write_text(specification_file.write(spec, keys.platform(loaded, spec)), encoding="utf-8")
     tasks, parameters = spec["root"]["dag"]["tasks"], spec["root"]["inputDefinitions"]["parameters"]
+    if loaded.beam.runner != "local":
+        on_engine = specification.nodes_on_engine(loaded)
+        print(f"beam.runner {loaded.beam.runner}: {', '.join(on_engine)}; all other nodes run in their container")
     print(f"{printable(output)}: {len(tasks)} tasks; parameters {', '.join(sorted(parameters))}")
     return 0

@@ -84,6 +84,11 @@ def run(
     target = arguments.as_ or execution.target_of(spec)
     folder = paths.run_folder(config) / "compiled"
     stand_in = folder / "store"
+    if arguments.store is None and target == "kubeflow" and execution.uses_engine(spec):
+        raise UsageError(
+            "--store: is missing; workers of Beam read and write the bucket of this specification, which no folder can "
+            "stand for. Name one, such as --store s3://bucket/shop"
+        )
     if arguments.store is not None:
         bucket = Bucket(arguments.store.rstrip("/"), arguments.store.rstrip("/"))
     else:

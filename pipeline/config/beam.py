@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -22,6 +22,7 @@ LOCAL = ("--runner=FnApiRunner", "--sdk_container_image=none")
 _SECONDS = 10  # for a server to accept a connection
 # What Beam's entry point of a worker imports first: it selects Keras 2.
 _FIRST_IMPORT = "core.tf"
+_PRISM = "prism_location"
 
 
 _HOST = r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)"
@@ -53,7 +54,7 @@ class Prism(Settings):
         )
         return [
             "--runner=PrismRunner",
-            f"--prism_location={folder / Path(self.location).expanduser()}",
+            f"--{_PRISM}={folder / Path(self.location).expanduser()}",
             *environment,
             "--sdk_container_image=none",
         ]
@@ -241,31 +242,46 @@ class Beam(Settings):
         several = ("--direct_running_mode=multi_processing", f"--direct_num_workers={self.processes}")
         return [*LOCAL, *several]
 
-    def check(self, folder: Path) -> None:
-        """Check what the engine needs before the first node runs, since Beam would wait for it without an end.
+    def check(self, folder: Path, run_folder: Path) -> None:
+        """Check that the engine can run the nodes of a run on this machine, before the first of them runs.
 
         Args:
           folder: the folder of the configuration file.
+          run_folder: the local folder that the nodes read and write.
         Raises:
-          UsageError: Prism is no program, a server does not answer, or the workers could not reach the run folder.
+          UsageError: the workers could not reach the run folder; or as `check_arguments`.
         """
         if self.runner == "dataflow":
             raise UsageError(
-                "beam.runner: should be another one than dataflow: a run on this machine reads and writes local "
-                "folders, which the machines of Dataflow do not see. Use `local` with several `processes`"
+                f"beam.runner: should not be dataflow here: its workers cannot read the local folder {run_folder}. "
+                "Compile the pipeline, `twostep compile CONFIG --to vertex`, or use `local` with several `processes`"
             )
-        if self.runner == "prism" and self.prism is not None:
-            program = folder / Path(self.prism.location).expanduser()
-            if not (program.is_file() and os.access(program, os.X_OK)):
-                raise UsageError(
-                    f"beam.prism.location: {program} is not a program. Build Prism with `go install "
-                    "github.com/apache/beam/sdks/v2/go/cmd/prism@VERSION`, with the version of apache-beam"
-                )
-        options = None if self.runner == "local" else getattr(self, self.runner)
-        for key, what in (("job_server", "the job server"), ("workers", "`python -m pipeline.runners.beam_workers`")):
-            address = getattr(options, key, None)
-            if address is not None:
-                _check_answers(f"beam.{self.runner}.{key}", address, what)
+        check_arguments(self.arguments(folder))
+
+
+def is_distributed(arguments: Sequence[str]) -> bool:
+    """Return whether arguments of Beam name an engine whose workers may be on other machines; not without any."""
+    return bool(arguments) and LOCAL[0] not in arguments
+
+
+def check_arguments(arguments: Sequence[str]) -> None:
+    """Check what the engine of these arguments of Beam needs, since Beam would wait for it without an end.
+
+    Raises:
+      UsageError: Prism is no program, or a server does not answer.
+    """
+    given = dict(each.removeprefix("--").split("=", 1) for each in arguments if "=" in each)
+    if _PRISM in given and not (Path(given[_PRISM]).is_file() and os.access(given[_PRISM], os.X_OK)):
+        raise UsageError(
+            f"beam.prism.location: {given[_PRISM]} is not a program. Build Prism with `go install "
+            "github.com/apache/beam/sdks/v2/go/cmd/prism@VERSION`, with the version of apache-beam"
+        )
+    section = "beam." + given.get("runner", "").removesuffix("Runner").lower()
+    if "job_endpoint" in given:
+        _check_answers(f"{section}.job_server", given["job_endpoint"], "the job server")
+    if given.get("environment_type") == "EXTERNAL":
+        pool = "`python -m pipeline.runners.beam_workers`"
+        _check_answers(f"{section}.workers", given["environment_config"], pool)
 
 
 def _check_answers(key: str, address: str, what: str) -> None:

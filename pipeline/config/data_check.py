@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.table_example_gen import keys
-from components.table_example_gen.files import open_file
+from components.table_example_gen.files import opened
 from components.table_example_gen.sources import TableSource
 from components.table_example_gen.spec import Problem, TableSpec, dropped_problem, shortened
 from components.table_example_gen.table import Plan, check_table
@@ -129,7 +129,8 @@ def _check_known(events: _Read, users: _Read, items: _Read, drop: bool) -> None:
 def _unknown(rows: pa.Table, spec: TableSpec, keyed: str, key: str, missing: np.ndarray) -> Problem:
     at, count = int(missing.argmax()), int(missing.sum())
     file = rows[keys.FILE][at].as_py()
-    [place] = open_file(file, spec.separator).places([rows[keys.ROW][at].as_py()])
+    with opened(file, spec.separator) as read:
+        [place] = read.places([rows[keys.ROW][at].as_py()])
     more = f" ({count:,} such rows)" if count > 1 else ""
     return Problem(
         file,

@@ -80,7 +80,7 @@ def check_machine(config: Config) -> None:
 def beam_arguments(config: Config) -> list[str]:
     """Return the arguments with which Beam runs a node. Raises: UsageError if the engine is not there."""
     folder = config.folder or Path()
-    config.beam.check(folder)
+    config.beam.check(folder, run_folder(config))
     return config.beam.arguments(folder)
 
 

@@ -51,7 +51,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _from_beam(text: str) -> TwostepError | None:
     """Return the TwostepError in a message of Beam, which contains a worker's traceback as text; None without one."""
-    pattern = r"(?:^|RuntimeError: )core\.errors\.(\w+): (.*?)(?: \[while running |\n\n|\Z)"
+    pattern = r"(?:^|RuntimeError: )core\.(?:storage\.)?errors\.(\w+): (.*?)(?: \[while running |\n\n|\Z)"
     matches = re.findall(pattern, text, flags=re.MULTILINE | re.DOTALL)
     if not matches:
         return None

@@ -4,7 +4,7 @@ import hashlib
 import itertools
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -105,13 +105,8 @@ def fetch(chosen: Chosen, root: Path | None = None) -> TableSource:
         storage = open_storage(chosen.place)
         with cache.partial() as folder:
             storage.download("", folder / "new", {key: Expected(each.size) for key, each in lacking.items()})
-            now = {each.key: each.tag for each in _listed(storage, chosen.path)}
+            check_unchanged(chosen, lacking)
             for key, each in lacking.items():
-                if now.get(key) != each.tag:
-                    raise errors.ObjectChangedError(
-                        f"{uris.joined(chosen.place, key)}: should stay the same while it is read; found that it was "
-                        "replaced or deleted meanwhile. Run again when its writer has finished"
-                    )
                 kept[key] = cache.keep(key, each.tag, uris.confined(folder / "new", key))
     for each in chosen.objects:
         if each.key not in kept:
@@ -121,6 +116,23 @@ def fetch(chosen: Chosen, root: Path | None = None) -> TableSource:
             kept[each.key] = file
     names = {kept[each.key]: uris.joined(chosen.place, each.key) for each in chosen.objects}
     return cache.source(names, chosen.spans, chosen.span, chosen.patterns)
+
+
+def in_place(chosen: Chosen) -> TableSource:
+    """Return the objects of a table as they are in the bucket, without a copy on this machine."""
+    keys = tuple(each.key for each in chosen.objects) or (chosen.path,)
+    return TableSource(chosen.place, keys, chosen.spans, chosen.span)
+
+
+def check_unchanged(chosen: Chosen, keys: Collection[str] | None = None) -> None:
+    """Check that objects of a table, by default all, are still those that were chosen. Raises: ObjectChangedError."""
+    now = {each.key: each.tag for each in _listed(open_storage(chosen.place), chosen.path)}
+    for each in chosen.objects:
+        if (keys is None or each.key in keys) and now.get(each.key) != each.tag:
+            raise errors.ObjectChangedError(
+                f"{uris.joined(chosen.place, each.key)}: should stay the same while it is read; found that it was "
+                "replaced or deleted meanwhile. Run again when its writer has finished"
+            )
 
 
 def _listed(storage: Storage, path: str) -> list[Stored]:

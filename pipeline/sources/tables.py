@@ -3,12 +3,14 @@
 A location is the path of files below the folder or URI of the tables, or the settings of another source.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.table_example_gen.sources import TableSource, matching
 from core.storage import uris
+from core.storage.storage import open_storage
 from pipeline.config import spans
 from pipeline.config.data import Location, Spans
 from pipeline.sources import objects, reading
@@ -100,3 +102,42 @@ def fetched(
         {table: each for table, each in locations.items() if not isinstance(each, str) and table in wanted}, cache
     )
     return {table: found[table] for table in locations if table in wanted}
+
+
+@contextmanager
+def shared(
+    table: str, locations: Mapping[str, Location], selected: Spans, root: str | Path, place: str, cache: Path
+) -> Iterator[TableSource]:
+    """Yield the files of a table as URIs, which machines read that have no folder in common with this one.
+
+    Objects in a bucket are read where they are; other files are copied to `place` for the block.
+
+    Args:
+      table: the table.
+      locations, selected, root, cache: as for `fetched`.
+      place: a URI without objects.
+    Raises:
+      UsageError, TwostepError: as `fetched`.
+      ObjectChangedError: an object was replaced or deleted during the block.
+    """
+    location = locations[table]
+    if uris.is_uri(root) and isinstance(location, str):
+        paths = {name: each for name, each in locations.items() if isinstance(each, str)}
+        chosen = objects.choose(str(root), paths, selected)[table]
+        yield objects.in_place(chosen)
+        objects.check_unchanged(chosen)
+        return
+    source = fetched(locations, selected, root, [table], cache)[table]
+    storage, copied = open_storage(place), dict[str, str]()
+    for pattern, origin in zip(source.patterns, source.origins or [None] * len(source.patterns), strict=True):
+        for file in matching(source.base, pattern):
+            name = f"{len(copied):05d}/{Path(file).name}"
+            storage.upload(Path(file), name)
+            copied[name] = origin or file
+    if not copied:
+        yield source  # its reader reports that no file matches
+        return
+    try:
+        yield TableSource(place, tuple(copied), source.spans, source.span, tuple(copied.values()))
+    finally:
+        storage.delete(copied)

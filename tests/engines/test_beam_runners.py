@@ -4,20 +4,18 @@ import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import re
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import beam_pool
 import pyarrow as pa
 import pytest
 import shop
-import tensorflow_data_validation as tfdv
 import tensorflow_model_analysis as tfma
 from google.protobuf import text_format
 from object_servers import engines
+from same_outputs import check_statistics
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from core import examples
@@ -55,18 +53,8 @@ def prism() -> Path:
 @pytest.fixture(scope="module")
 def pool() -> Iterator[str]:
     """Return the address of a running pool of workers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "pipeline.runners.beam_workers", "--port", str(port)]
-    process = subprocess.Popen(command, cwd=shop.ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        assert "listening" in process.stdout.readline()
-        yield f"localhost:{port}"
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+    with beam_pool.running(shop.ROOT) as address:
+        yield address
 
 
 def test_prism_with_the_steps_in_the_process_of_the_node(folder, local, prism):
@@ -160,23 +148,6 @@ def rows(file: Path) -> list[str]:
 def columns(file: Path) -> dict[str, bytes]:
     schema = text_format.Parse(file.read_text(), schema_pb2.Schema())
     return {feature.name: feature.SerializeToString(deterministic=True) for feature in schema.feature}
-
-
-def check_statistics(one: Path, other: Path) -> None:
-    """Check that statistics are equal but for the order of the features and the last digits of means."""
-    ours, theirs = (
-        {each.path.step[0]: each for each in tfdv.load_stats_binary(str(file)).datasets[0].features}
-        for file in (one, other)
-    )
-    assert ours.keys() == theirs.keys()
-    for name, feature in ours.items():
-        for key in ("mean", "std_dev"):
-            found = getattr(theirs[name].num_stats, key)
-            assert getattr(feature.num_stats, key) == pytest.approx(found, rel=1e-9)
-        for statistics in (feature, theirs[name]):
-            statistics.num_stats.ClearField("mean")
-            statistics.num_stats.ClearField("std_dev")
-        assert feature.SerializeToString(deterministic=True) == theirs[name].SerializeToString(deterministic=True)
 
 
 def check_evaluation(one: Path, other: Path) -> None:

@@ -1,32 +1,29 @@
 """A compiled pipeline, run as Kubeflow on S3 and as Vertex AI on GCS, equals a run on this machine.
 
-The tasks are processes that run the command of their container; the object servers are real.
+The tasks are processes that run the command of their container; the object servers are real. On S3 the steps of Beam
+run on Prism, and read and write the bucket.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
-import gzip
-import hashlib
 import io
 import itertools
 import json
 import random
 import shutil
-import struct
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import shop as example
-from object_servers import BUCKET
+from object_servers import BUCKET, engines
 from rich.console import Console
-from tensorflow.core.example import example_pb2
+from same_outputs import digests
 
 from core.errors import ReleaseError, TwostepError
-from core.files import folder_digests, sha256
+from core.files import sha256
 from core.release import signing
 from core.release.store import open_store
 from core.storage.storage import open_storage
@@ -42,7 +39,6 @@ SAME = {
 }  # fmt: skip
 # The outputs with a graph of TensorFlow, whose functions are numbered by process; the other files are the same.
 GRAPHS = {"Transform": "transform_graph", "RetrievalTrainer": "model", "RankingTrainer": "model"}
-OF_GRAPHS = ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb")
 
 
 @dataclass(frozen=True)
@@ -62,27 +58,6 @@ class Done:
         return f"{self.store}/pipeline/shop/{self.json['run']}"
 
 
-def examples(records: bytes) -> Iterator[bytes]:
-    """Yield the Examples of a TFRecord file with their features in order: in the file, their order is not defined."""
-    place = 0
-    while place < len(records):
-        [length] = struct.unpack_from("<Q", records, place)
-        record = records[place + 12 : place + 12 + length]
-        yield example_pb2.Example.FromString(record).SerializeToString(deterministic=True)
-        place += 12 + length + 4
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """Return path → digest of the content of the files below a folder, without those of graphs."""
-    found = {}
-    for name, digest in folder_digests(folder).items():
-        if name.endswith(".gz"):
-            digest = hashlib.sha256(b"".join(examples(gzip.decompress((folder / name).read_bytes())))).hexdigest()
-        if not name.endswith(OF_GRAPHS):
-            found[name] = digest
-    return found
-
-
 def stored_digests(uri: str, folder: Path) -> dict[str, str]:
     """Return the digests of an output in a bucket."""
     open_storage(uri).download("", folder / "output")
@@ -97,7 +72,7 @@ def recommended(releases: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """Return a folder with the tables and the configuration of the example `shop`, with a place in a bucket."""
+    """Return a folder with the tables and the configurations of the example `shop`, with a place in a bucket."""
     folder = tmp_path_factory.mktemp("shop")
     example.make(folder)
     purchases = folder / "data" / "purchases.csv"
@@ -111,6 +86,12 @@ def shop(tmp_path_factory):
     changes["release"] = {"signing_key": f"keys/{private.name}", "trusted_keys": [f"keys/{public.name}"]}
     changes["cluster"] = {"root": f"s3://{BUCKET}/shop", "keys": {"secret": "shop-keys"}}
     example.config(folder, "shop", run_folder="local", **changes)
+    prism = {"location": str(engines().built("prism"))}
+    example.config(
+        folder,
+        "prism",
+        **changes | {"name": "shop", "run_folder": "local", "beam": {"runner": "prism", "prism": prism}},
+    )
     return folder
 
 
@@ -137,11 +118,13 @@ def compiled(request, shop, local, servers, tmp_path_factory):
             patch.setenv(name, value)
         patch.setenv("TWOSTEP_CACHE", str(tmp_path_factory.mktemp("cache")))
         open_storage(f"{store}/data").upload(shop / "data", "")
-        example.printed("compile", shop / "shop.yaml", "--to", "kubeflow", "--output", shop / "spec.yaml")
+        file = shop / {"kubeflow": "prism.yaml", "vertex": "shop.yaml"}[request.param]
+        printed = example.printed("compile", file, "--to", "kubeflow", "--output", shop / "spec.yaml")
+        assert ("beam.runner prism: InteractionGen, InteractionStatisticsGen, " in printed) == (scheme == "s3")
         (shop / "keys" / signing.PRIVATE_FILE).unlink(missing_ok=True)  # not on the machine that submits
         told = json.loads(
             example.printed(
-                "run", shop / "shop.yaml", "--compiled", shop / "spec.yaml", "--as", request.param, "--store", store,
+                "run", file, "--compiled", shop / "spec.yaml", "--as", request.param, "--store", store,
                 "--parameter", f"data={store}/data", "--parameter", f"keys={shop / 'secret'}", "--json",
             )
         )  # fmt: skip

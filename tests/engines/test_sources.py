@@ -200,7 +200,7 @@ def test_a_compiled_task_reads_the_same_source(kind, sources, cache, tmp_path):
         "input_config": json.dumps({"splits": [{"name": "all", "pattern": "users"}]}),
         "custom_config": json.dumps({"custom_config": {"@type": "x", "value": {}}}),
     }
-    Staging(tmp_path / "task", None).stage_parameters(parameters, {"tables": json.dumps({"users": locations})})
+    Staging(tmp_path / "task", None, []).stage_parameters(parameters, {"tables": json.dumps({"users": locations})})
     [pattern] = [each["pattern"] for each in json.loads(parameters["input_config"])["splits"]]
     assert pq.read_table(Path(parameters["input_base"]) / pattern) == tables_of_test()["users"]
     assert Path(parameters["input_base"]).is_relative_to(tmp_path / "task")

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 from google.protobuf import json_format
 from kfp.pipeline_spec import pipeline_spec_pb2
 
@@ -18,6 +19,7 @@ from core.errors import UsageError
 from core.release import signing
 from pipeline import config
 from pipeline.runners.compiled import keys, specification
+from pipeline.runners.compiled import task as task_module
 from pipeline.runners.compiled.task import main
 
 UPDATE = "TWOSTEP_UPDATE_GOLDEN"
@@ -128,6 +130,36 @@ def test_a_frozen_schema_travels_in_the_specification(root, compiled, tmp_path):
     given = spec["root"]["dag"]["tasks"]["UserSchemaGen"]["inputs"]["parameters"]
     assert given["run-schema"]["runtimeValue"]["constant"] == 'feature { name: "users" type: BYTES }'
     assert str(tmp_path) not in json.dumps(spec)
+
+
+DATAFLOW = {"project": "p", "region": "europe-west4", "temp_location": "gs://b/tmp", "image": "eu.gcr.io/p/beam:1"}
+
+
+@pytest.mark.parametrize(
+    ("runner", "options", "argument"),
+    [
+        ("prism", {"location": "/usr/local/bin/prism", "workers": "pool:50000"}, "--environment_config=pool:50000"),
+        ("flink", {"master": "flink:8081", "image": "i"}, "--flink_master=flink:8081"),
+        ("spark", {"job_server": "spark:8099", "image": "i"}, "--job_endpoint=spark:8099"),
+        ("dataflow", DATAFLOW, "--temp_location=gs://b/tmp"),
+    ],
+)
+def test_the_nodes_that_read_and_join_tables_run_on_the_engine_and_all_others_in_their_container(
+    compiled, runner, options, argument
+):
+    spec = compiled("vertex", beam={"runner": runner, runner: options})
+    tables = ("Interaction", "User", "Item")
+    on_engine = {"EventJoiner", *(f"{table}{kind}" for table in tables for kind in ("Gen", "StatisticsGen"))}
+    local = ["--runner=FnApiRunner", "--sdk_container_image=none"]
+    for name, task in spec["root"]["dag"]["tasks"].items():
+        label = spec["components"][task["componentRef"]["name"]]["executorLabel"]
+        container = spec["deploymentSpec"]["executors"][label]["container"]
+        _, beam = task_module._parser().parse_known_args([*container["command"][3:], *container["args"]])
+        if name in on_engine:
+            assert PipelineOptions(beam).view_as(StandardOptions).runner == f"{runner.title()}Runner", name
+            assert argument in beam
+        else:
+            assert beam == local, name
 
 
 def test_without_a_place_it_says_what_to_set(compiled):

@@ -22,7 +22,7 @@ def make(folder: Path) -> None:
     runpy.run_path(str(ROOT / "examples" / "shop" / "make_data.py"))["main"](folder / "data")
 
 
-def config(folder: Path, name: str, **changes: Any) -> Path:
+def config(folder: Path, name: str, /, **changes: Any) -> Path:
     """Write a configuration of the shop with quick models, and return its file."""
     values = yaml.safe_load((ROOT / "examples" / "shop" / "shop.yaml").read_text())
     file = folder / f"{name}.yaml"

@@ -1,6 +1,7 @@
 """The section `beam` of a configuration: its errors, and the options as Beam's own classes read them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from apache_beam.options import pipeline_options
 from configurations import check_refused, load
 
 from core.errors import UsageError
-from pipeline.config import paths
+from pipeline.config import beam, paths
 
 DATAFLOW = "project: my-project, region: europe-west4, temp_location: 'gs://b/tmp', image: 'eu.gcr.io/p/beam:1'"
 
@@ -109,6 +110,28 @@ def test_a_wrong_section_names_the_key(tmp_path, section, message):
 
 
 def test_dataflow_is_refused_before_a_run_that_it_could_not_do(tmp_path):
-    loaded = load(tmp_path, f"beam: {{runner: dataflow, dataflow: {{{DATAFLOW}}}}}")
-    with pytest.raises(UsageError, match=r"beam\.runner: .*dataflow"):
+    loaded = load(tmp_path, f"{{run_folder: runs, beam: {{runner: dataflow, dataflow: {{{DATAFLOW}}}}}}}")
+    folder = re.escape(str(tmp_path / "runs"))
+    with pytest.raises(UsageError, match=rf"beam\.runner: .*cannot read the local folder {folder}.* --to vertex"):
         paths.beam_arguments(loaded)
+
+
+def test_only_engines_of_other_machines_are_distributed(tmp_path):
+    local = load(tmp_path, "beam: {processes: 2}")
+    assert not beam.is_distributed(local.beam.arguments(tmp_path))
+    assert not beam.is_distributed([])
+    for section in ("{runner: prism, prism: {location: p}}", f"{{runner: dataflow, dataflow: {{{DATAFLOW}}}}}"):
+        assert beam.is_distributed(load(tmp_path, f"beam: {section}").beam.arguments(tmp_path))
+
+
+def test_a_server_that_does_not_answer_is_named_by_the_arguments_of_a_task(tmp_path):
+    for section, message in (
+        ("{runner: flink, flink: {job_server: 'localhost:9', image: i}}", "beam.flink.job_server: localhost:9"),
+        ("{runner: prism, prism: {location: p}}", f"beam.prism.location: {tmp_path}/p is not a program"),
+        (
+            "{runner: spark, spark: {master: yarn, environment: external, workers: '[::1]:9'}}",
+            r"beam.spark.workers: \[::1\]:9 does not answer",
+        ),
+    ):
+        with pytest.raises(UsageError, match=message):
+            beam.check_arguments(load(tmp_path, f"beam: {section}").beam.arguments(tmp_path))

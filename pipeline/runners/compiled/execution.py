@@ -2,12 +2,14 @@
 
 import importlib.metadata
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from core.errors import TwostepError, UsageError
+from pipeline.config.beam import is_distributed
 from pipeline.runners.compiled import launcher, rules, specification_file
 from pipeline.runners.compiled.launcher import Artifact, Bucket, Processes, Task
 from pipeline.runners.ordering import side_by_side
@@ -49,6 +51,12 @@ def target_of(spec: Mapping[str, Any]) -> str:
     command = executor["container"]["command"]
     target: str = command[command.index(_TARGET) + 1]
     return target
+
+
+def uses_engine(spec: Mapping[str, Any]) -> bool:
+    """Return whether Beam steps of a task may run on other machines, so that the task reads and writes URIs."""
+    containers = [each["container"] for each in spec["deploymentSpec"]["executors"].values()]
+    return any(is_distributed(re.findall(r"^--runner=.*", "\n".join(each["args"]), re.M)) for each in containers)
 
 
 def default_values(spec: Mapping[str, Any]) -> dict[str, Any]:

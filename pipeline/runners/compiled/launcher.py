@@ -22,6 +22,7 @@ from core.storage import errors
 from core.storage.storage import open_storage
 from pipeline.runners.compiled.executor_input import artifacts, mounted
 from pipeline.runners.compiled.task import MOUNTS
+from pipeline.runners.processes import end_descendants
 
 Artifact = dict[str, Any]  # name, uri, type, metadata
 _INPUT = "{{$}}"
@@ -92,6 +93,7 @@ class Processes:
         with self._lock:
             self._stopped = True
             for process in self._running:
+                end_descendants(process.pid)  # Prism, and workers of Beam
                 process.kill()
 
 

@@ -19,6 +19,7 @@ from core import node_ids
 from core.errors import UsageError
 from core.storage import uris
 from pipeline.config import Config, paths
+from pipeline.config.beam import LOCAL
 from pipeline.config.data import is_dated, location_json
 from pipeline.dag.nodes import Places, nodes
 from pipeline.runners.compiled import keys, rules
@@ -45,6 +46,7 @@ from pipeline.runners.compiled.parameters import (
 Target = Literal["kubeflow", "vertex"]
 TASK_MODULE = "pipeline.runners.compiled.task"
 _INPUT_BASE = "input_base"
+_INPUTS_SPEC = "--json_serialized_inputs_spec_args"  # the last argument of a container before those of Beam
 
 
 def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any]:
@@ -60,11 +62,6 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
         raise UsageError(
             "cluster.root: a compiled pipeline keeps its files in a bucket; set it to a URI such as s3://bucket/"
             + config.name
-        )
-    if config.beam.runner != "local":
-        raise UsageError(
-            f"beam.runner: should be local; found {config.beam.runner}. A task of a compiled pipeline works on "
-            "folders of its container, which other machines do not see. Use `local` with several `processes`"
         )
     if config.training.machines:
         raise UsageError(
@@ -113,6 +110,7 @@ def compile_(config: Config, config_file: Path, target: Target) -> dict[str, Any
     spec["defaultPipelineRoot"] = f"{root}/pipeline"
     for name in spec["root"]["dag"]["tasks"]:
         _add_constant(spec, name, NODE, name)
+    _keep_in_container(spec, config)
     defaults |= _add_tables(spec, config)
     _add_schemas(spec, schemas)
     _add_keys(spec, signing_key, trusted)
@@ -139,6 +137,26 @@ def _check_gpus(config: Config) -> None:
 def _uri(place: str | None) -> str | None:
     """Return a place if it is a URI, which a task can reach; else None."""
     return place if place is not None and uris.is_uri(place) else None
+
+
+def nodes_on_engine(config: Config) -> list[str]:
+    """Return the nodes whose Beam steps run on the configured engine, and which read and write URIs if it is not local.
+
+    RankingEvaluator also uses Beam. It runs it in its container, since TFX and TFMA open the model and the results with
+    TensorFlow's file systems, which know no `s3://`.
+    """
+    of_tables = [of(table) for table in config.data.tables for of in (node_ids.example_gen, node_ids.statistics_gen)]
+    return [*of_tables, node_ids.EVENT_JOINER]
+
+
+def _keep_in_container(spec: dict[str, Any], config: Config) -> None:
+    """Give the nodes that do not run on the configured engine no arguments of it: TFX gives them to all."""
+    if config.beam.runner == "local":
+        return
+    for node in spec["root"]["dag"]["tasks"].keys() - set(nodes_on_engine(config)):
+        component = spec["components"][spec["root"]["dag"]["tasks"][node]["componentRef"]["name"]]
+        arguments = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]["args"]
+        arguments[arguments.index(_INPUTS_SPEC) + 2 :] = LOCAL
 
 
 def _add_tables(spec: dict[str, Any], config: Config) -> dict[str, str]:
@@ -282,5 +300,5 @@ def _declare(spec: dict[str, Any], task: str, name: str, kind: str) -> None:
     definitions = component.setdefault("inputDefinitions", {})
     definitions.setdefault("parameters", {})[name] = {"parameterType": kind}
     container = spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
-    place = container["args"].index("--json_serialized_inputs_spec_args") + 1
+    place = container["args"].index(_INPUTS_SPEC) + 1
     container["args"][place] = json.dumps(definitions, sort_keys=True)

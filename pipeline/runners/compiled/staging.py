@@ -1,8 +1,14 @@
-"""The local folders of a task: what it reads is staged to them, and what it writes is published from them whole."""
+"""The local folders of a task: what it reads is staged to them, and what it writes is published from them whole.
 
+A task whose Beam steps may run on other machines has none: its executor reads and writes the URIs. Its outputs then
+appear file by file. This is safe, since a URI belongs to one execution, and names an artifact only when the task has
+succeeded; what a failed task has written is deleted.
+"""
+
+import contextlib
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +41,13 @@ class Staging:
       temporary: a folder that is deleted after the task.
       mounts: the parent of the folders that Kubeflow's launcher copies artifacts to and from; None where the task has
         to do so itself.
+      outputs: the URIs of the outputs.
+      in_place: whether the executor reads and writes URIs in place of local folders.
     """
 
-    def __init__(self, temporary: Path, mounts: Path | None):
-        self._temporary, self._mounts = temporary, mounts
+    def __init__(self, temporary: Path, mounts: Path | None, outputs: Sequence[str], in_place: bool = False):
+        self._temporary, self._mounts, self._outputs, self._in_place = temporary, mounts, outputs, in_place
+        self._open = contextlib.ExitStack()  # closed when the executor has ended
         self._uris: dict[str, str] = {}  # folder -> the place that it stands for
         self._written: dict[str, Path] = {}  # place -> the folder that is published to it, beside artifacts
 
@@ -51,9 +60,34 @@ class Staging:
         self._uris[str(folder)] = place
         return folder
 
+    def local(self, place: str) -> str:
+        """Return what the executor gets for the URI of an artifact: its folder, or the URI."""
+        return place if self._in_place else str(self.folder(place))
+
+    def begin(self) -> None:
+        """Make the folders of the outputs; delete what an earlier attempt left at their URIs. Raises: StorageError."""
+        if self._in_place:
+            self._delete_outputs()
+        else:
+            for place in self._outputs:
+                self.folder(place).mkdir(parents=True, exist_ok=True)
+
+    def fail(self) -> None:
+        """Delete what the executor has written at the URIs of the outputs; do nothing if they cannot be reached."""
+        with contextlib.suppress(StorageError):
+            self._open.close()
+        if self._in_place:
+            with contextlib.suppress(StorageError):
+                self._delete_outputs()
+
+    def _delete_outputs(self) -> None:
+        for place in self._outputs:
+            storage = open_storage(place)
+            storage.delete([each.key for each in storage.entries()])
+
     def fetch(self, place: str) -> None:
         """Download an input, unless a launcher did. Raises: StorageError."""
-        if self._mounts is None:
+        if self._mounts is None and not self._in_place:
             try:
                 open_storage(place).download("", self.folder(place))
             except errors.ObjectMissingError:  # an output without files, such as that of a Pusher that did not push
@@ -100,13 +134,20 @@ class Staging:
         return list(placed.values())
 
     def _stage_table(self, parameters: dict[str, Any], run: dict[str, Any]) -> None:
-        """Choose the files of the table of a node, fetch those that are not here, and name them in its parameters."""
+        """Choose the files of the table of a node, fetch those that are not here, and name them in its parameters.
+
+        Where URIs are read, files that are no objects are copied beside the output.
+        """
         [(table, locations)] = json.loads(run[TABLES]).items()
         selected = Spans.model_validate_json(run[SPANS]) if SPANS in run else Spans()
         cache = self._temporary / "tables"
         parsed = {name: as_location(each) for name, each in locations.items()}
         base = parameters["input_base"]
-        source = tables.fetched(parsed, selected, base, [table], cache)[table]
+        if self._in_place:
+            beside = f"{self._outputs[0]}/.tables"
+            source = self._open.enter_context(tables.shared(table, parsed, selected, base, beside, cache))
+        else:
+            source = tables.fetched(parsed, selected, base, [table], cache)[table]
         expected = run.get(FINGERPRINT, UNKNOWN)
         if expected != UNKNOWN and tables.fingerprints(parsed, selected, base).get(table) != expected:
             # The cache would return this output for the files of the submission.
@@ -125,10 +166,11 @@ class Staging:
             destination["filesystem"]["base_directory"] = str(folder)
             parameters["push_destination"] = json.dumps(destination)
 
-    def publish(self, places: Iterable[str]) -> None:
-        """Upload what the task has written, unless a launcher does. Raises: StorageError."""
-        if self._mounts is None:
-            for place in places:
+    def publish(self) -> None:
+        """Upload what the task has written, unless a launcher does or it is there. Raises: StorageError."""
+        self._open.close()
+        if self._mounts is None and not self._in_place:
+            for place in self._outputs:
                 open_storage(place).upload(self.folder(place), "")
         for place, folder in self._written.items():
             open_storage(place).upload(folder, "")

@@ -5,7 +5,7 @@
 
 On Kubeflow the launcher has copied the inputs to folders, and uploads the outputs from folders; TWOSTEP_MOUNTS names
 another parent of these folders than `/`. On Vertex AI the task itself downloads the inputs and uploads the outputs. The
-executor sees local folders in both cases.
+executor sees local folders in both cases; but where the Beam arguments name an engine of other machines, it sees URIs.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from typing import Any
 from core import node_ids
 from core.errors import TwostepError
 from core.printable import as_error
+from pipeline.config.beam import check_arguments, is_distributed
 from pipeline.lineage import graph
 from pipeline.runners.compiled import executor_input, task_lineage
 from pipeline.runners.compiled.parameters import NODE
@@ -52,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(arguments: argparse.Namespace, beam: list[str]) -> None:
-    """Run the executor of a task on local folders and write its output. Raises: TwostepError."""
+    """Run the executor of a task and write its output. Raises: TwostepError."""
     given = json.loads(arguments.json_serialized_invocation_args)
     inputs_spec = json.loads(arguments.json_serialized_inputs_spec_args)
     uris = {key: artifact["uri"] for key, artifact in executor_input.artifacts(given, "outputs")}
@@ -61,23 +62,27 @@ def _run(arguments: argparse.Namespace, beam: list[str]) -> None:
     before = copy.deepcopy(given)
     mounts = Path(os.environ.get(MOUNTS, "/")) if arguments.target == "kubeflow" else None
     with tempfile.TemporaryDirectory(prefix="twostep-") as temporary:
-        staging = Staging(Path(temporary), mounts)
+        staging = Staging(Path(temporary), mounts, list(uris.values()), is_distributed(beam))
         for _, artifact in executor_input.artifacts(given, "inputs"):
             staging.fetch(artifact["uri"])
-        for uri in uris.values():
-            staging.folder(uri).mkdir(parents=True, exist_ok=True)
-        run = executor_input.mend(given, inputs_spec, lambda uri: str(staging.folder(uri)))
+        staging.begin()
+        run = executor_input.mend(given, inputs_spec, staging.local)
         parameters = given["inputs"]["parameterValues"]
-        staging.stage_parameters(parameters, run)
-        if run[NODE] == node_ids.RELEASE_PUSHER:
-            parameters[task_lineage.KEY] = json.dumps(graph.to_json(lineage))
+        check_arguments(beam)
         output_file = Path(temporary, "output", "executor_output.json")
         given["outputs"]["outputFile"] = str(output_file)
-        _execute(run[NODE], arguments.executor_class_path, given, executor_input.own_spec(inputs_spec), beam)
-        output = json.loads(output_file.read_text(encoding="utf-8"))
-        mended = executor_input.mended_output(output, uris, staging.remote)
-        task_lineage.add(mended, before, lineage, run[NODE], began)
-        staging.publish(uris.values())
+        try:
+            staging.stage_parameters(parameters, run)
+            if run[NODE] == node_ids.RELEASE_PUSHER:
+                parameters[task_lineage.KEY] = json.dumps(graph.to_json(lineage))
+            _execute(run[NODE], arguments.executor_class_path, given, executor_input.own_spec(inputs_spec), beam)
+            output = json.loads(output_file.read_text(encoding="utf-8"))
+            mended = executor_input.mended_output(output, uris, staging.remote)
+            task_lineage.add(mended, before, lineage, run[NODE], began)
+            staging.publish()
+        except BaseException:
+            staging.fail()
+            raise
         # The output file comes last: a task that is killed before has no output, and is run again.
         staging.write(json.dumps(mended), output_place)
 
