@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,7 +32,6 @@ QUICK = {
         "candidates": 20,
         "params": {
             "models": {
-                "mean": TOWER | {"hard_negatives": 4, "causal_history": False},
                 "gru": TOWER | {"history": "gru"},
                 "ease": {},
             },
@@ -153,9 +153,11 @@ def test_a_machine_that_does_not_answer_is_named(folder, alone):
     assert f"no answer in 0.02 minutes from {address} (--machine 1)" in output
 
 
-def called(folder: Path, config: Path, step: str, **changes: object) -> Call:
+def called(folder: Path, config: Path, step: str, members: dict[str, Any] | None = None, **changes: object) -> Call:
     """Return a call to train a step with the data of the run of `alone`."""
     loaded = configuration.load(config)
+    if members:
+        loaded.retrieval.params["models"] = members
     values = {"retrieval": settings.retrieval_step, "ranking": settings.ranking_step}[step](loaded)
     values = values.model_copy(update={"training": values.training.model_copy(update=changes)})
     node, output = {"retrieval": ("EventJoiner", "examples"), "ranking": ("CandidateGenerator", "candidates")}[step]
@@ -170,7 +172,8 @@ def called(folder: Path, config: Path, step: str, **changes: object) -> Call:
 
 @pytest.mark.parametrize("step", ["retrieval", "ranking"])
 def test_two_devices_of_a_process_fit_the_model_of_one(folder, alone, tmp_path, step):
-    write_json(tmp_path / "call.json", called(folder, alone, step).model_dump())
+    members = {"mean": TOWER | {"hard_negatives": 4, "causal_history": False}, "sasrec": TOWER | {"history": "sasrec"}}
+    write_json(tmp_path / "call.json", called(folder, alone, step, members).model_dump())
     for devices in (1, 2):
         command = [
             sys.executable,
