@@ -1,11 +1,13 @@
 """Networks trained on two machines (two processes on the loopback interface), and on two devices of one process."""
 
+import contextlib
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +66,8 @@ def alone(folder):
 def together(folder: Path, **training: object) -> Path:
     """Return a configuration of two machines; all nodes but the trainers come from the cache of `alone`."""
     addresses = [f"127.0.0.1:{free_port()}" for _ in range(2)]
-    file = shop.config(folder, "shop", training={"machines": addresses, **training}, **QUICK)
-    return file.rename(folder / "together.yaml")
+    changes = QUICK | {"name": "shop", "run_folder": "runs/shop", "training": {"machines": addresses, **training}}
+    return shop.config(folder, "together", **changes)
 
 
 def artifact(folder: Path, node: str, output: str, latest: int = -1) -> Path:
@@ -99,18 +101,26 @@ def until(seen, process: subprocess.Popen) -> None:
         time.sleep(0.05)
 
 
-def stop(process: subprocess.Popen) -> str:
-    """Interrupt `twostep train`, and return what it printed."""
-    process.send_signal(signal.SIGINT)
-    return shop.wait(process, 130)
+@contextlib.contextmanager
+def training_with(config: Path, log: Path) -> Iterator[subprocess.Popen]:
+    """Run `twostep train` as machine 1 during the block, with its output in a file; it ends by SIGINT."""
+    command = [sys.executable, "-m", "pipeline.cli", "train", str(config), "--machine", "1"]
+    with log.open("w") as output:
+        process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(shop.ROOT)}, stdout=output)
+    try:
+        yield process
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 130
+    finally:
+        process.kill()
 
 
 def test_two_machines_fit_the_models_of_one(folder, alone):
     config = together(folder)
     before = {node: artifact(folder, node, "model") for node in ("RetrievalTrainer", "RankingTrainer")}
-    member = shop.start("train", config, "--machine", "1")
-    output = shop.call("run", config)
-    printed = stop(member)
+    with training_with(config, folder / "member.log"):
+        output = shop.call("run", config)
+    printed = (folder / "member.log").read_text()
     assert re.search(r"= Transform +from cache", output)
     assert printed.count("training for the step") == 2
     assert "gru: epoch 2/2" in printed
@@ -124,20 +134,13 @@ def test_two_machines_fit_the_models_of_one(folder, alone):
 def test_a_machine_that_ends_fails_the_node_and_the_run_can_be_made_again(folder, alone):
     config = together(folder)
     log = folder / "member.log"
-    member = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli", "train", str(config), "--machine", "1"],
-        env=os.environ | {"PYTHONPATH": str(shop.ROOT)},
-        stdout=log.open("w"),
-    )
-    run = shop.start("run", config)
     call = artifact(folder, "RetrievalTrainer", "model", 0).parents[1] / "machines" / "call.json"
-    until(call.with_name("1.json").exists, run)
-    [child] = children(member.pid)
-    until(lambda: "epoch 1/2" in log.read_text(), run)
-    os.kill(child, signal.SIGKILL)
-    output = shop.wait(run, 1)
-    member.send_signal(signal.SIGINT)
-    assert member.wait(SECONDS) == 130
+    with training_with(config, log) as member:
+        run = shop.start("run", config)
+        until(lambda: "epoch 1/2" in log.read_text(), run)
+        [child] = children(member.pid)
+        os.kill(child, signal.SIGKILL)
+        output = shop.wait(run, 1)
     assert "training.machines: one of" in output
     assert not call.exists()
 
@@ -172,7 +175,8 @@ def called(folder: Path, config: Path, step: str, members: dict[str, Any] | None
 
 @pytest.mark.parametrize("step", ["retrieval", "ranking"])
 def test_two_devices_of_a_process_fit_the_model_of_one(folder, alone, tmp_path, step):
-    members = {"mean": TOWER | {"hard_negatives": 4, "causal_history": False}, "sasrec": TOWER | {"history": "sasrec"}}
+    mean, sasrec = TOWER | {"hard_negatives": 4, "causal_history": False}, TOWER | {"history": "sasrec"}
+    members = {"mean": mean, "sasrec": sasrec} if step == "retrieval" else None
     write_json(tmp_path / "call.json", called(folder, alone, step, members).model_dump())
     for devices in (1, 2):
         command = [
