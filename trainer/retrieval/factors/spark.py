@@ -8,7 +8,7 @@ and y as in `trainer.retrieval.factors.ials`, Spark minimises
 The weights n_u and n_i are those of Zhou et al., "Large-scale parallel collaborative filtering for the Netflix Prize",
 AAIM 2008 (ALS-WR); Spark cannot leave them out, and `implicit` has none. With R events of P pairs of a user and an
 item, μ = regularization · R / P makes the mean of the penalties μ n_u of the users equal to the λ of `implicit`. The
-vector of a query has the penalty λ in both cases.
+vector of a query has the penalty λ in both cases. The lists differ too, see docs/adr/0032-spark.md.
 
 Another process runs the driver, so that Spark's virtual machine shares nothing with the process that fits other models,
 and ends with it however it ends. The pairs and the vectors pass through Parquet files. Fits of the same pairs with the
