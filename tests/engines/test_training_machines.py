@@ -212,3 +212,25 @@ def code_of_retrieval(config: Path) -> str:
     """Return the digest of the code of RetrievalTrainer, as the run passes it on."""
     step = settings.retrieval_step(configuration.load(config))
     return code_digest("trainer.retrieval.run_fn", *MODELS.modules(step.model, step.params))
+
+
+MASKS = """
+import core.tf
+import tensorflow as tf
+from trainer.layers import Dropout
+
+[processor] = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    layer = Dropout(0.5)
+step = tf.function(lambda: strategy.run(lambda: layer(tf.ones([1000]), training=True)), autograph=False)
+masks = [part.numpy() > 0 for _ in range(2) for part in strategy.experimental_local_results(step())]
+print(sum(bool((one != other).any()) for one in masks for other in masks))
+"""
+
+
+def test_the_masks_of_dropout_differ_among_replicas_and_steps():
+    environment = os.environ | {"PYTHONPATH": str(shop.ROOT)}
+    done = subprocess.run([sys.executable, "-c", MASKS], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == "12", done.stderr  # of 4 masks each differs from 3
