@@ -22,7 +22,9 @@ def runs(twostep, make_recommender):
     """Return node → the run stopped in this node, the releases before the last run, the last run, and the folder."""
     small = make_recommender(60)
     config = small.config(
-        retrieval={"model": "popularity", "params": None}, ranking={"params": {"epochs": 25, "patience": 25}}, evaluation={"rules": []}
+        retrieval={"model": "popularity", "params": None},
+        ranking={"params": {"epochs": 25, "patience": 25}},
+        evaluation={"rules": []},
     )
 
     def in_executor(node):

@@ -14,13 +14,13 @@ class Training(Settings):
         0,
         ge=0,
         le=64,
-        description="The number of GPUs of each machine that train; 0 for the processor. this requires TensorFlow's "
-        "CUDA libraries, `pip install tensorflow[and-cuda]`.",
+        description="The number of GPUs of each machine that train; 0 for the processor. GPUs require the "
+        "CUDA libraries of TensorFlow, `pip install tensorflow[and-cuda]`.",
     )
     machines: tuple[str, ...] = Field(
         (),
         max_length=256,
-        description="The machines that train together, as `host:port`; the first makes the run, and `twostep worker` "
+        description="The machines that train together, as `host:port`; the first makes the run, and `twostep train` "
         "runs on each of the others. Empty for this machine alone.",
     )
     wait_minutes: float = Field(
@@ -33,9 +33,9 @@ class Training(Settings):
         for machine in machines:
             host, _, port = machine.rpartition(":")
             if not host or not port.isdecimal() or not FIRST_PORT <= int(port) <= LAST_PORT:
-                raise ValueError(f"should be `host:port`, such as `10.0.0.1:2222`; found {machine!r}")
+                raise ValueError("should be `host:port`, such as `10.0.0.1:2222`")
         if len(set(machines)) < len(machines):
-            raise ValueError(f"should name each machine once; found {list(machines)}")
+            raise ValueError("should name each machine once")
         return machines
 
     @model_validator(mode="after")
