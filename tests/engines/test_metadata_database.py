@@ -129,7 +129,7 @@ def register_types(messages: list[bytes], barrier: Any) -> None:
     for message in messages:
         connection = mlmd.ConnectionConfig.FromString(message)
         store = store_of(connection)
-        barrier.wait(60)
+        barrier.wait(240)  # the first time until the other process has imported TFX
         shared_types.register(store, nodes_with_types(), connection)
 
 
@@ -147,9 +147,13 @@ def test_two_processes_at_once_create_each_type_once(server, folder):
     processes = [spawn.Process(target=register_types, args=(messages, barrier)) for _ in range(2)]
     for process in processes:
         process.start()
-    for process in processes:
-        process.join(300)
-        assert process.exitcode == 0
+    try:
+        for process in processes:
+            process.join(300)
+            assert process.exitcode == 0
+    finally:
+        for process in processes:
+            process.kill()  # one that waits for the other at the barrier
     for name in names:
         assert server.ask("SELECT name FROM type GROUP BY name, type_kind HAVING count(*) > 1", name) == []
         assert len(server.ask("SELECT name FROM type WHERE name ~ '^(Node|Artifact)[0-9]'", name)) == 24
