@@ -90,7 +90,7 @@ def test_a_task_reads_what_was_submitted_or_fails(bucket, storage, tmp_path):
         run = {"tables": json.dumps({"items": PATHS}), "spans": SPANS, "fingerprint": values["ItemGen-fingerprint"]}
         parameters["custom_config"] = json.dumps({"custom_config": {"value": {}}})
         (tmp_path / number).mkdir()
-        Staging(tmp_path / number, None).stage_parameters(parameters, run)
+        Staging(tmp_path / number, None, []).stage_parameters(parameters, run)
         return parameters
 
     assert "items.csv" in read("1")["custom_config"]
