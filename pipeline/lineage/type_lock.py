@@ -28,19 +28,19 @@ def held(connection: Any) -> Iterator[None]:
     """
     from pg8000 import dbapi
 
-    try:
-        opened = _connected(connection)
-        opened.autocommit = True
-        with contextlib.closing(opened):
+    with contextlib.ExitStack() as stack:
+        try:
+            opened = stack.enter_context(contextlib.closing(_connected(connection)))
+            opened.autocommit = True
             cursor = opened.cursor()
             cursor.execute(f"SET lock_timeout = '{_SECONDS}s'")
             cursor.execute("SELECT pg_advisory_lock(%s)", (_KEY,))
-            yield
-    except (dbapi.Error, OSError) as error:
-        raise TwostepError(
-            f"metadata.postgresql: {connection.host}:{connection.port}: the types of ML Metadata could not be locked: "
-            f"{one_line(error, 300)}. Run again when other runs have started"
-        ) from error
+        except (dbapi.Error, OSError) as error:
+            raise TwostepError(
+                f"metadata.postgresql: {connection.host}:{connection.port}: the types of ML Metadata could not be "
+                f"locked: {one_line(error, 300)}. Run again when other runs have started"
+            ) from error
+        yield
 
 
 def _connected(connection: Any) -> Any:

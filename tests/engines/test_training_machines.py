@@ -179,18 +179,28 @@ def test_two_devices_of_a_process_fit_the_model_of_one(folder, alone, tmp_path, 
     members = {"mean": mean, "sasrec": sasrec} if step == "retrieval" else None
     write_json(tmp_path / "call.json", called(folder, alone, step, members).model_dump())
     for devices in (1, 2):
-        command = [
-            sys.executable,
-            str(DEVICES),
-            str(tmp_path / "call.json"),
-            str(devices),
-            str(tmp_path / str(devices)),
-        ]
-        environment = os.environ | {"PYTHONPATH": str(shop.ROOT)}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.splitlines()[-1] == f"{devices} replicas"
+        fitted_on(devices, tmp_path / "call.json", tmp_path / str(devices))
     assert_near(tmp_path / "1", tmp_path / "2")
+
+
+def fitted_on(devices: int, *arguments: Path) -> str:
+    """Call `fit_on_devices.py` and return its output."""
+    command = [sys.executable, str(DEVICES), str(arguments[0]), str(devices), *map(str, arguments[1:])]
+    environment = os.environ | {"PYTHONPATH": str(shop.ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"{devices} replicas"
+    return done.stdout
+
+
+def test_a_warm_start_on_two_devices_begins_with_all_weights(folder, alone, tmp_path):
+    still = TOWER | {"epochs": 1, "learning_rate": 1e-12}  # a fit that changes no weight
+    write_json(tmp_path / "call.json", called(folder, alone, "retrieval", {"mean": still}).model_dump())
+    write_json(tmp_path / "base.json", called(folder, alone, "retrieval", {"mean": TOWER}).model_dump())
+    fitted_on(1, tmp_path / "base.json", tmp_path / "base")
+    output = fitted_on(2, tmp_path / "call.json", tmp_path / "warm", tmp_path / "base")
+    assert re.search(r"(\d+) of \1 weights are those of the release in force", output), output
+    assert_near(tmp_path / "base", tmp_path / "warm")
 
 
 @pytest.mark.parametrize(("changes", "message"), [({}, "the same code"), ({"gpus": 9}, "training.gpus: should be")])

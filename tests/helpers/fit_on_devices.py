@@ -1,14 +1,17 @@
-"""Fit the networks of a step on some devices of this process: `fit_on_devices.py CALL DEVICES FOLDER`.
+"""Fit the networks of a step on some devices of this process: `fit_on_devices.py CALL DEVICES FOLDER [BASE]`.
 
-The devices are parts of the processor, in place of GPUs.
+The devices are parts of the processor, in place of GPUs. BASE is the SavedModel that the fit of a retrieval model
+begins with.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import tensorflow as tf
+import tensorflow_transform as tft
 
 from core import names
 from core.files import read_json
@@ -18,10 +21,13 @@ from trainer.ranking import run_fn as ranking
 from trainer.ranking.registry import MODELS as RANKING
 from trainer.retrieval import run_fn as retrieval
 from trainer.retrieval.registry import MODELS as RETRIEVAL
+from trainer.retrieval.warm_start.base import VARIABLES, Base
+from trainer.retrieval.warm_start.rows import Vocabularies
 from trainer.step_settings import RankingStepSettings, RetrievalStepSettings, settings_json
+from transform.names import index_outputs, vocabularies
 
 
-def main(file: str, devices: int, folder: str) -> None:
+def main(file: str, devices: int, folder: str, base: str | None = None) -> None:
     """Fit and save the model of a call."""
     [processor] = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * devices)
@@ -34,6 +40,10 @@ def main(file: str, devices: int, folder: str) -> None:
         of_retrieval = RetrievalStepSettings.model_validate_json(text)
         events, validation = retrieval.inputs(call.arguments, of_retrieval)
         events_of_train = replace(events.data([names.TRAIN], validation), distribution=distribution)
+        if base:
+            events_of_train = replace(
+                events_of_train, base=_base(base, call.arguments.transform_graph_path, of_retrieval)
+            )
         settings = RETRIEVAL.check(of_retrieval.model, of_retrieval.params)
         RETRIEVAL[of_retrieval.model].load()(settings, events_of_train, of_retrieval.seed).save(folder)
     else:
@@ -44,5 +54,15 @@ def main(file: str, devices: int, folder: str) -> None:
     print(f"{distribution.replicas} replicas")
 
 
+def _base(folder: str, transform_graph: str, step: RetrievalStepSettings) -> Base:
+    """Return the weights of a SavedModel of the same vocabularies."""
+    graph = tft.TFTransformOutput(transform_graph)
+    values = {name: graph.vocabulary_by_name(name) for name in vocabularies(step.features)}
+    of = {
+        each.column: Vocabularies(*[values.get(each.vocabulary or "", ())] * 2) for each in index_outputs(step.features)
+    }
+    return Base.read(Path(folder) / VARIABLES, of)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

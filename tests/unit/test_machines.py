@@ -17,13 +17,13 @@ from trainer.distribution import connections, machines
 from trainer.distribution.settings import Training
 
 
-def addresses(count: int) -> list[str]:
-    return [f"127.0.0.1:{free_port()}" for _ in range(count)]
+def addresses(count: int, host: str = "127.0.0.1") -> list[str]:
+    return [f"{host}:{free_port()}" for _ in range(count)]
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_machines_that_reach_each_other_are_connected(count):
-    names = addresses(count)
+@pytest.mark.parametrize(("count", "host"), [(2, "127.0.0.1"), (4, "127.0.0.1"), (2, "[::1]")])
+def test_machines_that_reach_each_other_are_connected(count, host):
+    names = addresses(count, host)
     with ThreadPoolExecutor(count) as threads:
         checks = [threads.submit(connections.check, each, names, "call", 20) for each in range(count)]
         assert [each.result() for each in checks] == [None] * count

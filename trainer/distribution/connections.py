@@ -30,7 +30,7 @@ def check(machine: int, machines: Sequence[str], call: str, seconds: float) -> N
     end = time.monotonic() + seconds
     port = int(machines[machine].rpartition(":")[2])
     try:
-        server = socket.create_server(("", port), backlog=len(machines))
+        server = _server(port, len(machines))
     except OSError as error:
         raise ModelError(
             f"training.machines: the port of {machines[machine]} cannot be opened: {error.strerror}. End the program "
@@ -54,6 +54,14 @@ def check(machine: int, machines: Sequence[str], call: str, seconds: float) -> N
                     f"{', '.join(missing)}. Every machine must reach every other one at its address: check the names, "
                     "the ports and the firewall"
                 )
+
+
+def _server(port: int, backlog: int) -> socket.socket:
+    """Return a socket that listens on all addresses of this machine, of IPv6 too where the machine has it."""
+    if socket.has_dualstack_ipv6():
+        with contextlib.suppress(OSError):  # IPv6 may be switched off; a port in use fails below too
+            return socket.create_server(("", port), family=socket.AF_INET6, backlog=backlog, dualstack_ipv6=True)
+    return socket.create_server(("", port), backlog=backlog)
 
 
 def _connected(address: str) -> socket.socket | None:
