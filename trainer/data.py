@@ -25,6 +25,8 @@ from transform.names import index_sizes, outputs, vocabularies
 
 USERS_AT_ONCE = 16384
 
+Transformed = Callable[..., dict[str, tf.Tensor]]
+
 
 class Events:
     """The joined events, as EventJoiner wrote them, and the transform graph that computes model inputs from them.
@@ -40,6 +42,8 @@ class Events:
         self.catalogue = read_arrow(Path(uri) / names.CATALOGUE_FILE)
         self.transform = transform_output.transform_features_layer()
         self.sizes = transform_sizes(transform_output, features)
+        self.transformed = of_dense(self.transform)
+        self._item_columns = _once(lambda: item_columns(self.catalogue, features, self.transformed))
 
     @functools.cache  # noqa: B019 - lives as long as the trainer's process
     def read(self, split: str) -> pa.Table:
@@ -58,8 +62,10 @@ class Events:
             items=catalogue_rows(self.catalogue[names.ITEM_ID].combine_chunks(), events[names.ITEM_ID]),
             timestamps=events[names.TIMESTAMP].to_numpy(),
             ratings=None if ratings.null_count else ratings.to_numpy(),
-            user_columns=_once(lambda: user_columns(events, self.features, self.transform)),
+            user_columns=_once(lambda: user_columns(events, self.features, self.transformed)),
+            item_columns=self._item_columns,
             transform=self.transform,
+            transformed=self.transformed,
             sizes=self.sizes,
             validation=validation,
         )
@@ -88,24 +94,41 @@ def transform_sizes(output: tft.TFTransformOutput, features: Features) -> dict[s
     return index_sizes(features, {name: output.vocabulary_size_by_name(name) for name in vocabularies(features)})
 
 
-def user_columns(events: pa.Table, features: Features, transform: tf.Module) -> dict[str, np.ndarray]:
+def of_dense(transform: tf.Module) -> Transformed:
+    """Return a transform graph as a function of raw dense columns, traced once for each set of columns."""
+    return tf.function(lambda **columns: transform(raw.to_sparse(columns)), reduce_retracing=True, autograph=False)
+
+
+def item_columns(catalogue: pa.Table, features: Features, transformed: Transformed) -> dict[str, np.ndarray]:
+    """Return the transformed columns of the catalogue's items, [N, …] each.
+
+    Args:
+      catalogue: item_id and the raw columns of the items' features.
+      features: the feature configuration.
+      transformed: see `RetrievalData`.
+    """
+    ids = catalogue[names.ITEM_ID].combine_chunks().to_numpy(zero_copy_only=False)
+    columns = transformed(**{names.ITEM_ID: tf.constant(ids)}, **raw.from_table(catalogue, features.item))
+    return {name: column.numpy() for name, column in columns.items()}
+
+
+def user_columns(events: pa.Table, features: Features, transformed: Transformed) -> dict[str, np.ndarray]:
     """Return the transformed columns of the user of each event, [E, …] each; each user is transformed once.
 
     Args:
       events: user_id and the raw columns of the users' features.
       features: the feature configuration.
-      transform: the transform graph as a layer.
+      transformed: see `RetrievalData`.
     """
     encoded = pc.dictionary_encode(events[names.USER_ID].combine_chunks())
     rows = encoded.indices.to_numpy()
     first = np.unique(rows, return_index=True)[1]
     users = pa.table({name: events[name].take(pa.array(first)) for name in raw_columns(features.user)})
-    apply = tf.function(lambda **columns: transform(raw.to_sparse(columns)), reduce_retracing=True, autograph=False)
     ids = encoded.dictionary.to_numpy(zero_copy_only=False)
     parts = []
     for start in range(0, len(ids), USERS_AT_ONCE):
         values = raw.from_table(users.slice(start, USERS_AT_ONCE), features.user)
-        columns = apply(**{names.USER_ID: tf.constant(ids[start : start + USERS_AT_ONCE])}, **values)
+        columns = transformed(**{names.USER_ID: tf.constant(ids[start : start + USERS_AT_ONCE])}, **values)
         parts.append({name: columns[name].numpy() for name in (names.USER_ID, *outputs(features.user))})
     whole = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     # Indices are int32, which halves the memory: there is one for each event.

@@ -16,7 +16,7 @@ from core import names, queries
 from core.queries import Queries, catalogue_rows
 from pipeline import datasets
 from pipeline.bench.protocols import Protocol
-from trainer.data import transform_sizes, user_columns
+from trainer.data import Transformed, item_columns, of_dense, transform_sizes, user_columns
 from trainer.retrieval.contract import RetrievalData
 from transform.arrow_types import feature_types
 from transform.features import raw_columns
@@ -110,14 +110,23 @@ class ProtocolData:
         )
         if not with_transform:
             return common
-        layer, sizes = self._transform
+        layer, transformed, sizes = self._transform
         return replace(
-            common, transform=layer, sizes=sizes, user_columns=lambda: user_columns(events, self.features, layer)
+            common,
+            transform=layer,
+            transformed=transformed,
+            sizes=sizes,
+            user_columns=lambda: user_columns(events, self.features, transformed),
+            item_columns=lambda: item_columns(self.catalogue, self.features, transformed),
         )
 
     @functools.cached_property
-    def _transform(self) -> tuple[Any, dict[str, int]]:
-        """Analyse train and eval as the node Transform does; return the layer, and output → its number of indices."""
+    def _transform(self) -> tuple[Any, Transformed, dict[str, int]]:
+        """Analyse train and eval as the node Transform does.
+
+        Returns:
+          `transform`, `transformed` and `sizes` of `RetrievalData`.
+        """
         import tensorflow_transform as tft
 
         from transform import analysis
@@ -131,7 +140,8 @@ class ProtocolData:
         self._folder = tempfile.TemporaryDirectory()
         analysis.write_graph(self.features, users, items, Path(self._folder.name))
         output = tft.TFTransformOutput(self._folder.name)
-        return output.transform_features_layer(), transform_sizes(output, self.features)
+        layer = output.transform_features_layer()
+        return layer, of_dense(layer), transform_sizes(output, self.features)
 
 
 def _read(path: Path, types: dict[str, pa.DataType]) -> pa.Table:

@@ -29,7 +29,7 @@ def towers(world, **settings):
     """Return the untrained model, its first training batch, and the training data."""
     chosen = TwoTowerSettings(batch_size=32, dim=8, **settings)
     data = world.retrieval_data()
-    of_items, of_users = two_tower.item_columns(data), data.user_columns()
+    of_items, of_users = data.item_columns(), data.user_columns()
     known = {names.USER_ID: of_users[names.USER_ID], names.ITEM_ID: of_items[names.ITEM_ID][data.items]}
     tf.keras.utils.set_random_seed(SEED)
     model = TwoTower(chosen, data, {key: np.unique(ids) for key, ids in known.items()})
@@ -59,7 +59,7 @@ def test_the_loss_is_a_softmax_over_the_negatives_less_log_q(world, uniform, exc
         temperature=0.2,
     )
     queries, items = queries_of(model, batch), model.candidate(batch["candidate"]).numpy()
-    row_of = {index: row for row, index in enumerate(two_tower.item_columns(data)[names.ITEM_ID])}
+    row_of = {index: row for row, index in enumerate(data.item_columns()[names.ITEM_ID])}
     rows = np.array([row_of[index] for index in batch["candidate"][names.ITEM_ID]])
     share = min(32, negatives) * data.counts() / len(data.items) + uniform / data.n_items
     logits = queries @ items.T / 0.2 - np.log(share[rows])
@@ -80,7 +80,7 @@ def test_hard_negatives_are_the_closest_without_an_event_of_the_user(world):
     model, batch, data = towers(world, hard_negatives=3, dropout=0.0)
     queries, pool = queries_of(model, batch), model.candidate(batch["pool"]).numpy()
     users = data.user_columns()[names.USER_ID]
-    items = two_tower.item_columns(data)[names.ITEM_ID]
+    items = data.item_columns()[names.ITEM_ID]
     logits = queries @ pool.T / 0.1  # the pool is the whole catalogue, so no correction for sampling is needed
     for row, user in enumerate(batch["query"][names.USER_ID]):
         positives = items[data.items[users == user]]
@@ -310,7 +310,7 @@ def test_an_item_without_events_has_an_out_of_vocabulary_vector(world):
     hidden, data = hidden_items(world)
     fitted = two_tower.fit(TwoTowerSettings(epochs=1), data, SEED)
     size, buckets = data.sizes[names.ITEM_ID], world.features.id_oov_buckets
-    index = two_tower.item_columns(data)[names.ITEM_ID]
+    index = data.item_columns()[names.ITEM_ID]
     looked_up = fitted.towers.candidate.items.index.numpy()[index]
     assert (looked_up[hidden] >= size - buckets).all()
     known = np.setdiff1d(data.items, hidden)

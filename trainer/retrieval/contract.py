@@ -35,7 +35,7 @@ from transform import raw
 from transform.features import Features
 
 
-def _no_features() -> dict[str, np.ndarray]:
+def _no_features(**_: np.ndarray) -> dict[str, np.ndarray]:
     """Raise ModelError, since the data has no features."""
     raise ModelError(
         "this model is fitted on transformed features, but the data has events without features, as for a baseline. "
@@ -56,7 +56,10 @@ class RetrievalData:
       ratings: [E] float32, or None where events have none.
       user_columns: a function that returns the transformed columns of the user of each event, [E, …] each. It raises
         ModelError if the data has no features.
+      item_columns: a function that returns the transformed columns of the catalogue's items, [N, …] each; it raises
+        ModelError likewise.
       transform: the transform graph as a layer, raw sparse columns → transformed ones.
+      transformed: the transform graph as a function of raw dense columns, which is traced once for all fits.
       sizes: transformed column → its number of indices, index 0 included; empty if the data has no features.
       validation: the queries by which a fit makes its choices, such as the number of epochs; None if the settings
         already fix these choices.
@@ -73,7 +76,9 @@ class RetrievalData:
     timestamps: np.ndarray
     ratings: np.ndarray | None = None
     user_columns: Callable[[], dict[str, np.ndarray]] = _no_features
+    item_columns: Callable[[], dict[str, np.ndarray]] = _no_features
     transform: tf.Module = field(default_factory=tf.Module)
+    transformed: Callable[..., dict[str, tf.Tensor]] = _no_features
     sizes: dict[str, int] = field(default_factory=dict)
     validation: Queries | None = None
     choices: Choices | None = None

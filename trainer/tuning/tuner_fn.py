@@ -6,9 +6,7 @@ and evaluated on the eval lists. Test is not read.
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
-import functools
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,8 +73,6 @@ def of_retrieval(fn_args, step: RetrievalStepSettings) -> Callable[[Settings], f
     progress.report("reading the events of train and eval")
     events, validation = retrieval.inputs(fn_args, step)
     data = events.data([names.TRAIN], validation)
-    columns = functools.cache(data.user_columns)
-    data = replace(data, user_columns=lambda: dict(columns()))  # a copy, since a fit may add columns
     fit = RETRIEVAL[step.model].load()
 
     def measure(settings: Settings) -> float:

@@ -55,7 +55,7 @@ def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerM
     data.check_transformed()
     if data.follows is not None and not data.follows.ahead:
         settings = data.follows.settings()
-    items, users = item_columns(data), data.user_columns()
+    items, users = data.item_columns(), data.user_columns()
     trained = {names.USER_ID: users[names.USER_ID], names.ITEM_ID: items[names.ITEM_ID][data.items]}
 
     def towers_of(settings: TwoTowerSettings) -> TwoTower:
@@ -82,17 +82,9 @@ def fit(settings: TwoTowerSettings, data: RetrievalData, seed: int) -> TwoTowerM
 
 def with_weights(towers: TwoTower, trained: TwoTower, batch: dict[str, Any]) -> TwoTower:
     """Give new towers, whose variables are on one device, the weights of trained ones, and return them."""
-    towers.loss(batch)  # creates the weights
+    towers.create_weights(batch)
     towers.set_weights(trained.get_weights())
     return towers
-
-
-def item_columns(data: RetrievalData) -> Columns:
-    """Return the catalogue's transformed columns, [N, …] each."""
-    ids = data.catalogue[names.ITEM_ID].combine_chunks().to_numpy(zero_copy_only=False)
-    columns = {names.ITEM_ID: tf.constant(ids), **raw.from_table(data.catalogue, data.features.item)}
-    apply = tf.function(lambda **raw_columns: data.transform(raw.to_sparse(raw_columns)), autograph=False)
-    return {name: column.numpy() for name, column in apply(**columns).items()}
 
 
 def sequences(settings: TwoTowerSettings, data: RetrievalData) -> Sequences:

@@ -72,6 +72,11 @@ class TwoTower(tf.keras.Model):
         self.temperature, self.hard, self.n_items = settings.temperature, settings.hard_negatives, data.n_items
         self.blocks = max(1, settings.batch_size // ROWS_OF_BLOCK)
 
+    def create_weights(self, batch):
+        """Create the weights of both towers, as the first call with a batch would."""
+        self.query(batch["query"], _places(batch))
+        self.candidate(batch["candidate"])
+
     def loss(self, batch):
         """Return the mean over events of the cross-entropy of their items among the negatives of the batch (eq. 3).
 
@@ -80,8 +85,7 @@ class TwoTower(tf.keras.Model):
         Hard negatives are the items with the highest logits in a pool, in which every item is with the same
         probability.
         """
-        places = HistoryRanges(batch["row"], batch["first"], batch["last"], batch.get("own"))
-        queries = self.query(batch["query"], places, training=True) / self.temperature
+        queries = self.query(batch["query"], _places(batch), training=True) / self.temperature
         candidates = self.candidate(batch["candidate"])
         log_expected, negative = batch["log_expected"], batch["negative"]
         events = tf.shape(queries)[0]
@@ -101,6 +105,11 @@ class TwoTower(tf.keras.Model):
         positives = batch["pool_excluded"]
         logits = tf.tensor_scatter_nd_update(logits, positives, tf.fill([tf.shape(positives)[0]], EXCLUDED))
         return tf.math.top_k(logits, tf.minimum(self.hard, size), sorted=False).values
+
+
+def _places(batch):
+    """Return the histories of the events of a batch."""
+    return HistoryRanges(batch["row"], batch["first"], batch["last"], batch.get("own"))
 
 
 def _logits(queries, candidates, log_expected):
@@ -168,7 +177,7 @@ def steps(model: TwoTower, learning_rate: float, seed: int, base: Base | None = 
         nonlocal traced
         if traced is None:
             with seeded(seed), distribution.scope():
-                model.loss(batch)  # creates the weights
+                model.create_weights(batch)
                 if base is not None:
                     begin(model, base)
                 traced = distribution.steps(model.loss, model, LazyAdam(learning_rate), divided, _any_size(batch))

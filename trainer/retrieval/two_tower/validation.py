@@ -11,7 +11,6 @@ from core.queries import Queries
 from trainer.retrieval.contract import RetrievalData
 from trainer.retrieval.inference import query_arrays
 from trainer.retrieval.validation import validation_queries
-from transform import raw
 
 MOST_QUERIES = 2000
 AT_ONCE = 256
@@ -33,14 +32,11 @@ class Validation:
         if len(queries) > MOST_QUERIES:
             sample = np.random.default_rng(seed).choice(len(queries), MOST_QUERIES, replace=False, shuffle=False)
             queries = queries.take(np.sort(sample))
-        transform = tf.function(
-            lambda **query: data.transform(raw.to_sparse(query)), reduce_retracing=True, autograph=False
-        )
         self.queries = queries
         self.parts = []
         for start in range(0, len(queries), AT_ONCE):
             part = queries.take(np.arange(start, min(start + AT_ONCE, len(queries))))
-            self.parts.append((transform(**query_arrays(part, data.features.user)), self._seen(part, data)))
+            self.parts.append((data.transformed(**query_arrays(part, data.features.user)), self._seen(part, data)))
 
     @staticmethod
     def _seen(part: Queries, data: RetrievalData) -> np.ndarray:
