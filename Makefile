@@ -8,7 +8,7 @@ IMAGE ?= twostep:latest
 KUSTOMIZE := sigs.k8s.io/kustomize/kustomize/v5@v5.7.1
 ACTIONLINT := github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
-.PHONY: help setup demo test test-engines lint lint-workflow lint-deploy lock wheel image docs hooks clean bench-quick
+.PHONY: help setup demo serve test test-engines lint lint-workflow lint-deploy lock wheel image docs hooks clean bench-quick
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -22,6 +22,9 @@ demo: setup  ## make a released two-step recommender of MovieLens-100K
 	@$(TWOSTEP) data get movielens-100k
 	@$(TWOSTEP) run examples/movielens-100k.yaml
 	@$(TWOSTEP) recommend examples/movielens-100k.yaml --user 196
+
+serve: setup  ## serve the release of `make demo` at http://127.0.0.1:8080
+	@$(TWOSTEP) serve examples/movielens-100k.yaml
 
 # Three workers: one for the tests that share fitted models, one for those that share a run of the DAG and mostly wait for
 # it, one for all others.

@@ -18,6 +18,7 @@ COMMANDS = (
     "schedule",
     "train",
     "tune",
+    "serve",
     "recommend",
     "lineage",
     "release",

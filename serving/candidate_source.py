@@ -78,6 +78,11 @@ class CandidateSource:
         rows, scores = answer[names.ITEM_ROW][0], answer[names.SCORE][0]
         return rows[rows != NO_ITEM], scores[rows != NO_ITEM]
 
+    def close(self) -> None:
+        """Free the memory of the model and the index."""
+        self.model.close()
+        self.graph = None
+
     def _search(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and scores [Q, k] from the graph, without seen items.
 

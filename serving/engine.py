@@ -29,6 +29,13 @@ class Retriever(Protocol):
         """Return the rows of the k items most similar to an item, best first, and their similarities."""
         ...
 
+    def score(self, queries: Queries, rows: np.ndarray) -> Candidates:
+        """Return the scores and signals of the items at catalogue rows [Q, C], -1 for none."""
+        ...
+
+    def close(self) -> None:
+        """Free the memory of the model."""
+
 
 class Ranker(Protocol):
     """The interface of the second step, which `serving.models.SavedRanker` implements."""
@@ -36,6 +43,9 @@ class Ranker(Protocol):
     def rank(self, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return scores [Q, C], -inf for padding, and probabilities of relevance [Q, C], 0 for padding."""
         ...
+
+    def close(self) -> None:
+        """Free the memory of the model."""
 
 
 @dataclass(frozen=True)
@@ -98,3 +108,8 @@ class TwoStep:
         if self.catalogue.row(item_id) == NO_ITEM:
             return np.zeros(0, np.int32), np.zeros(0, np.float32)
         return self.retriever.similar(item_id, k)
+
+    def close(self) -> None:
+        """Free the memory of both models; nothing can be asked afterwards."""
+        self.retriever.close()
+        self.ranker.close()

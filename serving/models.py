@@ -36,12 +36,16 @@ class SavedRanker:
         if "rank" not in model.signatures:
             raise ModelError(f"{folder}: should be a ranking model, with the signature rank")
         model.warm("rank")
-        self._rank = model.signatures["rank"]
+        self._model, self._rank = model, model.signatures["rank"]
 
     def rank(self, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return scores [Q, C], -inf for padding, and probabilities of relevance [Q, C], 0 for padding."""
         answer = self._rank(**inputs)
         return answer[names.SCORE], answer[names.PROBABILITY]
+
+    def close(self) -> None:
+        """Free the memory of the model."""
+        self._model.close()
 
 
 def two_step(

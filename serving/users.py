@@ -81,22 +81,37 @@ _LISTS = (names.HISTORY, names.HISTORY_TIME, names.EXCLUDE)  # columns of the fi
 
 
 def query(user_id: str, user: User, settings: ServingSettings, time: int) -> Queries:
-    """Return the query of one user, without relevant items.
+    """Return the query of one user; see `queries`."""
+    return queries([user_id], [user], settings, [time])
+
+
+def queries(
+    user_ids: Sequence[str],
+    users: Sequence[User],
+    settings: ServingSettings,
+    times: Sequence[int],
+    excluded: Sequence[Sequence[str]] | None = None,
+) -> Queries:
+    """Return the queries of Q users, without relevant items.
 
     Args:
-      user_id: the id, which may be that of a new user.
-      user: the user's features and events; an empty `User` for a new user.
-      settings: the settings of the release; with `exclude_seen` the items of `user.seen` are not returned.
-      time: timestamp of the query, in seconds since 1970-01-01 UTC.
+      user_ids: the ids, which may be those of new users.
+      users: the users' features and events; an empty `User` for a new user.
+      settings: the settings of the release; with `exclude_seen` the items of `User.seen` are not returned.
+      times: timestamps of the queries, in seconds since 1970-01-01 UTC.
+      excluded: the ids of further items that are not returned.
     """
     types = feature_types(settings.features.user)
-    columns = {name: pa.array([user.features.get(name)], kind) for name, kind in types.items()}
+    columns = {name: pa.array([user.features.get(name) for user in users], kind) for name, kind in types.items()}
+    seen = [list(user.seen) if settings.exclude_seen else [] for user in users]
+    if excluded is not None:
+        seen = [[*ids, *more] for ids, more in zip(seen, excluded, strict=True)]
     return Queries(
-        users=pa.table({names.USER_ID: pa.array([user_id])} | columns),
-        time=np.array([time]),
-        history=pa.array([list(user.history)], STRINGS),
-        seen=pa.array([list(user.seen) if settings.exclude_seen else []], STRINGS),
-        relevant_offsets=np.zeros(2, np.int64),
+        users=pa.table({names.USER_ID: pa.array(list(user_ids), pa.string())} | columns),
+        time=np.array(times, np.int64),
+        history=pa.array([list(user.history) for user in users], STRINGS),
+        seen=pa.array(seen, STRINGS),
+        relevant_offsets=np.zeros(len(users) + 1, np.int64),
         relevant_items=np.zeros(0, np.int32),
-        history_time=pa.array([list(user.history_time)], pa.list_(pa.int64())),
+        history_time=pa.array([list(user.history_time) for user in users], pa.list_(pa.int64())),
     )

@@ -1,0 +1,89 @@
+"""Calls that arrive within a short time, answered as one batch in a thread."""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+Value = TypeVar("Value")
+Result = TypeVar("Result")
+
+
+class BusyError(Exception):
+    """There are more waiting calls than are allowed."""
+
+
+class Batcher(Generic[Value, Result]):
+    """A thread that answers calls in batches.
+
+    While a batch is answered, the next calls gather; a call that finds the thread idle waits `wait_s` for others.
+
+    Args:
+      answer: returns the result of each value, in their order, or an exception in its place.
+      most: the maximum number of values of a batch.
+      wait_s: how long the first value of a batch waits for others.
+      waiting: the maximum number of waiting values.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Sequence[Value]], Sequence[Result | Exception]],
+        most: int,
+        wait_s: float = 0.0,
+        waiting: int = 10_000,
+    ):
+        self._answer, self._most, self._wait_s = answer, most, wait_s
+        self._queue: queue.Queue[tuple[Value, asyncio.Future[Result], asyncio.AbstractEventLoop] | None]
+        self._queue = queue.Queue(waiting)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    async def call(self, value: Value) -> Result:
+        """Return the result of a value. Raises: BusyError, or the exception of the value."""
+        return await self.submit(value)
+
+    def submit(self, value: Value) -> "asyncio.Future[Result]":
+        """Return the future of the result of a value. Raises: BusyError."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        try:
+            self._queue.put_nowait((value, future, loop))
+        except queue.Full:
+            raise BusyError from None
+        return future
+
+    def close(self) -> None:
+        """Answer the waiting values and end the thread."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, end = [first], time.monotonic() + self._wait_s
+            while len(batch) < self._most:
+                try:
+                    following = self._queue.get(timeout=max(0.0, end - time.monotonic()))
+                except queue.Empty:
+                    break
+                if following is None:
+                    self._queue.put(None)
+                    break
+                batch.append(following)
+            try:
+                results: Sequence[Result | Exception] = self._answer([value for value, _, _ in batch])
+            except Exception as error:
+                results = [error] * len(batch)
+            for (_, future, loop), result in zip(batch, results, strict=True):
+                loop.call_soon_threadsafe(_resolve, future, result)
+
+
+def _resolve(future: asyncio.Future, result: object) -> None:
+    """Give a future its result, unless its caller has gone."""
+    if future.done():
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

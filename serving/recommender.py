@@ -1,0 +1,342 @@
+"""Answers for users from a release and a store: what happened since the release, rules, both steps, and the list."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from core import names
+from core.errors import UsageError
+from core.queries import Candidates, Queries
+from serving.catalogue import NO_ITEM
+from serving.engine import Ranked, TwoStep
+from serving.filters import Condition, Filters
+from serving.stores.store import Event, Item, Store
+from serving.users import ReleaseUsers, User, queries
+from transform.arrow_types import feature_types
+
+MOST_POPULAR = 2000  # the length of the list of popular items
+DEEPER = 8  # how many times more candidates are retrieved when too few of them fulfil the conditions
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request for recommendations.
+
+    Args:
+      user_id: the user, who may be unknown.
+      k: the number of items.
+      offset: the number of better items that are left out.
+      time: the time of the query, in seconds since 1970-01-01 UTC.
+      exclude: ids of items that are not returned.
+      only: ids of the only items that are returned, which are then ranked without retrieval; None for all.
+      filters: conditions that the items fulfil.
+      history: the ids of the user's latest items, oldest first, in place of those that are known; None for these.
+      seen: whether items that the user had an event with may be returned, whatever the release says.
+    """
+
+    user_id: str
+    k: int
+    time: int
+    offset: int = 0
+    exclude: tuple[str, ...] = ()
+    only: tuple[str, ...] | None = None
+    filters: tuple[Condition, ...] = ()
+    history: tuple[str, ...] | None = None
+    seen: bool = False
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An item of an answer.
+
+    Args:
+      item_id: the id.
+      title: the title; None if the catalogue has none.
+      score: the ranker's score.
+      probability: the ranker's probability that the item is relevant.
+      retrieval_rank: the position in the retriever's order, from 1.
+      retrieval_score: the retriever's score.
+    """
+
+    item_id: str
+    title: str | None
+    score: float
+    probability: float
+    retrieval_rank: int
+    retrieval_score: float
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """The answer to a request.
+
+    Args:
+      known: whether the user is in the release or in the store.
+      items: the items, best first.
+    """
+
+    known: bool
+    items: tuple[Listed, ...] = field(default=())
+
+
+class Recommender:
+    """The engine of a release, with the users and items of the release and of a store.
+
+    Args:
+      version: the version of the release.
+      folder: the folder of the release.
+      engine: its engine.
+      store: the store.
+      facts: what else is told of the release.
+    """
+
+    def __init__(self, version: str, folder: Path, engine: TwoStep, store: Store, facts: Mapping[str, Any]):
+        self.version, self.engine, self.store, self.facts = version, engine, store, dict(facts)
+        self._release_users = ReleaseUsers(folder / names.USERS_FOLDER)
+        self._filters = Filters(engine.catalogue.table)
+        self._hidden: dict[int, Item] = {}  # rows of items that are hidden, or will expire
+        self._state = 0
+        self._events = engine.catalogue.table[names.EVENT_COUNT].to_numpy()
+        self._by_events = np.argsort(-self._events, kind="stable")[:MOST_POPULAR]
+        title = engine.settings.title
+        self._titles = engine.catalogue.table[title].to_pylist() if title else None
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read which items were changed in the store since the last call."""
+        changed, self._state = self.store.items(self._state)
+        for item_id, item in changed.items():
+            row = self.engine.catalogue.row(item_id)
+            if row != NO_ITEM and item is not None and (item.hidden or item.expires is not None):
+                self._hidden[row] = item
+            else:
+                self._hidden.pop(row, None)
+
+    def popular(self, k: int) -> list[dict[str, Any]]:
+        """Return id, title and number of events of the items with the most events before the release."""
+        hidden = set(self._not_shown(int(time.time())))
+        result: list[dict[str, Any]] = []
+        for row in self._by_events:
+            if len(result) == k:
+                break
+            item_id = self.engine.catalogue.ids[row]
+            if item_id not in hidden:
+                title = self._titles[row] if self._titles else None
+                result.append({"item": item_id, "title": title, "events": int(self._events[row])})
+        return result
+
+    def item(self, item_id: str) -> dict[str, Any] | None:
+        """Return what is known of an item; None for an item that is not in the release."""
+        row = self.engine.catalogue.row(item_id)
+        if row == NO_ITEM:
+            return None
+        [values] = self.engine.catalogue.table.slice(row, 1).to_pylist()
+        known = self._hidden.get(row, Item())
+        return {"item": values.pop(names.ITEM_ID), "features": values, "hidden": known.hidden, "expires": known.expires}
+
+    def item_columns(self) -> dict[str, pa.DataType]:
+        """Return the features of items that the models read, with their types."""
+        return feature_types(self.engine.settings.features.item)
+
+    def user_columns(self) -> dict[str, pa.DataType]:
+        """Return the features of users that the models read, with their types."""
+        return feature_types(self.engine.settings.features.user)
+
+    def users(self, user_ids: Sequence[str]) -> list[User | None]:
+        """Return the users, with their features and events in the release and in the store; None for unknown ones."""
+        length = self.engine.settings.features.history_length
+        events, features = self.store.histories(user_ids, length), self.store.users(user_ids)
+        more = [each for each, own in events.items() if len(own) == length]
+        seen = self.store.seen(more) if more and self.engine.settings.exclude_seen else {}
+        return [
+            merged(self._release_users.get(each), events.get(each, ()), features.get(each), length, seen.get(each, ()))
+            for each in user_ids
+        ]
+
+    def recommend(self, requests: Sequence[Request]) -> list[Recommendations | Exception]:
+        """Answer requests as one batch; a request that cannot be answered has an error in its place."""
+        results: list[Recommendations | Exception] = [Recommendations(False)] * len(requests)
+        allowed: dict[int, np.ndarray | None] = {}
+        for index, request in enumerate(requests):
+            try:
+                allowed[index] = self._filters.allowed(request.filters) if request.filters else None
+            except UsageError as error:
+                results[index] = error
+        chosen = [requests[index] for index in allowed]
+        if not chosen:
+            return results
+        users = self.users([request.user_id for request in chosen])
+        positions, masks = list(allowed), list(allowed.values())
+        for given in (True, False):
+            group = [index for index, request in enumerate(chosen) if (request.only is not None) == given]
+            if group:
+                parts = ([values[index] for index in group] for values in (chosen, users, masks))
+                for index, answer in zip(group, self._answers(*parts, given), strict=True):
+                    results[positions[index]] = answer
+        return results
+
+    def similar(self, item_id: str, k: int, filters: Sequence[Condition] = ()) -> list[tuple[str, str | None, float]]:
+        """Return id, title and similarity of the items most similar to an item, best first; none for an unknown one."""
+        catalogue = self.engine.catalogue
+        allowed = self._filters.allowed(filters) if filters else None
+        width, rows, scores = k, np.zeros(0, np.int32), np.zeros(0, np.float32)
+        while True:
+            width = min(len(catalogue), width + len(self._hidden))
+            rows, scores = self.engine.similar(item_id, width)
+            kept = ~np.isin(rows, list(self._hidden)) if self._hidden else np.ones(len(rows), bool)
+            kept &= True if allowed is None else allowed[rows]
+            if kept.sum() >= k or width == len(catalogue) or not len(rows):
+                break
+            width *= DEEPER
+        pairs = zip(rows[kept][:k].tolist(), scores[kept][:k].tolist(), strict=True)
+        return [(catalogue.ids[row], self._titles[row] if self._titles else None, score) for row, score in pairs]
+
+    def _answers(
+        self,
+        requests: Sequence[Request],
+        users: Sequence[User | None],
+        allowed: Sequence[np.ndarray | None],
+        given: bool,
+    ) -> list[Recommendations]:
+        """Return the answers to requests that are all with given items, or all without."""
+        now = [request.time for request in requests]
+        states = [_with_history(user or User(), request) for user, request in zip(users, requests, strict=True)]
+        excluded = [[*request.exclude, *self._not_shown(request.time)] for request in requests]
+        query = queries([each.user_id for each in requests], states, self.engine.settings, now, excluded)
+        candidates = self._given(query, requests, allowed) if given else self._retrieved(query, requests, allowed)
+        ranked = self.engine.rank(query, candidates)
+        rows, scores = self.engine.rerank(query, ranked, max(each.offset + each.k for each in requests))
+        return [
+            Recommendations(user is not None, self._listed(ranked, index, rows[index], scores[index], request))
+            for index, (user, request) in enumerate(zip(users, requests, strict=True))
+        ]
+
+    def _not_shown(self, now: int) -> list[str]:
+        """Return the ids of the items that are hidden, or have expired."""
+        ids = self.engine.catalogue.ids
+        return [
+            ids[row]
+            for row, item in self._hidden.items()
+            if item.hidden or (item.expires is not None and item.expires <= now)
+        ]
+
+    def _retrieved(
+        self, query: Queries, requests: Sequence[Request], allowed: Sequence[np.ndarray | None]
+    ) -> Candidates:
+        """Return the best candidates that fulfil the conditions, as many as the settings say if there are as many."""
+        wanted = self.engine.settings.candidates
+        depth, n_items = wanted, len(self.engine.catalogue)
+        needed = np.array([min(wanted, request.offset + request.k) for request in requests])
+        while True:
+            found = self.engine.retriever.retrieve(query, depth)
+            kept = found.rows >= 0
+            for index, mask in enumerate(allowed):
+                if mask is not None:
+                    kept[index] &= mask[found.rows[index]]
+            ended = (found.rows < 0).any(axis=1)
+            if depth >= n_items or ((kept.sum(axis=1) >= needed) | ended).all():
+                return _first(found, kept, wanted)
+            depth = min(n_items, depth * DEEPER)
+
+    def _given(self, query: Queries, requests: Sequence[Request], allowed: Sequence[np.ndarray | None]) -> Candidates:
+        """Return the given items of each request in the retriever's order."""
+        width = max(1, *(len(request.only or ()) for request in requests))
+        rows = np.full((len(requests), width), NO_ITEM, np.int32)
+        for index, (request, mask) in enumerate(zip(requests, allowed, strict=True)):
+            own = self.engine.catalogue.rows(dict.fromkeys(request.only or ()))
+            left_out = self.engine.catalogue.rows(query.seen[index].as_py())
+            own = own[(own != NO_ITEM) & ~np.isin(own, left_out)]
+            own = own if mask is None else own[mask[own]]
+            rows[index, : len(own)] = own
+        scored = self.engine.retriever.score(query, rows)
+        order = np.argsort(np.where(rows < 0, np.inf, -scored.scores), axis=1, kind="stable")
+        by_score = Candidates(*(np.take_along_axis(each, order, axis=1) for each in (rows, scored.scores)), {
+            name: np.take_along_axis(values, order, axis=1) for name, values in scored.signals.items()
+        })  # fmt: skip
+        return _first(by_score, by_score.rows >= 0, width)
+
+    def _listed(
+        self, ranked: Ranked, query: int, rows: np.ndarray, scores: np.ndarray, request: Request
+    ) -> tuple[Listed, ...]:
+        """Return the items of the list of a query, from the request's offset on."""
+        place = {row: rank for rank, row in enumerate(ranked.candidates.rows[query].tolist()) if row >= 0}
+        result = []
+        part = slice(request.offset, request.offset + request.k)
+        for row, score in zip(rows[part].tolist(), scores[part].tolist(), strict=True):
+            if row < 0:
+                break
+            rank = place[row]
+            result.append(
+                Listed(
+                    self.engine.catalogue.ids[row],
+                    self._titles[row] if self._titles else None,
+                    score,
+                    float(ranked.probabilities[query, rank]),
+                    rank + 1,
+                    float(ranked.candidates.scores[query, rank]),
+                )
+            )
+        return tuple(result)
+
+
+def merged(
+    released: User | None,
+    events: Sequence[Event],
+    features: Mapping[str, Any] | None,
+    length: int,
+    seen: Sequence[str] = (),
+) -> User | None:
+    """Return a user as a release and a store know it; None if neither does.
+
+    An event that is in both counts once.
+
+    Args:
+      released: the user in the release.
+      events: the latest events in the store, oldest first.
+      features: the features in the store, which replace those of the release one by one.
+      length: the maximum length of the history.
+      seen: the items of all events in the store, if there are more than the latest ones.
+    """
+    if released is None and not events and features is None:
+        return None
+    released = released or User()
+    known = list(zip(released.history, released.history_time, strict=False))
+    if len(known) < len(released.history):  # the times are unknown: such events are the oldest
+        known = [(item, 0) for item in released.history]
+    in_release = set(known)
+    own = [(event.item_id, event.timestamp) for event in events]
+    both = sorted([*known, *(pair for pair in own if pair not in in_release)], key=lambda pair: pair[1])[-length:]
+    return User(
+        {**released.features, **(features or {})},
+        [item for item, _ in both],
+        [when for _, when in both],
+        list(dict.fromkeys([*released.seen, *seen, *(item for item, _ in own)])),
+    )
+
+
+def _with_history(user: User, request: Request) -> User:
+    """Return the user as the request describes it."""
+    history, times, seen = user.history, user.history_time, user.seen
+    if request.history is not None:
+        history, times, seen = request.history, (), request.history
+    return User(user.features, history, times, () if request.seen else seen)
+
+
+def _first(candidates: Candidates, kept: np.ndarray, width: int) -> Candidates:
+    """Return the first `width` candidates [Q, C] of each query that are kept [Q, C], in their order."""
+    if kept.all() and kept.shape[1] <= width:
+        return candidates
+    width = min(width, max(1, int(kept.sum(axis=1).max(initial=0))))
+    order = np.argsort(~kept, axis=1, kind="stable")[:, :width]
+    filled = np.take_along_axis(kept, order, axis=1)
+
+    def taken(values: np.ndarray, missing: float) -> np.ndarray:
+        return np.where(filled, np.take_along_axis(values, order, axis=1), values.dtype.type(missing))
+
+    signals = {name: taken(values, np.nan) for name, values in candidates.signals.items()}
+    return Candidates(taken(candidates.rows, NO_ITEM), taken(candidates.scores, -np.inf), signals)

@@ -1,0 +1,299 @@
+"""The routes of the server."""
+
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from core.errors import UsageError
+from serving import recommender
+from serving.batcher import Batcher, BusyError
+from serving.recommender import Recommendations
+from serving.server import features, problems
+from serving.server.current import Current
+from serving.server.guard import Guard
+from serving.server.messages import (
+    BatchAnswer,
+    BatchBody,
+    EventsAnswer,
+    EventsBody,
+    Id,
+    ItemBody,
+    RankAnswer,
+    RankBody,
+    RankedAnswer,
+    RecommendAnswer,
+    RecommendBody,
+    SimilarAnswer,
+    SimilarBody,
+    UserBody,
+)
+from serving.server.metrics import Metrics
+from serving.server.settings import ServerSettings
+from serving.stores.store import Answer, Event, Item, Store, StoreError
+
+AHEAD_S = 60  # how far an event may be in the future, for clocks that differ
+Answered = tuple[str, Recommendations]
+
+
+class Server:
+    """What the routes share: the release, the store, and the threads that answer queries and write to the store.
+
+    Args:
+      current: the release that is served.
+      store: the store.
+      settings: the settings.
+    """
+
+    def __init__(self, current: Current, store: Store, settings: ServerSettings):
+        self.current, self.store, self.settings, self.metrics = current, store, settings, Metrics()
+        self.queries = Batcher[recommender.Request, Answered](
+            self._recommend, settings.batch, settings.wait_ms / 1000, settings.max_waiting
+        )
+        self.events = Batcher[Sequence[Event], list[bool]](self._add_events, 256)
+        self.log = Batcher[Answer, None](self._log, 1000)
+
+    def close(self) -> None:
+        """Answer what waits, and end all threads."""
+        for each in (self.queries, self.events, self.log):
+            each.close()
+        self.current.close()
+        self.store.close()
+
+    def _recommend(self, requests: Sequence[recommender.Request]) -> Sequence[Answered | Exception]:
+        began = time.perf_counter()
+        with self.current.using() as using:
+            results = using.recommend(requests)
+            version = using.version
+        self.metrics.batch(len(requests), time.perf_counter() - began)
+        return [each if isinstance(each, Exception) else (version, each) for each in results]
+
+    def _add_events(self, batches: Sequence[Sequence[Event]]) -> Sequence[list[bool]]:
+        new = iter(self.store.add_events([event for batch in batches for event in batch]))
+        return [[next(new) for _ in batch] for batch in batches]
+
+    def _log(self, answers: Sequence[Answer]) -> Sequence[None]:
+        try:
+            self.store.add_answers(answers)
+        except StoreError:
+            self.metrics.lost(len(answers))
+        return [None] * len(answers)
+
+
+def application(server: Server) -> FastAPI:
+    """Return the ASGI application of a server."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI):
+        yield
+        await run_in_threadpool(server.close)
+
+    app = FastAPI(
+        title="twostep", description="Recommendations in two steps, retrieval and ranking.", lifespan=lifespan,
+        responses={422: {"description": "The request is not valid", "content": {problems.MEDIA_TYPE: {}}}},
+    )  # fmt: skip
+    problems.add_handlers(app)
+    app.add_middleware(Guard, token=server.settings.token, max_body=server.settings.max_body, metrics=server.metrics)
+    _add_answers(app, server)
+    _add_events(app, server)
+    _add_users_and_items(app, server)
+    _add_state(app, server)
+    return app
+
+
+def _add_answers(app: FastAPI, server: Server) -> None:
+    """Add the routes that recommend, rank and compare."""
+
+    @app.post("/v1/recommend")
+    async def recommend(body: RecommendBody, request: Request) -> RecommendAnswer:
+        """Return the best items for a user."""
+        return await _recommended(server, body, request.state.request_id)
+
+    @app.post("/v1/recommend/batch")
+    async def recommend_batch(body: BatchBody, request: Request) -> BatchAnswer:
+        """Return the best items for several users."""
+        waiting = [
+            _recommended(server, each, f"{request.state.request_id}-{number}")
+            for number, each in enumerate(body.requests)
+        ]
+        return BatchAnswer(answers=await _all(waiting))
+
+    @app.post("/v1/rank")
+    async def rank(body: RankBody, request: Request) -> RankAnswer:
+        """Rank given items for a user; items that the user has seen are ranked too."""
+        asked = recommender.Request(
+            body.user,
+            len(body.items),
+            int(time.time()),
+            only=tuple(body.items),
+            history=None if body.history is None else tuple(body.history),
+            seen=True,
+        )
+        answer = await _answered(server, asked, request.state.request_id)
+        with server.current.using() as using:
+            unknown = [item for item in dict.fromkeys(body.items) if using.engine.catalogue.row(item) < 0]
+        return RankAnswer(**answer.model_dump(), unknown=unknown)
+
+    @app.post("/v1/similar")
+    def similar(body: SimilarBody, request: Request) -> SimilarAnswer:
+        """Return the items most similar to an item."""
+        with server.current.using() as using:
+            if using.engine.catalogue.row(body.item) < 0:
+                raise HTTPException(404, f"The release {using.version} has no item {body.item!r}.")
+            found = using.similar(body.item, min(body.k, len(using.engine.catalogue)), body.filters)
+            version = using.version
+        items = [{"item": item, "title": title, "score": score} for item, title, score in found]
+        return SimilarAnswer(request_id=request.state.request_id, release=version, item=body.item, items=items)
+
+    @app.get("/v1/popular")
+    def popular(k: int = 10) -> list[dict[str, object]]:
+        """Return the items with the most events before the release."""
+        with server.current.using() as using:
+            return using.popular(max(1, min(k, 1000)))
+
+
+async def _recommended(server: Server, body: RecommendBody, request_id: str) -> RecommendAnswer:
+    """Return the answer to a request for recommendations."""
+    with server.current.using() as using:
+        most = using.engine.settings.candidates
+    if body.offset + body.k > most:
+        raise UsageError(f"offset + k should be at most {most:,}, the number of candidates of the release")
+    history = None if body.history is None else tuple(body.history)
+    asked = recommender.Request(
+        body.user, body.k, int(time.time()), body.offset, tuple(body.exclude), None, tuple(body.filters), history,
+        body.include_seen,
+    )  # fmt: skip
+    return await _answered(server, asked, request_id, body.offset)
+
+
+async def _answered(server: Server, asked: recommender.Request, request_id: str, offset: int = 0) -> RecommendAnswer:
+    """Answer a query in the next batch, and log the answer."""
+    version, found = await server.queries.call(asked)
+    items = [
+        RankedAnswer(
+            item=each.item_id, title=each.title, score=each.score, probability=each.probability,
+            retrieval_rank=each.retrieval_rank, retrieval_score=each.retrieval_score,
+        )
+        for each in found.items
+    ]  # fmt: skip
+    shown = tuple(each.item for each in items)
+    try:
+        server.log.submit(Answer(request_id, asked.user_id, asked.time, version, shown, {"offset": offset}))
+    except BusyError:
+        server.metrics.lost(1)
+    return RecommendAnswer(request_id=request_id, release=version, user=asked.user_id, known=found.known, items=items)
+
+
+async def _all(waiting):
+    """Return all results, in their order."""
+    import asyncio
+
+    return await asyncio.gather(*waiting)
+
+
+def _add_events(app: FastAPI, server: Server) -> None:
+    """Add the route that takes events."""
+
+    @app.post("/v1/events", status_code=202)
+    async def events(body: EventsBody) -> EventsAnswer:
+        """Add events, which are in the histories of their users from the next answer on."""
+        now = int(time.time())
+        given = [
+            Event(
+                each.id or uuid.uuid4().hex,
+                each.user,
+                each.item,
+                now if each.timestamp is None else each.timestamp,
+                each.rating,
+            )
+            for each in body.events
+        ]
+        for number, event in enumerate(given):
+            if event.timestamp > now + AHEAD_S:
+                raise UsageError(
+                    f"events.{number}.timestamp: should be at most now, {now}, in seconds; found {event.timestamp}"
+                )
+        new = await server.events.call(given)
+        server.metrics.events(sum(new))
+        return EventsAnswer(accepted=sum(new), ids=[event.id for event in given])
+
+
+def _add_users_and_items(app: FastAPI, server: Server) -> None:
+    """Add the routes that read and change users and items."""
+
+    @app.get("/v1/users/{user_id:path}")
+    def user(user_id: Id) -> dict[str, object]:
+        """Return what is known of a user."""
+        with server.current.using() as using:
+            [found] = using.users([user_id])
+        if found is None:
+            raise HTTPException(404, f"There is no user {user_id!r} in the release or in the store.")
+        return {"user": user_id, "features": found.features, "history": found.history, "times": found.history_time}
+
+    @app.put("/v1/users/{user_id:path}", status_code=204)
+    def put_user(user_id: Id, body: UserBody) -> Response:
+        """Replace the features of a user."""
+        with server.current.using() as using:
+            features.check(body.features, using.user_columns(), "users")
+        server.store.put_user(user_id, body.features)
+        return Response(status_code=204)
+
+    @app.delete("/v1/users/{user_id:path}")
+    def erase_user(user_id: Id) -> dict[str, int]:
+        """Erase the features, events and answers of a user from the store."""
+        return {"erased": server.store.erase_user(user_id)}
+
+    @app.get("/v1/items/{item_id:path}")
+    def item(item_id: Id) -> dict[str, object]:
+        """Return what is known of an item."""
+        with server.current.using() as using:
+            found = using.item(item_id)
+        if found is None:
+            raise HTTPException(404, f"There is no item {item_id!r} in the release or in the store.")
+        return found
+
+    @app.put("/v1/items/{item_id:path}", status_code=204)
+    def put_item(item_id: Id, body: ItemBody) -> Response:
+        """Replace what is known of an item: its features, and whether and until when it is recommended."""
+        with server.current.using() as using:
+            features.check(body.features, using.item_columns(), "items")
+        server.store.put_item(item_id, Item(body.features, body.hidden, body.expires))
+        server.current.refresh()
+        return Response(status_code=204)
+
+    @app.delete("/v1/items/{item_id:path}", status_code=204)
+    def delete_item(item_id: Id) -> Response:
+        """Forget what the store knows of an item; an item of the release can be recommended again."""
+        if not server.store.delete_item(item_id):
+            raise HTTPException(404, f"There is no item {item_id!r} in the store.")
+        server.current.refresh()
+        return Response(status_code=204)
+
+
+def _add_state(app: FastAPI, server: Server) -> None:
+    """Add the routes that describe the server."""
+
+    @app.get("/v1/release")
+    def release() -> dict[str, object]:
+        """Return the release that is served."""
+        with server.current.using() as using:
+            return {"release": using.version, "name": using.engine.settings.name} | using.facts
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Return whether the process answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    def readyz() -> dict[str, str]:
+        """Return whether requests can be answered."""
+        server.store.users([""])
+        return {"status": "ready", "release": server.current.version}
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        """Return the metrics of this process, for Prometheus."""
+        return Response(server.metrics.text(server.current), media_type="text/plain; version=0.0.4")

@@ -1,0 +1,28 @@
+"""The check of features that callers send."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from core.errors import UsageError
+
+
+def check(values: Mapping[str, Any], columns: Mapping[str, pa.DataType], what: str) -> None:
+    """Check that features have the names and types of columns.
+
+    Args:
+      values: raw values by column; null for a missing one.
+      columns: the columns with their types.
+      what: `users` or `items`, for the error.
+    Raises:
+      UsageError: a column is unknown, or a value has another type.
+    """
+    for name, value in values.items():
+        if name not in columns:
+            known = ", ".join(columns) or "none"
+            raise UsageError(f"features.{name}: {what} have no such feature in the release; they have {known}")
+        try:
+            pa.array([value], columns[name])
+        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+            raise UsageError(f"features.{name}: should be {columns[name]}; found {value!r}") from None

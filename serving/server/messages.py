@@ -1,0 +1,154 @@
+"""The bodies of requests and answers."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from serving.filters import Condition
+
+Id = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
+Ids = Annotated[list[Id], Field(max_length=10_000)]
+K = Annotated[int, Field(ge=1, le=10_000, description="The number of items.")]
+Seconds = Annotated[int, Field(ge=0, le=2**40, description="Seconds since 1970-01-01 UTC.")]
+Value = str | int | float | bool | None | list[str] | list[float]
+Features = Annotated[dict[Annotated[str, Field(max_length=256)], Value], Field(max_length=1000)]
+
+
+class Body(BaseModel):
+    """A body of a request: no unknown keys, and no NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class RecommendBody(Body):
+    """A request for recommendations."""
+
+    user: Id = Field(description="The id of the user, who may be new.")
+    k: K = 10
+    offset: Annotated[int, Field(ge=0, le=10_000)] = Field(0, description="The number of better items to leave out.")
+    exclude: Ids = Field([], description="Ids of items that are not returned.")
+    filters: Annotated[list[Condition], Field(max_length=32)] = Field(
+        [], description="Conditions on the attributes of items, all of which the items fulfil."
+    )
+    history: Ids | None = Field(
+        None, description="Ids of the user's latest items, oldest first, in place of the known ones."
+    )
+    include_seen: bool = Field(False, description="Whether items that the user had an event with may be returned.")
+
+
+class RankBody(Body):
+    """A request to rank given items for a user."""
+
+    user: Id = Field(description="The id of the user, who may be new.")
+    items: Annotated[list[Id], Field(min_length=1, max_length=1000)] = Field(description="The ids of the items.")
+    history: Ids | None = Field(None, description="As in `recommend`.")
+
+
+class BatchBody(Body):
+    """Several requests for recommendations."""
+
+    requests: Annotated[list[RecommendBody], Field(min_length=1, max_length=100)]
+
+
+class SimilarBody(Body):
+    """A request for items similar to one item."""
+
+    item: Id = Field(description="The id of the item.")
+    k: K = 10
+    filters: Annotated[list[Condition], Field(max_length=32)] = []
+
+
+class EventBody(Body):
+    """An event of a user and an item."""
+
+    id: Id | None = Field(
+        None, description="The id of the event; the same event is counted once. By default the server makes one."
+    )
+    user: Id
+    item: Id
+    timestamp: Seconds | None = Field(None, description="Seconds since 1970-01-01 UTC; by default now.")
+    rating: float | None = None
+
+
+class EventsBody(Body):
+    """Events."""
+
+    events: Annotated[list[EventBody], Field(min_length=1, max_length=1000)]
+
+
+class UserBody(Body):
+    """What is known of a user."""
+
+    features: Features
+
+
+class ItemBody(Body):
+    """What is known of an item."""
+
+    features: Features = {}
+    hidden: bool = Field(False, description="Whether the item is never recommended.")
+    expires: Seconds | None = Field(None, description="When the item ceases to be recommended; null for never.")
+
+
+class ItemAnswer(BaseModel):
+    """An item of an answer."""
+
+    item: str
+    title: str | None = None
+    score: float
+
+
+class RankedAnswer(ItemAnswer):
+    """An item with the results of both steps."""
+
+    probability: float = Field(description="The ranker's probability that the item is relevant.")
+    retrieval_rank: int = Field(description="The position in the retriever's order, from 1.")
+    retrieval_score: float
+
+
+class RecommendAnswer(BaseModel):
+    """The answer to a request for recommendations."""
+
+    request_id: str
+    release: str = Field(description="The version of the release.")
+    user: str
+    known: bool = Field(description="Whether the user is in the release or in the store.")
+    items: list[RankedAnswer]
+
+
+class RankAnswer(RecommendAnswer):
+    """The answer to a request to rank items."""
+
+    unknown: list[str] = Field(description="The given items that are not in the catalogue.")
+
+
+class BatchAnswer(BaseModel):
+    """The answers to several requests, in their order."""
+
+    answers: list[RecommendAnswer]
+
+
+class SimilarAnswer(BaseModel):
+    """Items similar to one item."""
+
+    request_id: str
+    release: str
+    item: str
+    items: list[ItemAnswer]
+
+
+class EventsAnswer(BaseModel):
+    """The events that were accepted."""
+
+    accepted: int = Field(description="The number of events that are new.")
+    ids: list[str] = Field(description="The ids of all events of the request.")
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    errors: list[dict[str, Any]] = Field([], description="The field, and what is wrong with it.")

@@ -1,0 +1,63 @@
+"""Errors as problem details: RFC 9457."""
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from core.errors import UsageError
+from serving.batcher import BusyError
+from serving.server.messages import Problem
+from serving.stores.store import StoreError
+
+log = logging.getLogger("twostep.serve")
+MEDIA_TYPE = "application/problem+json"
+BUSY = "Too many queries wait. Try again in a second."
+
+
+def answer(status: int, title: str, detail: str, errors: list[dict] | None = None) -> JSONResponse:
+    """Return a problem as a response."""
+    body = Problem(title=title, status=status, detail=detail, errors=errors or []).model_dump()
+    headers = {"Retry-After": "1"} if status == 503 else {}
+    return JSONResponse(body, status, headers, MEDIA_TYPE)
+
+
+def add_handlers(app: FastAPI) -> None:
+    """Let all errors of an application be answered as problems."""
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        errors = [
+            {"field": ".".join(str(part) for part in each["loc"]), "detail": each["msg"]} for each in error.errors()
+        ]
+        first = f"{errors[0]['field']}: {errors[0]['detail']}" if errors else "the request is not valid"
+        return answer(422, "The request is not valid", first, errors)
+
+    @app.exception_handler(UsageError)
+    def _wrong(_: Request, error: UsageError) -> JSONResponse:
+        return answer(422, "The request is not valid", str(error))
+
+    @app.exception_handler(HTTPException)
+    def _refused(_: Request, error: HTTPException) -> JSONResponse:
+        response = answer(error.status_code, _TITLES.get(error.status_code, "Error"), str(error.detail))
+        response.headers.update(error.headers or {})
+        return response
+
+    @app.exception_handler(StoreError)
+    def _store(_: Request, error: StoreError) -> JSONResponse:
+        log.error("%s", error)
+        return answer(503, "The store cannot be used", "The store of users and events does not answer. Try again.")
+
+    @app.exception_handler(BusyError)
+    def _busy(_: Request, error: BusyError) -> JSONResponse:
+        return answer(503, "Busy", BUSY)
+
+    @app.exception_handler(Exception)
+    def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return answer(500, "Error of the server", "An unexpected error; the log of the server has it.")
+
+
+_TITLES = {401: "No valid token", 404: "Not found", 405: "Method not allowed", 413: "The request is too large"}

@@ -1,0 +1,48 @@
+"""The process of the server."""
+
+import socket
+
+import sqlalchemy
+import uvicorn
+
+from core import garbage
+from core.errors import UsageError
+from serving.server.app import Server, application
+from serving.server.current import Current, Place
+from serving.server.settings import ServerSettings
+from serving.stores.sql import SqlStore
+
+GRACE_S = 10  # how long requests may go on after the process was told to end
+
+
+def serve(place: Place, store_url: sqlalchemy.URL, settings: ServerSettings) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Args:
+      place: where releases are read from.
+      store_url: the URL of the database.
+      settings: the settings.
+    Raises:
+      UsageError: the address cannot be listened on.
+      TwostepError: there is no release, or it or the store cannot be used.
+    """
+    listening = _listening(settings.host, settings.port)
+    store = SqlStore(store_url)
+    with garbage.postponed():
+        server = Server(Current(place, store, settings.refresh_s), store, settings)
+    app = application(server)
+    address = listening.getsockname()
+    print(f"release {server.current.version} at http://{settings.host}:{address[1]}, the API at /docs", flush=True)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S, server_header=False
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens on an address. Raises: UsageError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise UsageError(f"--host {host} --port {port}: cannot be listened on: {error.strerror}") from error

@@ -1,0 +1,31 @@
+"""The settings of the server."""
+
+from pydantic import Field, model_validator
+
+from core.settings import Settings
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+class ServerSettings(Settings):
+    """The settings of a server of a release."""
+
+    host: str = Field("127.0.0.1", description="The address to listen on.")
+    port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 for any free one.")
+    token: str | None = Field(None, min_length=16, description="The token that requests must carry.", repr=False)
+    batch: int = Field(32, ge=1, le=256, description="The maximum number of queries that are answered as one batch.")
+    wait_ms: float = Field(
+        1.0, ge=0, le=100, description="How long a query waits for others, so that they are answered as one batch."
+    )
+    refresh_s: float = Field(
+        2.0, gt=0, le=3600, description="The time between two looks at the release in force and at changed items."
+    )
+    max_body: int = Field(1_000_000, ge=1000, description="The maximum size of a request, in bytes.")
+    max_waiting: int = Field(1000, ge=1, description="The number of waiting queries from which others are refused.")
+
+    @model_validator(mode="after")
+    def _is_safe(self) -> "ServerSettings":
+        """Check that a server that others reach asks for a token. Raises: ValueError."""
+        if self.host not in LOOPBACK and self.token is None:
+            raise ValueError(f"a server on {self.host} can be reached by others, so it needs a token")
+        return self

@@ -1,0 +1,258 @@
+"""The store in a database: SQLite, or PostgreSQL."""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from core.printable import one_line
+from serving.stores.store import Answer, Event, Item, StoreError
+
+BUSY_S = 10  # how long a process waits for another one that writes to a file of SQLite
+IDS_AT_ONCE = 500  # the number of ids in one statement
+_READ_ONLY = "read_only"  # the option of connections that only read
+
+_tables = sa.MetaData()
+_events = sa.Table(
+    "events",
+    _tables,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, unique=True, nullable=False),
+    sa.Column("user_id", sa.Text, nullable=False),
+    sa.Column("item_id", sa.Text, nullable=False),
+    sa.Column("timestamp", sa.BigInteger, nullable=False),
+    sa.Column("rating", sa.Float),
+    sa.Index("events_of_user", "user_id", "timestamp", "number", "item_id"),
+)
+_users = sa.Table(
+    "users", _tables, sa.Column("user_id", sa.Text, primary_key=True), sa.Column("features", sa.Text, nullable=False)
+)
+_items = sa.Table(
+    "items",
+    _tables,
+    sa.Column("item_id", sa.Text, primary_key=True),
+    sa.Column("state", sa.BigInteger, nullable=False, index=True),
+    sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("features", sa.Text, nullable=False),
+    sa.Column("hidden", sa.Boolean, nullable=False),
+    sa.Column("expires", sa.BigInteger),
+)
+_answers = sa.Table(
+    "answers",
+    _tables,
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.Text, nullable=False, index=True),
+    sa.Column("timestamp", sa.BigInteger, nullable=False, index=True),
+    sa.Column("release", sa.Text, nullable=False),
+    sa.Column("items", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+)
+_states = sa.Table(  # one row: the number of the last change of an item
+    "item_state", _tables, sa.Column("id", sa.Integer, primary_key=True), sa.Column("state", sa.BigInteger)
+)
+
+
+class SqlStore:
+    """A store in a database that SQLAlchemy reaches; it may be used by several threads and processes.
+
+    Args:
+      url: the URL of the database, such as `sqlite:////srv/store.sqlite` or `postgresql+pg8000://USER@HOST/NAME`.
+    Raises:
+      StoreError: the database cannot be reached, or the tables cannot be made.
+    """
+
+    def __init__(self, url: sa.URL):
+        self._where = url.render_as_string(hide_password=True)
+        if url.get_backend_name() == "sqlite":
+            self._insert: Any = sqlite.insert
+            self._engine = sa.create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False})
+            sa.event.listen(self._engine, "connect", _configure_sqlite)
+            sa.event.listen(self._engine, "begin", _begin)
+        else:
+            self._insert = postgresql.insert
+            self._engine = sa.create_engine(url, pool_pre_ping=True)
+        self._reader = self._engine.execution_options(**{_READ_ONLY: True})
+        with self._writing() as connection:
+            if connection.dialect.name == "postgresql":  # tables that two processes make at once are an error there
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(7236837)"))
+            _tables.create_all(connection)
+            connection.execute(self._insert(_states).values(id=1, state=0).on_conflict_do_nothing())
+
+    def _writing(self) -> contextlib.AbstractContextManager[sa.Connection]:
+        """Return a context with a transaction, which is committed at the end of the block. Raises: StoreError."""
+        return self._transaction(self._engine)
+
+    def _reading(self) -> contextlib.AbstractContextManager[sa.Connection]:
+        """Return a context with a transaction that only reads, and waits for no writer. Raises: StoreError."""
+        return self._transaction(self._reader)
+
+    @contextlib.contextmanager
+    def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:
+        try:
+            with engine.begin() as connection:
+                yield connection
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            cause = getattr(error, "orig", None) or error
+            problem = f"the store {self._where} cannot be used: {one_line(cause, 300)}"
+            raise StoreError(f"{problem}. Try again later") from error
+
+    def add_events(self, events: Sequence[Event]) -> list[bool]:
+        """Add events, and return for each whether it is new."""
+        unique = {event.id: event for event in reversed(events)}  # the first of each id
+        new: set[str] = set()
+        with self._writing() as connection:
+            for part in _parts(list(unique.values())):
+                rows = [vars(event) for event in part]
+                statement = self._insert(_events).values(rows).on_conflict_do_nothing().returning(_events.c.id)
+                new |= set(connection.scalars(statement))
+        return [unique[event.id] is event and event.id in new for event in events]
+
+    def histories(self, user_ids: Sequence[str], length: int) -> dict[str, list[Event]]:
+        """Return the latest `length` events of each user that has any, oldest first."""
+        c = _events.c
+        columns = [c.id, c.user_id, c.item_id, c.timestamp, c.rating]
+        found: dict[str, list[Event]] = {}
+        with self._reading() as connection:
+            for user_id in dict.fromkeys(user_ids):
+                latest = (
+                    sa.select(*columns)
+                    .where(c.user_id == user_id)
+                    .order_by(c.timestamp.desc(), c.number.desc())
+                    .limit(length)
+                )
+                if events := [Event(*row) for row in connection.execute(latest)]:
+                    found[user_id] = events[::-1]
+        return found
+
+    def seen(self, user_ids: Sequence[str]) -> dict[str, list[str]]:
+        """Return the items of all events of each user that has any, each once."""
+        c = _events.c
+        found: dict[str, list[str]] = {}
+        with self._reading() as connection:
+            for part in _parts(list(dict.fromkeys(user_ids))):
+                pairs = sa.select(c.user_id, c.item_id).where(c.user_id.in_(part)).distinct().order_by(c.item_id)
+                for user_id, item_id in connection.execute(pairs):
+                    found.setdefault(user_id, []).append(item_id)
+        return found
+
+    def put_user(self, user_id: str, features: Mapping[str, Any]) -> None:
+        """Replace the features of a user."""
+        self._put(_users, "user_id", {"user_id": user_id, "features": _json(features)})
+
+    def users(self, user_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the features of those of the users that were put."""
+        found: dict[str, dict[str, Any]] = {}
+        with self._reading() as connection:
+            for part in _parts(list(dict.fromkeys(user_ids))):
+                rows = connection.execute(sa.select(_users).where(_users.c.user_id.in_(part)))
+                found |= {row.user_id: json.loads(row.features) for row in rows}
+        return found
+
+    def erase_user(self, user_id: str) -> int:
+        """Delete the features, events and answers of a user, and return their number."""
+        with self._writing() as connection:
+            return sum(
+                connection.execute(sa.delete(table).where(table.c.user_id == user_id)).rowcount
+                for table in (_users, _events, _answers)
+            )
+
+    def put_item(self, item_id: str, item: Item) -> None:
+        """Replace what is known of an item."""
+        self._change_item(item_id, item, deleted=False)
+
+    def delete_item(self, item_id: str) -> bool:
+        """Forget what is known of an item, and return whether there was anything."""
+        return self._change_item(item_id, Item(), deleted=True)
+
+    def items(self, since: int = 0) -> tuple[dict[str, Item | None], int]:
+        """Return the items that changed after a state, None for a deleted one; and the present state."""
+        with self._reading() as connection:
+            rows = connection.execute(sa.select(_items).where(_items.c.state > since)).all()
+        changed = {
+            row.item_id: None if row.deleted else Item(json.loads(row.features), row.hidden, row.expires)
+            for row in rows
+        }
+        return changed, max([since, *(row.state for row in rows)])
+
+    def add_answers(self, answers: Sequence[Answer]) -> None:
+        """Add answers."""
+        with self._writing() as connection:
+            for part in _parts(answers):
+                rows = [
+                    vars(answer) | {"items": _json(answer.items), "detail": _json(answer.detail)} for answer in part
+                ]
+                connection.execute(self._insert(_answers).values(rows).on_conflict_do_nothing())
+
+    def answer(self, request_id: str) -> Answer | None:
+        """Return the answer to a request."""
+        with self._reading() as connection:
+            row = connection.execute(sa.select(_answers).where(_answers.c.request_id == request_id)).one_or_none()
+        if row is None:
+            return None
+        items = tuple(json.loads(row.items))
+        return Answer(row.request_id, row.user_id, row.timestamp, row.release, items, json.loads(row.detail))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def _put(self, table: sa.Table, key: str, values: dict[str, Any], connection: sa.Connection | None = None) -> None:
+        """Insert a row, or replace the one with the same key."""
+        rest = {name: value for name, value in values.items() if name != key}
+        statement = self._insert(table).values(values).on_conflict_do_update(index_elements=[key], set_=rest)
+        with contextlib.nullcontext(connection) if connection is not None else self._writing() as opened:
+            opened.execute(statement)
+
+    def _change_item(self, item_id: str, item: Item, deleted: bool) -> bool:
+        """Write what is known of an item under a new state, and return whether it was known before."""
+        with self._writing() as connection:
+            known = sa.select(_items.c.deleted).where(_items.c.item_id == item_id)
+            before = connection.scalars(known).one_or_none()
+            if deleted and before is not False:
+                return False
+            # The row of the state is locked until the end of the transaction, so states become visible in their order.
+            raised = sa.update(_states).values(state=_states.c.state + 1).returning(_states.c.state)
+            state = connection.scalars(raised).one()
+            values = {
+                "item_id": item_id,
+                "state": state,
+                "deleted": deleted,
+                "features": _json(item.features),
+                "hidden": item.hidden,
+                "expires": item.expires,
+            }
+            self._put(_items, "item_id", values, connection)
+        return before is False
+
+
+def sqlite_url(file: Path) -> sa.URL:
+    """Return the URL of a file of SQLite."""
+    return sa.URL.create("sqlite", database=str(file))
+
+
+def _configure_sqlite(connection: sqlite3.Connection, _: Any) -> None:
+    """Configure a new connection: writers do not block readers, and what is committed survives a power failure."""
+    connection.isolation_level = None  # SQLAlchemy's event `begin` opens transactions
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: sa.Connection) -> None:
+    """Begin a transaction; one that writes takes its lock now, since a reader that becomes a writer may fail."""
+    reads = connection.get_execution_options().get(_READ_ONLY)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")
+
+
+def _parts(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Yield the values in parts that one statement can have."""
+    for start in range(0, len(values), IDS_AT_ONCE):
+        yield values[start : start + IDS_AT_ONCE]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)

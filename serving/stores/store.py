@@ -1,0 +1,105 @@
+"""The interface of a store. No database here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from core.errors import TwostepError
+
+
+class StoreError(TwostepError):
+    """A store that cannot be reached, or refuses to write. The same request may succeed later."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event of a user and an item.
+
+    Args:
+      id: the id that the sender gave; a second event with the same id is the same event.
+      user_id, item_id: the ids of both.
+      timestamp: seconds since 1970-01-01 UTC.
+      rating: the rating; None without one.
+    """
+
+    id: str
+    user_id: str
+    item_id: str
+    timestamp: int
+    rating: float | None = None
+
+
+@dataclass(frozen=True)
+class Item:
+    """What a store knows of an item.
+
+    Args:
+      features: raw values by column; they replace those of the release.
+      hidden: whether the item is never recommended.
+      expires: the timestamp from which it is not recommended any more; None for never.
+    """
+
+    features: Mapping[str, Any] = field(default_factory=dict)
+    hidden: bool = False
+    expires: int | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer that was given, with the items that were shown.
+
+    Args:
+      request_id: the id of the request.
+      user_id: the user.
+      timestamp: seconds since 1970-01-01 UTC.
+      release: the version of the release.
+      items: the ids of the items, best first.
+      detail: the request and what the answer depended on, as a JSON object.
+    """
+
+    request_id: str
+    user_id: str
+    timestamp: int
+    release: str
+    items: tuple[str, ...]
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Store(Protocol):
+    """A store; each operation is durable when it returns, and raises StoreError where it failed."""
+
+    def add_events(self, events: Sequence[Event]) -> list[bool]:
+        """Add events, and return for each whether it is new; one whose id is known changes nothing."""
+
+    def histories(self, user_ids: Sequence[str], length: int) -> dict[str, list[Event]]:
+        """Return the latest `length` events of each user that has any, oldest first."""
+
+    def seen(self, user_ids: Sequence[str]) -> dict[str, list[str]]:
+        """Return the items of all events of each user that has any, each once."""
+
+    def put_user(self, user_id: str, features: Mapping[str, Any]) -> None:
+        """Replace the features of a user."""
+
+    def users(self, user_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the features of those of the users that were put."""
+
+    def erase_user(self, user_id: str) -> int:
+        """Delete the features, events and answers of a user, and return their number."""
+
+    def put_item(self, item_id: str, item: Item) -> None:
+        """Replace what is known of an item."""
+
+    def delete_item(self, item_id: str) -> bool:
+        """Forget what is known of an item, and return whether there was anything."""
+
+    def items(self, since: int = 0) -> tuple[dict[str, Item | None], int]:
+        """Return the items that changed after a state, None for a deleted one; and the present state."""
+
+    def add_answers(self, answers: Sequence[Answer]) -> None:
+        """Add answers."""
+
+    def answer(self, request_id: str) -> Answer | None:
+        """Return the answer to a request."""
+
+    def close(self) -> None:
+        """Close all connections."""

@@ -1,0 +1,86 @@
+"""What every store does, as functions of a fresh store, which are called with real databases."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from serving.stores.store import Answer, Event, Item
+
+
+def events_are_added_once(store):
+    first = Event("1", "u", "a", 5, 4.0)
+    assert store.add_events([first, Event("1", "u", "b", 6), Event("2", "v", "b", 6)]) == [True, False, True]
+    assert store.add_events([Event("1", "w", "c", 7), Event("3", "u", "c", 7)]) == [False, True]
+    assert store.histories(["u", "v", "w", "u"], 10) == {
+        "u": [first, Event("3", "u", "c", 7)],
+        "v": [Event("2", "v", "b", 6)],
+    }
+
+
+def a_history_has_the_latest_events_oldest_first(store):
+    events = [Event(str(number), "u", f"i{number}", when) for number, when in enumerate([3, 1, 2, 2])]
+    store.add_events(events)
+    assert [event.id for event in store.histories(["u"], 3)["u"]] == ["2", "3", "0"]
+    assert sorted(store.seen(["u", "x"])["u"]) == ["i0", "i1", "i2", "i3"]
+
+
+def users_are_replaced_and_erased(store):
+    store.put_user("u", {"age": 3, "city": "Ζ\U0001f600"})
+    store.put_user("u", {"age": 4})
+    store.put_user("v", {})
+    assert store.users(["u", "v", "w"]) == {"u": {"age": 4}, "v": {}}
+    store.add_events([Event("1", "u", "a", 5), Event("2", "v", "a", 5)])
+    store.add_answers([Answer("r", "u", 5, "release", ("a",)), Answer("s", "v", 5, "release", ("b",))])
+    assert store.erase_user("u") == 3
+    assert store.users(["u"]) == store.histories(["u"], 9) == {}
+    assert store.answer("r") is None
+    assert store.answer("s") is not None
+    assert store.histories(["v"], 9)
+
+
+def changes_of_items_are_seen_once(store):
+    assert store.items() == ({}, 0)
+    shown, hidden = Item({"year": 1}), Item({}, True, 9)
+    store.put_item("a", shown)
+    store.put_item("b", hidden)
+    changed, state = store.items()
+    assert changed == {"a": shown, "b": hidden}
+    assert store.items(state) == ({}, state)
+    assert store.delete_item("b")
+    assert not store.delete_item("b")
+    assert not store.delete_item("c")
+    assert store.items(state) == ({"b": None}, state + 1)
+
+
+def answers_are_kept(store):
+    answer = Answer("r", "u", 5, "release", ("a", "b"), {"offset": 1})
+    store.add_answers([answer, answer])
+    assert store.answer("r") == answer
+    assert store.answer("x") is None
+
+
+def many_ids_fit_into_one_call(store):
+    events = [Event(str(number), f"u{number}", "a", number) for number in range(1203)]
+    assert all(store.add_events(events))
+    users = [event.user_id for event in events]
+    assert len(store.histories(users, 1)) == len(store.seen(users)) == 1203
+    assert store.users(users) == {}
+
+
+def threads_lose_nothing_and_add_nothing_twice(store):
+    def add(thread):
+        return [store.add_events([Event(f"{number}", f"u{thread}", "a", number)])[0] for number in range(40)]
+
+    with ThreadPoolExecutor(4) as threads:
+        new = [each for added in threads.map(add, range(4)) for each in added]
+    assert sum(new) == 40
+    assert sum(map(len, store.histories([f"u{thread}" for thread in range(4)], 99).values())) == 40
+
+
+CHECKS = (
+    events_are_added_once,
+    a_history_has_the_latest_events_oldest_first,
+    users_are_replaced_and_erased,
+    changes_of_items_are_seen_once,
+    answers_are_kept,
+    many_ids_fit_into_one_call,
+    threads_lose_nothing_and_add_nothing_twice,
+)
