@@ -12,21 +12,15 @@ from transform.arrays import pad_integers, pad_strings, raw_arrays
 from transform.features import Feature, raw_columns
 
 
-def ranker_inputs(
-    queries: Queries, candidates: Candidates, catalogue: Catalogue, user_features: Mapping[str, Feature]
-) -> dict[str, np.ndarray]:
-    """Return the inputs of a ranking model's `rank` signature; see `trainer.ranking.contract`.
+def query_inputs(queries: Queries, user_features: Mapping[str, Feature]) -> dict[str, np.ndarray]:
+    """Return the inputs of a ranking model that do not depend on candidates; see `trainer.ranking.contract`.
 
     Args:
       queries: Q queries.
-      candidates: C candidates each, in the retriever's order.
-      catalogue: the items.
       user_features: the features of users by column.
     Returns:
-      Columns of users [Q, …], columns of items [Q, C] or [Q, C, V], and retrieval_score, retrieval_rank and the
-      retriever's signals [Q, C]. Padding has the item id "", missing features and the score 0.
+      Columns of users [Q, …], the time of the query, and the history with its times.
     """
-    rows = candidates.rows
     history = pad_strings(queries.history)
     times = np.zeros(history.shape, np.int64)
     if queries.history_time is not None:
@@ -37,10 +31,16 @@ def ranker_inputs(
         names.HISTORY: history,
         names.HISTORY_TIME: times,
         **raw_arrays(queries.users, user_features),
-        names.ITEM_ID: catalogue.gather(names.ITEM_ID, rows),
-        **{name: catalogue.gather(name, rows) for name in catalogue.values},
-        **_signals(candidates, None),
     }
+
+
+def stacked_signals(candidates: Candidates) -> np.ndarray:
+    """Return the retriever's signals, with retrieval_score and retrieval_rank, in the order of their names: [Q, C, S].
+
+    Args:
+      candidates: C candidates of Q queries, in the retriever's order.
+    """
+    return np.stack([values for _, values in sorted(_signals(candidates, None).items())], axis=2)
 
 
 def candidate_table(

@@ -10,7 +10,6 @@ from typing import Protocol
 import numpy as np
 
 from core.queries import Candidates, Queries
-from serving.candidates import ranker_inputs
 from serving.catalogue import NO_ITEM, Catalogue
 from serving.rerank.reranker import Reranker
 from serving.settings import ServingSettings
@@ -40,7 +39,7 @@ class Retriever(Protocol):
 class Ranker(Protocol):
     """The interface of the second step, which `serving.models.SavedRanker` implements."""
 
-    def rank(self, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def rank(self, queries: Queries, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
         """Return scores [Q, C], -inf for padding, and probabilities of relevance [Q, C], 0 for padding."""
         ...
 
@@ -91,10 +90,7 @@ class TwoStep:
         scores, probabilities = [empty[:0]], [empty[:0]]
         for start in range(0, len(queries), QUERIES_AT_ONCE):
             batch = np.arange(start, min(start + QUERIES_AT_ONCE, len(queries)))
-            inputs = ranker_inputs(
-                queries.take(batch), candidates.take(batch), self.catalogue, self.settings.features.user
-            )
-            score, probability = self.ranker.rank(inputs)
+            score, probability = self.ranker.rank(queries.take(batch), candidates.take(batch))
             scores.append(score)
             probabilities.append(probability)
         return Ranked(candidates, np.concatenate(scores), np.concatenate(probabilities))

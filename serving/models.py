@@ -2,7 +2,7 @@
 
 import core.tf  # Keras 2, before TensorFlow
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,36 +11,63 @@ import numpy as np
 from core import names
 from core.arrow import read_arrow
 from core.errors import ModelError, ReleaseError
+from core.queries import Candidates, Queries
 from core.release import facts, reader
 from serving import settings as serving_settings
 from serving.candidate_source import CandidateSource
+from serving.candidates import query_inputs, stacked_signals
 from serving.catalogue import Catalogue
 from serving.engine import TwoStep
 from serving.rerank.settings import check as check_reranking
 from serving.saved_model import SavedModel
 from serving.settings import ServingSettings
-from transform.features import raw_columns
+from transform.features import Feature, raw_columns
+
+ITEMS_AT_ONCE = 8192
 
 
 class SavedRanker:
-    """A ranker: a ranking model, warmed up by one call.
+    """A ranker: a ranking model, which has packed the items of a catalogue, and is warmed up by one call.
 
     Args:
       folder: the folder of the SavedModel.
+      catalogue: the items.
+      user_features: the features of users by column.
       optimized: as for `serving.saved_model.SavedModel`.
     """
 
-    def __init__(self, folder: str | Path, optimized: bool = True):
+    def __init__(
+        self,
+        folder: str | Path,
+        catalogue: Catalogue,
+        user_features: Mapping[str, Feature],
+        optimized: bool = True,
+    ):
         core.tf.register_ops()
-        model = SavedModel(folder, ("rank",), optimized)
-        if "rank" not in model.signatures:
-            raise ModelError(f"{folder}: should be a ranking model, with the signature rank")
-        model.warm("rank")
-        self._model, self._rank = model, model.signatures["rank"]
+        model = SavedModel(folder, ("pack", "rank_packed"), optimized)
+        if "rank_packed" not in model.signatures:
+            raise ModelError(f"{folder}: should be a ranking model, with the signatures pack and rank_packed")
+        model.warm("rank_packed")
+        self._model, self._user_features = model, user_features
+        parts = []
+        for start in range(0, len(catalogue), ITEMS_AT_ONCE):
+            rows = np.arange(start, min(start + ITEMS_AT_ONCE, len(catalogue)))
+            columns = {name: catalogue.gather(name, rows) for name in (names.ITEM_ID, *catalogue.values)}
+            parts.append(model.signatures["pack"](**columns))
+        # The last row is padding: it is that of the row -1.
+        self._packed = {
+            name: np.concatenate([*(part[name] for part in parts), np.full_like(parts[0][name][:1], missing)])
+            for name, missing in (("integers", -1), ("numbers", 0))
+        }
+        self._packed["integers"][-1, 1:] = 0
 
-    def rank(self, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def rank(self, queries: Queries, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
         """Return scores [Q, C], -inf for padding, and probabilities of relevance [Q, C], 0 for padding."""
-        answer = self._rank(**inputs)
+        answer = self._model.signatures["rank_packed"](
+            **query_inputs(queries, self._user_features),
+            **{name: values[candidates.rows] for name, values in self._packed.items()},
+            signals=stacked_signals(candidates),
+        )
         return answer[names.SCORE], answer[names.PROBABILITY]
 
     def close(self) -> None:
@@ -65,7 +92,7 @@ def two_step(
       optimized: as for `serving.saved_model.SavedModel`.
     """
     with ThreadPoolExecutor(1) as pool:
-        ranker = pool.submit(SavedRanker, ranking, optimized)
+        ranker = pool.submit(SavedRanker, ranking, catalogue, settings.features.user, optimized)
         retriever = CandidateSource(retrieval, index, catalogue, settings.features, optimized=optimized)
         return TwoStep(retriever, ranker.result(), catalogue, settings)
 

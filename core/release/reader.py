@@ -24,7 +24,7 @@ from core.release import signing
 RETRIEVAL, INDEX, RANKING, STATISTICS = "retrieval", "index", "ranking", "statistics"
 FOLDERS = (RETRIEVAL, INDEX, RANKING, names.USERS_FOLDER, STATISTICS)
 FILES = (names.CATALOGUE_FILE, names.EVALUATION_FILE)
-FORMAT = 4  # the version of the manifest's format; raised with each change that other versions of twostep cannot read
+FORMAT = 5  # the version of the manifest's format; raised with each change that other versions of twostep cannot read
 
 VERSION = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
 CURRENT, HISTORY = "current", "history"

@@ -103,7 +103,9 @@ class SqlStore:
 
     def add_events(self, events: Sequence[Event]) -> list[bool]:
         """Add events, and return for each whether it is new."""
-        unique = {event.id: event for event in reversed(events)}  # the first of each id
+        unique: dict[str, Event] = {}
+        for event in events:
+            unique.setdefault(event.id, event)
         new: set[str] = set()
         with self._writing() as connection:
             for part in _parts(list(unique.values())):

@@ -219,6 +219,7 @@ class World:
         return {
             "rank": {name: lists[name] for name in inputs},
             "rank_examples": {"examples": np.array(examples, object)},
+            "pack": self.item_inputs(),
         }
 
     @functools.cached_property

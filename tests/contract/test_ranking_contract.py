@@ -85,6 +85,24 @@ def test_examples_are_ranked_as_the_lists_they_were_made_from(world, name):
     assert (found[inputs["rank"][names.ITEM_ID] == ""] == 0).all()
 
 
+def test_packed_candidates_are_ranked_as_the_same_candidates_with_all_columns(world, name):
+    inputs, of_candidates = raw_lists(world, 12)
+    signatures = world.loaded("ranking", name).signatures
+    packed = signatures["pack"](**world.item_inputs())
+    padded = {
+        "integers": np.r_[packed["integers"], [[-1] + [0] * (packed["integers"].shape[1] - 1)]],
+        "numbers": np.r_[packed["numbers"], np.zeros((1, packed["numbers"].shape[1]))],
+    }
+    rows = world.catalogue.rows(inputs[names.ITEM_ID].ravel()).reshape(inputs[names.ITEM_ID].shape)
+    found = signatures["rank_packed"](
+        **{key: value for key, value in inputs.items() if key not in of_candidates},
+        **{key: value[rows] for key, value in padded.items()},
+        signals=np.stack([inputs[key] for key in sorted(PER_CANDIDATE)], axis=2),
+    )
+    for output in ("score", "probability"):
+        np.testing.assert_allclose(found[output], rank(world, name, inputs, output), **CLOSE)
+
+
 def test_permuted_candidates_get_permuted_scores(world, name):
     inputs, of_candidates = raw_lists(world)
     before = rank(world, name, inputs)

@@ -7,7 +7,7 @@ import pytest
 from components.candidate_generator import candidates
 from core import names
 from core.queries import Candidates, Queries
-from serving.candidates import candidate_table, ranker_inputs
+from serving.candidates import candidate_table, query_inputs, stacked_signals
 from serving.catalogue import Catalogue
 from transform.features import Features
 
@@ -96,13 +96,14 @@ def test_no_queries_make_no_rows_of_the_same_columns(table):
 
 
 def test_a_ranker_is_given_what_it_learned_from(table):
-    given = ranker_inputs(queries(["ann", "bob"], [[1, 3], []]), FOUND, Catalogue(CATALOGUE, FEATURES), USER)
-    lists = {name: table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False) for name in LISTED}
-    for name, values in lists.items():
-        np.testing.assert_array_equal(given[name].ravel(), values)
-    assert given["genres"].shape == (2, 3, 2)
-    assert given["brand"].shape == given[names.RETRIEVAL_SCORE].shape == (2, 3)
-    assert set(given) == {*LISTED, *table.column_names[:5]}
+    given = query_inputs(queries(["ann", "bob"], [[1, 3], []]), USER)
+    assert list(given) == table.column_names[:5]
+    signals = sorted({names.RETRIEVAL_SCORE, names.RETRIEVAL_RANK, *FOUND.signals})
+    stacked = stacked_signals(FOUND)
+    assert stacked.shape == (2, 3, len(signals))
+    for position, name in enumerate(signals):
+        values = table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        np.testing.assert_array_equal(stacked[..., position].ravel(), values)
     np.testing.assert_array_equal(given["age"], [0, 1])
     assert given[names.HISTORY].tolist() == [[""], [""]]
 

@@ -22,7 +22,10 @@ def signals(history, times, items, now=NOW, length=50):
         names.HISTORY_TIME: tf.constant(times, tf.int64),
         names.ITEM_ID: tf.constant(items),
     }
-    return {name: value.numpy() for name, value in context.signals(query, length).items()}
+    return {
+        name: value.numpy()
+        for name, value in context.signals(query | {"item_id": context.hashed(query["item_id"])}, length).items()
+    }
 
 
 def test_how_often_and_how_recently_each_candidate_is_in_the_history():

@@ -23,13 +23,18 @@ from transform.features import Features, timestamp_columns
 _BUCKETS = 2**62  # ids are compared by hash, which is faster than by text
 
 
+def hashed(ids: tf.Tensor) -> tf.Tensor:
+    """Return a hash of each id, int64 and not negative."""
+    return tf.strings.to_hash_bucket_fast(ids, _BUCKETS)
+
+
 def signals(query: dict[str, tf.Tensor], length: int) -> dict[str, tf.Tensor]:
     """Return the signals that `trainer.ranking.signals.SIGNALS` names, [B, C] float32 each.
 
     A signal is NaN where it is undefined: if timestamps are unknown, or without an interaction with the candidate.
 
     Args:
-      query: query_time [B] int64, history [B, H], history_time [B, H] int64 (0 where unknown), item_id [B, C].
+      query: query_time [B] int64, history [B, H], history_time [B, H] int64 (0 where unknown), item_id [B, C] hashed.
       length: the maximum number of events of a history that are used, the latest ones.
     """
     history, items = query[names.HISTORY], query[names.ITEM_ID]
@@ -38,8 +43,7 @@ def signals(query: dict[str, tf.Tensor], length: int) -> dict[str, tf.Tensor]:
     present &= later < length
     known = present & (query[names.HISTORY_TIME] > 0)
     days = tf.cast(query[names.QUERY_TIME][:, tf.newaxis] - query[names.HISTORY_TIME], tf.float32) / DAY
-    hashes = tf.strings.to_hash_bucket_fast(history, _BUCKETS)[:, tf.newaxis]
-    same = (tf.strings.to_hash_bucket_fast(items, _BUCKETS)[..., tf.newaxis] == hashes) & present[:, tf.newaxis]
+    same = (items[..., tf.newaxis] == hashed(history)[:, tf.newaxis]) & present[:, tf.newaxis]
     query_signals = {
         HISTORY_SIZE: tf.reduce_sum(tf.cast(present, tf.float32), axis=1),
         DAYS_SINCE_LAST_EVENT: _least(days, known),

@@ -6,8 +6,11 @@ B queries with C candidates each, in the retriever's order:
        item_id [B, C], item features [B, C] or [B, C, V],
        retrieval_score [B, C], retrieval_rank [B, C], the retriever's signals [B, C]) → score, probability [B, C]
   rank_examples(examples [B]) → probability [B, C]      for Examples of CandidateGenerator, for TFMA
-A candidate with the item id "" is padding, with a score of -inf and a probability of 0. Times are seconds since
-1970-01-01 UTC; an unknown time in `history_time` is 0.
+  pack(item_id [N], item features [N] or [N, V]) → integers [N, I], numbers [N, F]
+  rank_packed(user_id [B], …, user features…, integers [B, C, I], numbers [B, C, F], signals [B, C, S])
+       → score, probability [B, C]      as `rank`, for rows of `pack`; signals in the order of their sorted names
+A candidate with the item id "", or the first integer -1, is padding, with a score of -inf and a probability of 0. Times
+are seconds since 1970-01-01 UTC; an unknown time in `history_time` is 0.
 """
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
@@ -24,7 +27,7 @@ import tensorflow as tf
 from core import metrics, names
 from trainer import saving
 from trainer.distribution.distribution import ONE, Distribution
-from trainer.ranking import context
+from trainer.ranking import context, packed
 from trainer.ranking.signals import computed_signals
 from transform import raw
 from transform.arrays import raw_arrays
@@ -113,7 +116,26 @@ class RankingModel(tf.Module):
         rank_examples = tf.function(partial(self._rank_examples, scores_of), autograph=False).get_concrete_function(
             examples
         )
-        return {"rank": rank, "rank_examples": rank_examples, "serving_default": rank}
+        return {"rank": rank, "rank_examples": rank_examples, "serving_default": rank, **self._packed_signatures()}
+
+    def _packed_signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """Return the functions `pack` and `rank_packed`."""
+        packing = packed.Packing(self.features)
+        ids = tf.TensorSpec([None], tf.string, name=names.ITEM_ID)
+        pack = tf.function(lambda **items: packing.pack(self.transform, items), autograph=False).get_concrete_function(
+            **{names.ITEM_ID: ids}, **raw.specs(self.features.item, None)
+        )
+
+        def rank(**query: tf.Tensor) -> dict[str, tf.Tensor]:
+            hashes, items = packing.unpack(query[packed.INTEGERS], query[packed.NUMBERS])
+            columns = user_columns(query, self.features, self.transform) | items
+            columns |= _computed(query | items, hashes, self.features)
+            columns |= dict(zip(sorted(self.retrieval_signals), tf.unstack(query[packed.SIGNALS], axis=2), strict=True))
+            scores = tf.where(tf.equal(hashes, packed.PADDING), -np.inf, self.scores(columns))
+            return {names.SCORE: scores, names.PROBABILITY: self._probabilities(scores)}
+
+        specs = query_specs(self.features) | packing.specs(len(self.retrieval_signals))
+        return {"pack": pack, "rank_packed": tf.function(rank, autograph=False).get_concrete_function(**specs)}
 
     def save(self, folder: str) -> None:
         """Write the SavedModel."""
@@ -215,23 +237,33 @@ def transform_lists(
     retrieval_signals: tuple[str, ...] = PER_CANDIDATE,
 ) -> dict[str, tf.Tensor]:
     """Return the transformed columns and all signals from the raw columns of users [B, …] and candidates [B, C, …]."""
-    history = raw.latest(query[names.HISTORY], features.history_length)
-    users = {
-        names.USER_ID: query[names.USER_ID],
-        names.HISTORY: history,
-        **{name: query[name] for name in raw_columns(features.user)},
-    }
     shape = tf.shape(query[names.ITEM_ID])
     items = {name: query[name] for name in (names.ITEM_ID, *raw_columns(features.item))}
     flat = {name: tf.reshape(value, tf.concat([[-1], tf.shape(value)[2:]], 0)) for name, value in items.items()}
     for name, value in flat.items():
         value.set_shape([None] * (items[name].shape.rank - 1))
-    columns = transform(raw.to_sparse(users))
+    columns = user_columns(query, features, transform)
     for name, value in transform(raw.to_sparse(flat)).items():
         columns[name] = tf.reshape(value, tf.concat([shape, tf.shape(value)[1:]], 0))
         columns[name].set_shape([None, None, *value.shape[1:]])
-    computed = context.signals(query, features.history_length) | context.ages(query, features)
+    computed = _computed(query, context.hashed(query[names.ITEM_ID]), features)
     return columns | {name: query[name] for name in retrieval_signals} | computed
+
+
+def user_columns(query: dict[str, tf.Tensor], features: Features, transform: tf.Module) -> dict[str, tf.Tensor]:
+    """Return the transformed columns of users [B, …] from their raw columns."""
+    users = {
+        names.USER_ID: query[names.USER_ID],
+        names.HISTORY: raw.latest(query[names.HISTORY], features.history_length),
+        **{name: query[name] for name in raw_columns(features.user)},
+    }
+    return transform(raw.to_sparse(users))
+
+
+def _computed(query: dict[str, tf.Tensor], hashes: tf.Tensor, features: Features) -> dict[str, tf.Tensor]:
+    """Return the signals that the ranker computes, from raw columns and the hashes of the candidates' ids [B, C]."""
+    of_items = query | {names.ITEM_ID: hashes}
+    return context.signals(of_items, features.history_length) | context.ages(of_items, features)
 
 
 def list_ndcg(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray, k: int) -> float:
