@@ -80,7 +80,7 @@ def _has_one_of(column: pa.Array, values: Sequence[str | int | float]) -> np.nda
     flat = column.flatten() if lists else column
     try:
         wanted = pa.array(list(values)).cast(flat.type)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         return np.zeros(len(column), bool)
     found = pc.is_in(flat, value_set=wanted).to_numpy(zero_copy_only=False)
     if not lists:

@@ -235,10 +235,11 @@ def test_a_wrong_request_is_answered_with_its_field(server, path, body, status, 
         b"{",
         b'{"user": "\xff"}',
         b'{"user": "u", "k": NaN}',
+        b'{"user": "\\ud800"}',
         b"[" * 100_000,
         b'{"user": "u"' + b" " * 2_000_000 + b"}",
     ],
-    ids=["empty", "cut", "not UTF-8", "NaN", "deep", "large"],
+    ids=["empty", "cut", "not UTF-8", "NaN", "surrogate", "deep", "large"],
 )
 def test_a_broken_body_is_the_callers_fault(server, content):
     response = httpx.post(server.url + "/v1/recommend", content=content)

@@ -97,7 +97,7 @@ def test_no_queries_make_no_rows_of_the_same_columns(table):
 
 def test_a_ranker_is_given_what_it_learned_from(table):
     given = query_inputs(queries(["ann", "bob"], [[1, 3], []]), USER)
-    assert list(given) == table.column_names[:5]
+    assert set(given) == set(table.column_names[:5])
     signals = sorted({names.RETRIEVAL_SCORE, names.RETRIEVAL_RANK, *FOUND.signals})
     stacked = stacked_signals(FOUND)
     assert stacked.shape == (2, 3, len(signals))

@@ -37,6 +37,8 @@ def allowed(**condition):
         ({"column": "year", "at_least": 1995, "at_most": 2005}, "b"),
         ({"column": "year", "any_of": [2010]}, "d"),
         ({"column": "year", "any_of": ["a"]}, ""),
+        ({"column": "year", "any_of": [10**30]}, ""),
+        ({"column": "year", "none_of": ["a", 1]}, "a b c d"),
         ({"column": "item_id", "any_of": ["a", "b"], "none_of": ["b"]}, "a"),
     ],
 )
