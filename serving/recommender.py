@@ -13,8 +13,9 @@ from core import names
 from core.errors import UsageError
 from core.queries import Candidates, Queries
 from serving.catalogue import NO_ITEM
+from serving.conditions import Condition
 from serving.engine import Ranked, TwoStep
-from serving.filters import Condition, Filters
+from serving.filters import Filters
 from serving.stores.store import Event, Item, Store
 from serving.users import ReleaseUsers, User, queries
 from transform.arrow_types import feature_types
@@ -175,8 +176,12 @@ class Recommender:
         for given in (True, False):
             group = [index for index, request in enumerate(chosen) if (request.only is not None) == given]
             if group:
-                parts = ([values[index] for index in group] for values in (chosen, users, masks))
-                for index, answer in zip(group, self._answers(*parts, given), strict=True):
+                answers = self._answers(
+                    [chosen[index] for index in group],
+                    [users[index] for index in group],
+                    [masks[index] for index in group],
+                )
+                for index, answer in zip(group, answers, strict=True):
                     results[positions[index]] = answer
         return results
 
@@ -201,14 +206,14 @@ class Recommender:
         requests: Sequence[Request],
         users: Sequence[User | None],
         allowed: Sequence[np.ndarray | None],
-        given: bool,
     ) -> list[Recommendations]:
         """Return the answers to requests that are all with given items, or all without."""
         now = [request.time for request in requests]
         states = [_with_history(user or User(), request) for user, request in zip(users, requests, strict=True)]
         excluded = [[*request.exclude, *self._not_shown(request.time)] for request in requests]
         query = queries([each.user_id for each in requests], states, self.engine.settings, now, excluded)
-        candidates = self._given(query, requests, allowed) if given else self._retrieved(query, requests, allowed)
+        find = self._retrieved if requests[0].only is None else self._given
+        candidates = find(query, requests, allowed)
         ranked = self.engine.rank(query, candidates)
         rows, scores = self.engine.rerank(query, ranked, max(each.offset + each.k for each in requests))
         return [
@@ -255,9 +260,11 @@ class Recommender:
             rows[index, : len(own)] = own
         scored = self.engine.retriever.score(query, rows)
         order = np.argsort(np.where(rows < 0, np.inf, -scored.scores), axis=1, kind="stable")
-        by_score = Candidates(*(np.take_along_axis(each, order, axis=1) for each in (rows, scored.scores)), {
-            name: np.take_along_axis(values, order, axis=1) for name, values in scored.signals.items()
-        })  # fmt: skip
+        by_score = Candidates(
+            np.take_along_axis(rows, order, axis=1),
+            np.take_along_axis(scored.scores, order, axis=1),
+            {name: np.take_along_axis(values, order, axis=1) for name, values in scored.signals.items()},
+        )
         return _first(by_score, by_score.rows >= 0, width)
 
     def _listed(

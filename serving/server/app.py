@@ -1,5 +1,6 @@
 """The routes of the server."""
 
+import asyncio
 import time
 import uuid
 from collections.abc import Sequence
@@ -54,11 +55,11 @@ class Server:
             self._recommend, settings.batch, settings.wait_ms / 1000, settings.max_waiting
         )
         self.events = Batcher[Sequence[Event], list[bool]](self._add_events, 256)
-        self.log = Batcher[Answer, None](self._log, 1000)
+        self.answers = Batcher[Answer, None](self._log, 1000)
 
     def close(self) -> None:
         """Answer what waits, and end all threads."""
-        for each in (self.queries, self.events, self.log):
+        for each in (self.queries, self.events, self.answers):
             each.close()
         self.current.close()
         self.store.close()
@@ -119,7 +120,7 @@ def _add_answers(app: FastAPI, server: Server) -> None:
             _recommended(server, each, f"{request.state.request_id}-{number}")
             for number, each in enumerate(body.requests)
         ]
-        return BatchAnswer(answers=await _all(waiting))
+        return BatchAnswer(answers=await asyncio.gather(*waiting))
 
     @app.post("/v1/rank")
     async def rank(body: RankBody, request: Request) -> RankAnswer:
@@ -181,17 +182,10 @@ async def _answered(server: Server, asked: recommender.Request, request_id: str,
     ]  # fmt: skip
     shown = tuple(each.item for each in items)
     try:
-        server.log.submit(Answer(request_id, asked.user_id, asked.time, version, shown, {"offset": offset}))
+        server.answers.submit(Answer(request_id, asked.user_id, asked.time, version, shown, {"offset": offset}))
     except BusyError:
         server.metrics.lost(1)
     return RecommendAnswer(request_id=request_id, release=version, user=asked.user_id, known=found.known, items=items)
-
-
-async def _all(waiting):
-    """Return all results, in their order."""
-    import asyncio
-
-    return await asyncio.gather(*waiting)
 
 
 def _add_events(app: FastAPI, server: Server) -> None:

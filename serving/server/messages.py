@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from serving.filters import Condition
+from serving.conditions import Condition
 
 Id = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
 Ids = Annotated[list[Id], Field(max_length=10_000)]

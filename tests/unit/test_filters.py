@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from core.errors import UsageError
-from serving.filters import Condition, Filters
+from serving.conditions import Condition
+from serving.filters import Filters
 
 TABLE = pa.table(
     {
