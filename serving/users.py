@@ -13,6 +13,7 @@ from core import names
 from core.arrow import STRINGS, read_arrow
 from core.queries import Queries
 from serving.settings import ServingSettings
+from serving.stores.store import Event
 from transform.arrow_types import feature_types
 
 
@@ -78,6 +79,41 @@ class _Strings(Sequence[str]):
 
 
 _LISTS = (names.HISTORY, names.HISTORY_TIME, names.EXCLUDE)  # columns of the files that are not features
+
+
+def merged(
+    released: User | None,
+    events: Sequence[Event],
+    features: Mapping[str, Any] | None,
+    length: int,
+    seen: Sequence[str] = (),
+) -> User | None:
+    """Return a user as a release and a store know it; None if neither does.
+
+    An event that is in both counts once.
+
+    Args:
+      released: the user in the release.
+      events: the latest events in the store, oldest first.
+      features: the features in the store, which replace those of the release one by one.
+      length: the maximum length of the history.
+      seen: the items of all events in the store, if there are more than the latest ones.
+    """
+    if released is None and not events and features is None:
+        return None
+    released = released or User()
+    known = list(zip(released.history, released.history_time, strict=False))
+    if len(known) < len(released.history):  # the times are unknown: such events are the oldest
+        known = [(item, 0) for item in released.history]
+    in_release = set(known)
+    own = [(event.item_id, event.timestamp) for event in events]
+    both = sorted([*known, *(pair for pair in own if pair not in in_release)], key=lambda pair: pair[1])[-length:]
+    return User(
+        {**released.features, **(features or {})},
+        [item for item, _ in both],
+        [when for _, when in both],
+        list(dict.fromkeys([*released.seen, *seen, *(item for item, _ in own)])),
+    )
 
 
 def query(user_id: str, user: User, settings: ServingSettings, time: int) -> Queries:

@@ -1,9 +1,12 @@
 """Metrics of a server, in the format of Prometheus."""
 
+from typing import TYPE_CHECKING
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
-from serving.server.current import Current
+if TYPE_CHECKING:
+    from serving.server.current import Current
 
 SECONDS = (0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
@@ -46,7 +49,7 @@ class Metrics:
         """Count answers that could not be logged."""
         self._lost.inc(number)
 
-    def text(self, current: Current) -> bytes:
+    def text(self, current: "Current") -> bytes:
         """Return all metrics, with those of the release."""
         return generate_latest(self.registry) + generate_latest(_OfRelease(current))  # type: ignore[arg-type]
 
@@ -54,7 +57,7 @@ class Metrics:
 class _OfRelease:
     """The metrics of the release that is served."""
 
-    def __init__(self, current: Current):
+    def __init__(self, current: "Current"):
         self._current = current
 
     def collect(self) -> list[GaugeMetricFamily]:

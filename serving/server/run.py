@@ -1,5 +1,6 @@
 """The process of the server."""
 
+import signal
 import socket
 
 import sqlalchemy
@@ -36,6 +37,9 @@ def serve(place: Place, store_url: sqlalchemy.URL, settings: ServerSettings) -> 
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S, server_header=False
     )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn ends in order at these signals, and then raises them again, which would end the process by a signal.
+        signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listening])
 
 

@@ -31,7 +31,10 @@ PURE_NAMES = (
 # Modules of components that are not pure logic, besides component.py and executor.py.
 ASKS_MODELS = "components/candidate_index/index.py"
 ASKS_A_RELEASE = "components/recommender_evaluator/baseline_release.py"
-CALL_MODELS = ("serving/candidate_source.py", "serving/models.py", "serving/saved_model.py")
+CALL_MODELS = (
+    *("serving/candidate_source.py", "serving/models.py", "serving/saved_model.py"),
+    *("serving/server/app.py", "serving/server/current.py", "serving/server/run.py"),
+)
 
 
 def sources(*folders: str) -> list[str]:
