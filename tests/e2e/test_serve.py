@@ -1,8 +1,6 @@
 """The HTTP server over the release of a real run."""
 
 import shutil
-import signal
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,8 +9,7 @@ import pytest
 from serving_process import serving
 
 from core import names
-from core.files import read_json
-from core.release import reader, writer
+from core.release import reader
 from serving import models
 from serving.client import ServerError
 from serving.users import ReleaseUsers, query
@@ -300,68 +297,3 @@ def test_wrong_uses_are_told(twostep, finished, tmp_path):
     done = twostep.fork("serve", tmp_path / "empty", "--port", "0", folder=tmp_path)
     assert done.code == 1
     assert "`twostep run` makes one" in done.err
-
-
-def published(releases, **serving_settings):
-    """Publish a copy of the release in force with other serving settings, and return its version."""
-    folder = reader.resolve(releases)
-    parts = {name: folder / name for name in (*reader.FOLDERS, *reader.FILES)}
-    facts = read_json(folder / names.MANIFEST_FILE)["facts"]
-    return writer.publish(releases, parts, facts | {"serving": facts["serving"] | serving_settings})
-
-
-def test_a_new_release_is_served_while_requests_go_on_and_a_bad_one_is_not(server, client, releases, users):
-    before = reader.current(releases)
-    stop, failed, seen = threading.Event(), [], set()
-
-    def ask():
-        with server.client() as own:
-            while not stop.is_set():
-                try:
-                    seen.add(own.recommend(users[0], 5).release)
-                except Exception as error:
-                    failed.append(error)
-
-    def until(version):
-        end = time.monotonic() + 120
-        while client.release()["release"] != version:
-            assert time.monotonic() < end
-            time.sleep(0.1)
-
-    threads = [threading.Thread(target=ask) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    second = published(releases, candidates=30)
-    until(second)
-    assert len(ids(client.recommend(users[0], 30))) == 30
-    bad = published(releases)
-    model = next((releases / bad / reader.RANKING).rglob("saved_model.pb"))
-    model.chmod(0o644)
-    model.write_bytes(b"damaged" + model.read_bytes())
-    end = time.monotonic() + 120
-    while "twostep_release_refusals 1.0" not in httpx.get(server.url + "/metrics").text:
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    assert client.release()["release"] == second
-    writer.rollback(releases, before)
-    until(before)
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert not failed
-    assert seen == {before, second}
-
-
-def test_no_accepted_event_is_lost_with_the_process(releases, tmp_path):
-    store = f"sqlite:{tmp_path / 'store.sqlite'}"
-    accepted = []
-    with serving(releases, "--store", store) as server, server.client() as client:
-        for number in range(50):
-            client.add_events([{"id": str(number), "user": "u", "item": f"item {number}", "timestamp": 1000 + number}])
-            accepted.append(f"item {number}")
-        server.process.send_signal(signal.SIGKILL)
-        server.process.wait()
-    with serving(releases, "--store", store) as server, server.client() as client:
-        history = client.user("u")["history"]
-        assert history == accepted[-len(history) :]
-        assert len(history) >= 20
