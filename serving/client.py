@@ -81,7 +81,7 @@ class Client:
         return self._call("GET", "/v1/items", item)
 
     def put_item(self, item: str, **values: Any) -> None:
-        """Replace what the store has of an item: `features`, `hidden`, `expires`."""
+        """Replace what the store has of an item: `hidden`, `expires`."""
         self._call("PUT", "/v1/items", item, values)
 
     def delete_item(self, item: str) -> None:

@@ -1,5 +1,6 @@
 """Answers for users from a release and a store: what happened since the release, rules, both steps, and the list."""
 
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -101,7 +102,7 @@ class Recommender:
         self._release_users = ReleaseUsers(folder / names.USERS_FOLDER)
         self._filters = Filters(engine.catalogue.table)
         self._hidden: dict[int, Item] = {}  # rows of items that are hidden, or will expire
-        self._state = 0
+        self._state, self._refreshing = 0, threading.Lock()
         self._events = engine.catalogue.table[names.EVENT_COUNT].to_numpy()
         self._by_events = np.argsort(-self._events, kind="stable")[:MOST_POPULAR]
         title = engine.settings.title
@@ -110,13 +111,16 @@ class Recommender:
 
     def refresh(self) -> None:
         """Read which items were changed in the store since the last call."""
-        changed, self._state = self.store.items(self._state)
-        for item_id, item in changed.items():
-            row = self.engine.catalogue.row(item_id)
-            if row != NO_ITEM and item is not None and (item.hidden or item.expires is not None):
-                self._hidden[row] = item
-            else:
-                self._hidden.pop(row, None)
+        with self._refreshing:
+            changed, state = self.store.items(self._state)
+            hidden = dict(self._hidden)
+            for item_id, item in changed.items():
+                row = self.engine.catalogue.row(item_id)
+                if row != NO_ITEM and item is not None and (item.hidden or item.expires is not None):
+                    hidden[row] = item
+                else:
+                    hidden.pop(row, None)
+            self._hidden, self._state = hidden, state  # a new dictionary, since another thread may read the one before
 
     def popular(self, k: int) -> list[dict[str, Any]]:
         """Return id, title and number of events of the items with the most events before the release."""
@@ -125,8 +129,8 @@ class Recommender:
         for row in self._by_events:
             if len(result) == k:
                 break
-            item_id = self.engine.catalogue.ids[row]
-            if item_id not in hidden:
+            if row not in hidden:
+                item_id = self.engine.catalogue.ids[row]
                 title = self._titles[row] if self._titles else None
                 result.append({"item": item_id, "title": title, "events": int(self._events[row])})
         return result
@@ -139,10 +143,6 @@ class Recommender:
         [values] = self.engine.catalogue.table.slice(row, 1).to_pylist()
         known = self._hidden.get(row, Item())
         return {"item": values.pop(names.ITEM_ID), "features": values, "hidden": known.hidden, "expires": known.expires}
-
-    def item_columns(self) -> dict[str, pa.DataType]:
-        """Return the features of items that the models read, with their types."""
-        return feature_types(self.engine.settings.features.item)
 
     def user_columns(self) -> dict[str, pa.DataType]:
         """Return the features of users that the models read, with their types."""
@@ -188,16 +188,15 @@ class Recommender:
     def similar(self, item_id: str, k: int, filters: Sequence[Condition] = ()) -> list[tuple[str, str | None, float]]:
         """Return id, title and similarity of the items most similar to an item, best first; none for an unknown one."""
         catalogue = self.engine.catalogue
-        allowed = self._filters.allowed(filters) if filters else None
-        width, rows, scores = k, np.zeros(0, np.int32), np.zeros(0, np.float32)
+        allowed = self._filters.allowed(filters) if filters else np.ones(len(catalogue), bool)
+        allowed[self._not_shown(int(time.time()))] = False
+        width = min(len(catalogue), k)
         while True:
-            width = min(len(catalogue), width + len(self._hidden))
             rows, scores = self.engine.similar(item_id, width)
-            kept = ~np.isin(rows, list(self._hidden)) if self._hidden else np.ones(len(rows), bool)
-            kept &= True if allowed is None else allowed[rows]
-            if kept.sum() >= k or width == len(catalogue) or not len(rows):
+            kept = allowed[rows]
+            if kept.sum() >= k or width == len(catalogue):
                 break
-            width *= DEEPER
+            width = min(len(catalogue), width * DEEPER)
         pairs = zip(rows[kept][:k].tolist(), scores[kept][:k].tolist(), strict=True)
         return [(catalogue.ids[row], self._titles[row] if self._titles else None, score) for row, score in pairs]
 
@@ -210,7 +209,8 @@ class Recommender:
         """Return the answers to requests that are all with given items, or all without."""
         now = [request.time for request in requests]
         states = [_with_history(user or User(), request) for user, request in zip(users, requests, strict=True)]
-        excluded = [[*request.exclude, *self._not_shown(request.time)] for request in requests]
+        ids = self.engine.catalogue.ids
+        excluded = [[*request.exclude, *(ids[row] for row in self._not_shown(request.time))] for request in requests]
         query = queries([each.user_id for each in requests], states, self.engine.settings, now, excluded)
         find = self._retrieved if requests[0].only is None else self._given
         candidates = find(query, requests, allowed)
@@ -221,11 +221,10 @@ class Recommender:
             for index, (user, request) in enumerate(zip(users, requests, strict=True))
         ]
 
-    def _not_shown(self, now: int) -> list[str]:
-        """Return the ids of the items that are hidden, or have expired."""
-        ids = self.engine.catalogue.ids
+    def _not_shown(self, now: int) -> list[int]:
+        """Return the rows of the items that are hidden, or have expired."""
         return [
-            ids[row]
+            row
             for row, item in self._hidden.items()
             if item.hidden or (item.expires is not None and item.expires <= now)
         ]

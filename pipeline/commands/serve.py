@@ -51,7 +51,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     try:
         settings = ServerSettings.model_validate(values)
     except ValidationError as error:
-        raise UsageError(f"serve{mistakes.explained(ServerSettings, error.errors()[0])}") from None
+        raise UsageError(f"serve: {mistakes.explained(ServerSettings, error.errors()[0])}") from None
     from pipeline.commands import release_source
 
     source = release_source.find(arguments.source, arguments.public_key)

@@ -57,6 +57,11 @@ class Server:
         self.events = Batcher[Sequence[Event], list[bool]](self._add_events, 256)
         self.answers = Batcher[Answer, None](self._log, 1000)
 
+    def refresh_items(self) -> None:
+        """Read what was changed of items, so that the next answer respects it."""
+        with self.current.using() as using:
+            using.refresh()
+
     def close(self) -> None:
         """Answer what waits, and end all threads."""
         for each in (self.queries, self.events, self.answers):
@@ -231,7 +236,7 @@ def _add_users_and_items(app: FastAPI, server: Server) -> None:
     def put_user(user_id: Id, body: UserBody) -> Response:
         """Replace the features of a user."""
         with server.current.using() as using:
-            features.check(body.features, using.user_columns(), "users")
+            features.check(body.features, using.user_columns())
         server.store.put_user(user_id, body.features)
         return Response(status_code=204)
 
@@ -251,11 +256,9 @@ def _add_users_and_items(app: FastAPI, server: Server) -> None:
 
     @app.put("/v1/items/{item_id:path}", status_code=204)
     def put_item(item_id: Id, body: ItemBody) -> Response:
-        """Replace what is known of an item: its features, and whether and until when it is recommended."""
-        with server.current.using() as using:
-            features.check(body.features, using.item_columns(), "items")
-        server.store.put_item(item_id, Item(body.features, body.hidden, body.expires))
-        server.current.refresh()
+        """Say whether, and until when, an item is recommended."""
+        server.store.put_item(item_id, Item(body.hidden, body.expires))
+        server.refresh_items()
         return Response(status_code=204)
 
     @app.delete("/v1/items/{item_id:path}", status_code=204)
@@ -263,7 +266,7 @@ def _add_users_and_items(app: FastAPI, server: Server) -> None:
         """Forget what the store knows of an item; an item of the release can be recommended again."""
         if not server.store.delete_item(item_id):
             raise HTTPException(404, f"There is no item {item_id!r} in the store.")
-        server.current.refresh()
+        server.refresh_items()
         return Response(status_code=204)
 
 

@@ -8,20 +8,19 @@ import pyarrow as pa
 from core.errors import UsageError
 
 
-def check(values: Mapping[str, Any], columns: Mapping[str, pa.DataType], what: str) -> None:
-    """Check that features have the names and types of columns.
+def check(values: Mapping[str, Any], columns: Mapping[str, pa.DataType]) -> None:
+    """Check that features of a user have the names and types of columns.
 
     Args:
       values: raw values by column; null for a missing one.
       columns: the columns with their types.
-      what: `users` or `items`, for the error.
     Raises:
       UsageError: a column is unknown, or a value has another type.
     """
     for name, value in values.items():
         if name not in columns:
             known = ", ".join(columns) or "none"
-            raise UsageError(f"features.{name}: {what} have no such feature in the release; they have {known}")
+            raise UsageError(f"features.{name}: users have no such feature in the release; they have {known}")
         try:
             pa.array([value], columns[name])
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):

@@ -85,7 +85,6 @@ class UserBody(Body):
 class ItemBody(Body):
     """What is known of an item."""
 
-    features: Features = {}
     hidden: bool = Field(False, description="Whether the item is never recommended.")
     expires: Seconds | None = Field(None, description="When the item ceases to be recommended; null for never.")
 

@@ -4,6 +4,7 @@ from pydantic import Field, model_validator
 
 from core.settings import Settings
 
+LEAST_TOKEN = 16
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -12,7 +13,9 @@ class ServerSettings(Settings):
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
     port: int = Field(8080, ge=0, le=65535, description="The port to listen on; 0 for any free one.")
-    token: str | None = Field(None, min_length=16, description="The token that requests must carry.", repr=False)
+    token: str | None = Field(
+        None, description="The token that requests must carry, of at least 16 characters.", repr=False
+    )
     batch: int = Field(32, ge=1, le=256, description="The maximum number of queries that are answered as one batch.")
     wait_ms: float = Field(
         1.0, ge=0, le=100, description="How long a query waits for others, so that they are answered as one batch."
@@ -25,7 +28,10 @@ class ServerSettings(Settings):
 
     @model_validator(mode="after")
     def _is_safe(self) -> "ServerSettings":
-        """Check that a server that others reach asks for a token. Raises: ValueError."""
+        """Check the token, which a server that others reach needs. Raises: ValueError."""
+        # Checked here, since the error of a constraint would show the token.
+        if self.token is not None and len(self.token) < LEAST_TOKEN:
+            raise ValueError(f"the token should have at least {LEAST_TOKEN} characters; found {len(self.token)}")
         if self.host not in LOOPBACK and self.token is None:
             raise ValueError(f"a server on {self.host} can be reached by others, so it needs a token")
         return self

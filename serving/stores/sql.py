@@ -38,7 +38,6 @@ _items = sa.Table(
     sa.Column("item_id", sa.Text, primary_key=True),
     sa.Column("state", sa.BigInteger, nullable=False, index=True),
     sa.Column("deleted", sa.Boolean, nullable=False),
-    sa.Column("features", sa.Text, nullable=False),
     sa.Column("hidden", sa.Boolean, nullable=False),
     sa.Column("expires", sa.BigInteger),
 )
@@ -175,10 +174,7 @@ class SqlStore:
         """Return the items that changed after a state, None for a deleted one; and the present state."""
         with self._reading() as connection:
             rows = connection.execute(sa.select(_items).where(_items.c.state > since)).all()
-        changed = {
-            row.item_id: None if row.deleted else Item(json.loads(row.features), row.hidden, row.expires)
-            for row in rows
-        }
+        changed = {row.item_id: None if row.deleted else Item(row.hidden, row.expires) for row in rows}
         return changed, max([since, *(row.state for row in rows)])
 
     def add_answers(self, answers: Sequence[Answer]) -> None:
@@ -224,7 +220,6 @@ class SqlStore:
                 "item_id": item_id,
                 "state": state,
                 "deleted": deleted,
-                "features": _json(item.features),
                 "hidden": item.hidden,
                 "expires": item.expires,
             }

@@ -34,12 +34,10 @@ class Item:
     """What a store knows of an item.
 
     Args:
-      features: raw values by column; they replace those of the release.
       hidden: whether the item is never recommended.
       expires: the timestamp from which it is not recommended any more; None for never.
     """
 
-    features: Mapping[str, Any] = field(default_factory=dict)
     hidden: bool = False
     expires: int | None = None
 

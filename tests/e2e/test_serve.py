@@ -175,6 +175,10 @@ def test_a_hidden_or_expired_item_is_nowhere(client, engine, users):
     client.put_item(later, expires=now + 1000)
     found = ids(client.recommend(users[4], 10))
     assert later in found
+    near_later = engine.catalogue.ids[engine.similar(later, 1)[0][0]]
+    assert ids(client.similar(later, 1)) == [near_later]
+    near = [each for each in engine.catalogue.ids[:100] if later in ids(client.similar(each, 50))]
+    assert near  # an item that will expire is similar to others until then
     assert not {hidden, expired} & set(found)
     assert len(found) == 10
     for item in (hidden, expired):
@@ -288,7 +292,7 @@ def test_wrong_uses_are_told(twostep, finished, tmp_path):
     for arguments, code, message in (
         (["--host", "0.0.0.0"], 2, "needs a token"),
         (["--store", "mysql:x"], 2, "--store: should be sqlite:FILE or postgresql://"),
-        (["--port", "70000"], 2, "port"),
+        (["--port", "70000"], 2, "serve: port: should be less than or equal to 65535"),
     ):
         done = twostep.fork("serve", finished.releases, *arguments, folder=tmp_path)
         assert done.code == code, done.err

@@ -38,7 +38,7 @@ def users_are_replaced_and_erased(store):
 
 def changes_of_items_are_seen_once(store):
     assert store.items() == ({}, 0)
-    shown, hidden = Item({"year": 1}), Item({}, True, 9)
+    shown, hidden = Item(), Item(True, 9)
     store.put_item("a", shown)
     store.put_item("b", hidden)
     changed, state = store.items()
