@@ -16,6 +16,7 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.12",
     packages=find_packages(include=[pattern for name in PACKAGES for pattern in (name, f"{name}.*")]),
+    package_data={"serving": ["page/*"]},
     install_requires=[
         "tfx==1.21.0",
         "tensorflow==2.21.0",

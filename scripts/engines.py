@@ -2,7 +2,8 @@
 
 Each is built once from its Go module, or installed once from its Python package, at a pinned version, into
 `$XDG_CACHE_HOME/twostep/engines`. Java, for Spark, is that of this machine, or else a package of its Debian that is
-unpacked there. Only the standard library, pip and apt are used.
+unpacked there. Chromium is that of this machine, or else Debian's package is installed, which needs root. Only the
+standard library, pip and apt are used.
 """
 
 import os
@@ -151,12 +152,37 @@ def _unpack_java(target: Path) -> None:
         os.replace(unpacked, target)
 
 
+def chromium() -> Path:
+    """Return the program of Chromium; as root, Debian's package is installed if there is none. Raises: EngineError."""
+    if (found := _chromium()) is not None:
+        return found
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        raise EngineError(f"chromium: found none. Install it (Debian: apt-get install chromium), then: {_AGAIN}")
+    print("engines: installing chromium", file=sys.stderr, flush=True)
+    for command in (["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"]):
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if (found := _chromium()) is None:
+        raise EngineError(
+            f"chromium: `{' '.join(command)}` ended with {done.returncode}. Install Chromium, then: {_AGAIN}\n"
+            + done.stderr.strip()[-500:]
+        )
+    return found
+
+
+def _chromium() -> Path | None:
+    """Return the program of an installed Chromium."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    return None if found is None else Path(found)
+
+
 def main() -> int:
     """Build all engines; return the exit code."""
     try:
         for name in (*ENGINES, *PACKAGES):
             print(built(name))
         print(java())
+        print(chromium())
     except EngineError as error:
         print(f"engines: {error}", file=sys.stderr)
         return 1

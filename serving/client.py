@@ -11,6 +11,7 @@ from core.errors import TwostepError
 from serving.server.messages import (
     BatchAnswer,
     EventsAnswer,
+    ExplainAnswer,
     Problem,
     RankAnswer,
     RecommendAnswer,
@@ -55,6 +56,10 @@ class Client:
     def rank(self, user: str, items: Sequence[str], **options: Any) -> RankAnswer:
         """Return given items in the order for a user."""
         return RankAnswer.model_validate(self._post("/v1/rank", {"user": user, "items": list(items)} | options))
+
+    def explain(self, user: str, k: int = 10, **options: Any) -> ExplainAnswer:
+        """Return what the list for a user is made of; `options` as for `recommend`."""
+        return ExplainAnswer.model_validate(self._post("/v1/explain", {"user": user, "k": k} | options))
 
     def similar(self, item: str, k: int = 10, **options: Any) -> SimilarAnswer:
         """Return the items most similar to an item."""

@@ -16,6 +16,7 @@ from core.queries import Candidates, Queries
 from serving.catalogue import NO_ITEM
 from serving.conditions import Condition
 from serving.engine import Ranked, TwoStep
+from serving.explanation import Explanation, explained
 from serving.filters import Filters
 from serving.stores.store import Item, Store
 from serving.users import ReleaseUsers, User, merged, queries
@@ -144,6 +145,14 @@ class Recommender:
         known = self._hidden.get(row, Item())
         return {"item": values.pop(names.ITEM_ID), "features": values, "hidden": known.hidden, "expires": known.expires}
 
+    def columns(self) -> dict[str, str]:
+        """Return column of the items → `number` or `text`, the kinds of values that filters compare it with."""
+        kinds = {}
+        for each in self.engine.catalogue.table.schema:
+            kind = each.type.value_type if pa.types.is_list(each.type) else each.type
+            kinds[each.name] = "number" if pa.types.is_integer(kind) or pa.types.is_floating(kind) else "text"
+        return kinds
+
     def user_columns(self) -> dict[str, pa.DataType]:
         """Return the features of users that the models read, with their types."""
         return feature_types(self.engine.settings.features.user)
@@ -185,6 +194,33 @@ class Recommender:
                     results[positions[index]] = answer
         return results
 
+    def explain(self, request: Request) -> Explanation:
+        """Return what the answer to a request, which has no given items, is made of. Raises: UsageError."""
+        mask = self._filters.allowed(request.filters) if request.filters else None
+        [user] = self.users([request.user_id])
+        state = _with_history(user or User(), request)
+        query = self._query([request], [state])
+        ranked = self.engine.rank(query, self._retrieved(query, [request], [mask]))
+        rows, _ = self.engine.rerank(query, ranked, request.offset + request.k)
+        ids = self.engine.catalogue.ids
+        return Explanation(
+            known=user is not None,
+            user=state,
+            candidates=explained(ranked, rows[0], ids, self._titles),
+            seen=len(set(state.seen)) if self.engine.settings.exclude_seen else 0,
+            hidden=len({*request.exclude, *(ids[row] for row in self._not_shown(request.time))}),
+            filtered=0 if mask is None else int((~mask).sum()),
+        )
+
+    def titles(self, item_ids: Sequence[str]) -> list[str | None]:
+        """Return the titles of items; None for an unknown one, or without titles."""
+        rows = self.engine.catalogue.rows(item_ids)
+        return [self._titles[row] if self._titles and row != NO_ITEM else None for row in rows.tolist()]
+
+    def some_users(self, k: int) -> list[str]:
+        """Return the ids of the first users of the release."""
+        return self._release_users.first(k)
+
     def similar(self, item_id: str, k: int, filters: Sequence[Condition] = ()) -> list[tuple[str, str | None, float]]:
         """Return id, title and similarity of the items most similar to an item, best first; none for an unknown one."""
         catalogue = self.engine.catalogue
@@ -207,11 +243,8 @@ class Recommender:
         allowed: Sequence[np.ndarray | None],
     ) -> list[Recommendations]:
         """Return the answers to requests that are all with given items, or all without."""
-        now = [request.time for request in requests]
         states = [_with_history(user or User(), request) for user, request in zip(users, requests, strict=True)]
-        ids = self.engine.catalogue.ids
-        excluded = [[*request.exclude, *(ids[row] for row in self._not_shown(request.time))] for request in requests]
-        query = queries([each.user_id for each in requests], states, self.engine.settings, now, excluded)
+        query = self._query(requests, states)
         find = self._retrieved if requests[0].only is None else self._given
         candidates = find(query, requests, allowed)
         ranked = self.engine.rank(query, candidates)
@@ -220,6 +253,12 @@ class Recommender:
             Recommendations(user is not None, self._listed(ranked, index, rows[index], scores[index], request))
             for index, (user, request) in enumerate(zip(users, requests, strict=True))
         ]
+
+    def _query(self, requests: Sequence[Request], users: Sequence[User]) -> Queries:
+        """Return the queries of requests, in which hidden and excluded items are not returned."""
+        now, ids = [request.time for request in requests], self.engine.catalogue.ids
+        excluded = [[*request.exclude, *(ids[row] for row in self._not_shown(request.time))] for request in requests]
+        return queries([each.user_id for each in requests], users, self.engine.settings, now, excluded)
 
     def _not_shown(self, now: int) -> list[int]:
         """Return the rows of the items that are hidden, or have expired."""

@@ -64,6 +64,13 @@ class ReleaseUsers:
                 return User(state, history, times, seen)
         return None
 
+    def first(self, k: int) -> list[str]:
+        """Return the ids of the first k users of the first files."""
+        found: list[str] = []
+        for ids in self._ids:
+            found += ids.slice(0, k - len(found)).to_pylist()
+        return found
+
 
 class _Strings(Sequence[str]):
     """An Arrow array of strings as a sequence, which decodes only the strings that are read."""

@@ -5,6 +5,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -13,7 +14,7 @@ from core.errors import UsageError
 from serving import recommender
 from serving.batcher import Batcher, BusyError
 from serving.recommender import Recommendations
-from serving.server import features, problems
+from serving.server import features, page, problems
 from serving.server.current import Current
 from serving.server.guard import Guard
 from serving.server.messages import (
@@ -21,6 +22,9 @@ from serving.server.messages import (
     BatchBody,
     EventsAnswer,
     EventsBody,
+    ExplainAnswer,
+    ExplainedItem,
+    HistoryItem,
     Id,
     ItemBody,
     RankAnswer,
@@ -107,6 +111,7 @@ def application(server: Server) -> FastAPI:
     _add_events(app, server)
     _add_users_and_items(app, server)
     _add_state(app, server)
+    page.add(app)
     return app
 
 
@@ -154,6 +159,25 @@ def _add_answers(app: FastAPI, server: Server) -> None:
         items = [{"item": item, "title": title, "score": score} for item, title, score in found]
         return SimilarAnswer(request_id=request.state.request_id, release=version, item=body.item, items=items)
 
+    @app.post("/v1/explain")
+    def explain(body: RecommendBody, request: Request) -> ExplainAnswer:
+        """Return what the list for a user is made of: history, candidates, and the results of both steps."""
+        with server.current.using() as using:
+            found = using.explain(_request(using, body))
+            titles = using.titles(found.user.history)
+            version = using.version
+        times = found.user.history_time or [None] * len(titles)
+        history = [
+            HistoryItem(item=item, title=title, timestamp=when)
+            for item, title, when in zip(found.user.history, titles, times, strict=True)
+        ]
+        candidates = [ExplainedItem(item=each.item_id, **_without_id(vars(each))) for each in found.candidates]
+        return ExplainAnswer(
+            request_id=request.state.request_id, release=version, user=body.user, known=found.known,
+            features=dict(found.user.features), history=history, candidates=candidates,
+            seen=found.seen, hidden=found.hidden, filtered=found.filtered,
+        )  # fmt: skip
+
     @app.get("/v1/popular")
     def popular(k: int = 10) -> list[dict[str, object]]:
         """Return the items with the most events before the release."""
@@ -164,15 +188,24 @@ def _add_answers(app: FastAPI, server: Server) -> None:
 async def _recommended(server: Server, body: RecommendBody, request_id: str) -> RecommendAnswer:
     """Return the answer to a request for recommendations."""
     with server.current.using() as using:
-        most = using.engine.settings.candidates
+        asked = _request(using, body)
+    return await _answered(server, asked, request_id, body.offset)
+
+
+def _request(using: recommender.Recommender, body: RecommendBody) -> recommender.Request:
+    """Return the request of a body. Raises: UsageError if it asks for more than the candidates of the release."""
+    most = using.engine.settings.candidates
     if body.offset + body.k > most:
         raise UsageError(f"offset + k should be at most {most:,}, the number of candidates of the release")
     history = None if body.history is None else tuple(body.history)
-    asked = recommender.Request(
+    return recommender.Request(
         body.user, body.k, int(time.time()), body.offset, tuple(body.exclude), None, tuple(body.filters), history,
         body.include_seen,
     )  # fmt: skip
-    return await _answered(server, asked, request_id, body.offset)
+
+
+def _without_id(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name != "item_id"}
 
 
 async def _answered(server: Server, asked: recommender.Request, request_id: str, offset: int = 0) -> RecommendAnswer:
@@ -222,6 +255,12 @@ def _add_events(app: FastAPI, server: Server) -> None:
 
 def _add_users_and_items(app: FastAPI, server: Server) -> None:
     """Add the routes that read and change users and items."""
+
+    @app.get("/v1/users")
+    def some_users(k: int = 100) -> list[str]:
+        """Return the ids of some users of the release."""
+        with server.current.using() as using:
+            return using.some_users(max(1, min(k, 1000)))
 
     @app.get("/v1/users/{user_id:path}")
     def user(user_id: Id) -> dict[str, object]:
@@ -277,7 +316,8 @@ def _add_state(app: FastAPI, server: Server) -> None:
     def release() -> dict[str, object]:
         """Return the release that is served."""
         with server.current.using() as using:
-            return {"release": using.version, "name": using.engine.settings.name} | using.facts
+            facts = {"release": using.version, "name": using.engine.settings.name, "columns": using.columns()}
+            return facts | using.facts
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -133,7 +133,7 @@ class Current:
             engine = models.of_release(folder, place.modules, place.trusted)
             stack.callback(engine.close)
             manifest = reader.manifest_of(folder, place.trusted)
-            facts = {"created": manifest["created"]}
+            facts = {"created": manifest["created"], "metrics": manifest["facts"].get("metrics", {})}
             recommender = Recommender(manifest["version"], folder, engine, self._store, facts)
             _warm(recommender)
             return _Loaded(recommender, stack.pop_all())

@@ -9,7 +9,7 @@ from typing import Any
 from serving.server import problems
 from serving.server.metrics import Metrics
 
-OPEN = ("/healthz", "/readyz")  # paths that need no token
+OPEN = ("/", "/healthz", "/readyz")  # paths that need no token, as the files of the page
 ID_HEADER = b"x-request-id"
 _ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -67,7 +67,7 @@ class Guard:
 
     def _allows(self, path: str, headers: dict[bytes, bytes]) -> bool:
         """Return whether a request carries the token, or needs none."""
-        if self._token is None or path in OPEN:
+        if self._token is None or path in OPEN or path.startswith("/page/"):
             return True
         found = headers.get(b"authorization", b"")
         return hmac.compare_digest(found, f"Bearer {self._token}".encode())

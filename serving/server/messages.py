@@ -58,6 +58,43 @@ class SimilarBody(Body):
     filters: Annotated[list[Condition], Field(max_length=32)] = []
 
 
+class ExplainedItem(BaseModel):
+    """A candidate, with the results of both steps."""
+
+    item: str
+    title: str | None
+    retrieval_rank: int = Field(description="The position in the retriever's order, from 1.")
+    retrieval_score: float
+    signals: dict[str, float | None] = Field(description="The score and the rank of each member of a fusion.")
+    ranker_rank: int = Field(description="The position in the ranker's order, from 1.")
+    score: float
+    probability: float
+    position: int | None = Field(description="The position in the list, from 1; null for a candidate beyond it.")
+
+
+class HistoryItem(BaseModel):
+    """An item of a history."""
+
+    item: str
+    title: str | None
+    timestamp: int | None
+
+
+class ExplainAnswer(BaseModel):
+    """What a list is made of."""
+
+    request_id: str
+    release: str
+    user: str
+    known: bool
+    features: dict[str, Any]
+    history: list[HistoryItem] = Field(description="The history of the user, oldest first.")
+    candidates: list[ExplainedItem] = Field(description="The candidates in the retriever's order.")
+    seen: int = Field(description="The number of items left out because the user has seen them.")
+    hidden: int = Field(description="The number of items left out because they are hidden, expired or excluded.")
+    filtered: int = Field(description="The number of items of the catalogue that do not fulfil the filters.")
+
+
 class EventBody(Body):
     """An event of a user and an item."""
 

@@ -1,0 +1,125 @@
+"""The page of the server in a real browser. The pictures are in the folder of the test."""
+
+import pytest
+import shop
+from browser import browsing
+from object_servers import engines
+from serving_process import serving
+
+from serving.client import Client
+
+LIST = "[...document.querySelectorAll('#list tbody tr td:nth-child(2) .id')].map(each => each.textContent)"
+DONE = "document.getElementById('message').textContent.includes(' items in ')"
+TOKEN = "a token of the tests"
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """Return the configuration of a shop with a release, in which seen items are not recommended again."""
+    folder = tmp_path_factory.mktemp("page")
+    shop.make(folder)
+    file = shop.config(
+        folder,
+        "shop",
+        retrieval={"model": "fusion", "candidates": 20, "params": {"models": {"item_knn": {}, "popularity": {}}}},
+        evaluation={"rules": []},
+    )
+    file.write_text(file.read_text().replace("exclude_seen: false", "exclude_seen: true"))
+    shop.call("run", file)
+    return file
+
+
+@pytest.fixture(scope="module")
+def server(config):
+    with serving(config) as server:
+        yield server
+
+
+@pytest.fixture
+def page(server):
+    """Return the page of a user, without errors and without requests to others until the end of the test."""
+    with browsing(engines().chromium()) as page:
+        page.size(1200, 1000)
+        page.open(f"{server.url}/#user=c7")
+        page.until(DONE)
+        yield page
+        assert page.errors == []
+        assert all(url.startswith((server.url, "data:")) for url in page.requested), page.requested
+
+
+def items(page):
+    return page.value(LIST)
+
+
+def test_the_page_shows_the_list_the_history_and_the_candidates(page, server, tmp_path):
+    with server.client() as client:
+        assert items(page) == [each.item for each in client.recommend("c7").items]
+        assert page.value("document.querySelectorAll('#history li').length") == len(client.user("c7")["history"])
+        candidates = client.explain("c7").candidates
+    assert page.value("document.querySelectorAll('#candidates tbody tr').length") == len(candidates)
+    assert page.value("document.querySelectorAll('#candidates tr.listed').length") == 10
+    heads = page.value("[...document.querySelectorAll('#candidates th')].map(each => each.textContent)")
+    assert {"item_knn", "popularity"} <= set(heads)
+    page.picture(tmp_path / "page.png")
+
+
+def test_an_event_changes_the_next_list(page):
+    before = items(page)
+    title = page.value("document.querySelector('#list tbody td:nth-child(2)').firstChild.textContent")
+    page.value("document.querySelector('#list button').click()")
+    page.until(f"!({LIST}).includes({before[0]!r})")
+    newest = page.value("document.querySelector('#history li').textContent")
+    assert newest.startswith(title)
+
+
+def test_a_filter_and_another_user_by_the_keyboard_alone(page, server):
+    page.value("document.getElementById('user').focus(), document.getElementById('user').select()")
+    page.write("nobody new")
+    page.press("Tab", 9)
+    page.press("Tab", 9)
+    page.write("category")  # the select chooses by typing
+    page.value("document.getElementById('column').value = 'category'")
+    page.press("Tab", 9)
+    page.write("tea, wine")
+    page.press("Enter", 13, "\r")
+    page.until("document.getElementById('message').textContent.startsWith('This user is new')")
+    found = page.value("[...document.querySelectorAll('#list tbody tr td:nth-child(2)')].map(each => each.textContent)")
+    assert len(found) == 10
+    assert all(each.startswith(("tea", "wine")) for each in found)
+    assert page.value("location.hash") == "#user=nobody%20new"
+
+
+def test_a_range_of_numbers_is_a_filter(page, server):
+    page.value("document.getElementById('column').value = 'price', document.getElementById('values').value = '2..4'")
+    page.value("document.querySelector('form button').click()")
+    page.until("document.getElementById('counts').textContent.includes(' 0 that do not') == false")
+    with server.client() as client:
+        prices = [client.item(item)["features"]["price"] for item in items(page)]
+    assert prices
+    assert all(2 <= price <= 4 for price in prices)
+
+
+def test_an_error_of_the_server_is_told(page):
+    page.value("document.getElementById('k').value = 900")
+    page.value("document.querySelector('form button').click()")
+    page.until("document.getElementById('message').className == 'error'")
+    assert "offset + k should be at most 20" in page.value("document.getElementById('message').textContent")
+    page.errors.clear()  # the browser reports the status 422 as an error of the network
+
+
+def test_a_phone_needs_no_scrolling_to_the_side(page, tmp_path):
+    page.size(390, 800)
+    assert page.value("document.documentElement.scrollWidth") <= 390
+    page.picture(tmp_path / "phone.png")
+
+
+def test_the_page_asks_for_a_token(config, tmp_path):
+    store = f"sqlite:{tmp_path / 'store.sqlite'}"
+    with serving(config, "--store", store, token=TOKEN) as server, browsing(engines().chromium()) as page:
+        page.open(f"{server.url}/#user=c7")
+        page.until("document.getElementById('message').className == 'error'")
+        page.value(f"document.getElementById('token').value = {TOKEN!r}")
+        page.value("document.querySelector('form button').click()")
+        page.until(DONE)
+        with Client(server.url, TOKEN) as client:
+            assert items(page) == [each.item for each in client.recommend("c7").items]
