@@ -28,7 +28,8 @@ from core.arrow import read_arrow
 from core.release import reader
 from pipeline.commands import release_source
 from serving import models
-from serving.recommender import Recommender, Request
+from serving.recommender import Recommender
+from serving.requests import Request
 from serving.stores.sql import SqlStore, sqlite_url
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,9 +11,10 @@ from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from core.errors import UsageError
-from serving import recommender
+from serving import requests
 from serving.batcher import Batcher, BusyError
-from serving.recommender import Recommendations
+from serving.recommender import Recommender
+from serving.requests import Recommendations
 from serving.server import features, page, problems
 from serving.server.current import Current
 from serving.server.guard import Guard
@@ -55,7 +56,7 @@ class Server:
 
     def __init__(self, current: Current, store: Store, settings: ServerSettings):
         self.current, self.store, self.settings, self.metrics = current, store, settings, Metrics()
-        self.queries = Batcher[recommender.Request, Answered](
+        self.queries = Batcher[requests.Request, Answered](
             self._recommend, settings.batch, settings.wait_ms / 1000, settings.max_waiting
         )
         self.events = Batcher[Sequence[Event], list[bool]](self._add_events, 256)
@@ -73,7 +74,7 @@ class Server:
         self.current.close()
         self.store.close()
 
-    def _recommend(self, requests: Sequence[recommender.Request]) -> Sequence[Answered | Exception]:
+    def _recommend(self, requests: Sequence[requests.Request]) -> Sequence[Answered | Exception]:
         began = time.perf_counter()
         with self.current.using() as using:
             results = using.recommend(requests)
@@ -135,7 +136,7 @@ def _add_answers(app: FastAPI, server: Server) -> None:
     @app.post("/v1/rank")
     async def rank(body: RankBody, request: Request) -> RankAnswer:
         """Rank given items for a user; items that the user has seen are ranked too."""
-        asked = recommender.Request(
+        asked = requests.Request(
             body.user,
             len(body.items),
             int(time.time()),
@@ -192,13 +193,13 @@ async def _recommended(server: Server, body: RecommendBody, request_id: str) -> 
     return await _answered(server, asked, request_id, body.offset)
 
 
-def _request(using: recommender.Recommender, body: RecommendBody) -> recommender.Request:
+def _request(using: Recommender, body: RecommendBody) -> requests.Request:
     """Return the request of a body. Raises: UsageError if it asks for more than the candidates of the release."""
     most = using.engine.settings.candidates
     if body.offset + body.k > most:
         raise UsageError(f"offset + k should be at most {most:,}, the number of candidates of the release")
     history = None if body.history is None else tuple(body.history)
-    return recommender.Request(
+    return requests.Request(
         body.user, body.k, int(time.time()), body.offset, tuple(body.exclude), None, tuple(body.filters), history,
         body.include_seen,
     )  # fmt: skip
@@ -208,7 +209,7 @@ def _without_id(values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name != "item_id"}
 
 
-async def _answered(server: Server, asked: recommender.Request, request_id: str, offset: int = 0) -> RecommendAnswer:
+async def _answered(server: Server, asked: requests.Request, request_id: str, offset: int = 0) -> RecommendAnswer:
     """Answer a query in the next batch, and log the answer."""
     version, found = await server.queries.call(asked)
     items = [

@@ -11,7 +11,8 @@ from pathlib import Path
 from core.errors import TwostepError
 from core.release import reader, store
 from serving import models
-from serving.recommender import Recommender, Request
+from serving.recommender import Recommender
+from serving.requests import Request
 from serving.stores.store import Store, StoreError
 
 log = logging.getLogger("twostep.serve")

@@ -126,6 +126,22 @@ def test_given_items_are_ranked(client, users):
     assert answer.unknown == ["no such item"]
 
 
+def test_an_explanation_is_that_of_the_list(client, users):
+    listed = client.recommend(users[3], 10)
+    made = client.explain(users[3], 10)
+    by_position = sorted((each for each in made.candidates if each.position), key=lambda each: each.position)
+    assert [each.item for each in by_position] == ids(listed)
+    assert [each.retrieval_rank for each in by_position] == [each.retrieval_rank for each in listed.items]
+    assert [each.retrieval_rank for each in made.candidates] == list(range(1, len(made.candidates) + 1))
+    scores = [each.score for each in sorted(made.candidates, key=lambda each: each.ranker_rank)]
+    assert scores == sorted(scores, reverse=True)
+    assert [each.item for each in made.history] == client.user(users[3])["history"]
+    assert made.seen >= len({each.item for each in made.history})
+    few = client.explain(users[3], 10, filters=[{"column": "genres", "any_of": ["Drama"]}])
+    assert few.filtered > 0
+    assert len(few.candidates) < len(made.candidates) + few.filtered
+
+
 def test_similar_items(client, engine):
     item = engine.catalogue.ids[0]
     rows, _ = engine.similar(item, 5)
@@ -270,6 +286,9 @@ def test_a_history_of_ten_thousand_is_answered(client, engine):
 
 
 def test_health_metrics_and_documentation(server, releases):
+    assert "<title>twostep</title>" in httpx.get(server.url + "/").text
+    assert httpx.get(server.url + "/page/../app.py").status_code == 404
+    assert httpx.get(server.url + "/page/nothing.js").status_code == 404
     assert httpx.get(server.url + "/healthz").json() == {"status": "ok"}
     assert httpx.get(server.url + "/readyz").json()["release"] == reader.current(releases)
     metrics = httpx.get(server.url + "/metrics").text
@@ -284,6 +303,7 @@ def test_a_token_is_asked_for(releases, tmp_path):
             client.recommend("u")
         with server.client(TOKEN) as client:
             assert client.recommend("u").items
+        assert "<title>twostep</title>" in httpx.get(server.url + "/").text
         assert httpx.get(server.url + "/healthz").status_code == 200
         assert httpx.get(server.url + "/metrics").status_code == 401
 
