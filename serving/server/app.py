@@ -167,7 +167,7 @@ def _add_answers(app: FastAPI, server: Server) -> None:
             found = using.explain(_request(using, body))
             titles = using.titles(found.user.history)
             version = using.version
-        times = found.user.history_time or [None] * len(titles)
+        times: Sequence[int | None] = found.user.history_time or [None] * len(titles)
         history = [
             HistoryItem(item=item, title=title, timestamp=when)
             for item, title, when in zip(found.user.history, titles, times, strict=True)
