@@ -58,7 +58,7 @@ def test_an_error_of_a_batch_is_that_of_its_calls_and_the_next_are_answered():
 
 
 def test_calls_beyond_the_limit_are_refused_and_callers_may_go():
-    begun, go_on = threading.Event(), threading.Event()
+    begun, go_on, errors = threading.Event(), threading.Event(), []
 
     def answer(values):
         begun.set()
@@ -66,6 +66,7 @@ def test_calls_beyond_the_limit_are_refused_and_callers_may_go():
         return values
 
     async def calls(batcher):
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
         first = batcher.submit(0)
         await asyncio.to_thread(begun.wait, 10)
         waiting = [batcher.submit(1), batcher.submit(2)]
@@ -78,3 +79,4 @@ def test_calls_beyond_the_limit_are_refused_and_callers_may_go():
     batcher = Batcher(answer, most=1, waiting=2)
     assert asyncio.run(calls(batcher)) == (0, 2)
     batcher.close()
+    assert errors == []
