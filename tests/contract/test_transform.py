@@ -285,7 +285,7 @@ def test_a_kind_of_the_user_s_own_is_transformed_by_its_own_class(world, seen, c
 
 
 def test_the_columns_of_users_are_those_of_their_events(world, seen, columns):
-    found = user_columns(seen, world.features, world.events.transform)
+    found = user_columns(seen, world.features, world.events.transformed)
     assert set(found) == {names.USER_ID, *outputs(world.features.user)}
     for name, values in found.items():
         np.testing.assert_array_equal(values, columns[name])
