@@ -183,23 +183,21 @@ def test_two_devices_of_a_process_fit_the_model_of_one(folder, alone, tmp_path, 
     assert_near(tmp_path / "1", tmp_path / "2")
 
 
-def fitted_on(devices: int, *arguments: Path) -> str:
-    """Call `fit_on_devices.py` and return its output."""
+def fitted_on(devices: int, *arguments: Path) -> None:
+    """Call `fit_on_devices.py`."""
     command = [sys.executable, str(DEVICES), str(arguments[0]), str(devices), *map(str, arguments[1:])]
     environment = os.environ | {"PYTHONPATH": str(shop.ROOT)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"{devices} replicas"
-    return done.stdout
 
 
 def test_a_warm_start_on_two_devices_begins_with_all_weights(folder, alone, tmp_path):
     still = TOWER | {"epochs": 1, "learning_rate": 1e-12}  # a fit that changes no weight
-    write_json(tmp_path / "call.json", called(folder, alone, "retrieval", {"mean": still}).model_dump())
-    write_json(tmp_path / "base.json", called(folder, alone, "retrieval", {"mean": TOWER}).model_dump())
+    write_json(tmp_path / "call.json", called(folder, alone, "retrieval", {"mean": still, "ease": {}}).model_dump())
+    write_json(tmp_path / "base.json", called(folder, alone, "retrieval", {"mean": TOWER, "ease": {}}).model_dump())
     fitted_on(1, tmp_path / "base.json", tmp_path / "base")
-    output = fitted_on(2, tmp_path / "call.json", tmp_path / "warm", tmp_path / "base")
-    assert re.search(r"(\d+) of \1 weights are those of the release in force", output), output
+    fitted_on(2, tmp_path / "call.json", tmp_path / "warm", tmp_path / "base")
     assert_near(tmp_path / "base", tmp_path / "warm")
 
 
