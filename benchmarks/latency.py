@@ -1,6 +1,6 @@
 """The latency of `twostep serve` under an open load, beside a bare endpoint of the same server.
 
-    python benchmarks/serving.py RELEASES [--rate R …] [--seconds S] [--k K]
+    python benchmarks/latency.py RELEASES [--rate R …] [--seconds S] [--k K]
 
 Requests arrive at random times (Poisson), whether or not earlier ones are answered, and a latency counts from the time
 at which a request should have been sent. Server and generator share the cores. Users are drawn from the release. The
@@ -43,6 +43,7 @@ async def recommend() -> dict:
     return {"items": []}
 
 listening = socket.create_server(("127.0.0.1", 0), backlog=2048)
+listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 print(f"http://127.0.0.1:{listening.getsockname()[1]}", flush=True)
 uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False)).run(sockets=[listening])
 """
