@@ -8,6 +8,7 @@ import uvicorn
 
 from core import garbage
 from core.errors import UsageError
+from core.release import store as releases
 from serving.server.app import Server, application
 from serving.server.current import Current, Place
 from serving.server.settings import ServerSettings
@@ -27,6 +28,8 @@ def serve(place: Place, store_url: sqlalchemy.URL, settings: ServerSettings) -> 
       UsageError: the address cannot be listened on.
       TwostepError: there is no release, or it or the store cannot be used.
     """
+    if not releases.is_release(place.location):
+        releases.open_store(place.location).manifest(None, place.trusted)  # before anything is made beside the releases
     listening = _listening(settings.host, settings.port)
     store = SqlStore(store_url)
     with garbage.postponed():

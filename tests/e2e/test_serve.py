@@ -317,6 +317,10 @@ def test_wrong_uses_are_told(twostep, finished, tmp_path):
         done = twostep.fork("serve", finished.releases, *arguments, folder=tmp_path)
         assert done.code == code, done.err
         assert message in done.err
+    unmade = finished.config("unmade.yaml", run_folder="runs/unmade")
+    done = twostep.fork("serve", unmade, "--port", "0", folder=tmp_path)
+    assert done.code == 1
+    assert "no release is in force. There is no release yet; `twostep run` makes one" in done.err
     (tmp_path / "empty").mkdir()
     done = twostep.fork("serve", tmp_path / "empty", "--port", "0", folder=tmp_path)
     assert done.code == 1
