@@ -6,9 +6,7 @@ FOLDER holds `joined/` with one CSV file of the joined events. CsvExampleGen, St
 ExampleValidator, Transform, two Trainers, Evaluator and two Pushers run one after the other with TFX's LocalDagRunner.
 """
 
-import os
-
-os.environ["TF_USE_LEGACY_KERAS"] = "1"  # before TensorFlow; `core.tf` changes more than stock TFX has
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
 import sys
 from pathlib import Path

@@ -3,13 +3,10 @@
 import os
 import sys
 
-from core import memory
-
 if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") != "1":
     raise ImportError("tensorflow was imported before core.tf, which selects Keras 2. Import core.tf first")
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-memory.keep_freed()
 
 
 def register_ops() -> None:

@@ -60,15 +60,15 @@ class Batcher(Generic[Value, Result]):
         self._thread.join()
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            batch, end = [first], time.monotonic() + self._wait_s
+        following = self._queue.get()
+        while following is not None:
+            batch, end = [following], time.monotonic() + self._wait_s
             while len(batch) < self._most:
                 try:
                     following = self._queue.get(timeout=max(0.0, end - time.monotonic()))
                 except queue.Empty:
                     break
                 if following is None:
-                    self._queue.put(None)
                     break
                 batch.append(following)
             try:
@@ -77,6 +77,8 @@ class Batcher(Generic[Value, Result]):
                 results = [error] * len(batch)
             for (_, future, loop), result in zip(batch, results, strict=True):
                 loop.call_soon_threadsafe(_resolve, future, result)
+            if following is not None:
+                following = self._queue.get()
 
 
 def _resolve(future: asyncio.Future, result: object) -> None:

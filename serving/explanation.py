@@ -15,7 +15,7 @@ class Explained:
     """A candidate.
 
     Args:
-      item_id, title: the item.
+      item, title: the id and the title of the item.
       retrieval_rank: the position in the retriever's order, from 1.
       retrieval_score: the retriever's score.
       signals: the retriever's further signals, such as the score and the rank of each member of a fusion.
@@ -24,7 +24,7 @@ class Explained:
       position: the position in the list after re-ranking, from 1; None for a candidate that is not listed.
     """
 
-    item_id: str
+    item: str
     title: str | None
     retrieval_rank: int
     retrieval_score: float
@@ -74,7 +74,7 @@ def explained(
     positions = {row: place for place, row in enumerate(listed.tolist(), 1) if row >= 0}
     return tuple(
         Explained(
-            item_id=ids[row],
+            item=ids[row],
             title=titles[row] if titles else None,
             retrieval_rank=place + 1,
             retrieval_score=float(candidates.scores[0, place]),

@@ -19,7 +19,7 @@ from serving.explanation import Explanation, explained
 from serving.filters import Filters
 from serving.requests import Listed, Recommendations, Request
 from serving.stores.store import Item, Store
-from serving.users import ReleaseUsers, User, merged, queries
+from serving.users import ReleaseUsers, User, fitting, merged, queries
 from transform.arrow_types import feature_types
 
 MOST_POPULAR = 2000  # the length of the list of popular items
@@ -99,7 +99,8 @@ class Recommender:
     def users(self, user_ids: Sequence[str]) -> list[User | None]:
         """Return the users, with their features and events in the release and in the store; None for unknown ones."""
         length = self.engine.settings.features.history_length
-        events, features = self.store.histories(user_ids, length), self.store.users(user_ids)
+        events, columns = self.store.histories(user_ids, length), self.user_columns()
+        features = {each: fitting(own, columns) for each, own in self.store.users(user_ids).items()}
         more = [each for each, own in events.items() if len(own) == length]
         seen = self.store.seen(more) if more and self.engine.settings.exclude_seen else {}
         return [
@@ -210,10 +211,12 @@ class Recommender:
     def _retrieved(
         self, query: Queries, requests: Sequence[Request], allowed: Sequence[np.ndarray | None]
     ) -> Candidates:
-        """Return the best candidates that fulfil the conditions, as many as the settings say if there are as many."""
+        """Return the best candidates that fulfil the conditions, as many as the settings say if there are as many.
+
+        So a page of a list does not depend on its length, nor on the other requests of the batch.
+        """
         wanted = self.engine.settings.candidates
         depth, n_items = wanted, len(self.engine.catalogue)
-        needed = np.array([min(wanted, request.offset + request.k) for request in requests])
         while True:
             found = self.engine.retriever.retrieve(query, depth)
             kept = found.rows >= 0
@@ -221,7 +224,7 @@ class Recommender:
                 if mask is not None:
                     kept[index] &= mask[found.rows[index]]
             ended = (found.rows < 0).any(axis=1)
-            if depth >= n_items or ((kept.sum(axis=1) >= needed) | ended).all():
+            if depth >= n_items or ((kept.sum(axis=1) >= wanted) | ended).all():
                 return _first(found, kept, wanted)
             depth = min(n_items, depth * DEEPER)
 

@@ -37,7 +37,7 @@ class Listed:
     """An item of an answer.
 
     Args:
-      item_id: the id.
+      item: the id.
       title: the title; None if the catalogue has none.
       score: the ranker's score.
       probability: the ranker's probability that the item is relevant.
@@ -45,7 +45,7 @@ class Listed:
       retrieval_score: the retriever's score.
     """
 
-    item_id: str
+    item: str
     title: str | None
     score: float
     probability: float

@@ -88,6 +88,22 @@ class _Strings(Sequence[str]):
 _LISTS = (names.HISTORY, names.HISTORY_TIME, names.EXCLUDE)  # columns of the files that are not features
 
 
+def fits(value: Any, kind: pa.DataType) -> bool:
+    """Return whether a column of a type can have a value."""
+    if isinstance(value, str) and pa.types.is_nested(kind):  # Arrow would take its letters for the values
+        return False
+    try:
+        pa.array([value], kind)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        return False
+    return True
+
+
+def fitting(features: Mapping[str, Any], columns: Mapping[str, pa.DataType]) -> dict[str, Any]:
+    """Return the features that a release can read; others were stored under a release with other features."""
+    return {name: value for name, value in features.items() if name in columns and fits(value, columns[name])}
+
+
 def merged(
     released: User | None,
     events: Sequence[Event],

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from core import memory
 from transform.features import Feature, Indices, Numbers
 
 
@@ -131,8 +132,9 @@ def training_step(
     """Return a function, to be traced, that makes one training step with a batch and returns the loss of the batch.
 
     A function that creates variables when it is traced is traced a second time. So the variables of the optimizer are
-    created here; the weights of the model must exist.
+    created here; the weights of the model must exist. The process keeps freed memory from now on.
     """
+    memory.keep_freed()
     optimizer._create_all_weights(model.trainable_variables)
 
     def step(batch):

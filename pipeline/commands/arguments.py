@@ -21,6 +21,12 @@ def place(text: str) -> str | Path:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+def add_public_key(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--public-key`, a path."""
+    help = "a public key that releases must be signed with"
+    parser.add_argument("--public-key", metavar="FILE", type=Path, help=help)
+
+
 def add_place(parser: argparse.ArgumentParser, name: str, help: str) -> None:
     """Add a positional argument that is a path or a URI."""
     parser.add_argument(name, metavar=name.upper(), type=place, help=help)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UsageError
 from core.printable import printable
-from pipeline.commands.arguments import add_place
+from pipeline.commands.arguments import add_place, add_public_key
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,9 +46,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         add_place(parser, "source", "the folder or URI of a release or of releases, or a configuration")
         parser.add_argument("-k", type=int, default=10, help="the number of items (10)")
         parser.add_argument("--release", metavar="VERSION", help="the version; by default the release in force")
-        parser.add_argument(
-            "--public-key", metavar="FILE", type=Path, help="a public key that the release must be signed with"
-        )
+        add_public_key(parser)
         parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -3,17 +3,18 @@
 import argparse
 import contextlib
 import os
-from collections.abc import Iterator
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UsageError
-from pipeline.commands.arguments import add_place
+from pipeline.commands.arguments import add_place, add_public_key
 
 if TYPE_CHECKING:
     import sqlalchemy
 
-TOKEN = "TWOSTEP_TOKEN"  # the variable of the environment with the token
+# Variables of the environment: the token, and the URL of the database.
+TOKEN, STORE = "TWOSTEP_TOKEN", "TWOSTEP_STORE"
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
@@ -32,11 +33,9 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         "--store",
         metavar="URL",
         help="the database of users, items, events and answers: sqlite:FILE or postgresql://USER@HOST/NAME; by default "
-        "the file serve.sqlite in the folder of the releases",
+        f"that of the variable {STORE}, or the file serve.sqlite beside the folder of the releases",
     )
-    parser.add_argument(
-        "--public-key", metavar="FILE", type=Path, help="a public key that releases must be signed with"
-    )
+    add_public_key(parser)
     parser.set_defaults(func=_serve)
 
 
@@ -55,15 +54,20 @@ def _serve(arguments: argparse.Namespace) -> int:
     from pipeline.commands import release_source
 
     source = release_source.find(arguments.source, arguments.public_key)
-    url = _store_url(arguments.store, source.location)
-    with _quiet(arguments.verbose):
-        import core.tf
+    url = _store_url(arguments.store or os.environ.get(STORE) or None, source.location)
+    import core.tf
 
+    core.tf.without_training()
+    _log(arguments.verbose)
+    from pipeline.runners import logs
+
+    with tempfile.TemporaryDirectory() as folder, logs.captured(Path(folder) / "log", arguments.verbose):
         from serving.server import run
         from serving.server.current import Place
 
-        core.tf.without_training()
-        run.serve(Place(source.location, source.trusted, source.modules), url, settings)
+        place = Place(source.location, source.trusted, source.modules)
+        server, listening = run.loaded(place, url, settings)
+    run.serve(server, listening)
     return 0
 
 
@@ -83,16 +87,14 @@ def _store_url(text: str | None, location: str | Path) -> "sqlalchemy.URL":
     if scheme == "postgresql":
         with contextlib.suppress(sqlalchemy.exc.ArgumentError):
             return sqlalchemy.make_url(text).set(drivername="postgresql+pg8000")
-    raise UsageError(f"--store: should be sqlite:FILE or postgresql://USER@HOST/NAME; found {text!r}")
+    raise UsageError(
+        f"--store: should be sqlite:FILE or postgresql://USER@HOST/NAME; found {scheme!r} before the colon"
+    )
 
 
-@contextlib.contextmanager
-def _quiet(verbose: bool) -> Iterator[None]:
-    """Print the messages of the server, and those of libraries only with `-v`."""
+def _log(verbose: bool) -> None:
+    """Print the messages of the server to stderr, and with `verbose` those of libraries."""
     import logging
 
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
     logging.getLogger("twostep").setLevel(logging.INFO)
-    if not verbose:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    yield

@@ -5,9 +5,9 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated
 
-from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from core.errors import UsageError
@@ -41,6 +41,7 @@ from serving.server.metrics import Metrics
 from serving.server.settings import ServerSettings
 from serving.stores.store import Answer, Event, Item, Store, StoreError
 
+Few = Annotated[int, Query(ge=1, le=1000, description="The number of entries.")]
 AHEAD_S = 60  # how far an event may be in the future, for clocks that differ
 Answered = tuple[str, Recommendations]
 
@@ -135,7 +136,7 @@ def _add_answers(app: FastAPI, server: Server) -> None:
 
     @app.post("/v1/rank")
     async def rank(body: RankBody, request: Request) -> RankAnswer:
-        """Rank given items for a user; items that the user has seen are ranked too."""
+        """Rank given items for a user, those that the user has seen too; hidden and expired items are left out."""
         asked = requests.Request(
             body.user,
             len(body.items),
@@ -172,7 +173,7 @@ def _add_answers(app: FastAPI, server: Server) -> None:
             HistoryItem(item=item, title=title, timestamp=when)
             for item, title, when in zip(found.user.history, titles, times, strict=True)
         ]
-        candidates = [ExplainedItem(item=each.item_id, **_without_id(vars(each))) for each in found.candidates]
+        candidates = [ExplainedItem(**vars(each)) for each in found.candidates]
         return ExplainAnswer(
             request_id=request.state.request_id, release=version, user=body.user, known=found.known,
             features=dict(found.user.features), history=history, candidates=candidates,
@@ -180,10 +181,10 @@ def _add_answers(app: FastAPI, server: Server) -> None:
         )  # fmt: skip
 
     @app.get("/v1/popular")
-    def popular(k: int = 10) -> list[dict[str, object]]:
+    def popular(k: Few = 10) -> list[dict[str, object]]:
         """Return the items with the most events before the release."""
         with server.current.using() as using:
-            return using.popular(max(1, min(k, 1000)))
+            return using.popular(k)
 
 
 async def _recommended(server: Server, body: RecommendBody, request_id: str) -> RecommendAnswer:
@@ -205,20 +206,10 @@ def _request(using: Recommender, body: RecommendBody) -> requests.Request:
     )  # fmt: skip
 
 
-def _without_id(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name != "item_id"}
-
-
 async def _answered(server: Server, asked: requests.Request, request_id: str, offset: int = 0) -> RecommendAnswer:
     """Answer a query in the next batch, and log the answer."""
     version, found = await server.queries.call(asked)
-    items = [
-        RankedAnswer(
-            item=each.item_id, title=each.title, score=each.score, probability=each.probability,
-            retrieval_rank=each.retrieval_rank, retrieval_score=each.retrieval_score,
-        )
-        for each in found.items
-    ]  # fmt: skip
+    items = [RankedAnswer(**vars(each)) for each in found.items]
     shown = tuple(each.item for each in items)
     try:
         server.answers.submit(Answer(request_id, asked.user_id, asked.time, version, shown, {"offset": offset}))
@@ -258,10 +249,10 @@ def _add_users_and_items(app: FastAPI, server: Server) -> None:
     """Add the routes that read and change users and items."""
 
     @app.get("/v1/users")
-    def some_users(k: int = 100) -> list[str]:
+    def some_users(k: Few = 100) -> list[str]:
         """Return the ids of some users of the release."""
         with server.current.using() as using:
-            return using.some_users(max(1, min(k, 1000)))
+            return using.some_users(k)
 
     @app.get("/v1/users/{user_id:path}")
     def user(user_id: Id) -> dict[str, object]:
@@ -291,7 +282,7 @@ def _add_users_and_items(app: FastAPI, server: Server) -> None:
         with server.current.using() as using:
             found = using.item(item_id)
         if found is None:
-            raise HTTPException(404, f"There is no item {item_id!r} in the release or in the store.")
+            raise HTTPException(404, f"The release has no item {item_id!r}.")
         return found
 
     @app.put("/v1/items/{item_id:path}", status_code=204)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import TwostepError
+from core.errors import StorageError, TwostepError
 from core.release import reader, store
 from serving import models
 from serving.recommender import Recommender
@@ -103,10 +103,13 @@ class Current:
     def _swap(self, version: str) -> None:
         try:
             following = self._load(version)
-        except TwostepError as error:
+        except (StoreError, StorageError):  # these may pass: it is loaded again at the next look
+            raise
+        except Exception as error:
             self._refused = version
             self.refusals += 1
-            log.error("release %s is not served, %s goes on: %s", version, self.version, error)
+            unexpected = None if isinstance(error, TwostepError) else error
+            log.error("release %s is not served, %s goes on: %s", version, self.version, error, exc_info=unexpected)
             return
         with self._lock:
             before, self._loaded = self._loaded, following
@@ -143,10 +146,8 @@ class Current:
         while not self._stop.wait(self._refresh_s):
             try:
                 self.refresh()
-            except StoreError as error:
-                log.warning("changed items were not read: %s", error)
             except TwostepError as error:
-                log.warning("%s", error)
+                log.warning("the release in force or changed items could not be read: %s", error)
             except Exception:
                 log.exception("the release in force could not be looked at")
 

@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UsageError
+from serving.users import fits
 
 
 def check(values: Mapping[str, Any], columns: Mapping[str, pa.DataType]) -> None:
@@ -21,7 +22,5 @@ def check(values: Mapping[str, Any], columns: Mapping[str, pa.DataType]) -> None
         if name not in columns:
             known = ", ".join(columns) or "none"
             raise UsageError(f"features.{name}: users have no such feature in the release; they have {known}")
-        try:
-            pa.array([value], columns[name])
-        except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
-            raise UsageError(f"features.{name}: should be {columns[name]}; found {value!r}") from None
+        if not fits(value, columns[name]):
+            raise UsageError(f"features.{name}: should be {columns[name]}; found {value!r}")

@@ -17,8 +17,8 @@ from serving.stores.sql import SqlStore
 GRACE_S = 10  # how long requests may go on after the process was told to end
 
 
-def serve(place: Place, store_url: sqlalchemy.URL, settings: ServerSettings) -> None:
-    """Serve until SIGINT or SIGTERM.
+def loaded(place: Place, store_url: sqlalchemy.URL, settings: ServerSettings) -> tuple[Server, socket.socket]:
+    """Return a server whose release is loaded, and the socket that it will answer at.
 
     Args:
       place: where releases are read from.
@@ -33,10 +33,15 @@ def serve(place: Place, store_url: sqlalchemy.URL, settings: ServerSettings) -> 
     listening = _listening(settings.host, settings.port)
     store = SqlStore(store_url)
     with garbage.postponed():
-        server = Server(Current(place, store, settings.refresh_s), store, settings)
+        return Server(Current(place, store, settings.refresh_s), store, settings), listening
+
+
+def serve(server: Server, listening: socket.socket) -> None:
+    """Answer requests until SIGINT or SIGTERM."""
     app = application(server)
-    address = listening.getsockname()
-    print(f"release {server.current.version} at http://{settings.host}:{address[1]}, the API at /docs", flush=True)
+    host, port = server.settings.host, listening.getsockname()[1]
+    address = f"[{host}]" if ":" in host else host
+    print(f"release {server.current.version} at http://{address}:{port}, the API at /docs", flush=True)
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S, server_header=False
     )

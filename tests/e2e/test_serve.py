@@ -9,6 +9,7 @@ import pytest
 from serving_process import serving
 
 from core import names
+from core.arrow import read_arrow
 from core.release import reader
 from serving import models
 from serving.client import ServerError
@@ -51,8 +52,6 @@ def engine(release):
 def users(release):
     """Return the ids of the first users of the release."""
     files = sorted((release / names.USERS_FOLDER).glob("*.arrow"))
-    from core.arrow import read_arrow
-
     return read_arrow(files[0])[names.USER_ID].to_pylist()[:20]
 
 
@@ -86,6 +85,15 @@ def test_answers_of_a_batch_are_those_of_single_requests(client, users):
 def test_pages_follow_each_other(client, users):
     whole = ids(client.recommend(users[0], 20))
     assert ids(client.recommend(users[0], 7)) + ids(client.recommend(users[0], 13, offset=7)) == whole
+
+
+def test_pages_of_a_filtered_list_fit_together_alone_and_in_a_batch(client, users):
+    asked = {"user": users[0], "filters": [{"column": "genres", "any_of": ["Horror", "Western"]}]}
+    whole = client.recommend(k=10, **asked)
+    pages = [asked | {"k": 4}, asked | {"k": 6, "offset": 4}, {"user": users[1], "k": 20}]
+    first, second, _ = client.recommend_batch(pages)
+    assert ids(first) + ids(second) == ids(whole)
+    assert ids(client.recommend(k=4, **asked)) == ids(first)
 
 
 def test_a_new_user_gets_a_list(client):
@@ -264,6 +272,13 @@ def test_a_broken_body_is_the_callers_fault(server, content):
     assert response.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("path", ["/v1/popular?k=-1", "/v1/popular?k=many", "/v1/users?k=0", "/v1/users?k=100000"])
+def test_a_wrong_number_in_a_url_is_named(server, path):
+    response = httpx.get(server.url + path)
+    assert response.status_code == 422
+    assert "query.k" in response.json()["detail"]
+
+
 def test_wrong_features_are_named(client, users):
     for values, message in (({"colour": 1}, "users have no such feature"), ({"age": "old"}, "features.age: should be")):
         with pytest.raises(ServerError, match=message):
@@ -311,12 +326,13 @@ def test_a_token_is_asked_for(releases, tmp_path):
 def test_wrong_uses_are_told(twostep, finished, tmp_path):
     for arguments, code, message in (
         (["--host", "0.0.0.0"], 2, "needs a token"),
-        (["--store", "mysql:x"], 2, "--store: should be sqlite:FILE or postgresql://"),
+        (["--store", "mysql://u:secret@host/x"], 2, "--store: should be sqlite:FILE or postgresql://"),
         (["--port", "70000"], 2, "serve: port: should be less than or equal to 65535"),
     ):
         done = twostep.fork("serve", finished.releases, *arguments, folder=tmp_path)
         assert done.code == code, done.err
         assert message in done.err
+        assert "secret" not in done.err
     unmade = finished.config("unmade.yaml", run_folder="runs/unmade")
     done = twostep.fork("serve", unmade, "--port", "0", folder=tmp_path)
     assert done.code == 1

@@ -1,7 +1,9 @@
 """A user as a release and a store know it."""
 
+import pyarrow as pa
+
 from serving.stores.store import Event
-from serving.users import User, merged
+from serving.users import User, fitting, merged
 
 
 def events(*pairs):
@@ -33,3 +35,10 @@ def test_the_latest_of_a_long_history_are_kept_and_all_seen_items():
 def test_events_of_unknown_times_are_the_oldest():
     found = merged(User({}, ["a", "b"], [], ["a", "b"]), events(("c", 3)), None, 5)
     assert found.history == ["a", "b", "c"]
+
+
+def test_features_that_a_later_release_cannot_read_are_left_out():
+    columns = {"age": pa.float32(), "city": pa.string(), "tags": pa.list_(pa.string())}
+    stored = {"age": "old", "city": "x", "tags": ["a"], "colour": 1}
+    assert fitting(stored, columns) == {"city": "x", "tags": ["a"]}
+    assert fitting({"age": 3, "city": None, "tags": "a"}, columns) == {"age": 3, "city": None}
