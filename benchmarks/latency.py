@@ -74,6 +74,8 @@ class Connections:
 
     async def post(self, body: bytes) -> int:
         """Send a request to `/v1/recommend`, read the whole answer, and return its status."""
+        while self._idle and self._idle[-1][0].at_eof():  # the server closed it
+            self._idle.pop()
         if self._idle:
             stream, writer = self._idle.pop()
         else:

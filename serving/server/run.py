@@ -14,6 +14,7 @@ from serving.server.current import Current, Place
 from serving.server.settings import ServerSettings
 from serving.stores.sql import SqlStore
 
+IDLE_S = 75  # how long an idle connection is kept: longer than the 60 s of usual proxies, which reuse connections
 GRACE_S = 10  # how long requests may go on after the process was told to end
 
 
@@ -43,7 +44,12 @@ def serve(server: Server, listening: socket.socket) -> None:
     address = f"[{host}]" if ":" in host else host
     print(f"release {server.current.version} at http://{address}:{port}, the API at /docs", flush=True)
     config = uvicorn.Config(
-        app, log_level="warning", access_log=False, timeout_graceful_shutdown=GRACE_S, server_header=False
+        app,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_S,
+        timeout_keep_alive=IDLE_S,
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn ends in order at these signals, and then raises them again, which would end the process by a signal.
