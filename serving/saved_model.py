@@ -96,7 +96,7 @@ class SavedModel:
     def warm(self, name: str) -> None:
         """Call a signature with one row of missing values, so that later calls do not pay for its initialisation."""
         inputs = {
-            key: np.full([max(1, size) for size in shape], "" if kind is object else 0, kind)
+            key: np.full([1 if size < 0 else size for size in shape], "" if kind is object else 0, kind)
             for key, (kind, shape) in self._shapes[name].items()
         }
         self.signatures[name](**inputs)

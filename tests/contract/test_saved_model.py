@@ -13,7 +13,7 @@ from serving.saved_model import SavedModel
 
 
 class Model(tf.Module):
-    """A model with two signatures: one reads a table that is filled from a file, one a variable inside a loop."""
+    """A model with a signature that reads a table filled from a file, one with a loop, and one with an empty input."""
 
     def __init__(self, vocabulary: str):
         super().__init__()
@@ -35,10 +35,15 @@ class Model(tf.Module):
     def scaled(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"y": tf.map_fn(lambda row: self.doubled(row) * self.scale, x)}
 
+    @tf.function
+    def empty(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"rows": tf.shape(x)[0]}
+
     def signatures(self):
         return {
             "place": self.place.get_concrete_function(word=tf.TensorSpec([None], tf.string, name="word")),
             "scaled": self.scaled.get_concrete_function(x=tf.TensorSpec([None, 2], tf.float32, name="x")),
+            "empty": self.empty.get_concrete_function(x=tf.TensorSpec([None, 0], tf.float32, name="x")),
         }
 
 
@@ -56,8 +61,8 @@ def folder(tmp_path_factory):
 @pytest.mark.parametrize("optimized", [True, False])
 def test_variables_tables_and_functions_are_there(folder, optimized):
     model = SavedModel(folder, optimized=optimized)
-    assert set(model.signatures) == {"place", "scaled"}
-    assert model.outputs == {"place": {"place", "word"}, "scaled": {"y"}}
+    assert set(model.signatures) == {"place", "scaled", "empty"}
+    assert model.outputs == {"place": {"place", "word"}, "scaled": {"y"}, "empty": {"rows"}}
     for words in (["one", "two", "zéro"], np.array(["one", "two", "zéro"]), np.array(["one", "two", "zéro"], object)):
         found = model.signatures["place"](word=words)
         assert found["place"].tolist() == [1, -1, 0]
@@ -74,8 +79,8 @@ def test_the_wanted_signatures_alone_are_loaded(folder):
 
 def test_a_signature_that_was_called_once_answers_as_before(folder):
     model = SavedModel(folder)
-    model.warm("place")
-    model.warm("scaled")
+    for name in model.signatures:  # among them one whose input has no columns
+        model.warm(name)
     assert model.signatures["place"](word=["one"])["place"].tolist() == [1]
 
 
