@@ -2,38 +2,44 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from core import names
+from core.errors import ModelError
 from core.files import read_json
-from core.membership import is_in
 from core.queries import Candidates, Queries
 from serving.catalogue import NO_ITEM, Catalogue
+from serving.retrieval.retrieval import Retrieval
+from serving.retrieval.scored import Selection
 from serving.saved_model import SavedModel
-from trainer.retrieval import inference
-from transform.arrays import pad_strings
+from trainer.retrieval import inference, plan
 from transform.features import Features
 
 INDEX_FILE = "index.json"
 GRAPH_FILE = "graph.faiss"
+SIGNATURES = (plan.TABLES, plan.ASK, "similar", "embed_query", "embed_candidate", "predict")
 
 
 class CandidateSource:
     """A retriever: a retrieval model with its index.
 
-    With the index `exact` the model scores all items itself. With `hnsw` (Malkov & Yashunin 2018, in faiss) the model
-    embeds the query, and the embedding is searched for in a graph of the items.
+    The lists are those of the signature `retrieve` of the model. They are computed from its tables, which takes less
+    time; see `serving.retrieval`. With the index `hnsw` (Malkov & Yashunin 2018, in faiss) the embedding of a query is
+    searched for in a graph of the items; with `exact` it is compared with all items.
 
     Args:
       model: folder of the retrieval SavedModel.
-      index: folder of the CandidateIndex; None to let the model score all items.
+      index: folder of the CandidateIndex; None to search exactly.
       catalogue: the items, in the same order as when the model was fitted.
       features: the feature configuration.
-      wanted, optimized: as for `serving.saved_model.SavedModel`.
+      wanted: the signatures to load; by default those that an engine calls.
+      optimized: as for `serving.saved_model.SavedModel`.
     """
 
     def __init__(
@@ -42,35 +48,69 @@ class CandidateSource:
         index: str | Path | None,
         catalogue: Catalogue,
         features: Features,
-        wanted: Collection[str] | None = None,
+        wanted: Collection[str] = SIGNATURES,
         optimized: bool = True,
     ):
         self.model = SavedModel(model, wanted, optimized)
         self.catalogue, self.features = catalogue, features
+        self._folder = Path(model)
         self.graph: Any = None
         if index is not None and read_json(Path(index) / INDEX_FILE)["kind"] == "hnsw":
             import faiss
 
             self.graph = faiss.read_index(str(Path(index) / GRAPH_FILE))
 
+    @cached_property
+    def _retrieval(self) -> Retrieval:
+        """Return the model as tables. Raises: ModelError."""
+        if plan.TABLES not in self.model.signatures:
+            raise ModelError(
+                f"{self._folder}: should be a retrieval model with the signature `{plan.TABLES}`, which models of an "
+                "earlier version lack. Make the release again"
+            )
+        tables = self.model.signatures[plan.TABLES]()
+        described = plan.RetrievalPlan.model_validate_json(np.asarray(tables.pop(plan.PLAN)).item())
+        return Retrieval(described, tables, {} if self.graph is None else {plan.ALONE: self.graph})
+
     @property
     def signals(self) -> tuple[str, ...]:
         """Return the names of the signals of the model."""
-        return tuple(sorted(self.model.outputs["retrieve"] - {names.ITEM_ID, names.ITEM_ROW, names.SCORE}))
+        return self._retrieval.signals
 
-    def retrieve(self, queries: Queries, k: int) -> Candidates:
-        """Return the best min(k, N) items of each query, with their scores and signals."""
-        n_items = len(self.catalogue)
-        if self.graph is None:
-            return inference.retrieve(self.model.signatures["retrieve"], queries, self.features.user, n_items, k)
-        batches = [self._search(batch, min(k, n_items)) for batch in inference.batches(queries, n_items)]
-        rows, scores = zip(*batches, strict=True)
-        return Candidates(np.concatenate(rows), np.concatenate(scores))
+    def retrieve(self, queries: Queries, k: int, allowed: Sequence[np.ndarray | None] | None = None) -> Candidates:
+        """Return the best min(k, N) items of each query, with their scores and signals.
 
-    def score(self, queries: Queries, rows: np.ndarray) -> Candidates:
-        """Return the scores and signals of the items at catalogue rows [Q, C], -1 for none."""
-        ids, signature = self.catalogue.gather(names.ITEM_ID, rows), self.model.signatures["score"]
-        return inference.score(signature, queries, self.features.user, len(self.catalogue), rows, ids)
+        Args:
+          queries: Q queries.
+          k: the length of a list.
+          allowed: [Q] masks [N] of the items that a query may return; None for all.
+        """
+        width = max(0, min(k, len(self.catalogue)))
+        parts = [
+            self._retrieval.retrieve(*arguments, width) for _, arguments in self._batches(queries, allowed)
+        ]  # fmt: skip
+        if not parts:
+            parts = [self._retrieval.retrieve([], {}, [], width)]
+        return Candidates(
+            np.concatenate([part.rows for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            {name: np.concatenate([part.signals[name] for part in parts]) for name in self.signals},
+        )
+
+    def score(
+        self, queries: Queries, rows: np.ndarray, allowed: Sequence[np.ndarray | None] | None = None
+    ) -> Candidates:
+        """Return the scores and signals of the items at catalogue rows [Q, C], -1 for none; `allowed` as before."""
+        parts = [
+            self._retrieval.score(*arguments, rows[batch]) for batch, arguments in self._batches(queries, allowed)
+        ]
+        if not parts:
+            parts = [self._retrieval.score([], {}, [], rows)]
+        return Candidates(
+            rows,
+            np.concatenate([part.scores for part in parts]),
+            {name: np.concatenate([part.signals[name] for part in parts]) for name in self.signals},
+        )
 
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of the k items most similar to an item, best first, and their similarities."""
@@ -83,20 +123,36 @@ class CandidateSource:
         self.model.close()
         self.graph = None
 
-    def _search(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return rows and scores [Q, k] from the graph, without seen items.
+    def _batches(self, queries: Queries, allowed: Sequence[np.ndarray | None] | None) -> Any:
+        """Yield the positions of the queries of each batch, and the arguments of `Retrieval` for them."""
+        start, n_items = 0, len(self.catalogue)
+        for batch in inference.batches(queries, n_items):
+            where = slice(start, start + len(batch))
+            start += len(batch)
+            masks: Sequence[np.ndarray | None] = [None] * len(batch) if allowed is None else allowed[where]
+            selections = []
+            for mask, seen in zip(masks, self._rows(batch.seen), strict=True):
+                own = np.ones(n_items, bool) if mask is None else mask.copy()
+                own[seen] = False
+                selections.append(Selection(own, narrow=mask is not None))
+            histories = self._rows(batch.history, self._retrieval.plan.history_length)
+            yield where, (histories, self._asked(batch), selections)
 
-        The search is for k more items than the largest number of seen items of a query; seen items are then removed.
-        """
-        seen = pad_strings(queries.seen)
-        wide = min(k + seen.shape[1], len(self.catalogue))
-        arrays = inference.query_arrays(queries, self.features.user)
-        embeddings = self.model.signatures["embed_query"](**arrays)["embedding"]
-        scores, rows = self.graph.search(embeddings, wide)
-        excluded = self.catalogue.rows(seen.ravel()).reshape(seen.shape)
-        keyed = np.arange(len(rows))[:, None] * (len(self.catalogue) + 1)
-        free = (rows >= 0) & ~is_in(keyed + rows, (keyed + excluded)[excluded >= 0])
-        order = np.argsort(~free, axis=1, kind="stable")[:, :k]
-        kept = np.take_along_axis(free, order, axis=1)
-        rows = np.where(kept, np.take_along_axis(rows, order, axis=1), NO_ITEM).astype(np.int32)
-        return rows, np.where(kept, np.take_along_axis(scores, order, axis=1), -np.inf).astype(np.float32)
+    def _asked(self, queries: Queries) -> Mapping[str, np.ndarray]:
+        """Return label → what the model answers for the part."""
+        ask = self.model.signatures.get(plan.ASK)
+        if ask is None:
+            return {}
+        answer = ask(**inference.query_arrays(queries, self.features.user))
+        found = {label: answer.get(plan.named(plan.ASKED, label)) for label in self._retrieval.plan.parts}
+        return {label: values for label, values in found.items() if values is not None}
+
+    def _rows(self, ids: pa.ListArray, latest: int | None = None) -> list[np.ndarray]:
+        """Return the rows of the known items of each list [Q], or of the `latest` last ids of each."""
+        offsets = ids.offsets.to_numpy()
+        rows = self.catalogue.rows(ids.values[offsets[0] : offsets[-1]].to_pylist())
+        found = []
+        for start, end in zip((offsets[:-1] - offsets[0]).tolist(), (offsets[1:] - offsets[0]).tolist(), strict=True):
+            own = rows[start if latest is None else max(start, end - latest) : end]
+            found.append(own[own != NO_ITEM])
+        return found

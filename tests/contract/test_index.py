@@ -5,9 +5,11 @@ import pyarrow as pa
 import pytest
 
 from components.candidate_index import index
+from core import names
 from core.errors import ModelError
 from core.names import EVAL, TRAIN
 from serving.candidate_source import GRAPH_FILE, CandidateSource
+from trainer.retrieval import inference
 from trainer.retrieval.registry import MODELS
 
 BAR = 0.95
@@ -68,6 +70,29 @@ def test_an_index_answers_as_the_model_alone_does(world, name, source, query_set
         np.testing.assert_array_equal(rows == -1, expected == -1)
         np.testing.assert_array_equal(np.isneginf(scores), rows == -1)
         assert (rows == expected).mean() > BAR  # items with equal scores may be in another order
+
+
+def test_lists_and_scores_are_those_of_the_signatures_of_the_model(world, name, query_set):
+    """The lists that are made from tables equal those of `retrieve` and `score`, which a server of models calls."""
+    source = CandidateSource(world.saved("retrieval", name), None, world.catalogue, world.features)
+    signatures = world.loaded("retrieval", name).signatures
+    users, n_items = world.features.user, len(world.catalogue)
+    for k in (5, 40):
+        found = source.retrieve(query_set, k)
+        expected = inference.retrieve(signatures["retrieve"], query_set, users, n_items, k)
+        np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
+        assert set(found.signals) == set(expected.signals)
+        same = found.rows == expected.rows  # items with equal scores may be in another order
+        assert same.mean() > BAR
+        for signal, values in found.signals.items():
+            here = same & (found.rows >= 0)
+            assert np.isclose(values[here], expected.signals[signal][here], rtol=1e-5, atol=1e-5).mean() > BAR
+    rows = np.tile(np.r_[np.arange(0, n_items, 3), -1], (len(query_set), 1)).astype(np.int32)
+    ids = world.catalogue.gather(names.ITEM_ID, rows)
+    found, expected = source.score(query_set, rows), inference.score(
+        signatures["score"], query_set, users, n_items, rows, ids
+    )
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
 
 
 def test_seen_items_are_never_returned(world, source, query_set):

@@ -7,6 +7,7 @@ Signatures, in stock TensorFlow ops only (B queries, items by id):
   similar(item_id [B], k []) → item_id [B, k], item_row [B, k], score [B, k]
   embed_query(user_id [B], history [B, H], user features…) → embedding [B, D]     embedding models only
   embed_candidate(item_id [B], item features…) → embedding [B, D]                 embedding models only
+Two more, `tables` and `ask`, are for engines, which retrieve without the first two; see `trainer.retrieval.plan`.
 The row of an item is its position in the catalogue that the model was fitted on. A list with fewer than k items is
 padded with the id "", the row -1 and a score of -inf; a k above the size of the catalogue returns all items. Only the
 latest `features.history_length` items of a history are used. Signals are numbers that a fusion computes for each item
@@ -29,7 +30,9 @@ from core.queries import Queries
 from core.settings import Settings
 from trainer import saving
 from trainer.distribution.distribution import ONE, Distribution
+from trainer.retrieval import plan, tables
 from trainer.retrieval.choices import Choices
+from trainer.retrieval.tables import Tables
 from trainer.retrieval.warm_start.base import Base
 from transform import raw
 from transform.features import Features
@@ -160,6 +163,15 @@ class RetrievalModel(tf.Module):
         """Return the similarities of all items to the item at each of `rows` [B]: [B, N]."""
         raise NotImplementedError
 
+    def tables(self) -> Tables:
+        """Return the model as an engine needs it; by default the engine asks the model for the scores of all items."""
+        return Tables(plan.Dense(), ask=self.scores)
+
+    def engine_signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """Return the functions that an engine calls; see `trainer.retrieval.plan`."""
+        parts, length = {plan.ALONE: self.tables()}, self.features.history_length
+        return tables.signatures(parts, self._latest, self.features.user, length)
+
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Return the served functions by name."""
         specs = {
@@ -183,6 +195,7 @@ class RetrievalModel(tf.Module):
             "score": tf.function(partial(self._score, compute), autograph=False).get_concrete_function(**score),
             "similar": tf.function(self._similar, autograph=False).get_concrete_function(**similar),
             "serving_default": retrieve,
+            **self.engine_signatures(),
         }
 
     def save(self, folder: str) -> None:
@@ -236,6 +249,9 @@ class EmbeddingModel(RetrievalModel):
     def embed_candidate(self, item: dict[str, tf.Tensor]) -> tf.Tensor:
         """Return the embeddings of items, [B, D], from raw item features."""
         raise NotImplementedError
+
+    def tables(self):
+        return Tables(plan.Embedding(), {"embeddings": self.embeddings}, self.embed_query)
 
     def scores(self, query):
         return tf.matmul(self.embed_query(query), self.embeddings, transpose_b=True)
@@ -294,6 +310,10 @@ class NeighbourhoodModel(RetrievalModel):
         self.weights = tf.Variable(weights, trainable=False, dtype=tf.float32)
         # So small that it orders only items with equal sums.
         self.popularity = tf.constant(1e-6 * counts / max(1, counts.max(initial=0)), tf.float32)
+
+    def tables(self):
+        values = {"neighbours": self.neighbours, "weights": self.weights, "popularity": self.popularity}
+        return Tables(plan.Neighbours(half_life=self.half_life, distinct=self.distinct), values)
 
     def scores(self, query):
         return self._scores(self.rows.lookup(query[names.HISTORY]))

@@ -6,9 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from core import names
+from trainer.retrieval import plan
 from trainer.retrieval.contract import RetrievalData, RetrievalModel
 from trainer.retrieval.counts.settings import PopularitySettings
 from trainer.retrieval.counts.shares import recent, segment_column, shares
+from trainer.retrieval.tables import Tables
 from transform import raw
 
 
@@ -27,11 +29,17 @@ class PopularityModel(RetrievalModel):
         if column is not None:
             self.transform = data.transform
 
+    def tables(self):
+        return Tables(plan.Lists(), {"scores": self.by_segment}, None if self.column is None else self._segments)
+
     def scores(self, query):
-        segments = tf.zeros(tf.shape(query[names.USER_ID]), tf.int64)
-        if self.column is not None:
-            segments = tf.cast(self.transform(raw.to_sparse(query))[self.column], tf.int64)
-        return tf.gather(self.by_segment, segments)
+        return tf.gather(self.by_segment, self._segments(query))
+
+    def _segments(self, query):
+        """Return the row of `by_segment` of each query: [B] int64."""
+        if self.column is None:
+            return tf.zeros(tf.shape(query[names.USER_ID]), tf.int64)
+        return tf.cast(self.transform(raw.to_sparse(query))[self.column], tf.int64)
 
     def item_scores(self, rows):
         return tf.gather(self.by_segment, tf.zeros_like(rows))

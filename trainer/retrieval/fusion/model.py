@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from core import metrics, names, progress
 from trainer.registry import rank_signal, score_signal
-from trainer.retrieval import fitting
+from trainer.retrieval import fitting, plan, tables
 from trainer.retrieval.contract import RetrievalData, RetrievalModel, masked
 from trainer.retrieval.fusion.settings import FusionSettings
 from trainer.retrieval.inference import retrieve
@@ -65,6 +65,18 @@ class FusionModel(RetrievalModel):
         self.weights = [float(weights[name]) for name in self.members]
         self.settings = self.settings.model_copy(update={"weights": dict(weights), "learn_weights": False})
 
+    def engine_signatures(self):
+        labels = list(self.members)
+        fusion = plan.Fusion(
+            weights=dict(zip(labels, self.weights, strict=True)),
+            by_features=tuple(label for label, known in zip(labels, self.by_features, strict=True) if known),
+            rank_constant=self.rank_constant,
+            depth=self.depth,
+        )
+        fused = {"received": self._received(), "share": 1.0 - self.cold, "ties": self.popularity}
+        parts, length = {label: member.tables() for label, member in self.members.items()}, self.features.history_length
+        return tables.signatures(parts, self._latest, self.features.user, length, fusion, fused)
+
     def scores_and_signals(self, query, exclude):
         signals: dict[str, tf.Tensor] = {}
         ranks = []
@@ -93,12 +105,16 @@ class FusionModel(RetrievalModel):
     def _fuse(self, ranks: list[tf.Tensor]) -> tf.Tensor:
         """Return the fused scores [B, N] of items from their ranks [B, N] by each member."""
         fused = tf.broadcast_to(self.popularity, tf.shape(ranks[0]))
-        by_events = sum(weight for weight, known in zip(self.weights, self.by_features, strict=True) if not known)
-        received = self.cold * by_events / max(1, sum(self.by_features))
+        received = self._received()
         for weight, known, rank in zip(self.weights, self.by_features, ranks, strict=True):
             item_weights = weight + received if known else weight * (1.0 - self.cold)
             fused += tf.where(rank < self.depth, item_weights / (self.rank_constant + 1.0 + rank), 0.0)
         return fused
+
+    def _received(self) -> tf.Tensor:
+        """Return the weight [N] that each member by features gets from the other members."""
+        by_events = sum(weight for weight, known in zip(self.weights, self.by_features, strict=True) if not known)
+        return self.cold * by_events / max(1, sum(self.by_features))
 
 
 def fit(settings: FusionSettings, data: RetrievalData, seed: int) -> FusionModel:

@@ -12,11 +12,13 @@ import scipy.sparse as sp
 import tensorflow as tf
 
 from core import names
+from trainer.retrieval import plan
 from trainer.retrieval.contract import RetrievalData, RetrievalModel
 from trainer.retrieval.interactions import binary, user_item_counts
 from trainer.retrieval.neighbours.nearest import denominator, mean_square
 from trainer.retrieval.neighbours.settings import UserKNNSettings
 from trainer.retrieval.neighbours.weighting import K1, B, idf, weighted
+from trainer.retrieval.tables import Tables
 
 
 class SparseRows(tf.Module):
@@ -69,6 +71,17 @@ class UserKNNModel(RetrievalModel):
         self.item_users, self.user_items = SparseRows(table.T.tocsr()), SparseRows(binary(counts))
         popularity = data.counts()
         self.popularity = tf.constant(1e-6 * popularity / max(1, popularity.max(initial=0)), tf.float32)
+
+    def tables(self):
+        part = plan.UserNeighbours(
+            settings=self.settings, shrinkage=float(self.shrinkage), mean_length=self.mean_length
+        )
+        matrices = {"item_users": self.item_users, "user_items": self.user_items}
+        values = {"idf": self.idf, "squares": self.squares, "popularity": self.popularity}
+        for name, matrix in matrices.items():
+            of_matrix = (("offsets", matrix.offsets), ("columns", matrix.columns), ("values", matrix.values))
+            values |= {f"{name}_{key}": value for key, value in of_matrix}
+        return Tables(part, values)
 
     def scores(self, query):
         return self._scores(self.rows.lookup(query[names.HISTORY]))

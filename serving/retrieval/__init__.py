@@ -1,0 +1,1 @@
+"""Retrieval by an engine, from the tables of a retrieval model. NumPy only."""

@@ -1,0 +1,175 @@
+"""Retrieval of candidates from the tables of a model: the lists of its parts, and their fusion."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from core.queries import Candidates
+from serving.retrieval import parts
+from serving.retrieval.ordering import ordered, top
+from serving.retrieval.scored import Scored, Selection, first
+from trainer.registry import rank_signal, score_signal
+from trainer.retrieval import plan
+
+NO_ITEM = -1
+
+
+class Retrieval:
+    """A retrieval model as tables.
+
+    A fusion takes the lists of its parts, each of `depth` items, and computes the scores of their items alone, so its
+    cost does not grow with the catalogue. An item in no list has a score below those of all others of positive weight.
+
+    Args:
+      described: the plan of the model.
+      tables: the tables that the plan names.
+      graphs: label → index of the embeddings of that part; parts without one are searched exactly.
+    """
+
+    def __init__(
+        self, described: plan.RetrievalPlan, tables: Mapping[str, np.ndarray], graphs: Mapping[str, Any] | None = None
+    ):
+        self.plan, graphs = described, graphs or {}
+        self._parts = {
+            label: parts.of_plan(each, _own(tables, label), graphs.get(label))
+            for label, each in described.parts.items()
+        }
+        self._fusion = None if described.fusion is None else _Fusion(described.fusion, tables)
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Return the names of the signals, sorted."""
+        labels = () if self._fusion is None else self.plan.parts
+        return tuple(sorted(signal(label) for label in labels for signal in (score_signal, rank_signal)))
+
+    def retrieve(
+        self,
+        histories: Sequence[np.ndarray],
+        asked: Mapping[str, np.ndarray],
+        selections: Sequence[Selection],
+        width: int,
+    ) -> Candidates:
+        """Return the best items of each query in lists of `width` items.
+
+        Args:
+          histories: [B] the rows of the known items of each history, oldest first.
+          asked: label → what the model answered for the part.
+          selections: [B] the items that may be returned.
+          width: the length of a list; it is padded where a query has fewer items.
+        """
+        found = Candidates(
+            np.full((len(histories), width), NO_ITEM, np.int32),
+            np.full((len(histories), width), -np.inf, np.float32),
+            {name: np.full((len(histories), width), np.nan, np.float32) for name in self.signals},
+        )
+        for index, (scored, selection) in enumerate(zip(self._scored(histories, asked), selections, strict=True)):
+            if self._fusion is None:
+                [only] = scored.values()
+                rows = only.best(width, selection)
+                scores, signals = only.at(rows), {}
+            else:
+                lists = self._fusion.lists(scored, selection)
+                rows, scores = self._fusion.best(lists, selection, width)
+                signals = self._fusion.signals(scored, lists, rows)
+            found.rows[index, : len(rows)] = rows
+            found.scores[index, : len(rows)] = scores
+            for name, values in signals.items():
+                found.signals[name][index, : len(rows)] = values
+        return found
+
+    def score(
+        self,
+        histories: Sequence[np.ndarray],
+        asked: Mapping[str, np.ndarray],
+        selections: Sequence[Selection],
+        rows: np.ndarray,
+    ) -> Candidates:
+        """Return the scores and signals of given items, -inf for those that a query may not return.
+
+        Args:
+          rows: [B, C] catalogue rows, -1 for none; other arguments as for `retrieve`.
+        """
+        scores = np.empty(rows.shape, np.float32)
+        columns = {name: np.empty(rows.shape, np.float32) for name in self.signals}
+        for index, (scored, selection) in enumerate(zip(self._scored(histories, asked), selections, strict=True)):
+            own = np.maximum(rows[index], 0)
+            if self._fusion is None:
+                [only] = scored.values()
+                values, signals = only.at(own), {}
+            else:
+                lists = self._fusion.lists(scored, selection)
+                values, signals = self._fusion.at(lists, own), self._fusion.signals(scored, lists, own)
+            scores[index] = np.where((rows[index] >= 0) & selection.allowed[own], values, -np.inf)
+            for name, column in signals.items():
+                columns[name][index] = column
+        return Candidates(rows, scores, columns)
+
+    def _scored(
+        self, histories: Sequence[np.ndarray], asked: Mapping[str, np.ndarray]
+    ) -> Iterator[dict[str, Scored]]:
+        """Yield, for each query, label → the scores by that part."""
+        by_part = [part.score(histories, asked.get(label)) for label, part in self._parts.items()]
+        for of_query in zip(*by_part, strict=True):
+            yield dict(zip(self._parts, of_query, strict=True))
+
+
+class _Fusion:
+    """Reciprocal rank fusion of lists; see `trainer.retrieval.fusion.model`."""
+
+    def __init__(self, described: plan.Fusion, tables: Mapping[str, np.ndarray]):
+        self._described = described
+        self._ties, self._by_popularity = tables["ties"], ordered(tables["ties"]).astype(np.int32)
+        self._received, self._share = tables["received"], tables["share"]
+        self._cold = bool((self._share != 1).any())  # whether the weight of a member depends on the item
+        self._parts_of_ranks = 1 / (np.float32(described.rank_constant) + 1 + np.arange(described.depth, dtype=np.float32))
+
+    def lists(self, scored: Mapping[str, Scored], selection: Selection) -> dict[str, np.ndarray]:
+        """Return label → the rows of the best items, best first."""
+        return {label: each.best(self._described.depth, selection) for label, each in scored.items()}
+
+    def best(self, lists: Mapping[str, np.ndarray], selection: Selection, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return rows and scores of the k best items."""
+        allowed = np.array(selection.allowed)
+        listed = np.zeros(len(allowed), bool)
+        for rows in lists.values():
+            listed[rows] = True
+        allowed &= ~listed
+        rows = np.concatenate([np.flatnonzero(listed), first(self._by_popularity, allowed, k)])
+        rows.sort()
+        scores = self.at(lists, rows)
+        order = top(scores, k)
+        return rows[order].astype(np.int32), scores[order]
+
+    def at(self, lists: Mapping[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+        """Return the scores of the items at rows [C]."""
+        fused = np.zeros(len(self._ties), np.float32)
+        for label, listed in lists.items():
+            weight: Any = np.float32(self._described.weights[label])
+            if self._cold and label in self._described.by_features:
+                weight = weight + self._received[listed]
+            elif self._cold:
+                weight = weight * self._share[listed]
+            fused[listed] += weight * self._parts_of_ranks[: len(listed)]
+        return self._ties[rows] + fused[rows]
+
+    def signals(
+        self, scored: Mapping[str, Scored], lists: Mapping[str, np.ndarray], rows: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Return the score and the rank of the items at rows [C] by each part."""
+        found = {}
+        depth = self._described.depth
+        ranks: np.ndarray = np.zeros(len(self._ties), np.int32)  # 1 + rank; 0 for an item that is not in the list
+        for label, listed in lists.items():
+            ranks[listed] = np.arange(1, len(listed) + 1)
+            own = ranks[rows]
+            found[score_signal(label)] = scored[label].at(rows)
+            found[rank_signal(label)] = np.where(own > 0, own - 1, depth).astype(np.float32)
+            ranks[listed] = 0
+        return found
+
+
+def _own(tables: Mapping[str, np.ndarray], label: str) -> dict[str, np.ndarray]:
+    """Return the tables of a part by their names in the plan."""
+    end = plan.named("", label)
+    return {name.removesuffix(end): table for name, table in tables.items() if name.endswith(end)}

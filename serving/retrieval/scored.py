@@ -1,0 +1,161 @@
+"""The scores of one part of a model for one query: the best items, and the scores of given ones."""
+
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from serving.retrieval.ordering import ordered, top
+
+
+class Selection:
+    """The items that a query may return.
+
+    Args:
+      allowed: [N] bool.
+      narrow: whether there may be few of them, as after a filter.
+    """
+
+    MOST = 20_000  # up to so many items are scored one by one, which is faster than to search in all
+
+    def __init__(self, allowed: np.ndarray, narrow: bool = False):
+        self.allowed, self._narrow = allowed, narrow
+
+    @cached_property
+    def few(self) -> np.ndarray | None:
+        """Return the rows of the items if there are few; else None."""
+        if not self._narrow or np.count_nonzero(self.allowed) > min(self.MOST, len(self.allowed) // 2):
+            return None
+        return np.flatnonzero(self.allowed)
+
+
+class Scored(Protocol):
+    """The scores of a part for a query."""
+
+    def best(self, depth: int, selection: Selection) -> np.ndarray:
+        """Return the rows of the `depth` best items of a selection, best first, int32."""
+        ...
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        """Return the scores of the items at rows [C], float32."""
+        ...
+
+
+class DenseScores:
+    """Scores of all items.
+
+    Args:
+      scores: [N] float32.
+    """
+
+    def __init__(self, scores: np.ndarray):
+        self._scores = scores
+
+    def best(self, depth: int, selection: Selection) -> np.ndarray:
+        if selection.few is not None:
+            return _best_of(selection.few, self, depth)
+        return top(np.where(selection.allowed, self._scores, np.float32(-np.inf)), depth)
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        return self._scores[rows]
+
+
+class OrderedScores:
+    """Scores whose order is known, such as those of popularity.
+
+    Args:
+      scores: [N] float32.
+    """
+
+    def __init__(self, scores: np.ndarray):
+        self.scores, self.order = scores, ordered(scores).astype(np.int32)
+
+    def best(self, depth: int, selection: Selection) -> np.ndarray:
+        if selection.few is not None:
+            return _best_of(selection.few, self, depth)
+        return first(self.order, selection.allowed, depth)
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        return self.scores[rows]
+
+
+class SparseScores:
+    """Scores of an order that is known, to which a query adds values for some items.
+
+    Args:
+      base: the scores without additions.
+      rows: [T] the rows of the items with an addition, ascending.
+      added: [T] float32, the additions.
+    """
+
+    def __init__(self, base: OrderedScores, rows: np.ndarray, added: np.ndarray):
+        self._base, self._rows, self._added = base, rows, added
+
+    def best(self, depth: int, selection: Selection) -> np.ndarray:
+        if selection.few is not None:
+            return _best_of(selection.few, self, depth)
+        others = np.array(selection.allowed)
+        others[self._rows] = False
+        own = self._rows[selection.allowed[self._rows]]
+        rows = np.concatenate([own, first(self._base.order, others, depth)])
+        rows.sort()
+        return rows[top(self.at(rows), depth)].astype(np.int32)
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        scores = self._base.scores[rows]
+        if len(self._rows):
+            place = np.minimum(np.searchsorted(self._rows, rows), len(self._rows) - 1)
+            scores += np.where(self._rows[place] == rows, self._added[place], np.float32(0))
+        return scores
+
+
+class IndexedScores:
+    """Dot products with the vector of a query, whose best items an index finds.
+
+    Args:
+      graph: the index of faiss over the embeddings.
+      embeddings: [N, D] the embeddings of the items.
+      vector: [D] that of the query.
+    """
+
+    def __init__(self, graph: Any, embeddings: np.ndarray, vector: np.ndarray):
+        self._graph, self._embeddings, self._vector = graph, embeddings, vector
+
+    def best(self, depth: int, selection: Selection) -> np.ndarray:
+        if selection.few is not None:
+            return _best_of(selection.few, self, depth)
+        import faiss
+
+        allowed = selection.allowed
+        wide = min(depth, len(allowed))
+        if allowed.all():
+            _, [rows] = self._graph.search(self._vector[np.newaxis], wide)
+        else:
+            effort = max(self._graph.hnsw.efSearch, wide)
+            bits = np.packbits(allowed, bitorder="little")
+            chosen = faiss.IDSelectorBitmap(bits)
+            parameters = faiss.SearchParametersHNSW(sel=chosen, efSearch=effort)
+            _, [rows] = self._graph.search(self._vector[np.newaxis], wide, params=parameters)
+        rows = np.sort(rows[rows >= 0])
+        return rows[top(self.at(rows), depth)].astype(np.int32)
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        return self._embeddings[rows] @ self._vector
+
+
+def first(order: np.ndarray, allowed: np.ndarray, count: int) -> np.ndarray:
+    """Return the first `count` rows of an order [N] that are allowed [N]; the time does not grow with N unless few are."""
+    found: list[np.ndarray] = []
+    start, width = 0, 2 * count
+    while count > 0 and start < len(order):
+        part = order[start : start + width]
+        part = part[allowed[part]][:count]
+        found.append(part)
+        count -= len(part)
+        start, width = start + width, 2 * width
+    return np.concatenate(found) if found else order[:0]
+
+
+def _best_of(rows: np.ndarray, scores: Scored, depth: int) -> np.ndarray:
+    """Return the best of the items at ascending rows."""
+    return rows[top(scores.at(rows), depth)].astype(np.int32)

@@ -1,0 +1,68 @@
+"""The signatures of a retrieval model for engines: its tables, and what the tables do not tell of a query."""
+
+import core.tf  # noqa: F401 - Keras 2, before TensorFlow
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.retrieval import plan
+from transform import raw
+from transform.features import Feature
+
+Query = dict[str, tf.Tensor]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A model, or a member of a fusion, as an engine needs it.
+
+    Args:
+      part: how scores are computed.
+      values: the tables that `part` names.
+      ask: returns what `part` needs for queries, from raw query features; None if it needs nothing.
+    """
+
+    part: Any
+    values: Mapping[str, Any] = field(default_factory=dict)
+    ask: Callable[[Query], tf.Tensor] | None = None
+
+
+def signatures(
+    parts: Mapping[str, Tables],
+    latest: Callable[[Query], Query],
+    user_features: Mapping[str, Feature],
+    history_length: int,
+    fusion: plan.Fusion | None = None,
+    fused: Mapping[str, Any] | None = None,
+) -> dict[str, tf.types.experimental.ConcreteFunction]:
+    """Return the signatures `tables` and, if a part asks anything, `ask`.
+
+    Args:
+      parts: label → part.
+      latest: returns a query with the latest items of the history alone.
+      user_features: the features of users.
+      history_length: the number of items of a history that are used.
+      fusion, fused: how the parts are combined, and the tables for that; None for a model without members.
+    """
+    described = plan.RetrievalPlan(
+        parts={label: each.part for label, each in parts.items()}, history_length=history_length, fusion=fusion
+    )
+    values = {plan.named(name, label): value for label, each in parts.items() for name, value in each.values.items()}
+    asking = {label: each.ask for label, each in parts.items() if each.ask is not None}
+
+    def tables() -> dict[str, tf.Tensor]:
+        found = {name: tf.convert_to_tensor(value) for name, value in {**values, **(fused or {})}.items()}
+        return found | {plan.PLAN: tf.constant(described.model_dump_json())}
+
+    def ask(**query: tf.Tensor) -> dict[str, tf.Tensor]:
+        query = latest(query)
+        return {plan.named(plan.ASKED, label): each(query) for label, each in asking.items()}
+
+    found = {plan.TABLES: tf.function(tables, autograph=False).get_concrete_function()}
+    if asking:
+        specs = raw.user_specs(user_features)
+        found[plan.ASK] = tf.function(ask, autograph=False).get_concrete_function(**specs)
+    return found
