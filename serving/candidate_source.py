@@ -2,7 +2,7 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from core.errors import ModelError
 from core.files import read_json
 from core.queries import Candidates, Queries
 from serving.catalogue import NO_ITEM, Catalogue
-from serving.retrieval.retrieval import Retrieval
+from serving.retrieval.retrieval import Prepared, Retrieval
 from serving.retrieval.scored import Selection
 from serving.saved_model import SavedModel
 from trainer.retrieval import inference, plan
@@ -86,31 +86,17 @@ class CandidateSource:
           allowed: [Q] masks [N] of the items that a query may return; None for all.
         """
         width = max(0, min(k, len(self.catalogue)))
-        parts = [
-            self._retrieval.retrieve(*arguments, width) for _, arguments in self._batches(queries, allowed)
-        ]  # fmt: skip
-        if not parts:
-            parts = [self._retrieval.retrieve([], {}, [], width)]
-        return Candidates(
-            np.concatenate([part.rows for part in parts]),
-            np.concatenate([part.scores for part in parts]),
-            {name: np.concatenate([part.signals[name] for part in parts]) for name in self.signals},
-        )
+        return self._joined([self._retrieval.retrieve(each, width) for each in self._batches(queries, allowed)])
 
     def score(
         self, queries: Queries, rows: np.ndarray, allowed: Sequence[np.ndarray | None] | None = None
     ) -> Candidates:
         """Return the scores and signals of the items at catalogue rows [Q, C], -1 for none; `allowed` as before."""
-        parts = [
-            self._retrieval.score(*arguments, rows[batch]) for batch, arguments in self._batches(queries, allowed)
-        ]
-        if not parts:
-            parts = [self._retrieval.score([], {}, [], rows)]
-        return Candidates(
-            rows,
-            np.concatenate([part.scores for part in parts]),
-            {name: np.concatenate([part.signals[name] for part in parts]) for name in self.signals},
-        )
+        parts, start = [], 0
+        for batch in self._batches(queries, allowed):
+            parts.append(self._retrieval.score(batch, rows[start : start + len(batch)]))
+            start += len(batch)
+        return self._joined(parts)
 
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of the k items most similar to an item, best first, and their similarities."""
@@ -123,20 +109,28 @@ class CandidateSource:
         self.model.close()
         self.graph = None
 
-    def _batches(self, queries: Queries, allowed: Sequence[np.ndarray | None] | None) -> Any:
-        """Yield the positions of the queries of each batch, and the arguments of `Retrieval` for them."""
+    def _joined(self, parts: Sequence[Candidates]) -> Candidates:
+        """Return the candidates of several batches as one."""
+        return Candidates(
+            np.concatenate([part.rows for part in parts]),
+            np.concatenate([part.scores for part in parts]),
+            {name: np.concatenate([part.signals[name] for part in parts]) for name in self.signals},
+        )
+
+    def _batches(self, queries: Queries, allowed: Sequence[np.ndarray | None] | None) -> Iterator[Prepared]:
+        """Yield the queries in batches, at least one."""
         start, n_items = 0, len(self.catalogue)
-        for batch in inference.batches(queries, n_items):
-            where = slice(start, start + len(batch))
+        for batch in inference.batches(queries, n_items) if len(queries) else [queries]:
+            masks: Sequence[np.ndarray | None] = [None] * len(batch)
+            masks = masks if allowed is None else allowed[start : start + len(batch)]
             start += len(batch)
-            masks: Sequence[np.ndarray | None] = [None] * len(batch) if allowed is None else allowed[where]
             selections = []
             for mask, seen in zip(masks, self._rows(batch.seen), strict=True):
                 own = np.ones(n_items, bool) if mask is None else mask.copy()
                 own[seen] = False
-                selections.append(Selection(own, narrow=mask is not None))
+                selections.append(Selection(own))
             histories = self._rows(batch.history, self._retrieval.plan.history_length)
-            yield where, (histories, self._asked(batch), selections)
+            yield Prepared(histories, self._asked(batch), selections)
 
     def _asked(self, queries: Queries) -> Mapping[str, np.ndarray]:
         """Return label → what the model answers for the part."""

@@ -4,6 +4,7 @@ The evaluators measure models with this engine, so the lists that are evaluated 
 catalogue rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,16 +21,18 @@ QUERIES_AT_ONCE = 256
 class Retriever(Protocol):
     """The interface of the first step, which `serving.candidate_source.CandidateSource` implements."""
 
-    def retrieve(self, queries: Queries, k: int) -> Candidates:
-        """Return the best min(k, N) items of each query."""
+    def retrieve(self, queries: Queries, k: int, allowed: Sequence[np.ndarray | None] | None = None) -> Candidates:
+        """Return the best min(k, N) items of each query among those in its mask [N]; None for all."""
         ...
 
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of the k items most similar to an item, best first, and their similarities."""
         ...
 
-    def score(self, queries: Queries, rows: np.ndarray) -> Candidates:
-        """Return the scores and signals of the items at catalogue rows [Q, C], -1 for none."""
+    def score(
+        self, queries: Queries, rows: np.ndarray, allowed: Sequence[np.ndarray | None] | None = None
+    ) -> Candidates:
+        """Return the scores and signals of the items at catalogue rows [Q, C], -1 for none, as for `retrieve`."""
         ...
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ class Recommender:
         self.version, self.engine, self.store, self.facts = version, engine, store, dict(facts)
         self._release_users = ReleaseUsers(folder / names.USERS_FOLDER)
         self._filters = Filters(engine.catalogue.table)
-        self._hidden: dict[int, Item] = {}  # rows of items that are hidden, or will expire
+        self._hidden = _Hidden({})
         self._state, self._refreshing = 0, threading.Lock()
         self._events = engine.catalogue.table[names.EVENT_COUNT].to_numpy()
         self._by_events = np.argsort(-self._events, kind="stable")[:MOST_POPULAR]
@@ -53,18 +53,18 @@ class Recommender:
         """Read which items were changed in the store since the last call."""
         with self._refreshing:
             changed, state = self.store.items(self._state)
-            hidden = dict(self._hidden)
+            hidden = dict(self._hidden.items)
             for item_id, item in changed.items():
                 row = self.engine.catalogue.row(item_id)
                 if row != NO_ITEM and item is not None and (item.hidden or item.expires is not None):
                     hidden[row] = item
                 else:
                     hidden.pop(row, None)
-            self._hidden, self._state = hidden, state  # a new dictionary, since another thread may read the one before
+            self._hidden, self._state = _Hidden(hidden), state  # a new one, since another thread may read that before
 
     def popular(self, k: int) -> list[dict[str, Any]]:
         """Return id, title and number of events of the items with the most events before the release."""
-        hidden = set(self._not_shown(int(time.time())))
+        hidden = set(self._hidden.rows(int(time.time())).tolist())
         result: list[dict[str, Any]] = []
         for row in self._by_events:
             if len(result) == k:
@@ -81,7 +81,7 @@ class Recommender:
         if row == NO_ITEM:
             return None
         [values] = self.engine.catalogue.table.slice(row, 1).to_pylist()
-        known = self._hidden.get(row, Item())
+        known = self._hidden.items.get(row, Item())
         return {"item": values.pop(names.ITEM_ID), "features": values, "hidden": known.hidden, "expires": known.expires}
 
     def columns(self) -> dict[str, str]:
@@ -148,7 +148,7 @@ class Recommender:
             user=state,
             candidates=explained(ranked, rows[0], ids, self._titles),
             seen=len(set(state.seen)) if self.engine.settings.exclude_seen else 0,
-            hidden=len({*request.exclude, *(ids[row] for row in self._not_shown(request.time))}),
+            hidden=len({*request.exclude, *ids[self._hidden.rows(request.time)]}),
             filtered=0 if mask is None else int((~mask).sum()),
         )
 
@@ -165,7 +165,7 @@ class Recommender:
         """Return id, title and similarity of the items most similar to an item, best first; none for an unknown one."""
         catalogue = self.engine.catalogue
         allowed = self._filters.allowed(filters) if filters else np.ones(len(catalogue), bool)
-        allowed[self._not_shown(int(time.time()))] = False
+        allowed[self._hidden.rows(int(time.time()))] = False
         width = min(len(catalogue), k)
         while True:
             rows, scores = self.engine.similar(item_id, width)
@@ -195,18 +195,10 @@ class Recommender:
         ]
 
     def _query(self, requests: Sequence[Request], users: Sequence[User]) -> Queries:
-        """Return the queries of requests, in which hidden and excluded items are not returned."""
-        now, ids = [request.time for request in requests], self.engine.catalogue.ids
-        excluded = [[*request.exclude, *(ids[row] for row in self._not_shown(request.time))] for request in requests]
+        """Return the queries of requests, in which excluded items are not returned."""
+        now = [request.time for request in requests]
+        excluded = [request.exclude for request in requests]
         return queries([each.user_id for each in requests], users, self.engine.settings, now, excluded)
-
-    def _not_shown(self, now: int) -> list[int]:
-        """Return the rows of the items that are hidden, or have expired."""
-        return [
-            row
-            for row, item in self._hidden.items()
-            if item.hidden or (item.expires is not None and item.expires <= now)
-        ]
 
     def _retrieved(
         self, query: Queries, requests: Sequence[Request], allowed: Sequence[np.ndarray | None]
@@ -215,37 +207,35 @@ class Recommender:
 
         So a page of a list does not depend on its length, nor on the other requests of the batch.
         """
-        wanted = self.engine.settings.candidates
-        depth, n_items = wanted, len(self.engine.catalogue)
-        while True:
-            found = self.engine.retriever.retrieve(query, depth)
-            kept = found.rows >= 0
-            for index, mask in enumerate(allowed):
-                if mask is not None:
-                    kept[index] &= mask[found.rows[index]]
-            ended = (found.rows < 0).any(axis=1)
-            if depth >= n_items or ((kept.sum(axis=1) >= wanted) | ended).all():
-                return _first(found, kept, wanted)
-            depth = min(n_items, depth * DEEPER)
+        return self.engine.retriever.retrieve(query, self.engine.settings.candidates, self._shown(requests, allowed))
 
     def _given(self, query: Queries, requests: Sequence[Request], allowed: Sequence[np.ndarray | None]) -> Candidates:
         """Return the given items of each request in the retriever's order."""
         width = max(1, *(len(request.only or ()) for request in requests))
         rows = np.full((len(requests), width), NO_ITEM, np.int32)
-        for index, (request, mask) in enumerate(zip(requests, allowed, strict=True)):
+        for index, request in enumerate(requests):
             own = self.engine.catalogue.rows(dict.fromkeys(request.only or ()))
-            left_out = self.engine.catalogue.rows(query.seen[index].as_py())
-            own = own[(own != NO_ITEM) & ~np.isin(own, left_out)]
-            own = own if mask is None else own[mask[own]]
+            own = own[own != NO_ITEM]
             rows[index, : len(own)] = own
-        scored = self.engine.retriever.score(query, rows)
-        order = np.argsort(np.where(rows < 0, np.inf, -scored.scores), axis=1, kind="stable")
+        scored = self.engine.retriever.score(query, rows, self._shown(requests, allowed))
+        order = np.argsort(-scored.scores, axis=1, kind="stable")
         by_score = Candidates(
             np.take_along_axis(rows, order, axis=1),
             np.take_along_axis(scored.scores, order, axis=1),
             {name: np.take_along_axis(values, order, axis=1) for name, values in scored.signals.items()},
         )
-        return _first(by_score, by_score.rows >= 0, width)
+        return _first(by_score, by_score.scores > -np.inf, width)
+
+    def _shown(self, requests: Sequence[Request], allowed: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+        """Return [Q] masks of the items that fulfil the conditions and are neither hidden nor expired; None for all."""
+        masks: list[np.ndarray | None] = []
+        for request, mask in zip(requests, allowed, strict=True):
+            rows = self._hidden.rows(request.time)
+            if len(rows):
+                mask = np.ones(len(self.engine.catalogue), bool) if mask is None else mask
+                mask[rows] = False
+            masks.append(mask)
+        return masks
 
     def _listed(
         self, ranked: Ranked, query: int, rows: np.ndarray, scores: np.ndarray, request: Request
@@ -269,6 +259,24 @@ class Recommender:
                 )
             )
         return tuple(result)
+
+
+class _Hidden:
+    """The items that are hidden, or will expire.
+
+    Args:
+      items: row → what the store says of the item.
+    """
+
+    def __init__(self, items: Mapping[int, Item]):
+        self.items = items
+        self._rows = np.array([row for row, item in items.items() if item.hidden], np.int32)
+        expiring = [(row, item.expires) for row, item in items.items() if not item.hidden and item.expires is not None]
+        self._expiring, self._expires = np.array(expiring, np.int64).reshape(-1, 2).T
+
+    def rows(self, now: int) -> np.ndarray:
+        """Return the rows of the items that are hidden, or have expired at a time."""
+        return np.concatenate([self._rows, self._expiring[self._expires <= now]])
 
 
 def _with_history(user: User, request: Request) -> User:

@@ -20,12 +20,12 @@ Tables = Mapping[str, np.ndarray]
 class Part(Protocol):
     """A part of a retrieval model."""
 
-    def score(self, histories: Sequence[np.ndarray], asked: np.ndarray | None) -> Sequence[Scored]:
+    def score(self, histories: Sequence[np.ndarray], asked: np.ndarray) -> Sequence[Scored]:
         """Return the scores of B queries.
 
         Args:
           histories: the rows of the known items of each history, oldest first.
-          asked: what the part asks of the model for each query, [B, …]; None if it asks nothing.
+          asked: what the part asks of the model for each query, [B, …]; [B, 0] if it asks nothing.
         """
         ...
 
@@ -57,8 +57,7 @@ class EmbeddingPart:
     def __init__(self, embeddings: np.ndarray, graph: Any):
         self._embeddings, self._graph = embeddings, graph
 
-    def score(self, histories: Sequence[np.ndarray], asked: np.ndarray | None) -> Sequence[Scored]:
-        assert asked is not None
+    def score(self, histories: Sequence[np.ndarray], asked: np.ndarray) -> Sequence[Scored]:
         if self._graph is not None:
             return [IndexedScores(self._graph, self._embeddings, vector) for vector in asked]
         return [DenseScores(scores) for scores in asked @ self._embeddings.T]
@@ -67,8 +66,7 @@ class EmbeddingPart:
 class DensePart:
     """Scores that the model computes for all items."""
 
-    def score(self, histories: Sequence[np.ndarray], asked: np.ndarray | None) -> Sequence[Scored]:
-        assert asked is not None
+    def score(self, histories: Sequence[np.ndarray], asked: np.ndarray) -> Sequence[Scored]:
         return [DenseScores(scores) for scores in asked]
 
 
@@ -79,8 +77,9 @@ class ListsPart:
         self._scores = scores
         self._lists: dict[int, OrderedScores] = {}  # segment → list, which is ordered at the first query
 
-    def score(self, histories: Sequence[np.ndarray], asked: np.ndarray | None) -> Sequence[Scored]:
-        return [self._list(segment) for segment in ([0] * len(histories) if asked is None else asked.tolist())]
+    def score(self, histories: Sequence[np.ndarray], asked: np.ndarray) -> Sequence[Scored]:
+        segments = asked.tolist() if asked.ndim == 1 else [0] * len(histories)
+        return [self._list(segment) for segment in segments]
 
     def _list(self, segment: int) -> OrderedScores:
         found = self._lists.get(segment)
@@ -97,7 +96,7 @@ class NeighbourhoodPart:
         self._neighbours, self._weights = tables["neighbours"], tables["weights"]
         self._base = OrderedScores(tables["popularity"])
 
-    def score(self, histories: Sequence[np.ndarray], asked: np.ndarray | None) -> Sequence[Scored]:
+    def score(self, histories: Sequence[np.ndarray], asked: np.ndarray) -> Sequence[Scored]:
         return [self._scored(history) for history in histories]
 
     def _scored(self, history: np.ndarray) -> Scored:
@@ -118,7 +117,7 @@ class UserNeighbourhoodPart:
         self._described, self._tables = described, tables
         self._base = OrderedScores(tables["popularity"])
 
-    def score(self, histories: Sequence[np.ndarray], asked: np.ndarray | None) -> Sequence[Scored]:
+    def score(self, histories: Sequence[np.ndarray], asked: np.ndarray) -> Sequence[Scored]:
         return [self._scored(history) for history in histories]
 
     def _scored(self, history: np.ndarray) -> Scored:
@@ -131,9 +130,7 @@ class UserNeighbourhoodPart:
         product, square = products[near], np.sum(weights * weights)
         divisor = self._described.shrinkage + denominator(square, squares[near], product, settings.similarity)
         similarity = np.divide(product, divisor, out=np.zeros_like(product), where=divisor != 0)
-        # Of all users: one without common items has the similarity 0, and is nearer than one below 0.
         best = top(similarity, settings.neighbours)
-        best = best[similarity[best] > 0]
         return summed(self._base, *self._rows("user_items", near[best], similarity[best]))
 
     def _item_weights(self, items: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Retrieval of candidates from the tables of a model: the lists of its parts, and their fusion."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,24 @@ from trainer.registry import rank_signal, score_signal
 from trainer.retrieval import plan
 
 NO_ITEM = -1
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """B queries as rows of the catalogue.
+
+    Args:
+      histories: [B] the rows of the known items of each history, oldest first.
+      asked: label → what the model answers for the part, [B, …].
+      selections: [B] the items that each query may return.
+    """
+
+    histories: Sequence[np.ndarray]
+    asked: Mapping[str, np.ndarray]
+    selections: Sequence[Selection]
+
+    def __len__(self) -> int:
+        return len(self.histories)
 
 
 class Retrieval:
@@ -43,27 +62,14 @@ class Retrieval:
         labels = () if self._fusion is None else self.plan.parts
         return tuple(sorted(signal(label) for label in labels for signal in (score_signal, rank_signal)))
 
-    def retrieve(
-        self,
-        histories: Sequence[np.ndarray],
-        asked: Mapping[str, np.ndarray],
-        selections: Sequence[Selection],
-        width: int,
-    ) -> Candidates:
-        """Return the best items of each query in lists of `width` items.
-
-        Args:
-          histories: [B] the rows of the known items of each history, oldest first.
-          asked: label → what the model answered for the part.
-          selections: [B] the items that may be returned.
-          width: the length of a list; it is padded where a query has fewer items.
-        """
+    def retrieve(self, queries: Prepared, width: int) -> Candidates:
+        """Return the best items of B queries in lists of `width` items, which are padded where there are fewer."""
         found = Candidates(
-            np.full((len(histories), width), NO_ITEM, np.int32),
-            np.full((len(histories), width), -np.inf, np.float32),
-            {name: np.full((len(histories), width), np.nan, np.float32) for name in self.signals},
+            np.full((len(queries), width), NO_ITEM, np.int32),
+            np.full((len(queries), width), -np.inf, np.float32),
+            {name: np.full((len(queries), width), np.nan, np.float32) for name in self.signals},
         )
-        for index, (scored, selection) in enumerate(zip(self._scored(histories, asked), selections, strict=True)):
+        for index, (scored, selection) in enumerate(self._scored(queries)):
             if self._fusion is None:
                 [only] = scored.values()
                 rows = only.best(width, selection)
@@ -78,21 +84,16 @@ class Retrieval:
                 found.signals[name][index, : len(rows)] = values
         return found
 
-    def score(
-        self,
-        histories: Sequence[np.ndarray],
-        asked: Mapping[str, np.ndarray],
-        selections: Sequence[Selection],
-        rows: np.ndarray,
-    ) -> Candidates:
+    def score(self, queries: Prepared, rows: np.ndarray) -> Candidates:
         """Return the scores and signals of given items, -inf for those that a query may not return.
 
         Args:
-          rows: [B, C] catalogue rows, -1 for none; other arguments as for `retrieve`.
+          queries: B queries.
+          rows: [B, C] catalogue rows, -1 for none.
         """
         scores = np.empty(rows.shape, np.float32)
         columns = {name: np.empty(rows.shape, np.float32) for name in self.signals}
-        for index, (scored, selection) in enumerate(zip(self._scored(histories, asked), selections, strict=True)):
+        for index, (scored, selection) in enumerate(self._scored(queries)):
             own = np.maximum(rows[index], 0)
             if self._fusion is None:
                 [only] = scored.values()
@@ -105,13 +106,14 @@ class Retrieval:
                 columns[name][index] = column
         return Candidates(rows, scores, columns)
 
-    def _scored(
-        self, histories: Sequence[np.ndarray], asked: Mapping[str, np.ndarray]
-    ) -> Iterator[dict[str, Scored]]:
-        """Yield, for each query, label → the scores by that part."""
-        by_part = [part.score(histories, asked.get(label)) for label, part in self._parts.items()]
-        for of_query in zip(*by_part, strict=True):
-            yield dict(zip(self._parts, of_query, strict=True))
+    def _scored(self, queries: Prepared) -> Iterator[tuple[dict[str, Scored], Selection]]:
+        """Yield, for each query, label → the scores by that part; and the items that it may return."""
+        nothing: np.ndarray = np.zeros((len(queries), 0), np.float32)
+        by_part = [
+            part.score(queries.histories, queries.asked.get(label, nothing)) for label, part in self._parts.items()
+        ]
+        for selection, *of_query in zip(queries.selections, *by_part, strict=True):
+            yield dict(zip(self._parts, of_query, strict=True)), selection
 
 
 class _Fusion:
@@ -122,7 +124,8 @@ class _Fusion:
         self._ties, self._by_popularity = tables["ties"], ordered(tables["ties"]).astype(np.int32)
         self._received, self._share = tables["received"], tables["share"]
         self._cold = bool((self._share != 1).any())  # whether the weight of a member depends on the item
-        self._parts_of_ranks = 1 / (np.float32(described.rank_constant) + 1 + np.arange(described.depth, dtype=np.float32))
+        ranks = np.arange(described.depth, dtype=np.float32)
+        self._by_rank = 1 / (np.float32(described.rank_constant) + 1 + ranks)
 
     def lists(self, scored: Mapping[str, Scored], selection: Selection) -> dict[str, np.ndarray]:
         """Return label → the rows of the best items, best first."""
@@ -150,7 +153,7 @@ class _Fusion:
                 weight = weight + self._received[listed]
             elif self._cold:
                 weight = weight * self._share[listed]
-            fused[listed] += weight * self._parts_of_ranks[: len(listed)]
+            fused[listed] += weight * self._by_rank[: len(listed)]
         return self._ties[rows] + fused[rows]
 
     def signals(

@@ -7,24 +7,23 @@ import numpy as np
 
 from serving.retrieval.ordering import ordered, top
 
+FEW = 20_000  # up to so many items are scored one by one: an index finds them slowly, and misses some
+
 
 class Selection:
     """The items that a query may return.
 
     Args:
       allowed: [N] bool.
-      narrow: whether there may be few of them, as after a filter.
     """
 
-    MOST = 20_000  # up to so many items are scored one by one, which is faster than to search in all
-
-    def __init__(self, allowed: np.ndarray, narrow: bool = False):
-        self.allowed, self._narrow = allowed, narrow
+    def __init__(self, allowed: np.ndarray):
+        self.allowed = allowed
 
     @cached_property
     def few(self) -> np.ndarray | None:
-        """Return the rows of the items if there are few; else None."""
-        if not self._narrow or np.count_nonzero(self.allowed) > min(self.MOST, len(self.allowed) // 2):
+        """Return the rows of the items if there are few, at most `FEW` and half of all; else None."""
+        if np.count_nonzero(self.allowed) > min(FEW, len(self.allowed) // 2):
             return None
         return np.flatnonzero(self.allowed)
 
@@ -124,8 +123,9 @@ class IndexedScores:
     def best(self, depth: int, selection: Selection) -> np.ndarray:
         if selection.few is not None:
             return _best_of(selection.few, self, depth)
-        import faiss
+        import faiss as stubbed
 
+        faiss: Any = stubbed  # its stubs describe the classes of C++
         allowed = selection.allowed
         wide = min(depth, len(allowed))
         if allowed.all():
@@ -144,7 +144,7 @@ class IndexedScores:
 
 
 def first(order: np.ndarray, allowed: np.ndarray, count: int) -> np.ndarray:
-    """Return the first `count` rows of an order [N] that are allowed [N]; the time does not grow with N unless few are."""
+    """Return the first `count` rows of an order [N] that are allowed, a mask [N]."""
     found: list[np.ndarray] = []
     start, width = 0, 2 * count
     while count > 0 and start < len(order):

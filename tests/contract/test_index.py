@@ -89,8 +89,9 @@ def test_lists_and_scores_are_those_of_the_signatures_of_the_model(world, name, 
             assert np.isclose(values[here], expected.signals[signal][here], rtol=1e-5, atol=1e-5).mean() > BAR
     rows = np.tile(np.r_[np.arange(0, n_items, 3), -1], (len(query_set), 1)).astype(np.int32)
     ids = world.catalogue.gather(names.ITEM_ID, rows)
-    found, expected = source.score(query_set, rows), inference.score(
-        signatures["score"], query_set, users, n_items, rows, ids
+    found, expected = (
+        source.score(query_set, rows),
+        inference.score(signatures["score"], query_set, users, n_items, rows, ids),
     )
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
 

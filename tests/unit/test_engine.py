@@ -32,7 +32,7 @@ class NearestFirst:
     def __init__(self, catalogue: Catalogue):
         self.catalogue, self.wanted = catalogue, []
 
-    def retrieve(self, queries, k):
+    def retrieve(self, queries, k, allowed=None):
         self.wanted.append(k)
         rows = np.full((len(queries), k), -1, np.int32)
         for place, seen in enumerate(queries.seen.to_pylist()):
