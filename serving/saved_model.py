@@ -7,6 +7,7 @@ a call a quarter.
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+import functools
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
+from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, saved_model_pb2
 
 from core.errors import ModelError
 
@@ -86,11 +87,13 @@ class SavedModel:
             name: {key: (_numpy_type(value), [dim.size for dim in value.tensor_shape.dim]) for key, value in inputs}
             for name, inputs in ((name, each.inputs.items()) for name, each in signatures.items())
         }
+        self._closed = False
         self.signatures = {name: self._callable(each) for name, each in signatures.items()}
         self.outputs = {name: frozenset(each.outputs) for name, each in signatures.items()}
 
     def close(self) -> None:
         """Free the variables and tables. No signature can be called afterwards."""
+        self._closed = True
         self._session.close()
 
     def warm(self, name: str) -> None:
@@ -105,14 +108,20 @@ class SavedModel:
         """Return a function over the session, which raises a TypeError for unknown or missing inputs."""
         types = {name: _numpy_type(each) for name, each in signature.inputs.items()}
         outputs = list(signature.outputs)
-        run = self._session.make_callable(
-            [signature.outputs[name].name for name in outputs], [signature.inputs[name].name for name in types]
+        options = config_pb2.CallableOptions(
+            feed=[signature.inputs[name].name for name in types],
+            fetch=[signature.outputs[name].name for name in outputs],
         )
+        # `Session.make_callable` would build and check dictionaries at each call, which takes as long as a small graph.
+        # Made at the first call, since TensorFlow then optimises the graph for the outputs of this signature.
+        run = functools.cache(lambda: self._session._make_callable_from_options(options))
 
         def call(**inputs: Any) -> dict[str, np.ndarray]:
             if inputs.keys() != types.keys():
                 raise TypeError(f"inputs should be {sorted(types)}; found {sorted(inputs)}")
-            values = run(*(np.asarray(inputs[name], kind) for name, kind in types.items()))
+            if self._closed:
+                raise RuntimeError("the model was closed")
+            values = run()(*(np.asarray(inputs[name], kind) for name, kind in types.items()))
             return dict(zip(outputs, values, strict=True))
 
         return call

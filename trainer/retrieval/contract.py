@@ -165,7 +165,7 @@ class RetrievalModel(tf.Module):
 
     def tables(self) -> Tables:
         """Return the model as an engine needs it; by default the engine asks the model for the scores of all items."""
-        return Tables(plan.Dense(), ask=self.scores)
+        return Tables(plan.Dense(), ask=lambda query, _: self.scores(query))
 
     def engine_signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Return the functions that an engine calls; see `trainer.retrieval.plan`."""
@@ -251,7 +251,7 @@ class EmbeddingModel(RetrievalModel):
         raise NotImplementedError
 
     def tables(self):
-        return Tables(plan.Embedding(), {"embeddings": self.embeddings}, self.embed_query)
+        return Tables(plan.Embedding(), {"embeddings": self.embeddings}, lambda query, _: self.embed_query(query))
 
     def scores(self, query):
         return tf.matmul(self.embed_query(query), self.embeddings, transpose_b=True)

@@ -2,6 +2,7 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from transform import raw
 from transform.features import Feature
 
 Query = dict[str, tf.Tensor]
+Transformed = Callable[[tf.Module], Query]  # a transform graph → the transformed columns of the query
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,13 @@ class Tables:
     Args:
       part: how scores are computed.
       values: the tables that `part` names.
-      ask: returns what `part` needs for queries, from raw query features; None if it needs nothing.
+      ask: returns what `part` needs for queries, from raw query features and a function that transforms these, once
+        for all parts; None if it needs nothing.
     """
 
     part: Any
     values: Mapping[str, Any] = field(default_factory=dict)
-    ask: Callable[[Query], tf.Tensor] | None = None
+    ask: Callable[[Query, Transformed], tf.Tensor] | None = None
 
 
 def signatures(
@@ -59,7 +62,8 @@ def signatures(
 
     def ask(**query: tf.Tensor) -> dict[str, tf.Tensor]:
         query = latest(query)
-        return {plan.named(plan.ASKED, label): each(query) for label, each in asking.items()}
+        transformed = functools.cache(lambda transform: transform(raw.to_sparse(query)))
+        return {plan.named(plan.ASKED, label): each(query, transformed) for label, each in asking.items()}
 
     found = {plan.TABLES: tf.function(tables, autograph=False).get_concrete_function()}
     if asking:

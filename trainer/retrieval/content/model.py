@@ -57,7 +57,7 @@ class ContentModel(EmbeddingModel):
         known = tf.cast(rows >= 0, tf.float32)
         ages = tf.cumsum(known, axis=1, reverse=True, exclusive=True)
         weights = known * decay(ages, self.half_life)
-        items = tf.gather(self.embeddings[:, :-1], tf.maximum(rows, 0))
+        items = tf.gather(self.embeddings, tf.maximum(rows, 0))[..., :-1]  # a slice of all items would be a copy
         mean = tf.math.l2_normalize(tf.einsum("bh,bhd->bd", weights, items), axis=1)
         return tf.concat([mean, tf.ones([tf.shape(rows)[0], 1])], axis=1)
 

@@ -30,16 +30,16 @@ class PopularityModel(RetrievalModel):
             self.transform = data.transform
 
     def tables(self):
-        return Tables(plan.Lists(), {"scores": self.by_segment}, None if self.column is None else self._segments)
+        def segments(_, transformed):
+            return tf.cast(transformed(self.transform)[self.column], tf.int64)
+
+        return Tables(plan.Lists(), {"scores": self.by_segment}, None if self.column is None else segments)
 
     def scores(self, query):
-        return tf.gather(self.by_segment, self._segments(query))
-
-    def _segments(self, query):
-        """Return the row of `by_segment` of each query: [B] int64."""
-        if self.column is None:
-            return tf.zeros(tf.shape(query[names.USER_ID]), tf.int64)
-        return tf.cast(self.transform(raw.to_sparse(query))[self.column], tf.int64)
+        segments = tf.zeros(tf.shape(query[names.USER_ID]), tf.int64)
+        if self.column is not None:
+            segments = tf.cast(self.transform(raw.to_sparse(query))[self.column], tf.int64)
+        return tf.gather(self.by_segment, segments)
 
     def item_scores(self, rows):
         return tf.gather(self.by_segment, tf.zeros_like(rows))

@@ -10,7 +10,9 @@ import tensorflow as tf
 
 from core import names, progress
 from trainer.layers import seeded
+from trainer.retrieval import plan
 from trainer.retrieval.contract import EmbeddingModel, RetrievalData
+from trainer.retrieval.tables import Tables
 from trainer.retrieval.two_tower import epochs, training
 from trainer.retrieval.two_tower.batches import Batches, Columns, Sampling
 from trainer.retrieval.two_tower.chunks import HistoryKind, Sequences
@@ -35,6 +37,12 @@ class TwoTowerModel(EmbeddingModel):
         super().__init__(data, settings)
         self.transform, self.towers = data.transform, towers
         self.embeddings = tf.Variable(embedded(towers, item_columns), trainable=False, name="embeddings")
+
+    def tables(self):
+        def ask(_, transformed):
+            return self.towers.query(transformed(self.transform))
+
+        return Tables(plan.Embedding(), {"embeddings": self.embeddings}, ask)
 
     def embed_query(self, query):
         return self.towers.query(self.transform(raw.to_sparse(query)))
