@@ -22,16 +22,20 @@ from trainer.retrieval import inference, plan
 from transform.features import Features
 
 INDEX_FILE = "index.json"
-GRAPH_FILE = "graph.faiss"
 SIGNATURES = (plan.TABLES, plan.ASK, "similar", "embed_query", "embed_candidate", "predict")
+
+
+def index_file(label: str) -> str:
+    """Return the name of the file with the index of a part of a model."""
+    return f"{label}.faiss"
 
 
 class CandidateSource:
     """A retriever: a retrieval model with its index.
 
     The lists are those of the signature `retrieve` of the model. They are computed from its tables, which takes less
-    time; see `serving.retrieval`. With the index `hnsw` (Malkov & Yashunin 2018, in faiss) the embedding of a query is
-    searched for in a graph of the items; with `exact` it is compared with all items.
+    time; see `serving.retrieval`. With the index `exact` the embedding of a query is compared with all items, with
+    others with some of them.
 
     Args:
       model: folder of the retrieval SavedModel.
@@ -54,11 +58,14 @@ class CandidateSource:
         self.model = SavedModel(model, wanted, optimized)
         self.catalogue, self.features = catalogue, features
         self._folder = Path(model)
-        self.graph: Any = None
-        if index is not None and read_json(Path(index) / INDEX_FILE)["kind"] == "hnsw":
+        self._indexes: dict[str, Any] = {}
+        described = {"kind": "exact"} if index is None else read_json(Path(index) / INDEX_FILE)
+        if index is not None and described["kind"] != "exact":
             import faiss
 
-            self.graph = faiss.read_index(str(Path(index) / GRAPH_FILE))
+            self._indexes = {
+                label: faiss.read_index(str(Path(index) / index_file(label))) for label in described["parts"]
+            }
 
     @cached_property
     def _retrieval(self) -> Retrieval:
@@ -70,7 +77,12 @@ class CandidateSource:
             )
         tables = self.model.signatures[plan.TABLES]()
         described = plan.RetrievalPlan.model_validate_json(np.asarray(tables.pop(plan.PLAN)).item())
-        return Retrieval(described, tables, {} if self.graph is None else {plan.ALONE: self.graph})
+        return Retrieval(described, tables, self._indexes)
+
+    @property
+    def embeddings(self) -> dict[str, np.ndarray]:
+        """Return label → the embeddings of the items, [N, D], of each part of the model that has them."""
+        return self._retrieval.embeddings
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -98,6 +110,17 @@ class CandidateSource:
             start += len(batch)
         return self._joined(parts)
 
+    def lists_of_parts(
+        self, queries: Queries, labels: Collection[str], k: int
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Return label → the rows of the k best items [Q, min(k, N)] of a part, and label → embeddings of queries."""
+        batches = list(self._batches(queries, None))
+        lists = [self._retrieval.lists(batch, labels, min(k, len(self.catalogue))) for batch in batches]
+        return (
+            {label: np.concatenate([each[label] for each in lists]) for label in labels},
+            {label: np.concatenate([each.asked[label] for each in batches]) for label in labels},
+        )
+
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of the k items most similar to an item, best first, and their similarities."""
         answer = self.model.signatures["similar"](item_id=[item_id], k=k)
@@ -107,7 +130,7 @@ class CandidateSource:
     def close(self) -> None:
         """Free the memory of the model and the index."""
         self.model.close()
-        self.graph = None
+        self._indexes = {}
 
     def _joined(self, parts: Sequence[Candidates]) -> Candidates:
         """Return the candidates of several batches as one."""

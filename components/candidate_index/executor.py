@@ -39,10 +39,10 @@ class Executor(base_executor.BaseExecutor):
         shutil.copyfile(events / names.CATALOGUE_FILE, output / names.CATALOGUE_FILE)
         items = Catalogue(catalogue, features.item)
         source = CandidateSource(model, None, items, features)
-        embeddings = index.embed_catalogue(source.model, catalogue, features)
+        embeddings = index.embeddings_of(source, catalogue, features)
         index.build(settings.index.kind, embeddings, output)
         report: dict[str, Any] = {"kind": settings.index.kind, "items": len(items), "recall": None}
-        if embeddings is not None:
+        if embeddings:
             source = CandidateSource(model, output, items, features)
             users = sample_users(events / names.USERS_FOLDER, SAMPLED_USERS, settings.seed)
             report["recall"] = index.recall(source, embeddings, users, index.DEPTH)

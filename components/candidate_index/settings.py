@@ -11,9 +11,10 @@ from transform.features import Features
 class Index(Settings):
     """The index over the catalogue."""
 
-    kind: Literal["exact", "hnsw"] = Field(
+    kind: Literal["exact", "hnsw", "ivf"] = Field(
         "exact",
-        description="`exact`: the model scores all items; `hnsw`: an approximate graph index, for large catalogues.",
+        description="How items are found by their embeddings: `exact` compares a query with all of them; for large "
+        "catalogues, `ivf` with those in the nearest clusters, and `hnsw` with those along a graph.",
     )
     min_recall: float = Field(
         0.95,

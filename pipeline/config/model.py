@@ -208,7 +208,8 @@ class Config(Settings):
             _checked(
                 "retrieval.warm_start: ", needs.check_warm_start, step.model, step.params, self.split.in_time, windows
             )
-        _checked("retrieval.index.kind: ", needs.check_index, self.retrieval.model, self.retrieval.index.kind)
+        retrieval = self.retrieval
+        _checked("retrieval.index.kind: ", needs.check_index, retrieval.model, retrieval.index.kind, retrieval.params)
         ranking_registry.check(self.ranking.model, self.ranking.params)
         _checked("ranking.model: ", ranking_registry.check_needs, self.ranking.model, rated)
         _checked("features: ", feature_names.check, self.features)

@@ -30,17 +30,17 @@ class Part(Protocol):
         ...
 
 
-def of_plan(described: Any, tables: Tables, graph: Any = None) -> Part:
+def of_plan(described: Any, tables: Tables, index: Any = None) -> Part:
     """Return a part.
 
     Args:
       described: the part in the plan of the model.
       tables: name → table; see `trainer.retrieval.plan`.
-      graph: the index of the embeddings; None to compare the query with all items.
+      index: the index of faiss over the embeddings; None to compare the query with all items.
     """
     match described:
         case plan.Embedding():
-            return EmbeddingPart(tables["embeddings"], graph)
+            return EmbeddingPart(tables["embeddings"], index)
         case plan.Neighbours():
             return NeighbourhoodPart(described, tables)
         case plan.UserNeighbours():
@@ -54,13 +54,13 @@ def of_plan(described: Any, tables: Tables, graph: Any = None) -> Part:
 class EmbeddingPart:
     """Dot products of embeddings, by an index if there is one."""
 
-    def __init__(self, embeddings: np.ndarray, graph: Any):
-        self._embeddings, self._graph = embeddings, graph
+    def __init__(self, embeddings: np.ndarray, index: Any):
+        self.embeddings, self._index = embeddings, index
 
     def score(self, histories: Sequence[np.ndarray], asked: np.ndarray) -> Sequence[Scored]:
-        if self._graph is not None:
-            return [IndexedScores(self._graph, self._embeddings, vector) for vector in asked]
-        return [DenseScores(scores) for scores in asked @ self._embeddings.T]
+        if self._index is not None:
+            return [IndexedScores(self._index, self.embeddings, vector) for vector in asked]
+        return [DenseScores(scores) for scores in asked @ self.embeddings.T]
 
 
 class DensePart:

@@ -1,6 +1,6 @@
 """Retrieval of candidates from the tables of a model: the lists of its parts, and their fusion."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,18 +43,23 @@ class Retrieval:
     Args:
       described: the plan of the model.
       tables: the tables that the plan names.
-      graphs: label → index of the embeddings of that part; parts without one are searched exactly.
+      indexes: label → the index of faiss over the embeddings of that part; parts without one are searched exactly.
     """
 
     def __init__(
-        self, described: plan.RetrievalPlan, tables: Mapping[str, np.ndarray], graphs: Mapping[str, Any] | None = None
+        self, described: plan.RetrievalPlan, tables: Mapping[str, np.ndarray], indexes: Mapping[str, Any] | None = None
     ):
-        self.plan, graphs = described, graphs or {}
+        self.plan, indexes = described, indexes or {}
         self._parts = {
-            label: parts.of_plan(each, _own(tables, label), graphs.get(label))
+            label: parts.of_plan(each, _own(tables, label), indexes.get(label))
             for label, each in described.parts.items()
         }
         self._fusion = None if described.fusion is None else _Fusion(described.fusion, tables)
+
+    @property
+    def embeddings(self) -> dict[str, np.ndarray]:
+        """Return label → the embeddings of the items, [N, D], of each part that has them."""
+        return {label: part.embeddings for label, part in self._parts.items() if isinstance(part, parts.EmbeddingPart)}
 
     @property
     def signals(self) -> tuple[str, ...]:
@@ -105,6 +110,15 @@ class Retrieval:
             for name, column in signals.items():
                 columns[name][index] = column
         return Candidates(rows, scores, columns)
+
+    def lists(self, queries: Prepared, labels: Collection[str], width: int) -> dict[str, np.ndarray]:
+        """Return label → the rows of the best items by that part alone, [B, width], -1 for padding."""
+        found = {label: np.full((len(queries), width), NO_ITEM, np.int32) for label in labels}
+        for index, (scored, selection) in enumerate(self._scored(queries)):
+            for label, lists in found.items():
+                rows = scored[label].best(width, selection)
+                lists[index, : len(rows)] = rows
+        return found
 
     def _scored(self, queries: Prepared) -> Iterator[tuple[dict[str, Scored], Selection]]:
         """Yield, for each query, label → the scores by that part; and the items that it may return."""

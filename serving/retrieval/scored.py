@@ -1,5 +1,6 @@
 """The scores of one part of a model for one query: the best items, and the scores of given ones."""
 
+import math
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -23,9 +24,18 @@ class Selection:
     @cached_property
     def few(self) -> np.ndarray | None:
         """Return the rows of the items if there are few, at most `FEW` and half of all; else None."""
-        if np.count_nonzero(self.allowed) > min(FEW, len(self.allowed) // 2):
+        if self._count > min(FEW, len(self.allowed) // 2):
             return None
         return np.flatnonzero(self.allowed)
+
+    @property
+    def share(self) -> float:
+        """Return the share of the items that are in the selection."""
+        return self._count / len(self.allowed)
+
+    @cached_property
+    def _count(self) -> int:
+        return int(np.count_nonzero(self.allowed))
 
 
 class Scored(Protocol):
@@ -112,35 +122,37 @@ class IndexedScores:
     """Dot products with the vector of a query, whose best items an index finds.
 
     Args:
-      graph: the index of faiss over the embeddings.
+      index: the index of faiss over the embeddings, HNSW or IVF.
       embeddings: [N, D] the embeddings of the items.
       vector: [D] that of the query.
     """
 
-    def __init__(self, graph: Any, embeddings: np.ndarray, vector: np.ndarray):
-        self._graph, self._embeddings, self._vector = graph, embeddings, vector
+    def __init__(self, index: Any, embeddings: np.ndarray, vector: np.ndarray):
+        self._index, self._embeddings, self._vector = index, embeddings, vector
 
     def best(self, depth: int, selection: Selection) -> np.ndarray:
         if selection.few is not None:
             return _best_of(selection.few, self, depth)
-        import faiss as stubbed
-
-        faiss: Any = stubbed  # its stubs describe the classes of C++
-        allowed = selection.allowed
-        wide = min(depth, len(allowed))
-        if allowed.all():
-            _, [rows] = self._graph.search(self._vector[np.newaxis], wide)
-        else:
-            effort = max(self._graph.hnsw.efSearch, wide)
-            bits = np.packbits(allowed, bitorder="little")
-            chosen = faiss.IDSelectorBitmap(bits)
-            parameters = faiss.SearchParametersHNSW(sel=chosen, efSearch=effort)
-            _, [rows] = self._graph.search(self._vector[np.newaxis], wide, params=parameters)
+        wide = min(depth, len(selection.allowed))
+        _, [rows] = self._index.search(self._vector[np.newaxis], wide, params=self._parameters(wide, selection))
         rows = np.sort(rows[rows >= 0])
         return rows[top(self.at(rows), depth)].astype(np.int32)
 
     def at(self, rows: np.ndarray) -> np.ndarray:
         return self._embeddings[rows] @ self._vector
+
+    def _parameters(self, wide: int, selection: Selection) -> Any:
+        """Return the parameters of a search for `wide` items of a selection."""
+        import faiss as stubbed
+
+        faiss: Any = stubbed  # its stubs describe the classes of C++
+        share = selection.share
+        chosen = None if share == 1 else faiss.IDSelectorBitmap(np.packbits(selection.allowed, bitorder="little"))
+        if hasattr(self._index, "hnsw"):
+            return faiss.SearchParametersHNSW(sel=chosen, efSearch=max(self._index.hnsw.efSearch, wide))
+        # The best items of a selection are in as many times more clusters as it is smaller than the catalogue.
+        clusters = min(self._index.nlist, math.ceil(self._index.nprobe / share))
+        return faiss.SearchParametersIVF(sel=chosen, nprobe=clusters)
 
 
 def first(order: np.ndarray, allowed: np.ndarray, count: int) -> np.ndarray:

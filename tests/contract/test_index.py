@@ -8,17 +8,18 @@ from components.candidate_index import index
 from core import names
 from core.errors import ModelError
 from core.names import EVAL, TRAIN
-from serving.candidate_source import GRAPH_FILE, CandidateSource
+from serving.candidate_source import CandidateSource, index_file
 from trainer.retrieval import inference
 from trainer.retrieval.registry import MODELS
 
 BAR = 0.95
 EMBEDDING = [name for name, entry in MODELS.entries.items() if entry.embeddings]
-EXACT, GRAPH = [(name, "exact") for name in MODELS.entries], [(name, "hnsw") for name in EMBEDDING]
-embedding_models = pytest.mark.parametrize("case", GRAPH, indirect=True, scope="module", ids="-".join)
+EXACT, GRAPH = [(name, "exact") for name in MODELS.entries], [(name, "hnsw") for name in [*EMBEDDING, "fusion"]]
+CLUSTERS = [(name, "ivf") for name in ("two_tower", "fusion")]
+embedding_models = pytest.mark.parametrize("case", GRAPH[:-1], indirect=True, scope="module", ids="-".join)
 
 
-@pytest.fixture(scope="module", params=EXACT + GRAPH, ids="-".join)
+@pytest.fixture(scope="module", params=EXACT + GRAPH + CLUSTERS, ids="-".join)
 def case(request):
     """Return a model and a kind of index."""
     return request.param
@@ -31,7 +32,8 @@ def name(case):
 
 @pytest.fixture(scope="module")
 def embeddings(world, name):
-    return index.embed_catalogue(world.loaded("retrieval", name), world.items, world.features)
+    source = CandidateSource(world.saved("retrieval", name), None, world.catalogue, world.features)
+    return index.embeddings_of(source, world.items, world.features)
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +54,15 @@ def query_set(world):
 
 
 def test_every_item_is_embedded_cold_ones_too(world, name, embeddings):
-    assert (embeddings is not None) == (name in EMBEDDING)
-    if embeddings is not None:
-        assert len(embeddings) == len(world.ids)
-        assert embeddings.dtype == np.float32
-        assert np.isfinite(embeddings).all()
+    expected = {"model"} if name in EMBEDDING else set()
+    if name == "fusion":
+        expected = {label for label, member in world.model("retrieval", name).members.items() if label in EMBEDDING}
+        assert expected
+    assert set(embeddings) == expected
+    for vectors in embeddings.values():
+        assert len(vectors) == len(world.ids)
+        assert vectors.dtype == np.float32
+        assert np.isfinite(vectors).all()
 
 
 def test_an_index_answers_as_the_model_alone_does(world, name, source, query_set):
@@ -120,14 +126,14 @@ def test_a_user_who_has_seen_everything_gets_no_item(world, source, query_set):
 
 def test_more_queries_than_a_batch_are_answered_in_order(monkeypatch, source, query_set):
     together = source.retrieve(query_set, 10)
-    monkeypatch.setattr(index.inference, "BATCH", 7)
+    monkeypatch.setattr(inference, "BATCH", 7)
     found = source.retrieve(query_set, 10)
     np.testing.assert_array_equal(found.rows, together.rows)
     np.testing.assert_allclose(found.scores, together.scores, rtol=1e-5, atol=1e-6)
 
 
 def test_recall_is_measured_against_exact_search(world, source, embeddings, query_set):
-    if embeddings is None:
+    if not embeddings:
         return  # no embeddings to measure recall with: the model retrieves without an index
     recall = index.recall(source, embeddings, everything_allowed(query_set), 10)
     assert recall >= BAR
@@ -136,7 +142,8 @@ def test_recall_is_measured_against_exact_search(world, source, embeddings, quer
 
 @embedding_models
 def test_an_index_that_finds_too_little_is_refused(world, name, embeddings, query_set, tmp_path):
-    index.build("hnsw", np.random.default_rng(0).permutation(embeddings), tmp_path)  # embeddings of other items
+    others = {label: np.random.default_rng(0).permutation(vectors) for label, vectors in embeddings.items()}
+    index.build("hnsw", others, tmp_path)  # embeddings of other items
     wrong = CandidateSource(world.saved("retrieval", name), tmp_path, world.catalogue, world.features)
     recall = index.recall(wrong, embeddings, everything_allowed(query_set), 10)
     assert recall < 0.6
@@ -149,22 +156,24 @@ def test_a_model_that_embeds_another_way_than_it_compares_is_refused(world, name
     """The kind `exact` retrieves with the model, so its lists must agree with the embeddings of the model."""
     index.build("exact", embeddings, tmp_path)
     source = CandidateSource(world.saved("retrieval", name), tmp_path, world.catalogue, world.features)
-    assert index.recall(source, embeddings[::-1].copy(), everything_allowed(query_set), 10) < 0.6
+    others = {label: vectors[::-1].copy() for label, vectors in embeddings.items()}
+    assert index.recall(source, others, everything_allowed(query_set), 10) < 0.6
 
 
-def test_the_same_embeddings_give_the_same_graph(tmp_path):
+@pytest.mark.parametrize("kind", ["hnsw", "ivf"])
+def test_the_same_embeddings_give_the_same_index(tmp_path, kind):
     vectors = np.random.default_rng(1).normal(size=(2000, 16)).astype(np.float32)
     files = []
     for attempt in ("first", "second"):
         (tmp_path / attempt).mkdir()
-        index.build("hnsw", vectors, tmp_path / attempt)
-        files.append((tmp_path / attempt / GRAPH_FILE).read_bytes())
+        index.build(kind, {"model": vectors}, tmp_path / attempt)
+        files.append((tmp_path / attempt / index_file("model")).read_bytes())
     assert files[0] == files[1]
 
 
 def test_a_graph_needs_embeddings(tmp_path):
     with pytest.raises(ModelError, match="embeddings"):
-        index.build("hnsw", None, tmp_path)
+        index.build("hnsw", {}, tmp_path)
 
 
 def everything_allowed(queries):

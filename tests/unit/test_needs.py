@@ -63,7 +63,10 @@ def test_repeats_may_be_recommended_where_they_are_allowed():
 
 
 def test_a_graph_is_of_embeddings():
-    needs.check_index("ease", "exact")
-    needs.check_index("ials", "hnsw")
+    needs.check_index("ease", "exact", {})
+    needs.check_index("ials", "hnsw", {})
+    needs.check_index("fusion", "ivf", {"models": {"ease": {}, "ials": {}}})
     with pytest.raises(ValueError, match=facts("hnsw … ease … `exact` … ials, ")):
-        needs.check_index("ease", "hnsw")
+        needs.check_index("ease", "hnsw", {})
+    with pytest.raises(ValueError, match=facts("ivf … fusion … `exact` … ials, ")):
+        needs.check_index("fusion", "ivf", {"models": {"ease": {}, "popularity": {}}})

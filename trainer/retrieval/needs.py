@@ -85,9 +85,10 @@ def check_warm_start(name: str, params: dict[str, Any], in_time: bool, earlier_w
         )
 
 
-def check_index(name: str, kind: str) -> None:
-    """Check that an index of `kind` can be built for model `name`. Raises: ValueError."""
-    if kind != "exact" and not MODELS[name].embeddings:
+def check_index(name: str, kind: str, params: dict[str, Any]) -> None:
+    """Check that an index of `kind` can be built for model `name`, or for a member of it. Raises: ValueError."""
+    members = [model for model, _ in MODELS.members(name, MODELS.check(name, params)).values()]
+    if kind != "exact" and not any(MODELS[each].embeddings for each in [name, *members]):
         having = ", ".join(other for other, entry in MODELS.entries.items() if entry.embeddings)
         raise ValueError(
             f"index {kind} requires embeddings, which {name} does not have. Set `exact`, or use a model that has "
