@@ -4,6 +4,7 @@ import argparse
 import os
 import tempfile
 from pathlib import Path
+
 from core.errors import UsageError
 from pipeline.commands import server_store
 from pipeline.commands.arguments import add_place, add_public_key

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,10 +58,22 @@ def url(text: str | None, location: str | Path | None) -> "sqlalchemy.URL":
     )
 
 
-def opened(store_url: "sqlalchemy.URL") -> "SqlStore":
-    """Return the store of a server. Raises: UsageError if its file does not exist, StoreError if it cannot be used."""
+@contextlib.contextmanager
+def opened(text: str | None, source: str | Path | None) -> "Iterator[SqlStore]":
+    """Yield the store of a server that has run before.
+
+    Args:
+      text: the value of `--store`.
+      source: the releases that the server was given, as a folder, a URI or a configuration; None without.
+    Raises:
+      UsageError: as `url`, or the file of the database does not exist.
+      StoreError: the database cannot be used.
+    """
+    from pipeline.commands import release_source
     from serving.stores.sql import SqlStore
 
-    if store_url.get_backend_name() == "sqlite" and not Path(store_url.database or "").is_file():
-        raise UsageError(f"--store: {store_url.database}: no such file. Give the database of a server")
-    return SqlStore(store_url)
+    place = url(text, None if source is None else release_source.find(source).location)
+    if place.get_backend_name() == "sqlite" and not Path(place.database or "").is_file():
+        raise UsageError(f"--store: {place.database}: no such file. Give the database of a server that has run")
+    with contextlib.closing(SqlStore(place)) as store:
+        yield store

@@ -54,7 +54,9 @@ class Arms:
             members = [index for index, arm in enumerate(arms) if (arm and arm.label) == label]
             try:
                 with self._using(arms[members[0]]) as using:
-                    for index, found in zip(members, using.recommend([requests[each] for each in members]), strict=True):
+                    for index, found in zip(
+                        members, using.recommend([requests[each] for each in members]), strict=True
+                    ):
                         results[index] = found if isinstance(found, Exception) else (using.version, found)
             except Exception as error:
                 for index in members:

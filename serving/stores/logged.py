@@ -22,7 +22,9 @@ ANSWERS = pa.schema({**_PLAIN, "items": STRINGS, **DETAIL})
 
 def events(rows: Sequence[Sequence[Any]]) -> pa.Table:
     """Return a table with the schema EVENTS from rows of user_id, item_id and timestamp."""
-    return pa.table([pa.array(values, kind) for values, kind in zip(_columns(rows, 3), EVENTS.types, strict=True)], EVENTS)
+    return pa.table(
+        [pa.array(values, kind) for values, kind in zip(_columns(rows, 3), EVENTS.types, strict=True)], EVENTS
+    )
 
 
 def answers(rows: Sequence[Sequence[Any]]) -> pa.Table:

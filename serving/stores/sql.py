@@ -201,7 +201,10 @@ class SqlStore:
     def answer_parts(self, since: int = 0) -> Iterator[pa.Table]:
         """Yield all answers from a timestamp on, oldest first, in tables of bounded length."""
         c = _answers.c
-        columns, place = (c.request_id, c.user_id, c.timestamp, c.release, c["items"], c.detail), (c.timestamp, c.request_id)
+        columns, place = (
+            (c.request_id, c.user_id, c.timestamp, c.release, c["items"], c.detail),
+            (c.timestamp, c.request_id),
+        )
         following = c.timestamp >= since
         # A transaction for each part: a long one would keep SQLite from shortening its log of writes.
         while rows := self._rows(sa.select(*columns).where(following).order_by(*place).limit(ANSWERS_AT_ONCE)):
