@@ -73,9 +73,7 @@ def _report(arguments: argparse.Namespace) -> int:
         found = {"arms": [report.as_json(each) for each in arms], "far_from_share": far}
         print(json.dumps(facts | found, indent=2, ensure_ascii=False))
         return 0
-    print(
-        f"experiment {experiment.name}, champion {champion}; rewards within {arguments.reward_within:,} s; 95 % intervals"
-    )
+    print(f"experiment {experiment.name}, champion {champion}, rewards within {arguments.reward_within:,} s")
     print("\n".join(report.as_text(arms)))
     if far:
         print(

@@ -1,4 +1,4 @@
-"""The arm of a user: fixed by the name of the experiment and the id of the user, in every process and after restarts."""
+"""The arm of a user, fixed by the name of the experiment and the id of the user, in every process."""
 
 import hashlib
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Estimators of the mean reward of an arm from the answers of all arms. NumPy only.
 
-Each interval is the normal approximation by the influence function. Its unit is the user, not the answer: the answers of
-a user have one arm and similar rewards, so as independent ones they would make the interval too narrow.
+Each interval is the normal approximation by the influence function. Its unit is the user, not the answer: the answers
+to a user have one arm and similar rewards, so as independent ones they would make the interval too narrow.
 """
 
 import math
@@ -98,9 +98,9 @@ def snips(log: Log, arm: int) -> Estimate:
 def doubly_robust(log: Log, arm: int, penalty: float = 1.0) -> Estimate:
     """Return the doubly robust estimate (Dudík, Langford and Li 2011, equation 4): the mean of q + w (r - q).
 
-    q is the reward of the arm that a ridge regression on the features predicts. It is fitted on the arm's answers to the
-    users of the other folds, so that no user's reward is predicted from itself; with the propensities that the arms
-    were chosen with, a wrong q makes the interval wider, not false.
+    q is the reward of the arm that a ridge regression on the features predicts. It is fitted on the arm's answers to
+    the users of the other folds, so that no user's reward is predicted from itself. With the propensities that the
+    arms were chosen with, a wrong q makes the interval wider, not false.
 
     Args:
       log: the answers.

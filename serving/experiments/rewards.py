@@ -60,8 +60,8 @@ class Events:
 def log(store: Store, experiment: Experiment, within: int = DAY_S) -> Log:
     """Return the answers of an experiment with their rewards.
 
-    The reward of an answer is the number of its items that the user had an event with, at the time of the answer or up to
-    `within` seconds later. An event counts for the latest answer before it that showed its item.
+    The reward of an answer is the number of its items that the user had an event with, at the time of the answer or up
+    to `within` seconds later. An event counts for the latest answer before it that showed its item.
 
     Raises:
       DataError: an answer has an arm that the experiment does not have, or a wrong propensity.
@@ -103,7 +103,7 @@ def read_answers(store: Store, experiment: Experiment) -> Answers:
 
 
 def read_events(store: Store, answers: Answers, within: int) -> Events:
-    """Return the events that can be rewards of the answers, up to `within` seconds after the last answer to their user."""
+    """Return the events that can count for the answers, up to `within` seconds after the last one to their user."""
     first = np.full(len(answers.users), np.iinfo(np.int64).max)
     last = np.full(len(answers.users), np.iinfo(np.int64).min)
     np.minimum.at(first, answers.user, answers.time)

@@ -62,8 +62,8 @@ class Experiment(Settings):
             raise ValueError(f"arms: the shares should sum to 1; found {total:g}. Correct `share` of an arm")
         if not any(each.changes_nothing for each in self.arms):
             raise ValueError(
-                "arms: one arm should have neither `release` nor `candidates` nor `reranking`, as the champion that the "
-                "others are compared with; found none. Add one"
+                "arms: one arm should have neither `release` nor `candidates` nor `reranking`, as the champion that "
+                "the others are compared with; found none. Add one"
             )
         return self
 

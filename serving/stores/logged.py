@@ -42,7 +42,7 @@ def answers(rows: Sequence[Sequence[Any]]) -> pa.Table:
 
 
 def _parsed(lines: pa.Array) -> pa.Table:
-    """Return the columns `items` and `detail` of JSON objects, one per line; keys of `detail` not in DETAIL are left out."""
+    """Return the columns `items` and `detail` of JSON objects, without keys of `detail` that are not in DETAIL."""
     schema = pa.schema({"items": STRINGS, "detail": pa.struct(DETAIL)})
     if not len(lines):
         return schema.empty_table()

@@ -11,7 +11,7 @@ TRUTH = (1.0, 1.3)  # the mean rewards of the simulated arms
 
 
 def simulated(seed):
-    """Return a log: users' propensities of arm 1 are skewed, from 0.04 to 0.8, and their rewards are dependent on a feature."""
+    """Return a log whose propensities of arm 1 are skewed, from 0.04 to 0.8, and depend on what rewards depend on."""
     chance = np.random.default_rng(seed)
     feature, own = chance.normal(size=(2, USERS))
     propensity = np.clip(0.12 * np.exp(feature), 0.04, 0.8)
