@@ -49,19 +49,17 @@ class Arms:
     def recommend(self, requests: Sequence[Request]) -> list[Answered | Exception]:
         """Answer requests, those of an arm as one batch; where an arm fails, its requests alone have the error."""
         arms = [self.arm(request.user_id) for request in requests]
-        results: list[Answered | Exception] = [LookupError()] * len(requests)
+        results: dict[int, Answered | Exception] = {}
         for label in dict.fromkeys(arm and arm.label for arm in arms):
             members = [index for index, arm in enumerate(arms) if (arm and arm.label) == label]
             try:
                 with self._using(arms[members[0]]) as using:
-                    for index, found in zip(
-                        members, using.recommend([requests[each] for each in members]), strict=True
-                    ):
+                    answers = using.recommend([requests[each] for each in members])
+                    for index, found in zip(members, answers, strict=True):
                         results[index] = found if isinstance(found, Exception) else (using.version, found)
             except Exception as error:
-                for index in members:
-                    results[index] = error
-        return results
+                results |= dict.fromkeys(members, error)
+        return [results[index] for index in range(len(requests))]
 
     def refresh(self) -> None:
         """Read what was changed of items, so that the next answer of each arm respects it."""

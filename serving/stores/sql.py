@@ -201,10 +201,8 @@ class SqlStore:
     def answer_parts(self, since: int = 0) -> Iterator[pa.Table]:
         """Yield all answers from a timestamp on, oldest first, in tables of bounded length."""
         c = _answers.c
-        columns, place = (
-            (c.request_id, c.user_id, c.timestamp, c.release, c["items"], c.detail),
-            (c.timestamp, c.request_id),
-        )
+        columns = (c.request_id, c.user_id, c.timestamp, c.release, c["items"], c.detail)
+        place = (c.timestamp, c.request_id)
         following = c.timestamp >= since
         # A transaction for each part: a long one would keep SQLite from shortening its log of writes.
         while rows := self._rows(sa.select(*columns).where(following).order_by(*place).limit(ANSWERS_AT_ONCE)):
@@ -213,14 +211,9 @@ class SqlStore:
 
     def event_parts(self) -> Iterator[pa.Table]:
         """Yield all events, in the order in which they were added, in tables of bounded length."""
-        c = _events.c
-        last = -1
-        while rows := self._rows(
-            sa.select(c.user_id, c.item_id, c.timestamp, c.number)
-            .where(c.number > last)
-            .order_by(c.number)
-            .limit(EVENTS_AT_ONCE)
-        ):
+        c, last = _events.c, -1
+        all_events = sa.select(c.user_id, c.item_id, c.timestamp, c.number).order_by(c.number)
+        while rows := self._rows(all_events.where(c.number > last).limit(EVENTS_AT_ONCE)):
             yield logged.events([row[:3] for row in rows])
             last = rows[-1].number
 
