@@ -77,10 +77,9 @@ def engines(releases, versions, experiment):
 def users(releases):
     """Return label → users of the release in the arm, by the hash alone."""
     [first, *_] = sorted((reader.resolve(releases) / names.USERS_FOLDER).glob("*.arrow"))
-    found = {}
+    found = {"champion": [], "diverse": [], "before": []}
     for user in read_arrow(first)[names.USER_ID].to_pylist():
-        label = ("champion", "diverse", "before")[assignment.arm("diversity", user, (0.4, 0.4, 0.2))]
-        found.setdefault(label, []).append(user)
+        found[list(found)[assignment.arm("diversity", user, (0.4, 0.4, 0.2))]].append(user)
     return found
 
 
@@ -147,7 +146,7 @@ def test_the_log_says_arm_and_propensity(client, users, versions, file):
 
 
 def test_the_report_and_the_impressions_of_a_log(twostep, finished, releases, experiment, users, tmp_path):
-    """The users of the second arm alone have events, with two of five shown items; so its mean is two, others' zero."""
+    """Events of the second arm's users alone, with two of five shown items, make its mean two and others' zero."""
     store = tmp_path / "store.sqlite"
     options = ("--store", f"sqlite:{store}")
     with (
@@ -168,12 +167,11 @@ def test_the_report_and_the_impressions_of_a_log(twostep, finished, releases, ex
     assert diverse["difference"]["dr"]["low"] > 1
     total = sum(map(len, users.values()))
     assert diverse["reward"]["ips"]["value"] == pytest.approx(len(users["diverse"]) / 0.4 * 2 / total)
-    done = twostep.fork("experiment", "impressions", *options, "--to", "shown.parquet", folder=tmp_path)
+    shown = finished.folder / "data" / "logged.parquet"
+    done = twostep.fork("experiment", "impressions", *options, "--to", shown, folder=tmp_path)
     assert done.code == 0, done.err
-    assert len(pq.read_table(tmp_path / "shown.parquet")) == 5 * total
-    config = finished.config(
-        "logged.yaml", data={"impressions": {"path": str(tmp_path / "shown.parquet"), "on_duplicate": "error"}}
-    )
+    assert len(pq.read_table(shown)) == 5 * total
+    config = finished.config("logged.yaml", data={"impressions": {"path": shown.name, "on_duplicate": "error"}})
     done = twostep.fork("data", "check", config, folder=tmp_path)
     assert done.code == 0, done.out + done.err
     assert f"{5 * total:,}" in done.out
