@@ -67,7 +67,10 @@ def test_estimates_by_hand():
     # by users: (1 - 2) + (2 - 2), none, and 3 - 2, over 3 answers; 3 users
     assert on_arm_mean(log, 0).influence == pytest.approx([-1 / 3, 0, 1 / 3])
     assert on_arm_mean(log, 0).error == pytest.approx(np.sqrt(3 / 2 * 2 / 9))
-    assert ips(log, 0).minus(ips(log, 1)).value == pytest.approx(4.5 - 2.5)
+    difference = ips(log, 0).minus(ips(log, 1))
+    assert difference.value == pytest.approx(4.5 - 2.5)
+    # 4 times what each user contributes: 6 - 2 * 4.5 less -2 * 2.5, -4.5 less 10 - 2.5, and 12 - 4.5 less -2.5
+    assert difference.influence * 4 == pytest.approx([2, -12, 10])
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
