@@ -19,6 +19,7 @@ COMMANDS = (
     "train",
     "tune",
     "serve",
+    "experiment",
     "recommend",
     "lineage",
     "release",

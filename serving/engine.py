@@ -79,6 +79,10 @@ class TwoStep:
         self.retriever, self.ranker, self.catalogue, self.settings = retriever, ranker, catalogue, settings
         self.reranker = Reranker(settings.reranking, catalogue.table, settings.features.item)
 
+    def with_settings(self, settings: ServingSettings) -> "TwoStep":
+        """Return an engine of the same models with other settings; it must not be closed."""
+        return TwoStep(self.retriever, self.ranker, self.catalogue, settings)
+
     def recommend(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return [Q, min(k, candidates)] int32 catalogue rows, best first, -1 for padding; and their scores."""
         return self.rerank(queries, self.ranked(queries), k)

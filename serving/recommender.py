@@ -1,5 +1,6 @@
 """Answers for users from a release and a store: what happened since the release, rules, both steps, and the list."""
 
+import copy
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -61,6 +62,12 @@ class Recommender:
                 else:
                     hidden.pop(row, None)
             self._hidden, self._state = _Hidden(hidden), state  # a new one, since another thread may read that before
+
+    def with_engine(self, engine: TwoStep) -> "Recommender":
+        """Return a recommender with another engine of the same catalogue, as the items in the store are now."""
+        other = copy.copy(self)
+        other.engine = engine
+        return other
 
     def popular(self, k: int) -> list[dict[str, Any]]:
         """Return id, title and number of events of the items with the most events before the release."""

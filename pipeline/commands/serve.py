@@ -1,20 +1,16 @@
 """`twostep serve`: the HTTP server over the release in force."""
 
 import argparse
-import contextlib
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from core.errors import UsageError
+from pipeline.commands import server_store
 from pipeline.commands.arguments import add_place, add_public_key
+from pipeline.commands.server_store import add_store
 
-if TYPE_CHECKING:
-    import sqlalchemy
-
-# Variables of the environment: the token, and the URL of the database.
-TOKEN, STORE = "TWOSTEP_TOKEN", "TWOSTEP_STORE"
+TOKEN = "TWOSTEP_TOKEN"  # the variable of the environment with the token
 
 
 def add_arguments(subparsers: argparse._SubParsersAction) -> None:
@@ -29,11 +25,9 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     add_place(parser, "source", "the folder or URI of a release or of releases, or a configuration")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8080, help="the port to listen on (8080)")
+    add_store(parser)
     parser.add_argument(
-        "--store",
-        metavar="URL",
-        help="the database of users, items, events and answers: sqlite:FILE or postgresql://USER@HOST/NAME; by default "
-        f"that of the variable {STORE}, or the file serve.sqlite beside the folder of the releases",
+        "--experiment", metavar="FILE", type=Path, help="a YAML file with the arms that users are split into"
     )
     add_public_key(parser)
     parser.set_defaults(func=_serve)
@@ -54,7 +48,12 @@ def _serve(arguments: argparse.Namespace) -> int:
     from pipeline.commands import release_source
 
     source = release_source.find(arguments.source, arguments.public_key)
-    url = _store_url(arguments.store or os.environ.get(STORE) or None, source.location)
+    url = server_store.url(arguments.store, source.location)
+    experiment = None
+    if arguments.experiment is not None:
+        from pipeline.config import experiment_file
+
+        experiment = experiment_file.load(arguments.experiment)
     import core.tf
 
     core.tf.without_training()
@@ -66,30 +65,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         from serving.server.current import Place
 
         place = Place(source.location, source.trusted, source.modules)
-        server, listening = run.loaded(place, url, settings)
+        server, listening = run.loaded(place, url, settings, experiment)
     run.serve(server, listening)
     return 0
-
-
-def _store_url(text: str | None, location: str | Path) -> "sqlalchemy.URL":
-    """Return the URL of the database. Raises: UsageError."""
-    import sqlalchemy
-
-    from serving.stores.sql import sqlite_url
-
-    if text is None:
-        if not isinstance(location, Path):
-            raise UsageError(f"--store: releases at {location} need a database: sqlite:FILE or postgresql://…")
-        return sqlite_url(location.parent / "serve.sqlite")
-    scheme, _, rest = text.partition(":")
-    if scheme == "sqlite" and rest:
-        return sqlite_url(Path(rest))
-    if scheme == "postgresql":
-        with contextlib.suppress(sqlalchemy.exc.ArgumentError):
-            return sqlalchemy.make_url(text).set(drivername="postgresql+pg8000")
-    raise UsageError(
-        f"--store: should be sqlite:FILE or postgresql://USER@HOST/NAME; found {scheme!r} before the colon"
-    )
 
 
 def _log(verbose: bool) -> None:

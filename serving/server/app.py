@@ -14,8 +14,8 @@ from core.errors import UsageError
 from serving import requests
 from serving.batcher import Batcher, BusyError
 from serving.recommender import Recommender
-from serving.requests import Recommendations
 from serving.server import features, page, problems
+from serving.server.arms import Answered, Arms
 from serving.server.current import Current
 from serving.server.guard import Guard
 from serving.server.messages import (
@@ -43,7 +43,6 @@ from serving.stores.store import Answer, Event, Item, Store, StoreError
 
 Few = Annotated[int, Query(ge=1, le=1000, description="The number of entries.")]
 AHEAD_S = 60  # how far an event may be in the future, for clocks that differ
-Answered = tuple[str, Recommendations]
 
 
 class Server:
@@ -53,9 +52,11 @@ class Server:
       current: the release that is served.
       store: the store.
       settings: the settings.
+      arms: the recommenders of an experiment, that of `current` among them; None without an experiment.
     """
 
-    def __init__(self, current: Current, store: Store, settings: ServerSettings):
+    def __init__(self, current: Current, store: Store, settings: ServerSettings, arms: Arms | None = None):
+        self.arms = arms or Arms(current)
         self.current, self.store, self.settings, self.metrics = current, store, settings, Metrics()
         self.queries = Batcher[requests.Request, Answered](
             self._recommend, settings.batch, settings.wait_ms / 1000, settings.max_waiting
@@ -65,23 +66,20 @@ class Server:
 
     def refresh_items(self) -> None:
         """Read what was changed of items, so that the next answer respects it."""
-        with self.current.using() as using:
-            using.refresh()
+        self.arms.refresh()
 
     def close(self) -> None:
         """Answer what waits, and end all threads."""
         for each in (self.queries, self.events, self.answers):
             each.close()
-        self.current.close()
+        self.arms.close()
         self.store.close()
 
     def _recommend(self, requests: Sequence[requests.Request]) -> Sequence[Answered | Exception]:
         began = time.perf_counter()
-        with self.current.using() as using:
-            results = using.recommend(requests)
-            version = using.version
+        results = self.arms.recommend(requests)
         self.metrics.batch(len(requests), time.perf_counter() - began)
-        return [each if isinstance(each, Exception) else (version, each) for each in results]
+        return results
 
     def _add_events(self, batches: Sequence[Sequence[Event]]) -> Sequence[list[bool]]:
         new = iter(self.store.add_events([event for batch in batches for event in batch]))
@@ -146,7 +144,7 @@ def _add_answers(app: FastAPI, server: Server) -> None:
             seen=True,
         )
         answer = await _answered(server, asked, request.state.request_id)
-        with server.current.using() as using:
+        with server.arms.using(body.user) as using:
             unknown = [item for item in dict.fromkeys(body.items) if using.engine.catalogue.row(item) < 0]
         return RankAnswer(**answer.model_dump(), unknown=unknown)
 
@@ -164,7 +162,7 @@ def _add_answers(app: FastAPI, server: Server) -> None:
     @app.post("/v1/explain")
     def explain(body: RecommendBody, request: Request) -> ExplainAnswer:
         """Return what the list for a user is made of: history, candidates, and the results of both steps."""
-        with server.current.using() as using:
+        with server.arms.using(body.user) as using:
             found = using.explain(_request(using, body))
             titles = using.titles(found.user.history)
             version = using.version
@@ -189,7 +187,7 @@ def _add_answers(app: FastAPI, server: Server) -> None:
 
 async def _recommended(server: Server, body: RecommendBody, request_id: str) -> RecommendAnswer:
     """Return the answer to a request for recommendations."""
-    with server.current.using() as using:
+    with server.arms.using(body.user) as using:
         asked = _request(using, body)
     return await _answered(server, asked, request_id, body.offset)
 
@@ -210,12 +208,15 @@ async def _answered(server: Server, asked: requests.Request, request_id: str, of
     """Answer a query in the next batch, and log the answer."""
     version, found = await server.queries.call(asked)
     items = [RankedAnswer(**vars(each)) for each in found.items]
-    shown = tuple(each.item for each in items)
+    shown, arm = tuple(each.item for each in items), server.arms.facts(asked.user_id)
+    detail = {"k": asked.k, "offset": offset} | arm
     try:
-        server.answers.submit(Answer(request_id, asked.user_id, asked.time, version, shown, {"offset": offset}))
+        server.answers.submit(Answer(request_id, asked.user_id, asked.time, version, shown, detail))
     except BusyError:
         server.metrics.lost(1)
-    return RecommendAnswer(request_id=request_id, release=version, user=asked.user_id, known=found.known, items=items)
+    return RecommendAnswer(
+        request_id=request_id, release=version, arm=arm.get("arm"), user=asked.user_id, known=found.known, items=items
+    )
 
 
 def _add_events(app: FastAPI, server: Server) -> None:

@@ -4,15 +4,18 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import StorageError, TwostepError
+from core.errors import ReleaseError, StorageError, TwostepError
 from core.release import reader, store
 from serving import models
+from serving.engine import TwoStep
+from serving.experiments.settings import Arm
 from serving.recommender import Recommender
 from serving.requests import Request
+from serving.rerank import settings as reranking
 from serving.stores.store import Store, StoreError
 
 log = logging.getLogger("twostep.serve")
@@ -36,8 +39,8 @@ class Place:
 class _Loaded:
     """A recommender, with the number of calls that use it; it is closed when it is retired and no call uses it."""
 
-    def __init__(self, recommender: Recommender, stack: contextlib.ExitStack):
-        self.recommender, self.stack = recommender, stack
+    def __init__(self, recommender: Recommender, engines: Mapping[str, TwoStep], stack: contextlib.ExitStack):
+        self.recommender, self.engines, self.stack = recommender, engines, stack
         self.users, self.retired = 0, False
 
 
@@ -50,17 +53,27 @@ class Current:
       place: where releases are read from.
       store: the store of users, items and events.
       refresh_s: the time between two looks.
+      arms: the arms of an experiment whose settings are applied to the release, too.
+      version: a version that is served in place of the release in force; None for this one.
     Raises:
       TwostepError: there is no release, or it cannot be loaded.
     """
 
-    def __init__(self, place: Place, store_of_users: Store, refresh_s: float):
+    def __init__(
+        self,
+        place: Place,
+        store_of_users: Store,
+        refresh_s: float,
+        arms: Sequence[Arm] = (),
+        version: str | None = None,
+    ):
+        self._arms, self._fixed = arms, version
         self._place, self._store, self._refresh_s = place, store_of_users, refresh_s
         self._releases = None if store.is_release(place.location) else store.open_store(place.location)
         self._lock = threading.Lock()
         self._refused: str | None = None
         self.swaps, self.refusals = 0, 0
-        self._loaded = self._load(None)
+        self._loaded = self._load(version)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
@@ -71,13 +84,17 @@ class Current:
         return self._loaded.recommender.version
 
     @contextlib.contextmanager
-    def using(self) -> Iterator[Recommender]:
-        """Yield the recommender, which is not closed before the end of the block."""
+    def using(self, arm: str | None = None) -> Iterator[Recommender]:
+        """Yield the recommender, which is not closed before the end of the block.
+
+        Args:
+          arm: the label of the arm whose settings it has; None for those of the release.
+        """
         with self._lock:
             loaded = self._loaded
             loaded.users += 1
         try:
-            yield loaded.recommender
+            yield loaded.recommender if arm is None else loaded.recommender.with_engine(loaded.engines[arm])
         finally:
             with self._lock:
                 loaded.users -= 1
@@ -87,7 +104,7 @@ class Current:
 
     def refresh(self) -> None:
         """Put the release in force in the place of the served one if it is another, and read changed items."""
-        if self._releases is not None:
+        if self._releases is not None and self._fixed is None:
             version = self._releases.current()
             if version is not None and version not in (self.version, self._refused):
                 self._swap(version)
@@ -139,8 +156,10 @@ class Current:
             manifest = reader.manifest_of(folder, place.trusted)
             facts = {"created": manifest["created"], "metrics": manifest["facts"].get("metrics", {})}
             recommender = Recommender(manifest["version"], folder, engine, self._store, facts)
-            _warm(recommender)
-            return _Loaded(recommender, stack.pop_all())
+            engines = {each.label: _of_arm(each, engine) for each in self._arms}
+            for each in (engine, *engines.values()):
+                _warm(recommender.with_engine(each))
+            return _Loaded(recommender, engines, stack.pop_all())
 
     def _watch(self) -> None:
         while not self._stop.wait(self._refresh_s):
@@ -150,6 +169,17 @@ class Current:
                 log.warning("the release in force or changed items could not be read: %s", error)
             except Exception:
                 log.exception("the release in force could not be looked at")
+
+
+def _of_arm(arm: Arm, engine: TwoStep) -> TwoStep:
+    """Return the engine of an arm. Raises: ReleaseError if the release lacks a feature that the re-ranking reads."""
+    try:
+        reranking.check(arm.reranking or engine.settings.reranking, engine.settings.features.item)
+    except ValueError as error:
+        raise ReleaseError(
+            f"the arm {arm.label!r} does not fit the release: reranking.{error}. Correct the experiment"
+        ) from None
+    return engine.with_settings(arm.applied(engine.settings))
 
 
 def _warm(recommender: Recommender) -> None:

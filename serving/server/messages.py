@@ -147,6 +147,7 @@ class RecommendAnswer(BaseModel):
 
     request_id: str
     release: str = Field(description="The version of the release.")
+    arm: str | None = Field(None, description="The user's arm of the experiment; null without one.")
     user: str
     known: bool = Field(description="Whether the user is in the release or in the store.")
     items: list[RankedAnswer]

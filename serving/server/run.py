@@ -7,9 +7,11 @@ import sqlalchemy
 import uvicorn
 
 from core import garbage
-from core.errors import UsageError
+from core.errors import ReleaseError, UsageError
 from core.release import store as releases
+from serving.experiments.settings import Experiment
 from serving.server.app import Server, application
+from serving.server.arms import Arms
 from serving.server.current import Current, Place
 from serving.server.settings import ServerSettings
 from serving.stores.sql import SqlStore
@@ -18,23 +20,33 @@ IDLE_S = 75  # how long an idle connection is kept: longer than the 60 s of usua
 GRACE_S = 10  # how long requests may go on after the process was told to end
 
 
-def loaded(place: Place, store_url: sqlalchemy.URL, settings: ServerSettings) -> tuple[Server, socket.socket]:
+def loaded(
+    place: Place, store_url: sqlalchemy.URL, settings: ServerSettings, experiment: Experiment | None = None
+) -> tuple[Server, socket.socket]:
     """Return a server whose release is loaded, and the socket that it will answer at.
 
     Args:
       place: where releases are read from.
       store_url: the URL of the database.
       settings: the settings.
+      experiment: the experiment; None without one.
     Raises:
-      UsageError: the address cannot be listened on.
+      UsageError: the address cannot be listened on, or an arm names a release that there is not.
       TwostepError: there is no release, or it or the store cannot be used.
     """
     if not releases.is_release(place.location):
         releases.open_store(place.location).manifest(None, place.trusted)  # before anything is made beside the releases
+    others = _other_releases(place, experiment)
     listening = _listening(settings.host, settings.port)
     store = SqlStore(store_url)
     with garbage.postponed():
-        return Server(Current(place, store, settings.refresh_s), store, settings), listening
+        if experiment is None:
+            return Server(Current(place, store, settings.refresh_s), store, settings), listening
+        changed = [each for each in experiment.arms if each.changes_settings]
+        own = {version: [each for each in changed if each.release == version] for version in (None, *others)}
+        current = Current(place, store, settings.refresh_s, own[None])
+        fixed = {each: Current(place, store, settings.refresh_s, own[each], each) for each in others}
+        return Server(current, store, settings, Arms(current, experiment, fixed)), listening
 
 
 def serve(server: Server, listening: socket.socket) -> None:
@@ -55,6 +67,24 @@ def serve(server: Server, listening: socket.socket) -> None:
         # uvicorn ends in order at these signals, and then raises them again, which would end the process by a signal.
         signal.signal(number, lambda *_: None)
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def _other_releases(place: Place, experiment: Experiment | None) -> list[str]:
+    """Return the versions of the releases that arms name, each once. Raises: UsageError."""
+    found: list[str] = []
+    for number, arm in enumerate(experiment.arms if experiment else ()):
+        if arm.release is None or arm.release in found:
+            continue
+        if releases.is_release(place.location):
+            raise UsageError(
+                f"arms.{number}.release: needs a folder of releases; {place.location} is one release. Give its parent"
+            )
+        try:
+            releases.open_store(place.location).manifest(arm.release, place.trusted)
+        except ReleaseError as error:
+            raise UsageError(f"arms.{number}.release: {error}") from None
+        found.append(arm.release)
+    return found
 
 
 def _listening(host: str, port: int) -> socket.socket:

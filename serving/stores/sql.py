@@ -7,14 +7,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.printable import one_line
+from serving.stores import logged
 from serving.stores.store import Answer, Event, Item, StoreError
 
 BUSY_S = 10  # how long a process waits for another one that writes to a file of SQLite
 IDS_AT_ONCE = 500  # the number of ids in one statement
+ANSWERS_AT_ONCE, EVENTS_AT_ONCE = 5_000, 50_000  # the number of rows that are read at once
 _READ_ONLY = "read_only"  # the option of connections that only read
 
 _tables = sa.MetaData()
@@ -194,6 +197,30 @@ class SqlStore:
             return None
         items = tuple(json.loads(row.items))
         return Answer(row.request_id, row.user_id, row.timestamp, row.release, items, json.loads(row.detail))
+
+    def answer_parts(self, since: int = 0) -> Iterator[pa.Table]:
+        """Yield all answers from a timestamp on, oldest first, in tables of bounded length."""
+        c = _answers.c
+        columns = (c.request_id, c.user_id, c.timestamp, c.release, c["items"], c.detail)
+        place = (c.timestamp, c.request_id)
+        following = c.timestamp >= since
+        # A transaction for each part: a long one would keep SQLite from shortening its log of writes.
+        while rows := self._rows(sa.select(*columns).where(following).order_by(*place).limit(ANSWERS_AT_ONCE)):
+            yield logged.answers(rows)
+            following = sa.tuple_(*place) > sa.tuple_(sa.literal(rows[-1][2], sa.BigInteger), sa.literal(rows[-1][0]))
+
+    def event_parts(self) -> Iterator[pa.Table]:
+        """Yield all events, in the order in which they were added, in tables of bounded length."""
+        c, last = _events.c, -1
+        all_events = sa.select(c.user_id, c.item_id, c.timestamp, c.number).order_by(c.number)
+        while rows := self._rows(all_events.where(c.number > last).limit(EVENTS_AT_ONCE)):
+            yield logged.events([row[:3] for row in rows])
+            last = rows[-1].number
+
+    def _rows(self, statement: sa.Select) -> Sequence[sa.Row]:
+        """Return all rows of a statement."""
+        with self._reading() as connection:
+            return connection.execute(statement).all()
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,8 +1,10 @@
 """The interface of a store. No database here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+
+import pyarrow as pa
 
 from core.errors import TwostepError
 
@@ -98,6 +100,15 @@ class Store(Protocol):
 
     def answer(self, request_id: str) -> Answer | None:
         """Return the answer to a request."""
+
+    def answer_parts(self, since: int = 0) -> Iterator[pa.Table]:
+        """Yield all answers from a timestamp on, oldest first, in tables of bounded length.
+
+        Their schema is `serving.stores.logged.ANSWERS`.
+        """
+
+    def event_parts(self) -> Iterator[pa.Table]:
+        """Yield all events, in the order in which they were added, in tables as `serving.stores.logged.EVENTS`."""
 
     def close(self) -> None:
         """Close all connections."""

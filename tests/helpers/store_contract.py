@@ -2,6 +2,10 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
+import pytest
+
+from serving.stores import logged, sql
 from serving.stores.store import Answer, Event, Item
 
 
@@ -65,6 +69,38 @@ def many_ids_fit_into_one_call(store):
     assert store.users(users) == {}
 
 
+def answers_and_events_are_read_in_parts(store):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sql, "ANSWERS_AT_ONCE", 3)
+        patch.setattr(sql, "EVENTS_AT_ONCE", 3)
+        _are_read_in_parts(store)
+
+
+def _are_read_in_parts(store):
+    assert list(store.answer_parts()) == list(store.event_parts()) == []
+    arm = {"experiment": "e", "arm": "a\n\u2028", "propensity": 1, "more": {"x": [1]}}
+    given = [Answer(f"r{n}", f"u{n}", n // 4, "v", (f'"i{n}', "Ζ\U0001f600"), arm if n % 2 else {}) for n in range(11)]
+    store.add_answers(given[::-1])
+    parts = list(store.answer_parts())
+    assert [len(part) for part in parts] == [3, 3, 3, 2]
+    read = pa.concat_tables(parts)
+    assert read.schema == logged.ANSWERS
+    assert sorted(read["request_id"].to_pylist()) == sorted(each.request_id for each in given)
+    assert read["timestamp"].to_pylist() == sorted(each.timestamp for each in given)
+    by_id = {row["request_id"]: row for row in read.to_pylist()}
+    assert [tuple(by_id[each.request_id]["items"]) for each in given] == [each.items for each in given]
+    expected = {"experiment": "e", "arm": "a\n\u2028", "propensity": 1.0, "k": None, "offset": None}
+    assert {name: by_id["r1"][name] for name in logged.DETAIL} == expected
+    assert {by_id["r2"][name] for name in logged.DETAIL} == {None}
+    assert {row["timestamp"] for part in store.answer_parts(2) for row in part.to_pylist()} == {2}
+    store.add_events([Event(str(n), f"u{n}", "a", 9 - n) for n in range(8)])
+    events = pa.concat_tables(store.event_parts())
+    assert events.schema == logged.EVENTS
+    assert events.to_pydict() == {
+        "user_id": [f"u{n}" for n in range(8)], "item_id": ["a"] * 8, "timestamp": list(range(9, 1, -1)),
+    }  # fmt: skip
+
+
 def threads_lose_nothing_and_add_nothing_twice(store):
     def add(thread):
         return [store.add_events([Event(f"{number}", f"u{thread}", "a", number)])[0] for number in range(40)]
@@ -81,6 +117,7 @@ CHECKS = (
     users_are_replaced_and_erased,
     changes_of_items_are_seen_once,
     answers_are_kept,
+    answers_and_events_are_read_in_parts,
     many_ids_fit_into_one_call,
     threads_lose_nothing_and_add_nothing_twice,
 )
