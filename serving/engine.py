@@ -93,6 +93,8 @@ class TwoStep:
 
     def rank(self, queries: Queries, candidates: Candidates) -> Ranked:
         """Return the given candidates with the ranker's scores."""
+        if 0 < len(queries) <= QUERIES_AT_ONCE:
+            return Ranked(candidates, *self.ranker.rank(queries, candidates))
         empty: np.ndarray = np.zeros(candidates.rows.shape, np.float32)
         scores, probabilities = [empty[:0]], [empty[:0]]
         for start in range(0, len(queries), QUERIES_AT_ONCE):

@@ -93,5 +93,8 @@ def predict(model: Any, user_ids: pa.ChunkedArray, item_ids: pa.ChunkedArray) ->
 def batches(queries: Queries, n_items: int) -> Iterator[Queries]:
     """Yield the queries in batches of `BATCH` queries, or fewer so that a batch has at most `SCORES_AT_ONCE` scores."""
     size = max(1, min(BATCH, SCORES_AT_ONCE // max(1, n_items)))
+    if 0 < len(queries) <= size:  # a copy would take longer than some retrievers
+        yield queries
+        return
     for start in range(0, len(queries), size):
         yield queries.take(np.arange(start, min(start + size, len(queries))))
