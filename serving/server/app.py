@@ -5,9 +5,8 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from core.errors import UsageError
@@ -15,7 +14,7 @@ from serving import requests
 from serving.batcher import Batcher, BusyError
 from serving.recommender import Recommender
 from serving.requests import Recommendations
-from serving.server import features, page, problems
+from serving.server import page, problems, records
 from serving.server.current import Current
 from serving.server.guard import Guard
 from serving.server.messages import (
@@ -26,8 +25,6 @@ from serving.server.messages import (
     ExplainAnswer,
     ExplainedItem,
     HistoryItem,
-    Id,
-    ItemBody,
     RankAnswer,
     RankBody,
     RankedAnswer,
@@ -35,13 +32,12 @@ from serving.server.messages import (
     RecommendBody,
     SimilarAnswer,
     SimilarBody,
-    UserBody,
 )
 from serving.server.metrics import Metrics
+from serving.server.records import Few
 from serving.server.settings import ServerSettings
-from serving.stores.store import Answer, Event, Item, Store, StoreError
+from serving.stores.store import Answer, Event, Store, StoreError
 
-Few = Annotated[int, Query(ge=1, le=1000, description="The number of entries.")]
 AHEAD_S = 60  # how far an event may be in the future, for clocks that differ
 Answered = tuple[str, Recommendations]
 
@@ -111,7 +107,7 @@ def application(server: Server) -> FastAPI:
     app.add_middleware(Guard, token=server.settings.token, max_body=server.settings.max_body, metrics=server.metrics)
     _add_answers(app, server)
     _add_events(app, server)
-    _add_users_and_items(app, server)
+    records.add(app, server)
     _add_state(app, server)
     page.add(app)
     return app
@@ -243,62 +239,6 @@ def _add_events(app: FastAPI, server: Server) -> None:
         new = await server.events.call(given)
         server.metrics.events(sum(new))
         return EventsAnswer(accepted=sum(new), ids=[event.id for event in given])
-
-
-def _add_users_and_items(app: FastAPI, server: Server) -> None:
-    """Add the routes that read and change users and items."""
-
-    @app.get("/v1/users")
-    def some_users(k: Few = 100) -> list[str]:
-        """Return the ids of some users of the release."""
-        with server.current.using() as using:
-            return using.some_users(k)
-
-    @app.get("/v1/users/{user_id:path}")
-    def user(user_id: Id) -> dict[str, object]:
-        """Return what is known of a user."""
-        with server.current.using() as using:
-            [found] = using.users([user_id])
-        if found is None:
-            raise HTTPException(404, f"There is no user {user_id!r} in the release or in the store.")
-        return {"user": user_id, "features": found.features, "history": found.history, "times": found.history_time}
-
-    @app.put("/v1/users/{user_id:path}", status_code=204)
-    def put_user(user_id: Id, body: UserBody) -> Response:
-        """Replace the features of a user."""
-        with server.current.using() as using:
-            features.check(body.features, using.user_columns())
-        server.store.put_user(user_id, body.features)
-        return Response(status_code=204)
-
-    @app.delete("/v1/users/{user_id:path}")
-    def erase_user(user_id: Id) -> dict[str, int]:
-        """Erase the features, events and answers of a user from the store."""
-        return {"erased": server.store.erase_user(user_id)}
-
-    @app.get("/v1/items/{item_id:path}")
-    def item(item_id: Id) -> dict[str, object]:
-        """Return what is known of an item."""
-        with server.current.using() as using:
-            found = using.item(item_id)
-        if found is None:
-            raise HTTPException(404, f"The release has no item {item_id!r}.")
-        return found
-
-    @app.put("/v1/items/{item_id:path}", status_code=204)
-    def put_item(item_id: Id, body: ItemBody) -> Response:
-        """Say whether, and until when, an item is recommended."""
-        server.store.put_item(item_id, Item(body.hidden, body.expires))
-        server.refresh_items()
-        return Response(status_code=204)
-
-    @app.delete("/v1/items/{item_id:path}", status_code=204)
-    def delete_item(item_id: Id) -> Response:
-        """Forget what the store knows of an item; an item of the release can be recommended again."""
-        if not server.store.delete_item(item_id):
-            raise HTTPException(404, f"There is no item {item_id!r} in the store.")
-        server.refresh_items()
-        return Response(status_code=204)
 
 
 def _add_state(app: FastAPI, server: Server) -> None:
