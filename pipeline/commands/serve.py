@@ -35,6 +35,13 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         help="the database of users, items, events and answers: sqlite:FILE or postgresql://USER@HOST/NAME; by default "
         f"that of the variable {STORE}, or the file serve.sqlite beside the folder of the releases",
     )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of the server, such as budget_ms=500; may be repeated (docs/serving.md has all)",
+    )
     add_public_key(parser)
     parser.set_defaults(func=_serve)
 
@@ -47,6 +54,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from serving.server.settings import ServerSettings
 
     values = {"host": arguments.host, "port": arguments.port, "token": os.environ.get(TOKEN) or None}
+    values |= _settings(arguments.set, list(values))
     try:
         settings = ServerSettings.model_validate(values)
     except ValidationError as error:
@@ -69,6 +77,18 @@ def _serve(arguments: argparse.Namespace) -> int:
         server, listening = run.loaded(place, url, settings)
     run.serve(server, listening)
     return 0
+
+
+def _settings(given: list[str], others: list[str]) -> dict[str, str]:
+    """Return the settings given as KEY=VALUE. Raises: UsageError, also for one that has a place of its own."""
+    found = {}
+    for each in given:
+        key, equals, value = each.partition("=")
+        if not equals or key in others:
+            own = f"{key} is not set here" if equals else f"found {each!r}"
+            raise UsageError(f"--set: should be KEY=VALUE, such as budget_ms=500; {own}")
+        found[key] = value
+    return found
 
 
 def _store_url(text: str | None, location: str | Path) -> "sqlalchemy.URL":

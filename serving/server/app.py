@@ -1,9 +1,10 @@
 """The routes of the server."""
 
 import asyncio
+import math
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -56,6 +57,7 @@ class Server:
         self.queries = Batcher[requests.Request, Answered](
             self._recommend, settings.batch, settings.wait_ms / 1000, settings.max_waiting
         )
+        self.popular = Batcher[requests.Request, Answered](self._without_models, 64)  # for queries without time
         self.events = Batcher[Sequence[Event], list[bool]](self._add_events, 256)
         self.answers = Batcher[Answer, None](self._log, 1000)
 
@@ -66,18 +68,38 @@ class Server:
 
     def close(self) -> None:
         """Answer what waits, and end all threads."""
-        for each in (self.queries, self.events, self.answers):
+        for each in (self.queries, self.popular, self.events, self.answers):
             each.close()
         self.current.close()
         self.store.close()
 
-    def _recommend(self, requests: Sequence[requests.Request]) -> Sequence[Answered | Exception]:
+    def until(self, budget_ms: float | None) -> float:
+        """Return when an answer to a request with a budget should be there, in seconds of `time.monotonic`."""
+        most = self.settings.budget_ms
+        return time.monotonic() + (most if budget_ms is None else min(most, budget_ms)) / 1000
+
+    async def answer(self, asked: requests.Request) -> Answered:
+        """Answer a query in the next batch; without the models if the answer is not there in time."""
+        try:
+            async with asyncio.timeout(asked.until - time.monotonic()):
+                answered = await self.queries.call(asked)
+        except TimeoutError:
+            answered = await self.popular.call(asked)
+        if answered[1].degraded is not None:
+            self.metrics.degraded(answered[1].degraded)
+        return answered
+
+    def _recommend(self, requests: Sequence[requests.Request]) -> Iterator[tuple[int, Answered | Exception]]:
         began = time.perf_counter()
         with self.current.using() as using:
-            results = using.recommend(requests)
-            version = using.version
+            for index, each in using.answers(requests):
+                yield index, each if isinstance(each, Exception) else (using.version, each)
         self.metrics.batch(len(requests), time.perf_counter() - began)
-        return [each if isinstance(each, Exception) else (version, each) for each in results]
+
+    def _without_models(self, requests: Sequence[requests.Request]) -> Sequence[Answered | Exception]:
+        with self.current.using() as using:
+            results = [using.without_models(each) for each in requests]
+            return [each if isinstance(each, Exception) else (using.version, each) for each in results]
 
     def _add_events(self, batches: Sequence[Sequence[Event]]) -> Sequence[list[bool]]:
         new = iter(self.store.add_events([event for batch in batches for event in batch]))
@@ -140,6 +162,7 @@ def _add_answers(app: FastAPI, server: Server) -> None:
             only=tuple(body.items),
             history=None if body.history is None else tuple(body.history),
             seen=True,
+            until=server.until(body.budget_ms),
         )
         answer = await _answered(server, asked, request.state.request_id)
         with server.current.using() as using:
@@ -186,11 +209,11 @@ def _add_answers(app: FastAPI, server: Server) -> None:
 async def _recommended(server: Server, body: RecommendBody, request_id: str) -> RecommendAnswer:
     """Return the answer to a request for recommendations."""
     with server.current.using() as using:
-        asked = _request(using, body)
+        asked = _request(using, body, server.until(body.budget_ms))
     return await _answered(server, asked, request_id, body.offset)
 
 
-def _request(using: Recommender, body: RecommendBody) -> requests.Request:
+def _request(using: Recommender, body: RecommendBody, until: float = math.inf) -> requests.Request:
     """Return the request of a body. Raises: UsageError if it asks for more than the candidates of the release."""
     most = using.engine.settings.candidates
     if body.offset + body.k > most:
@@ -198,20 +221,28 @@ def _request(using: Recommender, body: RecommendBody) -> requests.Request:
     history = None if body.history is None else tuple(body.history)
     return requests.Request(
         body.user, body.k, int(time.time()), body.offset, tuple(body.exclude), None, tuple(body.filters), history,
-        body.include_seen,
+        body.include_seen, until,
     )  # fmt: skip
 
 
 async def _answered(server: Server, asked: requests.Request, request_id: str, offset: int = 0) -> RecommendAnswer:
     """Answer a query in the next batch, and log the answer."""
-    version, found = await server.queries.call(asked)
+    version, found = await server.answer(asked)
     items = [RankedAnswer(**vars(each)) for each in found.items]
     shown = tuple(each.item for each in items)
     try:
-        server.answers.submit(Answer(request_id, asked.user_id, asked.time, version, shown, {"offset": offset}))
+        detail = {"offset": offset, "degraded": found.degraded}
+        server.answers.submit(Answer(request_id, asked.user_id, asked.time, version, shown, detail))
     except BusyError:
         server.metrics.lost(1)
-    return RecommendAnswer(request_id=request_id, release=version, user=asked.user_id, known=found.known, items=items)
+    return RecommendAnswer(
+        request_id=request_id,
+        release=version,
+        user=asked.user_id,
+        known=found.known,
+        degraded=found.degraded,
+        items=items,
+    )
 
 
 def _add_events(app: FastAPI, server: Server) -> None:

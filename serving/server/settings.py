@@ -20,6 +20,12 @@ class ServerSettings(Settings):
     wait_ms: float = Field(
         1.0, ge=0, le=100, description="How long a query waits for others, so that they are answered as one batch."
     )
+    budget_ms: float = Field(
+        200.0,
+        gt=0,
+        le=60_000,
+        description="How long an answer may take, in milliseconds, before it is made in less time.",
+    )
     refresh_s: float = Field(
         2.0, gt=0, le=3600, description="The time between two looks at the release in force and at changed items."
     )

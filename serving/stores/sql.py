@@ -66,7 +66,7 @@ class SqlStore:
     """
 
     def __init__(self, url: sa.URL):
-        self._where = url.render_as_string(hide_password=True)
+        self._where, self.away = url.render_as_string(hide_password=True), False
         if url.get_backend_name() == "sqlite":
             self._insert: Any = sqlite.insert
             self._engine = sa.create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False})
@@ -95,7 +95,9 @@ class SqlStore:
         try:
             with engine.begin() as connection:
                 yield connection
+            self.away = False
         except (sa.exc.SQLAlchemyError, OSError) as error:
+            self.away = self.away or engine is self._reader
             cause = getattr(error, "orig", None) or error
             problem = f"the store {self._where} cannot be used: {one_line(cause, 300)}"
             raise StoreError(f"{problem}. Try again later") from error

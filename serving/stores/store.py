@@ -64,7 +64,13 @@ class Answer:
 
 
 class Store(Protocol):
-    """A store; each operation is durable when it returns, and raises StoreError where it failed."""
+    """A store; each operation is durable when it returns, and raises StoreError where it failed.
+
+    Attributes:
+      away: whether the last read failed, and nothing has succeeded since.
+    """
+
+    away: bool
 
     def add_events(self, events: Sequence[Event]) -> list[bool]:
         """Add events, and return for each whether it is new; one whose id is known changes nothing."""

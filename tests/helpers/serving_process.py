@@ -33,9 +33,13 @@ class Serving:
 
 
 @contextlib.contextmanager
-def serving(*arguments: object, token: str | None = None) -> Iterator[Serving]:
-    """Run `twostep serve` on a free port in the block; it is told to end after it, and must end well."""
-    command = [sys.executable, "-m", "pipeline.cli", "serve", *map(str, arguments), "--port", "0"]
+def serving(*arguments: object, token: str | None = None, **settings: object) -> Iterator[Serving]:
+    """Run `twostep serve` on a free port in the block; it is told to end after it, and must end well.
+
+    Without the setting `budget_ms` answers have a minute, so that they do not depend on the load of the machine.
+    """
+    given = [f"--set={key}={value}" for key, value in ({"budget_ms": 60_000} | settings).items()]
+    command = [sys.executable, "-m", "pipeline.cli", "serve", *map(str, arguments), *given, "--port", "0"]
     environment = {key: value for key, value in os.environ.items() if key != "TWOSTEP_TOKEN"}
     environment |= {"PYTHONPATH": str(ROOT)} | ({"TWOSTEP_TOKEN": token} if token else {})
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
