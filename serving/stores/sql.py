@@ -14,6 +14,7 @@ from core.printable import one_line
 from serving.stores.store import Answer, Event, Item, StoreError
 
 BUSY_S = 10  # how long a process waits for another one that writes to a file of SQLite
+SILENT_S = 5  # how long a database on a network may say nothing before it counts as away
 IDS_AT_ONCE = 500  # the number of ids in one statement
 _READ_ONLY = "read_only"  # the option of connections that only read
 
@@ -74,7 +75,9 @@ class SqlStore:
             sa.event.listen(self._engine, "begin", _begin)
         else:
             self._insert = postgresql.insert
-            self._engine = sa.create_engine(url, pool_pre_ping=True)
+            self._engine = sa.create_engine(
+                url, pool_pre_ping=True, pool_timeout=SILENT_S, connect_args={"timeout": SILENT_S}
+            )
         self._reader = self._engine.execution_options(**{_READ_ONLY: True})
         with self._writing() as connection:
             if connection.dialect.name == "postgresql":  # tables that two processes make at once are an error there
