@@ -126,7 +126,7 @@ def application(server: Server) -> FastAPI:
         responses={422: {"description": "The request is not valid", "content": {problems.MEDIA_TYPE: {}}}},
     )  # fmt: skip
     problems.add_handlers(app)
-    app.add_middleware(Guard, token=server.settings.token, max_body=server.settings.max_body, metrics=server.metrics)
+    app.add_middleware(Guard, settings=server.settings, metrics=server.metrics)
     _add_answers(app, server)
     _add_events(app, server)
     records.add(app, server)

@@ -1,6 +1,7 @@
 """Errors as problem details: RFC 9457."""
 
 import logging
+import math
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,11 +18,19 @@ MEDIA_TYPE = "application/problem+json"
 BUSY = "Too many queries wait. Try again in a second."
 
 
-def answer(status: int, title: str, detail: str, errors: list[dict] | None = None) -> JSONResponse:
-    """Return a problem as a response."""
+def answer(
+    status: int, title: str, detail: str, errors: list[dict] | None = None, retry_s: float | None = None
+) -> JSONResponse:
+    """Return a problem as a response; `retry_s` is when to try again, for 503 after a second."""
     body = Problem(title=title, status=status, detail=detail, errors=errors or []).model_dump()
-    headers = {"Retry-After": "1"} if status == 503 else {}
+    retry_s = 1 if retry_s is None and status == 503 else retry_s
+    headers = {} if retry_s is None else {"Retry-After": str(math.ceil(retry_s))}
     return JSONResponse(body, status, headers, MEDIA_TYPE)
+
+
+def too_slow(seconds: float) -> JSONResponse:
+    """Return the problem of a request that does not arrive within some seconds."""
+    return answer(408, "The request is too slow", f"A request should arrive within {seconds:g} s. Send it again.")
 
 
 def add_handlers(app: FastAPI) -> None:

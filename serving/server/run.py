@@ -9,6 +9,7 @@ import uvicorn
 from core import garbage
 from core.errors import UsageError
 from core.release import store as releases
+from serving.server import connection
 from serving.server.app import Server, application
 from serving.server.current import Current, Place
 from serving.server.settings import ServerSettings
@@ -43,8 +44,10 @@ def serve(server: Server, listening: socket.socket) -> None:
     host, port = server.settings.host, listening.getsockname()[1]
     address = f"[{host}]" if ":" in host else host
     print(f"release {server.current.version} at http://{address}:{port}, the API at /docs", flush=True)
+    settings = server.settings
     config = uvicorn.Config(
         app,
+        http=connection.protocol(connection.allowed(settings.max_connections), settings.read_s),
         log_level="warning",
         access_log=False,
         server_header=False,

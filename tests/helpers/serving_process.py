@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from core import names
+from core.files import read_json
+from core.release import reader, writer
 from serving.client import Client
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +56,11 @@ def serving(*arguments: object, token: str | None = None, **settings: object) ->
                 assert process.wait(60) == 0
         finally:
             process.kill()
+
+
+def published(releases: Path, **serving_settings: object) -> str:
+    """Publish a copy of the release in force with other serving settings, and return its version."""
+    folder = reader.resolve(releases)
+    parts = {name: folder / name for name in (*reader.FOLDERS, *reader.FILES)}
+    facts = read_json(folder / names.MANIFEST_FILE)["facts"]
+    return writer.publish(releases, parts, facts | {"serving": facts["serving"] | serving_settings})
