@@ -1,6 +1,7 @@
 """Calls that arrive within a short time, answered as one batch in a thread."""
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -86,10 +87,16 @@ class Batcher(Generic[Value, Result]):
             results = self._answer([value for value, _, _ in batch])
             for index, result in results if isinstance(results, Iterator) else enumerate(results):
                 _, future, loop = missing.pop(index)
-                loop.call_soon_threadsafe(_resolve, future, result)
+                _tell(loop, future, result)
         except Exception as error:
             for _, future, loop in missing.values():
-                loop.call_soon_threadsafe(_resolve, future, error)
+                _tell(loop, future, error)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, future: asyncio.Future, result: object) -> None:
+    """Give a future its result in its event loop, unless this has ended."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(_resolve, future, result)
 
 
 def _resolve(future: asyncio.Future, result: object) -> None:

@@ -36,6 +36,7 @@ from serving.server.messages import (
 )
 from serving.server.metrics import Metrics
 from serving.server.records import Few
+from serving.server.retention import Retention
 from serving.server.settings import ServerSettings
 from serving.stores.store import Answer, Event, Store, StoreError
 
@@ -60,6 +61,7 @@ class Server:
         self.popular = Batcher[requests.Request, Answered](self._without_models, 64)  # for queries without time
         self.events = Batcher[Sequence[Event], list[bool]](self._add_events, 256)
         self.answers = Batcher[Answer, None](self._log, 1000)
+        self.retention = Retention(store, settings.keep_answers_days)
 
     def refresh_items(self) -> None:
         """Read what was changed of items, so that the next answer respects it."""
@@ -70,6 +72,7 @@ class Server:
         """Answer what waits, and end all threads."""
         for each in (self.queries, self.popular, self.events, self.answers):
             each.close()
+        self.retention.close()
         self.current.close()
         self.store.close()
 

@@ -30,6 +30,9 @@ class ServerSettings(Settings):
     refresh_s: float = Field(
         2.0, gt=0, le=3600, description="The time between two looks at the release in force and at changed items."
     )
+    keep_answers_days: float = Field(
+        30.0, ge=0, le=36_500, description="The days after which a logged answer is deleted; 0 to keep all."
+    )
     max_body: int = Field(1_000_000, ge=1000, description="The maximum size of a request, in bytes.")
     read_s: float = Field(10.0, gt=0, le=600, description="The seconds in which a request must arrive.")
     requests_per_s: float | None = Field(

@@ -200,6 +200,13 @@ class SqlStore:
         items = tuple(json.loads(row.items))
         return Answer(row.request_id, row.user_id, row.timestamp, row.release, items, json.loads(row.detail))
 
+    def delete_answers(self, before: int, most: int) -> int:
+        """Delete the oldest answers of those before a timestamp, `most` of them at most, and return their number."""
+        c = _answers.c
+        oldest = sa.select(c.request_id).where(c.timestamp < before).order_by(c.timestamp).limit(most)
+        with self._writing() as connection:
+            return connection.execute(sa.delete(_answers).where(c.request_id.in_(oldest))).rowcount
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()

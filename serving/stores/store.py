@@ -105,5 +105,8 @@ class Store(Protocol):
     def answer(self, request_id: str) -> Answer | None:
         """Return the answer to a request."""
 
+    def delete_answers(self, before: int, most: int) -> int:
+        """Delete the oldest answers of those before a timestamp, `most` of them at most, and return their number."""
+
     def close(self) -> None:
         """Close all connections."""
