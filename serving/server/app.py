@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import PlainTextResponse
 
 from core.errors import UsageError
 from serving import requests
 from serving.batcher import Batcher, BusyError
 from serving.recommender import Recommender
 from serving.requests import Recommendations
-from serving.server import page, problems, records
+from serving.server import page, problems, records, reference
 from serving.server.current import Current
 from serving.server.guard import Guard
 from serving.server.messages import (
@@ -126,7 +127,8 @@ def application(server: Server) -> FastAPI:
 
     app = FastAPI(
         title="twostep", description="Recommendations in two steps, retrieval and ranking.", lifespan=lifespan,
-        responses={422: {"description": "The request is not valid", "content": {problems.MEDIA_TYPE: {}}}},
+        docs_url=None, redoc_url=None,  # their pages load scripts from another host; see `reference`
+        responses=problems.RESPONSES,
     )  # fmt: skip
     problems.add_handlers(app)
     app.add_middleware(Guard, settings=server.settings, metrics=server.metrics)
@@ -135,6 +137,7 @@ def application(server: Server) -> FastAPI:
     records.add(app, server)
     _add_state(app, server)
     page.add(app)
+    reference.add(app)
     return app
 
 
@@ -172,7 +175,7 @@ def _add_answers(app: FastAPI, server: Server) -> None:
             unknown = [item for item in dict.fromkeys(body.items) if using.engine.catalogue.row(item) < 0]
         return RankAnswer(**answer.model_dump(), unknown=unknown)
 
-    @app.post("/v1/similar")
+    @app.post("/v1/similar", responses=problems.NOT_FOUND)
     def similar(body: SimilarBody, request: Request) -> SimilarAnswer:
         """Return the items most similar to an item."""
         with server.current.using() as using:
@@ -296,7 +299,7 @@ def _add_state(app: FastAPI, server: Server) -> None:
         server.store.users([""])
         return {"status": "ready", "release": server.current.version}
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     def metrics() -> Response:
         """Return the metrics of this process, for Prometheus."""
         return Response(server.metrics.text(server.current), media_type="text/plain; version=0.0.4")

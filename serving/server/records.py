@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import FastAPI, HTTPException, Query, Response
 
-from serving.server import features
+from serving.server import features, problems
 from serving.server.messages import Id, ItemBody, UserBody
 from serving.stores.store import Item
 
@@ -23,7 +23,7 @@ def add(app: FastAPI, server: "Server") -> None:
         with server.current.using() as using:
             return using.some_users(k)
 
-    @app.get("/v1/users/{user_id:path}")
+    @app.get("/v1/users/{user_id:path}", responses=problems.NOT_FOUND)
     def user(user_id: Id) -> dict[str, object]:
         """Return what is known of a user."""
         with server.current.using() as using:
@@ -45,7 +45,7 @@ def add(app: FastAPI, server: "Server") -> None:
         """Erase the features, events and answers of a user from the store."""
         return {"erased": server.store.erase_user(user_id)}
 
-    @app.get("/v1/items/{item_id:path}")
+    @app.get("/v1/items/{item_id:path}", responses=problems.NOT_FOUND)
     def item(item_id: Id) -> dict[str, object]:
         """Return what is known of an item."""
         with server.current.using() as using:
@@ -61,7 +61,7 @@ def add(app: FastAPI, server: "Server") -> None:
         server.refresh_items()
         return Response(status_code=204)
 
-    @app.delete("/v1/items/{item_id:path}", status_code=204)
+    @app.delete("/v1/items/{item_id:path}", status_code=204, responses=problems.NOT_FOUND)
     def delete_item(item_id: Id) -> Response:
         """Forget what the store knows of an item; an item of the release can be recommended again."""
         if not server.store.delete_item(item_id):
