@@ -1,6 +1,6 @@
 """The page at `/docs`: the OpenAPI description as HTML, without scripts, so that it asks no other host for anything."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -106,7 +106,7 @@ def _text(*parts: Mapping[str, Any]) -> str:
     return found if default in (None, []) else f"{found} By default {default}."
 
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table of cells of HTML; nothing without rows."""
     if not rows:
         return ""
