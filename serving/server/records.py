@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import FastAPI, HTTPException, Query, Response
+from starlette.convertors import Convertor, register_url_convertor
 
 from serving.server import features, problems
 from serving.server.messages import Id, ItemBody, UserBody
@@ -11,6 +12,20 @@ from serving.stores.store import Item
 if TYPE_CHECKING:
     from serving.server.app import Server
 
+
+class _Text(Convertor[str]):
+    """Any text of a path; Starlette's `path` has no line breaks, which ids may have."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("text", _Text())
 Few = Annotated[int, Query(ge=1, le=1000, description="The number of entries.")]
 
 
@@ -23,7 +38,7 @@ def add(app: FastAPI, server: "Server") -> None:
         with server.current.using() as using:
             return using.some_users(k)
 
-    @app.get("/v1/users/{user_id:path}", responses=problems.NOT_FOUND)
+    @app.get("/v1/users/{user_id:text}", responses=problems.NOT_FOUND)
     def user(user_id: Id) -> dict[str, object]:
         """Return what is known of a user."""
         with server.current.using() as using:
@@ -32,7 +47,7 @@ def add(app: FastAPI, server: "Server") -> None:
             raise HTTPException(404, f"There is no user {user_id!r} in the release or in the store.")
         return {"user": user_id, "features": found.features, "history": found.history, "times": found.history_time}
 
-    @app.put("/v1/users/{user_id:path}", status_code=204)
+    @app.put("/v1/users/{user_id:text}", status_code=204)
     def put_user(user_id: Id, body: UserBody) -> Response:
         """Replace the features of a user."""
         with server.current.using() as using:
@@ -40,12 +55,12 @@ def add(app: FastAPI, server: "Server") -> None:
         server.store.put_user(user_id, body.features)
         return Response(status_code=204)
 
-    @app.delete("/v1/users/{user_id:path}")
+    @app.delete("/v1/users/{user_id:text}")
     def erase_user(user_id: Id) -> dict[str, int]:
         """Erase the features, events and answers of a user from the store."""
         return {"erased": server.store.erase_user(user_id)}
 
-    @app.get("/v1/items/{item_id:path}", responses=problems.NOT_FOUND)
+    @app.get("/v1/items/{item_id:text}", responses=problems.NOT_FOUND)
     def item(item_id: Id) -> dict[str, object]:
         """Return what is known of an item."""
         with server.current.using() as using:
@@ -54,14 +69,14 @@ def add(app: FastAPI, server: "Server") -> None:
             raise HTTPException(404, f"The release has no item {item_id!r}.")
         return found
 
-    @app.put("/v1/items/{item_id:path}", status_code=204)
+    @app.put("/v1/items/{item_id:text}", status_code=204)
     def put_item(item_id: Id, body: ItemBody) -> Response:
         """Say whether, and until when, an item is recommended."""
         server.store.put_item(item_id, Item(body.hidden, body.expires))
         server.refresh_items()
         return Response(status_code=204)
 
-    @app.delete("/v1/items/{item_id:path}", status_code=204, responses=problems.NOT_FOUND)
+    @app.delete("/v1/items/{item_id:text}", status_code=204, responses=problems.NOT_FOUND)
     def delete_item(item_id: Id) -> Response:
         """Forget what the store knows of an item; an item of the release can be recommended again."""
         if not server.store.delete_item(item_id):

@@ -1,6 +1,7 @@
 """The limits of requests and callers, in the process of the test."""
 
 import asyncio
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -116,6 +117,18 @@ def test_requests_beyond_those_in_progress_are_refused(serve):
     assert sorted(set(statuses)) == [200, 503]
     assert statuses.count(200) == 2
     assert all(each.headers["retry-after"] == "1" for each in answers if each.status_code == 503)
+
+
+@pytest.mark.parametrize("user", ["a\nb", "a\n", "a/b", "a?b#c", "%2F", "Ζ\U0001f600", " "])
+def test_any_id_has_a_path(serve, user):
+    async def calls(client):
+        await client.post("/v1/events", json={"events": [{"user": user, "item": "i1"}]})
+        path = f"/v1/users/{quote(user, safe='')}"
+        return await client.get(path), await client.put(path, json={"features": {}}), await client.delete(path)
+
+    found, put, erased = serve(calls)
+    assert (found.json()["user"], found.json()["history"]) == (user, ["i1"])
+    assert (put.status_code, erased.json()) == (204, {"erased": 2})
 
 
 def test_an_answer_says_how_it_was_degraded(serve):
