@@ -29,7 +29,7 @@ from core.release import reader
 
 READ_S = 2
 MOST_IDLE = 10_000
-EXAMPLES = 12  # requests of each kind and route
+EXAMPLES = 8  # requests of each kind and route
 
 
 @pytest.fixture(scope="module")
@@ -280,17 +280,18 @@ def test_the_documentation_names_no_other_host(server):
         assert httpx.get(f"{server.url}/{name}").status_code == 404
 
 
-def test_all_answers_are_as_the_description_says(server):
+def test_all_answers_are_as_the_description_says(server, client):
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     checks = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
     operations = [result.ok() for result in schema.get_all_operations()]
     assert len(operations) >= 17
-    failed = []
+    known = {"user": "new", "item": client.popular(1)[0]["item"]}
+    seen = set()
     for operation in operations:
-        kinds = [GenerationMode.POSITIVE]
+        kinds = [(GenerationMode.POSITIVE, {}), (GenerationMode.POSITIVE, known)]
         if operation.body or operation.query:  # any text is a valid id in a path
-            kinds.append(GenerationMode.NEGATIVE)
-        for mode in kinds:
+            kinds.append((GenerationMode.NEGATIVE, {}))
+        for mode, ids in kinds:
 
             @given(case=operation.as_strategy(generation_mode=mode))
             @with_settings(
@@ -302,10 +303,21 @@ def test_all_answers_are_as_the_description_says(server):
                 suppress_health_check=list(HealthCheck),
             )
             def conforms(case):
-                case.call_and_validate(checks=checks)
+                if isinstance(case.body, dict):
+                    case.body |= {key: value for key, value in ids.items() if key in case.body}  # noqa: B023
+                for key in case.path_parameters or {}:
+                    case.path_parameters[key] = ids.get(key.removesuffix("_id"), case.path_parameters[key])  # noqa: B023
+                answer = case.call_and_validate(checks=checks)
+                seen.add((case.operation.path, answer.status_code))
 
-            try:
-                conforms()
-            except Exception as error:
-                failed.append(f"{operation.label} {mode.value}: {error}\n{getattr(error, 'exceptions', '')}")
-    assert not failed, "\n\n".join(failed)
+            conforms()
+    for path in (
+        "/v1/recommend",
+        "/v1/rank",
+        "/v1/explain",
+        "/v1/similar",
+        "/v1/users/{user_id}",
+        "/v1/items/{item_id}",
+    ):
+        assert (path, 200) in seen
+    assert ("/v1/events", 202) in seen
