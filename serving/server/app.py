@@ -295,9 +295,13 @@ def _add_state(app: FastAPI, server: Server) -> None:
 
     @app.get("/readyz")
     def readyz() -> dict[str, str]:
-        """Return whether requests can be answered."""
-        server.store.users([""])
-        return {"status": "ready", "release": server.current.version}
+        """Return that queries can be answered, and whether the store can be used; without it answers are degraded."""
+        try:
+            server.store.users([""])
+            state = "ready"
+        except StoreError:
+            state = "away"
+        return {"status": "ready", "release": server.current.version, "store": state}
 
     @app.get("/metrics", response_class=PlainTextResponse)
     def metrics() -> Response:

@@ -113,7 +113,8 @@ def test_a_store_that_stops_under_load_costs_no_accepted_event_and_no_answer(ser
             if round_ == 0:  # another release is served while the store is away
                 second = published(releases, candidates=15)
                 until(lambda: httpx.get(f"{server.url}/v1/release").json()["release"] == second)  # noqa: B023
-                assert httpx.get(f"{server.url}/readyz").status_code == 503
+                assert httpx.get(f"{server.url}/readyz").json()["store"] == "away"
+                assert httpx.get(f"{server.url}/v1/users/c1").status_code == 503
             database.start()
             after(load, ("events", 202), lambda load: load.statuses)
             after(load, None, lambda load: load.degraded)
