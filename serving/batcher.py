@@ -1,14 +1,16 @@
 """Calls that arrive within a short time, answered as one batch in a thread."""
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 Result = TypeVar("Result")
+Results = Sequence[Result | Exception] | Iterator[tuple[int, Result | Exception]]
 
 
 class BusyError(Exception):
@@ -21,7 +23,8 @@ class Batcher(Generic[Value, Result]):
     While a batch is answered, the next calls gather; a call that finds the thread idle waits `wait_s` for others.
 
     Args:
-      answer: returns the result of each value, in their order, or an exception in its place.
+      answer: returns the result of each value, in their order, or an exception in its place; or an iterator of
+        positions with their results, each of which its caller gets at once.
       most: the maximum number of values of a batch.
       wait_s: how long the first value of a batch waits for others.
       waiting: the maximum number of waiting values.
@@ -29,7 +32,7 @@ class Batcher(Generic[Value, Result]):
 
     def __init__(
         self,
-        answer: Callable[[Sequence[Value]], Sequence[Result | Exception]],
+        answer: "Callable[[Sequence[Value]], Results[Result]]",
         most: int,
         wait_s: float = 0.0,
         waiting: int = 10_000,
@@ -71,14 +74,29 @@ class Batcher(Generic[Value, Result]):
                 if following is None:
                     break
                 batch.append(following)
-            try:
-                results: Sequence[Result | Exception] = self._answer([value for value, _, _ in batch])
-            except Exception as error:
-                results = [error] * len(batch)
-            for (_, future, loop), result in zip(batch, results, strict=True):
-                loop.call_soon_threadsafe(_resolve, future, result)
+            batch = [each for each in batch if not each[1].done()]  # others were answered without it, or gave up
+            if batch:
+                self._resolve(batch)
             if following is not None:
                 following = self._queue.get()
+
+    def _resolve(self, batch: "Sequence[tuple[Value, asyncio.Future[Result], asyncio.AbstractEventLoop]]") -> None:
+        """Give the futures of a batch their results."""
+        missing = dict(enumerate(batch))
+        try:
+            results = self._answer([value for value, _, _ in batch])
+            for index, result in results if isinstance(results, Iterator) else enumerate(results):
+                _, future, loop = missing.pop(index)
+                _tell(loop, future, result)
+        except Exception as error:
+            for _, future, loop in missing.values():
+                _tell(loop, future, error)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, future: asyncio.Future, result: object) -> None:
+    """Give a future its result in its event loop, unless this has ended."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(_resolve, future, result)
 
 
 def _resolve(future: asyncio.Future, result: object) -> None:

@@ -1,9 +1,10 @@
 """Answers for users from a release and a store: what happened since the release, rules, both steps, and the list."""
 
 import copy
+import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,18 @@ from core.errors import UsageError
 from core.queries import Candidates, Queries
 from serving.catalogue import NO_ITEM
 from serving.conditions import Condition
-from serving.engine import Ranked, TwoStep
+from serving.engine import TwoStep
+from serving.estimate import Estimate
 from serving.explanation import Explanation, explained
 from serving.filters import Filters
-from serving.requests import Listed, Recommendations, Request
-from serving.stores.store import Item, Store
+from serving.lists import Lists
+from serving.popular import Popular
+from serving.requests import Degraded, Recommendations, Request
+from serving.stores.store import Item, Store, StoreError
 from serving.users import ReleaseUsers, User, fitting, merged, queries
 from transform.arrow_types import feature_types
 
-MOST_POPULAR = 2000  # the length of the list of popular items
+log = logging.getLogger("twostep.serve")
 DEEPER = 8  # how many times more candidates are retrieved when too few of them fulfil the conditions
 
 
@@ -36,32 +40,55 @@ class Recommender:
       engine: its engine.
       store: the store.
       facts: what else is told of the release.
+      before: a recommender of the same store, whose items are taken while the store is away; None for none.
+    Raises:
+      StoreError: the store is away, and there is no recommender before.
     """
 
-    def __init__(self, version: str, folder: Path, engine: TwoStep, store: Store, facts: Mapping[str, Any]):
+    def __init__(
+        self,
+        version: str,
+        folder: Path,
+        engine: TwoStep,
+        store: Store,
+        facts: Mapping[str, Any],
+        before: "Recommender | None" = None,
+    ):
         self.version, self.engine, self.store, self.facts = version, engine, store, dict(facts)
         self._release_users = ReleaseUsers(folder / names.USERS_FOLDER)
         self._filters = Filters(engine.catalogue.table)
         self._hidden = _Hidden({})
+        self._items: dict[str, Item] = {}  # the same items by their ids, those that are not in the release too
         self._state, self._refreshing = 0, threading.Lock()
-        self._events = engine.catalogue.table[names.EVENT_COUNT].to_numpy()
-        self._by_events = np.argsort(-self._events, kind="stable")[:MOST_POPULAR]
+        self._popular = Popular(engine.catalogue.table[names.EVENT_COUNT].to_numpy())
+        self._ranking = Estimate()
         title = engine.settings.title
         self._titles = engine.catalogue.table[title].to_pylist() if title else None
-        self.refresh()
+        self._lists = Lists(engine.catalogue.ids, self._titles)
+        self._refresh_first(before)
 
     def refresh(self) -> None:
         """Read which items were changed in the store since the last call."""
         with self._refreshing:
             changed, state = self.store.items(self._state)
-            hidden = dict(self._hidden.items)
-            for item_id, item in changed.items():
-                row = self.engine.catalogue.row(item_id)
-                if row != NO_ITEM and item is not None and (item.hidden or item.expires is not None):
-                    hidden[row] = item
-                else:
-                    hidden.pop(row, None)
-            self._hidden, self._state = _Hidden(hidden), state  # a new one, since another thread may read that before
+            if changed or state != self._state:
+                self._take(self._items | changed, state)
+
+    def _take(self, items: Mapping[str, Item | None], state: int) -> None:
+        """Take what the store knows of items at a state."""
+        self._items = {each: item for each, item in items.items() if item and (item.hidden or item.expires is not None)}
+        rows = {self.engine.catalogue.row(each): item for each, item in self._items.items()}
+        rows.pop(NO_ITEM, None)
+        self._hidden, self._state = _Hidden(rows), state  # a new one, since another thread may read that before
+
+    def _refresh_first(self, before: "Recommender | None") -> None:
+        if before is not None:
+            self._take(before._items, before._state)
+        try:
+            self.refresh()
+        except StoreError:
+            if before is None:
+                raise
 
     def with_engine(self, engine: TwoStep) -> "Recommender":
         """Return a recommender with another engine of the same catalogue, as the items in the store are now."""
@@ -71,16 +98,12 @@ class Recommender:
 
     def popular(self, k: int) -> list[dict[str, Any]]:
         """Return id, title and number of events of the items with the most events before the release."""
-        hidden = set(self._hidden.rows(int(time.time())).tolist())
-        result: list[dict[str, Any]] = []
-        for row in self._by_events:
-            if len(result) == k:
-                break
-            if row not in hidden:
-                item_id = self.engine.catalogue.ids[row]
-                title = self._titles[row] if self._titles else None
-                result.append({"item": item_id, "title": title, "events": int(self._events[row])})
-        return result
+        rows, events = self._popular.best(k, self._hidden.rows(int(time.time())))
+        ids, titles = self.engine.catalogue.ids, self._titles
+        return [
+            {"item": ids[row], "title": titles[row] if titles else None, "events": number}
+            for row, number in zip(rows, events, strict=True)
+        ]
 
     def item(self, item_id: str) -> dict[str, Any] | None:
         """Return what is known of an item; None for an item that is not in the release."""
@@ -117,17 +140,24 @@ class Recommender:
 
     def recommend(self, requests: Sequence[Request]) -> list[Recommendations | Exception]:
         """Answer requests as one batch; a request that cannot be answered has an error in its place."""
-        results: list[Recommendations | Exception] = [Recommendations(False)] * len(requests)
+        answers = dict(self.answers(requests))
+        return [answers[index] for index in range(len(requests))]
+
+    def answers(self, requests: Sequence[Request]) -> Iterator[tuple[int, Recommendations | Exception]]:
+        """Answer requests as one batch, and yield the position of each with its answer or error.
+
+        Requests that have no time for the ranker come first, in the retriever's order.
+        """
         allowed: dict[int, np.ndarray | None] = {}
         for index, request in enumerate(requests):
             try:
                 allowed[index] = self._filters.allowed(request.filters) if request.filters else None
             except UsageError as error:
-                results[index] = error
+                yield index, error
         chosen = [requests[index] for index in allowed]
         if not chosen:
-            return results
-        users = self.users([request.user_id for request in chosen])
+            return
+        users, degraded = self._known_users([request.user_id for request in chosen])
         positions, masks = list(allowed), list(allowed.values())
         for given in (True, False):
             group = [index for index, request in enumerate(chosen) if (request.only is not None) == given]
@@ -136,10 +166,23 @@ class Recommender:
                     [chosen[index] for index in group],
                     [users[index] for index in group],
                     [masks[index] for index in group],
+                    degraded,
                 )
-                for index, answer in zip(group, answers, strict=True):
-                    results[positions[index]] = answer
-        return results
+                for index, answer in answers:
+                    yield positions[group[index]], answer
+
+    def without_models(self, request: Request) -> Recommendations | Exception:
+        """Answer a request with the items with the most events, without the models and the store."""
+        try:
+            mask = self._filters.allowed(request.filters) if request.filters else None
+        except UsageError as error:
+            return error
+        catalogue, user = self.engine.catalogue, self._release_users.get(request.user_id)
+        seen = _with_history(user or User(), request).seen if self.engine.settings.exclude_seen else ()
+        left_out = [*self._hidden.rows(request.time), *catalogue.rows([*request.exclude, *seen]).tolist()]
+        only = None if request.only is None else catalogue.rows(dict.fromkeys(request.only))
+        rows, events = self._popular.best(request.offset + request.k, left_out, mask, only)
+        return Recommendations(user is not None, self._lists.popular(rows, events, request.offset), "popular")
 
     def explain(self, request: Request) -> Explanation:
         """Return what the answer to a request, which has no given items, is made of. Raises: UsageError."""
@@ -188,18 +231,45 @@ class Recommender:
         requests: Sequence[Request],
         users: Sequence[User | None],
         allowed: Sequence[np.ndarray | None],
-    ) -> list[Recommendations]:
-        """Return the answers to requests that are all with given items, or all without."""
+        degraded: Degraded | None,
+    ) -> Iterator[tuple[int, Recommendations]]:
+        """Yield the answers to requests that are all with given items, or all without; first those without ranker."""
         states = [_with_history(user or User(), request) for user, request in zip(users, requests, strict=True)]
         query = self._query(requests, states)
         find = self._retrieved if requests[0].only is None else self._given
         candidates = find(query, requests, allowed)
+        began = time.monotonic()
+        ready = began + self._ranking.seconds(len(requests))
+        in_time = [index for index, request in enumerate(requests) if ready <= request.until]
+        for index in sorted(set(range(len(requests))) - set(in_time)):
+            items = self._lists.retrieved(candidates, index, requests[index])
+            yield index, Recommendations(users[index] is not None, items, "retrieval_order")
+        if not in_time:
+            return
+        if len(in_time) < len(requests):
+            query, candidates = query.take(np.array(in_time)), candidates.take(np.array(in_time))
+            began = time.monotonic()
         ranked = self.engine.rank(query, candidates)
-        rows, scores = self.engine.rerank(query, ranked, max(each.offset + each.k for each in requests))
-        return [
-            Recommendations(user is not None, self._listed(ranked, index, rows[index], scores[index], request))
-            for index, (user, request) in enumerate(zip(users, requests, strict=True))
+        rows, scores = self.engine.rerank(
+            query, ranked, max(requests[index].offset + requests[index].k for index in in_time)
+        )
+        found = [
+            self._lists.ranked(ranked, place, rows[place], scores[place], requests[index])
+            for place, index in enumerate(in_time)
         ]
+        self._ranking.measured(len(in_time), time.monotonic() - began)
+        for index, items in zip(in_time, found, strict=True):
+            yield index, Recommendations(users[index] is not None, items, degraded)
+
+    def _known_users(self, user_ids: Sequence[str]) -> tuple[list[User | None], Degraded | None]:
+        """Return the users; those of the release alone while the store is away."""
+        if not self.store.away:
+            try:
+                return self.users(user_ids), None
+            except StoreError as error:
+                log.warning("users are known from the release alone: %s", error)
+        length = self.engine.settings.features.history_length
+        return [merged(self._release_users.get(each), (), None, length) for each in user_ids], "no_store"
 
     def _query(self, requests: Sequence[Request], users: Sequence[User]) -> Queries:
         """Return the queries of requests, in which excluded items are not returned."""
@@ -243,29 +313,6 @@ class Recommender:
                 mask[rows] = False
             masks.append(mask)
         return masks
-
-    def _listed(
-        self, ranked: Ranked, query: int, rows: np.ndarray, scores: np.ndarray, request: Request
-    ) -> tuple[Listed, ...]:
-        """Return the items of the list of a query, from the request's offset on."""
-        place = {row: rank for rank, row in enumerate(ranked.candidates.rows[query].tolist()) if row >= 0}
-        result = []
-        part = slice(request.offset, request.offset + request.k)
-        for row, score in zip(rows[part].tolist(), scores[part].tolist(), strict=True):
-            if row < 0:
-                break
-            rank = place[row]
-            result.append(
-                Listed(
-                    self.engine.catalogue.ids[row],
-                    self._titles[row] if self._titles else None,
-                    score,
-                    float(ranked.probabilities[query, rank]),
-                    rank + 1,
-                    float(ranked.candidates.scores[query, rank]),
-                )
-            )
-        return tuple(result)
 
 
 class _Hidden:

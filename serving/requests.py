@@ -1,8 +1,16 @@
 """Requests to a recommender, and its answers. No NumPy here."""
 
+import math
 from dataclasses import dataclass, field
+from typing import Literal
 
 from serving.conditions import Condition
+
+# Why an answer is worse than usual, and how it was made; the later of two counts.
+# no_store: the store did not answer, so the user is known from the release alone.
+# retrieval_order: the time did not suffice for the ranker, so the list is in the retriever's order, without re-ranking.
+# popular: the time did not suffice for the retriever, so the list has the items with the most events.
+Degraded = Literal["no_store", "retrieval_order", "popular"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +27,7 @@ class Request:
       filters: conditions that the items fulfil.
       history: the ids of the user's latest items, oldest first, in place of those that are known; None for these.
       seen: whether items that the user had an event with may be returned, whatever the release says.
+      until: when the answer should be there, in seconds of `time.monotonic`.
     """
 
     user_id: str
@@ -30,6 +39,7 @@ class Request:
     filters: tuple[Condition, ...] = ()
     history: tuple[str, ...] | None = None
     seen: bool = False
+    until: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -39,18 +49,18 @@ class Listed:
     Args:
       item: the id.
       title: the title; None if the catalogue has none.
-      score: the ranker's score.
-      probability: the ranker's probability that the item is relevant.
-      retrieval_rank: the position in the retriever's order, from 1.
-      retrieval_score: the retriever's score.
+      score: the ranker's score; the retriever's in the retriever's order, and the number of events of a popular item.
+      probability: the ranker's probability that the item is relevant; None without the ranker.
+      retrieval_rank: the position in the retriever's order, from 1; None without the retriever.
+      retrieval_score: the retriever's score; None without the retriever.
     """
 
     item: str
     title: str | None
     score: float
-    probability: float
-    retrieval_rank: int
-    retrieval_score: float
+    probability: float | None = None
+    retrieval_rank: int | None = None
+    retrieval_score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,7 +70,9 @@ class Recommendations:
     Args:
       known: whether the user is in the release or in the store.
       items: the items, best first.
+      degraded: why the answer is worse than usual; None for a full answer.
     """
 
     known: bool
     items: tuple[Listed, ...] = field(default=())
+    degraded: Degraded | None = None

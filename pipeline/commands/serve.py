@@ -29,6 +29,13 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--experiment", metavar="FILE", type=Path, help="a YAML file with the arms that users are split into"
     )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of the server, such as budget_ms=500; may be repeated (docs/serving.md has all)",
+    )
     add_public_key(parser)
     parser.set_defaults(func=_serve)
 
@@ -41,6 +48,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from serving.server.settings import ServerSettings
 
     values = {"host": arguments.host, "port": arguments.port, "token": os.environ.get(TOKEN) or None}
+    values |= _settings(arguments.set, list(values))
     try:
         settings = ServerSettings.model_validate(values)
     except ValidationError as error:
@@ -68,6 +76,18 @@ def _serve(arguments: argparse.Namespace) -> int:
         server, listening = run.loaded(place, url, settings, experiment)
     run.serve(server, listening)
     return 0
+
+
+def _settings(given: list[str], others: list[str]) -> dict[str, str]:
+    """Return the settings given as KEY=VALUE. Raises: UsageError, also for one that has a place of its own."""
+    found = {}
+    for each in given:
+        key, equals, value = each.partition("=")
+        if not equals or key in others:
+            own = f"{key} is not set here" if equals else f"found {each!r}"
+            raise UsageError(f"--set: should be KEY=VALUE, such as budget_ms=500; {own}")
+        found[key] = value
+    return found
 
 
 def _log(verbose: bool) -> None:

@@ -64,7 +64,8 @@ async function recommend() {
     const [list, made] = [await call("POST", "v1/recommend", asked), await call("POST", "v1/explain", asked)];
     show(list, made);
     const known = made.known ? "" : "This user is new: neither the release nor the store knows them. ";
-    tell(`${known}${list.items.length} items in ${Math.round(performance.now() - began)} ms`);
+    const degraded = list.degraded ? `The answer is degraded: ${list.degraded}. ` : "";
+    tell(`${known}${degraded}${list.items.length} items in ${Math.round(performance.now() - began)} ms`);
   } catch (error) {
     tell(error.message, true);
   }
@@ -79,7 +80,7 @@ function show(list, made) {
       button.addEventListener("click", () => interact(each));
       return el("tr", [
         cell(place + 1), itemOf(each), cell(number(each.probability)),
-        cell(each.retrieval_rank, "number also"), cell(of ? of.ranker_rank : "", "number also"), el("td", button),
+        cell(each.retrieval_rank ?? "", "number also"), cell(of ? of.ranker_rank : "", "number also"), el("td", button),
       ]);
     }),
   );

@@ -1,20 +1,21 @@
 """The routes of the server."""
 
 import asyncio
+import math
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated
 
-from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import PlainTextResponse
 
 from core.errors import UsageError
 from serving import requests
 from serving.batcher import Batcher, BusyError
 from serving.recommender import Recommender
-from serving.server import features, page, problems
+from serving.server import page, problems, records, reference
 from serving.server.arms import Answered, Arms
 from serving.server.current import Current
 from serving.server.guard import Guard
@@ -26,8 +27,6 @@ from serving.server.messages import (
     ExplainAnswer,
     ExplainedItem,
     HistoryItem,
-    Id,
-    ItemBody,
     RankAnswer,
     RankBody,
     RankedAnswer,
@@ -35,13 +34,13 @@ from serving.server.messages import (
     RecommendBody,
     SimilarAnswer,
     SimilarBody,
-    UserBody,
 )
 from serving.server.metrics import Metrics
+from serving.server.records import Few
+from serving.server.retention import Retention
 from serving.server.settings import ServerSettings
-from serving.stores.store import Answer, Event, Item, Store, StoreError
+from serving.stores.store import Answer, Event, Store, StoreError
 
-Few = Annotated[int, Query(ge=1, le=1000, description="The number of entries.")]
 AHEAD_S = 60  # how far an event may be in the future, for clocks that differ
 
 
@@ -61,8 +60,10 @@ class Server:
         self.queries = Batcher[requests.Request, Answered](
             self._recommend, settings.batch, settings.wait_ms / 1000, settings.max_waiting
         )
+        self.popular = Batcher[requests.Request, Answered](self._without_models, 64)  # for queries without time
         self.events = Batcher[Sequence[Event], list[bool]](self._add_events, 256)
         self.answers = Batcher[Answer, None](self._log, 1000)
+        self.retention = Retention(store, settings.keep_answers_days)
 
     def refresh_items(self) -> None:
         """Read what was changed of items, so that the next answer respects it."""
@@ -70,16 +71,35 @@ class Server:
 
     def close(self) -> None:
         """Answer what waits, and end all threads."""
-        for each in (self.queries, self.events, self.answers):
+        for each in (self.queries, self.popular, self.events, self.answers):
             each.close()
+        self.retention.close()
         self.arms.close()
         self.store.close()
 
-    def _recommend(self, requests: Sequence[requests.Request]) -> Sequence[Answered | Exception]:
+    def until(self, budget_ms: float | None) -> float:
+        """Return when an answer to a request with a budget should be there, in seconds of `time.monotonic`."""
+        most = self.settings.budget_ms
+        return time.monotonic() + (most if budget_ms is None else min(most, budget_ms)) / 1000
+
+    async def answer(self, asked: requests.Request) -> Answered:
+        """Answer a query in the next batch; without the models if the answer is not there in time."""
+        try:
+            async with asyncio.timeout(asked.until - time.monotonic()):
+                answered = await self.queries.call(asked)
+        except TimeoutError:
+            answered = await self.popular.call(asked)
+        if answered[1].degraded is not None:
+            self.metrics.degraded(answered[1].degraded)
+        return answered
+
+    def _recommend(self, requests: Sequence[requests.Request]) -> Iterator[tuple[int, Answered | Exception]]:
         began = time.perf_counter()
-        results = self.arms.recommend(requests)
+        yield from self.arms.answers(requests)
         self.metrics.batch(len(requests), time.perf_counter() - began)
-        return results
+
+    def _without_models(self, requests: Sequence[requests.Request]) -> Sequence[Answered | Exception]:
+        return [self.arms.without_models(each) for each in requests]
 
     def _add_events(self, batches: Sequence[Sequence[Event]]) -> Sequence[list[bool]]:
         new = iter(self.store.add_events([event for batch in batches for event in batch]))
@@ -103,15 +123,17 @@ def application(server: Server) -> FastAPI:
 
     app = FastAPI(
         title="twostep", description="Recommendations in two steps, retrieval and ranking.", lifespan=lifespan,
-        responses={422: {"description": "The request is not valid", "content": {problems.MEDIA_TYPE: {}}}},
+        docs_url=None, redoc_url=None,  # their pages load scripts from another host; see `reference`
+        responses=problems.RESPONSES,
     )  # fmt: skip
     problems.add_handlers(app)
-    app.add_middleware(Guard, token=server.settings.token, max_body=server.settings.max_body, metrics=server.metrics)
+    app.add_middleware(Guard, settings=server.settings, metrics=server.metrics)
     _add_answers(app, server)
     _add_events(app, server)
-    _add_users_and_items(app, server)
+    records.add(app, server)
     _add_state(app, server)
     page.add(app)
+    reference.add(app)
     return app
 
 
@@ -142,13 +164,14 @@ def _add_answers(app: FastAPI, server: Server) -> None:
             only=tuple(body.items),
             history=None if body.history is None else tuple(body.history),
             seen=True,
+            until=server.until(body.budget_ms),
         )
         answer = await _answered(server, asked, request.state.request_id)
         with server.arms.using(body.user) as using:
             unknown = [item for item in dict.fromkeys(body.items) if using.engine.catalogue.row(item) < 0]
         return RankAnswer(**answer.model_dump(), unknown=unknown)
 
-    @app.post("/v1/similar")
+    @app.post("/v1/similar", responses=problems.NOT_FOUND)
     def similar(body: SimilarBody, request: Request) -> SimilarAnswer:
         """Return the items most similar to an item."""
         with server.current.using() as using:
@@ -188,11 +211,11 @@ def _add_answers(app: FastAPI, server: Server) -> None:
 async def _recommended(server: Server, body: RecommendBody, request_id: str) -> RecommendAnswer:
     """Return the answer to a request for recommendations."""
     with server.arms.using(body.user) as using:
-        asked = _request(using, body)
+        asked = _request(using, body, server.until(body.budget_ms))
     return await _answered(server, asked, request_id, body.offset)
 
 
-def _request(using: Recommender, body: RecommendBody) -> requests.Request:
+def _request(using: Recommender, body: RecommendBody, until: float = math.inf) -> requests.Request:
     """Return the request of a body. Raises: UsageError if it asks for more than the candidates of the release."""
     most = using.engine.settings.candidates
     if body.offset + body.k > most:
@@ -200,22 +223,28 @@ def _request(using: Recommender, body: RecommendBody) -> requests.Request:
     history = None if body.history is None else tuple(body.history)
     return requests.Request(
         body.user, body.k, int(time.time()), body.offset, tuple(body.exclude), None, tuple(body.filters), history,
-        body.include_seen,
+        body.include_seen, until,
     )  # fmt: skip
 
 
 async def _answered(server: Server, asked: requests.Request, request_id: str, offset: int = 0) -> RecommendAnswer:
     """Answer a query in the next batch, and log the answer."""
-    version, found = await server.queries.call(asked)
+    version, found = await server.answer(asked)
     items = [RankedAnswer(**vars(each)) for each in found.items]
     shown, arm = tuple(each.item for each in items), server.arms.facts(asked.user_id)
-    detail = {"k": asked.k, "offset": offset} | arm
     try:
+        detail = {"k": asked.k, "offset": offset, "degraded": found.degraded} | arm
         server.answers.submit(Answer(request_id, asked.user_id, asked.time, version, shown, detail))
     except BusyError:
         server.metrics.lost(1)
     return RecommendAnswer(
-        request_id=request_id, release=version, arm=arm.get("arm"), user=asked.user_id, known=found.known, items=items
+        request_id=request_id,
+        release=version,
+        arm=arm.get("arm"),
+        user=asked.user_id,
+        known=found.known,
+        degraded=found.degraded,
+        items=items,
     )
 
 
@@ -246,62 +275,6 @@ def _add_events(app: FastAPI, server: Server) -> None:
         return EventsAnswer(accepted=sum(new), ids=[event.id for event in given])
 
 
-def _add_users_and_items(app: FastAPI, server: Server) -> None:
-    """Add the routes that read and change users and items."""
-
-    @app.get("/v1/users")
-    def some_users(k: Few = 100) -> list[str]:
-        """Return the ids of some users of the release."""
-        with server.current.using() as using:
-            return using.some_users(k)
-
-    @app.get("/v1/users/{user_id:path}")
-    def user(user_id: Id) -> dict[str, object]:
-        """Return what is known of a user."""
-        with server.current.using() as using:
-            [found] = using.users([user_id])
-        if found is None:
-            raise HTTPException(404, f"There is no user {user_id!r} in the release or in the store.")
-        return {"user": user_id, "features": found.features, "history": found.history, "times": found.history_time}
-
-    @app.put("/v1/users/{user_id:path}", status_code=204)
-    def put_user(user_id: Id, body: UserBody) -> Response:
-        """Replace the features of a user."""
-        with server.current.using() as using:
-            features.check(body.features, using.user_columns())
-        server.store.put_user(user_id, body.features)
-        return Response(status_code=204)
-
-    @app.delete("/v1/users/{user_id:path}")
-    def erase_user(user_id: Id) -> dict[str, int]:
-        """Erase the features, events and answers of a user from the store."""
-        return {"erased": server.store.erase_user(user_id)}
-
-    @app.get("/v1/items/{item_id:path}")
-    def item(item_id: Id) -> dict[str, object]:
-        """Return what is known of an item."""
-        with server.current.using() as using:
-            found = using.item(item_id)
-        if found is None:
-            raise HTTPException(404, f"The release has no item {item_id!r}.")
-        return found
-
-    @app.put("/v1/items/{item_id:path}", status_code=204)
-    def put_item(item_id: Id, body: ItemBody) -> Response:
-        """Say whether, and until when, an item is recommended."""
-        server.store.put_item(item_id, Item(body.hidden, body.expires))
-        server.refresh_items()
-        return Response(status_code=204)
-
-    @app.delete("/v1/items/{item_id:path}", status_code=204)
-    def delete_item(item_id: Id) -> Response:
-        """Forget what the store knows of an item; an item of the release can be recommended again."""
-        if not server.store.delete_item(item_id):
-            raise HTTPException(404, f"There is no item {item_id!r} in the store.")
-        server.refresh_items()
-        return Response(status_code=204)
-
-
 def _add_state(app: FastAPI, server: Server) -> None:
     """Add the routes that describe the server."""
 
@@ -319,11 +292,15 @@ def _add_state(app: FastAPI, server: Server) -> None:
 
     @app.get("/readyz")
     def readyz() -> dict[str, str]:
-        """Return whether requests can be answered."""
-        server.store.users([""])
-        return {"status": "ready", "release": server.current.version}
+        """Return that queries can be answered, and whether the store can be used; without it answers are degraded."""
+        try:
+            server.store.users([""])
+            state = "ready"
+        except StoreError:
+            state = "away"
+        return {"status": "ready", "release": server.current.version, "store": state}
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     def metrics() -> Response:
         """Return the metrics of this process, for Prometheus."""
         return Response(server.metrics.text(server.current), media_type="text/plain; version=0.0.4")

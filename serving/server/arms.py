@@ -46,20 +46,29 @@ class Arms:
         """Return a context with the recommender of a user's arm, which is not closed before the end of the block."""
         return self._using(self.arm(user_id))
 
-    def recommend(self, requests: Sequence[Request]) -> list[Answered | Exception]:
-        """Answer requests, those of an arm as one batch; where an arm fails, its requests alone have the error."""
+    def answers(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answered | Exception]]:
+        """Answer requests, those of an arm as one batch, and yield the position of each with its answer or error.
+
+        Where an arm fails, its requests alone have the error.
+        """
         arms = [self.arm(request.user_id) for request in requests]
-        results: dict[int, Answered | Exception] = {}
         for label in dict.fromkeys(arm and arm.label for arm in arms):
             members = [index for index, arm in enumerate(arms) if (arm and arm.label) == label]
+            waiting = set(members)
             try:
                 with self._using(arms[members[0]]) as using:
-                    answers = using.recommend([requests[each] for each in members])
-                    for index, found in zip(members, answers, strict=True):
-                        results[index] = found if isinstance(found, Exception) else (using.version, found)
+                    for place, found in using.answers([requests[each] for each in members]):
+                        waiting.discard(members[place])
+                        yield members[place], found if isinstance(found, Exception) else (using.version, found)
             except Exception as error:
-                results |= dict.fromkeys(members, error)
-        return [results[index] for index in range(len(requests))]
+                for index in waiting:
+                    yield index, error
+
+    def without_models(self, request: Request) -> Answered | Exception:
+        """Answer a request with popular items, without the models and the store."""
+        with self.using(request.user_id) as using:
+            found = using.without_models(request)
+            return found if isinstance(found, Exception) else (using.version, found)
 
     def refresh(self) -> None:
         """Read what was changed of items, so that the next answer of each arm respects it."""

@@ -119,7 +119,7 @@ class Current:
 
     def _swap(self, version: str) -> None:
         try:
-            following = self._load(version)
+            following = self._load(version, self._loaded.recommender)
         except (StoreError, StorageError):  # these may pass: it is loaded again at the next look
             raise
         except Exception as error:
@@ -143,7 +143,7 @@ class Current:
         if unused:
             loaded.stack.close()
 
-    def _load(self, version: str | None) -> _Loaded:
+    def _load(self, version: str | None, before: Recommender | None = None) -> _Loaded:
         """Return the recommender of a version, verified and warmed up; None for the release in force."""
         place = self._place
         with contextlib.ExitStack() as stack:
@@ -155,7 +155,7 @@ class Current:
             stack.callback(engine.close)
             manifest = reader.manifest_of(folder, place.trusted)
             facts = {"created": manifest["created"], "metrics": manifest["facts"].get("metrics", {})}
-            recommender = Recommender(manifest["version"], folder, engine, self._store, facts)
+            recommender = Recommender(manifest["version"], folder, engine, self._store, facts, before)
             engines = {each.label: _of_arm(each, engine) for each in self._arms}
             for each in (engine, *engines.values()):
                 _warm(recommender.with_engine(each))

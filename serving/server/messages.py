@@ -5,11 +5,20 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from serving.conditions import Condition
+from serving.requests import Degraded
 
 Id = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
 Ids = Annotated[list[Id], Field(max_length=10_000)]
 K = Annotated[int, Field(ge=1, le=10_000, description="The number of items.")]
 Seconds = Annotated[int, Field(ge=0, le=2**40, description="Seconds since 1970-01-01 UTC.")]
+Budget = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=60_000,
+        description="How long the answer may take, in milliseconds; at most, and by default, the server's.",
+    ),
+]
 Value = str | int | float | bool | None | list[str] | list[float]
 Features = Annotated[dict[Annotated[str, Field(max_length=256)], Value], Field(max_length=1000)]
 
@@ -34,6 +43,7 @@ class RecommendBody(Body):
         None, description="Ids of the user's latest items, oldest first, in place of the known ones."
     )
     include_seen: bool = Field(False, description="Whether items that the user had an event with may be returned.")
+    budget_ms: Budget | None = None
 
 
 class RankBody(Body):
@@ -42,6 +52,7 @@ class RankBody(Body):
     user: Id = Field(description="The id of the user, who may be new.")
     items: Annotated[list[Id], Field(min_length=1, max_length=1000)] = Field(description="The ids of the items.")
     history: Ids | None = Field(None, description="As in `recommend`.")
+    budget_ms: Budget | None = None
 
 
 class BatchBody(Body):
@@ -137,9 +148,13 @@ class ItemAnswer(BaseModel):
 class RankedAnswer(ItemAnswer):
     """An item with the results of both steps."""
 
-    probability: float = Field(description="The ranker's probability that the item is relevant.")
-    retrieval_rank: int = Field(description="The position in the retriever's order, from 1.")
-    retrieval_score: float
+    probability: float | None = Field(
+        description="The ranker's probability that the item is relevant; null without the ranker."
+    )
+    retrieval_rank: int | None = Field(
+        description="The position in the retriever's order, from 1; null without the retriever."
+    )
+    retrieval_score: float | None
 
 
 class RecommendAnswer(BaseModel):
@@ -150,6 +165,12 @@ class RecommendAnswer(BaseModel):
     arm: str | None = Field(None, description="The user's arm of the experiment; null without one.")
     user: str
     known: bool = Field(description="Whether the user is in the release or in the store.")
+    degraded: Degraded | None = Field(
+        None,
+        description="Why the answer is worse than usual; null for a full answer. no_store: the store did not answer, "
+        "so the user is known from the release alone. retrieval_order: there was no time for the ranker: the list is "
+        "in the retriever's order. popular: there was no time for the retriever: the items with the most events.",
+    )
     items: list[RankedAnswer]
 
 

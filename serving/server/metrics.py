@@ -29,6 +29,9 @@ class Metrics:
             "twostep_batch_seconds", "Seconds of a batch.", buckets=SECONDS, registry=self.registry
         )
         self._events = Counter("twostep_events", "Events that were accepted and new.", registry=self.registry)
+        self._degraded = Counter(
+            "twostep_degraded_answers", "Answers that are worse than usual.", ["reason"], registry=self.registry
+        )
         self._lost = Counter("twostep_answers_lost", "Answers that were not logged.", registry=self.registry)
 
     def request(self, route: str, status: int, seconds: float) -> None:
@@ -44,6 +47,10 @@ class Metrics:
     def events(self, number: int) -> None:
         """Count new events."""
         self._events.inc(number)
+
+    def degraded(self, reason: str) -> None:
+        """Count an answer that is worse than usual."""
+        self._degraded.labels(reason).inc()
 
     def lost(self, number: int) -> None:
         """Count answers that could not be logged."""

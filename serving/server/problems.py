@@ -1,6 +1,8 @@
 """Errors as problem details: RFC 9457."""
 
 import logging
+import math
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -17,15 +19,54 @@ MEDIA_TYPE = "application/problem+json"
 BUSY = "Too many queries wait. Try again in a second."
 
 
-def answer(status: int, title: str, detail: str, errors: list[dict] | None = None) -> JSONResponse:
-    """Return a problem as a response."""
+# The answers that every route can give, for the OpenAPI description.
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"description": text, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    for status, text in {
+        400: "The body cannot be read",
+        401: "The request carries no valid token",
+        408: "The request did not arrive in time",
+        413: "The request is too large",
+        422: "The request is not valid; `errors` names the fields",
+        429: "The caller sends too many requests; `Retry-After` says when to send the next",
+        500: "An error of the server",
+        503: "The store does not answer, or too many requests wait; `Retry-After` says when to try again",
+    }.items()
+}
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: RESPONSES[400] | {"description": "There is no such user or item"}}
+
+
+def answer(
+    status: int, title: str, detail: str, errors: list[dict] | None = None, retry_s: float | None = None
+) -> JSONResponse:
+    """Return a problem as a response; `retry_s` is when to try again, for 503 after a second."""
     body = Problem(title=title, status=status, detail=detail, errors=errors or []).model_dump()
-    headers = {"Retry-After": "1"} if status == 503 else {}
+    retry_s = 1 if retry_s is None and status == 503 else retry_s
+    headers = {} if retry_s is None else {"Retry-After": str(math.ceil(retry_s))}
     return JSONResponse(body, status, headers, MEDIA_TYPE)
+
+
+def too_slow(seconds: float) -> JSONResponse:
+    """Return the problem of a request that does not arrive within some seconds."""
+    return answer(408, "The request is too slow", f"A request should arrive within {seconds:g} s. Send it again.")
+
+
+def describe(app: FastAPI) -> None:
+    """Add the schema of a problem to the OpenAPI description of an application."""
+    made = app.openapi
+
+    def with_problem() -> dict[str, Any]:
+        described = made()
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        described.setdefault("components", {}).setdefault("schemas", {})["Problem"] = schema
+        return described
+
+    app.openapi = with_problem  # type: ignore[method-assign]
 
 
 def add_handlers(app: FastAPI) -> None:
     """Let all errors of an application be answered as problems."""
+    describe(app)
 
     @app.exception_handler(RequestValidationError)
     def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -10,6 +10,7 @@ from core import garbage
 from core.errors import ReleaseError, UsageError
 from core.release import store as releases
 from serving.experiments.settings import Experiment
+from serving.server import connection
 from serving.server.app import Server, application
 from serving.server.arms import Arms
 from serving.server.current import Current, Place
@@ -55,8 +56,10 @@ def serve(server: Server, listening: socket.socket) -> None:
     host, port = server.settings.host, listening.getsockname()[1]
     address = f"[{host}]" if ":" in host else host
     print(f"release {server.current.version} at http://{address}:{port}, the API at /docs", flush=True)
+    settings = server.settings
     config = uvicorn.Config(
         app,
+        http=connection.protocol(connection.allowed(settings.max_connections), settings.read_s),
         log_level="warning",
         access_log=False,
         server_header=False,

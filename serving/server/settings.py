@@ -5,6 +5,7 @@ from pydantic import Field, model_validator
 from core.settings import Settings
 
 LEAST_TOKEN = 16
+RATE = 1000.0  # the requests of a caller per second, unless the settings say it
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -20,11 +21,41 @@ class ServerSettings(Settings):
     wait_ms: float = Field(
         1.0, ge=0, le=100, description="How long a query waits for others, so that they are answered as one batch."
     )
+    budget_ms: float = Field(
+        200.0,
+        gt=0,
+        le=60_000,
+        description="How long an answer may take, in milliseconds, before it is made in less time.",
+    )
     refresh_s: float = Field(
         2.0, gt=0, le=3600, description="The time between two looks at the release in force and at changed items."
     )
+    keep_answers_days: float = Field(
+        30.0, ge=0, le=36_500, description="The days after which a logged answer is deleted; 0 to keep all."
+    )
     max_body: int = Field(1_000_000, ge=1000, description="The maximum size of a request, in bytes.")
+    read_s: float = Field(10.0, gt=0, le=600, description="The seconds in which a request must arrive.")
+    requests_per_s: float | None = Field(
+        None,
+        ge=0,
+        description="The requests per second of a caller, which is a token or, without one, an address; 0 for any "
+        "number. By default 1,000, and any number on the loopback.",
+    )
+    burst: int = Field(2000, ge=1, description="The requests of a caller at once, with `requests_per_s`.")
+    max_connections: int = Field(
+        16_000, ge=1, description="The number of open connections, if the process may open as many files."
+    )
+    max_requests: int = Field(
+        2000, ge=1, description="The number of requests in progress from which others are refused."
+    )
     max_waiting: int = Field(1000, ge=1, description="The number of waiting queries from which others are refused.")
+
+    @property
+    def rate(self) -> float | None:
+        """Return the requests of a caller per second; None for any number."""
+        if self.requests_per_s is None:
+            return None if self.host in LOOPBACK else RATE
+        return self.requests_per_s or None
 
     @model_validator(mode="after")
     def _is_safe(self) -> "ServerSettings":

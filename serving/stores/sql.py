@@ -16,6 +16,7 @@ from serving.stores import logged
 from serving.stores.store import Answer, Event, Item, StoreError
 
 BUSY_S = 10  # how long a process waits for another one that writes to a file of SQLite
+SILENT_S = 5  # how long a database on a network may say nothing before it counts as away
 IDS_AT_ONCE = 500  # the number of ids in one statement
 ANSWERS_AT_ONCE, EVENTS_AT_ONCE = 5_000, 50_000  # the number of rows that are read at once
 _READ_ONLY = "read_only"  # the option of connections that only read
@@ -69,7 +70,7 @@ class SqlStore:
     """
 
     def __init__(self, url: sa.URL):
-        self._where = url.render_as_string(hide_password=True)
+        self._where, self.away = url.render_as_string(hide_password=True), False
         if url.get_backend_name() == "sqlite":
             self._insert: Any = sqlite.insert
             self._engine = sa.create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False})
@@ -77,7 +78,9 @@ class SqlStore:
             sa.event.listen(self._engine, "begin", _begin)
         else:
             self._insert = postgresql.insert
-            self._engine = sa.create_engine(url, pool_pre_ping=True)
+            self._engine = sa.create_engine(
+                url, pool_pre_ping=True, pool_timeout=SILENT_S, connect_args={"timeout": SILENT_S}
+            )
         self._reader = self._engine.execution_options(**{_READ_ONLY: True})
         with self._writing() as connection:
             if connection.dialect.name == "postgresql":  # tables that two processes make at once are an error there
@@ -98,7 +101,9 @@ class SqlStore:
         try:
             with engine.begin() as connection:
                 yield connection
+            self.away = False
         except (sa.exc.SQLAlchemyError, OSError) as error:
+            self.away = self.away or engine is self._reader
             cause = getattr(error, "orig", None) or error
             problem = f"the store {self._where} cannot be used: {one_line(cause, 300)}"
             raise StoreError(f"{problem}. Try again later") from error
@@ -221,6 +226,13 @@ class SqlStore:
         """Return all rows of a statement."""
         with self._reading() as connection:
             return connection.execute(statement).all()
+
+    def delete_answers(self, before: int, most: int) -> int:
+        """Delete the oldest answers of those before a timestamp, `most` of them at most, and return their number."""
+        c = _answers.c
+        oldest = sa.select(c.request_id).where(c.timestamp < before).order_by(c.timestamp).limit(most)
+        with self._writing() as connection:
+            return connection.execute(sa.delete(_answers).where(c.request_id.in_(oldest))).rowcount
 
     def close(self) -> None:
         """Close all connections."""

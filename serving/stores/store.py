@@ -66,7 +66,13 @@ class Answer:
 
 
 class Store(Protocol):
-    """A store; each operation is durable when it returns, and raises StoreError where it failed."""
+    """A store; each operation is durable when it returns, and raises StoreError where it failed.
+
+    Attributes:
+      away: whether the last read failed, and nothing has succeeded since.
+    """
+
+    away: bool
 
     def add_events(self, events: Sequence[Event]) -> list[bool]:
         """Add events, and return for each whether it is new; one whose id is known changes nothing."""
@@ -109,6 +115,9 @@ class Store(Protocol):
 
     def event_parts(self) -> Iterator[pa.Table]:
         """Yield all events, in the order in which they were added, in tables as `serving.stores.logged.EVENTS`."""
+
+    def delete_answers(self, before: int, most: int) -> int:
+        """Delete the oldest answers of those before a timestamp, `most` of them at most, and return their number."""
 
     def close(self) -> None:
         """Close all connections."""

@@ -305,7 +305,8 @@ def test_health_metrics_and_documentation(server, releases):
     assert httpx.get(server.url + "/page/../app.py").status_code == 404
     assert httpx.get(server.url + "/page/nothing.js").status_code == 404
     assert httpx.get(server.url + "/healthz").json() == {"status": "ok"}
-    assert httpx.get(server.url + "/readyz").json()["release"] == reader.current(releases)
+    ready = {"status": "ready", "release": reader.current(releases), "store": "ready"}
+    assert httpx.get(server.url + "/readyz").json() == ready
     metrics = httpx.get(server.url + "/metrics").text
     assert 'twostep_requests_total{route="/v1/recommend",status="200"}' in metrics
     assert f'twostep_release{{version="{reader.current(releases)}"}} 1.0' in metrics

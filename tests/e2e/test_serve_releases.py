@@ -7,10 +7,8 @@ import time
 
 import httpx
 import pytest
-from serving_process import serving
+from serving_process import published, serving
 
-from core import names
-from core.files import read_json
 from core.release import reader, writer
 
 
@@ -19,14 +17,6 @@ def releases(finished, tmp_path):
     """Return a copy of the releases, which a test may change."""
     shutil.copytree(finished.releases, tmp_path / "releases")
     return tmp_path / "releases"
-
-
-def published(releases, **serving_settings):
-    """Publish a copy of the release in force with other serving settings, and return its version."""
-    folder = reader.resolve(releases)
-    parts = {name: folder / name for name in (*reader.FOLDERS, *reader.FILES)}
-    facts = read_json(folder / names.MANIFEST_FILE)["facts"]
-    return writer.publish(releases, parts, facts | {"serving": facts["serving"] | serving_settings})
 
 
 @pytest.fixture

@@ -4,10 +4,11 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,35 @@ class Server:
     Args:
       port: its port on 127.0.0.1.
       binaries: the folder of `psql`.
+      data: the folder of its files.
+      control: calls `pg_ctl` with arguments.
     """
 
     port: int
     binaries: Path
+    data: Path
+    control: Callable[..., None]
+
+    def stop(self) -> None:
+        """Stop the server at once, as at a loss of power."""
+        self.control("-m", "immediate", "stop")
+
+    def start(self) -> None:
+        """Start the server again."""
+        self.control("start")
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Let the server and all its connections say nothing in the block, while they stay open."""
+        parent = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+        children = [int(each) for each in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+        for each in (parent, *children):
+            os.kill(each, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for each in (*children, parent):
+                os.kill(each, signal.SIGCONT)
 
     def ask(self, statement: str, database: str = "postgres") -> list[str]:
         """Run an SQL statement; return the lines of the answer."""
@@ -66,20 +92,19 @@ def _running(folder: Path) -> Iterator[Server]:
     data = folder / "data"
     identity = {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     options = f"-p {port} -k {folder} -h 127.0.0.1"
-    for command in (
-        ["initdb", "-D", data, "-U", USER, "--auth=scram-sha-256", f"--pwfile={password}", "-E", "UTF8"],
-        ["pg_ctl", "-D", data, "-o", options, "-w", "-l", folder / "log", "start"],
-    ):
-        subprocess.run(
-            [programs / command[0], *command[1:]], check=True, cwd=folder, stdout=subprocess.DEVNULL, **identity
-        )
+
+    def call(program: str, *arguments: object) -> None:
+        subprocess.run([programs / program, *arguments], check=True, cwd=folder, stdout=subprocess.DEVNULL, **identity)
+
+    def control(*arguments: object) -> None:
+        call("pg_ctl", "-D", data, "-o", options, "-w", "-l", folder / "log", *arguments)
+
+    call("initdb", "-D", data, "-U", USER, "--auth=scram-sha-256", f"--pwfile={password}", "-E", "UTF8")
+    control("start")
     try:
-        yield Server(port, programs)
+        yield Server(port, programs, data, control)
     finally:
-        subprocess.run(
-            [programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"],
-            check=True, cwd=folder, stdout=subprocess.DEVNULL, **identity,
-        )  # fmt: skip
+        control("-m", "immediate", "stop")
 
 
 def _account() -> pwd.struct_passwd | None:

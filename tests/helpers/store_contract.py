@@ -61,6 +61,15 @@ def answers_are_kept(store):
     assert store.answer("x") is None
 
 
+def old_answers_are_deleted_the_oldest_first(store):
+    store.add_answers([Answer(str(when), "u", when, "release", ("a",)) for when in (5, 3, 4, 6)])
+    assert store.delete_answers(6, 2) == 2
+    assert [store.answer(each) is None for each in "3456"] == [True, True, False, False]
+    assert store.delete_answers(6, 2) == 1
+    assert store.delete_answers(6, 2) == 0
+    assert store.answer("6") is not None
+
+
 def many_ids_fit_into_one_call(store):
     events = [Event(str(number), f"u{number}", "a", number) for number in range(1203)]
     assert all(store.add_events(events))
@@ -118,6 +127,7 @@ CHECKS = (
     changes_of_items_are_seen_once,
     answers_are_kept,
     answers_and_events_are_read_in_parts,
+    old_answers_are_deleted_the_oldest_first,
     many_ids_fit_into_one_call,
     threads_lose_nothing_and_add_nothing_twice,
 )
