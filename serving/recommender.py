@@ -20,6 +20,7 @@ from serving.engine import TwoStep
 from serving.estimate import Estimate
 from serving.explanation import Explanation, explained
 from serving.filters import Filters
+from serving.hidden import Hidden
 from serving.lists import Lists
 from serving.popular import Popular
 from serving.requests import Degraded, Recommendations, Request
@@ -57,7 +58,7 @@ class Recommender:
         self.version, self.engine, self.store, self.facts = version, engine, store, dict(facts)
         self._release_users = ReleaseUsers(folder / names.USERS_FOLDER)
         self._filters = Filters(engine.catalogue.table)
-        self._hidden = _Hidden({})
+        self._hidden = Hidden({})
         self._items: dict[str, Item] = {}  # the same items by their ids, those that are not in the release too
         self._state, self._refreshing = 0, threading.Lock()
         self._popular = Popular(engine.catalogue.table[names.EVENT_COUNT].to_numpy())
@@ -79,7 +80,7 @@ class Recommender:
         self._items = {each: item for each, item in items.items() if item and (item.hidden or item.expires is not None)}
         rows = {self.engine.catalogue.row(each): item for each, item in self._items.items()}
         rows.pop(NO_ITEM, None)
-        self._hidden, self._state = _Hidden(rows), state  # a new one, since another thread may read that before
+        self._hidden, self._state = Hidden(rows), state  # a new one, since another thread may read that before
 
     def _refresh_first(self, before: "Recommender | None") -> None:
         if before is not None:
@@ -309,28 +310,10 @@ class Recommender:
         for request, mask in zip(requests, allowed, strict=True):
             rows = self._hidden.rows(request.time)
             if len(rows):
-                mask = np.ones(len(self.engine.catalogue), bool) if mask is None else mask
+                mask = np.ones(len(self.engine.catalogue), bool) if mask is None else mask.copy()
                 mask[rows] = False
             masks.append(mask)
         return masks
-
-
-class _Hidden:
-    """The items that are hidden, or will expire.
-
-    Args:
-      items: row → what the store says of the item.
-    """
-
-    def __init__(self, items: Mapping[int, Item]):
-        self.items = items
-        self._rows = np.array([row for row, item in items.items() if item.hidden], np.int32)
-        expiring = [(row, item.expires) for row, item in items.items() if not item.hidden and item.expires is not None]
-        self._expiring, self._expires = np.array(expiring, np.int64).reshape(-1, 2).T
-
-    def rows(self, now: int) -> np.ndarray:
-        """Return the rows of the items that are hidden, or have expired at a time."""
-        return np.concatenate([self._rows, self._expiring[self._expires <= now]])
 
 
 def _with_history(user: User, request: Request) -> User:

@@ -26,20 +26,28 @@ class Retriever:
     def __init__(self):
         self.seconds, self.batches = 0.0, []
 
-    def retrieve(self, queries, k):
+    def retrieve(self, queries, k, allowed=None):
         self.batches.append(len(queries))
         time.sleep(self.seconds)
         rows = np.full((len(queries), k), -1, np.int32)
         for place, seen in enumerate(queries.seen.to_pylist()):
-            free = np.setdiff1d(np.arange(N), [int(item[1:]) for item in seen])[:k]
+            free = np.setdiff1d(np.arange(N), [int(item[1:]) for item in seen])
+            free = free[_mask(allowed, place)[free]][:k]
             rows[place, : len(free)] = free
         return Candidates(rows, np.where(rows >= 0, -rows, -np.inf).astype(np.float32), {})
 
-    def score(self, queries, rows):
-        return Candidates(rows, np.where(rows >= 0, -rows, -np.inf).astype(np.float32), {})
+    def score(self, queries, rows, allowed=None):
+        shown = np.stack([_mask(allowed, place)[own] for place, own in enumerate(rows)])
+        return Candidates(rows, np.where((rows >= 0) & shown, -rows, -np.inf).astype(np.float32), {})
 
     def close(self):
         pass
+
+
+def _mask(allowed, query):
+    """Return whether each item may be returned to a query."""
+    mask = None if allowed is None else allowed[query]
+    return np.ones(N, bool) if mask is None else mask
 
 
 class Ranker:
