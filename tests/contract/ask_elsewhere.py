@@ -22,7 +22,8 @@ OURS = ("core", "trainer", "transform", "tensorflow_transform", "tfx_bsl", "tfx"
 def ask(served: Any, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     answer = served(**{name: tf.constant(value) for name, value in inputs.items()})
     return {
-        key: value.numpy().astype("U") if value.dtype == tf.string else value.numpy() for key, value in answer.items()
+        key: np.asarray(value.numpy()).astype("U") if value.dtype == tf.string else value.numpy()
+        for key, value in answer.items()
     }
 
 
