@@ -64,7 +64,7 @@ def build(kind: str, embeddings: Mapping[str, np.ndarray], folder: str | Path) -
 
         faiss.omp_set_num_threads(1)  # several threads would insert in a random order, so the index would vary
         for label, vectors in embeddings.items():
-            built = _graph(vectors) if kind == "hnsw" else _clusters(vectors)
+            built = _graph(vectors) if kind == "hnsw" else clusters(vectors)
             faiss.write_index(built, str(folder / index_file(label)))
     write_json(folder / INDEX_FILE, {"kind": kind, "parts": sorted(embeddings)})
 
@@ -79,18 +79,18 @@ def _graph(vectors: np.ndarray) -> Any:
     return graph
 
 
-def _clusters(vectors: np.ndarray) -> Any:
+def clusters(vectors: np.ndarray) -> Any:
     """Return embeddings [N, D] by the cluster of the centre with the largest product (IVF, Sivic & Zisserman 2003)."""
     import faiss
 
     count = max(1, min(round(CLUSTERS * len(vectors) ** 0.5), len(vectors) // PER_CLUSTER))
     centres = faiss.IndexFlatIP(vectors.shape[1])
-    clusters: Any = faiss.IndexIVFFlat(centres, vectors.shape[1], count, faiss.METRIC_INNER_PRODUCT)
-    clusters.cp.min_points_per_centroid, clusters.cp.max_points_per_centroid, clusters.cp.seed = 1, PER_CLUSTER, SEED
-    clusters.train(vectors)
-    clusters.add(vectors)
-    clusters.nprobe = max(1, round(SEARCHED * count))
-    return clusters
+    built: Any = faiss.IndexIVFFlat(centres, vectors.shape[1], count, faiss.METRIC_INNER_PRODUCT)
+    built.cp.min_points_per_centroid, built.cp.max_points_per_centroid, built.cp.seed = 1, PER_CLUSTER, SEED
+    built.train(vectors)
+    built.add(vectors)
+    built.nprobe = max(1, round(SEARCHED * count))
+    return built
 
 
 def recall(source: CandidateSource, embeddings: Mapping[str, np.ndarray], queries: Queries, k: int) -> float:

@@ -26,7 +26,7 @@ def release(world, tmp_path_factory):
     folder = tmp_path_factory.mktemp("release")
     for name in ("index", "users", "statistics"):
         (folder / name).mkdir()
-    index.build("exact", None, folder / "index")
+    index.build("exact", {}, folder / "index")
     write_arrow(
         world.items.append_column(names.EVENT_COUNT, pa.array([1] * len(world.ids))), folder / "catalogue.arrow"
     )
