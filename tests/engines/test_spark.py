@@ -160,12 +160,16 @@ def test_the_exported_model_answers_as_the_fitted_one(films, fitted, tmp_path):
         "similar",
         "embed_query",
         "embed_candidate",
+        "tables",
+        "ask",
     }
     query = inference.query_arrays(films.queries(1).take(np.arange(3)), films.features.user)
     inputs = {
         "retrieve": {**query, names.EXCLUDE: np.full((3, 1), "242", object), names.K: np.int32(20)},
         "similar": {names.ITEM_ID: np.array(["242"], object), names.K: np.int32(5)},
         "embed_query": query,
+        "tables": {},
+        "ask": query,
     }
     for name, given in inputs.items():
         there, found = loaded.signatures[name](**given), here[name](**given)
