@@ -88,6 +88,8 @@ class Batcher(Generic[Value, Result]):
             for index, result in results if isinstance(results, Iterator) else enumerate(results):
                 _, future, loop = missing.pop(index)
                 _tell(loop, future, result)
+            if missing:
+                raise RuntimeError(f"{len(missing)} of {len(batch)} values of a batch got no result")
         except Exception as error:
             for _, future, loop in missing.values():
                 _tell(loop, future, error)

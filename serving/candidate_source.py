@@ -22,7 +22,7 @@ from trainer.retrieval import inference, plan
 from transform.features import Features
 
 INDEX_FILE = "index.json"
-SIGNATURES = (plan.TABLES, plan.ASK, "similar", "embed_query", "embed_candidate", "predict")
+SIGNATURES = (plan.TABLES, plan.ASK, "similar", "predict")
 
 
 def index_file(label: str) -> str:

@@ -18,7 +18,7 @@ from core import names, progress
 from core.arrow import read_arrow
 from core.files import write_json
 from core.queries import Queries
-from serving.candidate_source import CandidateSource
+from serving.candidate_source import SIGNATURES, CandidateSource
 from serving.catalogue import Catalogue
 
 SAMPLED_USERS = 500  # the number of users whose queries measure the recall
@@ -38,7 +38,7 @@ class Executor(base_executor.BaseExecutor):
         catalogue = read_arrow(events / names.CATALOGUE_FILE)
         shutil.copyfile(events / names.CATALOGUE_FILE, output / names.CATALOGUE_FILE)
         items = Catalogue(catalogue, features.item)
-        source = CandidateSource(model, None, items, features)
+        source = CandidateSource(model, None, items, features, (*SIGNATURES, "embed_candidate"))
         embeddings = index.embeddings_of(source, catalogue, features)
         index.build(settings.index.kind, embeddings, output)
         report: dict[str, Any] = {"kind": settings.index.kind, "items": len(items), "recall": None}

@@ -12,7 +12,7 @@ from trainer.retrieval import plan
 from trainer.retrieval.neighbours.nearest import denominator
 from trainer.retrieval.neighbours.weighting import K1, B
 
-DENSE = 16  # a sum over up to N entries and more, of N / 16, is computed for all items at once
+DENSE = 32  # a sum of N / 32 entries or more is computed for all items at once: with fewer, sorting them is faster
 
 Tables = Mapping[str, np.ndarray]
 

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 
 from core.queries import Candidates
+from serving.catalogue import NO_ITEM
 from serving.retrieval import parts
 from serving.retrieval.ordering import ordered, top
 from serving.retrieval.scored import Scored, Selection, first
 from trainer.registry import rank_signal, score_signal
 from trainer.retrieval import plan
-
-NO_ITEM = -1
 
 
 @dataclass(frozen=True)
@@ -147,13 +146,13 @@ class _Fusion:
 
     def best(self, lists: Mapping[str, np.ndarray], selection: Selection, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return rows and scores of the k best items."""
-        allowed = np.array(selection.allowed)
-        listed = np.zeros(len(allowed), bool)
-        for rows in lists.values():
-            listed[rows] = True
-        allowed &= ~listed
-        rows = np.concatenate([np.flatnonzero(listed), first(self._by_popularity, allowed, k)])
-        rows.sort()
+        rows = selection.few
+        if rows is None:
+            listed = np.zeros(len(selection.allowed), bool)
+            for each in lists.values():
+                listed[each] = True
+            others = first(self._by_popularity, selection.allowed & ~listed, k)
+            rows = np.sort(np.concatenate([np.flatnonzero(listed), others]))
         scores = self.at(lists, rows)
         order = top(scores, k)
         return rows[order].astype(np.int32), scores[order]

@@ -8,7 +8,8 @@ import numpy as np
 
 from serving.retrieval.ordering import ordered, top
 
-FEW = 20_000  # up to so many items are scored one by one: an index finds them slowly, and misses some
+# Up to so many items are scored one by one. Of a million items an index takes as long for 30,000, and longer for fewer.
+FEW = 20_000
 
 
 class Selection:
@@ -150,8 +151,9 @@ class IndexedScores:
         chosen = None if share == 1 else faiss.IDSelectorBitmap(np.packbits(selection.allowed, bitorder="little"))
         if hasattr(self._index, "hnsw"):
             return faiss.SearchParametersHNSW(sel=chosen, efSearch=max(self._index.hnsw.efSearch, wide))
-        # The best items of a selection are in as many times more clusters as it is smaller than the catalogue.
-        clusters = min(self._index.nlist, math.ceil(self._index.nprobe / share))
+        # The best items of a smaller selection are in more clusters. Over a million items the recall then stays at .998
+        # and more; with the share itself in place of its root it takes three times as long.
+        clusters = min(self._index.nlist, math.ceil(self._index.nprobe / math.sqrt(share)))
         return faiss.SearchParametersIVF(sel=chosen, nprobe=clusters)
 
 

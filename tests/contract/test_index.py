@@ -8,7 +8,7 @@ from components.candidate_index import index
 from core import names
 from core.errors import ModelError
 from core.names import EVAL, TRAIN
-from serving.candidate_source import CandidateSource, index_file
+from serving.candidate_source import SIGNATURES, CandidateSource, index_file
 from trainer.retrieval import inference
 from trainer.retrieval.registry import MODELS
 
@@ -32,7 +32,8 @@ def name(case):
 
 @pytest.fixture(scope="module")
 def embeddings(world, name):
-    source = CandidateSource(world.saved("retrieval", name), None, world.catalogue, world.features)
+    wanted = (*SIGNATURES, "embed_candidate")
+    source = CandidateSource(world.saved("retrieval", name), None, world.catalogue, world.features, wanted)
     return index.embeddings_of(source, world.items, world.features)
 
 

@@ -6,6 +6,7 @@ import multiprocessing.forkserver
 import os
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import time
@@ -214,6 +215,14 @@ def finished(first: Done, recommender: Recommender) -> Recommender:
     """Return the recommender after its first run."""
     assert first.code == 0, first.out + first.err
     return recommender
+
+
+@pytest.fixture(scope="module")
+def releases(finished: Recommender, tmp_path_factory) -> Path:
+    """Return a copy of the releases, which the tests of a module may change."""
+    folder = tmp_path_factory.mktemp("served") / "releases"
+    shutil.copytree(finished.releases, folder)
+    return folder
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """A server with an experiment over two releases of a real run, the report on its log, and the impressions."""
 
 import json
-import shutil
 import time
 
 import pyarrow.parquet as pq
@@ -24,15 +23,13 @@ DIVERSE = {"mmr": {"weight": 0.5}}
 
 
 @pytest.fixture(scope="module")
-def releases(finished, tmp_path_factory):
+def releases(releases):
     """Return a folder with two releases; the later one, in force, has 30 candidates in place of 50."""
-    folder = tmp_path_factory.mktemp("experiments") / "releases"
-    shutil.copytree(finished.releases, folder)
-    before = reader.resolve(folder)
+    before = reader.resolve(releases)
     parts = {name: before / name for name in (*reader.FOLDERS, *reader.FILES)}
     facts = read_json(before / names.MANIFEST_FILE)["facts"]
-    writer.publish(folder, parts, facts | {"serving": facts["serving"] | {"candidates": 30}})
-    return folder
+    writer.publish(releases, parts, facts | {"serving": facts["serving"] | {"candidates": 30}})
+    return releases
 
 
 @pytest.fixture(scope="module")

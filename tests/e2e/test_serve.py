@@ -1,6 +1,5 @@
 """The HTTP server over the release of a real run."""
 
-import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,14 +15,6 @@ from serving.client import ServerError
 from serving.users import ReleaseUsers, query
 
 TOKEN = "a token of the tests"
-
-
-@pytest.fixture(scope="module")
-def releases(finished, tmp_path_factory):
-    """Return a copy of the releases, which the tests may change."""
-    folder = tmp_path_factory.mktemp("served") / "releases"
-    shutil.copytree(finished.releases, folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -33,14 +33,6 @@ EXAMPLES = 8  # requests of each kind and route
 
 
 @pytest.fixture(scope="module")
-def releases(finished, tmp_path_factory):
-    """Return a copy of the releases, which the tests may change."""
-    folder = tmp_path_factory.mktemp("limits") / "releases"
-    shutil.copytree(finished.releases, folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def store(releases):
     return f"sqlite:{releases.parent / 'store.sqlite'}"
 

@@ -80,3 +80,21 @@ def test_calls_beyond_the_limit_are_refused_and_callers_may_go():
     assert asyncio.run(calls(batcher)) == (0, 2)
     batcher.close()
     assert errors == []
+
+
+def test_a_call_without_a_result_gets_an_error():
+    """A caller must not wait for ever where a batch is answered in part."""
+
+    def in_part(values):
+        yield 0, values[0]
+
+    async def calls(batcher):
+        both = asyncio.gather(*(batcher.call(value) for value in (1, 2)), return_exceptions=True)
+        return await asyncio.wait_for(both, 10)
+
+    for answer in (in_part, lambda values: values[:1]):
+        batcher = Batcher(answer, most=10, wait_s=0.05)
+        first, second = asyncio.run(calls(batcher))
+        batcher.close()
+        assert first == 1
+        assert isinstance(second, RuntimeError)

@@ -1,5 +1,6 @@
 """Retrieval from tables: each way to find the best items gives the lists of a search in all items."""
 
+import faiss
 import numpy as np
 import pytest
 
@@ -77,7 +78,6 @@ def test_all_ways_give_the_lists_of_a_search_in_all_items(random, depth):
 
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 0.9, 1.0])
 def test_an_index_finds_the_best_items_of_a_filter(random, share):
-    faiss = pytest.importorskip("faiss")
     n_items, depth = 5_000, 20
     embeddings = random.normal(size=(n_items, 8)).astype(np.float32)
     graph = faiss.IndexHNSWFlat(8, 32, faiss.METRIC_INNER_PRODUCT)
