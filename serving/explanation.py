@@ -57,7 +57,7 @@ class Explanation:
 
 
 def explained(
-    ranked: Ranked, listed: np.ndarray, ids: np.ndarray, titles: Sequence[str] | None
+    ranked: Ranked, listed: np.ndarray, ids: np.ndarray, titles: Sequence[str | None] | None
 ) -> tuple[Explained, ...]:
     """Return the candidates of the first query in the retriever's order.
 

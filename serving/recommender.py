@@ -19,11 +19,9 @@ from serving.conditions import Condition
 from serving.engine import TwoStep
 from serving.estimate import Estimate
 from serving.explanation import Explanation, explained
-from serving.filters import Filters
-from serving.hidden import Hidden
-from serving.lists import Lists
-from serving.popular import Popular
+from serving.known_items import KnownItems
 from serving.requests import Degraded, Recommendations, Request
+from serving.settings import ServingSettings
 from serving.stores.store import Item, Store, StoreError
 from serving.users import ReleaseUsers, User, fitting, merged, queries
 from transform.arrow_types import feature_types
@@ -42,6 +40,7 @@ class Recommender:
       store: the store.
       facts: what else is told of the release.
       before: a recommender of the same store, whose items are taken while the store is away; None for none.
+      arms: label → the settings of an arm of an experiment, which are applied to the release, too.
     Raises:
       StoreError: the store is away, and there is no recommender before.
     """
@@ -54,74 +53,49 @@ class Recommender:
         store: Store,
         facts: Mapping[str, Any],
         before: "Recommender | None" = None,
+        arms: Mapping[str, ServingSettings] | None = None,
     ):
-        self.version, self.engine, self.store, self.facts = version, engine, store, dict(facts)
+        self.version, self.store, self.facts = version, store, dict(facts)
         self._release_users = ReleaseUsers(folder / names.USERS_FOLDER)
-        self._filters = Filters(engine.catalogue.table)
-        self._hidden = Hidden({})
-        self._items: dict[str, Item] = {}  # the same items by their ids, those that are not in the release too
+        engines: dict[str | None, TwoStep] = {
+            label: engine.with_settings(settings) for label, settings in (arms or {}).items()
+        }
+        self._arm: str | None = None
+        self.items = KnownItems.of_release({None: engine, **engines})
         self._state, self._refreshing = 0, threading.Lock()
-        self._popular = Popular(engine.catalogue.table[names.EVENT_COUNT].to_numpy())
         self._ranking = Estimate()
-        title = engine.settings.title
-        self._titles = engine.catalogue.table[title].to_pylist() if title else None
-        self._lists = Lists(engine.catalogue.ids, self._titles)
         self._refresh_first(before)
+
+    @property
+    def engine(self) -> TwoStep:
+        """Return the engine, over the items of the release and those that were posted."""
+        return self.items.engines[self._arm]
+
+    def view(self, arm: str | None = None) -> "Recommender":
+        """Return the recommender with the items as they are now, and the settings of an arm; None for the release's."""
+        other = copy.copy(self)
+        other._arm = arm
+        return other
 
     def refresh(self) -> None:
         """Read which items were changed in the store since the last call."""
         with self._refreshing:
             changed, state = self.store.items(self._state)
             if changed or state != self._state:
-                self._take(self._items | changed, state)
+                self._take({**self.items.store, **changed}, state)
 
     def _take(self, items: Mapping[str, Item | None], state: int) -> None:
         """Take what the store knows of items at a state."""
-        self._items = {each: item for each, item in items.items() if item and (item.hidden or item.expires is not None)}
-        rows = {self.engine.catalogue.row(each): item for each, item in self._items.items()}
-        rows.pop(NO_ITEM, None)
-        self._hidden, self._state = Hidden(rows), state  # a new one, since another thread may read that before
+        self.items, self._state = self.items.with_store(items), state
 
     def _refresh_first(self, before: "Recommender | None") -> None:
         if before is not None:
-            self._take(before._items, before._state)
+            self._take(before.items.store, before._state)
         try:
             self.refresh()
         except StoreError:
             if before is None:
                 raise
-
-    def with_engine(self, engine: TwoStep) -> "Recommender":
-        """Return a recommender with another engine of the same catalogue, as the items in the store are now."""
-        other = copy.copy(self)
-        other.engine = engine
-        return other
-
-    def popular(self, k: int) -> list[dict[str, Any]]:
-        """Return id, title and number of events of the items with the most events before the release."""
-        rows, events = self._popular.best(k, self._hidden.rows(int(time.time())))
-        ids, titles = self.engine.catalogue.ids, self._titles
-        return [
-            {"item": ids[row], "title": titles[row] if titles else None, "events": number}
-            for row, number in zip(rows, events, strict=True)
-        ]
-
-    def item(self, item_id: str) -> dict[str, Any] | None:
-        """Return what is known of an item; None for an item that is not in the release."""
-        row = self.engine.catalogue.row(item_id)
-        if row == NO_ITEM:
-            return None
-        [values] = self.engine.catalogue.table.slice(row, 1).to_pylist()
-        known = self._hidden.items.get(row, Item())
-        return {"item": values.pop(names.ITEM_ID), "features": values, "hidden": known.hidden, "expires": known.expires}
-
-    def columns(self) -> dict[str, str]:
-        """Return column of the items → `number` or `text`, the kinds of values that filters compare it with."""
-        kinds = {}
-        for each in self.engine.catalogue.table.schema:
-            kind = each.type.value_type if pa.types.is_list(each.type) else each.type
-            kinds[each.name] = "number" if pa.types.is_integer(kind) or pa.types.is_floating(kind) else "text"
-        return kinds
 
     def user_columns(self) -> dict[str, pa.DataType]:
         """Return the features of users that the models read, with their types."""
@@ -152,7 +126,7 @@ class Recommender:
         allowed: dict[int, np.ndarray | None] = {}
         for index, request in enumerate(requests):
             try:
-                allowed[index] = self._filters.allowed(request.filters) if request.filters else None
+                allowed[index] = self.items.filters.allowed(request.filters) if request.filters else None
             except UsageError as error:
                 yield index, error
         chosen = [requests[index] for index in allowed]
@@ -175,19 +149,19 @@ class Recommender:
     def without_models(self, request: Request) -> Recommendations | Exception:
         """Answer a request with the items with the most events, without the models and the store."""
         try:
-            mask = self._filters.allowed(request.filters) if request.filters else None
+            mask = self.items.filters.allowed(request.filters) if request.filters else None
         except UsageError as error:
             return error
         catalogue, user = self.engine.catalogue, self._release_users.get(request.user_id)
         seen = _with_history(user or User(), request).seen if self.engine.settings.exclude_seen else ()
-        left_out = [*self._hidden.rows(request.time), *catalogue.rows([*request.exclude, *seen]).tolist()]
+        left_out = [*self.items.hidden.rows(request.time), *catalogue.rows([*request.exclude, *seen]).tolist()]
         only = None if request.only is None else catalogue.rows(dict.fromkeys(request.only))
-        rows, events = self._popular.best(request.offset + request.k, left_out, mask, only)
-        return Recommendations(user is not None, self._lists.popular(rows, events, request.offset), "popular")
+        rows, events = self.items.popular.best(request.offset + request.k, left_out, mask, only)
+        return Recommendations(user is not None, self.items.lists.popular(rows, events, request.offset), "popular")
 
     def explain(self, request: Request) -> Explanation:
         """Return what the answer to a request, which has no given items, is made of. Raises: UsageError."""
-        mask = self._filters.allowed(request.filters) if request.filters else None
+        mask = self.items.filters.allowed(request.filters) if request.filters else None
         [user] = self.users([request.user_id])
         state = _with_history(user or User(), request)
         query = self._query([request], [state])
@@ -197,16 +171,11 @@ class Recommender:
         return Explanation(
             known=user is not None,
             user=state,
-            candidates=explained(ranked, rows[0], ids, self._titles),
+            candidates=explained(ranked, rows[0], ids, self.items.titles),
             seen=len(set(state.seen)) if self.engine.settings.exclude_seen else 0,
-            hidden=len({*request.exclude, *ids[self._hidden.rows(request.time)]}),
+            hidden=len({*request.exclude, *ids[self.items.hidden.rows(request.time)]}),
             filtered=0 if mask is None else int((~mask).sum()),
         )
-
-    def titles(self, item_ids: Sequence[str]) -> list[str | None]:
-        """Return the titles of items; None for an unknown one, or without titles."""
-        rows = self.engine.catalogue.rows(item_ids)
-        return [self._titles[row] if self._titles and row != NO_ITEM else None for row in rows.tolist()]
 
     def some_users(self, k: int) -> list[str]:
         """Return the ids of the first users of the release."""
@@ -215,8 +184,8 @@ class Recommender:
     def similar(self, item_id: str, k: int, filters: Sequence[Condition] = ()) -> list[tuple[str, str | None, float]]:
         """Return id, title and similarity of the items most similar to an item, best first; none for an unknown one."""
         catalogue = self.engine.catalogue
-        allowed = self._filters.allowed(filters) if filters else np.ones(len(catalogue), bool)
-        allowed[self._hidden.rows(int(time.time()))] = False
+        allowed = self.items.filters.allowed(filters) if filters else np.ones(len(catalogue), bool)
+        allowed[self.items.hidden.rows(int(time.time()))] = False
         width = min(len(catalogue), k)
         while True:
             rows, scores = self.engine.similar(item_id, width)
@@ -224,8 +193,8 @@ class Recommender:
             if kept.sum() >= k or width == len(catalogue):
                 break
             width = min(len(catalogue), width * DEEPER)
-        pairs = zip(rows[kept][:k].tolist(), scores[kept][:k].tolist(), strict=True)
-        return [(catalogue.ids[row], self._titles[row] if self._titles else None, score) for row, score in pairs]
+        ids = catalogue.ids[rows[kept][:k]].tolist()
+        return list(zip(ids, self.items.titles_of(ids), scores[kept][:k].tolist(), strict=True))
 
     def _answers(
         self,
@@ -243,7 +212,7 @@ class Recommender:
         ready = began + self._ranking.seconds(len(requests))
         in_time = [index for index, request in enumerate(requests) if ready <= request.until]
         for index in sorted(set(range(len(requests))) - set(in_time)):
-            items = self._lists.retrieved(candidates, index, requests[index])
+            items = self.items.lists.retrieved(candidates, index, requests[index])
             yield index, Recommendations(users[index] is not None, items, "retrieval_order")
         if not in_time:
             return
@@ -255,7 +224,7 @@ class Recommender:
             query, ranked, max(requests[index].offset + requests[index].k for index in in_time)
         )
         found = [
-            self._lists.ranked(ranked, place, rows[place], scores[place], requests[index])
+            self.items.lists.ranked(ranked, place, rows[place], scores[place], requests[index])
             for place, index in enumerate(in_time)
         ]
         self._ranking.measured(len(in_time), time.monotonic() - began)
@@ -308,7 +277,7 @@ class Recommender:
         """Return [Q] masks of the items that fulfil the conditions and are neither hidden nor expired; None for all."""
         masks: list[np.ndarray | None] = []
         for request, mask in zip(requests, allowed, strict=True):
-            rows = self._hidden.rows(request.time)
+            rows = self.items.hidden.rows(request.time)
             if len(rows):
                 mask = np.ones(len(self.engine.catalogue), bool) if mask is None else mask.copy()
                 mask[rows] = False

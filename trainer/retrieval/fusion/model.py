@@ -52,7 +52,8 @@ class FusionModel(RetrievalModel):
         self.members = members
         entries = MODELS.members("fusion", settings)
         self.by_features = [MODELS.scores_by_features(*entries[name]) for name in members]
-        self.cold = tf.constant(settings.cold_weight_share * (data.counts() == 0), tf.float32)
+        self.cold_share = settings.cold_weight_share
+        self.cold = tf.constant(self.cold_share * (data.counts() == 0), tf.float32)
         self.log = {name: member.log for name, member in members.items() if member.log}
         self.rank_constant, self.depth = settings.rank_constant, min(settings.depth, data.n_items)
         self.set_weights({name: settings.weights.get(name, 1.0) for name in members})
@@ -72,10 +73,11 @@ class FusionModel(RetrievalModel):
             by_features=tuple(label for label, known in zip(labels, self.by_features, strict=True) if known),
             rank_constant=self.rank_constant,
             depth=self.depth,
+            cold_share=self.cold_share,
         )
         fused = {"received": self._received(), "share": 1.0 - self.cold, "ties": self.popularity}
-        parts, length = {label: member.tables() for label, member in self.members.items()}, self.features.history_length
-        return tables.signatures(parts, self._latest, self.features.user, length, fusion, fused)
+        parts = {label: member.tables() for label, member in self.members.items()}
+        return tables.signatures(parts, self._latest, self.features, fusion, fused)
 
     def scores_and_signals(self, query, exclude):
         signals: dict[str, tf.Tensor] = {}
