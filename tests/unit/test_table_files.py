@@ -1,157 +1,81 @@
-"""Errors of table files that cannot be read: each names the problem and what to do."""
+"""The tables of a retrieval model as files."""
 
-import os
+import mmap
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from facts import lacking
-from tables_of_tests import EVENTS, GOOD, HEADER, ITEMS, events, put, read, refused
 
-from components.table_example_gen import files
-from components.table_example_gen.spec import TableSpec
+from core.errors import ModelError
+from trainer.retrieval import plan, table_files
 
-BAD_FILES = {
-    "empty": ("e.csv", b"", "the file", "is empty (0 bytes)", "Deliver it again"),
-    "blank": ("e.csv", b"\n\n", "the file", "only blank lines", "Deliver it again"),
-    "header only": ("e.csv", HEADER, "the table", "has columns but no rows", "no rows"),
-    "half a header": ("e.csv", HEADER.strip(), "the table", "has columns but no rows", "no rows"),
-    "no rows": ("e.parquet", events().slice(0, 0), "the table", "has columns but no rows", "no rows"),
-    "no header": ("e.csv", GOOD * 2, "the header", "seems to have no header: its first line is '1,2,880", "names of"),
-    "other names": (
-        "e.csv",
-        "a,b\nx,y\n",
-        "the header",
-        "'user_id', 'item_id', 'timestamp', 'rating' in 'a,b'",
-        "Name",
-    ),
-    "other separator": ("e.csv", HEADER.replace(",", ";"), "the header", "';'", "`data.interactions.separator`"),
-    "case": (
-        "e.csv",
-        HEADER.replace("user_id", "UserID"),
-        "the header",
-        "'UserID'",
-        "{user_id: UserID}",
-    ),
-    "missing": (
-        "e.csv",
-        "user_id,item_id,timestamp\n",
-        "the header",
-        "no column 'rating'",
-        "data.interactions.columns",
-    ),
-    "missing in parquet": ("e.parquet", events().drop(["rating"]), "its columns", "no column 'rating'", "columns`"),
-    "twice": ("e.csv", "user_id," + HEADER, "the header", "'user_id' … 2 times", "Rename"),
-    "open quote": (
-        "e.csv",
-        HEADER + GOOD + '1,"2,3,4\n' + GOOD,
-        "line 3",
-        "quote",
-        "truncated",
-    ),
-    "open last quote": ("e.csv", HEADER + GOOD + '1,2,3,"4\n', "line 3", "quote", "truncated"),
-    "cut row": ("e.csv", HEADER + GOOD + "1,2", "line 3", "2 fields … header has 4", "last line"),
-    "utf-16": ("e.csv", HEADER.encode("utf-16"), "the file", "UTF-16", "UTF-8"),
-    "no parquet": (
-        "e.parquet",
-        b"PAR1\x15 and then nothing of use",
-        "the file",
-        "Parquet",
-        "copy or export",
-    ),
-    "gzip as csv": ("e.csv", b"\x1f\x8b\x08" + b"x" * 20, "the file", "gzip … CSV", "Unpack"),
-    "parquet as csv": ("e.csv", b"PAR1\x15" + b"x" * 20, "the file", "Parquet … CSV", "export"),
-    "excel as csv": ("e.csv", b"PK\x03\x04" + b"x" * 20, "the file", "Excel … CSV", "export"),
-    "page as csv": ("e.csv", "<!DOCTYPE html><html>", "the file", "HTML … CSV", "export"),
-    "csv as parquet": ("e.parquet", HEADER + GOOD, "the file", "text … CSV … Parquet", "extension"),
-    "json as parquet": (
-        "e.parquet",
-        '{"user_id": 1}',
-        "the file",
-        "text … CSV … Parquet",
-        "extension",
-    ),
-    "pointer": ("e.parquet", "version https://git-lfs.github.com/spec/v1\n", "the file", "Git LFS", "export"),
-    "ending": ("e.xlsx", b"x", "its name", "'.xlsx'", ".csv, .tsv, .txt or .parquet"),
+LABEL = "../of a member/\n0 é"
+PLAN = plan.RetrievalPlan(parts={LABEL: plan.Embedding()}, history_length=3)
+TABLES = {
+    plan.named("embeddings", LABEL): np.arange(12, dtype=np.float32).reshape(3, 4).T,
+    plan.named("rows", LABEL): np.array([5, 6], np.int64),
+    plan.named("empty", LABEL): np.zeros((0, 7), np.int32),
 }
 
 
-@pytest.mark.parametrize(("name", "content", "place", "found", "todo"), BAD_FILES.values(), ids=list(BAD_FILES))
-def test_bad_file(tmp_path, name, content, place, found, todo):
-    path = put(tmp_path, name, content)
-    for policy in ("error",) if found.endswith("has 4") else ("error", "drop"):
-        message = refused(path, EVENTS.model_copy(update={"on_invalid": policy}))
-        assert message.startswith(f"{path}: {place}: ")
-        assert lacking(message, f"{found} … {todo}") == []
+def owner(array):
+    """Return what holds the values of an array."""
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return array
 
 
-def test_truncated_parquet(tmp_path):
-    whole = put(tmp_path, "whole.parquet", events()).read_bytes()
-    assert "magic bytes" in refused(put(tmp_path, "e.parquet", whole[:-20]), EVENTS)
-    damaged = whole[:4] + b"\x15" * 60 + whole[64:]
-    assert lacking(refused(put(tmp_path, "d.parquet", damaged), EVENTS), "d.parquet: … Parquet") == []
+def test_tables_and_plan_are_read_as_they_were_written(tmp_path):
+    table_files.write(tmp_path, PLAN, TABLES)
+    described, tables = table_files.read(tmp_path)
+    assert described == PLAN
+    assert list(tables) == list(TABLES)
+    for name, table in tables.items():
+        np.testing.assert_array_equal(table, TABLES[name])
+        assert table.dtype == TABLES[name].dtype
+    assert sorted(path.name for path in tmp_path.rglob("*.*") if path.is_file()) == [
+        "000.npy", "001.npy", "002.npy", "plan.json",
+    ]  # fmt: skip
 
 
-def test_what_is_no_regular_file_is_never_opened(tmp_path):
-    for name in ("e.csv", "e.parquet"):
-        os.mkfifo(tmp_path / name)  # opening a FIFO would block until a writer opens it
-        assert lacking(refused(tmp_path / name, EVENTS), f"{tmp_path / name}: … FIFO") == []
-    os.symlink("/dev/zero", tmp_path / "zero.csv")
-    assert "character device" in refused(tmp_path / "zero.csv", EVENTS)
-    (tmp_path / "x.parquet").mkdir()
-    assert lacking(refused(tmp_path / "x.parquet", EVENTS), "folder … `x.parquet/*.parquet`") == []
+def test_values_are_those_of_the_file_and_cannot_be_changed(tmp_path):
+    table_files.write(tmp_path, PLAN, TABLES)
+    for table in table_files.read(tmp_path)[1].values():
+        assert type(table) is np.ndarray
+        assert isinstance(owner(table), mmap.mmap)
+        assert not table.flags.writeable
 
 
-def test_a_number_of_a_vector_that_is_no_number(tmp_path):
-    spec = TableSpec(table="items", features={"picture": {"kind": "embedding", "size": 2}})
-    for lists in (pa.list_(pa.float32()), pa.list_(pa.float64(), 2), pa.large_list(pa.float64())):
-        number = lists.value_type.to_pandas_dtype()
-        rows = [[1, 2], [np.nan, 1], [0, 0], [np.inf, 0]]
-        picture = pa.array([[number(value) for value in row] for row in rows], lists)
-        path = put(tmp_path, "i.parquet", pa.table({"item_id": ["1", "2", "3", "4"], "picture": picture}))
-        message = refused(path, spec)
-        assert f"{path}: row 2, column 'picture': [nan, 1.0]" in message
-        assert lacking(message, "row 4, column 'picture': [inf, 0.0] … too large") == []
-    path = put(tmp_path, "i.csv", "item_id,picture\n1,1|2\n2,NaN|1\n")
-    assert f"{path}: line 3, column 'picture': 'NaN|1'" in refused(path, spec)
+def test_a_model_without_files_is_named(tmp_path):
+    with pytest.raises(ModelError, match=f"{tmp_path}: should be a retrieval model with the file .* Make the release"):
+        table_files.read(tmp_path)
 
 
-def test_a_feature_without_any_value(tmp_path):
-    for content in ("item_id,genres,year,maker,title\n1,,NaN,x,\n2,a,null,y,\n", None):
-        if content is None:
-            columns = {"item_id": ["1"], "genres": [["a"]], "year": pa.nulls(1), "maker": ["x"], "title": ["t"]}
-            path = put(tmp_path, "i.parquet", pa.table(columns))
-        else:
-            path = put(tmp_path, "i.csv", content)
-        assert lacking(refused(path, ITEMS), f"{path}: … 'year' … items … no value") == []
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("plan.json", b"{", "plan.json: is not a plan"),
+        ("plan.json", b'{"plan": {}, "tables": []}', "plan.json: is not a plan"),
+        ("001.npy", None, "001.npy: cannot be read as a table"),
+        ("001.npy", b"no array", "001.npy: cannot be read as a table"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, file, content, message):
+    table_files.write(tmp_path, PLAN, TABLES)
+    path = tmp_path / table_files.FOLDER / file
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ModelError, match=message):
+        table_files.read(tmp_path)
 
 
-def test_rows_are_dropped_up_to_a_share(tmp_path):
-    rows = [f"u{n},i,{n},3" for n in range(100)]
-    path = put(tmp_path, "e.csv", HEADER + "\n".join([*rows[:95], *["u,i,x,3"] * 4, rows[0]]) + "\n")
-    spec = EVENTS.model_copy(update={"on_invalid": "drop", "on_duplicate": "drop", "max_dropped": 0.05})
-    assert read(path, spec)[1]["dropped_share"] == 0.05
-    message = refused(path, spec.model_copy(update={"max_dropped": 0.049}))
-    assert lacking(message, "5 of 100 rows … 5.00% … 1 duplicate, 4 not_a_time") == []
-    assert lacking(message, "`data.interactions.max_dropped` … 0.049") == []
-
-
-def test_a_header_may_begin_as_other_formats_do(tmp_path):
-    for column in ("ORC", "PAR1", "BZh", "{id}", "[id]"):
-        path = put(tmp_path, "u.csv", f"{column},user_id\n1,2\n")
-        assert read(path, TableSpec(table="users"))[0].num_rows == 1
-
-
-def test_missing_file(tmp_path):
-    assert "No such file" in refused(tmp_path / "e.csv", EVENTS)
-
-
-def test_a_quote_mark_inside_a_field_is_no_open_quote(tmp_path):
-    path = put(tmp_path, "i.csv", 'item_id,genres,year,maker,title\n1,a,1,x,5" disk\n')
-    assert read(path, ITEMS)[0]["title"].to_pylist() == ['5" disk']
-
-
-def test_a_quote_that_swallows_a_large_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_BLOCK", 1 << 12)
-    path = put(tmp_path, "e.csv", HEADER + GOOD + '1,"2,3,4\n' + "1,2,3,4\n" * 20_000)
-    assert f"{path}: line 3: " in refused(path, EVENTS)
+def test_a_cut_table_and_one_of_objects_are_refused(tmp_path):
+    table_files.write(tmp_path, PLAN, TABLES)
+    path = tmp_path / table_files.FOLDER / "000.npy"
+    content = path.read_bytes()
+    path.write_bytes(content[:-8])
+    with pytest.raises(ModelError, match=r"000\.npy: cannot be read as a table"):
+        table_files.read(tmp_path)
+    np.save(path, np.array([{}], object), allow_pickle=True)
+    with pytest.raises(ModelError, match=r"000\.npy: cannot be read as a table"):
+        table_files.read(tmp_path)

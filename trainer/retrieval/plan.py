@@ -1,9 +1,9 @@
 """How an engine computes the scores of a retrieval model from its tables. No TensorFlow here.
 
-A SavedModel of a retrieval model has, beside the signatures of its contract, two for engines:
-  tables() → plan [], the JSON of a `RetrievalPlan`, and the tables of each part
+A SavedModel of a retrieval model has the plan and the tables as files (`trainer.retrieval.table_files`), and beside the
+signatures of its contract one for engines, which is absent where no part needs it:
   ask(user_id [B], history [B, H], user features…) → what a part needs of the model for each query
-`ask` is absent where no part needs it. Names of tables and of outputs are those of `named`.
+Names of tables and of outputs are those of `named`.
 """
 
 from typing import Annotated, Literal
@@ -13,7 +13,7 @@ from pydantic import Field
 from core.settings import Settings
 from trainer.retrieval.neighbours.settings import UserKNNSettings
 
-TABLES, ASK, PLAN = "tables", "ask", "plan"  # the two signatures, and the output of `tables` with the plan
+ASK = "ask"  # the signature for engines
 ASKED = "asked"  # the name of what `ask` returns for a part
 ALONE = "model"  # the label of the only part of a model without members
 
