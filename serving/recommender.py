@@ -42,8 +42,6 @@ class Recommender:
       store: the store.
       facts: what else is told of the release.
       before: a recommender of the same store, whose items are taken while the store is away; None for none.
-    Raises:
-      StoreError: the store is away, and there is no recommender before.
     """
 
     def __init__(
@@ -87,9 +85,9 @@ class Recommender:
             self._take(before._items, before._state)
         try:
             self.refresh()
-        except StoreError:
+        except StoreError as error:
             if before is None:
-                raise
+                log.warning("it is not known which items are hidden: %s", error)
 
     def with_engine(self, engine: TwoStep) -> "Recommender":
         """Return a recommender with another engine of the same catalogue, as the items in the store are now."""
