@@ -6,8 +6,8 @@ from pydantic import Field, model_validator
 
 from core.settings import Settings
 
-# The variable of the environment with the folder in which workers add up their metrics; `prometheus_client` reads it when
-# it is imported.
+# The variable of the environment with the folder in which workers add up their metrics. The library `prometheus_client`
+# reads it when it is imported.
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 LEAST_TOKEN = 16
 RATE = 1000.0  # the requests of a caller per second, unless the settings say it

@@ -104,7 +104,7 @@ def test_changed_items_are_told_to_the_others_alone(tmp_path):
 
 
 def test_an_error_of_a_worker_before_any_is_ready_is_that_of_the_command(tmp_path):
-    with pytest.raises(TwostepError, match="^the release is damaged$") as error:
+    with pytest.raises(TwostepError, match=r"^the release is damaged$") as error:
         Running(workers.refusing, tmp_path).run(None)
     assert error.value.exit_code == 2
 
