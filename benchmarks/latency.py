@@ -72,23 +72,21 @@ class Connections:
         self._host, self._port = host, port
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
-    async def post(self, body: bytes) -> int:
-        """Send a request to `/v1/recommend`, read the whole answer, and return its status."""
+    async def post(self, path: str, body: bytes) -> tuple[int, bytes, bytes]:
+        """Send a request, read the whole answer, and return its status, head and body."""
         while self._idle and self._idle[-1][0].at_eof():  # the server closed it
             self._idle.pop()
         if self._idle:
             stream, writer = self._idle.pop()
         else:
             stream, writer = await asyncio.open_connection(self._host, self._port)
-        head = (
-            f"POST /v1/recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-        )
+        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
         writer.write(head.encode() + b"\r\n\r\n" + body)
         header = await stream.readuntil(b"\r\n\r\n")
         length = int(re.search(rb"content-length: (\d+)", header, re.IGNORECASE)[1])
-        await stream.readexactly(length)
+        answer = await stream.readexactly(length)
         self._idle.append((stream, writer))
-        return int(header.split(b" ", 2)[1])
+        return int(header.split(b" ", 2)[1]), header, answer
 
 
 async def load(host: str, port: int, bodies: list[bytes], rate: float, seconds: float) -> tuple[np.ndarray, int]:
@@ -100,7 +98,7 @@ async def load(host: str, port: int, bodies: list[bytes], rate: float, seconds: 
 
     async def one(body: bytes, due: float) -> None:
         nonlocal failed
-        status = await connections.post(body)
+        status, _, _ = await connections.post("/v1/recommend", body)
         latencies.append(time.perf_counter() - began - due)
         failed += status != 200
 
@@ -137,6 +135,13 @@ def of_engine(folder: Path, users: list[str], k: int) -> np.ndarray:
     return np.array(seconds[50:])
 
 
+def some_users(folder: Path) -> list[str]:
+    """Return the ids of users of a release, drawn at random."""
+    files = sorted((folder / names.USERS_FOLDER).glob("*.arrow"))
+    every = np.concatenate([read_arrow(file)[names.USER_ID].to_numpy() for file in files])
+    return np.random.default_rng(SEED).choice(every, min(USERS, len(every)), replace=False).tolist()
+
+
 def main() -> None:
     """Print the latencies."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -147,9 +152,7 @@ def main() -> None:
     given = parser.parse_args()
     releases = Path(release_source.find(given.releases).location)
     folder = reader.resolve(releases)
-    files = sorted((folder / names.USERS_FOLDER).glob("*.arrow"))
-    every = np.concatenate([read_arrow(file)[names.USER_ID].to_numpy() for file in files])
-    users = np.random.default_rng(SEED).choice(every, min(USERS, len(every)), replace=False).tolist()
+    users = some_users(folder)
     bodies = [json.dumps({"user": user, "k": given.k}).encode() for user in users]
     seconds = 1000 * of_engine(folder, users, given.k)
     print(f"engine and store alone: p50 {np.median(seconds):.1f} ms, p99 {np.percentile(seconds, 99):.1f} ms\n")

@@ -12,18 +12,17 @@ import numpy as np
 import pyarrow as pa
 
 from core import names
-from core.errors import ModelError
 from core.files import read_json
 from core.queries import Candidates, Queries
 from serving.catalogue import NO_ITEM, Catalogue
 from serving.retrieval.retrieval import Prepared, Retrieval
 from serving.retrieval.scored import Selection
 from serving.saved_model import SavedModel
-from trainer.retrieval import inference, plan
+from trainer.retrieval import inference, plan, table_files
 from transform.features import Features
 
 INDEX_FILE = "index.json"
-SIGNATURES = (plan.TABLES, plan.ASK, plan.EMBED, "similar", "predict")
+SIGNATURES = (plan.ASK, plan.EMBED, "similar", "predict")
 
 
 def index_file(label: str) -> str:
@@ -67,8 +66,10 @@ class CandidateSource:
         if index is not None and described["kind"] != "exact":
             import faiss
 
+            # Mapped, so that processes of one machine share the memory of an index.
             self._indexes = {
-                label: faiss.read_index(str(Path(index) / index_file(label))) for label in described["parts"]
+                label: faiss.read_index(str(Path(index) / index_file(label)), faiss.IO_FLAG_MMAP_IFC)
+                for label in described["parts"]
             }
 
     @property
@@ -79,14 +80,7 @@ class CandidateSource:
     @cached_property
     def _of_model(self) -> Retrieval:
         """Return the model as tables. Raises: ModelError."""
-        if plan.TABLES not in self.model.signatures:
-            raise ModelError(
-                f"{self._folder}: should be a retrieval model with the signature `{plan.TABLES}`, which models of an "
-                "earlier version lack. Make the release again"
-            )
-        tables = self.model.signatures[plan.TABLES]()
-        described = plan.RetrievalPlan.model_validate_json(np.asarray(tables.pop(plan.PLAN)).item())
-        return Retrieval(described, tables, self._indexes)
+        return Retrieval(*table_files.read(self._folder), self._indexes)
 
     def with_items(self, catalogue: Catalogue) -> "CandidateSource":
         """Return the retriever with items that follow those of the model, and are embedded from their features.
@@ -112,7 +106,7 @@ class CandidateSource:
     @property
     def embeddings(self) -> dict[str, np.ndarray]:
         """Return label → the embeddings of the items, [N, D], of each part of the model that has them."""
-        return self._retrieval.embeddings
+        return self._of_model.embeddings
 
     @property
     def signals(self) -> tuple[str, ...]:

@@ -41,8 +41,6 @@ class Recommender:
       facts: what else is told of the release.
       before: a recommender of the same store, whose items are taken while the store is away; None for none.
       arms: label → the settings of an arm of an experiment, which are applied to the release, too.
-    Raises:
-      StoreError: the store is away, and there is no recommender before.
     """
 
     def __init__(
@@ -93,9 +91,9 @@ class Recommender:
             self._take(before.items.store, before._state)
         try:
             self.refresh()
-        except StoreError:
+        except StoreError as error:
             if before is None:
-                raise
+                log.warning("it is not known which items are hidden: %s", error)
 
     def user_columns(self) -> dict[str, pa.DataType]:
         """Return the features of users that the models read, with their types."""

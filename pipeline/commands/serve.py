@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import tempfile
 from pathlib import Path
 
 from core.errors import UsageError
@@ -25,6 +24,9 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
     add_place(parser, "source", "the folder or URI of a release or of releases, or a configuration")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
     parser.add_argument("--port", type=int, default=8080, help="the port to listen on (8080)")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="the number of processes that answer; they share the port (1)"
+    )
     add_store(parser)
     parser.add_argument(
         "--experiment", metavar="FILE", type=Path, help="a YAML file with the arms that users are split into"
@@ -47,7 +49,8 @@ def _serve(arguments: argparse.Namespace) -> int:
     from core import mistakes
     from serving.server.settings import ServerSettings
 
-    values = {"host": arguments.host, "port": arguments.port, "token": os.environ.get(TOKEN) or None}
+    values = {"host": arguments.host, "port": arguments.port, "workers": arguments.workers}
+    values["token"] = os.environ.get(TOKEN) or None
     values |= _settings(arguments.set, list(values))
     try:
         settings = ServerSettings.model_validate(values)
@@ -62,19 +65,15 @@ def _serve(arguments: argparse.Namespace) -> int:
         from pipeline.config import experiment_file
 
         experiment = experiment_file.load(arguments.experiment)
-    import core.tf
+    from pipeline.commands import server_process
 
-    core.tf.without_training()
-    _log(arguments.verbose)
-    from pipeline.runners import logs
-
-    with tempfile.TemporaryDirectory() as folder, logs.captured(Path(folder) / "log", arguments.verbose):
-        from serving.server import run
-        from serving.server.current import Place
-
-        place = Place(source.location, source.trusted, source.modules)
-        server, listening = run.loaded(place, url, settings, experiment)
-    run.serve(server, listening)
+    given = server_process.Given(
+        source.location, tuple(source.trusted), tuple(source.modules), url, settings, experiment, arguments.verbose
+    )
+    if settings.workers == 1:
+        server_process.alone(given)
+    else:
+        server_process.by_workers(given)
     return 0
 
 
@@ -88,11 +87,3 @@ def _settings(given: list[str], others: list[str]) -> dict[str, str]:
             raise UsageError(f"--set: should be KEY=VALUE, such as budget_ms=500; {own}")
         found[key] = value
     return found
-
-
-def _log(verbose: bool) -> None:
-    """Print the messages of the server to stderr, and with `verbose` those of libraries."""
-    import logging
-
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(message)s")
-    logging.getLogger("twostep").setLevel(logging.INFO)

@@ -1,10 +1,11 @@
 """The routes of the server."""
 
 import asyncio
+import logging
 import math
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -41,6 +42,7 @@ from serving.server.retention import Retention
 from serving.server.settings import ServerSettings
 from serving.stores.store import Answer, Event, Store, StoreError
 
+log = logging.getLogger("twostep.serve")
 AHEAD_S = 60  # how far an event may be in the future, for clocks that differ
 
 
@@ -64,10 +66,19 @@ class Server:
         self.events = Batcher[Sequence[Event], list[bool]](self._add_events, 256)
         self.answers = Batcher[Answer, None](self._log, 1000)
         self.retention = Retention(store, settings.keep_answers_days)
+        self.tell_others: Callable[[], None] = lambda: None  # lets other workers look at changed items
 
     def refresh_items(self) -> None:
         """Read what was changed of items, so that the next answer respects it."""
         self.arms.refresh()
+        self.tell_others()
+
+    def look_at_items(self) -> None:
+        """Read what another worker changed of items."""
+        try:
+            self.arms.refresh()
+        except StoreError as error:
+            log.warning("changed items could not be read: %s", error)
 
     def close(self) -> None:
         """Answer what waits, and end all threads."""
@@ -302,5 +313,5 @@ def _add_state(app: FastAPI, server: Server) -> None:
 
     @app.get("/metrics", response_class=PlainTextResponse)
     def metrics() -> Response:
-        """Return the metrics of this process, for Prometheus."""
+        """Return the metrics of all workers, for Prometheus."""
         return Response(server.metrics.text(server.current), media_type="text/plain; version=0.0.4")

@@ -1,9 +1,11 @@
 """Metrics of a server, in the format of Prometheus."""
 
+import os
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+from serving.server.settings import METRICS_FOLDER
 
 if TYPE_CHECKING:
     from serving.server.current import Current
@@ -12,7 +14,7 @@ SECONDS = (0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.02, 0.03, 0.05, 0.1, 0.2,
 
 
 class Metrics:
-    """The counts and times of a process."""
+    """The counts and times of a process, or of all workers of a server."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -33,6 +35,26 @@ class Metrics:
             "twostep_degraded_answers", "Answers that are worse than usual.", ["reason"], registry=self.registry
         )
         self._lost = Counter("twostep_answers_lost", "Answers that were not logged.", registry=self.registry)
+        self._release = Gauge(
+            "twostep_release",
+            "The processes that serve a release.",
+            ["version"],
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
+        self._swaps = Gauge(
+            "twostep_release_swaps",
+            "Releases that were put in place of another, by a process.",
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        self._refusals = Gauge(
+            "twostep_release_refusals",
+            "Releases that could not be loaded, by a process.",
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        self._version: str | None = None
 
     def request(self, route: str, status: int, seconds: float) -> None:
         """Count a request."""
@@ -56,22 +78,22 @@ class Metrics:
         """Count answers that could not be logged."""
         self._lost.inc(number)
 
+    def release(self, current: "Current") -> None:
+        """Take which release is served, and how many were before."""
+        version = current.version
+        if self._version not in (None, version):
+            self._release.labels(self._version).set(0)
+        self._release.labels(version).set(1)
+        self._version = version
+        self._swaps.set(current.swaps)
+        self._refusals.set(current.refusals)
+
     def text(self, current: "Current") -> bytes:
         """Return all metrics, with those of the release."""
-        return generate_latest(self.registry) + generate_latest(_OfRelease(current))  # type: ignore[arg-type]
-
-
-class _OfRelease:
-    """The metrics of the release that is served."""
-
-    def __init__(self, current: "Current"):
-        self._current = current
-
-    def collect(self) -> list[GaugeMetricFamily]:
-        info = GaugeMetricFamily("twostep_release", "The release that is served.", labels=["version"])
-        info.add_metric([self._current.version], 1)
-        swaps = GaugeMetricFamily("twostep_release_swaps", "Releases that were put in place of another.")
-        swaps.add_metric([], self._current.swaps)
-        refusals = GaugeMetricFamily("twostep_release_refusals", "Releases that could not be loaded.")
-        refusals.add_metric([], self._current.refusals)
-        return [info, swaps, refusals]
+        self.release(current)
+        folder = os.environ.get(METRICS_FOLDER)
+        if folder is None:
+            return generate_latest(self.registry)
+        together = CollectorRegistry()
+        multiprocess.MultiProcessCollector(together, folder)
+        return generate_latest(together)

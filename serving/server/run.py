@@ -23,8 +23,8 @@ GRACE_S = 10  # how long requests may go on after the process was told to end
 
 def loaded(
     place: Place, store_url: sqlalchemy.URL, settings: ServerSettings, experiment: Experiment | None = None
-) -> tuple[Server, socket.socket]:
-    """Return a server whose release is loaded, and the socket that it will answer at.
+) -> Server:
+    """Return a server whose release is loaded.
 
     Args:
       place: where releases are read from.
@@ -32,39 +32,40 @@ def loaded(
       settings: the settings.
       experiment: the experiment; None without one.
     Raises:
-      UsageError: the address cannot be listened on, or an arm names a release that there is not.
-      TwostepError: there is no release, or it or the store cannot be used.
+      UsageError: an arm names a release that there is not.
+      TwostepError: there is no release, or it cannot be used.
     """
     if not releases.is_release(place.location):
         releases.open_store(place.location).manifest(None, place.trusted)  # before anything is made beside the releases
     others = _other_releases(place, experiment)
-    listening = _listening(settings.host, settings.port)
     store = SqlStore(store_url)
     with garbage.postponed():
         if experiment is None:
-            return Server(Current(place, store, settings.refresh_s), store, settings), listening
+            return Server(Current(place, store, settings.refresh_s), store, settings)
         changed = [each for each in experiment.arms if each.changes_settings]
         own = {version: [each for each in changed if each.release == version] for version in (None, *others)}
         current = Current(place, store, settings.refresh_s, own[None])
         fixed = {each: Current(place, store, settings.refresh_s, own[each], each) for each in others}
-        return Server(current, store, settings, Arms(current, experiment, fixed)), listening
+        return Server(current, store, settings, Arms(current, experiment, fixed))
 
 
 def serve(server: Server, listening: socket.socket) -> None:
     """Answer requests until SIGINT or SIGTERM."""
-    app = application(server)
-    host, port = server.settings.host, listening.getsockname()[1]
-    address = f"[{host}]" if ":" in host else host
-    print(f"release {server.current.version} at http://{address}:{port}, the API at /docs", flush=True)
     settings = server.settings
+
+    async def tick() -> None:
+        server.metrics.release(server.current)
+
     config = uvicorn.Config(
-        app,
+        application(server),
         http=connection.protocol(connection.allowed(settings.max_connections), settings.read_s),
         log_level="warning",
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=IDLE_S,
+        callback_notify=tick,
+        timeout_notify=1,
     )
     for number in (signal.SIGINT, signal.SIGTERM):
         # uvicorn ends in order at these signals, and then raises them again, which would end the process by a signal.
@@ -88,15 +89,3 @@ def _other_releases(place: Place, experiment: Experiment | None) -> list[str]:
             raise UsageError(f"arms.{number}.release: {error}") from None
         found.append(arm.release)
     return found
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on an address. Raises: UsageError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        raise UsageError(f"--host {host} --port {port}: cannot be listened on: {error.strerror}") from error
-    # asyncio sets it only for sockets that it makes itself. Without it an answer waits 40 ms for the caller's ACK.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listening

@@ -1,9 +1,14 @@
 """The settings of the server."""
 
+import math
+
 from pydantic import Field, model_validator
 
 from core.settings import Settings
 
+# The variable of the environment with the folder in which workers add up their metrics. The library `prometheus_client`
+# reads it when it is imported.
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 LEAST_TOKEN = 16
 RATE = 1000.0  # the requests of a caller per second, unless the settings say it
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -17,6 +22,7 @@ class ServerSettings(Settings):
     token: str | None = Field(
         None, description="The token that requests must carry, of at least 16 characters.", repr=False
     )
+    workers: int = Field(1, ge=1, le=256, description="The number of processes that answer.")
     batch: int = Field(32, ge=1, le=256, description="The maximum number of queries that are answered as one batch.")
     wait_ms: float = Field(
         1.0, ge=0, le=100, description="How long a query waits for others, so that they are answered as one batch."
@@ -56,6 +62,12 @@ class ServerSettings(Settings):
         if self.requests_per_s is None:
             return None if self.host in LOOPBACK else RATE
         return self.requests_per_s or None
+
+    def of_worker(self, number: int) -> "ServerSettings":
+        """Return the settings of one of the workers: its share of the rate of a caller, and who deletes old answers."""
+        share = {} if self.rate is None else {"requests_per_s": self.rate / self.workers}
+        share["burst"] = math.ceil(self.burst / self.workers)
+        return self.model_copy(update=share if number == 0 else share | {"keep_answers_days": 0.0})
 
     @model_validator(mode="after")
     def _is_safe(self) -> "ServerSettings":

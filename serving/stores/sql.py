@@ -64,10 +64,10 @@ _states = sa.Table(  # one row: the number of the last change of an item
 class SqlStore:
     """A store in a database that SQLAlchemy reaches; it may be used by several threads and processes.
 
+    The database is reached, and its tables are made, at the first use, which may be long after the server started.
+
     Args:
       url: the URL of the database, such as `sqlite:////srv/store.sqlite` or `postgresql+pg8000://USER@HOST/NAME`.
-    Raises:
-      StoreError: the database cannot be reached, or the tables cannot be made.
     """
 
     def __init__(self, url: sa.URL):
@@ -83,12 +83,19 @@ class SqlStore:
                 url, pool_pre_ping=True, pool_timeout=SILENT_S, connect_args={"timeout": SILENT_S}
             )
         self._reader = self._engine.execution_options(**{_READ_ONLY: True})
-        with self._writing() as connection:
+        self._made = False
+
+    def _make_tables(self) -> None:
+        """Make the tables that the database lacks, at the first call that reaches it."""
+        if self._made:
+            return
+        with self._engine.begin() as connection:
             if connection.dialect.name == "postgresql":  # tables that two processes make at once are an error there
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7236837)"))
             _tables.create_all(connection)
             _add_columns(connection)
             connection.execute(self._insert(_states).values(id=1, state=0).on_conflict_do_nothing())
+        self._made = True
 
     def _writing(self) -> contextlib.AbstractContextManager[sa.Connection]:
         """Return a context with a transaction, which is committed at the end of the block. Raises: StoreError."""
@@ -101,6 +108,7 @@ class SqlStore:
     @contextlib.contextmanager
     def _transaction(self, engine: sa.Engine) -> Iterator[sa.Connection]:
         try:
+            self._make_tables()
             with engine.begin() as connection:
                 yield connection
             self.away = False

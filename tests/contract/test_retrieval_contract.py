@@ -43,7 +43,7 @@ def test_a_new_process_without_our_code_gives_the_same_answers(world, elsewhere,
     """The outputs equal those of the fitted model and those of its SavedModel in the engine's session."""
     assert elsewhere.report["imported"] == []
     served = set(world.loaded("retrieval", name).signatures) - {"serving_default"}
-    assert {"retrieve", "similar", "tables"} <= served
+    assert {"retrieve", "similar"} <= served
     assert len(served & {"embed_query", "embed_candidate"}) in (0, 2)
     for signature in served:
         key = f"retrieval.{name}.{signature}"

@@ -32,9 +32,13 @@ def database():
 
 
 @pytest.fixture(scope="module")
-def server(releases, database):
+def url(database):
     password = quote(database_servers.PASSWORD, safe="")
-    url = f"postgresql://{database_servers.USER}:{password}@127.0.0.1:{database.port}/postgres"
+    return f"postgresql://{database_servers.USER}:{password}@127.0.0.1:{database.port}/postgres"
+
+
+@pytest.fixture(scope="module")
+def server(releases, url):
     with serving(releases, "--store", url, budget_ms=1000) as server:
         yield server
 
@@ -101,6 +105,21 @@ def after(load, key, counts):
 
 def stored(database):
     return set(database.ask("SELECT id FROM events"))
+
+
+def test_a_server_that_starts_without_its_store_takes_it_up_when_it_comes(releases, database, url):
+    """The first test of the module, so that there are no tables yet."""
+    database.stop()
+    with serving(releases, "--store", url, budget_ms=1000) as server, Load(server.url) as load:
+        after(load, "no_store", lambda load: load.degraded)
+        after(load, ("events", 503), lambda load: load.statuses)
+        assert httpx.get(f"{server.url}/readyz").json()["store"] == "away"
+        database.start()
+        after(load, ("events", 202), lambda load: load.statuses)
+        after(load, None, lambda load: load.degraded)
+    assert set(load.statuses) == {("events", 202), ("events", 503), ("queries", 200)}
+    assert load.without_hint == 0
+    assert set(load.accepted) <= stored(database)
 
 
 def test_a_store_that_stops_under_load_costs_no_accepted_event_and_no_answer(server, database, releases):

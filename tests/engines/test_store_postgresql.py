@@ -37,5 +37,5 @@ def test_postgresql(store, check):
 
 def test_a_server_that_is_not_there_is_named(database):
     with pytest.raises(StoreError, match="cannot be used") as error:
-        SqlStore(url(1, "store"))
+        SqlStore(url(1, "store")).users(["u"])
     assert database_servers.PASSWORD not in str(error.value)

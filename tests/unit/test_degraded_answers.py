@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import replace
 
+import httpx
 import numpy as np
 import pytest
 from small_engine import Away, OneRelease, recommender
@@ -12,10 +13,10 @@ from serving import estimate
 from serving.estimate import Estimate
 from serving.popular import FIRST, Popular
 from serving.requests import Request
-from serving.server.app import Server
+from serving.server.app import Server, application
 from serving.server.settings import ServerSettings
 from serving.stores.sql import SqlStore, sqlite_url
-from serving.stores.store import Event, Item, StoreError
+from serving.stores.store import Event, Item
 
 FULL = Request("known", 4, 100)
 RANKED, RETRIEVED, POPULAR = ["i5", "i4", "i3", "i2"], ["i0", "i1", "i2", "i3"], ["i9", "i8", "i7", "i6"]
@@ -125,9 +126,7 @@ def test_a_recommender_begins_with_the_items_of_the_one_before(using, store, tmp
     store.put_item("i5", Item(hidden=True))
     using.refresh()
     store.gone = True
-    with pytest.raises(StoreError):
-        recommender(tmp_path / "second", store)
-    second = recommender(tmp_path / "third", store, using)
+    second = recommender(tmp_path / "second", store, using)
     assert "i5" not in ids(second.recommend([FULL])[0])
     store.gone = False
     store.delete_item("i5")
@@ -199,3 +198,33 @@ def test_the_first_time_is_not_counted_and_an_old_estimate_fades(monkeypatch):
     assert made.seconds(4) == pytest.approx(1.2)
     now[0] += estimate.HALF_LIFE_S
     assert made.seconds(4) == pytest.approx(0.6)
+
+
+def test_a_server_begins_without_its_store_and_takes_it_up(tmp_path):
+    store = SqlStore(sqlite_url(tmp_path / "not yet" / "store.sqlite"))
+    using = recommender(tmp_path / "release", store)
+    server = Server(OneRelease(using), store, ServerSettings())
+
+    async def calls():
+        transport = httpx.ASGITransport(application(server))
+        async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+
+            async def state():
+                event = {"id": "1", "user": "known", "item": "i5"}
+                added = await client.post("/v1/events", json={"events": [event]})
+                answer = (await client.post("/v1/recommend", json={"user": "known", "k": 4})).json()
+                shown = [each["item"] for each in answer["items"]]
+                ready = (await client.get("/readyz")).json()["store"]
+                return added.status_code, added.headers.get("retry-after"), answer["degraded"], shown, ready
+
+            first = await state()
+            (tmp_path / "not yet").mkdir()
+            using.refresh()
+            return first, await state()
+
+    first, second = asyncio.run(calls())
+    server.close()
+    assert first == (503, "1", "no_store", RANKED, "away")
+    assert second[:3] == (202, None, None)
+    assert "i5" not in second[3]
+    assert second[4] == "ready"

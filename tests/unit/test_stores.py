@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import sqlalchemy
 from store_contract import CHECKS
 
 from serving.stores.sql import SqlStore, sqlite_url
-from serving.stores.store import StoreError
+from serving.stores.store import Event, StoreError
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,6 +61,54 @@ def test_what_was_added_survives_a_kill(tmp_path):
     assert set(range(added + 1)) <= found
 
 
-def test_a_place_that_cannot_be_used_is_named(tmp_path):
-    with pytest.raises(StoreError, match=r"no/store\.sqlite cannot be used: .*Try again later"):
-        SqlStore(sqlite_url(tmp_path / "no" / "store.sqlite"))
+def test_a_place_that_cannot_be_used_is_named_and_is_used_when_it_can_be(tmp_path):
+    store = SqlStore(sqlite_url(tmp_path / "no" / "store.sqlite"))
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"no/store\.sqlite cannot be used: .*Try again later"):
+            store.users(["u"])
+        assert store.away
+    (tmp_path / "no").mkdir()
+    assert store.add_events([Event("1", "u", "i", 5)]) == [True]
+    assert not store.away
+    assert [event.id for event in store.histories(["u"], 1)["u"]] == ["1"]
+    store.close()
+
+
+def test_a_server_that_is_not_there_is_named_without_its_password():
+    store = SqlStore(sqlalchemy.make_url("postgresql+pg8000://u:secret@127.0.0.1:1/store"))
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1:1/store cannot be used") as error:
+        store.users(["u"])
+    assert store.away
+    assert "secret" not in str(error.value)
+
+
+def test_two_processes_begin_with_one_new_file(tmp_path):
+    """Each makes the tables if the other did not; the journal is switched while the other has the file open."""
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from serving.stores.sql import SqlStore, sqlite_url\n"
+        "from serving.stores.store import Event\n"
+        "stores = [SqlStore(sqlite_url(Path(sys.argv[1]) / f'{number}.sqlite')) for number in range(20)]\n"
+        "print(flush=True); sys.stdin.readline()\n"
+        "for number, store in enumerate(stores): store.add_events([Event(sys.argv[2], 'u', 'i', number)])\n"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, str(tmp_path), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+        for name in "ab"
+    ]
+    for process in processes:
+        process.stdout.readline()
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert [process.wait() for process in processes] == [0, 0]
+    for number in range(20):
+        store = SqlStore(sqlite_url(tmp_path / f"{number}.sqlite"))
+        assert {event.id for event in store.histories(["u"], 9)["u"]} == {"a", "b"}
+        store.close()

@@ -7,7 +7,8 @@ Signatures, in stock TensorFlow ops only (B queries, items by id):
   similar(item_id [B], k []) → item_id [B, k], item_row [B, k], score [B, k]
   embed_query(user_id [B], history [B, H], user features…) → embedding [B, D]     embedding models only
   embed_candidate(item_id [B], item features…) → embedding [B, D]                 embedding models only
-Three more, `tables`, `ask` and `embed`, are for engines, which do not call the first two; see `trainer.retrieval.plan`.
+Two more, `ask` and `embed`, and files beside the graph are for engines, which do not call the first two; see
+`trainer.retrieval.plan`.
 The row of an item is its position in the catalogue that the model was fitted on. A list with fewer than k items is
 padded with the id "", the row -1 and a score of -inf; a k above the size of the catalogue returns all items. Only the
 latest `features.history_length` items of a history are used. Signals are numbers that a fusion computes for each item
@@ -30,9 +31,9 @@ from core.queries import Queries
 from core.settings import Settings
 from trainer import saving
 from trainer.distribution.distribution import ONE, Distribution
-from trainer.retrieval import plan, tables
+from trainer.retrieval import plan
 from trainer.retrieval.choices import Choices
-from trainer.retrieval.tables import Tables
+from trainer.retrieval.tables import Tables, Whole
 from trainer.retrieval.warm_start.base import Base
 from transform import raw
 from transform.features import Features
@@ -167,9 +168,9 @@ class RetrievalModel(tf.Module):
         """Return the model as an engine needs it; by default the engine asks the model for the scores of all items."""
         return Tables(plan.Dense(), ask=lambda query, _: self.scores(query))
 
-    def engine_signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
-        """Return the functions that an engine calls; see `trainer.retrieval.plan`."""
-        return tables.signatures({plan.ALONE: self.tables()}, self._latest, self.features)
+    def whole(self) -> Whole:
+        """Return the parts of the model, and how they are combined, as an engine needs them."""
+        return Whole({plan.ALONE: self.tables()})
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Return the served functions by name."""
@@ -194,12 +195,13 @@ class RetrievalModel(tf.Module):
             "score": tf.function(partial(self._score, compute), autograph=False).get_concrete_function(**score),
             "similar": tf.function(self._similar, autograph=False).get_concrete_function(**similar),
             "serving_default": retrieve,
-            **self.engine_signatures(),
+            **self.whole().signatures(self._latest, self.features),
         }
 
     def save(self, folder: str) -> None:
-        """Write the SavedModel."""
+        """Write the SavedModel, with the files for engines."""
         saving.save(self, self.signatures(), folder)
+        self.whole().write(folder, self.features.history_length)
 
     def _retrieve(self, compute: Callable, **query: tf.Tensor) -> dict[str, tf.Tensor]:
         exclude, k = self.rows.lookup(query.pop(names.EXCLUDE)), query.pop(names.K)

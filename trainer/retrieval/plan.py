@@ -1,10 +1,10 @@
 """How an engine computes the scores of a retrieval model from its tables. No TensorFlow here.
 
-A SavedModel of a retrieval model has, beside the signatures of its contract, three for engines:
-  tables() → plan [], the JSON of a `RetrievalPlan`, and the tables of each part
+A SavedModel of a retrieval model has the plan and the tables as files (`trainer.retrieval.table_files`), and beside the
+signatures of its contract two for engines, which are absent where no part needs them:
   ask(user_id [B], history [B, H], user features…) → what a part needs of the model for each query
   embed(item_id [B], item features…) → the embeddings of items, [B, D], for each part that has embeddings
-`ask` and `embed` are absent where no part needs them. Names of tables and of outputs are those of `named`.
+Names of tables and of outputs are those of `named`.
 """
 
 from typing import Annotated, Literal
@@ -14,9 +14,8 @@ from pydantic import Field
 from core.settings import Settings
 from trainer.retrieval.neighbours.settings import UserKNNSettings
 
-TABLES, ASK, EMBED = "tables", "ask", "embed"  # the signatures
-PLAN = "plan"  # the output of `tables` with the plan
-ASKED, EMBEDDING = "asked", "embedding"  # the names of what `ask` and `embed` return for a part
+ASK, EMBED = "ask", "embed"  # the signatures for engines
+ASKED, EMBEDDING = "asked", "embedding"  # the names of what they return for a part
 ALONE = "model"  # the label of the only part of a model without members
 
 

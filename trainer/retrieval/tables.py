@@ -1,6 +1,4 @@
-"""The signatures of a retrieval model for engines: its tables, and what the tables do not tell of a query or of a
-new item.
-"""
+"""What a retrieval model gives to engines: its tables, and signatures for what these do not tell."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -11,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.retrieval import plan
+from trainer.retrieval import plan, table_files
 from transform import raw
 from transform.features import Features
 
@@ -37,47 +35,63 @@ class Tables:
     embed: Callable[[Query], tf.Tensor] | None = None
 
 
-def signatures(
-    parts: Mapping[str, Tables],
-    latest: Callable[[Query], Query],
-    features: Features,
-    fusion: plan.Fusion | None = None,
-    fused: Mapping[str, Any] | None = None,
-) -> dict[str, tf.types.experimental.ConcreteFunction]:
-    """Return the signatures `tables`, `ask` if a part asks anything, and `embed` if a part has embeddings.
+@dataclass(frozen=True)
+class Whole:
+    """A model as an engine needs it.
 
     Args:
       parts: label → part.
-      latest: returns a query with the latest items of the history alone.
-      features: the feature configuration.
-      fusion, fused: how the parts are combined, and the tables for that; None for a model without members.
+      fusion: how the parts are combined; None for a model without members.
+      fused: the tables for that.
     """
-    described = plan.RetrievalPlan(
-        parts={label: each.part for label, each in parts.items()},
-        history_length=features.history_length,
-        fusion=fusion,
-    )
-    values = {plan.named(name, label): value for label, each in parts.items() for name, value in each.values.items()}
-    asking = {label: each.ask for label, each in parts.items() if each.ask is not None}
-    embedding = {label: each.embed for label, each in parts.items() if each.embed is not None}
 
-    def tables() -> dict[str, tf.Tensor]:
-        found = {name: tf.convert_to_tensor(value) for name, value in {**values, **(fused or {})}.items()}
-        return found | {plan.PLAN: tf.constant(described.model_dump_json())}
+    parts: Mapping[str, Tables]
+    fusion: plan.Fusion | None = None
+    fused: Mapping[str, Any] = field(default_factory=dict)
 
-    def ask(**query: tf.Tensor) -> dict[str, tf.Tensor]:
-        query = latest(query)
-        transformed = functools.cache(lambda transform: transform(raw.to_sparse(query)))
-        return {plan.named(plan.ASKED, label): each(query, transformed) for label, each in asking.items()}
+    def write(self, folder: str, history_length: int) -> None:
+        """Write the plan and the tables into the folder of the SavedModel.
 
-    def embed(**item: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {plan.named(plan.EMBEDDING, label): each(item) for label, each in embedding.items()}
+        Args:
+          folder: the folder.
+          history_length: the number of items of a history that are used.
+        """
+        described = plan.RetrievalPlan(
+            parts={label: each.part for label, each in self.parts.items()},
+            history_length=history_length,
+            fusion=self.fusion,
+        )
+        named = {
+            plan.named(name, label): value for label, each in self.parts.items() for name, value in each.values.items()
+        }
+        arrays = {name: tf.convert_to_tensor(value).numpy() for name, value in {**named, **self.fused}.items()}
+        table_files.write(folder, described, arrays)
 
-    found = {plan.TABLES: tf.function(tables, autograph=False).get_concrete_function()}
-    if asking:
-        specs = raw.user_specs(features.user)
-        found[plan.ASK] = tf.function(ask, autograph=False).get_concrete_function(**specs)
-    if embedding:
-        specs = raw.item_specs(features.item)
-        found[plan.EMBED] = tf.function(embed, autograph=False).get_concrete_function(**specs)
-    return found
+    def signatures(
+        self, latest: Callable[[Query], Query], features: Features
+    ) -> dict[str, tf.types.experimental.ConcreteFunction]:
+        """Return the signatures `ask` if a part asks anything, and `embed` if a part has embeddings.
+
+        Args:
+          latest: returns a query with the latest items of the history alone.
+          features: the feature configuration.
+        """
+        asking = {label: each.ask for label, each in self.parts.items() if each.ask is not None}
+        embedding = {label: each.embed for label, each in self.parts.items() if each.embed is not None}
+
+        def ask(**query: tf.Tensor) -> dict[str, tf.Tensor]:
+            query = latest(query)
+            transformed = functools.cache(lambda transform: transform(raw.to_sparse(query)))
+            return {plan.named(plan.ASKED, label): each(query, transformed) for label, each in asking.items()}
+
+        def embed(**item: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {plan.named(plan.EMBEDDING, label): each(item) for label, each in embedding.items()}
+
+        found = {}
+        if asking:
+            specs = raw.user_specs(features.user)
+            found[plan.ASK] = tf.function(ask, autograph=False).get_concrete_function(**specs)
+        if embedding:
+            specs = raw.item_specs(features.item)
+            found[plan.EMBED] = tf.function(embed, autograph=False).get_concrete_function(**specs)
+        return found

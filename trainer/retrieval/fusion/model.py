@@ -24,11 +24,12 @@ import tensorflow as tf
 
 from core import memory, metrics, names, progress
 from trainer.registry import rank_signal, score_signal
-from trainer.retrieval import fitting, plan, tables
+from trainer.retrieval import fitting, plan
 from trainer.retrieval.contract import RetrievalData, RetrievalModel, masked
 from trainer.retrieval.fusion.settings import FusionSettings
 from trainer.retrieval.inference import retrieve
 from trainer.retrieval.registry import MODELS
+from trainer.retrieval.tables import Whole
 from trainer.retrieval.validation import validation_queries
 
 FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # the factors by which coordinate ascent tries to multiply a weight
@@ -67,7 +68,7 @@ class FusionModel(RetrievalModel):
         self.weights = [float(weights[name]) for name in self.members]
         self.settings = self.settings.model_copy(update={"weights": dict(weights), "learn_weights": False})
 
-    def engine_signatures(self):
+    def whole(self):
         labels = list(self.members)
         fusion = plan.Fusion(
             weights=dict(zip(labels, self.weights, strict=True)),
@@ -77,8 +78,7 @@ class FusionModel(RetrievalModel):
             cold_share=self.cold_share,
         )
         fused = {"received": self._received(), "share": 1.0 - self.cold, "ties": self.popularity}
-        parts = {label: member.tables() for label, member in self.members.items()}
-        return tables.signatures(parts, self._latest, self.features, fusion, fused)
+        return Whole({label: member.tables() for label, member in self.members.items()}, fusion, fused)
 
     def scores_and_signals(self, query, exclude):
         signals: dict[str, tf.Tensor] = {}
