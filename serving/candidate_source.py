@@ -14,6 +14,7 @@ from core import names
 from core.files import read_json
 from core.queries import Candidates, Queries
 from serving.catalogue import NO_ITEM, Catalogue
+from serving.retrieval import similar
 from serving.retrieval.retrieval import Prepared, Retrieval
 from serving.retrieval.scored import Selection
 from serving.saved_model import SavedModel
@@ -43,6 +44,8 @@ class CandidateSource:
       features: the feature configuration.
       wanted: the signatures to load; by default those that an engine calls.
       optimized: as for `serving.saved_model.SavedModel`.
+    Raises:
+      ModelError: the model has no tables, or it cannot be loaded.
     """
 
     def __init__(
@@ -54,9 +57,12 @@ class CandidateSource:
         wanted: Collection[str] = SIGNATURES,
         optimized: bool = True,
     ):
-        self.model = SavedModel(model, wanted, optimized)
+        self._plan, self._tables = table_files.read(model)
+        self._compares = similar.possible(self._plan)
+        # Without this signature the variables that it alone uses are not in memory a second time.
+        others = [name for name in wanted if name != "similar" or not self._compares]
+        self.model = SavedModel(model, others, optimized)
         self.catalogue, self.features = catalogue, features
-        self._folder = Path(model)
         self._indexes: dict[str, Any] = {}
         described = {"kind": "exact"} if index is None else read_json(Path(index) / INDEX_FILE)
         if index is not None and described["kind"] != "exact":
@@ -70,8 +76,12 @@ class CandidateSource:
 
     @cached_property
     def _retrieval(self) -> Retrieval:
-        """Return the model as tables. Raises: ModelError."""
-        return Retrieval(*table_files.read(self._folder), self._indexes)
+        """Return the model as tables."""
+        return Retrieval(self._plan, self._tables, self._indexes)
+
+    @cached_property
+    def _similar(self) -> similar.Similar:
+        return similar.Similar(self._retrieval, self._tables)
 
     @property
     def embeddings(self) -> dict[str, np.ndarray]:
@@ -117,6 +127,9 @@ class CandidateSource:
 
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of the k items most similar to an item, best first, and their similarities."""
+        if self._compares:
+            row = self.catalogue.row(item_id)
+            return (np.zeros(0, np.int32), np.zeros(0, np.float32)) if row == NO_ITEM else self._similar.best(row, k)
         answer = self.model.signatures["similar"](item_id=[item_id], k=k)
         rows, scores = answer[names.ITEM_ROW][0], answer[names.SCORE][0]
         return rows[rows != NO_ITEM], scores[rows != NO_ITEM]

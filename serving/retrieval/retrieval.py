@@ -50,7 +50,7 @@ class Retrieval:
     ):
         self.plan, indexes = described, indexes or {}
         self._parts = {
-            label: parts.of_plan(each, _own(tables, label), indexes.get(label))
+            label: parts.of_plan(each, own_tables(tables, label), indexes.get(label))
             for label, each in described.parts.items()
         }
         self._fusion = None if described.fusion is None else _Fusion(described.fusion, tables)
@@ -119,6 +119,12 @@ class Retrieval:
                 lists[index, : len(rows)] = rows
         return found
 
+    def fused(self, lists: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the scores of all items by a fusion, [N], from label → the rows of the best items, best first."""
+        if self._fusion is None:
+            raise ValueError("a model without members fuses nothing")
+        return self._fusion.at(lists, np.arange(self._fusion.n_items))
+
     def _scored(self, queries: Prepared) -> Iterator[tuple[dict[str, Scored], Selection]]:
         """Yield, for each query, label → the scores by that part; and the items that it may return."""
         nothing: np.ndarray = np.zeros((len(queries), 0), np.float32)
@@ -139,6 +145,10 @@ class _Fusion:
         self._cold = bool((self._share != 1).any())  # whether the weight of a member depends on the item
         ranks = np.arange(described.depth, dtype=np.float32)
         self._by_rank = 1 / (np.float32(described.rank_constant) + 1 + ranks)
+
+    @property
+    def n_items(self) -> int:
+        return len(self._ties)
 
     def lists(self, scored: Mapping[str, Scored], selection: Selection) -> dict[str, np.ndarray]:
         """Return label → the rows of the best items, best first."""
@@ -185,7 +195,7 @@ class _Fusion:
         return found
 
 
-def _own(tables: Mapping[str, np.ndarray], label: str) -> dict[str, np.ndarray]:
+def own_tables(tables: Mapping[str, np.ndarray], label: str) -> dict[str, np.ndarray]:
     """Return the tables of a part by their names in the plan."""
     end = plan.named("", label)
     return {name.removesuffix(end): table for name, table in tables.items() if name.endswith(end)}
