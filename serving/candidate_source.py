@@ -15,6 +15,7 @@ from core import names
 from core.files import read_json
 from core.queries import Candidates, Queries
 from serving.catalogue import NO_ITEM, Catalogue
+from serving.retrieval import similar
 from serving.retrieval.retrieval import Prepared, Retrieval
 from serving.retrieval.scored import Selection
 from serving.saved_model import SavedModel
@@ -44,6 +45,8 @@ class CandidateSource:
       features: the feature configuration.
       wanted: the signatures to load; by default those that an engine calls.
       optimized: as for `serving.saved_model.SavedModel`.
+    Raises:
+      ModelError: the model has no tables, or it cannot be loaded.
     """
 
     def __init__(
@@ -55,9 +58,12 @@ class CandidateSource:
         wanted: Collection[str] = SIGNATURES,
         optimized: bool = True,
     ):
-        self.model = SavedModel(model, wanted, optimized)
+        self._plan, self._tables = table_files.read(model)
+        self._compares = similar.possible(self._plan)
+        # Without this signature the variables that it alone uses are not in memory a second time.
+        others = [name for name in wanted if name != "similar" or not self._compares]
+        self.model = SavedModel(model, others, optimized)
         self.catalogue, self.features = catalogue, features
-        self._folder = Path(model)
         self._n_items = len(catalogue)
         self._added: dict[str, np.ndarray] = {}  # label → the embeddings of added items, [M, D]
         self._with_added: Retrieval | None = None
@@ -74,13 +80,17 @@ class CandidateSource:
 
     @property
     def _retrieval(self) -> Retrieval:
-        """Return the model as tables, with added items. Raises: ModelError."""
+        """Return the model as tables, with added items."""
         return self._of_model if self._with_added is None else self._with_added
 
     @cached_property
     def _of_model(self) -> Retrieval:
-        """Return the model as tables. Raises: ModelError."""
-        return Retrieval(*table_files.read(self._folder), self._indexes)
+        """Return the model as tables."""
+        return Retrieval(self._plan, self._tables, self._indexes)
+
+    @cached_property
+    def _similar(self) -> similar.Similar:
+        return similar.Similar(self._of_model, self._tables)
 
     def with_items(self, catalogue: Catalogue) -> "CandidateSource":
         """Return the retriever with items that follow those of the model, and are embedded from their features.
@@ -147,6 +157,11 @@ class CandidateSource:
 
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of the k items most similar to an item, best first, and their similarities."""
+        if self._compares:
+            row = self.catalogue.row(item_id)
+            if row == NO_ITEM or row >= self._n_items:
+                return np.zeros(0, np.int32), np.zeros(0, np.float32)
+            return self._similar.best(row, k)
         answer = self.model.signatures["similar"](item_id=[item_id], k=k)
         rows, scores = answer[names.ITEM_ROW][0], answer[names.SCORE][0]
         return rows[rows != NO_ITEM], scores[rows != NO_ITEM]

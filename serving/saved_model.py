@@ -36,8 +36,9 @@ class SavedModel:
     Attributes:
       signatures: name → a function that takes the signature's inputs by name and returns its outputs by name.
       outputs: name → the names of the signature's outputs.
+      variables: the keys of the variables in memory, in the checkpoint of the SavedModel.
 
-    The session holds all variables and tables of the model, whatever signatures are loaded; `close` frees them.
+    The session holds the variables and tables of the model that these signatures use; `close` frees them.
 
     Raises:
       ModelError: the folder holds no SavedModel that TensorFlow wrote, or its variables cannot be read.
@@ -57,7 +58,6 @@ class SavedModel:
         assets = {each.tensor_info.name: str(folder / "assets" / each.filename) for each in meta.asset_file_def}
         config = tf.compat.v1.ConfigProto()
         config.graph_options.rewrite_options.disable_meta_optimizer = not optimized
-        saver = meta.saver_def
         tensors = [
             *(
                 tensor.name
@@ -65,19 +65,19 @@ class SavedModel:
                 for side in (each.inputs, each.outputs)
                 for tensor in side.values()
             ),
-            *(saver.filename_tensor_name, saver.save_tensor_name, saver.restore_op_name, init, *assets),
+            *(init, *assets),
         ]
+        pruned = _pruned(meta.graph_def, tensors, None if optimized else config)
+        kept = {node.name for node in pruned.node}
+        variables = {handle: key for handle, key in _keys(folder, meta).items() if handle in kept}
         with tf.Graph().as_default() as graph:
             self._session = tf.compat.v1.Session(graph=graph, config=config)
             try:
-                restored = tf.compat.v1.train.import_meta_graph(
-                    meta_graph_pb2.MetaGraphDef(
-                        meta_info_def=meta.meta_info_def,
-                        saver_def=saver,
-                        graph_def=_pruned(meta.graph_def, tensors, None if optimized else config),
-                    )
+                tf.compat.v1.train.import_meta_graph(
+                    meta_graph_pb2.MetaGraphDef(meta_info_def=meta.meta_info_def, graph_def=pruned)
                 )
-                restored.restore(self._session, str(folder / "variables" / "variables"))
+                self._session.run(_restored(graph, folder, variables))
+                self.variables = tuple(sorted(variables.values()))
                 self._session.run(init, assets)
             except (tf.errors.OpError, ValueError) as error:
                 self._session.close()
@@ -134,6 +134,54 @@ def _read(folder: Path) -> Any:
         return saved_model_pb2.SavedModel.FromString(file.read_bytes()).meta_graphs[0]
     except (OSError, DecodeError, IndexError) as error:
         raise ModelError(f"{folder}: cannot be read as a SavedModel: {error}") from None
+
+
+def _keys(folder: Path, meta: Any) -> dict[str, str]:
+    """Return the name of each variable's node → its key in the checkpoint. Raises: ModelError.
+
+    The operation that restores a model calls a function of all variables, which assigns to each one value of the
+    checkpoint.
+    """
+    call = next((node for node in meta.graph_def.node if node.name == meta.saver_def.restore_op_name), None)
+    name = call.attr["f"].func.name if call is not None else None
+    function = next((each for each in meta.graph_def.library.function if each.signature.name == name), None)
+    if call is None or function is None:
+        raise ModelError(f"{folder}: should be a SavedModel of TensorFlow 2, with a function that restores it")
+    handles = dict(zip((each.name for each in function.signature.input_arg), call.input, strict=True))
+    nodes = {node.name: node for node in function.node_def}
+    found = {}
+    for node in function.node_def:
+        if node.op == "AssignVariableOp":
+            value = node.input[1].split(":")
+            while nodes[value[0]].op == "Identity":
+                value = nodes[value[0]].input[0].split(":")
+            keys = nodes[nodes[value[0]].input[1].split(":")[0]].attr["value"].tensor
+            found[_operation(handles[node.input[0]])] = keys.string_val[int(value[-1])].decode()
+    others = {_operation(name) for name in call.input[1:]} - set(found)
+    if others:
+        raise ModelError(f"{folder}: should have no state but variables; found {', '.join(sorted(others))}")
+    return found
+
+
+def _restored(graph: Any, folder: Path, variables: dict[str, str]) -> list[Any]:
+    """Return operations that read variables from a checkpoint.
+
+    Args:
+      graph: the graph of the variables, which is the default one.
+      folder: the folder of the SavedModel.
+      variables: the name of a variable's node → its key in the checkpoint.
+    """
+    if not variables:
+        return []
+    handles = [graph.get_operation_by_name(name).outputs[0] for name in variables]
+    types = [handle.op.get_attr("dtype") for handle in handles]
+    prefix = str(folder / "variables" / "variables")
+    values = tf.raw_ops.RestoreV2(
+        prefix=prefix, tensor_names=list(variables.values()), shape_and_slices=[""] * len(handles), dtypes=types
+    )
+    return [
+        tf.raw_ops.AssignVariableOp(resource=handle, value=value) for handle, value in zip(handles, values, strict=True)
+    ]
 
 
 def _numpy_type(tensor: Any) -> Any:

@@ -52,7 +52,7 @@ class Retrieval:
     ):
         self.plan, indexes = described, indexes or {}
         self._parts: dict[str, parts.Part] = {
-            label: parts.of_plan(each, _own(tables, label), indexes.get(label))
+            label: parts.of_plan(each, own_tables(tables, label), indexes.get(label))
             for label, each in described.parts.items()
         }
         self._fusion = None if described.fusion is None else _Fusion(described.fusion, tables)
@@ -136,6 +136,12 @@ class Retrieval:
                 lists[index, : len(rows)] = rows
         return found
 
+    def fused(self, lists: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the scores of all items by a fusion, [N], from label → the rows of the best items, best first."""
+        if self._fusion is None:
+            raise ValueError("a model without members fuses nothing")
+        return self._fusion.at(lists, np.arange(self._fusion.n_items))
+
     def _scored(self, queries: Prepared) -> Iterator[tuple[dict[str, Scored], Selection]]:
         """Yield, for each query, label → the scores by that part; and the items that it may return."""
         nothing: np.ndarray = np.zeros((len(queries), 0), np.float32)
@@ -164,16 +170,19 @@ class _Fusion:
     def with_items(self, count: int) -> "_Fusion":
         """Return the fusion of the items and of others without events, which follow."""
         other, described = copy.copy(self), self._described
-        n_items, known = len(self._ties), described.by_features
+        known = described.by_features
         other._ties = np.concatenate([self._ties, np.zeros(count, self._ties.dtype)])
-        other._by_popularity = np.concatenate(
-            [self._by_popularity, np.arange(n_items, n_items + count, dtype=np.int32)]
-        )
+        last = np.arange(self.n_items, other.n_items, dtype=np.int32)
+        other._by_popularity = np.concatenate([self._by_popularity, last])
         by_events = sum(weight for label, weight in described.weights.items() if label not in known)
         received = np.full(count, described.cold_share * by_events / max(1, len(known)), np.float32)
         share = np.full(count, 1 - described.cold_share, np.float32)
         other._take(np.concatenate([self._received, received]), np.concatenate([self._share, share]))
         return other
+
+    @property
+    def n_items(self) -> int:
+        return len(self._ties)
 
     def lists(self, scored: Mapping[str, Scored], selection: Selection) -> dict[str, np.ndarray]:
         """Return label → the rows of the best items, best first."""
@@ -220,7 +229,7 @@ class _Fusion:
         return found
 
 
-def _own(tables: Mapping[str, np.ndarray], label: str) -> dict[str, np.ndarray]:
+def own_tables(tables: Mapping[str, np.ndarray], label: str) -> dict[str, np.ndarray]:
     """Return the tables of a part by their names in the plan."""
     end = plan.named("", label)
     return {name.removesuffix(end): table for name, table in tables.items() if name.endswith(end)}

@@ -133,6 +133,19 @@ def test_an_added_item_is_scored_as_a_cold_one_of_the_same_features(world, name,
     assert (added.retrieve(queries, 5, masks).rows == [n_items, -1, -1, -1, -1]).all()
 
 
+def test_similar_items_are_those_of_the_signature_of_the_model(world, name):
+    source = CandidateSource(world.saved("retrieval", name), None, world.catalogue, world.features)
+    signature, same = world.loaded("retrieval", name).signatures["similar"], []
+    for item in world.ids.to_pylist()[::3]:
+        for k in (4, 100):
+            rows, scores = source.similar(item, k)
+            answer = signature(item_id=[item], k=k)
+            known = answer[names.ITEM_ROW][0] >= 0
+            np.testing.assert_allclose(scores, answer[names.SCORE][0][known], rtol=1e-4, atol=1e-5)
+            same.append(rows == answer[names.ITEM_ROW][0][known])  # items with equal scores may be in another order
+    assert np.concatenate(same).mean() > BAR
+
+
 def test_seen_items_are_never_returned(world, source, query_set):
     rows = source.retrieve(query_set, 40).rows
     ids = world.ids.to_pylist()

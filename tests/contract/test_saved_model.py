@@ -77,6 +77,14 @@ def test_the_wanted_signatures_alone_are_loaded(folder):
     assert set(model.signatures) == set(model.outputs) == {"scaled"}
 
 
+def test_the_variables_of_the_wanted_signatures_alone_are_in_memory(folder):
+    """`place` uses no variable, `scaled` the only one."""
+    for wanted, expected in (("place",), []), (("place", "scaled"), ["scale"]):
+        model = SavedModel(folder, wanted)
+        assert [key.partition("/")[0] for key in model.variables] == expected
+    assert model.signatures["scaled"](x=[[1, 1]])["y"].tolist() == [[4, 6]]
+
+
 def test_a_signature_that_was_called_once_answers_as_before(folder):
     model = SavedModel(folder)
     for name in model.signatures:  # among them one whose input has no columns

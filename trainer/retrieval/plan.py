@@ -23,6 +23,10 @@ class Embedding(Settings):
     """The dot product of what is asked, [B, D], and the table `embeddings` [N, D]."""
 
     kind: Literal["embedding"] = "embedding"
+    compared: int | None = Field(
+        None,
+        description="The number of leading columns by whose cosine items are compared; null for all.",
+    )
 
 
 class Neighbours(Settings):

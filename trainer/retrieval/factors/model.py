@@ -5,11 +5,14 @@ The embedding of an item is (y_i, offset_i) and that of a query is (x, 1), so th
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+from dataclasses import replace
+
 import numpy as np
 import tensorflow as tf
 
 from core import names
 from core.settings import Settings
+from trainer.retrieval import plan
 from trainer.retrieval.contract import EmbeddingModel, RetrievalData
 
 
@@ -30,6 +33,9 @@ class FactorModel(EmbeddingModel):
         embeddings = np.column_stack([factors, offsets]).astype(np.float32)
         self.new = tf.constant([[0.0] * factors.shape[1] + [new]], tf.float32)
         self.embeddings = tf.Variable(embeddings, trainable=False, name="embeddings")
+
+    def tables(self):
+        return replace(super().tables(), part=plan.Embedding(compared=int(self.factors.shape[1])))
 
     def query_vector(self, history: tf.Tensor) -> tf.Tensor:
         """Return the vectors x [B, D] of queries for their histories, given as item rows [B, H], -1 for none."""
