@@ -51,16 +51,16 @@ def _mask(allowed, query):
 
 
 class Ranker:
-    """A ranker that prefers the last items, after `seconds`."""
+    """A ranker that scores items by `values`, by default the last ones highest, after `seconds`."""
 
     def __init__(self):
-        self.seconds, self.batches = 0.0, []
+        self.seconds, self.batches, self.values = 0.0, [], np.arange(N)
 
     def rank(self, queries, candidates):
         self.batches.append(len(queries))
         time.sleep(self.seconds)
         filled = candidates.rows >= 0
-        return np.where(filled, candidates.rows, -np.inf).astype(np.float32), np.where(filled, 0.25, 0.0)
+        return np.where(filled, self.values[candidates.rows], -np.inf).astype(np.float32), np.where(filled, 0.25, 0.0)
 
     def close(self):
         pass
@@ -88,18 +88,19 @@ class Away:
         return method if name == "close" else asked
 
 
-def recommender(folder, store, before=None, **settings):
+def recommender(folder, store, before=None, columns=None, **settings):
     """Return a recommender of the user `known` and the items i0, i1, …, which have as many events as their numbers say.
 
     Args:
       folder: an empty folder for its files.
       store: its store.
       before: as for `Recommender`.
+      columns: further columns of the items.
       settings: settings of the release.
     """
     values = {"name": "small", "features": {"user": {}, "item": {}}, "candidates": 6, "exclude_seen": True} | settings
     chosen = ServingSettings.model_validate(values)
-    items = {names.ITEM_ID: [f"i{row}" for row in range(N)], "genre": GENRES, names.EVENT_COUNT: np.arange(N)}
+    items = {names.ITEM_ID: [f"i{row}" for row in range(N)], "genre": GENRES, names.EVENT_COUNT: np.arange(N)} | (columns or {})
     users = {
         names.USER_ID: ["known"],
         names.HISTORY: pa.array([USER_SEEN], STRINGS),
