@@ -70,7 +70,8 @@ class _Share:
         self._wanted = np.floor(share * np.arange(1, length + 1) + ROUNDING).astype(np.int64)
         own = np.zeros(length, np.int64)
         for position, row in pins.items():
-            own[position - 1] += bool(allowed[row]) if position <= length else 0
+            if position <= length:
+                own[position - 1] = bool(allowed[row])
         self._pinned = np.cumsum(own)
 
     def needed(self, index: int) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Pins, promotions, caps and own items: lists of a small engine beside what the rules say."""
 
 import math
-import time
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_engine import N, USER_SEEN, recommender
+from small_engine import USER_SEEN, N, recommender
 
 from core.errors import UsageError
 from serving.arrangement import Arrangement
@@ -93,3 +93,352 @@ def test_pins_beyond_the_end_of_the_list_follow_it(using):
 def test_pins_leave_other_items_as_many_candidates(using):
     pinned = tuple(Pin(item=f"i{row}") for row in (1, 2, 4))
     assert ids(listed(using, replace(PLAIN, k=6, pinned=pinned))) == ["i1", "i2", "i4", "i9", "i8", "i6"]
+
+
+# ---- promotions ----
+
+
+def test_a_promotion_has_its_share_of_every_part_of_the_list(using):
+    values = np.arange(N)
+    values[[1, 4]] = -1, -2  # of the kind y, and last by the ranker
+    using.engine.ranker.values = values
+    assert ids(listed(using, replace(PLAIN, k=6))) == ["i9", "i8", "i6", "i2", "i1", "i4"]
+    answer = listed(using, replace(PLAIN, k=6, promotions=(of_kind("y", 0.5),)))
+    assert ids(answer) == ["i9", "i1", "i8", "i4", "i6", "i2"]
+    assert marks(answer) == [None, "promoted", None, "promoted", None, None]
+
+
+def test_promoted_items_that_are_no_candidates_are_found_and_ranked_with_them(using):
+    asked = replace(PLAIN, k=3, seen=True)
+    assert ids(listed(using, asked)) == ["i9", "i8", "i6"]
+    one = Promotion(filters=(Condition(column="item_id", any_of=("i10", "i11")),), share=0.34)
+    assert ids(listed(using, replace(asked, promotions=(one,)))) == ["i11", "i10", "i9"]
+    using.engine.ranker.values = -np.arange(N)
+    answer = listed(using, replace(asked, promotions=(one,)))
+    assert ids(answer) == ["i1", "i2", "i10"]
+    assert [each.retrieval_rank for each in answer.items] == [1, 2, 7]
+
+
+def test_a_promotion_obeys_the_conditions_of_the_request(using):
+    horror = (Condition(column="genre", any_of=("horror",)),)
+    asked = replace(PLAIN, k=6, filters=horror, promotions=(of_kind("x", 1.0),))
+    answer = listed(using, asked)
+    assert set(ids(answer)) == {"i1", "i9"}  # of horror: i3 has expired, i5 is the user's own, i7 hidden, i11 seen
+    assert ids(answer) == ["i9", "i1"]
+
+
+def test_promotions_with_close_deadlines_are_all_served(using):
+    using.engine.ranker.values = -np.arange(N)
+    asked = replace(PLAIN, k=6, user_id="other", promotions=(of_kind("z", 0.5), of_kind("y", 0.5)))
+    found = [KINDS[int(each[1:])] for each in ids(listed(using, asked))]
+    for length in range(1, 7):
+        for kind in "yz":
+            assert found[:length].count(kind) >= length // 2
+
+
+def most(number, left, later, pins, promoted):
+    """Return the largest numbers of promoted items until each later position, with `number` before and `left` left."""
+    numbers = [number]
+    for position in later:
+        if position in pins:
+            numbers.append(numbers[-1] + promoted[pins[position]])
+        else:
+            numbers.append(numbers[-1] + (left > 0))
+            left -= 1
+    return numbers
+
+
+def naive(pins, promoted, share, order, horizon):
+    """Return the list with one promotion: another item than the promoted only where the share is still reachable."""
+    placed, rest = [], [row for row in order if row not in pins.values()]
+    while rest or pins:
+        position = len(placed) + 1
+        if position in pins:
+            placed.append(pins.pop(position))
+            continue
+        if not rest:
+            placed.append(pins.pop(min(pins)))
+            continue
+        row, left, number = rest[0], sum(map(bool, promoted[rest])), sum(map(bool, promoted[placed]))
+        best = next((each for each in rest if promoted[each]), None)
+        if best is not None and not promoted[row]:
+            later = range(position + 1, horizon + 1)
+            other = most(number, left, later, pins, promoted)
+            promote = most(number + 1, left - 1, later, pins, promoted)
+            wanted = [math.floor(share * each + 1e-9) for each in range(position, horizon + 1)]
+            if any(a < min(w, b) for a, b, w in zip(other, promote, wanted, strict=True)):
+                row = best
+        rest.remove(row)
+        placed.append(row)
+    return placed
+
+
+@given(st.data())
+@settings(max_examples=300, deadline=None)
+def test_one_promotion_with_pins_beside_a_naive_list(data):
+    size = data.draw(st.integers(1, 14))
+    order = data.draw(st.permutations(range(size)))
+    promoted = np.array(data.draw(st.lists(st.booleans(), min_size=size, max_size=size)))
+    pinned = data.draw(st.lists(st.sampled_from(range(size)), unique=True, max_size=4))
+    places = data.draw(st.lists(st.integers(1, 16), unique=True, min_size=len(pinned), max_size=len(pinned)))
+    share, pins = data.draw(st.sampled_from([0.1, 0.29, 1 / 3, 0.5, 0.75, 1.0])), dict(zip(places, pinned, strict=True))
+    made = Arrangement(pins, [(share, promoted)], (), (), 16)
+    made.add(order, order)
+    made.complete()
+    made.build(16)
+    assert made.rows == naive(dict(pins), promoted, share, list(order), 16)
+    parts = Arrangement(pins, [(share, promoted)], (), (), 16)
+    parts.add(order, order)
+    parts.complete()
+    for length in range(1, 17):
+        parts.build(length)
+        assert parts.rows == made.rows[:length]
+
+
+# ---- caps ----
+
+
+def test_a_cap_leaves_items_out_and_others_are_found_for_them(using):
+    asked = replace(PLAIN, k=6, user_id="other", seen=True)
+    assert ids(listed(using, asked)) == ["i6", "i5", "i4", "i2", "i1", "i0"]  # the best candidates alone
+    answer = listed(using, replace(asked, caps=(ListCap(column="brand", at_most=1),)))
+    # b1 of i6, b0 of i5, no brand of i4, b2 of i2; then b3 of i8, whose brand no candidate has, and those without one.
+    assert ids(answer) == ["i6", "i5", "i4", "i2", "i0", "i9"]
+    one = replace(asked, caps=(ListCap(column="kind", at_most=1),))
+    assert ids(listed(using, one)) == ["i6", "i5", "i4"]
+
+
+def test_a_pin_counts_for_a_cap_before_its_position(using):
+    asked = replace(PLAIN, k=3, user_id="other", caps=(ListCap(column="kind", at_most=1),))
+    assert ids(listed(using, replace(asked, pinned=(Pin(item="i0", position=3),)))) == ["i8", "i4", "i0"]
+
+
+def test_caps_of_the_release_stay_in_force(tmp_path):
+    store = SqlStore(sqlite_url(tmp_path / "store.sqlite"))
+    features = {"user": {}, "item": {"kind": "categorical"}}
+    cap = {"caps": [{"column": "kind", "max_items": 1, "top_k": 3}]}
+    using = recommender(tmp_path / "release", store, columns=COLUMNS, features=features, reranking=cap)
+    assert ids(listed(using, replace(PLAIN, k=6))) == ["i5", "i4", "i3", "i2", "i1", "i0"]
+    assert ids(listed(using, replace(PLAIN, k=4, pinned=(Pin(item="i8", position=2),)))) == ["i4", "i8", "i3", "i5"]
+    many = (ListCap(column="genre", at_most=2),)
+    assert ids(listed(using, replace(PLAIN, k=5, caps=many))) == ["i5", "i4", "i3", "i2"]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"caps": (ListCap(column="colour", at_most=1),)}, "caps.0.column: the items have no column 'colour'"),
+        (
+            {"promotions": (of_kind("x", 0.1), Promotion(filters=(Condition(column="hue", any_of=("x",)),), share=1))},
+            "promotions.1.filters: the items have no column 'hue'",
+        ),
+    ],
+)
+def test_a_rule_with_an_unknown_column_is_refused_alone(using, changes, message):
+    found, other = using.recommend([replace(PLAIN, **changes), PLAIN])
+    assert isinstance(found, UsageError)
+    assert message in str(found)
+    assert ids(other) == ["i9", "i8", "i6", "i4"]
+    assert message in str(using.without_models(replace(PLAIN, **changes)))
+
+
+# ---- own items ----
+
+
+def test_own_items_are_recommended_to_others_alone_and_ranked_for_all(using):
+    asked = replace(PLAIN, k=6, seen=True)
+    assert not {"i0", "i5"} & set(ids(listed(using, asked)))
+    assert {"i0", "i5"} <= set(ids(listed(using, replace(asked, user_id="other"))))
+    assert "i4" not in ids(listed(using, replace(asked, user_id="new")))
+    assert ids(listed(using, replace(asked, only=("i0", "i5", "i2")))) == ["i5", "i2", "i0"]
+    late = replace(asked, k=N, until=0)
+    assert not {"i0", "i5"} & set(ids(using.without_models(late)))
+    assert using.explain(asked).own == 2
+
+
+# ---- degraded answers and explanations ----
+
+
+def test_answers_without_models_have_pins_and_no_excluded_items(using):
+    asked = replace(PLAIN, k=3, pinned=(Pin(item="i11", position=2), Pin(item=HIDDEN)), exclude=("i9",))
+    answer = using.without_models(asked)
+    assert (ids(answer), marks(answer)) == (["i8", "i11", "i6"], [None, "pinned", None])
+    assert [each.score for each in answer.items] == [8, 11, 6]
+    assert ids(using.without_models(replace(asked, k=2, offset=1))) == ["i11", "i6"]
+
+
+def test_an_explanation_names_the_rule_of_each_item_of_the_list(using):
+    using.engine.ranker.values = -np.arange(N)
+    asked = replace(PLAIN, pinned=(Pin(item="i11", position=2),), promotions=(of_kind("z", 0.5),))
+    found = {each.item: (each.position, each.rule) for each in using.explain(asked).candidates}
+    assert {item: value for item, value in found.items() if value[0]} == {
+        each.item: (position, each.rule) for position, each in enumerate(listed(using, asked).items, 1)
+    }
+    assert found["i11"] == (2, "pinned")
+    assert (None, None) in found.values()
+
+
+# ---- all rules together ----
+
+
+@pytest.fixture(scope="module")
+def catalogues(tmp_path_factory):
+    """Return recommenders of random catalogues, with a release's cap in one of them, and their columns."""
+    made, stores = [], []
+    for seed in range(4):
+        rng, folder = np.random.default_rng(seed), tmp_path_factory.mktemp(f"catalogue{seed}")
+        columns = {
+            "brand": [str(each) if each else None for each in rng.integers(0, 4, N)],
+            "tags": pa.array([sorted(set(rng.choice(list("pqrs"), rng.integers(0, 3)))) for _ in range(N)], TAGS_TYPE),
+            "kind": rng.choice(list("xyz"), N).tolist(),
+            "owner": rng.choice(["known", "new", "a", "b"], N).tolist(),
+        }
+        stores.append(SqlStore(sqlite_url(folder / "store.sqlite")))
+        for row in rng.choice(N, seed, replace=False):
+            stores[-1].put_item(f"i{row}", Item(hidden=True))
+        settings = {"features": {"user": {}, "item": {"brand": "categorical"}}, "owner": "owner"}
+        if seed == 3:
+            settings["reranking"] = {"caps": [{"column": "brand", "max_items": 2, "top_k": 4}]}
+        using = recommender(folder / "release", stores[-1], columns=columns, candidates=CANDIDATES, **settings)
+        using.engine.ranker.values = rng.permutation(N)
+        table = using.engine.catalogue.table
+        made.append((using, {f"i{row}": each for row, each in enumerate(table.to_pylist())}))
+    yield made
+    for each in stores:
+        each.close()
+
+
+TAGS_TYPE = pa.list_(pa.string())
+NAMES = [f"i{row}" for row in range(N)]
+
+
+@st.composite
+def requests(draw):
+    items = draw(st.lists(st.sampled_from([*NAMES, "unknown"]), unique=True, max_size=4))
+    places = draw(st.lists(st.integers(1, 8), unique=True, min_size=len(items), max_size=len(items)))
+    pinned = [
+        Pin(item=item, position=draw(st.sampled_from([None, at]))) for item, at in zip(items, places, strict=True)
+    ]
+    kinds = draw(st.lists(st.sampled_from("xyz"), unique=True, max_size=2))
+    shares = [draw(st.sampled_from([0.1, 0.25, 0.5])) for _ in kinds]
+    caps = draw(st.lists(st.sampled_from(["brand", "tags"]), unique=True, max_size=2))
+    filters = draw(st.sampled_from([(), (Condition(column="brand", none_of=("1",)),)]))
+    excluded = tuple(draw(st.lists(st.sampled_from(NAMES), unique=True, max_size=8)))
+    return Request(
+        draw(st.sampled_from(["known", "new", "other"])), CANDIDATES, 100, exclude=excluded, filters=filters,
+        seen=draw(st.booleans()), pinned=tuple(pinned),
+        promotions=tuple(map(of_kind, kinds, shares)),
+        caps=tuple(ListCap(column=column, at_most=draw(st.integers(1, 2))) for column in caps),
+    )  # fmt: skip
+
+
+def values_of(item, column):
+    value = item[column]
+    return [] if value is None else value if isinstance(value, list) else [value]
+
+
+def shown(using, items, request):
+    """Return the items that the models may return, and those that may be pinned."""
+    hidden = {f"i{row}" for row in using._hidden.rows(100)} | set(request.exclude)
+    seen = USER_SEEN if request.user_id == "known" and not request.seen else []
+    fitting = {
+        name
+        for name, item in items.items()
+        if name not in hidden
+        and name not in seen
+        and item["owner"] != request.user_id
+        and not (request.filters and item["brand"] == "1")
+    }
+    pins = [each for each in request.pinned if each.item in items and each.item not in hidden]
+    return fitting - {each.item for each in pins}, pins
+
+
+@given(st.data())
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+def test_every_list_obeys_the_rules_of_its_own_request(catalogues, data):
+    using, items = data.draw(st.sampled_from(catalogues))
+    asked = data.draw(st.lists(requests(), min_size=1, max_size=3))
+    whole = [ids(each) for each in using.recommend(asked)]
+    for request, found in zip(asked, whole, strict=True):
+        fitting, pins = shown(using, items, request)
+        assert len(set(found)) == len(found)
+        assert set(found) <= fitting | {each.item for each in pins}
+        check_caps(found, check_pins(found, pins), request, pins, fitting, items)
+        check_promotions(found, request, pins, fitting, items)
+        check_the_same_elsewhere(using, request, found)
+
+
+def check_pins(found, pins):
+    """Check that pins have their positions, and return whether they follow the last of the other items."""
+    taken = {each.position: each.item for each in pins if each.position}
+    for each in pins:
+        if not each.position:
+            taken[next(at for at in range(1, 99) if at not in taken)] = each.item
+    others, expected, ended = [each for each in found if each not in taken.values()], [], False
+    for at in range(1, len(found) + 1):
+        ended |= at not in taken and not others
+        expected.append(taken.pop(min(taken) if ended else at) if ended or at in taken else others.pop(0))
+    assert found == expected
+    assert len(found) == CANDIDATES or not taken
+    return ended or len(found) < CANDIDATES
+
+
+def check_caps(found, ended, request, pins, fitting, items):
+    """Check that no value is in the list too often, and that a list that ended could have no further item."""
+
+    def counts(names, column):
+        return Counter(value for name in names for value in values_of(items[name], column))
+
+    allowed = {}
+    for cap in request.caps:
+        of_pins = counts([each.item for each in pins], cap.column)
+        listed = counts(found, cap.column)
+        assert all(number <= max(cap.at_most, of_pins[value]) for value, number in listed.items())
+        full = {
+            value
+            for value, number in (counts({*found, *[p.item for p in pins]}, cap.column)).items()
+            if number >= cap.at_most
+        }
+        allowed[cap.column] = full
+    if ended:
+        for name in fitting - set(found):
+            assert any(set(values_of(items[name], column)) & full for column, full in allowed.items())
+
+
+def check_promotions(found, request, pins, fitting, items):
+    """Check the shares of lists without pins and caps, in which other rules leave promotions room."""
+    if request.pinned or request.caps:
+        return
+    for each in request.promotions:
+        [kind] = each.filters[0].any_of
+        available = sum(items[name]["kind"] == kind for name in fitting)
+        for length in range(1, len(found) + 1):
+            number = sum(items[name]["kind"] == kind for name in found[:length])
+            assert number >= min(math.floor(each.share * length), available)
+
+
+def check_the_same_elsewhere(using, request, found):
+    """Check that the list is the same alone, by pages, and in an explanation."""
+    cuts = replace(request, k=2), replace(request, k=3, offset=2), replace(request, k=1, offset=5)
+    assert [item for each in using.recommend(cuts) for item in ids(each)] == found
+    positions = {each.position: each.item for each in using.explain(request).candidates if each.position}
+    assert [positions[at] for at in sorted(positions)] == found
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_lists_without_the_ranker_obey_the_rules_too(catalogues, data):
+    using, items = data.draw(st.sampled_from(catalogues))
+    request = data.draw(requests())
+    fitting, pins = shown(using, items, request)
+    [late] = using.recommend([replace(request, until=0)])
+    assert late.degraded == "retrieval_order"
+    found = ids(late)
+    assert set(found) <= fitting | {each.item for each in pins}
+    check_pins(found, pins)
+    assert len(set(found)) == len(found)
+    popular = ids(using.without_models(request))
+    assert len(set(popular)) == len(popular) == min(CANDIDATES, len(fitting) + len(pins))
+    assert set(popular) <= fitting | {each.item for each in pins}
+    check_pins(popular, pins)
