@@ -13,7 +13,7 @@ def check(data: Data, features: Features, split_column: str | None) -> None:
 
     Raises:
       ValueError: a key of `columns` is not a column of the table, or two columns come from the same column of the
-        file. The latter is allowed for features, the title and the owner, but not for an id, timestamp, rating or split.
+        file. The latter is allowed for features, title and owner, but not for an id, timestamp, rating or split.
     """
     for table in data.tables:
         renamed = getattr(data, table).columns

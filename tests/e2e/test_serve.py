@@ -1,7 +1,6 @@
 """The HTTP server over the release of a real run."""
 
 import time
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -142,53 +141,6 @@ def test_an_explanation_is_that_of_the_list(client, users):
     assert len(few.candidates) < len(made.candidates) + few.filtered
 
 
-RULES = {
-    "promotions": [{"filters": [{"column": "genres", "any_of": ["Western", "War"]}], "share": 0.4}],
-    "caps": [{"column": "genres", "at_most": 8}],
-}
-
-
-def test_rules_of_a_request(client, engine, release, users):
-    table = engine.catalogue.table
-    genres = dict(zip(engine.catalogue.ids, table["genres"].to_pylist(), strict=True))
-    seen = ReleaseUsers(release / names.USERS_FOLDER).get(users[1]).seen[0]
-    last = ids(client.recommend(users[1], 50))[-1]
-    asked = {"user": users[1], "pinned": [{"item": seen}, {"item": last, "position": 5}, {"item": "none"}], **RULES}
-    answer = client.recommend(k=20, **asked)
-    found = ids(answer)
-    assert len(set(found)) == 20
-    assert (found[0], found[4]) == (seen, last)
-    assert [place for place, each in enumerate(answer.items) if each.rule == "pinned"] == [0, 4]
-    promoted = [bool({"Western", "War"} & set(genres[item] or ())) for item in found]
-    assert all(sum(promoted[:length]) >= int(0.4 * length + 1e-9) for length in range(2, 21))
-    assert [each.rule == "promoted" for each in answer.items] == [
-        value and place not in (0, 4) for place, value in enumerate(promoted)
-    ]
-    counts = Counter(genre for item in found for genre in genres[item] or ())
-    assert max(counts.values()) <= 8
-    pages = client.recommend_batch([asked | {"k": 8}, {"user": users[2], "k": 5}, asked | {"k": 12, "offset": 8}])
-    assert ids(pages[0]) + ids(pages[2]) == found
-    assert ids(pages[1]) == ids(client.recommend(users[2], 5))
-    made = sorted(
-        (each for each in client.explain(k=20, **asked).candidates if each.position), key=lambda e: e.position
-    )
-    assert [(each.item, each.rule) for each in made] == [(each.item, each.rule) for each in answer.items]
-
-
-def test_a_user_gets_no_own_items(client, engine):
-    titles = dict(zip(engine.catalogue.ids, engine.catalogue.table["title"].to_pylist(), strict=True))
-    own = ids(client.recommend("nobody knows me", 3))[1]
-    owner = titles[own]  # the column of the owners is that of the titles
-    this = [{"column": "item_id", "any_of": [own]}]
-    assert ids(client.recommend("nobody knows me", 1, filters=this)) == [own]
-    assert ids(client.recommend(owner, 1, filters=this)) == []
-    assert len(ids(client.recommend(owner, 50))) == 50
-    assert client.explain(owner, 3).own == 1
-    assert ids(client.rank(owner, [own])) == [own]
-    late = client.recommend(owner, 1, filters=this, budget_ms=0.001)
-    assert (late.degraded, ids(late)) == ("popular", [])
-
-
 def test_similar_items(client, engine):
     item = engine.catalogue.ids[0]
     rows, _ = engine.similar(item, 5)
@@ -270,26 +222,6 @@ REFUSED = [
     ("/v1/recommend", {"user": "u", "colour": 1}, 422, "body.colour"),
     ("/v1/recommend", {"user": "u", "filters": [{"column": "colour", "any_of": ["x"]}]}, 422, "no column 'colour'"),
     ("/v1/recommend", {"user": "u", "filters": [{"column": "genres"}]}, 422, "body.filters.0"),
-    ("/v1/recommend", {"user": "u", "pinned": [{"item": "a", "position": 0}]}, 422, "body.pinned.0.position"),
-    ("/v1/recommend", {"user": "u", "pinned": [{"item": "a"}, {"item": "a"}]}, 422, "body.pinned: "),
-    (
-        "/v1/recommend",
-        {"user": "u", "caps": [{"column": "colour", "at_most": 1}]},
-        422,
-        "caps.0.column: the items have",
-    ),
-    (
-        "/v1/recommend",
-        {"user": "u", "promotions": [{"filters": [{"column": "colour", "any_of": ["x"]}], "share": 0.5}]},
-        422,
-        "promotions.0.filters: the items have no column 'colour'",
-    ),
-    (
-        "/v1/recommend",
-        {"user": "u", "promotions": [{"filters": [{"column": "year", "at_least": 1}], "share": 0.6}] * 2},
-        422,
-        "body.promotions: ",
-    ),
     ("/v1/rank", {"user": "u", "items": []}, 422, "body.items"),
     ("/v1/recommend/batch", {"requests": []}, 422, "body.requests"),
     (

@@ -100,7 +100,8 @@ def recommender(folder, store, before=None, columns=None, **settings):
     """
     values = {"name": "small", "features": {"user": {}, "item": {}}, "candidates": 6, "exclude_seen": True} | settings
     chosen = ServingSettings.model_validate(values)
-    items = {names.ITEM_ID: [f"i{row}" for row in range(N)], "genre": GENRES, names.EVENT_COUNT: np.arange(N)} | (columns or {})
+    items = {names.ITEM_ID: [f"i{row}" for row in range(N)], "genre": GENRES, names.EVENT_COUNT: np.arange(N)}
+    items |= columns or {}
     users = {
         names.USER_ID: ["known"],
         names.HISTORY: pa.array([USER_SEEN], STRINGS),
