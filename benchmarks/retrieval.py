@@ -37,7 +37,9 @@ def made(n_items: int, dim: int, depth: int) -> tuple[plan.RetrievalPlan, dict[s
             "popularity": plan.Lists(),
         },
         history_length=HISTORY,
-        fusion=plan.Fusion(weights=dict.fromkeys(labels, 1.0), by_features=(), rank_constant=60.0, depth=depth),
+        fusion=plan.Fusion(
+            weights=dict.fromkeys(labels, 1.0), by_features=(), cold_share=0.0, rank_constant=60.0, depth=depth
+        ),
     )
     tables = {
         "embeddings_of_towers": embeddings.astype(np.float32),

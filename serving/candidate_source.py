@@ -2,6 +2,7 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +23,7 @@ from trainer.retrieval import inference, plan
 from transform.features import Features
 
 INDEX_FILE = "index.json"
-SIGNATURES = (plan.TABLES, plan.ASK, "similar", "predict")
+SIGNATURES = (plan.TABLES, plan.ASK, plan.EMBED, "similar", "predict")
 
 
 def index_file(label: str) -> str:
@@ -58,6 +59,9 @@ class CandidateSource:
         self.model = SavedModel(model, wanted, optimized)
         self.catalogue, self.features = catalogue, features
         self._folder = Path(model)
+        self._n_items = len(catalogue)
+        self._added: dict[str, np.ndarray] = {}  # label → the embeddings of added items, [M, D]
+        self._with_added: Retrieval | None = None
         self._indexes: dict[str, Any] = {}
         described = {"kind": "exact"} if index is None else read_json(Path(index) / INDEX_FILE)
         if index is not None and described["kind"] != "exact":
@@ -67,8 +71,13 @@ class CandidateSource:
                 label: faiss.read_index(str(Path(index) / index_file(label))) for label in described["parts"]
             }
 
-    @cached_property
+    @property
     def _retrieval(self) -> Retrieval:
+        """Return the model as tables, with added items. Raises: ModelError."""
+        return self._of_model if self._with_added is None else self._with_added
+
+    @cached_property
+    def _of_model(self) -> Retrieval:
         """Return the model as tables. Raises: ModelError."""
         if plan.TABLES not in self.model.signatures:
             raise ModelError(
@@ -78,6 +87,27 @@ class CandidateSource:
         tables = self.model.signatures[plan.TABLES]()
         described = plan.RetrievalPlan.model_validate_json(np.asarray(tables.pop(plan.PLAN)).item())
         return Retrieval(described, tables, self._indexes)
+
+    def with_items(self, catalogue: Catalogue) -> "CandidateSource":
+        """Return the retriever with items that follow those of the model, and are embedded from their features.
+
+        Such an item has no events, and events with it are not read by the model.
+
+        Args:
+          catalogue: all items of this retriever, followed by the new ones.
+        """
+        rows = np.arange(len(self.catalogue), len(catalogue))
+        base, other = self._of_model, copy.copy(self)  # the tables are read before they are shared
+        embed = self.model.signatures.get(plan.EMBED)
+        if embed is not None:
+            found = embed(**catalogue.columns(rows))
+            for label in base.embeddings:
+                vectors = found[plan.named(plan.EMBEDDING, label)]
+                before = self._added.get(label, vectors[:0])
+                other._added = other._added | {label: np.concatenate([before, vectors])}
+        other.catalogue = catalogue
+        other._with_added = base.with_items(self._n_items, len(catalogue) - self._n_items, other._added)
+        return other
 
     @property
     def embeddings(self) -> dict[str, np.ndarray]:

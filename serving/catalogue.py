@@ -1,5 +1,6 @@
 """The catalogue of an engine, decoded to arrays once. NumPy and Arrow only."""
 
+import copy
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -30,17 +31,38 @@ class Catalogue:
             name: raw.to_fixed_numpy(table[name].combine_chunks()) for name, raw in raw_columns(features).items()
         }
         self._rows: dict[str, int] = dict(zip(self.ids, range(len(self.ids)), strict=True))
+        self._added: dict[str, int] = {}
+
+    def with_items(self, items: pa.Table) -> "Catalogue":
+        """Return the catalogue with further items, whose rows follow; an id that was added before has its last row.
+
+        Args:
+          items: [M] with the schema of the table; no id of the items that the catalogue was made from.
+        """
+        other, first = copy.copy(self), len(self)
+        other.table = pa.concat_tables([self.table, items])
+        own = Catalogue(items, self.features)
+        other.ids = np.concatenate([self.ids, own.ids])
+        other.values = {name: np.concatenate([self.values[name], own.values[name]]) for name in self.values}
+        other._added = self._added | {each: first + row for row, each in enumerate(own.ids)}
+        return other
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def row(self, item_id: str) -> int:
         """Return the row of an item; NO_ITEM for an item that is not in the catalogue."""
-        return self._rows.get(item_id, NO_ITEM)
+        return self._rows.get(item_id, NO_ITEM) if item_id not in self._added else self._added[item_id]
 
     def rows(self, item_ids: Iterable[str]) -> np.ndarray:
         """Return the rows of items as int32; NO_ITEM for each item that is not in the catalogue."""
+        if self._added:
+            return np.fromiter((self.row(each) for each in item_ids), np.int32)
         return np.fromiter((self._rows.get(each, NO_ITEM) for each in item_ids), np.int32)
+
+    def columns(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the id and the raw features of items, as the inputs of a model: column → [...] or [..., V]."""
+        return {name: self.gather(name, rows) for name in (names.ITEM_ID, *self.values)}
 
     def gather(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Return the values of a column at `rows` [...], as [...] or [..., V]; a missing value for row NO_ITEM."""

@@ -86,7 +86,7 @@ class Client:
         return self._call("GET", "/v1/items", item)
 
     def put_item(self, item: str, **values: Any) -> None:
-        """Replace what the store has of an item: `hidden`, `expires`."""
+        """Replace what the store has of an item: `hidden`, `expires`, and the `features` of a new one."""
         self._call("PUT", "/v1/items", item, values)
 
     def delete_item(self, item: str) -> None:

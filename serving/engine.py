@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from core.queries import Candidates, Queries
 from serving.catalogue import NO_ITEM, Catalogue
@@ -35,6 +36,10 @@ class Retriever(Protocol):
         """Return the scores and signals of the items at catalogue rows [Q, C], -1 for none, as for `retrieve`."""
         ...
 
+    def with_items(self, catalogue: Catalogue) -> "Retriever":
+        """Return the retriever with the items of a catalogue that follow those it has."""
+        ...
+
     def close(self) -> None:
         """Free the memory of the model."""
 
@@ -44,6 +49,10 @@ class Ranker(Protocol):
 
     def rank(self, queries: Queries, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
         """Return scores [Q, C], -inf for padding, and probabilities of relevance [Q, C], 0 for padding."""
+        ...
+
+    def with_items(self, catalogue: Catalogue) -> "Ranker":
+        """Return the ranker with the items of a catalogue that follow those it has."""
         ...
 
     def close(self) -> None:
@@ -86,6 +95,17 @@ class TwoStep:
     def with_settings(self, settings: ServingSettings) -> "TwoStep":
         """Return an engine of the same models with other settings; it must not be closed."""
         return TwoStep(self.retriever, self.ranker, self.catalogue, settings)
+
+    def with_items(self, items: pa.Table) -> "TwoStep":
+        """Return an engine of the same models with further items; it must not be closed.
+
+        Args:
+          items: the items, in the form of the catalogue's table.
+        """
+        catalogue = self.catalogue.with_items(items)
+        return TwoStep(
+            self.retriever.with_items(catalogue), self.ranker.with_items(catalogue), catalogue, self.settings
+        )
 
     def recommend(self, queries: Queries, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return [Q, min(k, candidates)] int32 catalogue rows, best first, -1 for padding; and their scores."""

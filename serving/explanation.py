@@ -63,7 +63,7 @@ class Explanation:
 
 
 def explained(
-    ranked: Ranked, listed: np.ndarray, ids: np.ndarray, titles: Sequence[str] | None, marks: Marks = unmarked
+    ranked: Ranked, listed: np.ndarray, ids: np.ndarray, titles: Sequence[str | None] | None, marks: Marks = unmarked
 ) -> tuple[Explained, ...]:
     """Return the candidates of the first query in the retriever's order.
 

@@ -2,6 +2,7 @@
 
 import core.tf  # Keras 2, before TensorFlow
 
+import copy
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -52,23 +53,42 @@ class SavedRanker:
         parts = []
         for start in range(0, len(catalogue), ITEMS_AT_ONCE):
             rows = np.arange(start, min(start + ITEMS_AT_ONCE, len(catalogue)))
-            columns = {name: catalogue.gather(name, rows) for name in (names.ITEM_ID, *catalogue.values)}
-            parts.append(model.signatures["pack"](**columns))
+            parts.append(model.signatures["pack"](**catalogue.columns(rows)))
         # The last row is padding: it is that of the row -1.
         self._packed = {
             name: np.concatenate([*(part[name] for part in parts), np.full_like(parts[0][name][:1], missing)])
             for name, missing in (("integers", -1), ("numbers", 0))
         }
         self._packed["integers"][-1, 1:] = 0
+        self._n_items = len(catalogue)
+        self._added = {name: values[:0] for name, values in self._packed.items()}
+
+    def with_items(self, catalogue: Catalogue) -> "SavedRanker":
+        """Return the ranker with items that follow those it has; see `CandidateSource.with_items`."""
+        other = copy.copy(self)
+        rows = np.arange(self._n_items + len(self._added["integers"]), len(catalogue))
+        packed = self._model.signatures["pack"](**catalogue.columns(rows))
+        other._added = {name: np.concatenate([values, packed[name]]) for name, values in self._added.items()}
+        return other
 
     def rank(self, queries: Queries, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
         """Return scores [Q, C], -inf for padding, and probabilities of relevance [Q, C], 0 for padding."""
         answer = self._model.signatures["rank_packed"](
             **query_inputs(queries, self._user_features),
-            **{name: values[candidates.rows] for name, values in self._packed.items()},
+            **{name: self._gathered(name, candidates.rows) for name in self._packed},
             signals=stacked_signals(candidates),
         )
         return answer[names.SCORE], answer[names.PROBABILITY]
+
+    def _gathered(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Return the packed values of the items at rows [Q, C], -1 for padding."""
+        values, added = self._packed[name], self._added[name]
+        if not len(added):
+            return values[rows]
+        is_added = rows >= self._n_items
+        gathered = values[np.where(is_added, -1, rows)]
+        gathered[is_added] = added[rows[is_added] - self._n_items]
+        return gathered
 
     def close(self) -> None:
         """Free the memory of the model."""

@@ -14,20 +14,16 @@ import pyarrow as pa
 from core import names
 from core.errors import UsageError
 from core.queries import Candidates, Queries
-from serving.arranger import Arranger, Ordered, with_pins
-from serving.catalogue import NO_ITEM
-from serving.column_values import ColumnValues
+from serving.arranger import Ordered, with_pins
 from serving.conditions import Condition
 from serving.engine import TwoStep
 from serving.estimate import Estimate
 from serving.explanation import Explanation, explained
-from serving.filters import Filters
 from serving.given import given
-from serving.hidden import Hidden
-from serving.lists import Lists
-from serving.popular import Popular
+from serving.known_items import KnownItems
 from serving.requests import Degraded, Recommendations, Request
-from serving.ruling import Allowed, Ruling, Rulings
+from serving.ruling import Allowed, Ruling
+from serving.settings import ServingSettings
 from serving.stores.store import Item, Store, StoreError
 from serving.users import ReleaseUsers, User, fitting, merged, queries
 from transform.arrow_types import feature_types
@@ -46,6 +42,7 @@ class Recommender:
       store: the store.
       facts: what else is told of the release.
       before: a recommender of the same store, whose items are taken while the store is away; None for none.
+      arms: label → the settings of an arm of an experiment, which are applied to the release, too.
     Raises:
       StoreError: the store is away, and there is no recommender before.
     """
@@ -58,78 +55,49 @@ class Recommender:
         store: Store,
         facts: Mapping[str, Any],
         before: "Recommender | None" = None,
+        arms: Mapping[str, ServingSettings] | None = None,
     ):
-        self.version, self.engine, self.store, self.facts = version, engine, store, dict(facts)
+        self.version, self.store, self.facts = version, store, dict(facts)
         self._release_users = ReleaseUsers(folder / names.USERS_FOLDER)
-        self._filters = Filters(engine.catalogue.table)
-        self._rulings = Rulings(engine.catalogue.table, self._filters)
-        self._arranger = Arranger(self._rulings)
-        owner = engine.settings.owner
-        self._owners = ColumnValues(engine.catalogue.table[owner].combine_chunks()) if owner else None
-        self._hidden = Hidden({})
-        self._items: dict[str, Item] = {}  # the same items by their ids, those that are not in the release too
+        engines: dict[str | None, TwoStep] = {
+            label: engine.with_settings(settings) for label, settings in (arms or {}).items()
+        }
+        self._arm: str | None = None
+        self.items = KnownItems.of_release({None: engine, **engines})
         self._state, self._refreshing = 0, threading.Lock()
-        self._popular = Popular(engine.catalogue.table[names.EVENT_COUNT].to_numpy())
         self._ranking = Estimate()
-        title = engine.settings.title
-        self._titles = engine.catalogue.table[title].to_pylist() if title else None
-        self._lists = Lists(engine.catalogue.ids, self._titles)
         self._refresh_first(before)
+
+    @property
+    def engine(self) -> TwoStep:
+        """Return the engine, over the items of the release and those that were posted."""
+        return self.items.engines[self._arm]
+
+    def view(self, arm: str | None = None) -> "Recommender":
+        """Return the recommender with the items as they are now, and the settings of an arm; None for the release's."""
+        other = copy.copy(self)
+        other._arm = arm
+        return other
 
     def refresh(self) -> None:
         """Read which items were changed in the store since the last call."""
         with self._refreshing:
             changed, state = self.store.items(self._state)
             if changed or state != self._state:
-                self._take(self._items | changed, state)
+                self._take({**self.items.store, **changed}, state)
 
     def _take(self, items: Mapping[str, Item | None], state: int) -> None:
         """Take what the store knows of items at a state."""
-        self._items = {each: item for each, item in items.items() if item and (item.hidden or item.expires is not None)}
-        rows = {self.engine.catalogue.row(each): item for each, item in self._items.items()}
-        rows.pop(NO_ITEM, None)
-        self._hidden, self._state = Hidden(rows), state  # a new one, since another thread may read that before
+        self.items, self._state = self.items.with_store(items), state
 
     def _refresh_first(self, before: "Recommender | None") -> None:
         if before is not None:
-            self._take(before._items, before._state)
+            self._take(before.items.store, before._state)
         try:
             self.refresh()
         except StoreError:
             if before is None:
                 raise
-
-    def with_engine(self, engine: TwoStep) -> "Recommender":
-        """Return a recommender with another engine of the same catalogue, as the items in the store are now."""
-        other = copy.copy(self)
-        other.engine = engine
-        return other
-
-    def popular(self, k: int) -> list[dict[str, Any]]:
-        """Return id, title and number of events of the items with the most events before the release."""
-        rows, events = self._popular.best(k, self._hidden.rows(int(time.time())))
-        ids, titles = self.engine.catalogue.ids, self._titles
-        return [
-            {"item": ids[row], "title": titles[row] if titles else None, "events": number}
-            for row, number in zip(rows, events, strict=True)
-        ]
-
-    def item(self, item_id: str) -> dict[str, Any] | None:
-        """Return what is known of an item; None for an item that is not in the release."""
-        row = self.engine.catalogue.row(item_id)
-        if row == NO_ITEM:
-            return None
-        [values] = self.engine.catalogue.table.slice(row, 1).to_pylist()
-        known = self._hidden.items.get(row, Item())
-        return {"item": values.pop(names.ITEM_ID), "features": values, "hidden": known.hidden, "expires": known.expires}
-
-    def columns(self) -> dict[str, str]:
-        """Return column of the items → `number` or `text`, the kinds of values that filters compare it with."""
-        kinds = {}
-        for each in self.engine.catalogue.table.schema:
-            kind = each.type.value_type if pa.types.is_list(each.type) else each.type
-            kinds[each.name] = "number" if pa.types.is_integer(kind) or pa.types.is_floating(kind) else "text"
-        return kinds
 
     def user_columns(self) -> dict[str, pa.DataType]:
         """Return the features of users that the models read, with their types."""
@@ -191,9 +159,9 @@ class Recommender:
         left_out = catalogue.rows([*request.exclude, *seen])
         only = None if request.only is None else catalogue.rows(dict.fromkeys(request.only))
         length = request.offset + request.k
-        rows, _ = self._popular.best(length, left_out, allowed.mask, only)
+        rows, _ = self.items.popular.best(length, left_out, allowed.mask, only)
         rows = with_pins(rows, allowed.ruling, length)
-        items = self._lists.popular(rows, self._popular.events(rows), request.offset, allowed.ruling.mark)
+        items = self.items.lists.popular(rows, self.items.popular.events(rows), request.offset, allowed.ruling.mark)
         return Recommendations(user is not None, items, "popular")
 
     def explain(self, request: Request) -> Explanation:
@@ -203,22 +171,17 @@ class Recommender:
         state = _with_history(user or User(), request)
         query = self._query([request], [state])
         ordered = self._ordered(query, self._candidates(query, [request], [allowed]), [request], [allowed.ruling])
-        found = self._arranger.arranged(self.engine, query, ordered, 0, request, allowed)
+        found = self.items.arranger.arranged(self.engine, query, ordered, 0, request, allowed)
         ids, rows = self.engine.catalogue.ids, found.rows[: request.offset + request.k]
         return Explanation(
             known=user is not None,
             user=state,
-            candidates=explained(found.ranked, rows, ids, self._titles, allowed.ruling.mark),
+            candidates=explained(found.ranked, rows, ids, self.items.titles, allowed.ruling.mark),
             seen=len(set(state.seen)) if self.engine.settings.exclude_seen else 0,
-            hidden=len({*request.exclude, *ids[self._hidden.rows(request.time)]}),
+            hidden=len({*request.exclude, *ids[self.items.hidden.rows(request.time)]}),
             own=len(self._own(request)),
-            filtered=int((~self._filters.allowed(request.filters)).sum()) if request.filters else 0,
+            filtered=int((~self.items.filters.allowed(request.filters)).sum()) if request.filters else 0,
         )
-
-    def titles(self, item_ids: Sequence[str]) -> list[str | None]:
-        """Return the titles of items; None for an unknown one, or without titles."""
-        rows = self.engine.catalogue.rows(item_ids)
-        return [self._titles[row] if self._titles and row != NO_ITEM else None for row in rows.tolist()]
 
     def some_users(self, k: int) -> list[str]:
         """Return the ids of the first users of the release."""
@@ -227,8 +190,8 @@ class Recommender:
     def similar(self, item_id: str, k: int, filters: Sequence[Condition] = ()) -> list[tuple[str, str | None, float]]:
         """Return id, title and similarity of the items most similar to an item, best first; none for an unknown one."""
         catalogue = self.engine.catalogue
-        allowed = self._filters.allowed(filters) if filters else np.ones(len(catalogue), bool)
-        allowed[self._hidden.rows(int(time.time()))] = False
+        allowed = self.items.filters.allowed(filters) if filters else np.ones(len(catalogue), bool)
+        allowed[self.items.hidden.rows(int(time.time()))] = False
         width = min(len(catalogue), k)
         while True:
             rows, scores = self.engine.similar(item_id, width)
@@ -236,8 +199,8 @@ class Recommender:
             if kept.sum() >= k or width == len(catalogue):
                 break
             width = min(len(catalogue), width * DEEPER)
-        pairs = zip(rows[kept][:k].tolist(), scores[kept][:k].tolist(), strict=True)
-        return [(catalogue.ids[row], self._titles[row] if self._titles else None, score) for row, score in pairs]
+        ids = catalogue.ids[rows[kept][:k]].tolist()
+        return list(zip(ids, self.items.titles_of(ids), scores[kept][:k].tolist(), strict=True))
 
     def _answers(
         self,
@@ -255,8 +218,8 @@ class Recommender:
         in_time = [index for index, request in enumerate(requests) if ready <= request.until]
         for index in sorted(set(range(len(requests))) - set(in_time)):
             request, ruling = requests[index], allowed[index].ruling
-            rows = self._arranger.retrieved(self.engine, candidates, index, request, ruling)
-            items = self._lists.retrieved(candidates, index, rows, request, ruling.mark)
+            rows = self.items.arranger.retrieved(self.engine, candidates, index, request, ruling)
+            items = self.items.lists.retrieved(candidates, index, rows, request, ruling.mark)
             yield index, Recommendations(users[index] is not None, items, "retrieval_order")
         if not in_time:
             return
@@ -270,8 +233,8 @@ class Recommender:
         # Those with caps are last, since they may need further items.
         for place, index in sorted(enumerate(in_time), key=lambda each: bool(allowed[each[1]].ruling.caps)):
             request, own = requests[index], allowed[index]
-            found = self._arranger.arranged(self.engine, query, ordered, place, request, own)
-            items = self._lists.ranked(found.ranked, 0, found.rows, found.scores, request, own.ruling.mark)
+            found = self.items.arranger.arranged(self.engine, query, ordered, place, request, own)
+            items = self.items.lists.ranked(found.ranked, 0, found.rows, found.scores, request, own.ruling.mark)
             yield index, Recommendations(users[index] is not None, items, degraded)
 
     def _ordered(
@@ -279,14 +242,14 @@ class Recommender:
     ) -> Ordered:
         """Rank and re-rank candidates."""
         ranked = self.engine.rank(query, candidates)
-        width = self._arranger.width(self.engine, requests, rulings, candidates.rows.shape[1])
+        width = self.items.arranger.width(self.engine, requests, rulings, candidates.rows.shape[1])
         return Ordered(ranked, *self.engine.rerank(query, ranked, width))
 
     def _allowed(self, request: Request) -> Allowed:
         """Return the items that the models may return, and the rules. Raises: UsageError."""
-        mask = self._filters.allowed(request.filters) if request.filters else None
-        hidden = self._hidden.rows(request.time)
-        ruling = self._rulings.of(self.engine.catalogue, request, hidden)
+        mask = self.items.filters.allowed(request.filters) if request.filters else None
+        hidden = self.items.hidden.rows(request.time)
+        ruling = self.items.rulings.of(self.engine.catalogue, request, hidden)
         left_out = np.concatenate([hidden, self._own(request), np.array(ruling.pinned, np.int32)])
         if len(left_out):
             mask = np.ones(len(self.engine.catalogue), bool) if mask is None else mask
@@ -295,9 +258,9 @@ class Recommender:
 
     def _own(self, request: Request) -> np.ndarray:
         """Return the rows of the items that belong to the user, unless the caller gave the items."""
-        if self._owners is None or request.only is not None:
+        if self.items.owners is None or request.only is not None:
             return np.zeros(0, np.int32)
-        return self._owners.rows_with(request.user_id)
+        return self.items.owners.rows_with(request.user_id)
 
     def _known_users(self, user_ids: Sequence[str]) -> tuple[list[User | None], Degraded | None]:
         """Return the users; those of the release alone while the store is away."""
@@ -324,7 +287,7 @@ class Recommender:
         if requests[0].only is not None:
             return given(self.engine, query, requests, masks)
         candidates = self.engine.retriever.retrieve(query, self.engine.settings.candidates, masks)
-        return self._arranger.extended(self.engine, query, candidates, allowed)
+        return self.items.arranger.extended(self.engine, query, candidates, allowed)
 
 
 def _with_history(user: User, request: Request) -> User:

@@ -15,7 +15,7 @@ from transform.arrays import pad_integers, pad_numbers, pad_strings, raw_arrays
 from transform.features import Feature, raw_columns
 
 __all__ = [
-    "from_table", "latest", "pad_integers", "pad_numbers", "pad_strings", "specs", "to_sparse",
+    "from_table", "item_specs", "latest", "pad_integers", "pad_numbers", "pad_strings", "specs", "to_sparse",
     "user_specs",
 ]  # fmt: skip
 
@@ -35,6 +35,11 @@ def user_specs(features: Mapping[str, Feature]) -> dict[str, tf.TensorSpec]:
         names.HISTORY: tf.TensorSpec([None, None], tf.string, name=names.HISTORY),
         **specs(features, None),
     }
+
+
+def item_specs(item_features: Mapping[str, Feature]) -> dict[str, tf.TensorSpec]:
+    """Return the specs of an item's raw tensors: item_id [B], and features of items."""
+    return {names.ITEM_ID: tf.TensorSpec([None], tf.string, name=names.ITEM_ID), **specs(item_features, None)}
 
 
 def to_sparse(raw: dict[str, tf.Tensor]) -> dict[str, tf.SparseTensor]:

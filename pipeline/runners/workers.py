@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
-from core import progress
+from core import memory, progress
 from core.errors import TwostepError
-from pipeline.runners import failures, memory, processes
+from pipeline.runners import failures, processes
 
 MOST = 3  # workers; no more nodes of the DAG take long side by side
 WORKER_BYTES = 1_000_000_000  # the memory that a worker uses beside that of the models and tables

@@ -1,5 +1,6 @@
 """Retrieval of candidates from the tables of a model: the lists of its parts, and their fusion."""
 
+import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 from core.queries import Candidates
 from serving.catalogue import NO_ITEM
 from serving.retrieval import parts
+from serving.retrieval.added import AddedPart
 from serving.retrieval.ordering import ordered, top
 from serving.retrieval.scored import Scored, Selection, first
 from trainer.registry import rank_signal, score_signal
@@ -49,11 +51,26 @@ class Retrieval:
         self, described: plan.RetrievalPlan, tables: Mapping[str, np.ndarray], indexes: Mapping[str, Any] | None = None
     ):
         self.plan, indexes = described, indexes or {}
-        self._parts = {
+        self._parts: dict[str, parts.Part] = {
             label: parts.of_plan(each, _own(tables, label), indexes.get(label))
             for label, each in described.parts.items()
         }
         self._fusion = None if described.fusion is None else _Fusion(described.fusion, tables)
+
+    def with_items(self, n_items: int, count: int, embeddings: Mapping[str, np.ndarray]) -> "Retrieval":
+        """Return the retrieval with items that were added after the model was fitted, whose rows follow.
+
+        Args:
+          n_items: the number of items of the model.
+          count: the number of added items, M.
+          embeddings: label → their embeddings, [M, D], by each part that has them.
+        """
+        other = copy.copy(self)
+        other._parts = {
+            label: AddedPart(part, n_items, count, embeddings.get(label)) for label, part in self._parts.items()
+        }
+        other._fusion = None if self._fusion is None else self._fusion.with_items(count)
+        return other
 
     @property
     def embeddings(self) -> dict[str, np.ndarray]:
@@ -135,10 +152,28 @@ class _Fusion:
     def __init__(self, described: plan.Fusion, tables: Mapping[str, np.ndarray]):
         self._described = described
         self._ties, self._by_popularity = tables["ties"], ordered(tables["ties"]).astype(np.int32)
-        self._received, self._share = tables["received"], tables["share"]
-        self._cold = bool((self._share != 1).any())  # whether the weight of a member depends on the item
+        self._take(tables["received"], tables["share"])
         ranks = np.arange(described.depth, dtype=np.float32)
         self._by_rank = 1 / (np.float32(described.rank_constant) + 1 + ranks)
+
+    def _take(self, received: np.ndarray, share: np.ndarray) -> None:
+        """Take the weights of members for each item."""
+        self._received, self._share = received, share
+        self._cold = bool((share != 1).any())  # whether the weight of a member depends on the item
+
+    def with_items(self, count: int) -> "_Fusion":
+        """Return the fusion of the items and of others without events, which follow."""
+        other, described = copy.copy(self), self._described
+        n_items, known = len(self._ties), described.by_features
+        other._ties = np.concatenate([self._ties, np.zeros(count, self._ties.dtype)])
+        other._by_popularity = np.concatenate(
+            [self._by_popularity, np.arange(n_items, n_items + count, dtype=np.int32)]
+        )
+        by_events = sum(weight for label, weight in described.weights.items() if label not in known)
+        received = np.full(count, described.cold_share * by_events / max(1, len(known)), np.float32)
+        share = np.full(count, 1 - described.cold_share, np.float32)
+        other._take(np.concatenate([self._received, received]), np.concatenate([self._share, share]))
+        return other
 
     def lists(self, scored: Mapping[str, Scored], selection: Selection) -> dict[str, np.ndarray]:
         """Return label → the rows of the best items, best first."""

@@ -21,6 +21,7 @@ class Selection:
 
     def __init__(self, allowed: np.ndarray):
         self.allowed = allowed
+        self._of_first: Selection | None = None  # kept, since each part of a model needs it
 
     @cached_property
     def few(self) -> np.ndarray | None:
@@ -28,6 +29,12 @@ class Selection:
         if self._count > min(FEW, len(self.allowed) // 2):
             return None
         return np.flatnonzero(self.allowed)
+
+    def of_first(self, count: int) -> "Selection":
+        """Return the selection among the first items alone."""
+        if self._of_first is None or len(self._of_first.allowed) != count:
+            self._of_first = Selection(self.allowed[:count])
+        return self._of_first
 
     @property
     def share(self) -> float:

@@ -187,7 +187,7 @@ def _add_answers(app: FastAPI, server: Server) -> None:
         """Return what the list for a user is made of: history, candidates, and the results of both steps."""
         with server.arms.using(body.user) as using:
             found = using.explain(_request(using, body))
-            titles = using.titles(found.user.history)
+            titles = using.items.titles_of(found.user.history)
             version = using.version
         times: Sequence[int | None] = found.user.history_time or [None] * len(titles)
         history = [
@@ -205,7 +205,7 @@ def _add_answers(app: FastAPI, server: Server) -> None:
     def popular(k: Few = 10) -> list[dict[str, object]]:
         """Return the items with the most events before the release."""
         with server.current.using() as using:
-            return using.popular(k)
+            return using.items.most_popular(k, int(time.time()))
 
 
 async def _recommended(server: Server, body: RecommendBody, request_id: str) -> RecommendAnswer:
@@ -282,7 +282,7 @@ def _add_state(app: FastAPI, server: Server) -> None:
     def release() -> dict[str, object]:
         """Return the release that is served."""
         with server.current.using() as using:
-            facts = {"release": using.version, "name": using.engine.settings.name, "columns": using.columns()}
+            facts = {"release": using.version, "name": using.engine.settings.name, "columns": using.items.kinds()}
             return facts | using.facts
 
     @app.get("/healthz")

@@ -73,8 +73,7 @@ class Arms:
     def refresh(self) -> None:
         """Read what was changed of items, so that the next answer of each arm respects it."""
         for each in self._all():
-            with each.using() as using:
-                using.refresh()
+            each.refresh_items()
 
     def close(self) -> None:
         """End the threads of all releases, and close their models."""

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from serving.experiments.settings import Arm
 from serving.recommender import Recommender
 from serving.requests import Request
 from serving.rerank import settings as reranking
+from serving.settings import ServingSettings
 from serving.stores.store import Store, StoreError
 
 log = logging.getLogger("twostep.serve")
@@ -39,8 +40,8 @@ class Place:
 class _Loaded:
     """A recommender, with the number of calls that use it; it is closed when it is retired and no call uses it."""
 
-    def __init__(self, recommender: Recommender, engines: Mapping[str, TwoStep], stack: contextlib.ExitStack):
-        self.recommender, self.engines, self.stack = recommender, engines, stack
+    def __init__(self, recommender: Recommender, stack: contextlib.ExitStack):
+        self.recommender, self.stack = recommender, stack
         self.users, self.retired = 0, False
 
 
@@ -90,11 +91,17 @@ class Current:
         Args:
           arm: the label of the arm whose settings it has; None for those of the release.
         """
+        with self._using() as loaded:
+            yield loaded.recommender.view(arm)
+
+    @contextlib.contextmanager
+    def _using(self) -> Iterator[_Loaded]:
+        """Yield what is loaded, which is not closed before the end of the block."""
         with self._lock:
             loaded = self._loaded
             loaded.users += 1
         try:
-            yield loaded.recommender if arm is None else loaded.recommender.with_engine(loaded.engines[arm])
+            yield loaded
         finally:
             with self._lock:
                 loaded.users -= 1
@@ -108,8 +115,12 @@ class Current:
             version = self._releases.current()
             if version is not None and version not in (self.version, self._refused):
                 self._swap(version)
-        with self.using() as recommender:
-            recommender.refresh()
+        self.refresh_items()
+
+    def refresh_items(self) -> None:
+        """Read which items were changed in the store."""
+        with self._using() as loaded:
+            loaded.recommender.refresh()
 
     def close(self) -> None:
         """End the thread, and close the recommender."""
@@ -155,11 +166,11 @@ class Current:
             stack.callback(engine.close)
             manifest = reader.manifest_of(folder, place.trusted)
             facts = {"created": manifest["created"], "metrics": manifest["facts"].get("metrics", {})}
-            recommender = Recommender(manifest["version"], folder, engine, self._store, facts, before)
-            engines = {each.label: _of_arm(each, engine) for each in self._arms}
-            for each in (engine, *engines.values()):
-                _warm(recommender.with_engine(each))
-            return _Loaded(recommender, engines, stack.pop_all())
+            arms = {each.label: _of_arm(each, engine) for each in self._arms}
+            recommender = Recommender(manifest["version"], folder, engine, self._store, facts, before, arms)
+            for arm in (None, *arms):
+                _warm(recommender.view(arm))
+            return _Loaded(recommender, stack.pop_all())
 
     def _watch(self) -> None:
         while not self._stop.wait(self._refresh_s):
@@ -171,15 +182,15 @@ class Current:
                 log.exception("the release in force could not be looked at")
 
 
-def _of_arm(arm: Arm, engine: TwoStep) -> TwoStep:
-    """Return the engine of an arm. Raises: ReleaseError if the release lacks a feature that the re-ranking reads."""
+def _of_arm(arm: Arm, engine: TwoStep) -> ServingSettings:
+    """Return the settings of an arm. Raises: ReleaseError if the release lacks a feature that the re-ranking reads."""
     try:
         reranking.check(arm.reranking or engine.settings.reranking, engine.settings.features.item)
     except ValueError as error:
         raise ReleaseError(
             f"the arm {arm.label!r} does not fit the release: reranking.{error}. Correct the experiment"
         ) from None
-    return engine.with_settings(arm.applied(engine.settings))
+    return arm.applied(engine.settings)
 
 
 def _warm(recommender: Recommender) -> None:

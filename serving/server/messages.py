@@ -169,6 +169,11 @@ class ItemBody(Body):
 
     hidden: bool = Field(False, description="Whether the item is never recommended.")
     expires: Seconds | None = Field(None, description="When the item ceases to be recommended; null for never.")
+    features: Features | None = Field(
+        None,
+        description="The values of the item by column of the items table. An item that the release lacks can then be "
+        "recommended; for one of the release they count when a release lacks it.",
+    )
 
 
 class ItemAnswer(BaseModel):

@@ -33,6 +33,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
         503: "The store does not answer, or too many requests wait; `Retry-After` says when to try again",
     }.items()
 }
+CONFLICT: dict[int | str, dict[str, Any]] = {409: RESPONSES[400] | {"description": "The server can take no more items"}}
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: RESPONSES[400] | {"description": "There is no such user or item"}}
 
 

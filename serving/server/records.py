@@ -64,21 +64,26 @@ def add(app: FastAPI, server: "Server") -> None:
     def item(item_id: Id) -> dict[str, object]:
         """Return what is known of an item."""
         with server.current.using() as using:
-            found = using.item(item_id)
+            found = using.items.item(item_id)
         if found is None:
-            raise HTTPException(404, f"The release has no item {item_id!r}.")
+            raise HTTPException(404, f"The release has no item {item_id!r}, and none was posted.")
         return found
 
-    @app.put("/v1/items/{item_id:text}", status_code=204)
+    @app.put("/v1/items/{item_id:text}", status_code=204, responses=problems.CONFLICT)
     def put_item(item_id: Id, body: ItemBody) -> Response:
-        """Say whether, and until when, an item is recommended."""
-        server.store.put_item(item_id, Item(body.hidden, body.expires))
+        """Say whether, and until when, an item is recommended; or post a new one with its features."""
+        if body.features is not None:
+            with server.current.using() as using:
+                features.check(body.features, using.items.columns(), "items")
+                if using.items.full and using.items.item(item_id) is None:
+                    raise HTTPException(409, "No further item can be posted before the next release.")
+        server.store.put_item(item_id, Item(body.hidden, body.expires, body.features))
         server.refresh_items()
         return Response(status_code=204)
 
     @app.delete("/v1/items/{item_id:text}", status_code=204, responses=problems.NOT_FOUND)
     def delete_item(item_id: Id) -> Response:
-        """Forget what the store knows of an item; an item of the release can be recommended again."""
+        """Forget what the store knows of an item: one of the release can be recommended again, a posted one cannot."""
         if not server.store.delete_item(item_id):
             raise HTTPException(404, f"There is no item {item_id!r} in the store.")
         server.refresh_items()

@@ -44,6 +44,7 @@ _items = sa.Table(
     sa.Column("deleted", sa.Boolean, nullable=False),
     sa.Column("hidden", sa.Boolean, nullable=False),
     sa.Column("expires", sa.BigInteger),
+    sa.Column("features", sa.Text),
 )
 _answers = sa.Table(
     "answers",
@@ -86,6 +87,7 @@ class SqlStore:
             if connection.dialect.name == "postgresql":  # tables that two processes make at once are an error there
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7236837)"))
             _tables.create_all(connection)
+            _add_columns(connection)
             connection.execute(self._insert(_states).values(id=1, state=0).on_conflict_do_nothing())
 
     def _writing(self) -> contextlib.AbstractContextManager[sa.Connection]:
@@ -182,7 +184,7 @@ class SqlStore:
         """Return the items that changed after a state, None for a deleted one; and the present state."""
         with self._reading() as connection:
             rows = connection.execute(sa.select(_items).where(_items.c.state > since)).all()
-        changed = {row.item_id: None if row.deleted else Item(row.hidden, row.expires) for row in rows}
+        changed = {row.item_id: None if row.deleted else _item(row) for row in rows}
         return changed, max([since, *(row.state for row in rows)])
 
     def add_answers(self, answers: Sequence[Answer]) -> None:
@@ -261,6 +263,7 @@ class SqlStore:
                 "deleted": deleted,
                 "hidden": item.hidden,
                 "expires": item.expires,
+                "features": None if item.features is None else _json(item.features),
             }
             self._put(_items, "item_id", values, connection)
         return before is False
@@ -269,6 +272,23 @@ class SqlStore:
 def sqlite_url(file: Path) -> sa.URL:
     """Return the URL of a file of SQLite."""
     return sa.URL.create("sqlite", database=str(file))
+
+
+def _add_columns(connection: sa.Connection) -> None:
+    """Add the columns that the tables of an earlier version lack; all of them may be null."""
+    inspected, prepared = sa.inspect(connection), connection.dialect.identifier_preparer
+    for table in _tables.sorted_tables:
+        present = {column["name"] for column in inspected.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in present:
+                kind = column.type.compile(connection.dialect)
+                name, added = prepared.format_table(table), prepared.format_column(column)
+                connection.execute(sa.text(f"ALTER TABLE {name} ADD COLUMN {added} {kind}"))
+
+
+def _item(row: sa.Row) -> Item:
+    """Return what a row says of an item."""
+    return Item(row.hidden, row.expires, None if row.features is None else json.loads(row.features))
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _: Any) -> None:

@@ -38,10 +38,12 @@ class Item:
     Args:
       hidden: whether the item is never recommended.
       expires: the timestamp from which it is not recommended any more; None for never.
+      features: its values by column of the items table, for an item that the release lacks; None if unknown.
     """
 
     hidden: bool = False
     expires: int | None = None
+    features: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,14 @@ from core import names
 from core.errors import ModelError
 from core.names import EVAL, TRAIN
 from serving.candidate_source import SIGNATURES, CandidateSource, index_file
+from trainer.registry import rank_signal
 from trainer.retrieval import inference
 from trainer.retrieval.registry import MODELS
 
 BAR = 0.95
 EMBEDDING = [name for name, entry in MODELS.entries.items() if entry.embeddings]
 EXACT, GRAPH = [(name, "exact") for name in MODELS.entries], [(name, "hnsw") for name in [*EMBEDDING, "fusion"]]
+DENSE = {"repeats", "graph_filter", "knn_baseline"}  # models that score all items themselves
 CLUSTERS = [(name, "ivf") for name in ("two_tower", "fusion")]
 embedding_models = pytest.mark.parametrize("case", GRAPH[:-1], indirect=True, scope="module", ids="-".join)
 
@@ -101,6 +103,34 @@ def test_lists_and_scores_are_those_of_the_signatures_of_the_model(world, name, 
         inference.score(signatures["score"], query_set, users, n_items, rows, ids),
     )
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
+
+
+def test_an_added_item_is_scored_as_a_cold_one_of_the_same_features(world, name, query_set):
+    source = CandidateSource(world.saved("retrieval", name), None, world.catalogue, world.features)
+    n_items, cold = len(world.catalogue), world.catalogue.row(world.cold_item)
+    twin = world.catalogue.table.slice(cold, 1)
+    twin = twin.set_column(twin.schema.get_field_index(names.ITEM_ID), names.ITEM_ID, pa.array(["new"]))
+    added = source
+    for _ in range(2):  # the same id, since the bucket of an unknown id depends on it
+        added = added.with_items(added.catalogue.with_items(twin))
+    queries = query_set.take(np.arange(20))
+    rows = np.tile([cold, n_items, n_items + 1, 0, 1, -1], (len(queries), 1)).astype(np.int32)
+    found = added.score(queries, rows)
+    of_parts = {key: values for key, values in found.signals.items() if not key.startswith(rank_signal(""))}
+    for each in (of_parts or {"score": found.scores}).values():
+        np.testing.assert_allclose(each[:, 1], each[:, 2], rtol=1e-5)
+        if name not in DENSE:
+            np.testing.assert_allclose(each[:, 1], each[:, 0], rtol=1e-5, atol=1e-6)
+    listed, before = added.retrieve(queries, n_items + 2), source.retrieve(queries, n_items)
+    for own, others in zip(listed.rows, before.rows, strict=True):
+        assert set(own.tolist()) - {n_items, n_items + 1, -1} == set(others.tolist()) - {-1}
+        assert {n_items, n_items + 1} <= set(own.tolist())
+    if name != "fusion":  # whose scores depend on the positions
+        for place, own in enumerate(listed.rows):
+            expected = before.rows[place][before.rows[place] >= 0]
+            np.testing.assert_array_equal(own[own < n_items][: len(expected)], expected)
+    masks = [np.r_[np.zeros(n_items, bool), True, False]] * len(queries)
+    assert (added.retrieve(queries, 5, masks).rows == [n_items, -1, -1, -1, -1]).all()
 
 
 def test_seen_items_are_never_returned(world, source, query_set):

@@ -2,6 +2,8 @@
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
+import os
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +11,8 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from core import names
+from core import memory, names
+from trainer.retrieval import fitting
 from trainer.retrieval.fusion import model as fusion
 from trainer.retrieval.registry import MODELS
 from trainer.retrieval.two_tower import model as two_tower
@@ -245,6 +248,25 @@ def test_every_kind_is_served_as_it_was_trained(world, settings, tmp_path):
     left = {**query, names.HISTORY: tf.pad(query[names.HISTORY], [[0, 0], [2, 3]], constant_values="")}
     served = signature(**left)["embedding"].numpy() @ fitted.embeddings.numpy().T
     np.testing.assert_allclose(served, scores, **CLOSE)
+
+
+def test_members_are_fitted_beside_each_other_where_memory_allows(world, monkeypatch):
+    """The threads of the fits are those of a pool, or the one that calls."""
+    threads, fit = [], fitting.fit
+
+    def recorded(*arguments):
+        threads.append(threading.current_thread().name.partition("_")[0])
+        return fit(*arguments)
+
+    monkeypatch.setattr(fusion.fitting, "fit", recorded)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    members = {label: {"model": "two_tower", "epochs": 1} for label in ("a", "b")}
+    settings = MODELS.check("fusion", {"models": members})
+    for gigabytes, expected in ((8, "member"), (1.5, "MainThread")):
+        monkeypatch.setattr(memory, "available", lambda free=gigabytes: int(free * 1e9))
+        fusion.fit(settings, world.retrieval_data(), SEED)
+        assert set(threads) == {expected}
+        threads.clear()
 
 
 def test_members_that_are_fitted_in_threads_are_those_that_are_fitted_alone(world):

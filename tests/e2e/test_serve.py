@@ -208,6 +208,41 @@ def test_a_hidden_or_expired_item_is_nowhere(client, engine, users):
         client.delete_item(hidden)
 
 
+def test_a_posted_item_is_recommended_beside_those_of_the_release(client, engine, users):
+    best = ids(client.recommend(users[5], 10))[0]
+    features = {key: value for key, value in client.item(best)["features"].items() if key != names.EVENT_COUNT}
+    only = [{"column": "title", "any_of": ["The new one"]}]
+    assert ids(client.recommend(users[5], 10, filters=only)) == []
+    client.put_item("new", features=features | {"title": "The new one"})
+    answer = client.recommend(users[5], 10, filters=only)
+    assert [(each.item, each.title) for each in answer.items] == [("new", "The new one")]
+    assert client.item("new")["posted"]
+    [found] = [each for each in client.explain(users[5], 10, filters=only).candidates if each.item == "new"]
+    assert 0 < found.probability < 1
+    client.add_events([{"user": users[5], "item": "new"}])
+    assert ids(client.recommend(users[5], 10, filters=only)) == []  # seen
+    client.erase_user(users[5])
+    with pytest.raises(ServerError, match=r"422.*features.colour: items have no such feature"):
+        client.put_item("newer", features={"colour": "red"})
+    client.delete_item("new")
+    assert ids(client.recommend(users[5], 10, filters=only)) == []
+    with pytest.raises(ServerError, match="404"):
+        client.item("new")
+
+
+def test_the_first_event_of_a_new_user_changes_the_next_list(client, engine):
+    """Models of events fold a new user in from the history, without a fit."""
+    before = ids(client.recommend("a new user", 10))
+    liked = engine.catalogue.ids[0]
+    client.add_events([{"user": "a new user", "item": liked}])
+    after = client.recommend("a new user", 10)
+    assert after.known
+    assert ids(after) != before
+    assert liked not in ids(after)
+    client.erase_user("a new user")
+    assert ids(client.recommend("a new user", 10)) == before
+
+
 # ---- bad input ----
 
 REFUSED = [

@@ -10,8 +10,9 @@ from pathlib import Path
 import beside_run
 import pytest
 
+from core import memory
 from core.errors import DataError, HeldBackError, TwostepError
-from pipeline.runners import failures, memory, workers
+from pipeline.runners import failures, workers
 
 
 class Run:

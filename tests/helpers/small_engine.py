@@ -1,6 +1,7 @@
 """A recommender of twelve items with stub models, whose times a test chooses, and a store that can be away."""
 
 import contextlib
+import copy
 import time
 
 import numpy as np
@@ -24,43 +25,52 @@ class Retriever:
     """A retriever that returns the items in the order of the catalogue, without seen items, after `seconds`."""
 
     def __init__(self):
-        self.seconds, self.batches = 0.0, []
+        self.seconds, self.batches, self.n_items = 0.0, [], N
+        self.rows_of = lambda ids: [int(item[1:]) for item in ids]
+
+    def with_items(self, catalogue):
+        other = copy.copy(self)
+        other.n_items, other.rows_of = len(catalogue), catalogue.rows
+        return other
 
     def retrieve(self, queries, k, allowed=None):
         self.batches.append(len(queries))
         time.sleep(self.seconds)
         rows = np.full((len(queries), k), -1, np.int32)
         for place, seen in enumerate(queries.seen.to_pylist()):
-            free = np.setdiff1d(np.arange(N), [int(item[1:]) for item in seen])
-            free = free[_mask(allowed, place)[free]][:k]
+            free = np.setdiff1d(np.arange(self.n_items), self.rows_of(seen))
+            free = free[self._mask(allowed, place)[free]][:k]
             rows[place, : len(free)] = free
         return Candidates(rows, np.where(rows >= 0, -rows, -np.inf).astype(np.float32), {})
 
     def score(self, queries, rows, allowed=None):
-        shown = np.stack([_mask(allowed, place)[own] for place, own in enumerate(rows)])
+        shown = np.stack([self._mask(allowed, place)[own] for place, own in enumerate(rows)])
         return Candidates(rows, np.where((rows >= 0) & shown, -rows, -np.inf).astype(np.float32), {})
 
     def close(self):
         pass
 
-
-def _mask(allowed, query):
-    """Return whether each item may be returned to a query."""
-    mask = None if allowed is None else allowed[query]
-    return np.ones(N, bool) if mask is None else mask
+    def _mask(self, allowed, query):
+        """Return whether each item may be returned to a query."""
+        mask = None if allowed is None else allowed[query]
+        return np.ones(self.n_items, bool) if mask is None else mask
 
 
 class Ranker:
     """A ranker that scores items by `values`, by default the last ones highest, after `seconds`."""
 
     def __init__(self):
-        self.seconds, self.batches, self.values = 0.0, [], np.arange(N)
+        self.seconds, self.batches, self.values = 0.0, [], None
 
     def rank(self, queries, candidates):
         self.batches.append(len(queries))
         time.sleep(self.seconds)
         filled = candidates.rows >= 0
-        return np.where(filled, self.values[candidates.rows], -np.inf).astype(np.float32), np.where(filled, 0.25, 0.0)
+        scores = candidates.rows if self.values is None else self.values[candidates.rows]
+        return np.where(filled, scores, -np.inf).astype(np.float32), np.where(filled, 0.25, 0.0)
+
+    def with_items(self, catalogue):
+        return self
 
     def close(self):
         pass
@@ -88,13 +98,13 @@ class Away:
         return method if name == "close" else asked
 
 
-def recommender(folder, store, before=None, columns=None, **settings):
+def recommender(folder, store, before=None, arms=None, columns=None, **settings):
     """Return a recommender of the user `known` and the items i0, i1, …, which have as many events as their numbers say.
 
     Args:
       folder: an empty folder for its files.
       store: its store.
-      before: as for `Recommender`.
+      before, arms: as for `Recommender`; arms have candidates in place of settings.
       columns: further columns of the items.
       settings: settings of the release.
     """
@@ -111,7 +121,8 @@ def recommender(folder, store, before=None, columns=None, **settings):
     (folder / names.USERS_FOLDER).mkdir(parents=True)
     write_arrow(pa.table(users), folder / names.USERS_FOLDER / "part.arrow")
     engine = TwoStep(Retriever(), Ranker(), Catalogue(pa.table(items), chosen.features.item), chosen)
-    return Recommender("version", folder, engine, store, {}, before)
+    of_arms = {label: chosen.model_copy(update={"candidates": number}) for label, number in (arms or {}).items()}
+    return Recommender("version", folder, engine, store, {}, before, of_arms)
 
 
 class OneRelease:

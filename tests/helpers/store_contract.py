@@ -42,7 +42,7 @@ def users_are_replaced_and_erased(store):
 
 def changes_of_items_are_seen_once(store):
     assert store.items() == ({}, 0)
-    shown, hidden = Item(), Item(True, 9)
+    shown, hidden = Item(), Item(True, 9, {"genres": ["noir", "é"], "year": 1949.5, "none": None})
     store.put_item("a", shown)
     store.put_item("b", hidden)
     changed, state = store.items()

@@ -86,7 +86,7 @@ def values_of(item, column):
 
 def shown(using, items, request):
     """Return the items that the models may return, and those that may be pinned."""
-    hidden = {f"i{row}" for row in using._hidden.rows(100)} | set(request.exclude)
+    hidden = {f"i{row}" for row in using.items.hidden.rows(100)} | set(request.exclude)
     seen = USER_SEEN if request.user_id == "known" and not request.seen else []
     fitting = {
         name

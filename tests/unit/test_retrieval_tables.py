@@ -141,7 +141,11 @@ def fusion(random, cold):
         parts={"events": plan.Embedding(), "features": plan.Embedding()},
         history_length=5,
         fusion=plan.Fusion(
-            weights={"events": 2.0, "features": 0.5}, by_features=("features",), rank_constant=10.0, depth=30
+            cold_share=0.5,
+            weights={"events": 2.0, "features": 0.5},
+            by_features=("features",),
+            rank_constant=10.0,
+            depth=30,
         ),
     )
     is_cold = random.random(N) < cold

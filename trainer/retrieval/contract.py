@@ -7,7 +7,7 @@ Signatures, in stock TensorFlow ops only (B queries, items by id):
   similar(item_id [B], k []) → item_id [B, k], item_row [B, k], score [B, k]
   embed_query(user_id [B], history [B, H], user features…) → embedding [B, D]     embedding models only
   embed_candidate(item_id [B], item features…) → embedding [B, D]                 embedding models only
-Two more, `tables` and `ask`, are for engines, which retrieve without the first two; see `trainer.retrieval.plan`.
+Three more, `tables`, `ask` and `embed`, are for engines, which do not call the first two; see `trainer.retrieval.plan`.
 The row of an item is its position in the catalogue that the model was fitted on. A list with fewer than k items is
 padded with the id "", the row -1 and a score of -inf; a k above the size of the catalogue returns all items. Only the
 latest `features.history_length` items of a history are used. Signals are numbers that a fusion computes for each item
@@ -169,8 +169,7 @@ class RetrievalModel(tf.Module):
 
     def engine_signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Return the functions that an engine calls; see `trainer.retrieval.plan`."""
-        parts, length = {plan.ALONE: self.tables()}, self.features.history_length
-        return tables.signatures(parts, self._latest, self.features.user, length)
+        return tables.signatures({plan.ALONE: self.tables()}, self._latest, self.features)
 
     def signatures(self) -> dict[str, tf.types.experimental.ConcreteFunction]:
         """Return the served functions by name."""
@@ -251,7 +250,8 @@ class EmbeddingModel(RetrievalModel):
         raise NotImplementedError
 
     def tables(self):
-        return Tables(plan.Embedding(), {"embeddings": self.embeddings}, lambda query, _: self.embed_query(query))
+        asked, values = (lambda query, _: self.embed_query(query)), {"embeddings": self.embeddings}
+        return Tables(plan.Embedding(), values, asked, self.embed_candidate)
 
     def scores(self, query):
         return tf.matmul(self.embed_query(query), self.embeddings, transpose_b=True)
@@ -261,11 +261,6 @@ class EmbeddingModel(RetrievalModel):
         return tf.matmul(tf.gather(normal, rows), normal, transpose_b=True)
 
     def signatures(self):
-        item = {
-            names.ITEM_ID: tf.TensorSpec([None], tf.string, name=names.ITEM_ID),
-            **raw.specs(self.features.item, None),
-        }
-
         def embed_query(**query):
             return {"embedding": self.embed_query(self._latest(query))}
 
@@ -276,7 +271,9 @@ class EmbeddingModel(RetrievalModel):
             "embed_query": tf.function(embed_query, autograph=False).get_concrete_function(
                 **raw.user_specs(self.features.user)
             ),
-            "embed_candidate": tf.function(embed_candidate, autograph=False).get_concrete_function(**item),
+            "embed_candidate": tf.function(embed_candidate, autograph=False).get_concrete_function(
+                **raw.item_specs(self.features.item)
+            ),
         }
 
 

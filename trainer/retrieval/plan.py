@@ -1,9 +1,10 @@
 """How an engine computes the scores of a retrieval model from its tables. No TensorFlow here.
 
-A SavedModel of a retrieval model has, beside the signatures of its contract, two for engines:
+A SavedModel of a retrieval model has, beside the signatures of its contract, three for engines:
   tables() → plan [], the JSON of a `RetrievalPlan`, and the tables of each part
   ask(user_id [B], history [B, H], user features…) → what a part needs of the model for each query
-`ask` is absent where no part needs it. Names of tables and of outputs are those of `named`.
+  embed(item_id [B], item features…) → the embeddings of items, [B, D], for each part that has embeddings
+`ask` and `embed` are absent where no part needs them. Names of tables and of outputs are those of `named`.
 """
 
 from typing import Annotated, Literal
@@ -13,8 +14,9 @@ from pydantic import Field
 from core.settings import Settings
 from trainer.retrieval.neighbours.settings import UserKNNSettings
 
-TABLES, ASK, PLAN = "tables", "ask", "plan"  # the two signatures, and the output of `tables` with the plan
-ASKED = "asked"  # the name of what `ask` returns for a part
+TABLES, ASK, EMBED = "tables", "ask", "embed"  # the signatures
+PLAN = "plan"  # the output of `tables` with the plan
+ASKED, EMBEDDING = "asked", "embedding"  # the names of what `ask` and `embed` return for a part
 ALONE = "model"  # the label of the only part of a model without members
 
 
@@ -72,6 +74,7 @@ class Fusion(Settings):
 
     weights: dict[str, float] = Field(description="The weight of each part.")
     by_features: tuple[str, ...] = Field(description="The parts that score items by their features.")
+    cold_share: float = Field(description="The share of the weight of the other parts that these get for a cold item.")
     rank_constant: float
     depth: int
 

@@ -47,5 +47,5 @@ def fit(settings: BPRSettings, data: RetrievalData, seed: int) -> BPRModel:
     model.fit(counts, show_progress=False, callback=report)
     factors, bias = model.item_factors[:, :-1], model.item_factors[:, -1]
     # `implicit` leaves the bias of an item without events at 0, which is above the bias of most items with few events.
-    bias = np.where(data.counts() > 0, bias, bias.min(initial=0.0))
-    return BPRModel(data, settings, factors, bias)
+    lowest = bias.min(initial=0.0)
+    return BPRModel(data, settings, factors, np.where(data.counts() > 0, bias, lowest), lowest)

@@ -19,12 +19,16 @@ class FactorModel(EmbeddingModel):
     Args:
       factors: [N, D] y, the items' vectors; zero for an item without events.
       offsets: [N] the number that is added to the score of each item for every query.
+      new: that of an item outside of the catalogue, whose vector is zero.
     """
 
-    def __init__(self, data: RetrievalData, settings: Settings, factors: np.ndarray, offsets: np.ndarray):
+    def __init__(
+        self, data: RetrievalData, settings: Settings, factors: np.ndarray, offsets: np.ndarray, new: float = 0.0
+    ):
         super().__init__(data, settings)
         self.factors = tf.Variable(factors.astype(np.float32), trainable=False, name="factors")
         embeddings = np.column_stack([factors, offsets]).astype(np.float32)
+        self.new = tf.constant([[0.0] * factors.shape[1] + [new]], tf.float32)
         self.embeddings = tf.Variable(embeddings, trainable=False, name="embeddings")
 
     def query_vector(self, history: tf.Tensor) -> tf.Tensor:
@@ -36,8 +40,9 @@ class FactorModel(EmbeddingModel):
         return tf.concat([vector, tf.ones_like(vector[:, :1])], axis=1)
 
     def embed_candidate(self, item):
-        """Return the embeddings of items, zero for an item outside of the catalogue."""
-        return gathered(self.embeddings, self.rows.lookup(item[names.ITEM_ID]))
+        """Return the embeddings of items; those outside of the catalogue have no vector and the offset `new`."""
+        rows = self.rows.lookup(item[names.ITEM_ID])
+        return tf.where((rows >= 0)[:, tf.newaxis], gathered(self.embeddings, rows), self.new)
 
     def item_scores(self, rows):
         normal = tf.math.l2_normalize(self.factors, axis=1)

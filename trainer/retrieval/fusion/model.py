@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from core import metrics, names, progress
+from core import memory, metrics, names, progress
 from trainer.registry import rank_signal, score_signal
 from trainer.retrieval import fitting, plan, tables
 from trainer.retrieval.contract import RetrievalData, RetrievalModel, masked
@@ -33,6 +33,7 @@ from trainer.retrieval.validation import validation_queries
 
 FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)  # the factors by which coordinate ascent tries to multiply a weight
 ROUNDS = 3
+MEMBER_BYTES = 1 << 30  # the free memory for each member that is fitted beside others
 POOL, K = 300, 10  # the number of candidates that weights are learned on, for NDCG@K
 
 
@@ -52,7 +53,8 @@ class FusionModel(RetrievalModel):
         self.members = members
         entries = MODELS.members("fusion", settings)
         self.by_features = [MODELS.scores_by_features(*entries[name]) for name in members]
-        self.cold = tf.constant(settings.cold_weight_share * (data.counts() == 0), tf.float32)
+        self.cold_share = settings.cold_weight_share
+        self.cold = tf.constant(self.cold_share * (data.counts() == 0), tf.float32)
         self.log = {name: member.log for name, member in members.items() if member.log}
         self.rank_constant, self.depth = settings.rank_constant, min(settings.depth, data.n_items)
         self.set_weights({name: settings.weights.get(name, 1.0) for name in members})
@@ -72,10 +74,11 @@ class FusionModel(RetrievalModel):
             by_features=tuple(label for label, known in zip(labels, self.by_features, strict=True) if known),
             rank_constant=self.rank_constant,
             depth=self.depth,
+            cold_share=self.cold_share,
         )
         fused = {"received": self._received(), "share": 1.0 - self.cold, "ties": self.popularity}
-        parts, length = {label: member.tables() for label, member in self.members.items()}, self.features.history_length
-        return tables.signatures(parts, self._latest, self.features.user, length, fusion, fused)
+        parts = {label: member.tables() for label, member in self.members.items()}
+        return tables.signatures(parts, self._latest, self.features, fusion, fused)
 
     def scores_and_signals(self, query, exclude):
         signals: dict[str, tf.Tensor] = {}
@@ -140,8 +143,10 @@ def _fitted(
 ) -> dict[str, RetrievalModel]:
     """Return label → fitted member; members whose fits may run in threads are fitted beside the others.
 
-    With several replicas, whose fits share communication, all members are fitted one after the other.
+    With several replicas, whose fits share communication, or with little memory, all members are fitted one after the
+    other.
     """
+    number = min(len(os.sched_getaffinity(0)), memory.available() // MEMBER_BYTES)
 
     def fit_member(label: str) -> RetrievalModel:
         model, params = members[label]
@@ -151,9 +156,9 @@ def _fitted(
             progress.report("fitting a member of the fusion")
             return fitting.fit(model, MODELS.check(model, params), own, seed)
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), "member") as threads:
-        several = data.distribution.several
-        in_threads = [label for label, (model, _) in members.items() if MODELS[model].threads and not several]
+    with ThreadPoolExecutor(max(1, number), "member") as threads:
+        beside = number > 1 and not data.distribution.several
+        in_threads = [label for label, (model, _) in members.items() if MODELS[model].threads and beside]
         fits = {label: threads.submit(copy_context().run, fit_member, label) for label in in_threads}
         fitted = {label: fit_member(label) for label in members if label not in fits}
         return {label: fits[label].result() if label in fits else fitted[label] for label in members}

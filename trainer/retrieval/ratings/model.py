@@ -38,7 +38,7 @@ class RatingModel(FactorModel):
         # In a model without biases q · p is 0 for an item without ratings. Its offset is μ, the predicted rating.
         unrated = np.bincount(ratings.items, minlength=data.n_items) == 0
         offsets = fitted.mean + fitted.item_bias if fitted.biased else fitted.mean * unrated
-        super().__init__(data, settings, fitted.items, offsets)
+        super().__init__(data, settings, fitted.items, offsets, fitted.mean)
         self.mean, self.biased, self.implicit = fitted.mean, fitted.biased, fitted.implicit is not None
         self.lowest, self.highest = ratings.values.min(), ratings.values.max()
         self.user_rows = user_table(ratings)

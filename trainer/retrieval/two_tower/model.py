@@ -42,7 +42,7 @@ class TwoTowerModel(EmbeddingModel):
         def ask(_, transformed):
             return self.towers.query(transformed(self.transform))
 
-        return Tables(plan.Embedding(), {"embeddings": self.embeddings}, ask)
+        return Tables(plan.Embedding(), {"embeddings": self.embeddings}, ask, self.embed_candidate)
 
     def embed_query(self, query):
         return self.towers.query(self.transform(raw.to_sparse(query)))
