@@ -256,6 +256,20 @@ def test_own_items_are_recommended_to_others_alone_and_ranked_for_all(using):
     assert using.explain(asked).own == 2
 
 
+def test_rules_and_owners_hold_for_posted_items(tmp_path):
+    store = SqlStore(sqlite_url(tmp_path / "store.sqlite"))
+    using = recommender(tmp_path / "release", store, columns=COLUMNS, owner="owner", candidates=20)
+    for item, owner in (("new1", "known"), ("new2", "other")):
+        store.put_item(item, Item(features={"kind": "w", "owner": owner}))
+    using.refresh()
+    asked = replace(PLAIN, k=3, promotions=(of_kind("w", 0.5),), caps=(ListCap(column="kind", at_most=1),))
+    assert ids(listed(using, asked)) == ["new2", "i9", "i8"]
+    assert ids(listed(using, replace(asked, user_id="new"))) == ["new2", "i11", "i10"]
+    assert ids(listed(using, replace(asked, user_id="other"))) == ["new1", "i11", "i10"]
+    assert ids(listed(using, replace(asked, pinned=(Pin(item="new1", position=3),)))) == ["i9", "i8", "new1"]
+    store.close()
+
+
 # ---- degraded answers and explanations ----
 
 
