@@ -111,11 +111,8 @@ class KnownItems:
     def _of(cls, released, engines, posted, store, hidden, titles) -> "KnownItems":
         catalogue = engines[None].catalogue
         filters, popular = Filters(catalogue.table), Popular(catalogue.table[names.EVENT_COUNT].to_numpy())
-        lists, rulings, owner = (
-            Lists(catalogue.ids, titles),
-            Rulings(catalogue.table, filters),
-            engines[None].settings.owner,
-        )
+        lists, rulings = Lists(catalogue.ids, titles), Rulings(catalogue.table, filters)
+        owner = engines[None].settings.owner
         owners = ColumnValues(catalogue.table[owner].combine_chunks()) if owner else None
         more = filters, popular, lists, rulings, Arranger(rulings), owners
         return cls(released, engines, posted, store, hidden, titles, *more)
