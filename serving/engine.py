@@ -73,6 +73,10 @@ class Ranked:
     scores: np.ndarray
     probabilities: np.ndarray
 
+    def take(self, rows: np.ndarray) -> "Ranked":
+        """Return the candidates of the queries at `rows`."""
+        return Ranked(self.candidates.take(rows), self.scores[rows], self.probabilities[rows])
+
 
 class TwoStep:
     """Both steps over one catalogue.

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from serving.engine import Ranked
+from serving.lists import Marks, unmarked
+from serving.rules import Mark
 from serving.users import User
 
 
@@ -21,7 +23,8 @@ class Explained:
       signals: the retriever's further signals, such as the score and the rank of each member of a fusion.
       ranker_rank: the position in the ranker's order, from 1.
       score, probability: the ranker's score and probability of relevance.
-      position: the position in the list after re-ranking, from 1; None for a candidate that is not listed.
+      position: the position in the list, from 1; None for a candidate that is not listed.
+      rule: the rule of the request that an item of the list fulfils; None for none.
     """
 
     item: str
@@ -33,6 +36,7 @@ class Explained:
     score: float
     probability: float
     position: int | None
+    rule: Mark | None
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Explanation:
       candidates: the candidates in the retriever's order.
       seen: the number of items that were left out because the user has seen them.
       hidden: the number of items that were left out because they are hidden, expired or excluded.
+      own: the number of items that were left out because they belong to the user.
       filtered: the number of items of the catalogue that do not fulfil the conditions.
     """
 
@@ -53,11 +58,12 @@ class Explanation:
     candidates: tuple[Explained, ...]
     seen: int
     hidden: int
+    own: int
     filtered: int
 
 
 def explained(
-    ranked: Ranked, listed: np.ndarray, ids: np.ndarray, titles: Sequence[str | None] | None
+    ranked: Ranked, listed: np.ndarray, ids: np.ndarray, titles: Sequence[str | None] | None, marks: Marks = unmarked
 ) -> tuple[Explained, ...]:
     """Return the candidates of the first query in the retriever's order.
 
@@ -66,6 +72,7 @@ def explained(
       listed: the rows of the list, best first, -1 for padding.
       ids: [N] the ids of the catalogue's items.
       titles: their titles; None if there are none.
+      marks: returns the rule that an item of the list fulfils.
     """
     candidates = ranked.candidates
     rows, scores = candidates.rows[0], ranked.scores[0]
@@ -83,6 +90,7 @@ def explained(
             score=float(scores[place]),
             probability=float(ranked.probabilities[0, place]),
             position=positions.get(row),
+            rule=marks(row) if row in positions else None,
         )
         for place, row in enumerate(rows.tolist())
         if row >= 0

@@ -8,12 +8,15 @@ from typing import Any
 import pyarrow as pa
 
 from core import names
+from serving.arranger import Arranger
 from serving.catalogue import NO_ITEM, Catalogue
+from serving.column_values import ColumnValues
 from serving.engine import TwoStep
 from serving.filters import Filters
 from serving.hidden import Hidden
 from serving.lists import Lists
 from serving.popular import Popular
+from serving.ruling import Rulings
 from serving.stores.store import Item
 from serving.users import fits
 
@@ -35,6 +38,7 @@ class KnownItems:
       store: what the store says of items: hidden or expiring ones, and posted ones.
       hidden: the rows of items that are not recommended.
       titles: the titles of the items; None if the catalogue has none.
+      owners: the users to whom items belong; None if they belong to nobody.
     """
 
     released: Engines
@@ -46,6 +50,9 @@ class KnownItems:
     filters: Filters
     popular: Popular
     lists: Lists
+    rulings: Rulings
+    arranger: Arranger
+    owners: ColumnValues | None
 
     @property
     def catalogue(self) -> Catalogue:
@@ -104,7 +111,11 @@ class KnownItems:
     def _of(cls, released, engines, posted, store, hidden, titles) -> "KnownItems":
         catalogue = engines[None].catalogue
         filters, popular = Filters(catalogue.table), Popular(catalogue.table[names.EVENT_COUNT].to_numpy())
-        return cls(released, engines, posted, store, hidden, titles, filters, popular, Lists(catalogue.ids, titles))
+        lists, rulings = Lists(catalogue.ids, titles), Rulings(catalogue.table, filters)
+        owner = engines[None].settings.owner
+        owners = ColumnValues(catalogue.table[owner].combine_chunks()) if owner else None
+        more = filters, popular, lists, rulings, Arranger(rulings), owners
+        return cls(released, engines, posted, store, hidden, titles, *more)
 
     def with_store(self, items: Mapping[str, Item | None]) -> "KnownItems":
         """Return the items as they are when the store says something else of them.

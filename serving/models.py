@@ -153,7 +153,8 @@ def retriever_of_release(folder: Path, settings: ServingSettings, wanted: Collec
 def catalogue_of(folder: Path, settings: ServingSettings) -> Catalogue:
     """Return the catalogue of a release. Raises: ReleaseError if it lacks a column that the settings name."""
     table = read_arrow(folder / names.CATALOGUE_FILE)
-    expected = {names.ITEM_ID, names.EVENT_COUNT, *raw_columns(settings.features.item), *filter(None, [settings.title])}
+    more = filter(None, [settings.title, settings.owner])
+    expected = {names.ITEM_ID, names.EVENT_COUNT, *raw_columns(settings.features.item), *more}
     missing = sorted(expected - set(table.column_names))
     if missing:
         raise ReleaseError(f"{folder}: the catalogue lacks the columns {', '.join(missing)}. Make the release again")

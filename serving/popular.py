@@ -50,3 +50,7 @@ class Popular:
                 break
         rows = rows[kept][:k]
         return rows.tolist(), self._events[rows].tolist()
+
+    def events(self, rows: Sequence[int]) -> list[int]:
+        """Return the numbers of events of items."""
+        return self._events[list(rows)].tolist()

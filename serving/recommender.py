@@ -14,13 +14,15 @@ import pyarrow as pa
 from core import names
 from core.errors import UsageError
 from core.queries import Candidates, Queries
-from serving.catalogue import NO_ITEM
+from serving.arranger import Ordered, with_pins
 from serving.conditions import Condition
 from serving.engine import TwoStep
 from serving.estimate import Estimate
 from serving.explanation import Explanation, explained
+from serving.given import given
 from serving.known_items import KnownItems
 from serving.requests import Degraded, Recommendations, Request
+from serving.ruling import Allowed, Ruling
 from serving.settings import ServingSettings
 from serving.stores.store import Item, Store, StoreError
 from serving.users import ReleaseUsers, User, fitting, merged, queries
@@ -121,24 +123,24 @@ class Recommender:
 
         Requests that have no time for the ranker come first, in the retriever's order.
         """
-        allowed: dict[int, np.ndarray | None] = {}
+        allowed: dict[int, Allowed] = {}
         for index, request in enumerate(requests):
             try:
-                allowed[index] = self.items.filters.allowed(request.filters) if request.filters else None
+                allowed[index] = self._allowed(request)
             except UsageError as error:
                 yield index, error
         chosen = [requests[index] for index in allowed]
         if not chosen:
             return
         users, degraded = self._known_users([request.user_id for request in chosen])
-        positions, masks = list(allowed), list(allowed.values())
-        for given in (True, False):
-            group = [index for index, request in enumerate(chosen) if (request.only is not None) == given]
+        positions, conditions = list(allowed), list(allowed.values())
+        for with_items in (True, False):
+            group = [index for index, request in enumerate(chosen) if (request.only is not None) == with_items]
             if group:
                 answers = self._answers(
                     [chosen[index] for index in group],
                     [users[index] for index in group],
-                    [masks[index] for index in group],
+                    [conditions[index] for index in group],
                     degraded,
                 )
                 for index, answer in answers:
@@ -147,32 +149,36 @@ class Recommender:
     def without_models(self, request: Request) -> Recommendations | Exception:
         """Answer a request with the items with the most events, without the models and the store."""
         try:
-            mask = self.items.filters.allowed(request.filters) if request.filters else None
+            allowed = self._allowed(request)
         except UsageError as error:
             return error
         catalogue, user = self.engine.catalogue, self._release_users.get(request.user_id)
         seen = _with_history(user or User(), request).seen if self.engine.settings.exclude_seen else ()
-        left_out = [*self.items.hidden.rows(request.time), *catalogue.rows([*request.exclude, *seen]).tolist()]
+        left_out = catalogue.rows([*request.exclude, *seen])
         only = None if request.only is None else catalogue.rows(dict.fromkeys(request.only))
-        rows, events = self.items.popular.best(request.offset + request.k, left_out, mask, only)
-        return Recommendations(user is not None, self.items.lists.popular(rows, events, request.offset), "popular")
+        length = request.offset + request.k
+        rows, _ = self.items.popular.best(length, left_out, allowed.mask, only)
+        rows = with_pins(rows, allowed.ruling, length)
+        items = self.items.lists.popular(rows, self.items.popular.events(rows), request.offset, allowed.ruling.mark)
+        return Recommendations(user is not None, items, "popular")
 
     def explain(self, request: Request) -> Explanation:
         """Return what the answer to a request, which has no given items, is made of. Raises: UsageError."""
-        mask = self.items.filters.allowed(request.filters) if request.filters else None
+        allowed = self._allowed(request)
         [user] = self.users([request.user_id])
         state = _with_history(user or User(), request)
         query = self._query([request], [state])
-        ranked = self.engine.rank(query, self._retrieved(query, [request], [mask]))
-        rows, _ = self.engine.rerank(query, ranked, request.offset + request.k)
-        ids = self.engine.catalogue.ids
+        ordered = self._ordered(query, self._candidates(query, [request], [allowed]), [request], [allowed.ruling])
+        found = self.items.arranger.arranged(self.engine, query, ordered, 0, request, allowed)
+        ids, rows = self.engine.catalogue.ids, found.rows[: request.offset + request.k]
         return Explanation(
             known=user is not None,
             user=state,
-            candidates=explained(ranked, rows[0], ids, self.items.titles),
+            candidates=explained(found.ranked, rows, ids, self.items.titles, allowed.ruling.mark),
             seen=len(set(state.seen)) if self.engine.settings.exclude_seen else 0,
             hidden=len({*request.exclude, *ids[self.items.hidden.rows(request.time)]}),
-            filtered=0 if mask is None else int((~mask).sum()),
+            own=len(self._own(request)),
+            filtered=int((~self.items.filters.allowed(request.filters)).sum()) if request.filters else 0,
         )
 
     def some_users(self, k: int) -> list[str]:
@@ -198,36 +204,61 @@ class Recommender:
         self,
         requests: Sequence[Request],
         users: Sequence[User | None],
-        allowed: Sequence[np.ndarray | None],
+        allowed: Sequence[Allowed],
         degraded: Degraded | None,
     ) -> Iterator[tuple[int, Recommendations]]:
         """Yield the answers to requests that are all with given items, or all without; first those without ranker."""
         states = [_with_history(user or User(), request) for user, request in zip(users, requests, strict=True)]
         query = self._query(requests, states)
-        find = self._retrieved if requests[0].only is None else self._given
-        candidates = find(query, requests, allowed)
+        candidates = self._candidates(query, requests, allowed)
         began = time.monotonic()
         ready = began + self._ranking.seconds(len(requests))
         in_time = [index for index, request in enumerate(requests) if ready <= request.until]
         for index in sorted(set(range(len(requests))) - set(in_time)):
-            items = self.items.lists.retrieved(candidates, index, requests[index])
+            request, ruling = requests[index], allowed[index].ruling
+            rows = self.items.arranger.retrieved(self.engine, candidates, index, request, ruling)
+            items = self.items.lists.retrieved(candidates, index, rows, request, ruling.mark)
             yield index, Recommendations(users[index] is not None, items, "retrieval_order")
         if not in_time:
             return
         if len(in_time) < len(requests):
             query, candidates = query.take(np.array(in_time)), candidates.take(np.array(in_time))
             began = time.monotonic()
-        ranked = self.engine.rank(query, candidates)
-        rows, scores = self.engine.rerank(
-            query, ranked, max(requests[index].offset + requests[index].k for index in in_time)
+        ordered = self._ordered(
+            query, candidates, [requests[index] for index in in_time], [allowed[index].ruling for index in in_time]
         )
-        found = [
-            self.items.lists.ranked(ranked, place, rows[place], scores[place], requests[index])
-            for place, index in enumerate(in_time)
-        ]
         self._ranking.measured(len(in_time), time.monotonic() - began)
-        for index, items in zip(in_time, found, strict=True):
+        # Those with caps are last, since they may need further items.
+        for place, index in sorted(enumerate(in_time), key=lambda each: bool(allowed[each[1]].ruling.caps)):
+            request, own = requests[index], allowed[index]
+            found = self.items.arranger.arranged(self.engine, query, ordered, place, request, own)
+            items = self.items.lists.ranked(found.ranked, 0, found.rows, found.scores, request, own.ruling.mark)
             yield index, Recommendations(users[index] is not None, items, degraded)
+
+    def _ordered(
+        self, query: Queries, candidates: Candidates, requests: Sequence[Request], rulings: Sequence[Ruling]
+    ) -> Ordered:
+        """Rank and re-rank candidates."""
+        ranked = self.engine.rank(query, candidates)
+        width = self.items.arranger.width(self.engine, requests, rulings, candidates.rows.shape[1])
+        return Ordered(ranked, *self.engine.rerank(query, ranked, width))
+
+    def _allowed(self, request: Request) -> Allowed:
+        """Return the items that the models may return, and the rules. Raises: UsageError."""
+        mask = self.items.filters.allowed(request.filters) if request.filters else None
+        hidden = self.items.hidden.rows(request.time)
+        ruling = self.items.rulings.of(self.engine.catalogue, request, hidden)
+        left_out = np.concatenate([hidden, self._own(request), np.array(ruling.pinned, np.int32)])
+        if len(left_out):
+            mask = np.ones(len(self.engine.catalogue), bool) if mask is None else mask
+            mask[left_out] = False
+        return Allowed(mask, ruling)
+
+    def _own(self, request: Request) -> np.ndarray:
+        """Return the rows of the items that belong to the user, unless the caller gave the items."""
+        if self.items.owners is None or request.only is not None:
+            return np.zeros(0, np.int32)
+        return self.items.owners.rows_with(request.user_id)
 
     def _known_users(self, user_ids: Sequence[str]) -> tuple[list[User | None], Degraded | None]:
         """Return the users; those of the release alone while the store is away."""
@@ -245,42 +276,16 @@ class Recommender:
         excluded = [request.exclude for request in requests]
         return queries([each.user_id for each in requests], users, self.engine.settings, now, excluded)
 
-    def _retrieved(
-        self, query: Queries, requests: Sequence[Request], allowed: Sequence[np.ndarray | None]
-    ) -> Candidates:
-        """Return the best candidates that fulfil the conditions, as many as the settings say if there are as many.
+    def _candidates(self, query: Queries, requests: Sequence[Request], allowed: Sequence[Allowed]) -> Candidates:
+        """Return the given items, or the best candidates, as many as the settings say, with those of the rules.
 
         So a page of a list does not depend on its length, nor on the other requests of the batch.
         """
-        return self.engine.retriever.retrieve(query, self.engine.settings.candidates, self._shown(requests, allowed))
-
-    def _given(self, query: Queries, requests: Sequence[Request], allowed: Sequence[np.ndarray | None]) -> Candidates:
-        """Return the given items of each request in the retriever's order."""
-        width = max(1, *(len(request.only or ()) for request in requests))
-        rows = np.full((len(requests), width), NO_ITEM, np.int32)
-        for index, request in enumerate(requests):
-            own = self.engine.catalogue.rows(dict.fromkeys(request.only or ()))
-            own = own[own != NO_ITEM]
-            rows[index, : len(own)] = own
-        scored = self.engine.retriever.score(query, rows, self._shown(requests, allowed))
-        order = np.argsort(-scored.scores, axis=1, kind="stable")
-        by_score = Candidates(
-            np.take_along_axis(rows, order, axis=1),
-            np.take_along_axis(scored.scores, order, axis=1),
-            {name: np.take_along_axis(values, order, axis=1) for name, values in scored.signals.items()},
-        )
-        return _first(by_score, by_score.scores > -np.inf, width)
-
-    def _shown(self, requests: Sequence[Request], allowed: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
-        """Return [Q] masks of the items that fulfil the conditions and are neither hidden nor expired; None for all."""
-        masks: list[np.ndarray | None] = []
-        for request, mask in zip(requests, allowed, strict=True):
-            rows = self.items.hidden.rows(request.time)
-            if len(rows):
-                mask = np.ones(len(self.engine.catalogue), bool) if mask is None else mask.copy()
-                mask[rows] = False
-            masks.append(mask)
-        return masks
+        masks = [each.mask for each in allowed]
+        if requests[0].only is not None:
+            return given(self.engine, query, requests, masks)
+        candidates = self.engine.retriever.retrieve(query, self.engine.settings.candidates, masks)
+        return self.items.arranger.extended(self.engine, query, candidates, allowed)
 
 
 def _with_history(user: User, request: Request) -> User:
@@ -289,18 +294,3 @@ def _with_history(user: User, request: Request) -> User:
     if request.history is not None:
         history, times, seen = request.history, (), request.history
     return User(user.features, history, times, () if request.seen else seen)
-
-
-def _first(candidates: Candidates, kept: np.ndarray, width: int) -> Candidates:
-    """Return the first `width` candidates [Q, C] of each query that are kept [Q, C], in their order."""
-    if kept.all() and kept.shape[1] <= width:
-        return candidates
-    width = min(width, max(1, int(kept.sum(axis=1).max(initial=0))))
-    order = np.argsort(~kept, axis=1, kind="stable")[:, :width]
-    filled = np.take_along_axis(kept, order, axis=1)
-
-    def taken(values: np.ndarray, missing: float) -> np.ndarray:
-        return np.where(filled, np.take_along_axis(values, order, axis=1), values.dtype.type(missing))
-
-    signals = {name: taken(values, np.nan) for name, values in candidates.signals.items()}
-    return Candidates(taken(candidates.rows, NO_ITEM), taken(candidates.scores, -np.inf), signals)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from serving.conditions import Condition
+from serving.rules import ListCap, Mark, Pin, Promotion
 
 # Why an answer is worse than usual, and how it was made; the later of two counts.
 # no_store: the store did not answer, so the user is known from the release alone.
@@ -28,6 +29,7 @@ class Request:
       history: the ids of the user's latest items, oldest first, in place of those that are known; None for these.
       seen: whether items that the user had an event with may be returned, whatever the release says.
       until: when the answer should be there, in seconds of `time.monotonic`.
+      pinned, promotions, caps: the rules of the list, without `only`.
     """
 
     user_id: str
@@ -40,6 +42,9 @@ class Request:
     history: tuple[str, ...] | None = None
     seen: bool = False
     until: float = math.inf
+    pinned: tuple[Pin, ...] = ()
+    promotions: tuple[Promotion, ...] = ()
+    caps: tuple[ListCap, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,7 @@ class Listed:
       probability: the ranker's probability that the item is relevant; None without the ranker.
       retrieval_rank: the position in the retriever's order, from 1; None without the retriever.
       retrieval_score: the retriever's score; None without the retriever.
+      rule: the rule of the request that the item fulfils; None for none.
     """
 
     item: str
@@ -61,6 +67,7 @@ class Listed:
     probability: float | None = None
     retrieval_rank: int | None = None
     retrieval_score: float | None = None
+    rule: Mark | None = None
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,11 @@ class ServingSettings(Settings):
     title: str | None = Field(
         None, description="The column of the catalogue with the titles of items; null if there are none."
     )
+    owner: str | None = Field(
+        None,
+        description="The column of the catalogue with the id of the user to whom an item belongs, to whom it is not "
+        "recommended; null if items belong to nobody.",
+    )
 
 
 def read(value: Any, modules: Collection[str] = ()) -> ServingSettings:

@@ -84,12 +84,12 @@ class Executor(base_beam_executor.BaseBeamExecutor):
 def table_types(settings: JoinerSettings, has_rating: bool) -> dict[str, dict[str, pa.DataType]]:
     """Return column → Arrow type of the Examples of each table."""
     features = Features(user=settings.user, item=settings.item)
-    title = {settings.title: pa.string()} if settings.title else {}
+    texts = {column: pa.string() for column in (settings.title, settings.owner) if column}
     split = {settings.split.column: pa.string()} if settings.split.column else {}
     return {
         names.INTERACTIONS: event_types(has_rating) | split,
         names.USERS: {names.USER_ID: pa.string()} | feature_types(features.user),
-        names.ITEMS: {names.ITEM_ID: pa.string()} | title | feature_types(features.item),
+        names.ITEMS: {names.ITEM_ID: pa.string()} | texts | feature_types(features.item),
     }
 
 

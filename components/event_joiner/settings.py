@@ -74,6 +74,7 @@ class JoinerSettings(Settings):
     item: dict[str, AnyFeature] = Field(description="The features of items.")
     history_length: int = Field(ge=1, description="The maximum number of items in a history.")
     title: str | None = Field(description="The column of the items that holds their titles.")
+    owner: str | None = Field(None, description="The column of the items with the users to whom they belong.")
     split: Split = Field(description="The split of the events.")
     drop_unknown: bool = Field(
         description="Whether events of unknown users and items are dropped; if false, they are an error."

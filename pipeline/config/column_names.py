@@ -13,7 +13,7 @@ def check(data: Data, features: Features, split_column: str | None) -> None:
 
     Raises:
       ValueError: a key of `columns` is not a column of the table, or two columns come from the same column of the
-        file. The latter is allowed for features and the title, but not for an id, timestamp, rating or split.
+        file. The latter is allowed for features, title and owner, but not for an id, timestamp, rating or split.
     """
     for table in data.tables:
         renamed = getattr(data, table).columns
@@ -23,7 +23,7 @@ def check(data: Data, features: Features, split_column: str | None) -> None:
             if column not in known:
                 raise ValueError(f"data.{table}.columns.{column}: {_hint(column, known, table, renamed)}")
         sources: dict[str, str] = {}
-        shared = set(_features(table, features)) | {data.title}
+        shared = set(_features(table, features)) | {data.title, data.owner}
         for column in read:
             source = renamed.get(column, column)
             if source in sources and not {column, sources[source]} <= shared:
@@ -37,7 +37,7 @@ def check(data: Data, features: Features, split_column: str | None) -> None:
 def _read_columns(table: str, data: Data, features: Features, split_column: str | None) -> list[str]:
     """Return the canonical names of the columns of a table."""
     more = {
-        names.ITEMS: [data.title],
+        names.ITEMS: [data.title, data.owner],
         names.INTERACTIONS: [split_column, names.RATING if data.interactions.has_ratings else None],
     }.get(table, [])
     every = [

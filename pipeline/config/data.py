@@ -215,6 +215,11 @@ class Data(Settings):
     title: str | None = Field(
         None, description="The column of the items that holds their titles, for reports and recommendations."
     )
+    owner: str | None = Field(
+        None,
+        description="The column of the items with the id of the user to whom an item belongs, such as a seller or an "
+        "author. `twostep serve` does not recommend an item to this user; the evaluation has such items.",
+    )
     exclude_seen: bool = Field(True, description="Whether seen items are excluded from recommendations.")
     schema_folder: str | None = Field(
         None,

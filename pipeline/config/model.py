@@ -217,7 +217,7 @@ class Config(Settings):
         _checked("features: ", signals.check, self.features, of_retriever)
         _checked("reranking.", rerank_settings.check, self.reranking, self.features.item)
         self._check_slices()
-        self._check_title()
+        self._check_texts()
         if self.data.users is None and self.features.user:
             raise ValueError(
                 f"features.user: should be empty if `data.users` is null; found {sorted(self.features.user)}. "
@@ -240,6 +240,7 @@ class Config(Settings):
             *self.features.user,
             *self.features.item,
             self.data.title,
+            self.data.owner,
         }:
             raise ValueError(
                 f"split.column: {column!r} is the name of another column. Rename it in data.interactions.columns"
@@ -287,14 +288,14 @@ class Config(Settings):
                     f"resources.{one_line(node)}: should be a node. {hint}The nodes are {', '.join(sorted(nodes))}"
                 )
 
-    def _check_title(self) -> None:
-        title = self.data.title
-        if title is None:
-            return
-        feature = self.features.item.get(title)
-        one_text = feature is None or (feature.raw is not None and feature.raw.one_string)
-        if title in feature_names.RESERVED or title in self.features.user or not one_text:
-            raise ValueError(f"data.title: should be a column of items that holds one text per row; found {title!r}")
+    def _check_texts(self) -> None:
+        for key, column in (("title", self.data.title), ("owner", self.data.owner)):
+            feature = self.features.item.get(column or "")
+            one_text = feature is None or (feature.raw is not None and feature.raw.one_string)
+            if column in {*feature_names.RESERVED, *self.features.user} or not one_text:
+                raise ValueError(
+                    f"data.{key}: should be a column of items that holds one text per row; found {column!r}"
+                )
 
 
 def _checked(place: str, check: Callable[..., object], *arguments: Any) -> None:

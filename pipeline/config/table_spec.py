@@ -12,7 +12,7 @@ def table_spec(config: Config, table: str) -> TableSpec:
     """Return the specification of a table."""
     source = getattr(config.data, table)
     features = {names.USERS: config.features.user, names.ITEMS: config.features.item}.get(table, {})
-    extra = {names.ITEMS: config.data.title, names.INTERACTIONS: config.split.column}
+    extra = {names.ITEMS: [config.data.title, config.data.owner], names.INTERACTIONS: [config.split.column]}
     return TableSpec(
         table=table,
         columns=source.columns,
@@ -22,7 +22,7 @@ def table_spec(config: Config, table: str) -> TableSpec:
         max_dropped=source.max_dropped,
         rating_range=config.data.interactions.rating_range if table == names.INTERACTIONS else None,
         features={name: feature.model_dump() for name, feature in features.items()},
-        extra=tuple(column for column in (extra.get(table),) if column),
+        extra=tuple(dict.fromkeys(column for column in extra.get(table, []) if column)),
     )
 
 

@@ -22,6 +22,7 @@ def joiner(config: Config) -> JoinerSettings:
         item=config.features.item,
         history_length=config.features.history_length,
         title=config.data.title,
+        owner=config.data.owner,
         split=config.split,
         drop_unknown=config.data.interactions.on_unknown == "drop",
         max_dropped=config.data.interactions.max_dropped,
@@ -142,6 +143,7 @@ def serving(config: Config) -> ServingSettings:
         reranking=config.reranking,
         exclude_seen=config.data.exclude_seen,
         title=config.data.title,
+        owner=config.data.owner,
     )
 
 

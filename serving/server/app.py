@@ -209,7 +209,7 @@ def _add_answers(app: FastAPI, server: Server) -> None:
         return ExplainAnswer(
             request_id=request.state.request_id, release=version, user=body.user, known=found.known,
             features=dict(found.user.features), history=history, candidates=candidates,
-            seen=found.seen, hidden=found.hidden, filtered=found.filtered,
+            seen=found.seen, hidden=found.hidden, own=found.own, filtered=found.filtered,
         )  # fmt: skip
 
     @app.get("/v1/popular")
@@ -234,7 +234,7 @@ def _request(using: Recommender, body: RecommendBody, until: float = math.inf) -
     history = None if body.history is None else tuple(body.history)
     return requests.Request(
         body.user, body.k, int(time.time()), body.offset, tuple(body.exclude), None, tuple(body.filters), history,
-        body.include_seen, until,
+        body.include_seen, until, tuple(body.pinned), tuple(body.promotions), tuple(body.caps),
     )  # fmt: skip
 
 

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from serving.conditions import Condition
 from serving.requests import Degraded
+from serving.rules import ListCap, Mark, Pin, Promotion
 
 Id = Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[^\x00]*$")]
 Ids = Annotated[list[Id], Field(max_length=10_000)]
@@ -44,6 +45,37 @@ class RecommendBody(Body):
     )
     include_seen: bool = Field(False, description="Whether items that the user had an event with may be returned.")
     budget_ms: Budget | None = None
+    pinned: Annotated[list[Pin], Field(max_length=100)] = Field(
+        [], description="Items that stand at positions of the list, whatever the models and the filters say."
+    )
+    promotions: Annotated[list[Promotion], Field(max_length=8)] = Field(
+        [], description="Shares of the list for items that fulfil conditions; they sum to at most 1."
+    )
+    caps: Annotated[list[ListCap], Field(max_length=8)] = Field(
+        [], description="Maximum numbers of items of the list with the same value of a column."
+    )
+
+    @field_validator("pinned")
+    @classmethod
+    def _pinned_once(cls, pinned: list[Pin]) -> list[Pin]:
+        """Check that items and positions differ. Raises: ValueError."""
+        for what, values in (
+            ("item", [each.item for each in pinned]),
+            ("position", [each.position for each in pinned if each.position is not None]),
+        ):
+            twice = next((each for index, each in enumerate(values) if each in values[:index]), None)
+            if twice is not None:
+                raise ValueError(f"should name each {what} once; found {twice!r} twice")
+        return pinned
+
+    @field_validator("promotions")
+    @classmethod
+    def _shares_fit(cls, promotions: list[Promotion]) -> list[Promotion]:
+        """Check that the shares sum to at most 1. Raises: ValueError."""
+        total = sum(each.share for each in promotions)
+        if total > 1 + 1e-9:
+            raise ValueError(f"should have shares that sum to at most 1; found {total:g}")
+        return promotions
 
 
 class RankBody(Body):
@@ -81,6 +113,7 @@ class ExplainedItem(BaseModel):
     score: float
     probability: float
     position: int | None = Field(description="The position in the list, from 1; null for a candidate beyond it.")
+    rule: Mark | None = Field(None, description="The rule of the request that an item of the list fulfils.")
 
 
 class HistoryItem(BaseModel):
@@ -103,6 +136,7 @@ class ExplainAnswer(BaseModel):
     candidates: list[ExplainedItem] = Field(description="The candidates in the retriever's order.")
     seen: int = Field(description="The number of items left out because the user has seen them.")
     hidden: int = Field(description="The number of items left out because they are hidden, expired or excluded.")
+    own: int = Field(0, description="The number of items left out because they belong to the user.")
     filtered: int = Field(description="The number of items of the catalogue that do not fulfil the filters.")
 
 
@@ -160,6 +194,11 @@ class RankedAnswer(ItemAnswer):
         description="The position in the retriever's order, from 1; null without the retriever."
     )
     retrieval_score: float | None
+    rule: Mark | None = Field(
+        None,
+        description="The rule of the request that the item fulfils. pinned: it stands at the position of a pin. "
+        "promoted: it fulfils the filters of a promotion.",
+    )
 
 
 class RecommendAnswer(BaseModel):

@@ -28,6 +28,7 @@ CONFIG: dict[str, Any] = {
         "interactions": {"path": "interactions.parquet", "rating_range": [1, 5]},
         "impressions": {"path": "impressions.parquet", "on_unknown": "drop", "on_duplicate": "keep"},
         "title": "title",
+        "owner": "title",  # so that a user with the title of a film as id owns it
     },
     "features": {
         "user": {"age": {"kind": "numeric", "buckets": 4}, "gender": "categorical", "occupation": "categorical"},

@@ -57,16 +57,17 @@ class Retriever:
 
 
 class Ranker:
-    """A ranker that prefers the last items, after `seconds`."""
+    """A ranker that scores items by `values`, by default the last ones highest, after `seconds`."""
 
     def __init__(self):
-        self.seconds, self.batches = 0.0, []
+        self.seconds, self.batches, self.values = 0.0, [], None
 
     def rank(self, queries, candidates):
         self.batches.append(len(queries))
         time.sleep(self.seconds)
         filled = candidates.rows >= 0
-        return np.where(filled, candidates.rows, -np.inf).astype(np.float32), np.where(filled, 0.25, 0.0)
+        scores = candidates.rows if self.values is None else self.values[candidates.rows]
+        return np.where(filled, scores, -np.inf).astype(np.float32), np.where(filled, 0.25, 0.0)
 
     def with_items(self, catalogue):
         return self
@@ -97,18 +98,20 @@ class Away:
         return method if name == "close" else asked
 
 
-def recommender(folder, store, before=None, arms=None, **settings):
+def recommender(folder, store, before=None, arms=None, columns=None, **settings):
     """Return a recommender of the user `known` and the items i0, i1, …, which have as many events as their numbers say.
 
     Args:
       folder: an empty folder for its files.
       store: its store.
       before, arms: as for `Recommender`; arms have candidates in place of settings.
+      columns: further columns of the items.
       settings: settings of the release.
     """
     values = {"name": "small", "features": {"user": {}, "item": {}}, "candidates": 6, "exclude_seen": True} | settings
     chosen = ServingSettings.model_validate(values)
     items = {names.ITEM_ID: [f"i{row}" for row in range(N)], "genre": GENRES, names.EVENT_COUNT: np.arange(N)}
+    items |= columns or {}
     users = {
         names.USER_ID: ["known"],
         names.HISTORY: pa.array([USER_SEEN], STRINGS),

@@ -108,6 +108,14 @@ def test_the_least_a_configuration_says(tmp_path):
             "{data: {root: ., title: tags}, features: {item: {tags: multi_valued}}}",
             "  data.title: … items … found 'tags'",
         ),
+        (
+            "{data: {root: ., owner: sellers}, features: {item: {sellers: multi_valued}}}",
+            "  data.owner: … items … found 'sellers'",
+        ),
+        (
+            "{data: {root: ., owner: age}, features: {user: {age: numeric}}}",
+            "  data.owner: … items … found 'age'",
+        ),
         # ---- reranking ----
         ("reranking: {mmr: {}, dpp: {}}", "  reranking: … `mmr` … `dpp`"),
         (
@@ -222,6 +230,8 @@ def test_an_error_names_the_key_that_does_not_fit(tmp_path, text, message):
         "evaluation: {rules: [{metric: gini@100, at_least: 0.1, step: retrieval}]}",
         "evaluation: {rules: [{metric: novelty@20, not_below: item_knn}]}",
         "{data: {root: ., title: name}, features: {item: {name: categorical}}}",
+        "{data: {root: ., title: name, owner: seller, items: {path: i.csv, columns: {seller: by}}}, "
+        "features: {item: {name: categorical}}}",
         "{data: {root: ., title: name, items: {path: i.csv, columns: {name: Name, item_id: id, g: Genre}}}, "
         "features: {item: {name: categorical, g: categorical}}}",
         "{data: {root: ., title: name, items: {path: i.csv, columns: {name: brand, maker: brand, words: brand}}}, "

@@ -137,6 +137,7 @@ BAD = {
         ["u.parquet: ", "CSV", "Parquet"],
     ),
     "no column": (change("put", "users.csv", "user_id,ages\n1,2\n"), 1, ["'age'", "'ages'", "{age: ages}"]),
+    "no owner": (lambda shop: shop.config["data"].update(owner="seller"), 1, ["items.csv: ", "'seller'"]),
     "column twice": (change("put", "users.csv", "user_id,age,age\n1,2,3\n"), 1, ["users.csv: ", "'age'", "2 times"]),
     "separator": (change("put", "users.csv", "user_id;age\n1;2\n"), 1, ["`data.users.separator`", "';'"]),
     "bad number": (change("add", "users.csv", "4,old"), 1, ["users.csv: line 5, column 'age': 'old'"]),
