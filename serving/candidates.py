@@ -1,4 +1,4 @@
-"""Candidate lists as inputs of a ranker, and as Arrow rows for its training. NumPy and Arrow only."""
+"""Candidate lists: parts of them, inputs of a ranker, and Arrow rows for its training. NumPy and Arrow only."""
 
 from collections.abc import Mapping
 
@@ -88,6 +88,21 @@ def candidate_table(
     ):
         table = table.append_column(name, _lists(pa.array(column.ravel().astype(np.float32)), width))
     return table
+
+
+def first_kept(candidates: Candidates, kept: np.ndarray, width: int) -> Candidates:
+    """Return the first `width` candidates [Q, C] of each query that are kept [Q, C], in their order."""
+    if kept.all() and kept.shape[1] <= width:
+        return candidates
+    width = min(width, max(1, int(kept.sum(axis=1).max(initial=0))))
+    order = np.argsort(~kept, axis=1, kind="stable")[:, :width]
+    filled = np.take_along_axis(kept, order, axis=1)
+
+    def taken(values: np.ndarray, missing: float) -> np.ndarray:
+        return np.where(filled, np.take_along_axis(values, order, axis=1), values.dtype.type(missing))
+
+    signals = {name: taken(values, np.nan) for name, values in candidates.signals.items()}
+    return Candidates(taken(candidates.rows, -1), taken(candidates.scores, -np.inf), signals)
 
 
 def _signals(candidates: Candidates, ranks: np.ndarray | None) -> dict[str, np.ndarray]:

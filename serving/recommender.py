@@ -14,6 +14,7 @@ import pyarrow as pa
 from core import names
 from core.errors import UsageError
 from core.queries import Candidates, Queries
+from serving.candidates import first_kept
 from serving.catalogue import NO_ITEM
 from serving.conditions import Condition
 from serving.engine import TwoStep
@@ -60,7 +61,7 @@ class Recommender:
         self._filters = Filters(engine.catalogue.table)
         self._hidden = Hidden({})
         self._items: dict[str, Item] = {}  # the same items by their ids, those that are not in the release too
-        self._state, self._refreshing = 0, threading.Lock()
+        self._refreshing = threading.Lock()
         self._popular = Popular(engine.catalogue.table[names.EVENT_COUNT].to_numpy())
         self._ranking = Estimate()
         title = engine.settings.title
@@ -71,8 +72,8 @@ class Recommender:
     def refresh(self) -> None:
         """Read which items were changed in the store since the last call."""
         with self._refreshing:
-            changed, state = self.store.items(self._state)
-            if changed or state != self._state:
+            changed, state = self.store.items(self._hidden.state)
+            if changed or state != self._hidden.state:
                 self._take(self._items | changed, state)
 
     def _take(self, items: Mapping[str, Item | None], state: int) -> None:
@@ -80,11 +81,11 @@ class Recommender:
         self._items = {each: item for each, item in items.items() if item and (item.hidden or item.expires is not None)}
         rows = {self.engine.catalogue.row(each): item for each, item in self._items.items()}
         rows.pop(NO_ITEM, None)
-        self._hidden, self._state = Hidden(rows), state  # a new one, since another thread may read that before
+        self._hidden = Hidden(rows, state)  # a new one, since another thread may read that before
 
     def _refresh_first(self, before: "Recommender | None") -> None:
         if before is not None:
-            self._take(before._items, before._state)
+            self._take(before._items, before._hidden.state)
         try:
             self.refresh()
         except StoreError:
@@ -95,6 +96,12 @@ class Recommender:
         """Return a recommender with another engine of the same catalogue, as the items in the store are now."""
         other = copy.copy(self)
         other.engine = engine
+        return other
+
+    def with_items(self, items: Mapping[str, Item], state: int) -> "Recommender":
+        """Return a recommender that respects other items of the store, as they were at a state."""
+        other = copy.copy(self)
+        other._take(items, state)
         return other
 
     def popular(self, k: int) -> list[dict[str, Any]]:
@@ -178,12 +185,23 @@ class Recommender:
             mask = self._filters.allowed(request.filters) if request.filters else None
         except UsageError as error:
             return error
-        catalogue, user = self.engine.catalogue, self._release_users.get(request.user_id)
+        catalogue, user, hidden = self.engine.catalogue, self.release_user(request.user_id), self._hidden
         seen = _with_history(user or User(), request).seen if self.engine.settings.exclude_seen else ()
-        left_out = [*self._hidden.rows(request.time), *catalogue.rows([*request.exclude, *seen]).tolist()]
+        left_out = [*hidden.rows(request.time), *catalogue.rows([*request.exclude, *seen]).tolist()]
         only = None if request.only is None else catalogue.rows(dict.fromkeys(request.only))
         rows, events = self._popular.best(request.offset + request.k, left_out, mask, only)
-        return Recommendations(user is not None, self._lists.popular(rows, events, request.offset), "popular")
+        items = self._lists.popular(rows, events, request.offset)
+        return Recommendations(user is not None, items, "popular", state=hidden.state)
+
+    def answer_as(self, request: Request, user: User | None, degraded: Degraded | None) -> Recommendations:
+        """Answer a request as from a user, without a look at the store. Raises: UsageError."""
+        mask = self._filters.allowed(request.filters) if request.filters else None
+        [(_, answer)] = self._answers([request], [user], [mask], degraded)
+        return answer
+
+    def release_user(self, user_id: str) -> User | None:
+        """Return a user as the release knows it."""
+        return self._release_users.get(user_id)
 
     def explain(self, request: Request) -> Explanation:
         """Return what the answer to a request, which has no given items, is made of. Raises: UsageError."""
@@ -191,7 +209,7 @@ class Recommender:
         [user] = self.users([request.user_id])
         state = _with_history(user or User(), request)
         query = self._query([request], [state])
-        ranked = self.engine.rank(query, self._retrieved(query, [request], [mask]))
+        ranked = self.engine.rank(query, self._retrieved(query, self._shown([request], [mask], self._hidden)))
         rows, _ = self.engine.rerank(query, ranked, request.offset + request.k)
         ids = self.engine.catalogue.ids
         return Explanation(
@@ -237,14 +255,17 @@ class Recommender:
         """Yield the answers to requests that are all with given items, or all without; first those without ranker."""
         states = [_with_history(user or User(), request) for user, request in zip(users, requests, strict=True)]
         query = self._query(requests, states)
-        find = self._retrieved if requests[0].only is None else self._given
-        candidates = find(query, requests, allowed)
+        hidden = self._hidden
+        shown = self._shown(requests, allowed, hidden)
+        free = requests[0].only is None
+        candidates = self._retrieved(query, shown) if free else self._given(query, requests, shown)
         began = time.monotonic()
         ready = began + self._ranking.seconds(len(requests))
         in_time = [index for index, request in enumerate(requests) if ready <= request.until]
         for index in sorted(set(range(len(requests))) - set(in_time)):
             items = self._lists.retrieved(candidates, index, requests[index])
-            yield index, Recommendations(users[index] is not None, items, "retrieval_order")
+            known = users[index] is not None
+            yield index, Recommendations(known, items, "retrieval_order", users[index], hidden.state)
         if not in_time:
             return
         if len(in_time) < len(requests):
@@ -260,7 +281,7 @@ class Recommender:
         ]
         self._ranking.measured(len(in_time), time.monotonic() - began)
         for index, items in zip(in_time, found, strict=True):
-            yield index, Recommendations(users[index] is not None, items, degraded)
+            yield index, Recommendations(users[index] is not None, items, degraded, users[index], hidden.state)
 
     def _known_users(self, user_ids: Sequence[str]) -> tuple[list[User | None], Degraded | None]:
         """Return the users; those of the release alone while the store is away."""
@@ -270,7 +291,7 @@ class Recommender:
             except StoreError as error:
                 log.warning("users are known from the release alone: %s", error)
         length = self.engine.settings.features.history_length
-        return [merged(self._release_users.get(each), (), None, length) for each in user_ids], "no_store"
+        return [merged(self.release_user(each), (), None, length) for each in user_ids], "no_store"
 
     def _query(self, requests: Sequence[Request], users: Sequence[User]) -> Queries:
         """Return the queries of requests, in which excluded items are not returned."""
@@ -278,16 +299,14 @@ class Recommender:
         excluded = [request.exclude for request in requests]
         return queries([each.user_id for each in requests], users, self.engine.settings, now, excluded)
 
-    def _retrieved(
-        self, query: Queries, requests: Sequence[Request], allowed: Sequence[np.ndarray | None]
-    ) -> Candidates:
-        """Return the best candidates that fulfil the conditions, as many as the settings say if there are as many.
+    def _retrieved(self, query: Queries, shown: Sequence[np.ndarray | None]) -> Candidates:
+        """Return the best candidates of those that are shown, as many as the settings say if there are as many.
 
         So a page of a list does not depend on its length, nor on the other requests of the batch.
         """
-        return self.engine.retriever.retrieve(query, self.engine.settings.candidates, self._shown(requests, allowed))
+        return self.engine.retriever.retrieve(query, self.engine.settings.candidates, shown)
 
-    def _given(self, query: Queries, requests: Sequence[Request], allowed: Sequence[np.ndarray | None]) -> Candidates:
+    def _given(self, query: Queries, requests: Sequence[Request], shown: Sequence[np.ndarray | None]) -> Candidates:
         """Return the given items of each request in the retriever's order."""
         width = max(1, *(len(request.only or ()) for request in requests))
         rows = np.full((len(requests), width), NO_ITEM, np.int32)
@@ -295,20 +314,22 @@ class Recommender:
             own = self.engine.catalogue.rows(dict.fromkeys(request.only or ()))
             own = own[own != NO_ITEM]
             rows[index, : len(own)] = own
-        scored = self.engine.retriever.score(query, rows, self._shown(requests, allowed))
+        scored = self.engine.retriever.score(query, rows, shown)
         order = np.argsort(-scored.scores, axis=1, kind="stable")
         by_score = Candidates(
             np.take_along_axis(rows, order, axis=1),
             np.take_along_axis(scored.scores, order, axis=1),
             {name: np.take_along_axis(values, order, axis=1) for name, values in scored.signals.items()},
         )
-        return _first(by_score, by_score.scores > -np.inf, width)
+        return first_kept(by_score, by_score.scores > -np.inf, width)
 
-    def _shown(self, requests: Sequence[Request], allowed: Sequence[np.ndarray | None]) -> list[np.ndarray | None]:
+    def _shown(
+        self, requests: Sequence[Request], allowed: Sequence[np.ndarray | None], hidden: Hidden
+    ) -> list[np.ndarray | None]:
         """Return [Q] masks of the items that fulfil the conditions and are neither hidden nor expired; None for all."""
         masks: list[np.ndarray | None] = []
         for request, mask in zip(requests, allowed, strict=True):
-            rows = self._hidden.rows(request.time)
+            rows = hidden.rows(request.time)
             if len(rows):
                 mask = np.ones(len(self.engine.catalogue), bool) if mask is None else mask.copy()
                 mask[rows] = False
@@ -322,18 +343,3 @@ def _with_history(user: User, request: Request) -> User:
     if request.history is not None:
         history, times, seen = request.history, (), request.history
     return User(user.features, history, times, () if request.seen else seen)
-
-
-def _first(candidates: Candidates, kept: np.ndarray, width: int) -> Candidates:
-    """Return the first `width` candidates [Q, C] of each query that are kept [Q, C], in their order."""
-    if kept.all() and kept.shape[1] <= width:
-        return candidates
-    width = min(width, max(1, int(kept.sum(axis=1).max(initial=0))))
-    order = np.argsort(~kept, axis=1, kind="stable")[:, :width]
-    filled = np.take_along_axis(kept, order, axis=1)
-
-    def taken(values: np.ndarray, missing: float) -> np.ndarray:
-        return np.where(filled, np.take_along_axis(values, order, axis=1), values.dtype.type(missing))
-
-    signals = {name: taken(values, np.nan) for name, values in candidates.signals.items()}
-    return Candidates(taken(candidates.rows, NO_ITEM), taken(candidates.scores, -np.inf), signals)

@@ -13,9 +13,10 @@ from fastapi.responses import PlainTextResponse
 
 from core.errors import UsageError
 from serving import requests
-from serving.batcher import Batcher, BusyError
+from serving.batcher import Batcher
 from serving.recommender import Recommender
-from serving.server import page, problems, records, reference
+from serving.server import answers, page, problems, records, reference
+from serving.server.answer_log import AnswerLog
 from serving.server.arms import Answered, Arms
 from serving.server.current import Current
 from serving.server.guard import Guard
@@ -62,8 +63,8 @@ class Server:
         )
         self.popular = Batcher[requests.Request, Answered](self._without_models, 64)  # for queries without time
         self.events = Batcher[Sequence[Event], list[bool]](self._add_events, 256)
-        self.answers = Batcher[Answer, None](self._log, 1000)
-        self.retention = Retention(store, settings.keep_answers_days)
+        self.answers = AnswerLog(store, self.metrics, settings.keep_replay_hours > 0)
+        self.retention = Retention(store, settings.keep_answers_days, settings.keep_replay_hours)
 
     def refresh_items(self) -> None:
         """Read what was changed of items, so that the next answer respects it."""
@@ -105,13 +106,6 @@ class Server:
         new = iter(self.store.add_events([event for batch in batches for event in batch]))
         return [[next(new) for _ in batch] for batch in batches]
 
-    def _log(self, answers: Sequence[Answer]) -> Sequence[None]:
-        try:
-            self.store.add_answers(answers)
-        except StoreError:
-            self.metrics.lost(len(answers))
-        return [None] * len(answers)
-
 
 def application(server: Server) -> FastAPI:
     """Return the ASGI application of a server."""
@@ -131,6 +125,7 @@ def application(server: Server) -> FastAPI:
     _add_answers(app, server)
     _add_events(app, server)
     records.add(app, server)
+    answers.add(app, server)
     _add_state(app, server)
     page.add(app)
     reference.add(app)
@@ -212,7 +207,7 @@ async def _recommended(server: Server, body: RecommendBody, request_id: str) -> 
     """Return the answer to a request for recommendations."""
     with server.arms.using(body.user) as using:
         asked = _request(using, body, server.until(body.budget_ms))
-    return await _answered(server, asked, request_id, body.offset)
+    return await _answered(server, asked, request_id)
 
 
 def _request(using: Recommender, body: RecommendBody, until: float = math.inf) -> requests.Request:
@@ -227,16 +222,14 @@ def _request(using: Recommender, body: RecommendBody, until: float = math.inf) -
     )  # fmt: skip
 
 
-async def _answered(server: Server, asked: requests.Request, request_id: str, offset: int = 0) -> RecommendAnswer:
+async def _answered(server: Server, asked: requests.Request, request_id: str) -> RecommendAnswer:
     """Answer a query in the next batch, and log the answer."""
     version, found = await server.answer(asked)
     items = [RankedAnswer(**vars(each)) for each in found.items]
     shown, arm = tuple(each.item for each in items), server.arms.facts(asked.user_id)
-    try:
-        detail = {"k": asked.k, "offset": offset, "degraded": found.degraded} | arm
-        server.answers.submit(Answer(request_id, asked.user_id, asked.time, version, shown, detail))
-    except BusyError:
-        server.metrics.lost(1)
+    detail = {"k": asked.k, "offset": asked.offset, "degraded": found.degraded} | arm
+    logged = Answer(request_id, asked.user_id, asked.time, version, shown, detail)
+    server.answers.add(logged, asked, found, server.arms.arm(asked.user_id))
     return RecommendAnswer(
         request_id=request_id,
         release=version,

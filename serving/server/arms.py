@@ -46,6 +46,16 @@ class Arms:
         """Return a context with the recommender of a user's arm, which is not closed before the end of the block."""
         return self._using(self.arm(user_id))
 
+    @contextlib.contextmanager
+    def of_release(self, version: str) -> Iterator[Recommender | None]:
+        """Yield the recommender of a version with the settings of the release; None if it is not loaded."""
+        for each in self._all():
+            with each.using() as using:
+                if using.version == version:
+                    yield using
+                    return
+        yield None
+
     def answers(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answered | Exception]]:
         """Answer requests, those of an arm as one batch, and yield the position of each with its answer or error.
 

@@ -33,6 +33,12 @@ class ServerSettings(Settings):
     keep_answers_days: float = Field(
         30.0, ge=0, le=36_500, description="The days after which a logged answer is deleted; 0 to keep all."
     )
+    keep_replay_hours: float = Field(
+        24.0,
+        ge=0,
+        le=24 * 365,
+        description="The hours in which an answer can be made again from its request id; 0 for never.",
+    )
     max_body: int = Field(1_000_000, ge=1000, description="The maximum size of a request, in bytes.")
     read_s: float = Field(10.0, gt=0, le=600, description="The seconds in which a request must arrive.")
     requests_per_s: float | None = Field(
