@@ -1,13 +1,29 @@
 """What an answer was made of: the user, the candidates with the results of both steps, and the list. NumPy only."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from serving.engine import Ranked
+from core.queries import Queries
+from serving import reasons
+from serving.engine import Ranked, TwoStep
 from serving.users import User
+
+
+@dataclass(frozen=True)
+class Near:
+    """An item of the history that is like an item of the list.
+
+    Args:
+      item, title: the id and the title of the item.
+      similarity: see `serving.reasons.nearest`.
+    """
+
+    item: str
+    title: str | None
+    similarity: float
 
 
 @dataclass(frozen=True)
@@ -22,6 +38,8 @@ class Explained:
       ranker_rank: the position in the ranker's order, from 1.
       score, probability: the ranker's score and probability of relevance.
       position: the position in the list after re-ranking, from 1; None for a candidate that is not listed.
+      nearest: for a listed item, the items of the history that are most like it, nearest first.
+      without: for each rule of the re-ranking, the position in the list without the rule; None if it is not there.
     """
 
     item: str
@@ -33,6 +51,8 @@ class Explained:
     score: float
     probability: float
     position: int | None
+    nearest: tuple[Near, ...] = ()
+    without: Mapping[str, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,21 +77,26 @@ class Explanation:
 
 
 def explained(
-    ranked: Ranked, listed: np.ndarray, ids: np.ndarray, titles: Sequence[str] | None
+    engine: TwoStep, query: Queries, ranked: Ranked, k: int, history: Sequence[str], titles: Sequence[str | None] | None
 ) -> tuple[Explained, ...]:
-    """Return the candidates of the first query in the retriever's order.
+    """Return the candidates of a query in the retriever's order.
 
     Args:
-      ranked: the candidates with the ranker's scores.
-      listed: the rows of the list, best first, -1 for padding.
-      ids: [N] the ids of the catalogue's items.
-      titles: their titles; None if there are none.
+      engine: the engine.
+      query: one query.
+      ranked: its candidates with the ranker's scores.
+      k: the length of the list.
+      history: the ids of the user's history.
+      titles: the titles of the catalogue's items; None if there are none.
     """
-    candidates = ranked.candidates
+    candidates, ids = ranked.candidates, engine.catalogue.ids
     rows, scores = candidates.rows[0], ranked.scores[0]
     ranks = np.empty(len(rows), int)
     ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(rows) + 1)
-    positions = {row: place for place, row in enumerate(listed.tolist(), 1) if row >= 0}
+    positions = reasons.positions(engine.rerank(query, ranked, k)[0][0])
+    listed = np.array(list(positions), np.int64)
+    near = dict(zip(positions, reasons.nearest(engine, listed, engine.catalogue.rows(history)), strict=True))
+    without = reasons.without_rules(engine, query, ranked, k)
     return tuple(
         Explained(
             item=ids[row],
@@ -83,6 +108,8 @@ def explained(
             score=float(scores[place]),
             probability=float(ranked.probabilities[0, place]),
             position=positions.get(row),
+            nearest=tuple(Near(ids[each], titles[each] if titles else None, like) for each, like in near.get(row, ())),
+            without={name: own.get(row) for name, own in without.items()},
         )
         for place, row in enumerate(rows.tolist())
         if row >= 0

@@ -210,12 +210,11 @@ class Recommender:
         state = _with_history(user or User(), request)
         query = self._query([request], [state])
         ranked = self.engine.rank(query, self._retrieved(query, self._shown([request], [mask], self._hidden)))
-        rows, _ = self.engine.rerank(query, ranked, request.offset + request.k)
-        ids = self.engine.catalogue.ids
+        ids, k = self.engine.catalogue.ids, request.offset + request.k
         return Explanation(
             known=user is not None,
             user=state,
-            candidates=explained(ranked, rows[0], ids, self._titles),
+            candidates=explained(self.engine, query, ranked, k, state.history, self._titles),
             seen=len(set(state.seen)) if self.engine.settings.exclude_seen else 0,
             hidden=len({*request.exclude, *ids[self._hidden.rows(request.time)]}),
             filtered=0 if mask is None else int((~mask).sum()),

@@ -15,9 +15,10 @@ from core.errors import UsageError
 from serving import requests
 from serving.batcher import Batcher
 from serving.recommender import Recommender
-from serving.server import answers, page, problems, records, reference
+from serving.server import activity, answers, beside, lineage, page, problems, records, reference
 from serving.server.answer_log import AnswerLog
 from serving.server.arms import Answered, Arms
+from serving.server.beside import Beside
 from serving.server.current import Current
 from serving.server.guard import Guard
 from serving.server.messages import (
@@ -56,7 +57,7 @@ class Server:
     """
 
     def __init__(self, current: Current, store: Store, settings: ServerSettings, arms: Arms | None = None):
-        self.arms = arms or Arms(current)
+        self.arms, self.beside = arms or Arms(current), Beside(current)
         self.current, self.store, self.settings, self.metrics = current, store, settings, Metrics()
         self.queries = Batcher[requests.Request, Answered](
             self._recommend, settings.batch, settings.wait_ms / 1000, settings.max_waiting
@@ -76,6 +77,7 @@ class Server:
             each.close()
         self.retention.close()
         self.arms.close()
+        self.beside.close()
         self.store.close()
 
     def until(self, budget_ms: float | None) -> float:
@@ -126,6 +128,9 @@ def application(server: Server) -> FastAPI:
     _add_events(app, server)
     records.add(app, server)
     answers.add(app, server)
+    beside.add(app, server, _request)
+    lineage.add(app, server)
+    activity.add(app, server.metrics.activity)
     _add_state(app, server)
     page.add(app)
     reference.add(app)
@@ -226,14 +231,16 @@ async def _answered(server: Server, asked: requests.Request, request_id: str) ->
     """Answer a query in the next batch, and log the answer."""
     version, found = await server.answer(asked)
     items = [RankedAnswer(**vars(each)) for each in found.items]
-    shown, arm = tuple(each.item for each in items), server.arms.facts(asked.user_id)
-    detail = {"k": asked.k, "offset": asked.offset, "degraded": found.degraded} | arm
+    shown, arm = tuple(each.item for each in items), server.arms.arm(asked.user_id)
+    facts = server.arms.facts(asked.user_id)
+    detail = {"k": asked.k, "offset": asked.offset, "degraded": found.degraded} | facts
     logged = Answer(request_id, asked.user_id, asked.time, version, shown, detail)
-    server.answers.add(logged, asked, found, server.arms.arm(asked.user_id))
+    server.answers.add(logged, asked, found, arm)
+    server.metrics.activity.answered(arm.label if arm else None, found.degraded)
     return RecommendAnswer(
         request_id=request_id,
         release=version,
-        arm=arm.get("arm"),
+        arm=arm.label if arm else None,
         user=asked.user_id,
         known=found.known,
         degraded=found.degraded,
@@ -276,7 +283,7 @@ def _add_state(app: FastAPI, server: Server) -> None:
         """Return the release that is served."""
         with server.current.using() as using:
             facts = {"release": using.version, "name": using.engine.settings.name, "columns": using.columns()}
-            return facts | using.facts
+            return facts | {name: value for name, value in using.facts.items() if name != "lineage"}
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
+from serving.server.activity import Activity
+
 if TYPE_CHECKING:
     from serving.server.current import Current
 
@@ -15,7 +17,7 @@ class Metrics:
     """The counts and times of a process."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry, self.activity = CollectorRegistry(), Activity()
         self._requests = Counter(
             "twostep_requests", "Requests by route and status.", ["route", "status"], registry=self.registry
         )
@@ -38,6 +40,8 @@ class Metrics:
         """Count a request."""
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+        if route == "/v1/recommend" and status == 200:
+            self.activity.took(seconds)
 
     def batch(self, queries: int, seconds: float) -> None:
         """Count a batch of queries."""

@@ -24,7 +24,7 @@ class Retriever:
     """A retriever that returns the items in the order of the catalogue, without seen items, after `seconds`."""
 
     def __init__(self):
-        self.seconds, self.batches = 0.0, []
+        self.seconds, self.batches, self.embeddings = 0.0, [], {}
 
     def retrieve(self, queries, k, allowed=None):
         self.batches.append(len(queries))
