@@ -21,6 +21,7 @@ COMMANDS = (
     "serve",
     "experiment",
     "recommend",
+    "replay",
     "lineage",
     "release",
     "data",

@@ -118,6 +118,15 @@ class CandidateSource:
         """Return label → the embeddings of the items, [N, D], of each part of the model that has them."""
         return self._of_model.embeddings
 
+    def vectors(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return label → the embeddings of items at rows [C], added ones too: [C, D]; none of a part without."""
+        found, added = {}, rows >= self._n_items
+        for label, embeddings in self.embeddings.items():
+            found[label] = embeddings[np.where(added, 0, rows)]
+            if added.any():
+                found[label][added] = self._added[label][rows[added] - self._n_items]
+        return found
+
     @property
     def signals(self) -> tuple[str, ...]:
         """Return the names of the signals of the model."""

@@ -93,6 +93,14 @@ class Client:
         """Delete what the store has of an item."""
         self._call("DELETE", "/v1/items", item)
 
+    def answer(self, request_id: str) -> dict[str, Any]:
+        """Return a logged answer."""
+        return self._call("GET", "/v1/answers", request_id)
+
+    def replay(self, request_id: str) -> dict[str, Any]:
+        """Return a logged answer beside the one that is made again from its inputs."""
+        return self._answer(self._http.post(f"/v1/answers/{quote(request_id, safe='')}/replay"))
+
     def popular(self, k: int = 10) -> list[dict[str, Any]]:
         """Return the items with the most events before the release."""
         return self._answer(self._http.get("/v1/popular", params={"k": k}))

@@ -4,7 +4,7 @@ The evaluators measure models with this engine, so the lists that are evaluated 
 catalogue rows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,6 +21,10 @@ QUERIES_AT_ONCE = 256
 
 class Retriever(Protocol):
     """The interface of the first step, which `serving.candidate_source.CandidateSource` implements."""
+
+    def vectors(self, rows: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Return label → the embeddings of the items at rows [C], [C, D], by each part of the model that has them."""
+        ...
 
     def retrieve(self, queries: Queries, k: int, allowed: Sequence[np.ndarray | None] | None = None) -> Candidates:
         """Return the best min(k, N) items of each query among those in its mask [N]; None for all."""

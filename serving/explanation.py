@@ -1,15 +1,31 @@
 """What an answer was made of: the user, the candidates with the results of both steps, and the list. NumPy only."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from serving.engine import Ranked
+from core.queries import Queries
+from serving import reasons
+from serving.engine import Ranked, TwoStep
 from serving.lists import Marks, unmarked
 from serving.rules import Mark
 from serving.users import User
+
+
+@dataclass(frozen=True)
+class Near:
+    """An item of the history that is like an item of the list.
+
+    Args:
+      item, title: the id and the title of the item.
+      similarity: see `serving.reasons.nearest`.
+    """
+
+    item: str
+    title: str | None
+    similarity: float
 
 
 @dataclass(frozen=True)
@@ -25,6 +41,8 @@ class Explained:
       score, probability: the ranker's score and probability of relevance.
       position: the position in the list, from 1; None for a candidate that is not listed.
       rule: the rule of the request that an item of the list fulfils; None for none.
+      nearest: for a listed item, the items of the history that are most like it, nearest first.
+      without: for each rule of the re-ranking, the position in the list without the rule; None if it is not there.
     """
 
     item: str
@@ -37,6 +55,8 @@ class Explained:
     probability: float
     position: int | None
     rule: Mark | None
+    nearest: tuple[Near, ...] = ()
+    without: Mapping[str, int | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,22 +83,33 @@ class Explanation:
 
 
 def explained(
-    ranked: Ranked, listed: np.ndarray, ids: np.ndarray, titles: Sequence[str | None] | None, marks: Marks = unmarked
+    engine: TwoStep,
+    query: Queries,
+    ranked: Ranked,
+    listed: np.ndarray,
+    history: Sequence[str],
+    titles: Sequence[str | None] | None,
+    marks: Marks = unmarked,
 ) -> tuple[Explained, ...]:
-    """Return the candidates of the first query in the retriever's order.
+    """Return the candidates of a query in the retriever's order.
 
     Args:
-      ranked: the candidates with the ranker's scores.
+      engine: the engine.
+      query: one query.
+      ranked: its candidates with the ranker's scores.
       listed: the rows of the list, best first, -1 for padding.
-      ids: [N] the ids of the catalogue's items.
-      titles: their titles; None if there are none.
+      history: the ids of the user's history.
+      titles: the titles of the catalogue's items; None if there are none.
       marks: returns the rule that an item of the list fulfils.
     """
-    candidates = ranked.candidates
+    candidates, ids = ranked.candidates, engine.catalogue.ids
     rows, scores = candidates.rows[0], ranked.scores[0]
     ranks = np.empty(len(rows), int)
     ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(rows) + 1)
-    positions = {row: place for place, row in enumerate(listed.tolist(), 1) if row >= 0}
+    positions = reasons.positions(listed)
+    shown = np.array(list(positions), np.int64)
+    near = dict(zip(positions, reasons.nearest(engine, shown, engine.catalogue.rows(history)), strict=True))
+    without = reasons.without_rules(engine, query, ranked, len(listed))
     return tuple(
         Explained(
             item=ids[row],
@@ -91,6 +122,8 @@ def explained(
             probability=float(ranked.probabilities[0, place]),
             position=positions.get(row),
             rule=marks(row) if row in positions else None,
+            nearest=tuple(Near(ids[each], titles[each] if titles else None, like) for each, like in near.get(row, ())),
+            without={name: own.get(row) for name, own in without.items()},
         )
         for place, row in enumerate(rows.tolist())
         if row >= 0

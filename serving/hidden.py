@@ -12,10 +12,11 @@ class Hidden:
 
     Args:
       items: row → what the store says of the item.
+      state: the state of the store's items.
     """
 
-    def __init__(self, items: Mapping[int, Item]):
-        self.items = items
+    def __init__(self, items: Mapping[int, Item], state: int = 0):
+        self.items, self.state = items, state
         self._rows = np.array([row for row, item in items.items() if item.hidden], np.int32)
         expiring = [(row, item.expires) for row, item in items.items() if not item.hidden and item.expires is not None]
         self._expiring, self._expires = np.array(expiring, np.int64).reshape(-1, 2).T

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +17,7 @@ from serving.hidden import Hidden
 from serving.lists import Lists
 from serving.popular import Popular
 from serving.ruling import Rulings
+from serving.settings import ServingSettings
 from serving.stores.store import Item
 from serving.users import fits
 
@@ -117,11 +118,16 @@ class KnownItems:
         more = filters, popular, lists, rulings, Arranger(rulings), owners
         return cls(released, engines, posted, store, hidden, titles, *more)
 
-    def with_store(self, items: Mapping[str, Item | None]) -> "KnownItems":
+    def with_settings(self, settings: ServingSettings) -> "KnownItems":
+        """Return the items with other settings of the release."""
+        return replace(self, engines={**self.engines, None: self.engines[None].with_settings(settings)})
+
+    def with_store(self, items: Mapping[str, Item | None], state: int) -> "KnownItems":
         """Return the items as they are when the store says something else of them.
 
         Args:
           items: all that the store says, by item; None for nothing.
+          state: the state of the store's items.
         """
         catalogue = self.released[None].catalogue
         known: dict[str, Item] = {}
@@ -136,7 +142,7 @@ class KnownItems:
         if len(posted) > MOST_POSTED:
             log.warning("%d items are posted; %d of them are served. Make a release of them", len(posted), MOST_POSTED)
             posted = {each: posted[each] for each in sorted(posted)[:MOST_POSTED]}
-        return self._with_posted(posted)._with_hidden(known)
+        return self._with_posted(posted)._with_hidden(known, state)
 
     def _with_posted(self, posted: Mapping[str, Mapping[str, Any]]) -> "KnownItems":
         """Return the items with these posted ones alone."""
@@ -158,14 +164,14 @@ class KnownItems:
             titles = [*titles, *table[title].to_pylist()] if titles is not None and title is not None else None
         return self._of(self.released, engines, posted, self.store, self.hidden, titles)
 
-    def _with_hidden(self, known: Mapping[str, Item]) -> "KnownItems":
+    def _with_hidden(self, known: Mapping[str, Item], state: int) -> "KnownItems":
         """Return the items of which the store says this."""
         catalogue = self.engines[None].catalogue
         rows = {catalogue.row(each): item for each, item in known.items() if catalogue.row(each) >= 0}
         first = len(self.released[None].catalogue)
         replaced = set(range(first, len(catalogue))) - {catalogue.row(each) for each in self.posted}
-        hidden = Hidden(rows | dict.fromkeys(replaced, Item(hidden=True)))
-        return KnownItems(**{**vars(self), "store": known, "hidden": hidden})
+        hidden = Hidden(rows | dict.fromkeys(replaced, Item(hidden=True)), state)
+        return replace(self, store=known, hidden=hidden)
 
 
 def _titles(engines: Engines) -> Sequence[str | None] | None:

@@ -21,7 +21,7 @@ from serving.estimate import Estimate
 from serving.explanation import Explanation, explained
 from serving.given import given
 from serving.known_items import KnownItems
-from serving.requests import Degraded, Recommendations, Request
+from serving.requests import Degraded, Listed, Recommendations, Request
 from serving.ruling import Allowed, Ruling
 from serving.settings import ServingSettings
 from serving.stores.store import Item, Store, StoreError
@@ -62,7 +62,7 @@ class Recommender:
         }
         self._arm: str | None = None
         self.items = KnownItems.of_release({None: engine, **engines})
-        self._state, self._refreshing = 0, threading.Lock()
+        self._refreshing = threading.Lock()
         self._ranking = Estimate()
         self._refresh_first(before)
 
@@ -80,17 +80,30 @@ class Recommender:
     def refresh(self) -> None:
         """Read which items were changed in the store since the last call."""
         with self._refreshing:
-            changed, state = self.store.items(self._state)
-            if changed or state != self._state:
+            changed, state = self.store.items(self.items.hidden.state)
+            if changed or state != self.items.hidden.state:
                 self._take({**self.items.store, **changed}, state)
 
     def _take(self, items: Mapping[str, Item | None], state: int) -> None:
         """Take what the store knows of items at a state."""
-        self.items, self._state = self.items.with_store(items), state
+        self.items = self.items.with_store(items, state)
+
+    def as_at(self, items: Mapping[str, Item], state: int, settings: ServingSettings | None = None) -> "Recommender":
+        """Return a recommender that knows what the store said of items at a state.
+
+        Args:
+          items: what it said.
+          state: the state.
+          settings: other settings for the release; None for its own.
+        """
+        other = self.view()
+        other._take(items, state)
+        other.items = other.items if settings is None else other.items.with_settings(settings)
+        return other
 
     def _refresh_first(self, before: "Recommender | None") -> None:
         if before is not None:
-            self._take(before.items.store, before._state)
+            self._take(before.items.store, before.items.hidden.state)
         try:
             self.refresh()
         except StoreError as error:
@@ -152,7 +165,7 @@ class Recommender:
             allowed = self._allowed(request)
         except UsageError as error:
             return error
-        catalogue, user = self.engine.catalogue, self._release_users.get(request.user_id)
+        catalogue, user = self.engine.catalogue, self.release_user(request.user_id)
         seen = _with_history(user or User(), request).seen if self.engine.settings.exclude_seen else ()
         left_out = catalogue.rows([*request.exclude, *seen])
         only = None if request.only is None else catalogue.rows(dict.fromkeys(request.only))
@@ -160,7 +173,16 @@ class Recommender:
         rows, _ = self.items.popular.best(length, left_out, allowed.mask, only)
         rows = with_pins(rows, allowed.ruling, length)
         items = self.items.lists.popular(rows, self.items.popular.events(rows), request.offset, allowed.ruling.mark)
-        return Recommendations(user is not None, items, "popular")
+        return Recommendations(user is not None, items, "popular", state=self.items.hidden.state)
+
+    def answer_as(self, request: Request, user: User | None, degraded: Degraded | None) -> Recommendations:
+        """Answer a request as from a user, without a look at the store. Raises: UsageError."""
+        [(_, answer)] = self._answers([request], [user], [self._allowed(request)], degraded)
+        return answer
+
+    def release_user(self, user_id: str) -> User | None:
+        """Return a user as the release knows it."""
+        return self._release_users.get(user_id)
 
     def explain(self, request: Request) -> Explanation:
         """Return what the answer to a request, which has no given items, is made of. Raises: UsageError."""
@@ -174,7 +196,9 @@ class Recommender:
         return Explanation(
             known=user is not None,
             user=state,
-            candidates=explained(found.ranked, rows, ids, self.items.titles, allowed.ruling.mark),
+            candidates=explained(
+                self.engine, query, found.ranked, rows, state.history, self.items.titles, allowed.ruling.mark
+            ),
             seen=len(set(state.seen)) if self.engine.settings.exclude_seen else 0,
             hidden=len({*request.exclude, *ids[self.items.hidden.rows(request.time)]}),
             own=len(self._own(request)),
@@ -218,7 +242,7 @@ class Recommender:
             request, ruling = requests[index], allowed[index].ruling
             rows = self.items.arranger.retrieved(self.engine, candidates, index, request, ruling)
             items = self.items.lists.retrieved(candidates, index, rows, request, ruling.mark)
-            yield index, Recommendations(users[index] is not None, items, "retrieval_order")
+            yield index, self._made(users[index], items, "retrieval_order")
         if not in_time:
             return
         if len(in_time) < len(requests):
@@ -233,7 +257,11 @@ class Recommender:
             request, own = requests[index], allowed[index]
             found = self.items.arranger.arranged(self.engine, query, ordered, place, request, own)
             items = self.items.lists.ranked(found.ranked, 0, found.rows, found.scores, request, own.ruling.mark)
-            yield index, Recommendations(users[index] is not None, items, degraded)
+            yield index, self._made(users[index], items, degraded)
+
+    def _made(self, user: User | None, items: tuple[Listed, ...], degraded: Degraded | None) -> Recommendations:
+        """Return an answer with what it was made of."""
+        return Recommendations(user is not None, items, degraded, user, self.items.hidden.state)
 
     def _ordered(
         self, query: Queries, candidates: Candidates, requests: Sequence[Request], rulings: Sequence[Ruling]
@@ -268,7 +296,7 @@ class Recommender:
             except StoreError as error:
                 log.warning("users are known from the release alone: %s", error)
         length = self.engine.settings.features.history_length
-        return [merged(self._release_users.get(each), (), None, length) for each in user_ids], "no_store"
+        return [merged(self.release_user(each), (), None, length) for each in user_ids], "no_store"
 
     def _query(self, requests: Sequence[Request], users: Sequence[User]) -> Queries:
         """Return the queries of requests, in which excluded items are not returned."""

@@ -2,10 +2,13 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from serving.conditions import Condition
 from serving.rules import ListCap, Mark, Pin, Promotion
+
+if TYPE_CHECKING:
+    from serving.users import User
 
 # Why an answer is worse than usual, and how it was made; the later of two counts.
 # no_store: the store did not answer, so the user is known from the release alone.
@@ -78,8 +81,12 @@ class Recommendations:
       known: whether the user is in the release or in the store.
       items: the items, best first.
       degraded: why the answer is worse than usual; None for a full answer.
+      user: the user that both steps read, without what the request said; None for none.
+      state: the state of the store's items that the answer respects.
     """
 
     known: bool
     items: tuple[Listed, ...] = field(default=())
     degraded: Degraded | None = None
+    user: "User | None" = None
+    state: int = 0

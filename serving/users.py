@@ -26,12 +26,14 @@ class User:
       history: the item ids of the latest events, oldest first.
       history_time: the timestamps of these events in seconds; empty if unknown.
       seen: the item ids of all events.
+      released: the user in the release, whom this one was made from; None without one.
     """
 
     features: Mapping[str, Any] = field(default_factory=dict)
     history: Sequence[str] = ()
     history_time: Sequence[int] = ()
     seen: Sequence[str] = ()
+    released: "User | None" = None
 
 
 class UserStore(Protocol):
@@ -124,7 +126,7 @@ def merged(
     """
     if released is None and not events and features is None:
         return None
-    released = released or User()
+    in_files, released = released, released or User()
     known = list(zip(released.history, released.history_time, strict=False))
     if len(known) < len(released.history):  # the times are unknown: such events are the oldest
         known = [(item, 0) for item in released.history]
@@ -136,6 +138,7 @@ def merged(
         [item for item, _ in both],
         [when for _, when in both],
         list(dict.fromkeys([*released.seen, *seen, *(item for item, _ in own)])),
+        in_files,
     )
 
 

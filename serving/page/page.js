@@ -31,7 +31,49 @@ function el(name, content, attributes = {}) {
 
 const number = (value, digits = 3) => (value === null || value === undefined ? "" : Number(value).toFixed(digits));
 const cell = (value, kind = "number") => el("td", String(value), { class: kind });
-const itemOf = (each) => el("td", each.title ? [each.title, " ", el("span", each.item, { class: "id" })] : each.item);
+const itemOf = (each, more = []) => el("td", each.title ? [each.title, " ", el("span", each.item, { class: "id" }), ...more] : [each.item, ...more]);
+
+const views = { list: recommend, compare, lineage: showLineage, activity: showActivity };
+let view = "list";
+
+// Show a view and read what it shows.
+async function openView(name) {
+  view = name;
+  for (const part of document.querySelectorAll("[data-in]")) part.hidden = !part.dataset.in.split(" ").includes(name);
+  for (const button of document.querySelectorAll("nav button")) {
+    if (button.dataset.view === name) button.setAttribute("aria-current", "page");
+    else button.removeAttribute("aria-current");
+  }
+  await shown();
+}
+
+// Read what the present view shows.
+async function shown() {
+  remember();
+  tell("…");
+  try {
+    await load();
+    await views[view]();
+  } catch (error) {
+    tell(error.message, true);
+  }
+}
+
+// Write user and view into the address, so that it can be opened again.
+function remember() {
+  const of = view === "list" ? "" : `&view=${view}`;
+  location.hash = `user=${encodeURIComponent(at("user").value)}${of}`;
+}
+
+// Return why an item is in the list: what of the history is like it, and where it would be without a rule.
+function why(of) {
+  if (!of) return [];
+  const near = of.nearest.map((each) => `${each.title || each.item} ${number(each.similarity, 2)}`).join("; ");
+  const rules = Object.entries(of.without).filter(([, place]) => place !== of.position)
+    .map(([rule, place]) => (place === null ? `not listed without ${rule}` : `number ${place} without ${rule}`));
+  const lines = [...(near ? [`near ${near}`] : []), ...(rules.length ? [rules.join(", ")] : [])];
+  return lines.map((line) => el("span", line, { class: "why" }));
+}
 
 // Return the conditions of the form: values separated by commas, or a range such as 1990–1999 of a numeric column.
 function filters() {
@@ -56,19 +98,16 @@ function request() {
 async function recommend() {
   const asked = request();
   if (!asked.user) return;
-  location.hash = `user=${encodeURIComponent(asked.user)}`;
-  tell("…");
-  try {
-    await load();
-    const began = performance.now();
-    const [list, made] = [await call("POST", "v1/recommend", asked), await call("POST", "v1/explain", asked)];
-    show(list, made);
-    const known = made.known ? "" : "This user is new: neither the release nor the store knows them. ";
-    const degraded = list.degraded ? `The answer is degraded: ${list.degraded}. ` : "";
-    tell(`${known}${degraded}${list.items.length} items in ${Math.round(performance.now() - began)} ms`);
-  } catch (error) {
-    tell(error.message, true);
-  }
+  const began = performance.now();
+  const [list, made] = [await call("POST", "v1/recommend", asked), await call("POST", "v1/explain", asked)];
+  show(list, made);
+  tell(`${state(list)}${list.items.length} items in ${Math.round(performance.now() - began)} ms`);
+}
+
+// Return what should be known of an answer.
+function state(list) {
+  const known = list.known ? "" : "This user is new: neither the release nor the store knows them. ";
+  return known + (list.degraded ? `The answer is degraded: ${list.degraded}. ` : "");
 }
 
 function show(list, made) {
@@ -79,7 +118,7 @@ function show(list, made) {
       const button = el("button", "Interacted", { type: "button", "aria-label": `Post an event with ${each.title || each.item}` });
       button.addEventListener("click", () => interact(each));
       return el("tr", [
-        cell(place + 1), itemOf(each), cell(number(each.probability)),
+        cell(place + 1), itemOf(each, why(of)), cell(number(each.probability), "number also"),
         cell(each.retrieval_rank ?? "", "number also"), cell(of ? of.ranker_rank : "", "number also"), el("td", button),
       ]);
     }),
@@ -109,7 +148,7 @@ function show(list, made) {
 async function interact(item) {
   try {
     await call("POST", "v1/events", { events: [{ user: at("user").value, item: item.item }] });
-    await recommend();
+    await shown();
   } catch (error) {
     tell(error.message, true);
   }
@@ -125,21 +164,22 @@ async function load() {
   at("column").append(...Object.keys(columns).map((name) => el("option", name)));
   at("users").append(...users.map((user) => el("option", "", { value: user })));
   if (!at("user").value) at("user").value = users[0] || "";
+  remember();
 }
 
-async function begin() {
+function begin() {
   at("query").addEventListener("submit", (event) => {
     event.preventDefault();
-    recommend();
+    shown();
   });
-  try {
-    const given = decodeURIComponent((location.hash.match(/user=([^&]*)/) || ["", ""])[1]);
-    at("user").value = given;
-    await load();
-    await recommend();
-  } catch (error) {
-    tell(error.message, true);
+  at("again").addEventListener("click", shown);
+  at("other").addEventListener("change", shown);
+  for (const button of document.querySelectorAll("nav button")) {
+    button.addEventListener("click", () => openView(button.dataset.view));
   }
+  const given = new URLSearchParams(location.hash.slice(1));
+  at("user").value = given.get("user") || "";
+  openView(given.get("view") in views ? given.get("view") : "list");
 }
 
 begin();

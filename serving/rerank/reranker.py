@@ -27,10 +27,13 @@ class Reranker:
       settings: the configured rules.
       catalogue: one row per item: its features and, for the rules that need it, its event count.
       features: the features of items by column.
+
+    Attributes:
+      items: the items of the catalogue.
     """
 
     def __init__(self, settings: Reranking, catalogue: pa.Table, features: dict[str, Feature]):
-        self._items = Items(catalogue, features)
+        self.items = Items(catalogue, features)
         self._configure(settings)
 
     def with_settings(self, settings: Reranking) -> "Reranker":
@@ -42,11 +45,11 @@ class Reranker:
     def _configure(self, settings: Reranking) -> None:
         """Build the rules of `settings`."""
         self.settings = settings
-        rules = [each.load()(each, self._items) for _, each in settings.rules()]
+        rules = [each.load()(each, self.items) for _, each in settings.rules()]
         self._bonuses = [rule for rule in rules if isinstance(rule, BonusRule)]
         self._selections = [rule for rule in rules if isinstance(rule, SelectionRule) and rule.weight]
         self._constraints = [rule for rule in rules if isinstance(rule, ConstraintRule)]
-        self._is_cold = self._items.event_counts == 0 if settings.cold_items == "retrieved" else None
+        self._is_cold = self.items.event_counts == 0 if settings.cold_items == "retrieved" else None
 
     def rerank(self, queries: Queries, rows: np.ndarray, scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Re-rank the candidates of queries.

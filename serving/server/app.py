@@ -14,10 +14,12 @@ from fastapi.responses import PlainTextResponse
 
 from core.errors import UsageError
 from serving import requests
-from serving.batcher import Batcher, BusyError
+from serving.batcher import Batcher
 from serving.recommender import Recommender
-from serving.server import page, problems, records, reference
+from serving.server import activity, answers, beside, lineage, page, problems, records, reference
+from serving.server.answer_log import AnswerLog
 from serving.server.arms import Answered, Arms
+from serving.server.beside import Beside
 from serving.server.current import Current
 from serving.server.guard import Guard
 from serving.server.messages import (
@@ -57,15 +59,15 @@ class Server:
     """
 
     def __init__(self, current: Current, store: Store, settings: ServerSettings, arms: Arms | None = None):
-        self.arms = arms or Arms(current)
+        self.arms, self.beside = arms or Arms(current), Beside(current)
         self.current, self.store, self.settings, self.metrics = current, store, settings, Metrics()
         self.queries = Batcher[requests.Request, Answered](
             self._recommend, settings.batch, settings.wait_ms / 1000, settings.max_waiting
         )
         self.popular = Batcher[requests.Request, Answered](self._without_models, 64)  # for queries without time
         self.events = Batcher[Sequence[Event], list[bool]](self._add_events, 256)
-        self.answers = Batcher[Answer, None](self._log, 1000)
-        self.retention = Retention(store, settings.keep_answers_days)
+        self.answers = AnswerLog(store, self.metrics, settings.keep_replay_hours > 0)
+        self.retention = Retention(store, settings.keep_answers_days, settings.keep_replay_hours)
         self.tell_others: Callable[[], None] = lambda: None  # lets other workers look at changed items
 
     def refresh_items(self) -> None:
@@ -86,6 +88,7 @@ class Server:
             each.close()
         self.retention.close()
         self.arms.close()
+        self.beside.close()
         self.store.close()
 
     def until(self, budget_ms: float | None) -> float:
@@ -116,13 +119,6 @@ class Server:
         new = iter(self.store.add_events([event for batch in batches for event in batch]))
         return [[next(new) for _ in batch] for batch in batches]
 
-    def _log(self, answers: Sequence[Answer]) -> Sequence[None]:
-        try:
-            self.store.add_answers(answers)
-        except StoreError:
-            self.metrics.lost(len(answers))
-        return [None] * len(answers)
-
 
 def application(server: Server) -> FastAPI:
     """Return the ASGI application of a server."""
@@ -142,6 +138,10 @@ def application(server: Server) -> FastAPI:
     _add_answers(app, server)
     _add_events(app, server)
     records.add(app, server)
+    answers.add(app, server)
+    beside.add(app, server, _request)
+    lineage.add(app, server)
+    activity.add(app, server.metrics.activity)
     _add_state(app, server)
     page.add(app)
     reference.add(app)
@@ -223,7 +223,7 @@ async def _recommended(server: Server, body: RecommendBody, request_id: str) -> 
     """Return the answer to a request for recommendations."""
     with server.arms.using(body.user) as using:
         asked = _request(using, body, server.until(body.budget_ms))
-    return await _answered(server, asked, request_id, body.offset)
+    return await _answered(server, asked, request_id)
 
 
 def _request(using: Recommender, body: RecommendBody, until: float = math.inf) -> requests.Request:
@@ -238,20 +238,20 @@ def _request(using: Recommender, body: RecommendBody, until: float = math.inf) -
     )  # fmt: skip
 
 
-async def _answered(server: Server, asked: requests.Request, request_id: str, offset: int = 0) -> RecommendAnswer:
+async def _answered(server: Server, asked: requests.Request, request_id: str) -> RecommendAnswer:
     """Answer a query in the next batch, and log the answer."""
     version, found = await server.answer(asked)
     items = [RankedAnswer(**vars(each)) for each in found.items]
-    shown, arm = tuple(each.item for each in items), server.arms.facts(asked.user_id)
-    try:
-        detail = {"k": asked.k, "offset": offset, "degraded": found.degraded} | arm
-        server.answers.submit(Answer(request_id, asked.user_id, asked.time, version, shown, detail))
-    except BusyError:
-        server.metrics.lost(1)
+    shown, arm = tuple(each.item for each in items), server.arms.arm(asked.user_id)
+    facts = server.arms.facts(asked.user_id)
+    detail = {"k": asked.k, "offset": asked.offset, "degraded": found.degraded} | facts
+    logged = Answer(request_id, asked.user_id, asked.time, version, shown, detail)
+    server.answers.add(logged, asked, found, arm)
+    server.metrics.activity.answered(arm.label if arm else None, found.degraded)
     return RecommendAnswer(
         request_id=request_id,
         release=version,
-        arm=arm.get("arm"),
+        arm=arm.label if arm else None,
         user=asked.user_id,
         known=found.known,
         degraded=found.degraded,
@@ -294,7 +294,7 @@ def _add_state(app: FastAPI, server: Server) -> None:
         """Return the release that is served."""
         with server.current.using() as using:
             facts = {"release": using.version, "name": using.engine.settings.name, "columns": using.items.kinds()}
-            return facts | using.facts
+            return facts | {name: value for name, value in using.facts.items() if name != "lineage"}
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

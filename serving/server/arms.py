@@ -46,6 +46,30 @@ class Arms:
         """Return a context with the recommender of a user's arm, which is not closed before the end of the block."""
         return self._using(self.arm(user_id))
 
+    @property
+    def labels(self) -> list[str]:
+        """Return the label of each arm; none without an experiment."""
+        return [] if self._experiment is None else list(self._experiment.labels)
+
+    def versions(self) -> list[str]:
+        """Return the versions that are loaded."""
+        return [each.version for each in self._all()]
+
+    def of_label(self, label: str) -> contextlib.AbstractContextManager[Recommender]:
+        """Return a context with the recommender of an arm, which the experiment has."""
+        arms = self._experiment.arms if self._experiment else ()
+        return self._using(next(each for each in arms if each.label == label))
+
+    @contextlib.contextmanager
+    def of_release(self, version: str) -> Iterator[Recommender | None]:
+        """Yield the recommender of a version with the settings of the release; None if it is not loaded."""
+        for each in self._all():
+            with each.using() as using:
+                if using.version == version:
+                    yield using
+                    return
+        yield None
+
     def answers(self, requests: Sequence[Request]) -> Iterator[tuple[int, Answered | Exception]]:
         """Answer requests, those of an arm as one batch, and yield the position of each with its answer or error.
 

@@ -84,6 +84,14 @@ class Current:
         """Return the version that is served."""
         return self._loaded.recommender.version
 
+    def kept(self) -> list[str]:
+        """Return the versions of the releases that are kept, the newest first."""
+        return [self.version] if self._releases is None else self._releases.versions()
+
+    def beside(self, version: str) -> "Current":
+        """Return another release of the same folder, loaded. Raises: TwostepError if it cannot be loaded."""
+        return Current(self._place, self._store, self._refresh_s, (), version)
+
     @contextlib.contextmanager
     def using(self, arm: str | None = None) -> Iterator[Recommender]:
         """Yield the recommender, which is not closed before the end of the block.
@@ -165,7 +173,8 @@ class Current:
             engine = models.of_release(folder, place.modules, place.trusted)
             stack.callback(engine.close)
             manifest = reader.manifest_of(folder, place.trusted)
-            facts = {"created": manifest["created"], "metrics": manifest["facts"].get("metrics", {})}
+            facts = {name: manifest[name] for name in ("created", "content_digest")}
+            facts |= {"metrics": manifest["facts"].get("metrics", {}), "lineage": manifest["facts"].get("lineage")}
             arms = {each.label: _of_arm(each, engine) for each in self._arms}
             recommender = Recommender(manifest["version"], folder, engine, self._store, facts, before, arms)
             for arm in (None, *arms):

@@ -101,6 +101,16 @@ class SimilarBody(Body):
     filters: Annotated[list[Condition], Field(max_length=32)] = []
 
 
+class NearItem(BaseModel):
+    """An item of the history that is like an item of the list."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    item: str
+    title: str | None
+    similarity: float = Field(description="The cosine of the embeddings; without embeddings, of the features.")
+
+
 class ExplainedItem(BaseModel):
     """A candidate, with the results of both steps."""
 
@@ -114,6 +124,10 @@ class ExplainedItem(BaseModel):
     probability: float
     position: int | None = Field(description="The position in the list, from 1; null for a candidate beyond it.")
     rule: Mark | None = Field(None, description="The rule of the request that an item of the list fulfils.")
+    nearest: list[NearItem] = Field(description="The items of the history that are most like an item of the list.")
+    without: dict[str, int | None] = Field(
+        description="Rule of the re-ranking → the position in the list without this rule; null if it is beyond it."
+    )
 
 
 class HistoryItem(BaseModel):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
 
+from serving.server.activity import Activity
 from serving.server.settings import METRICS_FOLDER
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ class Metrics:
     """The counts and times of a process, or of all workers of a server."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry, self.activity = CollectorRegistry(), Activity()
         self._requests = Counter(
             "twostep_requests", "Requests by route and status.", ["route", "status"], registry=self.registry
         )
@@ -60,6 +61,8 @@ class Metrics:
         """Count a request."""
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
+        if route == "/v1/recommend" and status == 200:
+            self.activity.took(seconds)
 
     def batch(self, queries: int, seconds: float) -> None:
         """Count a batch of queries."""

@@ -39,6 +39,17 @@ class ServerSettings(Settings):
     keep_answers_days: float = Field(
         30.0, ge=0, le=36_500, description="The days after which a logged answer is deleted; 0 to keep all."
     )
+    keep_replay_hours: float = Field(
+        24.0,
+        ge=0,
+        le=24 * 365,
+        description="The hours in which an answer can be made again from its request id; 0 for never.",
+    )
+    compare: bool | None = Field(
+        None,
+        description="Whether `POST /v1/compare` may load a kept release beside those that are served, which takes "
+        "memory. By default on the loopback.",
+    )
     max_body: int = Field(1_000_000, ge=1000, description="The maximum size of a request, in bytes.")
     read_s: float = Field(10.0, gt=0, le=600, description="The seconds in which a request must arrive.")
     requests_per_s: float | None = Field(
@@ -55,6 +66,11 @@ class ServerSettings(Settings):
         2000, ge=1, description="The number of requests in progress from which others are refused."
     )
     max_waiting: int = Field(1000, ge=1, description="The number of waiting queries from which others are refused.")
+
+    @property
+    def may_compare(self) -> bool:
+        """Return whether another release may be loaded to be compared with."""
+        return self.host in LOOPBACK if self.compare is None else self.compare
 
     @property
     def rate(self) -> float | None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.printable import one_line
-from serving.stores import logged
-from serving.stores.store import Answer, Event, Item, StoreError
+from serving.stores import columns, kept, logged
+from serving.stores.store import Answer, Event, Inputs, Item, StoreError
 
 BUSY_S = 10  # how long a process waits for another one that writes to a file of SQLite
 SILENT_S = 5  # how long a database on a network may say nothing before it counts as away
@@ -93,8 +94,10 @@ class SqlStore:
             if connection.dialect.name == "postgresql":  # tables that two processes make at once are an error there
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7236837)"))
             _tables.create_all(connection)
-            _add_columns(connection)
+            kept.tables.create_all(connection)
+            columns.add_missing(connection, _tables)
             connection.execute(self._insert(_states).values(id=1, state=0).on_conflict_do_nothing())
+            self._begin_versions(connection)
         self._made = True
 
     def _writing(self) -> contextlib.AbstractContextManager[sa.Connection]:
@@ -173,8 +176,9 @@ class SqlStore:
         return found
 
     def erase_user(self, user_id: str) -> int:
-        """Delete the features, events and answers of a user, and return their number."""
+        """Delete the features, events and answers of a user, with the inputs of these, and return their number."""
         with self._writing() as connection:
+            connection.execute(sa.delete(kept.inputs).where(kept.inputs.c.user_id == user_id))
             return sum(
                 connection.execute(sa.delete(table).where(table.c.user_id == user_id)).rowcount
                 for table in (_users, _events, _answers)
@@ -192,17 +196,19 @@ class SqlStore:
         """Return the items that changed after a state, None for a deleted one; and the present state."""
         with self._reading() as connection:
             rows = connection.execute(sa.select(_items).where(_items.c.state > since)).all()
-        changed = {row.item_id: None if row.deleted else _item(row) for row in rows}
-        return changed, max([since, *(row.state for row in rows)])
+        return {row.item_id: _known(row) for row in rows}, max([since, *(row.state for row in rows)])
 
-    def add_answers(self, answers: Sequence[Answer]) -> None:
-        """Add answers."""
+    def items_at(self, state: int) -> dict[str, Item]:
+        """Return the items as they were known at a state."""
+        with self._reading() as connection:
+            return kept.items_at(connection, state)
+
+    def add_answers(self, answers: Sequence[Answer], inputs: Sequence[Inputs] = ()) -> None:
+        """Add answers, and the inputs of those that are to be made again."""
+        rows = [vars(each) | {"items": _json(each.items), "detail": _json(each.detail)} for each in answers]
         with self._writing() as connection:
-            for part in _parts(answers):
-                rows = [
-                    vars(answer) | {"items": _json(answer.items), "detail": _json(answer.detail)} for answer in part
-                ]
-                connection.execute(self._insert(_answers).values(rows).on_conflict_do_nothing())
+            self._add(connection, _answers, rows)
+            self._add(connection, kept.inputs, [vars(each) for each in inputs])
 
     def answer(self, request_id: str) -> Answer | None:
         """Return the answer to a request."""
@@ -212,6 +218,11 @@ class SqlStore:
             return None
         items = tuple(json.loads(row.items))
         return Answer(row.request_id, row.user_id, row.timestamp, row.release, items, json.loads(row.detail))
+
+    def inputs(self, request_id: str) -> Inputs | None:
+        """Return the inputs of an answer."""
+        with self._reading() as connection:
+            return kept.inputs_of(connection, request_id)
 
     def answer_parts(self, since: int = 0) -> Iterator[pa.Table]:
         """Yield all answers from a timestamp on, oldest first, in tables of bounded length."""
@@ -244,9 +255,26 @@ class SqlStore:
         with self._writing() as connection:
             return connection.execute(sa.delete(_answers).where(c.request_id.in_(oldest))).rowcount
 
+    def delete_inputs(self, before: int, most: int) -> int:
+        """Delete the oldest inputs of those before a timestamp, `most` of them at most, and return their number."""
+        with self._writing() as connection:
+            return kept.delete_inputs(connection, before, most)
+
+    def trim_items(self, before: int) -> int:
+        """Delete what items were before a timestamp, unless kept inputs need it, and return the number of versions."""
+        with self._writing() as connection:
+            return kept.trim(connection, before)
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    def _add(self, connection: sa.Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> None:
+        """Insert rows, without those whose key is there already."""
+        if rows:
+            # SQLAlchemy sends many rows in one statement, which it compiles once, only if something is returned.
+            [key] = table.primary_key.columns
+            connection.execute(self._insert(table).on_conflict_do_nothing().returning(key), rows)
 
     def _put(self, table: sa.Table, key: str, values: dict[str, Any], connection: sa.Connection | None = None) -> None:
         """Insert a row, or replace the one with the same key."""
@@ -274,29 +302,28 @@ class SqlStore:
                 "features": None if item.features is None else _json(item.features),
             }
             self._put(_items, "item_id", values, connection)
+            version = kept.version(state, item_id, None if deleted else item, int(time.time()))
+            connection.execute(sa.insert(kept.versions).values(version))
         return before is False
+
+    def _begin_versions(self, connection: sa.Connection) -> None:
+        """Write the items of a database that has no versions of items yet."""
+        if connection.execute(sa.select(kept.versions.c.state).limit(1)).first() is None:
+            rows = connection.execute(sa.select(_items)).all()
+            first = [kept.version(row.state, row.item_id, _known(row), int(time.time())) for row in rows]
+            self._add(connection, kept.versions, first)
+
+
+def _known(row: sa.Row) -> Item | None:
+    """Return what a row says of an item; None for a deleted one."""
+    if row.deleted:
+        return None
+    return Item(row.hidden, row.expires, None if row.features is None else json.loads(row.features))
 
 
 def sqlite_url(file: Path) -> sa.URL:
     """Return the URL of a file of SQLite."""
     return sa.URL.create("sqlite", database=str(file))
-
-
-def _add_columns(connection: sa.Connection) -> None:
-    """Add the columns that the tables of an earlier version lack; all of them may be null."""
-    inspected, prepared = sa.inspect(connection), connection.dialect.identifier_preparer
-    for table in _tables.sorted_tables:
-        present = {column["name"] for column in inspected.get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in present:
-                kind = column.type.compile(connection.dialect)
-                name, added = prepared.format_table(table), prepared.format_column(column)
-                connection.execute(sa.text(f"ALTER TABLE {name} ADD COLUMN {added} {kind}"))
-
-
-def _item(row: sa.Row) -> Item:
-    """Return what a row says of an item."""
-    return Item(row.hidden, row.expires, None if row.features is None else json.loads(row.features))
 
 
 def _configure_sqlite(connection: sqlite3.Connection, _: Any) -> None:

@@ -67,6 +67,23 @@ class Answer:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What an answer was made from, so that it can be made again.
+
+    Args:
+      request_id, user_id, timestamp: those of the answer.
+      state: the state of the items, as `Store.items` returns it.
+      text: the request, the user and what else counted, as a JSON object; see `serving.replay`.
+    """
+
+    request_id: str
+    user_id: str
+    timestamp: int
+    state: int
+    text: str
+
+
 class Store(Protocol):
     """A store; each operation is durable when it returns, and raises StoreError where it failed.
 
@@ -92,7 +109,7 @@ class Store(Protocol):
         """Return the features of those of the users that were put."""
 
     def erase_user(self, user_id: str) -> int:
-        """Delete the features, events and answers of a user, and return their number."""
+        """Delete the features, events and answers of a user, with the inputs of these, and return their number."""
 
     def put_item(self, item_id: str, item: Item) -> None:
         """Replace what is known of an item."""
@@ -103,8 +120,14 @@ class Store(Protocol):
     def items(self, since: int = 0) -> tuple[dict[str, Item | None], int]:
         """Return the items that changed after a state, None for a deleted one; and the present state."""
 
-    def add_answers(self, answers: Sequence[Answer]) -> None:
-        """Add answers."""
+    def items_at(self, state: int) -> dict[str, Item]:
+        """Return the items as they were known at a state that kept inputs have."""
+
+    def add_answers(self, answers: Sequence[Answer], inputs: Sequence[Inputs] = ()) -> None:
+        """Add answers, and the inputs of those that are to be made again."""
+
+    def inputs(self, request_id: str) -> Inputs | None:
+        """Return the inputs of an answer; None if they are not kept."""
 
     def answer(self, request_id: str) -> Answer | None:
         """Return the answer to a request."""
@@ -120,6 +143,12 @@ class Store(Protocol):
 
     def delete_answers(self, before: int, most: int) -> int:
         """Delete the oldest answers of those before a timestamp, `most` of them at most, and return their number."""
+
+    def delete_inputs(self, before: int, most: int) -> int:
+        """Delete the oldest inputs of those before a timestamp, `most` of them at most, and return their number."""
+
+    def trim_items(self, before: int) -> int:
+        """Delete what items were before a timestamp, unless kept inputs need it, and return the number of versions."""
 
     def close(self) -> None:
         """Close all connections."""

@@ -26,12 +26,15 @@ class Retriever:
 
     def __init__(self):
         self.seconds, self.batches, self.n_items = 0.0, [], N
-        self.rows_of = lambda ids: [int(item[1:]) for item in ids]
+        self.rows_of, self.embeddings = (lambda ids: [int(item[1:]) for item in ids]), {}
 
     def with_items(self, catalogue):
         other = copy.copy(self)
         other.n_items, other.rows_of = len(catalogue), catalogue.rows
         return other
+
+    def vectors(self, rows):
+        return {label: vectors[rows] for label, vectors in self.embeddings.items()}
 
     def retrieve(self, queries, k, allowed=None):
         self.batches.append(len(queries))

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from serving.stores import logged, sql
-from serving.stores.store import Answer, Event, Item
+from serving.stores.store import Answer, Event, Inputs, Item
 
 
 def events_are_added_once(store):
@@ -70,6 +70,52 @@ def old_answers_are_deleted_the_oldest_first(store):
     assert store.answer("6") is not None
 
 
+def inputs_are_kept_and_deleted_by_themselves(store):
+    answers = [Answer(str(when), "u", when, "release", ("a",)) for when in (5, 3, 4)]
+    inputs = [Inputs(str(when), "u", when, when + 2**40, f'"Ζ😀{when}"') for when in (5, 3)]
+    store.add_answers(answers, inputs)
+    store.add_answers(answers[:1], [Inputs("5", "u", 9, 9, "of another request with the same id")])
+    assert [store.inputs(each) for each in "534"] == [*inputs, None]
+    assert store.delete_inputs(5, 9) == 1
+    assert store.inputs("3") is None
+    assert store.answer("3") is not None
+    assert store.erase_user("u") == 3
+    assert store.inputs("5") is None
+
+
+def items_are_known_as_they_were(store):
+    first, second = Item(True), Item(False, 9)
+    states = []
+    for change in (
+        lambda: store.put_item("a", first),
+        lambda: store.put_item("b", first),
+        lambda: store.put_item("a", second),
+        lambda: store.delete_item("b"),
+        lambda: store.put_item("b", second),
+    ):
+        change()
+        states.append(store.items()[1])
+    found = [{}, {"a": first}, {"a": first, "b": first}, {"a": second, "b": first}, {"a": second}]
+    assert [store.items_at(each) for each in (0, *states[:4])] == found
+    assert store.items_at(states[4]) == store.items_at(2**40) == {"a": second, "b": second}
+
+
+def items_that_kept_inputs_need_stay(store):
+    store.put_item("a", Item(True))
+    store.put_item("b", Item(True))
+    store.delete_item("b")
+    needed, later = store.items()[1], 2**40
+    store.put_item("a", Item(False, 9))
+    store.add_answers([], [Inputs("r", "u", 5, needed, ""), Inputs("s", "u", 6, needed + 1, "")])
+    assert store.trim_items(0) == 0
+    assert store.trim_items(later) == 2
+    assert store.trim_items(later) == 0
+    assert store.items_at(needed) == {"a": Item(True)}
+    store.delete_inputs(6, 9)
+    assert store.trim_items(later) == 1
+    assert store.items_at(needed + 1) == {"a": Item(False, 9)}
+
+
 def many_ids_fit_into_one_call(store):
     events = [Event(str(number), f"u{number}", "a", number) for number in range(1203)]
     assert all(store.add_events(events))
@@ -128,6 +174,9 @@ CHECKS = (
     answers_are_kept,
     answers_and_events_are_read_in_parts,
     old_answers_are_deleted_the_oldest_first,
+    inputs_are_kept_and_deleted_by_themselves,
+    items_are_known_as_they_were,
+    items_that_kept_inputs_need_stay,
     many_ids_fit_into_one_call,
     threads_lose_nothing_and_add_nothing_twice,
 )

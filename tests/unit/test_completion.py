@@ -39,7 +39,7 @@ def offered(script, *words):
     ("words", "expected"),
     [
         (("twostep", ""), set(cli.COMMANDS)),
-        (("twostep", "re"), {"recommend", "release"}),
+        (("twostep", "re"), {"recommend", "release", "replay"}),
         (("twostep", "--v"), {"--verbose", "--version"}),
         (("twostep", "config", ""), {"check", "explain"}),
         (("twostep", "-v", "config", "c"), {"check"}),

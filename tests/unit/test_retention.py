@@ -5,9 +5,9 @@ import time
 import pytest
 
 from serving.server import retention
-from serving.server.retention import DAY_S, Retention
+from serving.server.retention import DAY_S, HOUR_S, Retention
 from serving.stores.sql import SqlStore, sqlite_url
-from serving.stores.store import Answer, StoreError
+from serving.stores.store import Answer, Inputs, Item, StoreError
 
 
 @pytest.fixture
@@ -65,3 +65,29 @@ def test_a_store_that_is_away_is_asked_again(store, monkeypatch):
     until(lambda: store.answer("old 0") is None)
     made.close()
     assert len(failures) == 2
+
+
+def test_inputs_go_before_their_answers_with_the_items_that_only_they_need(store):
+    now = int(time.time())
+    for hidden in (True, False):
+        store.put_item("a", Item(hidden))
+    [first, second] = store.items()[1] - 1, store.items()[1]
+    times = {"old": now - 2 * HOUR_S, "young": now}
+    store.add_answers(
+        [Answer(name, "u", when, "release", ()) for name, when in times.items()],
+        [
+            Inputs(name, "u", when, state, "")
+            for (name, when), state in zip(times.items(), (first, second), strict=True)
+        ],
+    )
+    made = Retention(store, 2, 1, every_s=0.01)
+    until(lambda: store.inputs("old") is None)
+    made.close()
+    assert store.answer("old") is not None
+    assert store.inputs("young") is not None
+    assert store.items_at(second) == {"a": Item()}
+    made = Retention(store, 2, 0, every_s=0.01)
+    time.sleep(1.1)  # the timestamps are whole seconds
+    until(lambda: store.inputs("young") is None)
+    until(lambda: store.items_at(first) == {})
+    made.close()

@@ -10,8 +10,9 @@ import pytest
 import sqlalchemy
 from store_contract import CHECKS
 
+from serving.stores import kept
 from serving.stores.sql import SqlStore, sqlite_url
-from serving.stores.store import Event, StoreError
+from serving.stores.store import Event, Item, StoreError
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +32,18 @@ def test_sqlite(store, check):
 def test_a_reader_does_not_wait_for_a_writer(store):
     with store._writing():
         assert store.users(["u"]) == {}
+
+
+def test_items_of_a_database_without_versions_are_known_as_they_are(store, tmp_path):
+    store.put_item("a", Item(True))
+    store.put_item("b", Item(True))
+    store.delete_item("b")
+    store.close()
+    with store._writing() as connection:
+        kept.tables.drop_all(connection)
+    again = SqlStore(sqlite_url(tmp_path / "store.sqlite"))
+    assert again.items_at(again.items()[1]) == {"a": Item(True)}
+    again.close()
 
 
 KILLED = """
