@@ -1,10 +1,13 @@
 """The page of the server in a real browser. The pictures are in the folder of the test."""
 
+import time
+
+import httpx
 import pytest
 import shop
 from browser import browsing
 from object_servers import engines
-from serving_process import serving
+from serving_process import published, serving
 
 from serving.client import Client
 
@@ -112,6 +115,74 @@ def test_a_phone_needs_no_scrolling_to_the_side(page, tmp_path):
     page.size(390, 800)
     assert page.value("document.documentElement.scrollWidth") <= 390
     page.picture(tmp_path / "phone.png")
+
+
+def opened(page, view, seen):
+    page.value(f"document.querySelector('nav [data-view={view}]').click()")
+    page.until(seen)
+
+
+def test_the_lineage_marks_what_a_box_read(page, server, tmp_path):
+    opened(page, "lineage", "document.querySelectorAll('#lineage .box').length > 0")
+    lineage = httpx.get(f"{server.url}/v1/lineage").json()
+    titles = page.value("[...document.querySelectorAll('#lineage .box strong')].map(each => each.textContent)")
+    assert {each["node"] for each in lineage["executions"]} <= set(titles)
+    assert titles[-1] == "release"
+    page.value("document.querySelector('#lineage li:last-child .box').click()")
+    read = page.value("[...document.querySelectorAll('#lineage .box.read strong')].map(each => each.textContent)")
+    assert "RetrievalTrainer" in read
+    assert page.value("document.querySelectorAll('#metrics tbody tr').length") > 0
+    page.size(390, 800)
+    assert page.value("document.documentElement.scrollWidth") <= 390
+    page.picture(tmp_path / "lineage.png")
+
+
+def test_the_last_hour_is_shown(page, server, tmp_path):
+    with server.client() as client:
+        client.recommend("c7")
+    opened(page, "activity", "document.querySelectorAll('#answers svg *').length > 0")
+    answers = httpx.get(f"{server.url}/v1/activity").json()["answers"]
+    assert f"{answers:,}" in page.value("document.getElementById('totals').textContent")
+    page.picture(tmp_path / "activity.png")
+
+
+def test_a_reason_names_the_nearest_items_of_the_history(page, server):
+    with server.client() as client:
+        [first, *_] = [each for each in client.explain("c7").candidates if each.position == 1]
+    assert first.nearest
+    assert first.nearest[0].title in page.value("document.querySelector('#list tbody tr').textContent")
+
+
+def test_another_release_is_compared(page, server, config, tmp_path):
+    releases = next(config.parent.glob("runs/*/releases"))
+    [before] = httpx.get(f"{server.url}/v1/releases").json()["kept"]
+    published(releases, candidates=19, reranking={"popularity": {"weight": 0.9}})
+    page.until("document.getElementById('release').textContent.length > 0")
+    end = time.monotonic() + 60
+    while httpx.get(f"{server.url}/v1/release").json()["release"] == before:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    opened(page, "compare", "document.getElementById('other').options.length == 2")
+    page.value(f"document.getElementById('other').value = 'release {before}'")
+    page.value("document.getElementById('other').dispatchEvent(new Event('change', {bubbles: true}))")
+    page.until("document.getElementById('message').textContent.includes('items are in both lists')")
+    with server.client() as client:
+        mine = [each.item for each in client.recommend("c7").items]
+    rows = (
+        "[...document.querySelectorAll('#comparison tbody tr td:nth-child(COLUMN) .id')].map(each => each.textContent)"
+    )
+    assert page.value(rows.replace("COLUMN", "2")) == mine
+    theirs = page.value(rows.replace("COLUMN", "3"))
+    body = {"user": "c7", "k": 10, "release": before}
+    answer = httpx.post(f"{server.url}/v1/compare", json=body).json()
+    assert theirs == [each["item"] for each in answer["items"]]
+    assert answer["release"] == before
+    assert theirs != mine
+    moved = sum(theirs.index(each) != place for place, each in enumerate(mine) if each in theirs)
+    marks = page.value("[...document.querySelectorAll('#comparison .mark')].map(each => each.textContent)")
+    assert sum(each[0] in "▲▼" for each in marks) == moved
+    assert marks.count("new") == marks.count("gone") == len(set(mine) - set(theirs))
+    page.picture(tmp_path / "compare.png")
 
 
 def test_the_page_asks_for_a_token(config, tmp_path):
