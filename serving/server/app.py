@@ -14,7 +14,7 @@ from fastapi.responses import PlainTextResponse
 
 from core.errors import UsageError
 from serving import requests
-from serving.batcher import Batcher
+from serving.batcher import Batcher, BusyError
 from serving.recommender import Recommender
 from serving.server import activity, answers, beside, lineage, page, problems, records, reference
 from serving.server.answer_log import AnswerLog
@@ -97,11 +97,11 @@ class Server:
         return time.monotonic() + (most if budget_ms is None else min(most, budget_ms)) / 1000
 
     async def answer(self, asked: requests.Request) -> Answered:
-        """Answer a query in the next batch; without the models if the answer is not there in time."""
+        """Answer a query in the next batch; without the models if too many wait, or the answer is not there in time."""
         try:
             async with asyncio.timeout(asked.until - time.monotonic()):
                 answered = await self.queries.call(asked)
-        except TimeoutError:
+        except (TimeoutError, BusyError):
             answered = await self.popular.call(asked)
         if answered[1].degraded is not None:
             self.metrics.degraded(answered[1].degraded)

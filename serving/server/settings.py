@@ -65,7 +65,9 @@ class ServerSettings(Settings):
     max_requests: int = Field(
         2000, ge=1, description="The number of requests in progress from which others are refused."
     )
-    max_waiting: int = Field(1000, ge=1, description="The number of waiting queries from which others are refused.")
+    max_waiting: int = Field(
+        1000, ge=1, description="The number of waiting queries from which others are answered with popular items."
+    )
 
     @property
     def may_compare(self) -> bool:

@@ -176,6 +176,22 @@ def test_a_query_that_was_answered_meanwhile_is_not_answered_again(server, using
     assert using.engine.retriever.batches == [1, 1]
 
 
+def test_a_query_beyond_those_that_may_wait_gets_popular_items(using, store):
+    using.engine.retriever.seconds = 0.3
+    server = Server(OneRelease(using), store, ServerSettings(batch=1, wait_ms=0, max_waiting=2))
+
+    async def calls():
+        first = asyncio.create_task(server.answer(FULL))
+        await asyncio.sleep(0.1)  # it is answered now, and the next ones wait
+        others = await asyncio.gather(*(server.answer(FULL) for _ in range(5)))
+        return [answer.degraded for _, answer in (await first, *others)]
+
+    degraded = asyncio.run(calls())
+    server.close()
+    assert degraded.count(None) == 3
+    assert degraded.count("popular") == 3
+
+
 def test_a_budget_is_at_most_that_of_the_server(server):
     now = time.monotonic()
     assert server.until(10) - now == pytest.approx(0.01, abs=0.05)

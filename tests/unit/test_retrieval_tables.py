@@ -141,7 +141,7 @@ def fusion(random, cold):
         parts={"events": plan.Embedding(), "features": plan.Embedding()},
         history_length=5,
         fusion=plan.Fusion(
-            cold_share=0.5,
+            cold_share=1.0,
             weights={"events": 2.0, "features": 0.5},
             by_features=("features",),
             rank_constant=10.0,
@@ -185,3 +185,22 @@ def test_a_fusion_of_lists_is_that_of_all_ranks(random, cold):
         given = retrieval.score(query, rows)
         expected = np.where(selection.allowed, scores, -np.inf)[[0, 5, 17]]
         np.testing.assert_allclose(given.scores[0], [*expected, -np.inf], rtol=1e-5)
+
+
+def test_added_items_are_those_of_a_model_that_has_them_without_events(random):
+    _, tables = fusion(random, 0.3)
+    first = N - 40
+    tables["received"][first:], tables["share"][first:], tables["ties"][first:] = 2.0, 0.0, 0.0
+    described = fusion(random, 0.0)[0].plan
+    known = Retrieval(described, {name: table[:first] for name, table in tables.items()})
+    added = {label: tables[f"embeddings_of_{label}"][first:] for label in described.parts}
+    found, whole = known.with_items(first, 40, added), Retrieval(described, tables)
+    asked = {label: random.normal(size=(1, 4)).astype(np.float32) for label in described.parts}
+    for selection in selections(random):
+        query = Prepared([np.array([3, first + 2], np.int32)], asked, [selection])
+        for width in (10, N):
+            ours, expected = found.retrieve(query, width), whole.retrieve(query, width)
+            np.testing.assert_array_equal(ours.rows, expected.rows)
+            np.testing.assert_allclose(ours.scores, expected.scores, rtol=1e-5)
+            for name, values in expected.signals.items():
+                np.testing.assert_allclose(ours.signals[name], values, rtol=1e-5)

@@ -59,6 +59,23 @@ for number in itertools.count():
 """
 
 
+def test_a_database_of_an_earlier_version_gets_the_columns_that_it_lacks(tmp_path):
+    url = sqlite_url(tmp_path / "store.sqlite")
+    earlier = sqlalchemy.create_engine(url)
+    with earlier.begin() as connection:
+        columns = "item_id TEXT PRIMARY KEY, state BIGINT NOT NULL, deleted BOOLEAN NOT NULL, hidden BOOLEAN NOT NULL"
+        connection.exec_driver_sql(f"CREATE TABLE items ({columns}, expires BIGINT)")
+        connection.exec_driver_sql("INSERT INTO items VALUES ('old', 1, 0, 1, 9)")
+        connection.exec_driver_sql("CREATE TABLE item_state (id INTEGER PRIMARY KEY, state BIGINT)")
+        connection.exec_driver_sql("INSERT INTO item_state VALUES (1, 1)")
+    earlier.dispose()
+    store = SqlStore(url)
+    posted = Item(features={"genre": "noir"})
+    store.put_item("new", posted)
+    assert store.items()[0] == {"old": Item(True, 9), "new": posted}
+    store.close()
+
+
 def test_what_was_added_survives_a_kill(tmp_path):
     file = tmp_path / "store.sqlite"
     command = [sys.executable, "-c", KILLED, str(file)]
