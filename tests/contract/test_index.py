@@ -18,6 +18,7 @@ EMBEDDING = [name for name, entry in MODELS.entries.items() if entry.embeddings]
 EXACT, GRAPH = [(name, "exact") for name in MODELS.entries], [(name, "hnsw") for name in [*EMBEDDING, "fusion"]]
 DENSE = {"repeats", "graph_filter", "knn_baseline"}  # models that score all items themselves
 CLUSTERS = [(name, "ivf") for name in ("two_tower", "fusion")]
+without_index = pytest.mark.parametrize("case", EXACT, indirect=True, scope="module", ids="-".join)
 embedding_models = pytest.mark.parametrize("case", GRAPH[:-1], indirect=True, scope="module", ids="-".join)
 
 
@@ -81,6 +82,7 @@ def test_an_index_answers_as_the_model_alone_does(world, name, source, query_set
         assert (rows == expected).mean() > BAR  # items with equal scores may be in another order
 
 
+@without_index
 def test_lists_and_scores_are_those_of_the_signatures_of_the_model(world, name, query_set):
     """The lists that are made from tables equal those of `retrieve` and `score`, which a server of models calls."""
     source = CandidateSource(world.saved("retrieval", name), None, world.catalogue, world.features)
@@ -105,6 +107,7 @@ def test_lists_and_scores_are_those_of_the_signatures_of_the_model(world, name, 
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
 
 
+@without_index
 def test_an_added_item_is_scored_as_a_cold_one_of_the_same_features(world, name, query_set):
     source = CandidateSource(world.saved("retrieval", name), None, world.catalogue, world.features)
     n_items, cold = len(world.catalogue), world.catalogue.row(world.cold_item)
@@ -133,6 +136,7 @@ def test_an_added_item_is_scored_as_a_cold_one_of_the_same_features(world, name,
     assert (added.retrieve(queries, 5, masks).rows == [n_items, -1, -1, -1, -1]).all()
 
 
+@without_index
 def test_similar_items_are_those_of_the_signature_of_the_model(world, name):
     source = CandidateSource(world.saved("retrieval", name), None, world.catalogue, world.features)
     signature, same = world.loaded("retrieval", name).signatures["similar"], []
