@@ -33,7 +33,7 @@ class User:
     history: Sequence[str] = ()
     history_time: Sequence[int] = ()
     seen: Sequence[str] = ()
-    released: "User | None" = None
+    released: "User | None" = field(default=None, compare=False, repr=False)
 
 
 class UserStore(Protocol):

@@ -192,8 +192,8 @@ class World:
                 names.ITEM_ID: np.array([["i0", "i9", "unheard", ""]] * 6, object),
             },
             "similar": {names.ITEM_ID: np.array(["i0", "unheard", COLD_ITEM], object), names.K: k},
-            "tables": {},
             "ask": query,
+            "embed": self.item_inputs(),
             "embed_query": query,
             "embed_candidate": self.item_inputs(),
             # For models that predict ratings: all combinations of a known or unknown user and item.

@@ -33,6 +33,7 @@ from trainer.retrieval.factors import ials, spark
 from trainer.retrieval.factors.ials import IALSModel
 from trainer.retrieval.factors.settings import IALSSettings
 from trainer.retrieval.interactions import user_item_counts
+from transform.arrays import raw_arrays
 from transform.features import Features
 
 N_USERS, N_ITEMS, SEED = 60, 40, 3
@@ -160,16 +161,17 @@ def test_the_exported_model_answers_as_the_fitted_one(films, fitted, tmp_path):
         "similar",
         "embed_query",
         "embed_candidate",
-        "tables",
         "ask",
+        "embed",
     }
+    items = films.retrieval_data(1, None, False).catalogue.slice(0, 3)
     query = inference.query_arrays(films.queries(1).take(np.arange(3)), films.features.user)
     inputs = {
         "retrieve": {**query, names.EXCLUDE: np.full((3, 1), "242", object), names.K: np.int32(20)},
         "similar": {names.ITEM_ID: np.array(["242"], object), names.K: np.int32(5)},
         "embed_query": query,
-        "tables": {},
         "ask": query,
+        "embed": {names.ITEM_ID: items[names.ITEM_ID].to_numpy()} | raw_arrays(items, films.features.item),
     }
     for name, given in inputs.items():
         there, found = loaded.signatures[name](**given), here[name](**given)
