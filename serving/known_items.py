@@ -77,6 +77,12 @@ class KnownItems:
             "item": item_id, "features": values, "posted": posted, "hidden": known.hidden, "expires": known.expires,
         }  # fmt: skip
 
+    def hidden_ids(self, now: int) -> list[str]:
+        """Return the ids of the items that are hidden, or have expired at a time."""
+        rows = self.hidden.rows(now)
+        ids = self.catalogue.ids[rows]
+        return ids[self.catalogue.rows(ids) == rows].tolist()  # without former rows of posted items
+
     def most_popular(self, k: int, now: int) -> list[dict[str, Any]]:
         """Return id, title and number of events of the items with the most events before the release."""
         rows, events = self.popular.best(k, self.hidden.rows(now))
@@ -109,7 +115,16 @@ class KnownItems:
         return cls._of(engines, engines, {}, {}, Hidden({}), _titles(engines))
 
     @classmethod
-    def _of(cls, released, engines, posted, store, hidden, titles) -> "KnownItems":
+    def _of(
+        cls,
+        released: Engines,
+        engines: Engines,
+        posted: Mapping[str, Mapping[str, Any]],
+        store: Mapping[str, Item],
+        hidden: Hidden,
+        titles: Sequence[str | None] | None,
+    ) -> "KnownItems":
+        """Return the items with what follows from them."""
         catalogue = engines[None].catalogue
         filters, popular = Filters(catalogue.table), Popular(catalogue.table[names.EVENT_COUNT].to_numpy())
         lists, rulings = Lists(catalogue.ids, titles), Rulings(catalogue.table, filters)

@@ -192,7 +192,7 @@ class Recommender:
         query = self._query([request], [state])
         ordered = self._ordered(query, self._candidates(query, [request], [allowed]), [request], [allowed.ruling])
         found = self.items.arranger.arranged(self.engine, query, ordered, 0, request, allowed)
-        ids, rows = self.engine.catalogue.ids, found.rows[: request.offset + request.k]
+        rows = found.rows[: request.offset + request.k]
         return Explanation(
             known=user is not None,
             user=state,
@@ -200,7 +200,7 @@ class Recommender:
                 self.engine, query, found.ranked, rows, state.history, self.items.titles, allowed.ruling.mark
             ),
             seen=len(set(state.seen)) if self.engine.settings.exclude_seen else 0,
-            hidden=len({*request.exclude, *ids[self.items.hidden.rows(request.time)]}),
+            hidden=len({*request.exclude, *self.items.hidden_ids(request.time)}),
             own=len(self._own(request)),
             filtered=int((~self.items.filters.allowed(request.filters)).sum()) if request.filters else 0,
         )

@@ -97,9 +97,9 @@ def _work(given: Given, number: int, port: int, metrics: str, connection: Connec
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, which the process that started this one gets too
     channel = Channel(connection)
     os.environ[METRICS_FOLDER] = metrics
-    settings = given.settings.of_worker(number)
+    settings = given.settings.of_worker()
     try:
-        server = _loaded(given, settings)
+        server = _loaded(given, settings, deletes=number == 0)
     except TwostepError as error:
         channel.failed(str(error), error.exit_code)
         sys.exit(error.exit_code)
@@ -111,8 +111,8 @@ def _work(given: Given, number: int, port: int, metrics: str, connection: Connec
     run.serve(server, bound)
 
 
-def _loaded(given: Given, settings: ServerSettings) -> "Server":
-    """Return the server with its release. Raises: TwostepError."""
+def _loaded(given: Given, settings: ServerSettings, deletes: bool = True) -> "Server":
+    """Return the server with its release, which deletes old answers or not. Raises: TwostepError."""
     import core.tf
 
     core.tf.without_training()
@@ -124,7 +124,7 @@ def _loaded(given: Given, settings: ServerSettings) -> "Server":
         from serving.server.current import Place
 
         place = Place(given.location, given.trusted, given.modules)
-        return run.loaded(place, given.store, settings, given.experiment)
+        return run.loaded(place, given.store, settings, given.experiment, deletes)
 
 
 def _told(version: str, settings: ServerSettings, port: int) -> str:

@@ -56,9 +56,17 @@ class Server:
       store: the store.
       settings: the settings.
       arms: the recommenders of an experiment, that of `current` among them; None without an experiment.
+      deletes: whether old answers and their inputs are deleted; of several workers one does it.
     """
 
-    def __init__(self, current: Current, store: Store, settings: ServerSettings, arms: Arms | None = None):
+    def __init__(
+        self,
+        current: Current,
+        store: Store,
+        settings: ServerSettings,
+        arms: Arms | None = None,
+        deletes: bool = True,
+    ):
         self.arms, self.beside = arms or Arms(current), Beside(current)
         self.current, self.store, self.settings, self.metrics = current, store, settings, Metrics()
         self.queries = Batcher[requests.Request, Answered](
@@ -67,7 +75,8 @@ class Server:
         self.popular = Batcher[requests.Request, Answered](self._without_models, 64)  # for queries without time
         self.events = Batcher[Sequence[Event], list[bool]](self._add_events, 256)
         self.answers = AnswerLog(store, self.metrics, settings.keep_replay_hours > 0)
-        self.retention = Retention(store, settings.keep_answers_days, settings.keep_replay_hours)
+        kept = settings.keep_answers_days, settings.keep_replay_hours
+        self.retention = Retention(store, *kept) if deletes else None
         self.tell_others: Callable[[], None] = lambda: None  # lets other workers look at changed items
 
     def refresh_items(self) -> None:
@@ -86,7 +95,8 @@ class Server:
         """Answer what waits, and end all threads."""
         for each in (self.queries, self.popular, self.events, self.answers):
             each.close()
-        self.retention.close()
+        if self.retention is not None:
+            self.retention.close()
         self.arms.close()
         self.beside.close()
         self.store.close()
@@ -233,8 +243,9 @@ def _request(using: Recommender, body: RecommendBody, until: float = math.inf) -
         raise UsageError(f"offset + k should be at most {most:,}, the number of candidates of the release")
     history = None if body.history is None else tuple(body.history)
     return requests.Request(
-        body.user, body.k, int(time.time()), body.offset, tuple(body.exclude), None, tuple(body.filters), history,
-        body.include_seen, until, tuple(body.pinned), tuple(body.promotions), tuple(body.caps),
+        body.user, body.k, int(time.time()), offset=body.offset, exclude=tuple(body.exclude),
+        filters=tuple(body.filters), history=history, seen=body.include_seen, until=until, pinned=tuple(body.pinned),
+        promotions=tuple(body.promotions), caps=tuple(body.caps),
     )  # fmt: skip
 
 

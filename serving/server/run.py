@@ -22,7 +22,11 @@ GRACE_S = 10  # how long requests may go on after the process was told to end
 
 
 def loaded(
-    place: Place, store_url: sqlalchemy.URL, settings: ServerSettings, experiment: Experiment | None = None
+    place: Place,
+    store_url: sqlalchemy.URL,
+    settings: ServerSettings,
+    experiment: Experiment | None = None,
+    deletes: bool = True,
 ) -> Server:
     """Return a server whose release is loaded.
 
@@ -31,6 +35,7 @@ def loaded(
       store_url: the URL of the database.
       settings: the settings.
       experiment: the experiment; None without one.
+      deletes: as for `serving.server.app.Server`.
     Raises:
       UsageError: an arm names a release that there is not.
       TwostepError: there is no release, or it cannot be used.
@@ -41,12 +46,12 @@ def loaded(
     store = SqlStore(store_url)
     with garbage.postponed():
         if experiment is None:
-            return Server(Current(place, store, settings.refresh_s), store, settings)
+            return Server(Current(place, store, settings.refresh_s), store, settings, deletes=deletes)
         changed = [each for each in experiment.arms if each.changes_settings]
         own = {version: [each for each in changed if each.release == version] for version in (None, *others)}
         current = Current(place, store, settings.refresh_s, own[None])
         fixed = {each: Current(place, store, settings.refresh_s, own[each], each) for each in others}
-        return Server(current, store, settings, Arms(current, experiment, fixed))
+        return Server(current, store, settings, Arms(current, experiment, fixed), deletes)
 
 
 def serve(server: Server, listening: socket.socket) -> None:

@@ -81,11 +81,11 @@ class ServerSettings(Settings):
             return None if self.host in LOOPBACK else RATE
         return self.requests_per_s or None
 
-    def of_worker(self, number: int) -> "ServerSettings":
-        """Return the settings of one of the workers: its share of the rate of a caller, and who deletes old answers."""
+    def of_worker(self) -> "ServerSettings":
+        """Return the settings of each of the workers: its share of the rate of a caller."""
         share = {} if self.rate is None else {"requests_per_s": self.rate / self.workers}
         share["burst"] = math.ceil(self.burst / self.workers)
-        return self.model_copy(update=share if number == 0 else share | {"keep_answers_days": 0.0})
+        return self.model_copy(update=share)
 
     @model_validator(mode="after")
     def _is_safe(self) -> "ServerSettings":

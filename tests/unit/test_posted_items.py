@@ -92,6 +92,10 @@ def test_features_that_are_posted_again_replace_those_before(served, store, monk
         assert listed(served, **of_genre(f"genre{number}")) == ["new"]
         assert listed(served, **of_genre(f"genre{number - 1}")) == []
         assert len(served.engine.catalogue) <= N + 6  # rows of earlier features are forgotten
+        assert served.explain(Request("nobody", 3, 100)).hidden == 0
+    store.put_item("new", Item(hidden=True, features={"genre": "noir"}))
+    served.refresh()
+    assert served.explain(Request("nobody", 3, 100)).hidden == 1
 
 
 def test_a_query_sees_one_state_of_the_items(served, store):

@@ -3,9 +3,12 @@
 import time
 
 import pytest
+from small_engine import OneRelease, recommender
 
 from serving.server import retention
+from serving.server.app import Server
 from serving.server.retention import DAY_S, HOUR_S, Retention
+from serving.server.settings import ServerSettings
 from serving.stores.sql import SqlStore, sqlite_url
 from serving.stores.store import Answer, Inputs, Item, StoreError
 
@@ -49,6 +52,17 @@ def test_all_answers_are_kept_if_the_settings_say_so(store):
     time.sleep(0.1)
     made.close()
     assert store.answer("old 0") is not None
+
+
+def test_one_of_several_workers_deletes_old_answers(store, tmp_path):
+    using, settings = OneRelease(recommender(tmp_path / "release", store)), ServerSettings(keep_answers_days=2)
+    other = Server(using, store, settings, deletes=False)
+    time.sleep(0.2)
+    other.close()
+    assert store.answer("old 0") is not None
+    first = Server(using, store, settings)
+    until(lambda: store.answer("old 0") is None)
+    first.close()
 
 
 def test_a_store_that_is_away_is_asked_again(store, monkeypatch):

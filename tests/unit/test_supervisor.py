@@ -189,13 +189,10 @@ def test_another_server_cannot_have_the_address_of_workers():
                     bind("127.0.0.1", port)
 
 
-def test_workers_share_a_rate_and_one_deletes_answers():
-    settings = ServerSettings(workers=4, requests_per_s=100, burst=10, keep_answers_days=3)
-    shares = [settings.of_worker(number) for number in range(4)]
-    assert [each.rate for each in shares] == [25] * 4
-    assert [each.burst for each in shares] == [3] * 4
-    assert [each.keep_answers_days for each in shares] == [3, 0, 0, 0]
-    assert ServerSettings(workers=4).of_worker(1).rate is None
-    assert ServerSettings(workers=4, requests_per_s=0).of_worker(1).rate is None
+def test_workers_share_a_rate():
+    settings = ServerSettings(workers=4, requests_per_s=100, burst=10)
+    assert (settings.of_worker().rate, settings.of_worker().burst) == (25, 3)
+    assert ServerSettings(workers=4).of_worker().rate is None
+    assert ServerSettings(workers=4, requests_per_s=0).of_worker().rate is None
     public = ServerSettings(workers=2, host="0.0.0.0", token="a token of the tests")
-    assert public.of_worker(1).rate == 500
+    assert public.of_worker().rate == 500
