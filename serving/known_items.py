@@ -11,6 +11,7 @@ from core import names
 from serving.arranger import Arranger
 from serving.catalogue import NO_ITEM, Catalogue
 from serving.column_values import ColumnValues
+from serving.current_values import with_values
 from serving.engine import TwoStep
 from serving.filters import Filters
 from serving.hidden import Hidden
@@ -35,18 +36,24 @@ class KnownItems:
     Args:
       released: the engines over the items of the release.
       engines: the engines over these and the posted items, whose rows follow.
+      read_at: when the items of the release were read, in seconds since 1970-01-01 UTC.
       posted: the features of the posted items by id.
+      changed: row of an item of the release → its values that were posted later, which the models do not read.
       store: what the store says of items: hidden or expiring ones, and posted ones.
       hidden: the rows of items that are not recommended.
+      table: the items with their present values.
       titles: the titles of the items; None if the catalogue has none.
       owners: the users to whom items belong; None if they belong to nobody.
     """
 
     released: Engines
     engines: Engines
+    read_at: int
     posted: Mapping[str, Mapping[str, Any]]
+    changed: Mapping[int, Mapping[str, Any]]
     store: Mapping[str, Item]
     hidden: Hidden
+    table: pa.Table
     titles: Sequence[str | None] | None
     filters: Filters
     popular: Popular
@@ -70,7 +77,7 @@ class KnownItems:
         row = self.catalogue.row(item_id)
         if row == NO_ITEM:
             return None
-        [values] = self.catalogue.table.slice(row, 1).to_pylist()
+        [values] = self.table.slice(row, 1).to_pylist()
         del values[names.ITEM_ID]
         known, posted = self.hidden.items.get(row, Item()), item_id in self.posted
         return {
@@ -98,40 +105,42 @@ class KnownItems:
 
     def columns(self) -> dict[str, pa.DataType]:
         """Return the columns of items, which a caller may post, with their types."""
-        schema = self.catalogue.table.schema
+        schema = self.table.schema
         return {each.name: each.type for each in schema if each.name not in (names.ITEM_ID, names.EVENT_COUNT)}
 
     def kinds(self) -> dict[str, str]:
         """Return column of the items → `number` or `text`, the kinds of values that filters compare it with."""
         found = {}
-        for each in self.catalogue.table.schema:
+        for each in self.table.schema:
             kind = each.type.value_type if pa.types.is_list(each.type) else each.type
             found[each.name] = "number" if pa.types.is_integer(kind) or pa.types.is_floating(kind) else "text"
         return found
 
     @classmethod
-    def of_release(cls, engines: Engines) -> "KnownItems":
-        """Return the items of a release, of which the store says nothing."""
-        return cls._of(engines, engines, {}, {}, Hidden({}), _titles(engines))
+    def of_release(cls, engines: Engines, read_at: int = 0) -> "KnownItems":
+        """Return the items of a release, of which the store says nothing; `read_at` as for the class."""
+        return cls._of(engines, engines, read_at, {}, {}, {}, Hidden({}))
 
     @classmethod
     def _of(
         cls,
         released: Engines,
         engines: Engines,
+        read_at: int,
         posted: Mapping[str, Mapping[str, Any]],
+        changed: Mapping[int, Mapping[str, Any]],
         store: Mapping[str, Item],
         hidden: Hidden,
-        titles: Sequence[str | None] | None,
     ) -> "KnownItems":
         """Return the items with what follows from them."""
-        catalogue = engines[None].catalogue
-        filters, popular = Filters(catalogue.table), Popular(catalogue.table[names.EVENT_COUNT].to_numpy())
-        lists, rulings = Lists(catalogue.ids, titles), Rulings(catalogue.table, filters)
-        owner = engines[None].settings.owner
-        owners = ColumnValues(catalogue.table[owner].combine_chunks()) if owner else None
+        catalogue, settings = engines[None].catalogue, engines[None].settings
+        table = with_values(catalogue.table, changed)
+        titles = table[settings.title].to_pylist() if settings.title else None
+        filters, popular = Filters(table), Popular(table[names.EVENT_COUNT].to_numpy())
+        lists, rulings = Lists(catalogue.ids, titles), Rulings(table, filters)
+        owners = ColumnValues(table[settings.owner].combine_chunks()) if settings.owner else None
         more = filters, popular, lists, rulings, Arranger(rulings), owners
-        return cls(released, engines, posted, store, hidden, titles, *more)
+        return cls(released, engines, read_at, posted, changed, store, hidden, table, titles, *more)
 
     def with_settings(self, settings: ServingSettings) -> "KnownItems":
         """Return the items with other settings of the release."""
@@ -147,26 +156,32 @@ class KnownItems:
         catalogue = self.released[None].catalogue
         known: dict[str, Item] = {}
         posted: dict[str, Mapping[str, Any]] = {}
+        changed: dict[int, Mapping[str, Any]] = {}
         for each, item in items.items():
             if item is None:
                 continue
-            if item.features is not None and catalogue.row(each) == NO_ITEM:
+            row = catalogue.row(each)
+            if item.features is not None and row == NO_ITEM:
                 posted[each] = item.features
-            if each in posted or item.hidden or item.expires is not None:
+            if item.features and row != NO_ITEM and item.posted >= self.read_at:
+                changed[row] = item.features
+            if item.features is not None or item.hidden or item.expires is not None:
                 known[each] = item
         if len(posted) > MOST_POSTED:
             log.warning("%d items are posted; %d of them are served. Make a release of them", len(posted), MOST_POSTED)
             posted = {each: posted[each] for each in sorted(posted)[:MOST_POSTED]}
-        return self._with_posted(posted)._with_hidden(known, state)
+        return self._with_posted(posted, changed)._with_hidden(known, state)
 
-    def _with_posted(self, posted: Mapping[str, Mapping[str, Any]]) -> "KnownItems":
-        """Return the items with these posted ones alone."""
-        before, engines, titles = self.posted, self.engines, self.titles
+    def _with_posted(
+        self, posted: Mapping[str, Mapping[str, Any]], changed: Mapping[int, Mapping[str, Any]]
+    ) -> "KnownItems":
+        """Return the items with these posted ones, and these changed values, alone."""
+        before, engines = self.posted, self.engines
         added = len(engines[None].catalogue) - len(self.released[None].catalogue)
         if before.keys() - posted or added > 2 * len(posted) + REPLACED:  # begin anew, without forgotten rows
-            before, engines, titles = {}, self.released, _titles(self.released)
+            before, engines = {}, self.released
         new = sorted(each for each, features in posted.items() if before.get(each) != features)
-        if not new and engines is self.engines:
+        if not new and engines is self.engines and changed == self.changed:
             return self
         if new:
             table = _table(engines[None].catalogue.table.schema, {each: posted[each] for each in new})
@@ -175,9 +190,7 @@ class KnownItems:
                 arm: extended if arm is None else extended.with_settings(engine.settings)
                 for arm, engine in engines.items()
             }
-            title = extended.settings.title
-            titles = [*titles, *table[title].to_pylist()] if titles is not None and title is not None else None
-        return self._of(self.released, engines, posted, self.store, self.hidden, titles)
+        return self._of(self.released, engines, self.read_at, posted, changed, self.store, self.hidden)
 
     def _with_hidden(self, known: Mapping[str, Item], state: int) -> "KnownItems":
         """Return the items of which the store says this."""
@@ -187,12 +200,6 @@ class KnownItems:
         replaced = set(range(first, len(catalogue))) - {catalogue.row(each) for each in self.posted}
         hidden = Hidden(rows | dict.fromkeys(replaced, Item(hidden=True)), state)
         return replace(self, store=known, hidden=hidden)
-
-
-def _titles(engines: Engines) -> Sequence[str | None] | None:
-    """Return the titles of the items of a catalogue; None if it has none."""
-    title, table = engines[None].settings.title, engines[None].catalogue.table
-    return table[title].to_pylist() if title else None
 
 
 def _table(schema: pa.Schema, posted: Mapping[str, Mapping[str, Any]]) -> pa.Table:

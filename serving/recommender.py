@@ -43,6 +43,7 @@ class Recommender:
       facts: what else is told of the release.
       before: a recommender of the same store, whose items are taken while the store is away; None for none.
       arms: label → the settings of an arm of an experiment, which are applied to the release, too.
+      read_at: when the items of the release were read, in seconds since 1970-01-01 UTC.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Recommender:
         facts: Mapping[str, Any],
         before: "Recommender | None" = None,
         arms: Mapping[str, ServingSettings] | None = None,
+        read_at: int = 0,
     ):
         self.version, self.store, self.facts = version, store, dict(facts)
         self._release_users = ReleaseUsers(folder / names.USERS_FOLDER)
@@ -61,7 +63,7 @@ class Recommender:
             label: engine.with_settings(settings) for label, settings in (arms or {}).items()
         }
         self._arm: str | None = None
-        self.items = KnownItems.of_release({None: engine, **engines})
+        self.items = KnownItems.of_release({None: engine, **engines}, read_at)
         self._refreshing = threading.Lock()
         self._ranking = Estimate()
         self._refresh_first(before)

@@ -1,7 +1,7 @@
 """Users at serving time, and the queries built from them. Arrow and NumPy only."""
 
 import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -92,10 +92,15 @@ _LISTS = (names.HISTORY, names.HISTORY_TIME, names.EXCLUDE)  # columns of the fi
 
 def fits(value: Any, kind: pa.DataType) -> bool:
     """Return whether a column of a type can have a value."""
-    if isinstance(value, str) and pa.types.is_nested(kind):  # Arrow would take its letters for the values
-        return False
+    return all_fit([value], kind)
+
+
+def all_fit(values: Collection[Any], kind: pa.DataType) -> bool:
+    """Return whether a column of a type can have all of some values."""
+    if pa.types.is_nested(kind) and any(isinstance(value, str) for value in values):
+        return False  # Arrow would take its letters for the values
     try:
-        pa.array([value], kind)
+        pa.array(list(values), kind)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
         return False
     return True

@@ -39,6 +39,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     import core.tf
 
     from core import garbage
+    from core.release import reader
     from pipeline.commands import release_source
     from pipeline.runners import logs
     from serving import replay
@@ -52,12 +53,13 @@ def _replay(arguments: argparse.Namespace) -> int:
         temporary = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder = stack.enter_context(_reading(source, logged.answer.release))
         stack.enter_context(logs.captured(temporary / "log", arguments.verbose))
-        from serving import models
+        from serving import current_values, models
         from serving.recommender import Recommender
 
         engine = models.of_release(folder, source.modules, source.trusted)
         stack.callback(engine.close)
-        found = logged.again(Recommender(logged.answer.release, folder, engine, store, {}))
+        read_at = current_values.read_at(reader.manifest_of(folder, source.trusted))
+        found = logged.again(Recommender(logged.answer.release, folder, engine, store, {}, read_at=read_at))
     if arguments.json:
         sys.stdout.write(found.model_dump_json(indent=2) + "\n")
     else:

@@ -1,27 +1,25 @@
-"""What a process answered in the last hour, by minute."""
+"""What a server answered in the last hour, by minute."""
 
 import math
+import os
 import time
-from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import get_args
 
+import numpy as np
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
+
+from serving.requests import Degraded
 
 MINUTES = 60
 STEP = math.log(1.05)  # times are counted in classes, each 5 % longer than the one before
 SHORTEST_MS = 0.1
+CLASSES = 300  # up to some 200 s
+NUMBER, ANSWERS, ARMS_FROM = 0, 1, 2  # columns of a minute; then the arms, the reasons and the classes of times
+SUFFIX = ".counts"
 NO_ARM = "all users"
-
-
-@dataclass
-class _Minute:
-    number: int = -1
-    answers: int = 0
-    arms: Counter[str] = field(default_factory=Counter)
-    degraded: Counter[str] = field(default_factory=Counter)
-    times: Counter[int] = field(default_factory=Counter)
 
 
 class MinuteAnswer(BaseModel):
@@ -46,58 +44,90 @@ class ActivityAnswer(BaseModel):
 
 
 class Activity:
-    """The numbers of answers and times of the last hour. It is used by the thread of the event loop alone."""
+    """The numbers of answers and times of the last hour, of this process or of all workers of a server.
 
-    def __init__(self) -> None:
-        self._ring = [_Minute() for _ in range(MINUTES)]
+    They are counted in an array with a row for each minute, which several workers keep in files that all of them map. A
+    process writes to its own alone, in the thread of the event loop.
 
-    def answered(self, arm: str | None, degraded: str | None) -> None:
+    Args:
+      arms: the labels of the arms of an experiment.
+      folder: the folder of the workers' files; None for a single process.
+    """
+
+    def __init__(self, arms: Sequence[str] = (), folder: Path | None = None):
+        self._arms, self._reasons, self._folder = (NO_ARM, *arms), get_args(Degraded), folder
+        self._times = ARMS_FROM + len(self._arms) + len(self._reasons)
+        self._shape = (MINUTES, self._times + CLASSES)
+        self._own: np.ndarray = np.zeros(self._shape, np.int64)
+        if folder is not None:
+            self._own = np.memmap(folder / f"activity-{os.getpid()}{SUFFIX}", np.int64, "w+", shape=self._shape)
+
+    def answered(self, arm: str | None, degraded: Degraded | None) -> None:
         """Count an answer of `recommend`, its batch or `rank`."""
         minute = self._now()
-        minute.answers += 1
-        minute.arms[arm or NO_ARM] += 1
+        minute[ANSWERS] += 1
+        minute[ARMS_FROM + self._arms.index(arm or NO_ARM)] += 1
         if degraded is not None:
-            minute.degraded[degraded] += 1
+            minute[ARMS_FROM + len(self._arms) + self._reasons.index(degraded)] += 1
 
     def took(self, seconds: float) -> None:
         """Count the time of a request for recommendations."""
-        self._now().times[max(0, math.ceil(math.log(max(seconds * 1000, SHORTEST_MS) / SHORTEST_MS) / STEP))] += 1
+        kind = math.ceil(math.log(max(seconds * 1000, SHORTEST_MS) / SHORTEST_MS) / STEP)
+        self._now()[self._times + min(kind, CLASSES - 1)] += 1
 
     def summary(self) -> ActivityAnswer:
         """Return the numbers of the last hour."""
         last = _number()
-        by_number = {each.number: each for each in self._ring}
-        minutes = [by_number.get(number, _Minute(number)) for number in range(last - MINUTES + 1, last + 1)]
-        times = _sum(each.times for each in minutes)
+        numbers = np.arange(last - MINUTES + 1, last + 1)
+        minutes = np.zeros(self._shape, np.int64)
+        for ring in self._rings():
+            rows = ring[numbers % MINUTES]
+            minutes += np.where(rows[:, :1] == numbers[:, np.newaxis], rows, 0)
+        total = minutes.sum(axis=0)
+        arms = dict(zip(self._arms, total[ARMS_FROM:].tolist(), strict=False))
+        by_reason = slice(self._times - len(self._reasons), self._times)
+        reasons = dict(zip(self._reasons, total[by_reason].tolist(), strict=True))
         return ActivityAnswer(
-            answers=sum(each.answers for each in minutes),
-            arms=_sum(each.arms for each in minutes),
-            degraded=_sum(each.degraded for each in minutes),
-            p50_ms=_quantile(times, 0.5),
-            p99_ms=_quantile(times, 0.99),
+            answers=int(total[ANSWERS]),
+            arms={arm: count for arm, count in arms.items() if count},
+            degraded={reason: count for reason, count in reasons.items() if count},
+            p50_ms=_quantile(total[self._times :], 0.5),
+            p99_ms=_quantile(total[self._times :], 0.99),
             minutes=[
                 MinuteAnswer(
-                    minute=each.number * 60, answers=each.answers, degraded=each.degraded.total(),
-                    p50_ms=_quantile(each.times, 0.5), p99_ms=_quantile(each.times, 0.99),
+                    minute=number * 60, answers=int(minute[ANSWERS]), degraded=int(minute[by_reason].sum()),
+                    p50_ms=_quantile(minute[self._times :], 0.5), p99_ms=_quantile(minute[self._times :], 0.99),
                 )
-                for each in minutes
+                for number, minute in zip(numbers.tolist(), minutes, strict=True)
             ],
         )  # fmt: skip
 
-    def _now(self) -> _Minute:
-        """Return the present minute."""
+    def _rings(self) -> Iterator[np.ndarray]:
+        """Yield the numbers of this process, or of all workers, those that ended among them."""
+        if self._folder is None:
+            yield self._own
+            return
+        size = self._own.nbytes
+        for file in sorted(self._folder.glob(f"activity-*{SUFFIX}")):
+            if file.stat().st_size == size:  # not one that another worker is making at this moment
+                yield np.memmap(file, np.int64, "r", shape=self._shape)
+
+    def _now(self) -> np.ndarray:
+        """Return the numbers of the present minute."""
         number = _number()
-        if self._ring[number % MINUTES].number != number:
-            self._ring[number % MINUTES] = _Minute(number)
-        return self._ring[number % MINUTES]
+        minute = self._own[number % MINUTES]
+        if minute[NUMBER] != number:
+            minute[:] = 0
+            minute[NUMBER] = number
+        return minute
 
 
 def add(app: FastAPI, activity: Activity) -> None:
-    """Add the route that says what this process answered."""
+    """Add the route that says what the server answered."""
 
     @app.get("/v1/activity")
     async def last_hour() -> ActivityAnswer:  # not in another thread, which would read numbers that change
-        """Return what this process answered in the last hour, by minute."""
+        """Return what the server answered in the last hour, by minute."""
         return activity.summary()
 
 
@@ -105,18 +135,15 @@ def _number() -> int:
     return int(time.time()) // 60
 
 
-def _sum(counters: Iterable[Counter]) -> Counter:
-    total: Counter = Counter()
-    for each in counters:
-        total.update(each)
-    return total
+def _quantile(times: np.ndarray, share: float) -> float | None:
+    """Return the upper bound of the class with a quantile, in milliseconds; None without times.
 
-
-def _quantile(times: Counter[int], share: float) -> float | None:
-    """Return the upper bound of the class with a quantile, in milliseconds; None without times."""
-    rank = math.ceil(share * times.total())
-    for kind in sorted(times):
-        rank -= times[kind]
-        if rank <= 0:
-            return round(SHORTEST_MS * math.exp(kind * STEP), 2)
-    return None
+    Args:
+      times: [CLASSES] the number of times in each class.
+      share: the quantile.
+    """
+    total = int(times.sum())
+    if not total:
+        return None
+    kind = int(np.searchsorted(np.cumsum(times), math.ceil(share * total)))
+    return round(SHORTEST_MS * math.exp(kind * STEP), 2)

@@ -68,7 +68,8 @@ class Server:
         deletes: bool = True,
     ):
         self.arms, self.beside = arms or Arms(current), Beside(current)
-        self.current, self.store, self.settings, self.metrics = current, store, settings, Metrics()
+        self.current, self.store, self.settings = current, store, settings
+        self.metrics = Metrics(self.arms.labels)
         self.queries = Batcher[requests.Request, Answered](
             self._recommend, settings.batch, settings.wait_ms / 1000, settings.max_waiting
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from core.errors import ReleaseError, StorageError, TwostepError
 from core.release import reader, store
-from serving import models
+from serving import current_values, models
 from serving.engine import TwoStep
 from serving.experiments.settings import Arm
 from serving.recommender import Recommender
@@ -176,7 +176,8 @@ class Current:
             facts = {name: manifest[name] for name in ("created", "content_digest")}
             facts |= {"metrics": manifest["facts"].get("metrics", {}), "lineage": manifest["facts"].get("lineage")}
             arms = {each.label: _of_arm(each, engine) for each in self._arms}
-            recommender = Recommender(manifest["version"], folder, engine, self._store, facts, before, arms)
+            read_at = current_values.read_at(manifest)
+            recommender = Recommender(manifest["version"], folder, engine, self._store, facts, before, arms, read_at)
             for arm in (None, *arms):
                 _warm(recommender.view(arm))
             return _Loaded(recommender, stack.pop_all())

@@ -186,7 +186,7 @@ class ItemBody(Body):
     features: Features | None = Field(
         None,
         description="The values of the item by column of the items table. An item that the release lacks can then be "
-        "recommended; for one of the release they count when a release lacks it.",
+        "recommended. For one of the release, filters, rules and titles read them in place of those of the release.",
     )
 
 

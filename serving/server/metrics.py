@@ -1,6 +1,8 @@
 """Metrics of a server, in the format of Prometheus."""
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
@@ -15,10 +17,16 @@ SECONDS = (0.001, 0.002, 0.004, 0.006, 0.008, 0.012, 0.02, 0.03, 0.05, 0.1, 0.2,
 
 
 class Metrics:
-    """The counts and times of a process, or of all workers of a server."""
+    """The counts and times of a process, or of all workers of a server.
 
-    def __init__(self) -> None:
-        self.registry, self.activity = CollectorRegistry(), Activity()
+    Args:
+      arms: the labels of the arms of an experiment.
+    """
+
+    def __init__(self, arms: Sequence[str] = ()):
+        self._folder = os.environ.get(METRICS_FOLDER)
+        shared = None if self._folder is None else Path(self._folder)
+        self.registry, self.activity = CollectorRegistry(), Activity(arms, shared)
         self._requests = Counter(
             "twostep_requests", "Requests by route and status.", ["route", "status"], registry=self.registry
         )
@@ -94,9 +102,8 @@ class Metrics:
     def text(self, current: "Current") -> bytes:
         """Return all metrics, with those of the release."""
         self.release(current)
-        folder = os.environ.get(METRICS_FOLDER)
-        if folder is None:
+        if self._folder is None:
             return generate_latest(self.registry)
         together = CollectorRegistry()
-        multiprocess.MultiProcessCollector(together, folder)
+        multiprocess.MultiProcessCollector(together, self._folder)
         return generate_latest(together)

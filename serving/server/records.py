@@ -1,5 +1,6 @@
 """The routes that read and change users and items."""
 
+import time
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import FastAPI, HTTPException, Query, Response
@@ -71,13 +72,14 @@ def add(app: FastAPI, server: "Server") -> None:
 
     @app.put("/v1/items/{item_id:text}", status_code=204, responses=problems.CONFLICT)
     def put_item(item_id: Id, body: ItemBody) -> Response:
-        """Say whether, and until when, an item is recommended; or post a new one with its features."""
+        """Say whether, and until when, an item is recommended; and post its features, also those of a new one."""
         if body.features is not None:
             with server.current.using() as using:
                 features.check(body.features, using.items.columns(), "items")
                 if using.items.full and using.items.item(item_id) is None:
                     raise HTTPException(409, "No further item can be posted before the next release.")
-        server.store.put_item(item_id, Item(body.hidden, body.expires, body.features))
+        posted = 0 if body.features is None else int(time.time())
+        server.store.put_item(item_id, Item(body.hidden, body.expires, body.features, posted))
         server.refresh_items()
         return Response(status_code=204)
 

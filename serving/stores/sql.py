@@ -46,6 +46,7 @@ _items = sa.Table(
     sa.Column("hidden", sa.Boolean, nullable=False),
     sa.Column("expires", sa.BigInteger),
     sa.Column("features", sa.Text),
+    sa.Column("posted", sa.BigInteger),
 )
 _answers = sa.Table(
     "answers",
@@ -293,15 +294,9 @@ class SqlStore:
             # The row of the state is locked until the end of the transaction, so states become visible in their order.
             raised = sa.update(_states).values(state=_states.c.state + 1).returning(_states.c.state)
             state = connection.scalars(raised).one()
-            values = {
-                "item_id": item_id,
-                "state": state,
-                "deleted": deleted,
-                "hidden": item.hidden,
-                "expires": item.expires,
-                "features": None if item.features is None else _json(item.features),
-            }
-            self._put(_items, "item_id", values, connection)
+            features = None if item.features is None else _json(item.features)
+            key = {"item_id": item_id, "state": state, "deleted": deleted}
+            self._put(_items, "item_id", key | vars(item) | {"features": features}, connection)
             version = kept.version(state, item_id, None if deleted else item, int(time.time()))
             connection.execute(sa.insert(kept.versions).values(version))
         return before is False
@@ -318,7 +313,7 @@ def _known(row: sa.Row) -> Item | None:
     """Return what a row says of an item; None for a deleted one."""
     if row.deleted:
         return None
-    return Item(row.hidden, row.expires, None if row.features is None else json.loads(row.features))
+    return Item(row.hidden, row.expires, None if row.features is None else json.loads(row.features), row.posted or 0)
 
 
 def sqlite_url(file: Path) -> sa.URL:

@@ -38,12 +38,14 @@ class Item:
     Args:
       hidden: whether the item is never recommended.
       expires: the timestamp from which it is not recommended any more; None for never.
-      features: its values by column of the items table, for an item that the release lacks; None if unknown.
+      features: its values by column of the items table; None if unknown.
+      posted: when the features were posted, in seconds since 1970-01-01 UTC; 0 if unknown.
     """
 
     hidden: bool = False
     expires: int | None = None
     features: Mapping[str, Any] | None = None
+    posted: int = 0
 
 
 @dataclass(frozen=True)

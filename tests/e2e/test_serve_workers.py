@@ -78,6 +78,15 @@ def test_events_and_hidden_items_are_seen_by_all_workers(server):
         assert best not in items(each)
 
 
+def test_the_activity_is_that_of_all_workers(server):
+    def answers() -> set[int]:
+        return {each.json()["answers"] for each in by_connections(server, 8, "GET", "/v1/activity")}
+
+    [before] = answers()
+    by_connections(server, 12, "POST", "/v1/recommend", json={"user": "counted", "k": 5})
+    assert answers() == {before + 12}
+
+
 def test_a_posted_item_is_recommended_by_all_workers_until_it_is_deleted(server):
     client, user = server.client(), "of a new item"
     only = [{"column": "title", "any_of": ["The new one"]}]

@@ -101,13 +101,13 @@ class Away:
         return method if name == "close" else asked
 
 
-def recommender(folder, store, before=None, arms=None, columns=None, **settings):
+def recommender(folder, store, before=None, arms=None, columns=None, read_at=0, **settings):
     """Return a recommender of the user `known` and the items i0, i1, …, which have as many events as their numbers say.
 
     Args:
       folder: an empty folder for its files.
       store: its store.
-      before, arms: as for `Recommender`; arms have candidates in place of settings.
+      before, arms, read_at: as for `Recommender`; arms have candidates in place of settings.
       columns: further columns of the items.
       settings: settings of the release.
     """
@@ -125,7 +125,7 @@ def recommender(folder, store, before=None, arms=None, columns=None, **settings)
     write_arrow(pa.table(users), folder / names.USERS_FOLDER / "part.arrow")
     engine = TwoStep(Retriever(), Ranker(), Catalogue(pa.table(items), chosen.features.item), chosen)
     of_arms = {label: chosen.model_copy(update={"candidates": number}) for label, number in (arms or {}).items()}
-    return Recommender("version", folder, engine, store, {}, before, of_arms)
+    return Recommender("version", folder, engine, store, {}, before, of_arms, read_at)
 
 
 class OneRelease:

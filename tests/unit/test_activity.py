@@ -1,4 +1,4 @@
-"""What a process answered in the last hour."""
+"""What a server answered in the last hour."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def now(monkeypatch):
 
 
 def test_answers_are_counted_by_minute_arm_and_reason(now):
-    made = Activity()
+    made = Activity(["a", "b"])
     made.answered(None, None)
     now[0] += 60
     made.answered("a", "popular")
@@ -52,3 +52,32 @@ def test_quantiles_are_within_five_per_cent(now):
     assert found.minutes[-1].p50_ms == found.p50_ms
     made.took(0)
     assert made.summary().p50_ms == found.p50_ms
+
+
+def test_a_time_beyond_the_last_class_is_in_the_last(now):
+    made = Activity()
+    made.took(1e9)
+    assert made.summary().p50_ms == pytest.approx(0.1 * 1.05 ** (activity.CLASSES - 1), rel=1e-4)
+
+
+def test_the_workers_of_a_server_are_counted_together(now, monkeypatch, tmp_path):
+    workers = []
+    for number in (1, 2):
+        monkeypatch.setattr(activity.os, "getpid", lambda number=number: number)
+        workers.append(Activity(["a"], tmp_path))
+    one, other = workers
+    one.answered("a", "no_store")
+    one.took(0.001)
+    now[0] += 60
+    other.answered("a", None)
+    other.answered(None, None)
+    for _ in range(3):
+        other.took(0.5)
+    (tmp_path / f"activity-3{activity.SUFFIX}").write_bytes(b"not yet complete")
+    found = one.summary()
+    assert found == other.summary()
+    assert (found.answers, found.arms, found.degraded) == (3, {"all users": 1, "a": 2}, {"no_store": 1})
+    assert [each.answers for each in found.minutes[-2:]] == [1, 2]
+    assert 500 <= found.p50_ms <= 525
+    now[0] += 59 * 60
+    assert one.summary().answers == 2, "a worker that answers nothing any more has old minutes"

@@ -105,13 +105,6 @@ def test_a_query_sees_one_state_of_the_items(served, store):
     assert len(answer.items) == N
 
 
-def test_an_item_of_the_release_keeps_its_features(served, store):
-    post(served, store, "i3", genre="noir")
-    assert listed(served, **of_genre("noir")) == []
-    assert len(listed(served)) == N
-    assert not served.items.item("i3")["posted"]
-
-
 def test_a_value_that_does_not_fit_the_release_is_missing(served, store):
     post(served, store, "new", genre=7, colour="red")
     assert served.items.item("new")["features"] == {"genre": None, "event_count": 0}
