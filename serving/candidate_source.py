@@ -67,6 +67,7 @@ class CandidateSource:
         self._n_items = len(catalogue)
         self._added: dict[str, np.ndarray] = {}  # label → the embeddings of added items, [M, D]
         self._with_added: Retrieval | None = None
+        self._compared: similar.Similar | None = None  # with added items
         self._indexes: dict[str, Any] = {}
         described = {"kind": "exact"} if index is None else read_json(Path(index) / INDEX_FILE)
         if index is not None and described["kind"] != "exact":
@@ -89,8 +90,9 @@ class CandidateSource:
         return Retrieval(self._plan, self._tables, self._indexes)
 
     @cached_property
-    def _similar(self) -> similar.Similar:
-        return similar.Similar(self._of_model, self._tables)
+    def _compared_of_model(self) -> similar.Similar | None:
+        """Return the similarities of items from tables; None if the model computes them."""
+        return similar.Similar(self._of_model, self._tables) if self._compares else None
 
     def with_items(self, catalogue: Catalogue) -> "CandidateSource":
         """Return the retriever with items that follow those of the model, and are embedded from their features.
@@ -102,6 +104,7 @@ class CandidateSource:
         """
         rows = np.arange(len(self.catalogue), len(catalogue))
         base, other = self._of_model, copy.copy(self)  # the tables are read before they are shared
+        compared = self._compared_of_model
         embed = self.model.signatures.get(plan.EMBED)
         if embed is not None:
             found = embed(**catalogue.columns(rows))
@@ -110,7 +113,9 @@ class CandidateSource:
                 before = self._added.get(label, vectors[:0])
                 other._added = other._added | {label: np.concatenate([before, vectors])}
         other.catalogue = catalogue
-        other._with_added = base.with_items(self._n_items, len(catalogue) - self._n_items, other._added)
+        added = self._n_items, len(catalogue) - self._n_items, other._added
+        other._with_added = base.with_items(*added)
+        other._compared = None if compared is None else compared.with_items(other._with_added, *added)
         return other
 
     @property
@@ -166,11 +171,10 @@ class CandidateSource:
 
     def similar(self, item_id: str, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of the k items most similar to an item, best first, and their similarities."""
-        if self._compares:
+        compared = self._compared_of_model if self._compared is None else self._compared
+        if compared is not None:
             row = self.catalogue.row(item_id)
-            if row == NO_ITEM or row >= self._n_items:
-                return np.zeros(0, np.int32), np.zeros(0, np.float32)
-            return self._similar.best(row, k)
+            return (np.zeros(0, np.int32), np.zeros(0, np.float32)) if row == NO_ITEM else compared.best(row, k)
         answer = self.model.signatures["similar"](item_id=[item_id], k=k)
         rows, scores = answer[names.ITEM_ROW][0], answer[names.SCORE][0]
         return rows[rows != NO_ITEM], scores[rows != NO_ITEM]

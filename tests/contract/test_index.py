@@ -9,8 +9,9 @@ from core import names
 from core.errors import ModelError
 from core.names import EVAL, TRAIN
 from serving.candidate_source import SIGNATURES, CandidateSource, index_file
+from serving.retrieval import similar
 from trainer.registry import rank_signal
-from trainer.retrieval import inference
+from trainer.retrieval import inference, table_files
 from trainer.retrieval.registry import MODELS
 
 BAR = 0.95
@@ -107,15 +108,19 @@ def test_lists_and_scores_are_those_of_the_signatures_of_the_model(world, name, 
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
 
 
+def with_twins(world, source):
+    """Return a retriever with two more items, which have the features of the cold one."""
+    twin = world.catalogue.table.slice(world.catalogue.row(world.cold_item), 1)
+    twin = twin.set_column(twin.schema.get_field_index(names.ITEM_ID), names.ITEM_ID, pa.array(["new"]))
+    for _ in range(2):  # the same id, since the bucket of an unknown id depends on it
+        source = source.with_items(source.catalogue.with_items(twin))
+    return source
+
+
 @without_index
 def test_an_added_item_is_scored_as_a_cold_one_of_the_same_features(world, name, query_set):
     source = CandidateSource(world.saved("retrieval", name), None, world.catalogue, world.features)
-    n_items, cold = len(world.catalogue), world.catalogue.row(world.cold_item)
-    twin = world.catalogue.table.slice(cold, 1)
-    twin = twin.set_column(twin.schema.get_field_index(names.ITEM_ID), names.ITEM_ID, pa.array(["new"]))
-    added = source
-    for _ in range(2):  # the same id, since the bucket of an unknown id depends on it
-        added = added.with_items(added.catalogue.with_items(twin))
+    n_items, cold, added = len(world.catalogue), world.catalogue.row(world.cold_item), with_twins(world, source)
     queries = query_set.take(np.arange(20))
     rows = np.tile([cold, n_items, n_items + 1, 0, 1, -1], (len(queries), 1)).astype(np.int32)
     found = added.score(queries, rows)
@@ -148,6 +153,32 @@ def test_similar_items_are_those_of_the_signature_of_the_model(world, name):
             np.testing.assert_allclose(scores, answer[names.SCORE][0][known], rtol=1e-4, atol=1e-5)
             same.append(rows == answer[names.ITEM_ROW][0][known])  # items with equal scores may be in another order
     assert np.concatenate(same).mean() > BAR
+
+
+@without_index
+def test_items_similar_to_an_added_one_are_those_of_a_cold_one_of_the_same_features(world, name):
+    source = CandidateSource(world.saved("retrieval", name), None, world.catalogue, world.features)
+    n_items, cold, added = len(world.catalogue), world.catalogue.row(world.cold_item), with_twins(world, source)
+    if not similar.possible(table_files.read(world.saved("retrieval", name))[0]):
+        return  # the signature of the model compares its own items alone
+    others, its_scores = added.similar(world.ids[0].as_py(), n_items + 2)
+    before, scores = source.similar(world.ids[0].as_py(), n_items)
+    rows, found = added.similar("new", n_items + 2)
+    if source.embeddings:
+        assert {n_items, n_items + 1} <= set(others.tolist())
+    else:
+        np.testing.assert_array_equal(others, before[scores > -np.inf])
+    if name not in ("content", "two_tower"):  # models of events know nothing of a cold item
+        assert not len(rows)
+        return
+    assert n_items + 1 not in rows
+    assert set(rows[:2].tolist()) == {cold, n_items}
+    of_cold = dict(zip(*map(np.ndarray.tolist, source.similar(world.cold_item, n_items)), strict=True))
+    own = dict(zip(rows.tolist(), found.tolist(), strict=True))
+    for row, score in of_cold.items():
+        assert own[row] == pytest.approx(score, abs=1e-5) or row == cold
+    np.testing.assert_array_equal(others[others < n_items], before)
+    np.testing.assert_allclose(its_scores[others < n_items], scores, rtol=1e-6)
 
 
 def test_seen_items_are_never_returned(world, source, query_set):

@@ -37,7 +37,7 @@ def test_what_is_older_than_an_hour_is_not_counted(now):
     now[0] += 60
     found = made.summary()
     assert (found.answers, found.p50_ms) == (0, None)
-    now[0] += 1019 * 60  # the minute takes the place of the first
+    now[0] += 1020 * 60  # the minute takes the place of the first
     made.answered(None, None)
     assert made.summary().answers == 1
 
