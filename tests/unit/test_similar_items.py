@@ -9,14 +9,14 @@ from trainer.retrieval import plan
 
 N, COUNT = 6, 2
 VECTORS = np.array([[1, 0], [0.9, 0.1], [0, 1], [0.1, 0.9], [-1, 0], [0, -1]], np.float32)
-ADDED = np.array([[0.95, 0.0], [0.05, 1.0]], np.float32)
+ADDED = np.array([[9.5, 0.0], [0.5, 10.0]], np.float32)
 
 
 @pytest.fixture
 def compared():
     """Return the similarities by a fusion of a model of features and one of events, with two added items."""
     fusion = plan.Fusion(
-        weights={"content": 1.0, "knn": 3.0}, by_features=("content",), rank_constant=60.0, depth=4, cold_share=0.5
+        weights={"content": 1.0, "knn": 3.0}, by_features=("content",), rank_constant=60.0, depth=8, cold_share=0.5
     )
     parts = {"content": plan.Embedding(), "knn": plan.Neighbours(half_life=None, distinct=True)}
     tables = {
@@ -43,8 +43,10 @@ def test_an_added_item_is_compared_by_its_features_alone(compared):
 
 
 def test_an_item_of_the_model_has_added_ones_beside_those_of_its_neighbours(compared):
-    rows, _ = compared.best(0, 8)
+    rows, scores = compared.best(0, 8)
     order = rows.tolist()
     assert sorted(order) == [1, 2, 3, 4, 5, 6, 7]
     assert order.index(N) < order.index(N + 1)
     assert order.index(5) < order.index(N), "the neighbour has the heavier member"
+    # The second of the first member, after the item itself; its weight is 1 and half of 3, since it is cold.
+    assert scores[order.index(N)] == pytest.approx(2.5 / 62)
