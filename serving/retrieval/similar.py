@@ -74,7 +74,9 @@ class Similar:
     def _is_embedded(self, label: str, part: plan.Part, place: int) -> bool:
         """Return whether a part embeds an added item, of which `place` is the number from 0."""
         embeddings = self._added.get(label)
-        return embeddings is not None and isinstance(part, plan.Embedding) and embeddings[place, : part.compared].any()
+        if embeddings is None or not isinstance(part, plan.Embedding):
+            return False
+        return bool(embeddings[place, : part.compared].any())
 
     def _scores(self, label: str, part: plan.Part, row: int) -> np.ndarray:
         """Return the similarities of all items with that at a row by a part, [N + M] float32; -inf for unknown ones."""
