@@ -65,10 +65,10 @@ class Similar:
             [scores] = by_part.values()
         else:
             depth = self._plan.fusion.depth
-            scores = self._retrieval.fused({label: _known_best(each, depth) for label, each in by_part.items()})
+            scores = self._retrieval.fused({label: top(each, depth) for label, each in by_part.items()})
         scores = scores.copy()
         scores[row] = -np.inf
-        rows = _known_best(scores, k) if self._count else top(scores, k)
+        rows = top(scores, k)
         return rows, scores[rows]
 
     def _is_embedded(self, label: str, part: plan.Part, place: int) -> bool:
@@ -112,12 +112,6 @@ class Similar:
             case _:
                 [scored] = parts.of_plan(part, tables).score([np.array([row], np.int32)], np.zeros((1, 0), np.float32))
                 return scored.at(np.arange(len(tables["popularity"])))
-
-
-def _known_best(scores: np.ndarray, k: int) -> np.ndarray:
-    """Return the rows of the k best scores, without those of -inf."""
-    rows = top(scores, k)
-    return rows[scores[rows] > -np.inf]
 
 
 def _inverse_lengths(vectors: np.ndarray) -> np.ndarray:
