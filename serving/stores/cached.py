@@ -65,15 +65,15 @@ class _Entry:
     def text(self) -> bytes:
         """Return the entry as JSON."""
         events = [[each.id, each.user_id, each.item_id, each.timestamp, each.rating] for each in self.known.events]
-        values = [self.length, self.known.features, events, list(self.known.seen)]
+        values = [self.length, self.known.features, events, self.known.seen]
         return json.dumps(values, separators=(",", ":")).encode()
 
     @staticmethod
     def of(text: bytes) -> "_Entry":
         """Return the entry of a JSON text. Raises: ValueError or TypeError for anything else."""
         length, features, events, seen = json.loads(text)
-        if not isinstance(features, dict | None):
-            raise ValueError("features should be an object")
+        if not (isinstance(features, dict | None) and isinstance(seen, list)):
+            raise ValueError("should have an object and a list")
         return _Entry(Known([Event(*each) for each in events], features, seen), int(length))
 
 
@@ -101,7 +101,7 @@ class CachedStore(SqlStore):
     def histories(self, user_ids: Sequence[str], length: int) -> dict[str, list[Event]]:
         """Return the latest `length` events of each user that has any, oldest first."""
         found = self._entries(user_ids, length)
-        return {each: list(entry.known.events[-length:]) for each, entry in found.items() if entry.known.events}
+        return {each: entry.known.events[-length:] for each, entry in found.items() if entry.known.events}
 
     def seen(self, user_ids: Sequence[str]) -> dict[str, list[str]]:
         """Return the items of all events of each user that has any, each once."""
@@ -118,7 +118,7 @@ class CachedStore(SqlStore):
         found = {}
         for each, entry in self._entries(user_ids, length).items():
             events = entry.known.events[-length:]
-            seen = _seen(entry) if with_seen and len(events) == length else ()
+            seen = _seen(entry) if with_seen and len(events) == length else []
             found[each] = Known(events, entry.known.features, seen)
         return found
 
@@ -153,7 +153,7 @@ class CachedStore(SqlStore):
             try:
                 entry = _Entry.of(text)
             except (ValueError, TypeError):
-                self._failed(f"an entry cannot be read: {text[:80]!r}")
+                self._failed("an entry cannot be read")  # nor be logged, since it is about a user
             else:
                 if entry.has(length):
                     found[keys[key]] = entry
@@ -309,6 +309,6 @@ def _key(row: Generation, user_id: str) -> str:
     return f"twostep:{row.store}:{user_id}"
 
 
-def _seen(entry: _Entry) -> Sequence[str]:
+def _seen(entry: _Entry) -> list[str]:
     """Return the items of all events, each once."""
-    return list(entry.known.seen) or list(dict.fromkeys(event.item_id for event in entry.known.events))
+    return entry.known.seen or list(dict.fromkeys(event.item_id for event in entry.known.events))

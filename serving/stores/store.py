@@ -56,9 +56,9 @@ class Known:
       seen: the items of all events, each once, if there are more than the latest ones and they were asked for.
     """
 
-    events: Sequence[Event] = ()
+    events: list[Event] = field(default_factory=list)
     features: Mapping[str, Any] | None = None
-    seen: Sequence[str] = ()
+    seen: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
