@@ -1,4 +1,4 @@
-"""The store in a database behind a real Redis."""
+"""The store in SQLite behind a real Redis; tests/engines/test_store_postgresql.py has the one in PostgreSQL."""
 
 import os
 import random
@@ -10,9 +10,7 @@ import time
 from pathlib import Path
 
 import cache_servers
-import database_servers
 import pytest
-import sqlalchemy
 from store_contract import CHECKS
 
 from serving.stores import cache, cached, generation
@@ -69,12 +67,6 @@ def store(make):
     return make()
 
 
-@pytest.fixture(scope="module")
-def database():
-    with database_servers.running() as database:
-        yield database
-
-
 def event(number, user="u"):
     return Event(str(number), user, f"i{number}", number)
 
@@ -98,14 +90,6 @@ def hits(store, user="u"):
 def test_sqlite_and_redis(store, check):
     check(store)
     assert store.counts["error"] == 0
-
-
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_postgresql_and_redis(database, make, request, check):
-    name = f"store_{abs(hash(request.node.name))}"
-    database.ask(f"CREATE DATABASE {name}")
-    place = (database_servers.USER, database_servers.PASSWORD, "127.0.0.1", database.port, name)
-    check(make(sqlalchemy.URL.create("postgresql+pg8000", *place)))
 
 
 # ---- what is read from Redis ----
