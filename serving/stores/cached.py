@@ -8,8 +8,8 @@ is what the database knew of a user. Who reads after a write was acknowledged fi
    later was read from the database after the commit. A lease that Redis lost, in whatever way, is filled by nobody.
 2. A writer deletes them before its commit as well, and leaves a mark there, so that no lease is given until it is done.
    If it is killed after the commit, or does not know whether the commit succeeded, the mark stays for `cache.BLOCK_S`,
-   and there is no old entry. Where Redis has lost the mark, an old entry lives for `cache.TTL_S` at most; it lacks
-   only what was never acknowledged.
+   and there is no old entry. Where Redis lost or never got the mark, an old entry lives for `cache.TTL_S` at most; it
+   lacks only what was never acknowledged.
 3. Entries belong to a generation, a row of the database (`serving.stores.generation`), and a generation to one process
    of one Redis. A reader uses the entries of the generation that the row had at most TRUST_S ago, if it got them from
    that process. A writer that could not delete at that process says so in the row, waits until nobody trusts the
@@ -167,7 +167,8 @@ class CachedStore(SqlStore):
         """Write those of the entries that the reader may fill."""
         texts = {key: entry.text() for key, entry in entries.items() if key in taken.missing}
         texts = {key: text for key, text in texts.items() if len(text) <= MOST_BYTES}
-        if texts and self._asked(lambda: self._cache.fill(taken, mark, texts)):
+        refused = self._asked(lambda: self._cache.fill(taken, mark, texts)) if texts else None
+        if refused:
             self._failed("Redis has no memory for further entries")
 
     def _from_database(self, users: Sequence[str], length: int) -> dict[str, _Entry]:

@@ -159,7 +159,8 @@ def test_a_store_that_says_nothing_stops_no_query(server, database):
 
 def history(server, user):
     """Return the history of a user, from either worker."""
-    return httpx.get(f"{server.url}/v1/users/{user}", timeout=60).json()["history"]
+    with httpx.Client(timeout=60, verify=False) as client:  # a new connection
+        return client.get(f"{server.url}/v1/users/{user}").json()["history"]
 
 
 def test_workers_with_a_cache_that_stops_know_each_accepted_event(releases, url):
@@ -169,21 +170,18 @@ def test_workers_with_a_cache_that_stops_know_each_accepted_event(releases, url)
 
             def check(user):
                 client.put_user(user, {})
-                for item in ("p1", "p2", "p3"):
+                for item in ("p1", "p2"):
                     client.add_events([{"user": user, "item": item}])
-                    assert [history(server, user)[-1] for _ in range(6)] == [item] * 6
+                    assert [history(server, user)[-1] for _ in range(5)] == [item] * 5
 
             check("before")
             cache.stop()
-            assert history(server, "before") == ["p1", "p2", "p3"]
+            assert history(server, "before") == ["p1", "p2"]
             check("meanwhile")
             cache.start()
             check("after")
-            counts = dict(
-                re.findall(
-                    r'^twostep_cache_reads_total{result="(\w+)"} (\S+)', httpx.get(f"{server.url}/metrics").text, re.M
-                )
-            )
-            assert set(counts) == {"hit", "miss", "error"}
-            assert client.erase_user("after") == 4
+            metrics = httpx.get(f"{server.url}/metrics").text
+            counts = re.findall(r'^twostep_cache_reads_total{result="(\w+)"} (\S+)', metrics, re.MULTILINE)
+            assert {result for result, number in counts if float(number) > 0} == {"hit", "miss", "error"}
+            assert client.erase_user("after") == 3
             assert "after" not in cache.texts()
