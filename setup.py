@@ -48,6 +48,7 @@ setup(
         "prometheus-client",
         "httpx",
         "pg8000>=1.31,<2",
+        "redis>=8.1,<9",
         "pip",
     ],
     extras_require={

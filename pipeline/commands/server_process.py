@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -31,6 +31,7 @@ class Given:
     Args:
       location, trusted, modules: as for `serving.server.current.Place`.
       store: the URL of the database.
+      cache: the URL of a Redis before it; None for none.
       settings: the settings of the server.
       experiment: the experiment; None without one.
       verbose: whether the messages of libraries are printed.
@@ -40,6 +41,7 @@ class Given:
     trusted: tuple[Path, ...]
     modules: tuple[str, ...]
     store: "sqlalchemy.URL"
+    cache: str | None = field(repr=False)  # it may have a password
     settings: ServerSettings
     experiment: "Experiment | None"
     verbose: bool
@@ -124,7 +126,7 @@ def _loaded(given: Given, settings: ServerSettings, deletes: bool = True) -> "Se
         from serving.server.current import Place
 
         place = Place(given.location, given.trusted, given.modules)
-        return run.loaded(place, given.store, settings, given.experiment, deletes)
+        return run.loaded(place, given.store, settings, given.experiment, deletes, given.cache)
 
 
 def _told(version: str, settings: ServerSettings, port: int) -> str:

@@ -1,4 +1,4 @@
-"""The database of a server, as commands name it."""
+"""The database and the cache of a server, as commands name them."""
 
 import argparse
 import contextlib
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from serving.stores.sql import SqlStore
 
 STORE = "TWOSTEP_STORE"  # the variable of the environment with the URL of the database
+REDIS = "TWOSTEP_REDIS"  # the variable of the environment with the URL of the Redis
 
 
 def add_store(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +26,35 @@ def add_store(parser: argparse.ArgumentParser) -> None:
         help="the database of users, items, events and answers: sqlite:FILE or postgresql://USER@HOST/NAME; by default "
         f"that of the variable {STORE}, or the file serve.sqlite beside the folder of the releases",
     )
+
+
+def add_cache(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--cache`."""
+    parser.add_argument(
+        "--cache",
+        metavar="URL",
+        help="a Redis that holds what queries need to know of users: redis://HOST:PORT/NUMBER, or rediss:// for TLS; "
+        f"by default that of the variable {REDIS}, or none. All servers of a database need the same one",
+    )
+
+
+def cache_url(text: str | None) -> str | None:
+    """Return the URL of the Redis; None for none.
+
+    Args:
+      text: the value of `--cache`; None for that of the variable.
+    Raises:
+      UsageError: the text is not a URL of a Redis.
+    """
+    text = text or os.environ.get(REDIS) or None
+    if text is None:
+        return None
+    from serving.stores import cache
+
+    if not cache.is_url(text):
+        found = text.partition(":")[0] if "://" in text else "no scheme"  # nothing else, since there may be a password
+        raise UsageError(f"--cache: should be redis://HOST:PORT/NUMBER, or rediss:// for TLS; found {found}")
+    return text
 
 
 def url(text: str | None, location: str | Path | None) -> "sqlalchemy.URL":

@@ -44,6 +44,12 @@ class Metrics:
             "twostep_degraded_answers", "Answers that are worse than usual.", ["reason"], registry=self.registry
         )
         self._lost = Counter("twostep_answers_lost", "Answers that were not logged.", registry=self.registry)
+        self._cache = Counter(
+            "twostep_cache_reads",
+            "Reads of a user from the cache (hit) or not (miss), and failures of the cache (error).",
+            ["result"],
+            registry=self.registry,
+        )
         self._release = Gauge(
             "twostep_release",
             "The processes that serve a release.",
@@ -88,6 +94,10 @@ class Metrics:
     def lost(self, number: int) -> None:
         """Count answers that could not be logged."""
         self._lost.inc(number)
+
+    def cache(self, result: str, number: int) -> None:
+        """Count reads of users, or failures of the cache."""
+        self._cache.labels(result).inc(number)
 
     def release(self, current: "Current") -> None:
         """Take which release is served, and how many were before."""

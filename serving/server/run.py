@@ -2,6 +2,7 @@
 
 import signal
 import socket
+from collections.abc import Sequence
 
 import sqlalchemy
 import uvicorn
@@ -16,6 +17,7 @@ from serving.server.arms import Arms
 from serving.server.current import Current, Place
 from serving.server.settings import ServerSettings
 from serving.stores.sql import SqlStore
+from serving.stores.store import Store
 
 IDLE_S = 75  # how long an idle connection is kept: longer than the 60 s of usual proxies, which reuse connections
 GRACE_S = 10  # how long requests may go on after the process was told to end
@@ -27,6 +29,7 @@ def loaded(
     settings: ServerSettings,
     experiment: Experiment | None = None,
     deletes: bool = True,
+    cache: str | None = None,
 ) -> Server:
     """Return a server whose release is loaded.
 
@@ -36,6 +39,7 @@ def loaded(
       settings: the settings.
       experiment: the experiment; None without one.
       deletes: as for `serving.server.app.Server`.
+      cache: the URL of a Redis before the database; None for none.
     Raises:
       UsageError: an arm names a release that there is not.
       TwostepError: there is no release, or it cannot be used.
@@ -43,7 +47,25 @@ def loaded(
     if not releases.is_release(place.location):
         releases.open_store(place.location).manifest(None, place.trusted)  # before anything is made beside the releases
     others = _other_releases(place, experiment)
-    store = SqlStore(store_url)
+    if cache is None:
+        return _server(place, SqlStore(store_url), settings, experiment, others, deletes)
+    from serving.stores.cached import CachedStore
+
+    store = CachedStore(store_url, cache)
+    server = _server(place, store, settings, experiment, others, deletes)
+    store.count = server.metrics.cache
+    return server
+
+
+def _server(
+    place: Place,
+    store: Store,
+    settings: ServerSettings,
+    experiment: Experiment | None,
+    others: Sequence[str],
+    deletes: bool,
+) -> Server:
+    """Return a server whose releases are loaded, those that arms name among them."""
     with garbage.postponed():
         if experiment is None:
             return Server(Current(place, store, settings.refresh_s), store, settings, deletes=deletes)

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.printable import one_line
-from serving.stores import columns, kept, logged
-from serving.stores.store import Answer, Event, Inputs, Item, StoreError
+from serving.stores import columns, generation, kept, logged, tables
+from serving.stores.store import Answer, Event, Inputs, Item, Known, StoreError
 
 BUSY_S = 10  # how long a process waits for another one that writes to a file of SQLite
 SILENT_S = 5  # how long a database on a network may say nothing before it counts as away
@@ -22,44 +22,12 @@ IDS_AT_ONCE = 500  # the number of ids in one statement
 ANSWERS_AT_ONCE, EVENTS_AT_ONCE = 5_000, 50_000  # the number of rows that are read at once
 _READ_ONLY = "read_only"  # the option of connections that only read
 
-_tables = sa.MetaData()
-_events = sa.Table(
-    "events",
-    _tables,
-    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
-    sa.Column("id", sa.Text, unique=True, nullable=False),
-    sa.Column("user_id", sa.Text, nullable=False),
-    sa.Column("item_id", sa.Text, nullable=False),
-    sa.Column("timestamp", sa.BigInteger, nullable=False),
-    sa.Column("rating", sa.Float),
-    sa.Index("events_of_user", "user_id", "timestamp", "number", "item_id"),
-)
-_users = sa.Table(
-    "users", _tables, sa.Column("user_id", sa.Text, primary_key=True), sa.Column("features", sa.Text, nullable=False)
-)
-_items = sa.Table(
-    "items",
-    _tables,
-    sa.Column("item_id", sa.Text, primary_key=True),
-    sa.Column("state", sa.BigInteger, nullable=False, index=True),
-    sa.Column("deleted", sa.Boolean, nullable=False),
-    sa.Column("hidden", sa.Boolean, nullable=False),
-    sa.Column("expires", sa.BigInteger),
-    sa.Column("features", sa.Text),
-    sa.Column("posted", sa.BigInteger),
-)
-_answers = sa.Table(
-    "answers",
-    _tables,
-    sa.Column("request_id", sa.Text, primary_key=True),
-    sa.Column("user_id", sa.Text, nullable=False, index=True),
-    sa.Column("timestamp", sa.BigInteger, nullable=False, index=True),
-    sa.Column("release", sa.Text, nullable=False),
-    sa.Column("items", sa.Text, nullable=False),
-    sa.Column("detail", sa.Text, nullable=False),
-)
-_states = sa.Table(  # one row: the number of the last change of an item
-    "item_state", _tables, sa.Column("id", sa.Integer, primary_key=True), sa.Column("state", sa.BigInteger)
+_events, _users, _items, _answers, _states = (
+    tables.events,
+    tables.users,
+    tables.items,
+    tables.answers,
+    tables.states,
 )
 
 
@@ -94,9 +62,10 @@ class SqlStore:
         with self._engine.begin() as connection:
             if connection.dialect.name == "postgresql":  # tables that two processes make at once are an error there
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(7236837)"))
-            _tables.create_all(connection)
+            tables.metadata.create_all(connection)
             kept.tables.create_all(connection)
-            columns.add_missing(connection, _tables)
+            generation.make(connection, self._insert)
+            columns.add_missing(connection, tables.metadata)
             connection.execute(self._insert(_states).values(id=1, state=0).on_conflict_do_nothing())
             self._begin_versions(connection)
         self._made = True
@@ -175,6 +144,13 @@ class SqlStore:
                 rows = connection.execute(sa.select(_users).where(_users.c.user_id.in_(part)))
                 found |= {row.user_id: json.loads(row.features) for row in rows}
         return found
+
+    def known(self, user_ids: Sequence[str], length: int, with_seen: bool) -> dict[str, Known]:
+        """Return what a query needs to know of each user; see `serving.stores.store.Store.known`."""
+        events, features = self.histories(user_ids, length), self.users(user_ids)
+        more = [each for each, own in events.items() if len(own) == length]
+        seen = self.seen(more) if with_seen and more else {}
+        return {each: Known(events.get(each, []), features.get(each), seen.get(each, [])) for each in user_ids}
 
     def erase_user(self, user_id: str) -> int:
         """Delete the features, events and answers of a user, with the inputs of these, and return their number."""

@@ -49,6 +49,21 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Known:
+    """What a store knows of a user.
+
+    Args:
+      events: the latest events, oldest first.
+      features: the features; None if none were put.
+      seen: the items of all events, each once, if there are more than the latest ones and they were asked for.
+    """
+
+    events: list[Event] = field(default_factory=list)
+    features: Mapping[str, Any] | None = None
+    seen: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Answer:
     """An answer that was given, with the items that were shown.
 
@@ -109,6 +124,15 @@ class Store(Protocol):
 
     def users(self, user_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the features of those of the users that were put."""
+
+    def known(self, user_ids: Sequence[str], length: int, with_seen: bool) -> dict[str, Known]:
+        """Return what a query needs to know of each user, who may be unknown, in one call.
+
+        Args:
+          user_ids: the users.
+          length: the maximum number of the latest events, at least 1.
+          with_seen: whether all seen items of a user with that many events are returned.
+        """
 
     def erase_user(self, user_id: str) -> int:
         """Delete the features, events and answers of a user, with the inputs of these, and return their number."""

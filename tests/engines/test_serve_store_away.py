@@ -1,11 +1,13 @@
-"""A server under load whose PostgreSQL stops, starts again, and says nothing."""
+"""A server under load whose PostgreSQL stops, starts again, and says nothing; and one whose Redis does."""
 
 import itertools
+import re
 import threading
 import time
 from collections import Counter
 from urllib.parse import quote
 
+import cache_servers
 import database_servers
 import httpx
 import pytest
@@ -153,3 +155,33 @@ def test_a_store_that_says_nothing_stops_no_query(server, database):
     assert set(load.statuses) == {("events", 202), ("events", 503), ("queries", 200)}
     assert load.slowest < 5
     assert set(load.accepted) <= stored(database)
+
+
+def history(server, user):
+    """Return the history of a user, from either worker."""
+    with httpx.Client(timeout=60, verify=False) as client:  # a new connection
+        return client.get(f"{server.url}/v1/users/{user}").json()["history"]
+
+
+def test_workers_with_a_cache_that_stops_know_each_accepted_event(releases, url):
+    with cache_servers.running() as cache:
+        options = ("--store", url, "--cache", cache.url(), "--workers", 2)
+        with serving(releases, *options, budget_ms=1000) as server, server.client() as client:
+
+            def check(user):
+                client.put_user(user, {})
+                for item in ("p1", "p2"):
+                    client.add_events([{"user": user, "item": item}])
+                    assert [history(server, user)[-1] for _ in range(5)] == [item] * 5
+
+            check("before")
+            cache.stop()
+            assert history(server, "before") == ["p1", "p2"]
+            check("meanwhile")
+            cache.start()
+            check("after")
+            metrics = httpx.get(f"{server.url}/metrics").text
+            counts = re.findall(r'^twostep_cache_reads_total{result="(\w+)"} (\S+)', metrics, re.MULTILINE)
+            assert {result for result, number in counts if float(number) > 0} == {"hit", "miss", "error"}
+            assert client.erase_user("after") == 3
+            assert "after" not in cache.texts()

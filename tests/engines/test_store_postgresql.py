@@ -1,10 +1,12 @@
-"""The store of a server in a real PostgreSQL."""
+"""The store of a server in a real PostgreSQL, alone and behind a real Redis."""
 
+import cache_servers
 import database_servers
 import pytest
 import sqlalchemy
 from store_contract import CHECKS
 
+from serving.stores.cached import CachedStore
 from serving.stores.sql import SqlStore
 from serving.stores.store import StoreError
 
@@ -15,11 +17,30 @@ def database():
         yield server
 
 
+@pytest.fixture(scope="module")
+def cache():
+    with cache_servers.running() as server:
+        yield server
+
+
 @pytest.fixture
-def store(database, request):
+def new(database, request):
+    """Return the URL of a new database."""
     name = f"store_{abs(hash(request.node.name))}"
     database.ask(f"CREATE DATABASE {name}")
-    store = SqlStore(url(database.port, name))
+    return url(database.port, name)
+
+
+@pytest.fixture
+def store(new):
+    store = SqlStore(new)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def cached_store(new, cache):
+    store = CachedStore(new, cache.url())
     yield store
     store.close()
 
@@ -33,6 +54,11 @@ def url(port, name):
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_postgresql(store, check):
     check(store)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_postgresql_and_redis(cached_store, check):
+    check(cached_store)
 
 
 def test_a_server_that_is_not_there_is_named(database):

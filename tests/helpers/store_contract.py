@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from serving.stores import logged, sql
-from serving.stores.store import Answer, Event, Inputs, Item
+from serving.stores.store import Answer, Event, Inputs, Item, Known
 
 
 def events_are_added_once(store):
@@ -38,6 +38,27 @@ def users_are_replaced_and_erased(store):
     assert store.answer("r") is None
     assert store.answer("s") is not None
     assert store.histories(["v"], 9)
+
+
+def a_query_gets_all_that_is_known_of_its_users_at_once(store):
+    events = [Event(str(number), "u", f"i{number % 3}", number, 0.5 * number) for number in range(5)]
+    assert store.known(["u"], 2, True) == {"u": Known()}
+    store.add_events(events)
+    store.put_user("v", {"age": 3})
+    for _ in range(2):
+        known = store.known(["u", "v", "w", "u"], 2, True)
+        assert known.keys() == {"u", "v", "w"}
+        assert (known["v"], known["w"]) == (Known([], {"age": 3}), Known([]))
+        assert (known["u"].events, known["u"].features) == (events[3:], None)
+        assert sorted(known["u"].seen) == ["i0", "i1", "i2"]
+        assert store.known(["u"], 2, False)["u"] == Known(events[3:])
+        assert store.known(["u"], 6, True)["u"] == Known(events)
+    store.put_user("u", {})
+    store.add_events([Event("5", "v", "i", 5)])
+    assert store.known(["u", "v"], 1, False) == {
+        "u": Known(events[4:], {}),
+        "v": Known([Event("5", "v", "i", 5)], {"age": 3}),
+    }
 
 
 def changes_of_items_are_seen_once(store):
@@ -170,6 +191,7 @@ CHECKS = (
     events_are_added_once,
     a_history_has_the_latest_events_oldest_first,
     users_are_replaced_and_erased,
+    a_query_gets_all_that_is_known_of_its_users_at_once,
     changes_of_items_are_seen_once,
     answers_are_kept,
     answers_and_events_are_read_in_parts,
