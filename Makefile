@@ -29,11 +29,11 @@ serve: setup  ## serve the release of `make demo` at http://127.0.0.1:8080
 # Three workers: one for the tests that share fitted models, one for those that share a run of the DAG and mostly wait for
 # it, one for all others.
 test: setup  ## run all tests but those of tests/engines
-	@$(PY) -m pytest tests/unit tests/contract tests/golden tests/e2e -n 3 --dist loadscope
+	@$(PY) -m pytest tests/unit tests/contract tests/golden tests/e2e -n 3 --dist loadscope --durations=25
 
 test-engines: setup  ## run the tests against real servers of objects; builds those that are missing, in minutes (needs Go)
 	@$(PY) scripts/engines.py
-	@$(PY) -m pytest tests/engines -n 2 --dist loadscope
+	@$(PY) -m pytest tests/engines -n 2 --dist loadscope --durations=25
 
 bench-quick: setup  ## check that no node became slower than at the commit before, or at BASE=…, in some four minutes
 	@$(PY) benchmarks/quick.py $(if $(BASE),--base $(BASE))

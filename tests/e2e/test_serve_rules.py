@@ -83,6 +83,21 @@ def test_a_user_gets_no_own_items(client, items):
     assert (late.degraded, ids(late)) == ("popular", [])
 
 
+def test_a_filter_reads_the_posted_value_of_an_item_of_the_release(client, items):
+    [item] = ids(client.recommend("of posted values", 1))
+    old = [{"column": "year", "at_most": 1850}]
+    assert ids(client.recommend("of posted values", 5, filters=old)) == []
+    client.put_item(item, features={"year": 1850})
+    answer = client.recommend("of posted values", 5, filters=old)
+    assert ids(answer) == [item]
+    known = client.item(item)
+    assert (known["features"]["year"], known["posted"]) == (1850, False)
+    assert known["features"]["title"] == items[item]["title"]
+    client.delete_item(item)
+    assert ids(client.recommend("of posted values", 5, filters=old)) == []
+    assert client.replay(answer.request_id)["equal"]
+
+
 @pytest.mark.parametrize(
     ("rule", "detail"),
     [

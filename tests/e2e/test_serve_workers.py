@@ -46,7 +46,7 @@ def workers(server):
 
 def metric(server, name):
     """Return the value of a metric, given with its labels as a regular expression."""
-    [value] = re.findall(rf"^{name} (\S+)$", httpx.get(f"{server.url}/metrics").text, re.MULTILINE)
+    [value] = re.findall(rf"^{name} (\S+)$", httpx.get(f"{server.url}/metrics", timeout=60).text, re.MULTILINE)
     return float(value)
 
 
