@@ -435,6 +435,7 @@ def test_entries_that_cannot_be_read_are_replaced(store, fresh, garbage):
     fresh.client.rpush(key, "a list")
     store.add_events([event(2)])
     assert numbers(store) == [1, 2]
+    assert hits(store)
 
 
 def test_a_redis_that_starts_with_entries_of_before_is_not_trusted(store, fresh):
@@ -471,6 +472,39 @@ def test_a_writer_that_does_not_reach_the_redis_of_the_others_costs_no_right_ans
         if wrong == "nothing":
             until(lambda: hits(reader))
             assert numbers(reader) == list(range(1, 14))
+
+
+def test_a_generation_of_another_redis_that_begins_during_a_write_begins_with_it(make, fresh, monkeypatch):
+    """The writer believes still that no Redis is used, and that the last one was the one that it deleted from."""
+    monkeypatch.setattr(cached, "TRUST_S", 1)
+    with cache_servers.running() as second:
+        reader, writer = make(), make(redis_url=second.url())
+        writer.add_events([event(1)])
+        writer._suspend()
+        reader._row = time.monotonic(), reader._resume(reader._look(), reader._cache.run())
+        add = SqlStore.add_events
+
+        def slow(self, events):
+            assert numbers(reader) == [1]
+            assert hits(reader)
+            return add(self, events)
+
+        monkeypatch.setattr(SqlStore, "add_events", slow)
+        writer.add_events([event(2)])
+        assert numbers(reader) == [1, 2]
+
+
+def test_a_complaint_that_comes_first_keeps_the_cache_unused(store):
+    numbers(store)
+    with store._writing() as connection:
+        seen = generation.suspend(connection)
+        generation.suspend(connection)
+        generation.resume(connection, seen, "a run")
+        assert not generation.read(connection).used
+        generation.resume(connection, generation.read(connection), "a run")
+        assert generation.read(connection).used
+    store._row = None
+    assert numbers(store) == []
 
 
 def test_a_write_that_cannot_report_that_the_cache_is_wrong_is_not_acknowledged(make, fresh, monkeypatch):
