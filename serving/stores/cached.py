@@ -46,35 +46,50 @@ TRUST_S = 1.0  # how long a process trusts the row
 PAUSE_S = 10.0  # how long the cache is not used after a writer failed to delete from it; longer than TRUST_S
 RETRY_S = 2.0  # how long the reads, or the writes, of a process do not ask a Redis that failed them
 TOLD_S = 60.0  # how long a process does not log a failure again
-LEAST, MOST = 100, 1000  # the number of events in an entry; a longer history is read from the database
+LEAST, MOST = 50, 1000  # the number of events in an entry; a longer history is read from the database
 MOST_BYTES = 256 * 1024  # the size of an entry; a larger one is not written
 _FORMAT = 1  # raise it when entries change
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """What an entry says: what is known of a user, with at most `length` events."""
+    """What an entry says of a user.
 
-    known: Known
+    Args:
+      length: the maximum number of its events.
+      features: the features; None if none were put.
+      rows: id, item, timestamp and rating of the latest events, oldest first.
+      seen: the items of all events, if there may be more than `length`.
+    """
+
     length: int
+    features: dict[str, Any] | None
+    rows: list[list[Any]]
+    seen: list[str]
 
     def has(self, length: int) -> bool:
         """Return whether a history of a length can be cut from the entry."""
-        return length <= self.length or len(self.known.events) < self.length
+        return length <= self.length or len(self.rows) < self.length
+
+    def events(self, user_id: str, length: int) -> list[Event]:
+        """Return the latest events of the user."""
+        return [Event(number, user_id, *rest) for number, *rest in self.rows[-length:]]
+
+    def items(self) -> list[str]:
+        """Return the items of all events, each once."""
+        return self.seen or list(dict.fromkeys(item for _, item, *_ in self.rows))
 
     def text(self) -> bytes:
         """Return the entry as JSON."""
-        events = [[each.id, each.user_id, each.item_id, each.timestamp, each.rating] for each in self.known.events]
-        values = [self.length, self.known.features, events, self.known.seen]
-        return json.dumps(values, separators=(",", ":")).encode()
+        return json.dumps([self.length, self.features, self.rows, self.seen], separators=(",", ":")).encode()
 
     @staticmethod
     def of(text: bytes) -> "_Entry":
         """Return the entry of a JSON text. Raises: ValueError or TypeError for anything else."""
-        length, features, events, seen = json.loads(text)
-        if not (isinstance(features, dict | None) and isinstance(seen, list)):
-            raise ValueError("should have an object and a list")
-        return _Entry(Known([Event(*each) for each in events], features, seen), int(length))
+        length, features, rows, seen = json.loads(text)
+        if not (isinstance(features, dict | None) and isinstance(seen, list) and all(len(row) == 4 for row in rows)):
+            raise ValueError("should have an object or null, a list of lists of four values, and a list")
+        return _Entry(int(length), features, rows, seen)
 
 
 class CachedStore(SqlStore):
@@ -100,26 +115,25 @@ class CachedStore(SqlStore):
 
     def histories(self, user_ids: Sequence[str], length: int) -> dict[str, list[Event]]:
         """Return the latest `length` events of each user that has any, oldest first."""
-        found = self._entries(user_ids, length)
-        return {each: entry.known.events[-length:] for each, entry in found.items() if entry.known.events}
+        found = {each: entry.events(each, length) for each, entry in self._entries(user_ids, length).items()}
+        return {each: events for each, events in found.items() if events}
 
     def seen(self, user_ids: Sequence[str]) -> dict[str, list[str]]:
         """Return the items of all events of each user that has any, each once."""
-        found = {each: _seen(entry) for each, entry in self._entries(user_ids, 1).items()}
+        found = {each: entry.items() for each, entry in self._entries(user_ids, 1).items()}
         return {each: items for each, items in found.items() if items}
 
     def users(self, user_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         """Return the features of those of the users that were put."""
-        found = {each: entry.known.features for each, entry in self._entries(user_ids, 1).items()}
-        return {each: dict(features) for each, features in found.items() if features is not None}
+        found = {each: entry.features for each, entry in self._entries(user_ids, 1).items()}
+        return {each: features for each, features in found.items() if features is not None}
 
     def known(self, user_ids: Sequence[str], length: int, with_seen: bool) -> dict[str, Known]:
         """Return what a query needs to know of each user, in one call of Redis if it has all of them."""
         found = {}
         for each, entry in self._entries(user_ids, length).items():
-            events = entry.known.events[-length:]
-            seen = _seen(entry) if with_seen and len(events) == length else []
-            found[each] = Known(events, entry.known.features, seen)
+            events = entry.events(each, length)
+            found[each] = Known(events, entry.features, entry.items() if with_seen and len(events) == length else [])
         return found
 
     def _entries(self, user_ids: Sequence[str], length: int) -> dict[str, _Entry]:
@@ -177,8 +191,11 @@ class CachedStore(SqlStore):
         events, features = super().histories(users, length), super().users(users)
         more = [each for each, own in events.items() if len(own) == length]
         seen = super().seen(more) if more else {}
-        known = {each: Known(events.get(each, []), features.get(each), seen.get(each, [])) for each in users}
-        return {each: _Entry(own, length) for each, own in known.items()}
+        found = {}
+        for each in users:
+            rows = [[own.id, own.item_id, own.timestamp, own.rating] for own in events.get(each, [])]
+            found[each] = _Entry(length, features.get(each), rows, seen.get(each, []))
+        return found
 
     # ---- writes ----
 
@@ -308,8 +325,3 @@ class CachedStore(SqlStore):
 def _key(row: Generation, user_id: str) -> str:
     """Return the key of a user, which no other database has."""
     return f"twostep:{row.store}:{user_id}"
-
-
-def _seen(entry: _Entry) -> list[str]:
-    """Return the items of all events, each once."""
-    return entry.known.seen or list(dict.fromkeys(event.item_id for event in entry.known.events))

@@ -8,11 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cache_servers
 import object_servers
 import pytest
 import yaml
 from fault_proxy import Proxy
 from object_servers import BUCKET, Server
+
+from serving.stores import cached
+from serving.stores.cached import CachedStore
+from serving.stores.sql import sqlite_url
 
 KINDS = ("disk", "s3", "gs")
 BUCKETS = ("s3", "gs")
@@ -93,6 +98,48 @@ def through(bucket: Place, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> dic
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return environment
+
+
+# ---- stores behind a Redis ----
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[cache_servers.Server]:
+    """Return a server of Redis."""
+    with cache_servers.running() as server:
+        yield server
+
+
+@pytest.fixture
+def redis(redis_server: cache_servers.Server) -> cache_servers.Server:
+    """Return the server, which runs and is empty."""
+    if redis_server.process is None:
+        redis_server.start()
+    redis_server.client.config_set("maxmemory", 0)
+    redis_server.client.flushall()
+    return redis_server
+
+
+@pytest.fixture
+def make_cached(redis: cache_servers.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Return a function that opens a database behind Redis once more; `counts` of a store has its counts.
+
+    What takes seconds in a server takes tenths of seconds.
+    """
+    for name, seconds in (("TRUST_S", 0.2), ("PAUSE_S", 0.4), ("RETRY_S", 0.05)):
+        monkeypatch.setattr(cached, name, seconds)
+    stores: list[Any] = []
+
+    def make(url: Any = None, redis_url: str | None = None) -> Any:
+        store: Any = CachedStore(url or sqlite_url(tmp_path / "store.sqlite"), redis_url or redis.url())
+        store.counts = {"hit": 0, "miss": 0, "error": 0}
+        store.count = lambda result, number: store.counts.update({result: store.counts[result] + number})
+        stores.append(store)
+        return store
+
+    yield make
+    for store in stores:
+        store.close()
 
 
 # ---- submission ----

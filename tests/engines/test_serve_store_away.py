@@ -157,31 +157,30 @@ def test_a_store_that_says_nothing_stops_no_query(server, database):
     assert set(load.accepted) <= stored(database)
 
 
-def history(server, user):
-    """Return the history of a user, from either worker."""
-    with httpx.Client(timeout=60, verify=False) as client:  # a new connection
-        return client.get(f"{server.url}/v1/users/{user}").json()["history"]
+def test_a_server_with_a_cache_that_stops_knows_each_accepted_event(releases, url):
+    with (
+        cache_servers.running() as cache,
+        serving(releases, "--store", url, "--cache", cache.url(), budget_ms=1000) as server,
+        server.client() as client,
+    ):
 
+        def history(user):
+            return httpx.get(f"{server.url}/v1/users/{user}", timeout=60).json()["history"]
 
-def test_workers_with_a_cache_that_stops_know_each_accepted_event(releases, url):
-    with cache_servers.running() as cache:
-        options = ("--store", url, "--cache", cache.url(), "--workers", 2)
-        with serving(releases, *options, budget_ms=1000) as server, server.client() as client:
+        def check(user):
+            client.put_user(user, {})
+            for item in ("p1", "p2"):
+                client.add_events([{"user": user, "item": item}])
+                assert [history(user)[-1] for _ in range(2)] == [item] * 2
 
-            def check(user):
-                client.put_user(user, {})
-                for item in ("p1", "p2"):
-                    client.add_events([{"user": user, "item": item}])
-                    assert [history(server, user)[-1] for _ in range(5)] == [item] * 5
-
-            check("before")
-            cache.stop()
-            assert history(server, "before") == ["p1", "p2"]
-            check("meanwhile")
-            cache.start()
-            check("after")
-            metrics = httpx.get(f"{server.url}/metrics").text
-            counts = re.findall(r'^twostep_cache_reads_total{result="(\w+)"} (\S+)', metrics, re.MULTILINE)
-            assert {result for result, number in counts if float(number) > 0} == {"hit", "miss", "error"}
-            assert client.erase_user("after") == 3
-            assert "after" not in cache.texts()
+        check("before")
+        cache.stop()
+        assert history("before") == ["p1", "p2"]
+        check("meanwhile")
+        cache.start()
+        check("after")
+        metrics = httpx.get(f"{server.url}/metrics").text
+        counts = re.findall(r'^twostep_cache_reads_total{result="(\w+)"} (\S+)', metrics, re.MULTILINE)
+        assert {result for result, number in counts if float(number) > 0} == {"hit", "miss", "error"}
+        assert client.erase_user("after") == 3
+        assert "after" not in cache.texts()

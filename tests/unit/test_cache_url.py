@@ -1,9 +1,14 @@
 """The URL of the cache, as the command line and the environment give it."""
 
+import pickle
+
 import pytest
+import sqlalchemy
 
 from core.errors import UsageError
 from pipeline.commands import server_store
+from pipeline.commands.server_process import Given
+from serving.server.settings import ServerSettings
 
 
 @pytest.mark.parametrize(
@@ -48,3 +53,10 @@ def test_what_is_no_url_is_refused_and_not_shown(url, found):
         server_store.cache_url(url)
     assert str(error.value).endswith(f"found {found}")
     assert "secret" not in str(error.value)
+
+
+def test_workers_are_given_the_url_and_do_not_show_it():
+    store = sqlalchemy.make_url("postgresql://u:secret@host/x")
+    given = Given("releases", (), (), store, "redis://:secret@host", ServerSettings(), None, False)
+    assert pickle.loads(pickle.dumps(given)).cache == "redis://:secret@host"
+    assert "secret" not in repr(given)

@@ -1,4 +1,4 @@
-"""The script that builds the engines of the tests: a missing Go, a failed build, a build that is kept, and Java."""
+"""The script that builds the engines of the tests: a missing Go, a failed build, a kept one, Redis, and Java."""
 
 from pathlib import Path
 
@@ -48,6 +48,11 @@ def test_an_engine_is_built_once_at_its_version(script, tmp_path):
     package, version = script.ENGINES["versitygw"]
     assert (tmp_path / "calls").read_text() == f"install {package}@{version}\n"
     assert [path.name for path in script.folder().iterdir()] == [f"versitygw-{version}"]
+
+
+def test_without_redis_the_error_says_what_to_install(script):
+    with pytest.raises(script.EngineError, match=facts("redis-server … apt-get install redis-server … make test-eng")):
+        script.redis()
 
 
 # ---- Java ----
