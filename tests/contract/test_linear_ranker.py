@@ -29,7 +29,7 @@ def test_scores_are_standardised_over_the_known_scores_of_the_candidates():
     scores = np.float32(
         [
             [1, 2, 6, 100],  # the last is not inside
-            [1e6, 1e6 + 1, 1e6 + 2, nan],
+            [1e5, 1e5 + 1, 1e5 + 2, nan],
             [3, nan, 5, -inf],
             [0.1, 0.1, 0.1, 7],  # equal
             [4, 4, 4, 4],  # one candidate

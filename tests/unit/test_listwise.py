@@ -99,10 +99,10 @@ def test_what_cannot_be_fitted_is_an_error(fault):
         listwise.minimum(listwise.Lists(numbers, lists.values, lists.owners, gains), L2)
 
 
-def test_the_spread_is_the_deviation_within_lists():
+def test_the_variance_is_within_lists():
     lists = listwise.Lists(
         np.zeros((5, 1)), sparse.csr_array((5, 0)), np.array([0, 0, 3, 3, 3]), np.array([1.0, 0, 0, 1, 0])
     )
     contributions = np.array([5.0, 7.0, 100.0, 100.0, 103.0])
     within = [-1.0, 1.0, -1.0, -1.0, 2.0]
-    assert listwise.spread(contributions, lists) == pytest.approx(np.sqrt(np.mean(np.square(within))))
+    assert listwise.variance(contributions, lists) == pytest.approx(np.mean(np.square(within)))

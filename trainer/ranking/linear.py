@@ -158,15 +158,15 @@ def _shares(indices: np.ndarray, shares: np.ndarray, size: int) -> sparse.csr_ar
 def _importance(
     inputs: LinearInputs, lists: listwise.Lists, weights: np.ndarray, tables: list[np.ndarray], data: RankingData
 ) -> dict[str, float]:
-    """Return input column → the standard deviation of its part of the score within lists, as shares, largest first."""
+    """Return input column → the variance of its part of the score within lists, as shares of 1, largest first."""
     parts = dict.fromkeys(data.inputs, 0.0)
     owners = np.array(inputs.owners)
     for name in dict.fromkeys(inputs.owners):
         columns = np.flatnonzero(owners == name)
-        parts[name] = listwise.spread(lists.numbers[:, columns] @ weights[columns], lists)
+        parts[name] = listwise.variance(lists.numbers[:, columns] @ weights[columns], lists)
     start = 0
     for column, table in zip(inputs.sizes, tables, strict=True):
-        parts[column] = listwise.spread(lists.values[:, start : start + len(table)] @ table, lists)
+        parts[column] = listwise.variance(lists.values[:, start : start + len(table)] @ table, lists)
         start += len(table)
     total = sum(parts.values()) or 1.0
     return {name: part / total for name, part in sorted(parts.items(), key=lambda each: -each[1])}

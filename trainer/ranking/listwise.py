@@ -116,8 +116,8 @@ def minimum(lists: Lists, l2: float) -> tuple[np.ndarray, float, int]:
     return found.x, float(found.fun), int(found.nit)
 
 
-def spread(contributions: np.ndarray, lists: Lists) -> float:
-    """Return the standard deviation within lists of a part of the scores, [n], over all candidates."""
+def variance(contributions: np.ndarray, lists: Lists) -> float:
+    """Return the variance within lists of a part of the scores, [n], over all candidates."""
     counts = np.diff(np.append(lists.starts, len(contributions)))
     means = np.add.reduceat(contributions, lists.starts) / counts
-    return float(np.sqrt(np.mean((contributions - means[lists.segments]) ** 2)))
+    return float(np.mean((contributions - means[lists.segments]) ** 2))
