@@ -138,10 +138,10 @@ def _lists(inputs: LinearInputs, columns: dict[str, np.ndarray]) -> listwise.Lis
     varied = [np.any(column != column[first]) for column in joined.T]
     inputs.keep(np.flatnonzero(varied))
     joined = np.asarray(joined[:, varied], order="C")
-    tables = [
-        _shares(*map(np.concatenate, zip(*parts, strict=True)), inputs.sizes[output.column])
-        for output, *parts in zip(inputs.indices, *values, strict=True)
-    ]
+    tables = []
+    for position, size in enumerate(inputs.sizes.values()):
+        indices, shares = (np.concatenate([part[position][each] for part in values]) for each in (0, 1))
+        tables.append(_shares(indices, shares, size))
     none = sparse.csr_array((len(owners), 0))
     gains = (columns[names.LABEL] * columns[names.WEIGHT])[filled]
     return listwise.Lists(joined, sparse.csr_array(sparse.hstack([none, *tables])), owners, gains)
