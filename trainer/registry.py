@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from core import mistakes
+from core import mistakes, names
 from core.printable import one_line
 from core.settings import Settings
 
@@ -166,3 +166,8 @@ def score_signal(label: str) -> str:
 def rank_signal(label: str) -> str:
     """Return the name of the signal with the rank by the member `label`, 0 for the member's best item."""
     return f"rank_of_{label}"
+
+
+def is_rank(signal: str) -> bool:
+    """Return whether a signal of a retriever is a rank, of the retriever or of a member; the others are scores."""
+    return signal == names.RETRIEVAL_RANK or signal.startswith(rank_signal(""))

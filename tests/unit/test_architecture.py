@@ -25,7 +25,16 @@ ARROWS = {
 # The names of modules of pure logic in trainer and transform.
 PURE_NAMES = (
     *("arrays.py", "arrow_types.py", "columns.py", "features.py", "known.py", "rows.py", "names.py", "similarity.py"),
-    *("inference.py", "interactions.py", "nearest.py", "needs.py", "neighbours.py", "records.py", "registry.py"),
+    *(
+        "inference.py",
+        "interactions.py",
+        "listwise.py",
+        "nearest.py",
+        "needs.py",
+        "neighbours.py",
+        "records.py",
+        "registry.py",
+    ),
     *("settings.py", "shares.py", "space.py", "step_settings.py", "steps.py", "weights.py"),
 )
 # Modules of components that are not pure logic, besides component.py and executor.py.

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from components.candidate_generator import candidates
-from core import names
+from core import held_out, names
 from core.queries import Candidates, Queries
 from serving.candidates import candidate_table, query_inputs, stacked_signals
 from serving.catalogue import Catalogue
@@ -111,15 +111,15 @@ def test_a_ranker_is_given_what_it_learned_from(table):
 def test_all_queries_of_a_user_are_held_out_together():
     rng = np.random.default_rng(0)
     users = pa.chunked_array([[f"u{n}" for n in rng.integers(0, 2000, 3000)], [f"u{n}" for n in range(2000)]])
-    held = candidates.held_out(users, 0.15, seed=1)
+    held = held_out.held_out(users, 1, 0.15)
     by_user = {}
     for user, out in zip(users.to_pylist(), held, strict=True):
         by_user.setdefault(user, set()).add(bool(out))
     assert all(len(found) == 1 for found in by_user.values())
     share = np.mean([found == {True} for found in by_user.values()])
     assert 0.12 < share < 0.18
-    np.testing.assert_array_equal(held, candidates.held_out(users, 0.15, seed=1))
-    assert (held != candidates.held_out(users, 0.15, seed=2)).any()
+    np.testing.assert_array_equal(held, held_out.held_out(users, 1, 0.15))
+    assert (held != held_out.held_out(users, 2, 0.15)).any()
 
 
 def test_the_report_counts_queries_and_right_answers():

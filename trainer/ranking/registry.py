@@ -11,6 +11,7 @@ MODELS = Registry(
     "ranking",
     Entry("dcn", "trainer.ranking.dcn:fit", settings.DCNSettings, {EVENTS, FEATURES}),
     Entry("deepfm", "trainer.ranking.deepfm:fit", settings.DeepFMSettings, {EVENTS, FEATURES}),
+    Entry("linear", "trainer.ranking.linear:fit", settings.LinearSettings, {EVENTS, FEATURES}),
     Entry("logistic", "trainer.ranking.logistic:fit", settings.LogisticSettings, {EVENTS, FEATURES}),
     Entry("mlp", "trainer.ranking.mlp:fit", settings.MLPSettings, {EVENTS, FEATURES}),
     Entry("mmoe", "trainer.ranking.mmoe:fit", settings.MMoESettings, {EVENTS, FEATURES, RATINGS}),

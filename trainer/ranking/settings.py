@@ -91,6 +91,18 @@ class LogisticSettings(TrainedSettings):
     """Linear model with a weight for each signal, each numeric feature and each value of the other features."""
 
 
+class LinearSettings(RankingSettings):
+    """Linear model of scores that are standardised within the query, fitted to the listwise softmax by L-BFGS."""
+
+    l2: float = Field(
+        0.03,
+        gt=0,
+        le=1_000,
+        description="The penalty on the squared weights, in the mean loss of a list.",
+        json_schema_extra=between(0.0001, 1, log=True),
+    )
+
+
 class MLPSettings(NetworkSettings):
     """Hidden layers over the concatenated inputs of a candidate (Covington et al., 2016)."""
 
@@ -136,9 +148,17 @@ class MMoESettings(NetworkSettings):
 
 
 class TreesSettings(RankingSettings):
-    """Gradient boosted trees fitted to NDCG (LambdaMART; Burges, 2010), by YDF."""
+    """Gradient boosted trees fitted to NDCG (LambdaMART; Burges, 2010), by YDF, added to the score of `linear`."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {"inputs": "feature_fraction"}
+
+    linear_l2: float = Field(
+        0.03,
+        gt=0,
+        le=1_000,
+        description="The penalty on the squared weights of the linear score, as `l2` of `linear`.",
+        json_schema_extra=between(0.0001, 1, log=True),
+    )
 
     trees: int = Field(
         300,

@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import tensorflow_transform as tft
 
-from core import names, progress, queries
+from core import held_out, names, progress, queries
 from core.files import write_json
 from core.settings import Settings
 from core.windows import earlier_windows
@@ -100,7 +101,9 @@ def _start(fn_args, step: RetrievalStepSettings, given: Mapping[str, pa.Table]) 
 
 
 def inputs(fn_args, step: RetrievalStepSettings) -> tuple[training.Events, queries.Queries]:
-    """Return the events, and the validation queries: the queries of eval, with histories from train.
+    """Return the events, and the validation queries: those of eval that do not select the ranker, if any is relevant.
+
+    Their histories are from train. See `core.held_out`.
 
     Args:
       fn_args: TFX's arguments.
@@ -121,4 +124,6 @@ def inputs(fn_args, step: RetrievalStepSettings) -> tuple[training.Events, queri
         max_queries=step.max_queries,
         **step.queries.model_dump(),
     )
-    return events, validation
+    selects = held_out.held_out(validation.users[names.USER_ID], step.seed)
+    others = validation.take(np.flatnonzero(~selects))
+    return events, others if len(others.relevant_items) else validation
