@@ -39,7 +39,8 @@ def test_sqlite_and_redis(store, check):
 
 def test_a_second_read_asks_redis_once_and_says_the_same(store, redis, monkeypatch):
     ratings = [4.5, None, 1]
-    store.add_events([Event(f"Ζ{n}\U0001f600", "u", f'"i{n % 2}', n, ratings[n % 3]) for n in range(150)])
+    items = ["seen long ago"] * 10 + ['"i0', '"i1'] * 70
+    store.add_events([Event(f"Ζ{n}\U0001f600", "u", item, n, ratings[n % 3]) for n, item in enumerate(items)])
     store.put_user("u", {"city": "Ζ\n", "age": 3})
     asked = ["u", "nobody"]
     reads = [
@@ -63,7 +64,7 @@ def test_a_second_read_asks_redis_once_and_says_the_same(store, redis, monkeypat
     assert first[0] == plain.known(asked, 50, True)
     assert first[3] == plain.known(asked, 120, True)
     assert first[4:6] == [plain.histories(asked, 7), plain.users(asked)]
-    assert {each: sorted(items) for each, items in first[6].items()} == plain.seen(asked)
+    assert {each: sorted(seen) for each, seen in first[6].items()} == plain.seen(asked)
     plain.close()
 
 
