@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from core import names
 from core.errors import ModelError
 from trainer.retrieval.contract import RetrievalData
-from trainer.retrieval.linear import slit, transitions
+from trainer.retrieval.interactions import by_user_and_time
+from trainer.retrieval.linear import slit
 from trainer.retrieval.linear.settings import SLITSettings
 from transform.features import Features
 
@@ -89,10 +90,9 @@ def test_what_follows_is_predicted_and_what_precedes_is_not():
 
 
 def test_events_of_one_second_keep_their_order():
-    users, timestamps = np.array([1, 0, 1, 0, 1]), np.array([5, 9, 5, 8, 4])
-    order, later = transitions.by_user_and_time(users, timestamps)
-    assert order.tolist() == [3, 1, 4, 0, 2]
-    assert later.tolist() == [1, 0, 2, 1, 0]
+    order, later = by_user_and_time(pa.array(["b", "a", "b", "a", "b"]), np.array([5, 9, 5, 8, 4]))
+    assert order.tolist() == [4, 0, 2, 3, 1]  # users in the order of their first events
+    assert later.tolist() == [2, 1, 0, 1, 0]
 
 
 def test_the_largest_weights_are_kept():

@@ -11,7 +11,7 @@ from trainer.retrieval.counts.settings import PopularitySettings, RepeatsSetting
 from trainer.retrieval.factors.settings import BPRSettings, IALSSettings
 from trainer.retrieval.fusion.settings import FusionSettings
 from trainer.retrieval.linear.settings import EASESettings, GraphFilterSettings, SLIMSettings, SLITSettings
-from trainer.retrieval.neighbours.settings import ItemKNNSettings, UserKNNSettings
+from trainer.retrieval.neighbours.settings import CoVisitationSettings, ItemKNNSettings, UserKNNSettings
 from trainer.retrieval.ratings.settings import (
     KNNBaselineSettings,
     NMFSettings,
@@ -25,6 +25,7 @@ MODELS = Registry(
     "retrieval",
     Entry("popularity", "trainer.retrieval.counts.popularity:fit", PopularitySettings, {EVENTS}, personalised=False),
     Entry("item_knn", "trainer.retrieval.neighbours.item_knn:fit", ItemKNNSettings, {EVENTS}),
+    Entry("co_visitation", "trainer.retrieval.neighbours.co_visitation:fit", CoVisitationSettings, {EVENTS}),
     Entry(
         "repeats",
         "trainer.retrieval.counts.repeats:fit",

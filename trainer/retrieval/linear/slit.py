@@ -18,8 +18,9 @@ from scipy.linalg import lapack
 from core import progress
 from core.errors import ModelError
 from trainer.retrieval.contract import NeighbourhoodModel, RetrievalData, decay
+from trainer.retrieval.interactions import by_user_and_time
 from trainer.retrieval.linear.settings import SLITSettings
-from trainer.retrieval.linear.transitions import by_user_and_time, sums
+from trainer.retrieval.linear.transitions import sums
 from trainer.retrieval.neighbours.nearest import largest
 
 ROWS_AT_ONCE = 512
@@ -32,8 +33,7 @@ def fit(settings: SLITSettings, data: RetrievalData, seed: int) -> Neighbourhood
     Raises:
       ModelError: the matrices take more than `memory_gb`.
     """
-    users = data.users.dictionary_encode().indices.to_numpy()
-    order, later = by_user_and_time(users, data.timestamps)
+    order, later = by_user_and_time(data.users, data.timestamps)
     items, of_event = np.unique(data.items[order], return_inverse=True)
     _check_memory(len(items), settings.memory_gb)
     width = min(settings.neighbours, len(items))

@@ -9,20 +9,6 @@ import numpy as np
 import scipy.sparse as sp
 
 
-def by_user_and_time(users: np.ndarray, timestamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the order of events by user and time, and how many events of the same user come after each.
-
-    Args:
-      users: [E] int, the user of each event.
-      timestamps: [E] int64 seconds.
-    Returns:
-      [E] the events in order, those of one second as given; [E] the number of later events of each of these.
-    """
-    order = np.lexsort((timestamps, users))
-    users = users[order]
-    return order, np.searchsorted(users, users, side="right") - np.arange(len(users)) - 1
-
-
 def sums(
     items: np.ndarray, later: np.ndarray, n_items: int, decay: float, horizon: int, reach: int
 ) -> tuple[np.ndarray, np.ndarray]:
