@@ -51,7 +51,10 @@ _FILMS = Features.model_validate(
         "history_length": 50,
     }
 )
-_WITHOUT_RATINGS = ("popularity", "item_knn", "user_knn", "ease", "slim", "graph_filter", "ials", "bpr")
+_WITHOUT_RATINGS = (
+    *("popularity", "item_knn", "co_visitation", "user_knn", "ease", "slim", "slit", "graph_filter"),
+    *("ials", "bpr"),
+)
 
 PROTOCOLS = {
     each.name: each

@@ -126,9 +126,11 @@ class World:
         return self.events.data([names.TRAIN], self.query_set([names.TRAIN], names.EVAL))
 
     def fit(self, step: str, name: str, data: Any = None) -> Any:
-        """Fit a model anew, with few epochs if it has epochs."""
+        """Fit a model anew, with few epochs if it has epochs, and a time between events that the data has."""
         registry: Registry = {"retrieval": RETRIEVAL, "ranking": RANKING}[step]
-        few = {"epochs": 2} if step == "retrieval" else {"epochs": 8, "batch_size": 4, "learning_rate": 0.01}
+        few = {"epochs": 8, "batch_size": 4, "learning_rate": 0.01}
+        if step == "retrieval":
+            few = {"epochs": 2, "seconds": 86_400}
         few = {key: value for key, value in few.items() if key in registry[name].settings.model_fields}
         if data is None:
             data = self.retrieval_data() if step == "retrieval" else self.ranking_data

@@ -245,7 +245,7 @@ def test_a_baseline_is_fitted_on_events_alone_and_the_others_say_why_not(world, 
     entry = MODELS[name]
     if MODELS.events_alone(name, {}):
         query = {key: tf.constant(value) for key, value in world.query().items()}
-        scores = entry.load()(MODELS.check(name, {}), alone, world.seed).scores(query).numpy()
+        scores = world.fit("retrieval", name, alone).scores(query).numpy()
         np.testing.assert_array_equal(scores, world.model("retrieval", name).scores(query).numpy())
     else:
         with pytest.raises(ModelError, match="ratings" if RATINGS in entry.learns_from else "transformed features"):

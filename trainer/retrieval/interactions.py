@@ -1,4 +1,4 @@
-"""The user–item matrix of events. NumPy and SciPy only."""
+"""Events in the order of their users and times, and as a user–item matrix. NumPy and SciPy only."""
 
 import numpy as np
 import pyarrow as pa
@@ -30,3 +30,18 @@ def binary(matrix: sp.csr_matrix) -> sp.csr_matrix:
     result = matrix.copy()
     result.data[:] = 1.0
     return result
+
+
+def by_user_and_time(users: pa.Array, timestamps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the order of events by user and time, and how many events of the same user come after each.
+
+    Args:
+      users: [E] user ids.
+      timestamps: [E] int64 seconds.
+    Returns:
+      [E] the events in order, those of one second as given; [E] the number of later events of each of these.
+    """
+    rows = users.dictionary_encode().indices.to_numpy()
+    order = np.lexsort((timestamps, rows))
+    rows = rows[order]
+    return order, np.searchsorted(rows, rows, side="right") - np.arange(len(rows)) - 1

@@ -10,8 +10,8 @@ from trainer.retrieval.content.settings import ContentSettings
 from trainer.retrieval.counts.settings import PopularitySettings, RepeatsSettings
 from trainer.retrieval.factors.settings import BPRSettings, IALSSettings
 from trainer.retrieval.fusion.settings import FusionSettings
-from trainer.retrieval.linear.settings import EASESettings, GraphFilterSettings, SLIMSettings
-from trainer.retrieval.neighbours.settings import ItemKNNSettings, UserKNNSettings
+from trainer.retrieval.linear.settings import EASESettings, GraphFilterSettings, SLIMSettings, SLITSettings
+from trainer.retrieval.neighbours.settings import CoVisitationSettings, ItemKNNSettings, UserKNNSettings
 from trainer.retrieval.ratings.settings import (
     KNNBaselineSettings,
     NMFSettings,
@@ -25,6 +25,7 @@ MODELS = Registry(
     "retrieval",
     Entry("popularity", "trainer.retrieval.counts.popularity:fit", PopularitySettings, {EVENTS}, personalised=False),
     Entry("item_knn", "trainer.retrieval.neighbours.item_knn:fit", ItemKNNSettings, {EVENTS}),
+    Entry("co_visitation", "trainer.retrieval.neighbours.co_visitation:fit", CoVisitationSettings, {EVENTS}),
     Entry(
         "repeats",
         "trainer.retrieval.counts.repeats:fit",
@@ -36,6 +37,7 @@ MODELS = Registry(
     Entry("user_knn", "trainer.retrieval.neighbours.user_knn:fit", UserKNNSettings, {EVENTS}),
     Entry("ease", "trainer.retrieval.linear.ease:fit", EASESettings, {EVENTS}),
     Entry("slim", "trainer.retrieval.linear.slim:fit", SLIMSettings, {EVENTS}),
+    Entry("slit", "trainer.retrieval.linear.slit:fit", SLITSettings, {EVENTS}),
     Entry("graph_filter", "trainer.retrieval.linear.graph_filter:fit", GraphFilterSettings, {EVENTS}),
     Entry(
         "ials",

@@ -1,1 +1,1 @@
-"""Linear models that predict an item from the other items, and a linear filter on the user–item graph."""
+"""Linear models that predict an item from other items, or from those before it, and a filter on the user–item graph."""

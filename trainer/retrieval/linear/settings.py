@@ -6,7 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from core.settings import Settings
-from trainer.tuning.space import between
+from trainer.tuning.space import among, between
 
 
 class EASESettings(Settings):
@@ -54,6 +54,46 @@ class SLIMSettings(Settings):
     )
     neighbours: int = Field(
         200, ge=1, le=10_000, description="The maximum number of weights kept for each item, the largest."
+    )
+
+
+class SLITSettings(Settings):
+    """Linear model of the next items from the history, in closed form (Choi et al., 2021)."""
+
+    half_life: float | None = Field(
+        10.0,
+        gt=0,
+        le=1_000_000,
+        description="The number of later events after which the weight of an item in the history is halved; null for "
+        "equal weights.",
+        json_schema_extra=among(None, 1.0, 3.0, 10.0, 30.0, 100.0),
+    )
+    horizon: int = Field(
+        3,
+        ge=1,
+        le=1000,
+        description="The number of events after a history that are predicted from it.",
+        json_schema_extra=between(1, 30, log=True),
+    )
+    l2: float = Field(
+        10.0,
+        gt=0,
+        le=1_000_000,
+        description="The penalty on squared weights, in units of the mean diagonal entry of the matrix to invert; "
+        "larger values shrink the weights.",
+        json_schema_extra=between(1, 100, log=True),
+    )
+    neighbours: int = Field(
+        500,
+        ge=1,
+        le=10_000,
+        description="The maximum number of weights kept for each item, the largest by absolute value.",
+    )
+    memory_gb: float = Field(
+        4.0,
+        gt=0,
+        le=10_000,
+        description="The memory limit of the two matrices of items by items in GB; 4 GB suffice for 22,000 items.",
     )
 
 

@@ -77,3 +77,45 @@ class UserKNNSettings(Settings):
         description="The weight of an item in the vector of a user; `none` for equal weights.",
         json_schema_extra=among("none", "tf_idf", "bm25"),
     )
+
+
+class CoVisitationSettings(Settings):
+    """Items that users met within a short time of each other (Davidson et al., 2010)."""
+
+    seconds: int = Field(
+        120,
+        ge=0,
+        le=1_000_000_000,
+        description="The largest difference of the times of two events that count as a pair.",
+        json_schema_extra=among(30, 120, 600, 3600, 86_400),
+    )
+    popularity_exponent: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="The exponent of the recommended item's popularity in the denominator; that of the item in the "
+        "history is 1 minus this. Larger values favour rare items.",
+        json_schema_extra=between(0, 1),
+    )
+    shrinkage: float = Field(
+        10.0,
+        ge=0,
+        le=1_000_000,
+        description="The constant added to the denominator, in events; larger values favour items with many events.",
+        json_schema_extra=between(0, 100),
+    )
+    neighbours: int = Field(
+        200,
+        ge=1,
+        le=10_000,
+        description="The maximum number of neighbours kept for each item.",
+        json_schema_extra=between(10, 500, log=True),
+    )
+    half_life: float | None = Field(
+        3.0,
+        gt=0,
+        le=1_000_000,
+        description="The number of later events after which the weight of an item in the history is halved; null for "
+        "equal weights.",
+        json_schema_extra=among(None, 1.0, 3.0, 10.0, 30.0, 100.0),
+    )
