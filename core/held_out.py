@@ -7,6 +7,9 @@ later queries, so that a ranker could not be compared with it there.
 import numpy as np
 import pyarrow as pa
 
+from core import names
+from core.queries import Queries
+
 SHARE = 0.15  # the share of the users whose queries are held out
 
 
@@ -21,3 +24,9 @@ def held_out(user_ids: pa.ChunkedArray, seed: int, share: float = SHARE) -> np.n
     users = user_ids.combine_chunks().dictionary_encode()
     chosen = np.random.default_rng(seed).random(len(users.dictionary)) < share
     return chosen[users.indices.to_numpy()]
+
+
+def others(queries: Queries, seed: int) -> Queries:
+    """Return the queries that are not held out, on which a fit may be validated; all if none has a relevant item."""
+    rest = queries.take(np.flatnonzero(~held_out(queries.users[names.USER_ID], seed)))
+    return rest if len(rest.relevant_items) else queries

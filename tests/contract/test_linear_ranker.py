@@ -35,6 +35,7 @@ def test_scores_are_standardised_over_the_known_scores_of_the_candidates():
             [4, 4, 4, 4],  # one candidate
             [nan, nan, -inf, inf],  # none is known
             [1, 2, 3, 4],  # none is inside
+            [1, 1 + 1.2e-7, 1, 1],  # equal but for rounding
         ]
     )
     inside = np.ones(scores.shape, bool)
@@ -86,6 +87,15 @@ def test_added_items_and_a_longer_list_do_not_change_the_scores_of_the_candidate
     after = in_parts(linear, longer)
     np.testing.assert_allclose(after[:, :depth], before, rtol=1e-6)
     assert np.isfinite(after).all()
+
+
+def test_the_scores_of_padding_have_no_effect(world, linear):
+    columns = world.ranking_data.validation
+    padding = columns[names.ITEM_ID] == 0
+    assert padding.any()
+    changed = columns | {names.RETRIEVAL_SCORE: np.where(padding, np.float32(1e4), columns[names.RETRIEVAL_SCORE])}
+    before, after = (in_parts(linear, each) for each in (columns, changed))
+    np.testing.assert_allclose(after[~padding], before[~padding], rtol=1e-6)
 
 
 def test_with_sampled_negatives_fewer_candidates_determine_the_moments(world):
@@ -141,3 +151,7 @@ def test_trees_start_from_the_linear_score_where_it_is_better_than_the_retriever
     assert found >= by_linear - 0.01
     start = ranker.start(as_tensors(columns)).numpy()
     np.testing.assert_allclose(start, in_parts(linear, columns), rtol=1e-5, atol=1e-5)
+    assert log["weight"] > 0
+    of_trees = ranker.apply(ranker.inputs(as_tensors(columns))).numpy()[:, 0].reshape(start.shape)
+    scores = ranker.scores(as_tensors(columns)).numpy()
+    np.testing.assert_allclose(scores, start + log["weight"] * of_trees, rtol=1e-5, atol=1e-5)

@@ -122,6 +122,19 @@ def test_all_queries_of_a_user_are_held_out_together():
     assert (held != held_out.held_out(users, 2, 0.15)).any()
 
 
+def test_no_fit_is_validated_on_the_queries_that_select_the_ranker():
+    users = [f"u{n}" for n in range(40)]
+    every = queries(users, [[n % 4] for n in range(40)])
+    selects = held_out.held_out(every.users[names.USER_ID], 3)
+    others = held_out.others(every, 3)
+    assert others.users[names.USER_ID].to_pylist() == [
+        user for user, out in zip(users, selects, strict=True) if not out
+    ]
+    assert 0 < len(others) < 40
+    with_answer = [[0] if out else [] for out in selects]
+    assert len(held_out.others(queries(users, with_answer), 3)) == 40  # no other query has a relevant item
+
+
 def test_the_report_counts_queries_and_right_answers():
     query_set = queries(["ann", "bob", "cay"], [[0, 1, 2], [3], []])
     labels = np.array([[True, False, True], [False, False, False], [False, False, False]])

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import tensorflow_transform as tft
 
@@ -124,6 +123,4 @@ def inputs(fn_args, step: RetrievalStepSettings) -> tuple[training.Events, queri
         max_queries=step.max_queries,
         **step.queries.model_dump(),
     )
-    selects = held_out.held_out(validation.users[names.USER_ID], step.seed)
-    others = validation.take(np.flatnonzero(~selects))
-    return events, others if len(others.relevant_items) else validation
+    return events, held_out.others(validation, step.seed)
