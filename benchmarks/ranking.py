@@ -26,7 +26,8 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from core import held_out, metrics, names, progress
+from components.candidate_generator import candidates
+from core import metrics, names, progress
 from core.queries import Queries
 from pipeline.bench.protocol_data import ProtocolData
 from pipeline.bench.protocols import PROTOCOLS
@@ -39,6 +40,7 @@ from trainer.retrieval import inference
 from trainer.retrieval.contract import RetrievalModel
 from trainer.retrieval.registry import MODELS as RETRIEVERS
 
+HELD_OUT = 0.15
 SCORED = 500  # the number of candidates per timed call
 CALLS = 200
 
@@ -88,12 +90,12 @@ class Lists:
             "retrieval_signals": self.retrieval_signals,
         }
         transformed = functools.partial(transformed_lists, **shared)
-        selects = held_out.held_out(learn.users[names.USER_ID], seed)
+        held_out = candidates.held_out(learn.users[names.USER_ID], HELD_OUT, seed)
         # Train lists need a relevant item. The held-out lists are not filtered, since they calibrate probabilities.
         useful = lists[names.LABEL].any(axis=1)
         train, validation = (
             transformed({name: values[chosen] for name, values in lists.items()})
-            for chosen in (useful & ~selects, selects)
+            for chosen in (useful & ~held_out, held_out)
         )
         self.data = RankingData(
             protocol_data.features, graph.transform, graph.sizes, train, validation, self.retrieval_signals

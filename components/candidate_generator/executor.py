@@ -17,7 +17,7 @@ from components.candidate_generator import candidates, impressions, sampling
 from components.candidate_generator.settings import GeneratorSettings, ImpressionSettings
 from components.event_joiner.anomalies import read_anomalies, refuse_anomalies
 from components.table_example_gen.spec import check_dropped, dropped_text
-from core import examples, held_out, metrics, names, progress, queries
+from core import examples, metrics, names, progress, queries
 from core.arrow import event_types, read_arrow
 from core.errors import ModelError
 from core.events import read_events
@@ -31,6 +31,7 @@ from transform.arrays import pad_strings
 from transform.arrow_types import user_types
 from transform.features import raw_columns
 
+HELD_OUT = 0.15  # the share of the users whose queries select the ranker and are not in its training lists
 QUERIES_A_FILE = 5_000  # bounds the memory for the strings of one file
 
 
@@ -81,11 +82,11 @@ class Executor(base_executor.BaseExecutor):
             answers = retrieved(source, query_set, f"learn_{window}" if window else "learn")
             users = query_set.users[names.USER_ID]
             if not window:
-                held_out_users = users.filter(pa.array(held_out.held_out(users, settings.seed)))
-            selects = pc.is_in(users, value_set=held_out_users.combine_chunks()).to_numpy()
+                held_out_users = users.filter(pa.array(candidates.held_out(users, HELD_OUT, settings.seed)))
+            held_out = pc.is_in(users, value_set=held_out_users.combine_chunks()).to_numpy()
             if not window:
                 # Probabilities are calibrated on these lists, so they are left as served: no list is dropped.
-                eval_queries, served = query_set.take(np.flatnonzero(selects)), answers.take(np.flatnonzero(selects))
+                eval_queries, served = query_set.take(np.flatnonzero(held_out)), answers.take(np.flatnonzero(held_out))
                 labels = metrics.hits(
                     served.rows, eval_queries.relevant_offsets, eval_queries.relevant_items, len(items)
                 )
@@ -100,7 +101,7 @@ class Executor(base_executor.BaseExecutor):
             labels = metrics.hits(answers.rows, query_set.relevant_offsets, query_set.relevant_items, len(items))
             weighs = ~columns["missed"] | (settings.negatives.missed_weight > 0)
             # A list without a relevant item gives the ranker no training signal.
-            chosen = np.flatnonzero((labels & weighs).any(axis=1) & ~selects)
+            chosen = np.flatnonzero((labels & weighs).any(axis=1) & ~held_out)
             part = {name: values[chosen] for name, values in columns.items()}
             lists[names.TRAIN].append((query_set.take(chosen), answers.take(chosen), part))
             lists_with_relevant[names.TRAIN] += len(chosen)

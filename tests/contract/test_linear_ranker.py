@@ -1,4 +1,4 @@
-"""The inputs of the linear ranker, and its score as the start of the trees."""
+"""The inputs and the score of the linear ranker."""
 
 import core.tf  # noqa: F401 - Keras 2, before TensorFlow
 
@@ -11,11 +11,9 @@ from scipy import sparse
 
 from core import names
 from trainer.ranking import listwise
-from trainer.ranking.contract import PER_CANDIDATE, list_ndcg
-from trainer.ranking.linear import LinearScore, RetrieverScore, fit_score, in_parts
+from trainer.ranking.linear import LinearScore, fit_score, in_parts
 from trainer.ranking.linear_inputs import LinearInputs, standardised
 from trainer.ranking.losses import softmax
-from trainer.ranking.registry import MODELS
 
 SEED = 7
 
@@ -120,38 +118,3 @@ def test_an_odd_list_is_scored(world, linear):
     columns[names.RETRIEVAL_SCORE][2, 0] = -np.inf
     columns[names.RETRIEVAL_RANK][2, :] = np.nan
     assert np.isfinite(in_parts(linear, columns)).all()
-
-
-def test_trees_start_from_the_linear_score_where_it_is_better_than_the_retrievers_order(world):
-    """The relevant items have small products of two numbers, which is no linear function of them."""
-    data = world.ranking_data
-
-    def labelled(columns):
-        rng = np.random.default_rng(len(columns[names.LABEL]))
-        one, two = (rng.normal(size=columns[names.LABEL].shape).astype(np.float32) for _ in range(2))
-        right = (one + 2 * (two > 1) > 1.5) & (columns[names.WEIGHT] > 0)
-        return columns | {"one": one, "two": two, names.LABEL: right.astype(np.float32)}
-
-    data = dataclasses.replace(
-        data,
-        train=labelled(data.train),
-        validation=labelled(data.validation),
-        retrieval_signals=(*PER_CANDIDATE, "one", "two"),
-    )
-    ranker, log = MODELS["trees"].load()(MODELS.check("trees", {}), data, SEED)
-    columns = data.validation
-    linear, _ = fit_score(0.03, data)
-    labels, weights = columns[names.LABEL], columns[names.WEIGHT]
-    by_retriever = list_ndcg(in_parts(RetrieverScore(data), columns), labels, weights, 10)
-    by_linear = list_ndcg(in_parts(linear, columns), labels, weights, 10)
-    found = list_ndcg(ranker.scores(as_tensors(columns)).numpy(), labels, weights, 10)
-    assert log["ndcg@10_of_retriever"] == pytest.approx(by_retriever)
-    assert log["curve"][0]["ndcg@10"] == pytest.approx(by_linear, abs=1e-6)
-    assert by_linear > by_retriever + 0.1
-    assert found >= by_linear - 0.01
-    start = ranker.start(as_tensors(columns)).numpy()
-    np.testing.assert_allclose(start, in_parts(linear, columns), rtol=1e-5, atol=1e-5)
-    assert log["weight"] > 0
-    of_trees = ranker.apply(ranker.inputs(as_tensors(columns))).numpy()[:, 0].reshape(start.shape)
-    scores = ranker.scores(as_tensors(columns)).numpy()
-    np.testing.assert_allclose(scores, start + log["weight"] * of_trees, rtol=1e-5, atol=1e-5)

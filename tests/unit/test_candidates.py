@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from components.candidate_generator import candidates
-from core import held_out, names
+from core import names
 from core.queries import Candidates, Queries
 from serving.candidates import candidate_table, query_inputs, stacked_signals
 from serving.catalogue import Catalogue
@@ -111,28 +111,15 @@ def test_a_ranker_is_given_what_it_learned_from(table):
 def test_all_queries_of_a_user_are_held_out_together():
     rng = np.random.default_rng(0)
     users = pa.chunked_array([[f"u{n}" for n in rng.integers(0, 2000, 3000)], [f"u{n}" for n in range(2000)]])
-    held = held_out.held_out(users, 1, 0.15)
+    held = candidates.held_out(users, 0.15, seed=1)
     by_user = {}
     for user, out in zip(users.to_pylist(), held, strict=True):
         by_user.setdefault(user, set()).add(bool(out))
     assert all(len(found) == 1 for found in by_user.values())
     share = np.mean([found == {True} for found in by_user.values()])
     assert 0.12 < share < 0.18
-    np.testing.assert_array_equal(held, held_out.held_out(users, 1, 0.15))
-    assert (held != held_out.held_out(users, 2, 0.15)).any()
-
-
-def test_no_fit_is_validated_on_the_queries_that_select_the_ranker():
-    users = [f"u{n}" for n in range(40)]
-    every = queries(users, [[n % 4] for n in range(40)])
-    selects = held_out.held_out(every.users[names.USER_ID], 3)
-    others = held_out.others(every, 3)
-    assert others.users[names.USER_ID].to_pylist() == [
-        user for user, out in zip(users, selects, strict=True) if not out
-    ]
-    assert 0 < len(others) < 40
-    with_answer = [[0] if out else [] for out in selects]
-    assert len(held_out.others(queries(users, with_answer), 3)) == 40  # no other query has a relevant item
+    np.testing.assert_array_equal(held, candidates.held_out(users, 0.15, seed=1))
+    assert (held != candidates.held_out(users, 0.15, seed=2)).any()
 
 
 def test_the_report_counts_queries_and_right_answers():

@@ -148,17 +148,9 @@ class MMoESettings(NetworkSettings):
 
 
 class TreesSettings(RankingSettings):
-    """Gradient boosted trees fitted to NDCG (LambdaMART; Burges, 2010), by YDF, added to the score of `linear`."""
+    """Gradient boosted trees fitted to NDCG (LambdaMART; Burges, 2010), by YDF."""
 
     RENAMED: ClassVar[Mapping[str, str]] = {"inputs": "feature_fraction"}
-
-    linear_l2: float = Field(
-        0.03,
-        gt=0,
-        le=1_000,
-        description="The penalty on the squared weights of the linear score, as `l2` of `linear`.",
-        json_schema_extra=between(0.0001, 1, log=True),
-    )
 
     trees: int = Field(
         300,

@@ -1,4 +1,4 @@
-"""Gradient boosted trees fitted to the NDCG of the lists, whose output is added to the linear score.
+"""Gradient boosted trees fitted to the NDCG of the lists, whose output is added to the retrieval score.
 
 Source: Burges, "From RankNet to LambdaRank to LambdaMART: an overview", Microsoft Research 2010. The trees are fitted
 by YDF (Guillame-Bert et al., "Yggdrasil decision forests", KDD 2023); the SavedModel holds YDF's TensorFlow op
@@ -18,39 +18,34 @@ import ydf
 from core import names, progress
 from trainer.ranking import calibration
 from trainer.ranking.contract import RankingData, RankingModel, ndcg_by_list, one_standard_error_rule
-from trainer.ranking.linear import LinearScore, RetrieverScore, fit_score, in_parts
 from trainer.ranking.settings import TreesSettings
 from transform.names import outputs
 
 MOST_CATEGORIES = 1_000  # a column with more is a number for the trees: its indices are ordered by frequency
 MOST_INDICATORS = 64  # the maximum number of values of a multi-valued column, the most frequent, with a 0/1 input
-WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # tried for the trees; the linear score has weight 1
+WEIGHTS = (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)  # tried for the trees; the retrieval score has weight 1
 THREADS = 4  # fixed, since the fitted trees depend on the number of threads
 GROUP, NO_INPUTS = "query", (names.LABEL, names.WEIGHT)  # columns of the training data that are no inputs of the trees
-LINEAR_SCORE = "_linear_score"  # the input of the trees with the linear score; no feature can have this name
 PREFIX = "trees_"  # the start of the names of the YDF model's files
 
 
 class TreeInputs(tf.Module):
     """The inputs of the trees from transformed columns: name → a vector [B · C], float32 or, for a category, int32.
 
-    The linear score is one of them, beside the signals and the features.
-
     A missing category is 0, which YDF uses for rare values. YDF's own code for missing, -1, is avoided, since with it
     YDF 0.16 corrupts its memory in training. The item's id is no input, since its index would reveal the labels: the
     vocabulary is ordered by the number of events, those of eval included, and the labels are made from events of eval.
     """
 
-    def __init__(self, data: RankingData, linear: LinearScore):
+    def __init__(self, data: RankingData):
         super().__init__()
-        self.linear, self.signals, self.sizes = linear, data.signals, data.sizes
+        self.signals, self.sizes = data.signals, data.sizes
         self.user, self.item = outputs(data.user), outputs(data.item)
 
     def __call__(self, columns: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Return the inputs by name."""
         candidates = tf.shape(columns[names.ITEM_ID])[1]
         inputs = {name: tf.reshape(columns[name], [-1]) for name in self.signals}
-        inputs[LINEAR_SCORE] = tf.reshape(self.linear(columns), [-1])
         for name in self.user:
             inputs |= self._inputs(name, tf.repeat(columns[name], candidates, axis=0))
         for name in self.item:
@@ -73,32 +68,31 @@ class TreeInputs(tf.Module):
 
 
 class TreesModel(RankingModel):
-    """A score that the trees start from plus the weighted score of the trees, computed from raw inputs.
+    """The standardised retrieval score plus the weighted score of the trees, computed from raw inputs.
 
     Args:
       data: the data that the model was fitted on.
-      start: the score that the trees' score is added to.
+      model: the fitted trees.
       weight: the factor of the trees' score; 0 leaves the trees out.
-      inputs, model: the inputs of the trees, and the fitted trees.
+      standardise: the mean and the standard deviation of the retrieval score in the train lists.
       probability: the map from scores to probabilities.
     """
 
     def __init__(
         self,
         data: RankingData,
-        start: LinearScore | RetrieverScore,
-        weight: float,
-        inputs: TreeInputs,
         model: ydf.GenericModel,
+        weight: float,
+        standardise: tuple[float, float],
         probability: tf.Module,
     ):
         super().__init__(data)
-        self.start, self.weight, self.probability = start, weight, probability
+        self.inputs, self.weight, (self.mean, self.deviation) = TreeInputs(data), weight, standardise
+        self.probability = probability
         if weight:
             register_ops()
             import ydf_tf
 
-            self.inputs = inputs
             # `save` copies YDF's files from this folder into the SavedModel, so the folder lives as long as the model.
             self._folder = tempfile.TemporaryDirectory()
             model.save(self._folder.name, advanced_options=ydf.ModelIOOptions(file_prefix=PREFIX))
@@ -109,65 +103,52 @@ class TreesModel(RankingModel):
             )
 
     def scores(self, columns):
-        start = self.start(columns)
+        retrieval = (columns[names.RETRIEVAL_SCORE] - self.mean) / self.deviation
         if not self.weight:
-            return start
+            return retrieval
         tree_scores = self.apply(self.inputs(columns))
-        return start + self.weight * tf.reshape(tree_scores[:, 0], tf.shape(start))
+        return retrieval + self.weight * tf.reshape(tree_scores[:, 0], tf.shape(retrieval))
 
     def probabilities(self, scores):
         return self.probability(scores)
 
 
 def fit(settings: TreesSettings, data: RankingData, seed: int) -> tuple[TreesModel, dict]:
-    """Fit the linear score, then trees until the NDCG@10 of the validation lists stops growing; return model and log.
+    """Fit trees until the NDCG@10 of the validation lists stops growing, then choose their weight on the same lists.
 
-    The score is, in this order from the simplest, the retrieval score, the linear score, or the linear score plus the
-    trees' score with one of `WEIGHTS`: the simplest whose NDCG is within one standard error of the highest on the
-    validation lists; see `one_standard_error_rule`.
+    The weight is the smallest one whose NDCG is within one standard error of the highest; see
+    `one_standard_error_rule`. The weight 0 keeps the retriever's order.
     """
-    linear, linear_log = fit_score(settings.linear_l2, data)
     progress.report(f"fitting up to {settings.trees} trees")
-    inputs = TreeInputs(data, linear)
+    inputs = TreeInputs(data)
     train, validation = (_rows(inputs, columns) for columns in (data.train, data.validation))
     model = _learner(settings, train, seed).train(train, valid=validation)
+    known = data.train[names.RETRIEVAL_SCORE][data.train[names.WEIGHT] > 0]
+    standardise = float(known.mean()), float(known.std()) or 1.0
     labels, weights = data.validation[names.LABEL], data.validation[names.WEIGHT]
     tree_scores = np.zeros(labels.shape, np.float32)
     tree_scores[weights > 0] = model.predict(validation)
-    retriever = RetrieverScore(data)
-    linear_scores = in_parts(linear, data.validation)
-    scores = [in_parts(retriever, data.validation), *(linear_scores + weight * tree_scores for weight in WEIGHTS)]
-    by_list = np.stack([ndcg_by_list(each, labels, weights, 10) for each in scores])
+    retrieval = (data.validation[names.RETRIEVAL_SCORE] - standardise[0]) / standardise[1]
+    by_list = np.stack([ndcg_by_list(retrieval + weight * tree_scores, labels, weights, 10) for weight in WEIGHTS])
     values = np.nanmean(by_list, axis=1)
     chosen = one_standard_error_rule(by_list)
-    weight = WEIGHTS[chosen - 1] if chosen else 0.0
+    weight, value = WEIGHTS[chosen], values[chosen]
     progress.report(
-        f"{model.num_trees()} trees; NDCG@10 of the lists {values[0]:.4f} in the retriever's order, {values[1]:.4f} by "
-        f"the linear score, {values[1:].max():.4f} with the best weight of the trees; "
-        + (f"chosen: the linear score and the trees at weight {weight:g}" if chosen else "the order is kept")
+        f"{model.num_trees()} trees; NDCG@10 of the lists {values[0]:.4f} in the retriever's order, "
+        f"{value:.4f} with the trees at weight {weight:g}"
     )
-    probability, errors = calibration.fit(settings.calibration, scores[chosen], labels, weights)
-    log = {"trees": model.num_trees(), "weight": weight, "kept_retrievers_order": not chosen}
-    log |= {"ndcg@10_of_retriever": float(values[0])}
-    if chosen:
-        of_linear = linear_log["importance"]
-        log["importance"] = _importance(model, of_linear, data) if weight else of_linear
-    curve = [{"weight": weight, "ndcg@10": float(value)} for weight, value in zip(WEIGHTS, values[1:], strict=True)]
-    fitted = TreesModel(data, linear if chosen else retriever, weight, inputs, model, probability)
+    probability, errors = calibration.fit(settings.calibration, retrieval + weight * tree_scores, labels, weights)
+    log = {"trees": model.num_trees(), "weight": weight, "kept_retrievers_order": not weight}
+    log |= {"importance": _importance(model, data)} if weight else {}
+    curve = [{"weight": weight, "ndcg@10": float(value)} for weight, value in zip(WEIGHTS, values, strict=True)]
+    fitted = TreesModel(data, model, weight, standardise, probability)
     return fitted, log | {"curve": curve, "probabilities": errors}
 
 
-def _importance(model: ydf.GenericModel, of_linear: dict[str, float], data: RankingData) -> dict[str, float]:
-    """Return column → its share of the gain of all splits of the trees, the largest first (YDF's SUM_SCORE).
-
-    The gain of splits on the linear score is divided among its inputs by their importance for it, `of_linear`.
-    """
+def _importance(model: ydf.GenericModel, data: RankingData) -> dict[str, float]:
+    """Return column → its share of the gain of all splits of the trees, the largest first (YDF's SUM_SCORE)."""
     gains = dict.fromkeys(data.inputs, 0.0)
     for score, name in model.variable_importances().get("SUM_SCORE", ()):
-        if name == LINEAR_SCORE:
-            for each, share in of_linear.items():
-                gains[each] += score * share
-            continue
         # The names of inputs of multi-valued columns and of vectors end with `_` and a number; see `TreeInputs`.
         gains[name if name in gains else name.rpartition("_")[0]] += score
     total = sum(gains.values()) or 1.0

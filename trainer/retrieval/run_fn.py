@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import tensorflow_transform as tft
 
-from core import held_out, names, progress, queries
+from core import names, progress, queries
 from core.files import write_json
 from core.settings import Settings
 from core.windows import earlier_windows
@@ -100,9 +100,7 @@ def _start(fn_args, step: RetrievalStepSettings, given: Mapping[str, pa.Table]) 
 
 
 def inputs(fn_args, step: RetrievalStepSettings) -> tuple[training.Events, queries.Queries]:
-    """Return the events, and the validation queries: those of eval that do not select the ranker, if any is relevant.
-
-    Their histories are from train. See `core.held_out`.
+    """Return the events, and the validation queries: the queries of eval, with histories from train.
 
     Args:
       fn_args: TFX's arguments.
@@ -123,4 +121,4 @@ def inputs(fn_args, step: RetrievalStepSettings) -> tuple[training.Events, queri
         max_queries=step.max_queries,
         **step.queries.model_dump(),
     )
-    return events, held_out.others(validation, step.seed)
+    return events, validation
