@@ -142,6 +142,12 @@ class Retrieval:
             raise ValueError("a model without members fuses nothing")
         return self._fusion.at(lists, np.arange(self._fusion.n_items))
 
+    def fused_alike(self, lists: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the scores as `fused`, but with the weights of a cold item for all items."""
+        if self._fusion is None:
+            raise ValueError("a model without members fuses nothing")
+        return self._fusion.alike(lists)
+
     def _scored(self, queries: Prepared) -> Iterator[tuple[dict[str, Scored], Selection]]:
         """Yield, for each query, label → the scores by that part; and the items that it may return."""
         nothing: np.ndarray = np.zeros((len(queries), 0), np.float32)
@@ -170,15 +176,19 @@ class _Fusion:
     def with_items(self, count: int) -> "_Fusion":
         """Return the fusion of the items and of others without events, which follow."""
         other, described = copy.copy(self), self._described
-        known = described.by_features
         other._ties = np.concatenate([self._ties, np.zeros(count, self._ties.dtype)])
         last = np.arange(self.n_items, other.n_items, dtype=np.int32)
         other._by_popularity = np.concatenate([self._by_popularity, last])
-        by_events = sum(weight for label, weight in described.weights.items() if label not in known)
-        received = np.full(count, described.cold_share * by_events / max(1, len(known)), np.float32)
+        received = np.full(count, self._received_by_cold(), np.float32)
         share = np.full(count, 1 - described.cold_share, np.float32)
         other._take(np.concatenate([self._received, received]), np.concatenate([self._share, share]))
         return other
+
+    def _received_by_cold(self) -> float:
+        """Return the weight that each member by features gets from the others for a cold item."""
+        known = self._described.by_features
+        by_events = sum(weight for label, weight in self._described.weights.items() if label not in known)
+        return self._described.cold_share * by_events / max(1, len(known))
 
     @property
     def n_items(self) -> int:
@@ -212,6 +222,15 @@ class _Fusion:
                 weight = weight * self._share[listed]
             fused[listed] += weight * self._by_rank[: len(listed)]
         return self._ties[rows] + fused[rows]
+
+    def alike(self, lists: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the scores of all items, [N], with the weights of a cold item for each of them."""
+        fused = np.zeros(len(self._ties), np.float32)
+        for label, listed in lists.items():
+            known = label in self._described.by_features
+            weight = self._described.weights[label] + (self._received_by_cold() if known else 0.0)
+            fused[listed] += np.float32(weight) * self._by_rank[: len(listed)]
+        return self._ties + fused
 
     def signals(
         self, scored: Mapping[str, Scored], lists: Mapping[str, np.ndarray], rows: np.ndarray

@@ -65,7 +65,9 @@ class Similar:
             [scores] = by_part.values()
         else:
             depth = self._plan.fusion.depth
-            scores = self._retrieval.fused({label: top(each, depth) for label, each in by_part.items()})
+            lists = {label: top(each, depth) for label, each in by_part.items()}
+            # All items are compared with an added one by its features alone; a cold one gets no more weight for it.
+            scores = self._retrieval.fused(lists) if place < 0 else self._retrieval.fused_alike(lists)
         scores = scores.copy()
         scores[row] = -np.inf
         rows = top(scores, k)

@@ -36,10 +36,10 @@ def compared():
 
 def test_an_added_item_is_compared_by_its_features_alone(compared):
     rows, scores = compared.best(N, 8)
-    assert [row for row in rows.tolist() if row < N][:3] == [0, 1, 3]
+    assert rows.tolist()[:3] == [0, 1, 3]
     assert N not in rows
     assert (np.diff(scores) <= 0).all()
-    assert compared.best(N + 1, 8)[0].tolist()[0] == N, "a cold item has more of the weight"
+    assert compared.best(N + 1, 8)[0].tolist()[:2] == [2, 3]
 
 
 def test_an_item_of_the_model_has_added_ones_beside_those_of_its_neighbours(compared):
